@@ -1,0 +1,33 @@
+"""Kedro datasets: UK Biobank's files, stores, tables written whole, figures and models."""
+
+from ukb_brain.datasets.figure import FigureDataset
+from ukb_brain.datasets.folders import (
+    BulkDataset,
+    BulkFolderDataset,
+    ModelDataset,
+    OwnedFolderDataset,
+)
+from ukb_brain.datasets.nifti import NiftiDataset
+from ukb_brain.datasets.parquet import AtomicCSV, AtomicParquet, AtomicText
+from ukb_brain.datasets.participants_lists import RelatednessDataset, WithdrawalsDataset
+from ukb_brain.datasets.record_store import RecordStoreDataset
+from ukb_brain.datasets.splits import SplitsDataset
+from ukb_brain.datasets.ukb_table import UKBTable, UKBTableDataset
+
+__all__ = [
+    "AtomicCSV",
+    "AtomicParquet",
+    "AtomicText",
+    "BulkDataset",
+    "BulkFolderDataset",
+    "FigureDataset",
+    "ModelDataset",
+    "NiftiDataset",
+    "OwnedFolderDataset",
+    "RecordStoreDataset",
+    "RelatednessDataset",
+    "SplitsDataset",
+    "UKBTable",
+    "UKBTableDataset",
+    "WithdrawalsDataset",
+]

@@ -1,0 +1,35 @@
+"""Files that are there in full or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL = ".partial-"
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Write a file under another name and rename it once it is complete.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the file shall be. Its folder is made where needed.
+
+    Yields
+    ------
+    Path
+        The name to write to, in the same folder and with the same endings. After any error it is
+        removed and ``path`` is as it was. What a killed process left is overwritten by the next.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(PARTIAL + path.name)
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,167 @@
+"""Folders as Kedro datasets: the bulk files, the folder the generator owns, and models."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+from kedro_datasets.partitions import PartitionedDataset
+from safetensors.numpy import load_file, save_file
+
+from ukb_brain.datasets.atomic import atomic_path
+from ukb_brain.errors import InputError
+from ukb_brain.imaging.bulk import BulkFile
+from ukb_brain.networks.artifact import Model
+
+BULK_NAME = re.compile(r"^\d+/(\d+)_(\d+)_(\d+)_\d+\.(zip|txt)$")
+
+
+class BulkDataset(AbstractDataset[BulkFile, BulkFile]):
+    """One bulk file; its members are read on demand.
+
+    Parameters
+    ----------
+    filepath : str
+        A zip or a text file.
+    """
+
+    def __init__(self, *, filepath: str) -> None:
+        self._filepath = Path(filepath)
+
+    def load(self) -> BulkFile:
+        """Open the file lazily.
+
+        Returns
+        -------
+        BulkFile
+            Nothing is read yet.
+        """
+        return BulkFile(self._filepath)
+
+    def save(self, data: BulkFile) -> None:
+        """Raw files are never written by the pipelines that read them."""
+        raise NotImplementedError("bulk files are read only")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class BulkFolderDataset(PartitionedDataset):
+    """All bulk files under one folder, one sub-folder a field."""
+
+    def load(self) -> dict[str, Any]:
+        """List the bulk files.
+
+        Returns
+        -------
+        dict of str to callable
+            By ``<field>/<file name>``; each call gives a `BulkFile`.
+
+        Raises
+        ------
+        InputError
+            If there is no bulk file at all.
+        """
+        partitions = {
+            name: load
+            for name, load in (super().load() if Path(self._path).is_dir() else {}).items()
+            if BULK_NAME.match(name)
+        }
+        if not partitions:
+            raise InputError(
+                f"No bulk files under {self._path}: expected <field>/<eid>_<field>_<instance>_0.zip. "
+                "`kedro run --pipeline synthetic_cohort` writes the demo's; "
+                "for real data put UK Biobank's there and use `kedro run --env ukb`."
+            )
+        return partitions
+
+
+class OwnedFolderDataset(AbstractDataset[Path, Path]):
+    """A folder that a node writes into.
+
+    Parameters
+    ----------
+    filepath : str
+        The folder.
+    metadata : dict, optional
+        For kedro-viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Name the folder.
+
+        Returns
+        -------
+        Path
+            It may not exist yet.
+        """
+        return self._filepath
+
+    def save(self, data: Path) -> None:
+        """Folders are written by nodes, file by file."""
+        if Path(data) != self._filepath:
+            raise ValueError(f"{data} is not the folder of this entry, {self._filepath}")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class ModelDataset(AbstractDataset[Model, Model]):
+    """A model as a folder: ``model.safetensors`` and ``card.json``.
+
+    Parameters
+    ----------
+    filepath : str
+        The folder.
+    metadata : dict, optional
+        For kedro-viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Model:
+        """Read the model.
+
+        Returns
+        -------
+        Model
+            Arrays and card.
+        """
+        card = json.loads((self._filepath / "card.json").read_text())
+        return Model(load_file(self._filepath / "model.safetensors"), card)
+
+    def save(self, data: Model) -> None:
+        """Write the model; its card comes last, so a model with a card is whole.
+
+        Parameters
+        ----------
+        data : Model
+            Arrays and card.
+        """
+        self._filepath.mkdir(parents=True, exist_ok=True)
+        (self._filepath / "card.json").unlink(missing_ok=True)
+        with atomic_path(self._filepath / "model.safetensors") as part:
+            save_file(data.arrays, part)
+        with atomic_path(self._filepath / "card.json") as part:
+            part.write_text(json.dumps(data.card, indent=1) + "\n")
+
+    def _exists(self) -> bool:
+        return (self._filepath / "card.json").exists()
+
+    def _release(self) -> None:
+        return
+
+    def remove(self) -> None:
+        """Delete the model's folder."""
+        shutil.rmtree(self._filepath, ignore_errors=True)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

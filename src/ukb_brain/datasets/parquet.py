@@ -1,0 +1,67 @@
+"""Kedro's datasets for tables and text, made to write in full or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from kedro_datasets.pandas import CSVDataset, ParquetDataset
+from kedro_datasets.text import TextDataset
+
+from ukb_brain.datasets.atomic import atomic_path
+
+
+class AtomicParquet(ParquetDataset):
+    """A pandas table as Parquet, on a local disk."""
+
+    def save(self, data: pd.DataFrame) -> None:
+        """Write the table.
+
+        Parameters
+        ----------
+        data : DataFrame
+            Replaces what was there once it is written in full.
+        """
+        with atomic_path(self._get_save_path()) as partial:
+            data.to_parquet(partial, **self._save_args)
+        self._invalidate_cache()
+
+
+class AtomicCSV(CSVDataset):
+    """A pandas table as CSV with its index as the first column, on a local disk."""
+
+    DEFAULT_LOAD_ARGS: dict[str, Any] = {"index_col": 0}  # noqa: RUF012
+    DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": True}  # noqa: RUF012
+
+    def save(self, data: pd.DataFrame) -> None:
+        """Write the table.
+
+        Parameters
+        ----------
+        data : DataFrame
+            Replaces what was there once it is written in full.
+        """
+        with atomic_path(self._get_save_path()) as partial:
+            data.to_csv(partial, **self._save_args)
+        self._invalidate_cache()
+
+
+class AtomicText(TextDataset):
+    """A text in UTF-8, on a local disk."""
+
+    DEFAULT_FS_ARGS: dict[str, Any] = {  # noqa: RUF012
+        "open_args_save": {"mode": "w", "encoding": "utf-8"},
+        "open_args_load": {"mode": "r", "encoding": "utf-8"},
+    }
+
+    def save(self, data: str) -> None:
+        """Write the text.
+
+        Parameters
+        ----------
+        data : str
+            Replaces what was there once it is written in full.
+        """
+        with atomic_path(self._get_save_path()) as partial:
+            partial.write_text(data, encoding="utf-8")
+        self._invalidate_cache()

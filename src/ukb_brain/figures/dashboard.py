@@ -1,0 +1,261 @@
+"""The dashboard: one HTML file with the map, every cell and the cohort, that needs no network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jinja2
+import pandas as pd
+from itables import JavascriptFunction, to_html_datatable
+from itables import options as itables_options
+from itables.javascript import generate_init_offline_itables_html
+from plotly.graph_objects import Figure
+from plotly.offline import get_plotlyjs
+
+from ukb_brain.figures.interactive import hover_texts, plot_domain, plot_targets
+from ukb_brain.figures.legibility import RULE
+from ukb_brain.figures.stamp import NOTICE, is_synthetic
+from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.skill import with_skill
+
+CELL_COLUMNS = {
+    "domain": "Domain",
+    "name": "Target",
+    "inputs": "Inputs",
+    "metric": "Metric",
+    "score": "Score",
+    "score_low": "95 % low",
+    "score_high": "95 % high",
+    "skill": "Skill",
+    "n_test": "Test people",
+    "status": "Status",
+}
+
+
+# Sorting and filtering see the number, the reader two digits of it.
+TWO_DIGITS = """function (value, type) {
+    const number = value !== null && value !== "" && !isNaN(value);
+    return type === "display" && number ? Number(value).toFixed(2) : value;
+}"""
+
+
+def cell_table(table: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
+    """Choose and name the columns of the table of all cells.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `with_skill`.
+    grid : Grid
+        Gives the targets' names.
+    below : int
+        Counts under it are not shown.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Numbers rounded to three digits after the point.
+    """
+    named = table.assign(name=[grid.targets[t].name for t in table["target"]])
+    shown = suppress_counts(named, ["n_test"], below)[list(CELL_COLUMNS)]
+    return shown.round(3).rename(columns=CELL_COLUMNS)
+
+
+def target_table(target_summary: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
+    """Describe the targets, without what fewer people than allowed would show.
+
+    Parameters
+    ----------
+    target_summary : pandas.DataFrame
+        ``target, name, n, missing, mean_or_prevalence, sd, median_lag_years``.
+    grid : Grid
+        Gives kinds and units.
+    below : int
+        Counts under it are not shown; nor is a prevalence that is such a count of people.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Text.
+    """
+    shown = suppress_counts(target_summary, ["n", "missing"], below)
+    rows = []
+    for row, counts in zip(
+        target_summary.to_dict("records"), shown.to_dict("records"), strict=True
+    ):
+        target = grid.targets[row["target"]]
+        average = row["mean_or_prevalence"]
+        binary = target.kind == "binary"
+        yes = row["n"] * average if row["n"] else 0.0
+        few = row["n"] < below or (binary and (0 < yes < below or 0 < row["n"] - yes < below))
+        if few:
+            value = "too few"
+        elif binary:
+            value = f"{100 * average:.0f} % yes"
+        else:
+            value = f"{average:.4g} ± {row['sd']:.3g} {target.unit}".strip()
+        lag = "" if few or pd.isna(row["median_lag_years"]) else f"{row['median_lag_years']:.1f}"
+        rows.append(
+            {
+                "Target": row["name"],
+                "Domain": target.domain,
+                "People": counts["n"],
+                "No answer": counts["missing"],
+                "Value": value,
+                "Years before the scan (median)": lag,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def quality_table(quality_summary: pd.DataFrame, below: int) -> pd.DataFrame:
+    """Arrange the scans' states as modality by status.
+
+    Parameters
+    ----------
+    quality_summary : pandas.DataFrame
+        ``modality, status, n``.
+    below : int
+        Counts under it are not shown.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Text.
+    """
+    states = list(dict.fromkeys(["ok", *quality_summary["status"]]))
+    wide = quality_summary.pivot_table(
+        index="modality", columns="status", values="n", aggfunc="sum", fill_value=0, sort=False
+    ).reindex(columns=states, fill_value=0)
+    wide = suppress_counts(wide.reset_index(), states, below)
+    return wide.rename(columns={"modality": "Modality"}).rename_axis(columns=None)
+
+
+def flow_table(exclusion_flow: pd.DataFrame, below: int) -> pd.DataFrame:
+    """Write the exclusion flow without small counts.
+
+    Parameters
+    ----------
+    exclusion_flow : pandas.DataFrame
+        ``step, reason, excluded, remaining``.
+    below : int
+        Counts under it are not shown.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Text.
+    """
+    shown = suppress_counts(exclusion_flow, ["excluded", "remaining"], below)
+    names = {"reason": "Step", "excluded": "Left out", "remaining": "Remaining"}
+    return shown[list(names)].rename(columns=names)
+
+
+def _plain(table: pd.DataFrame) -> str:
+    return table.to_html(index=False, border=0, classes="plain", justify="left")
+
+
+def _plot(figure: Figure, name: str) -> str:
+    return figure.to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=name,
+        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d"]},
+    )
+
+
+def _table_library() -> str:
+    """Give the script of the sortable table, without the logo that notebooks show."""
+    html = generate_init_offline_itables_html(itables_options.dt_bundle)
+    return "".join(html.partition("</script>")[:2])
+
+
+def _sortable(table: pd.DataFrame) -> str:
+    place = {name: at for at, name in enumerate(table.columns)}
+    numbers = [place[name] for name in ("Score", "95 % low", "95 % high", "Skill")]
+    return to_html_datatable(
+        table,
+        connected=False,
+        table_id="cells",
+        showIndex=False,
+        maxBytes=0,
+        classes="display compact",
+        style="width:100%",
+        pageLength=25,
+        lengthMenu=[10, 25, 100, 1000],
+        layout={
+            "topStart": "info",
+            "topEnd": "pageLength",
+            "bottomStart": "paging",
+            "bottomEnd": None,
+        },
+        order=[[place["Skill"], "desc"]],
+        columnDefs=[{"targets": numbers, "render": JavascriptFunction(TWO_DIGITS)}],
+    )
+
+
+def build_dashboard(
+    performance: pd.DataFrame,
+    exclusion_flow: pd.DataFrame,
+    target_summary: pd.DataFrame,
+    quality_summary: pd.DataFrame,
+    grid: Grid,
+    source: str,
+    suppress_below: int = 10,
+) -> str:
+    """Build the dashboard.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+    exclusion_flow, target_summary, quality_summary : pandas.DataFrame
+        Counts of the cohort; small ones are not shown.
+    grid : Grid
+        Gives order and names.
+    source : str
+        ``synthetic`` is stamped.
+    suppress_below : int
+        The smallest count of people that may be shown.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from elsewhere and holds no individual's data.
+    """
+    table = with_skill(performance)
+    table["hover"] = hover_texts(table, grid, suppress_below)
+    cells = cell_table(table, grid, suppress_below)
+    maps = {
+        domain: _plot(plot_domain(table, domain, grid, source), f"map-{domain}")
+        for domain in grid.domains
+        if grid.targets_of(domain)
+    }
+    context: dict[str, Any] = {
+        "synthetic": is_synthetic(source),
+        "notice": NOTICE,
+        "rule": RULE,
+        "plotly": get_plotlyjs(),
+        "maps": maps,
+        "letters": {key: domain.letter for key, domain in grid.domains.items()},
+        "targets_plot": _plot(plot_targets(table, grid, source), "targets"),
+        "table_library": _table_library(),
+        "cells": _sortable(cells),
+        "domains": list(maps),
+        "target_names": [target.name for target in grid.targets.values()],
+        "columns": list(cells.columns),
+        "flow": _plain(flow_table(exclusion_flow, suppress_below)),
+        "quality": _plain(quality_table(quality_summary, suppress_below)),
+        "target_table": _plain(target_table(target_summary, grid, suppress_below)),
+        "n_cells": len(table),
+        "n_ok": int((table["status"] == "ok").sum()),
+        "strategy": table["strategy"].iloc[0],
+        "below": suppress_below,
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ukb_brain", "figures"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("dashboard.html.j2").render(context)

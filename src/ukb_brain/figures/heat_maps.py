@@ -1,0 +1,245 @@
+"""The legibility map: a heat map a domain, inputs by targets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+
+from ukb_brain.figures.stamp import INK, MUTED, stamp
+from ukb_brain.figures.suppression import count_range
+from ukb_brain.grid import Grid, Inputs
+from ukb_brain.statistics.skill import with_skill
+
+# Most cells read little: a power scale spends more of the colours on small skill.
+NORM = PowerNorm(0.8, vmin=0, vmax=1)
+COLOURS = LinearSegmentedColormap.from_list(
+    "skill", ["#f7fbf4", "#cfe8d0", "#8fcdbb", "#45a5b5", "#2674a8", "#213f88", "#171f4f"]
+).with_extremes(under="#efe9e3", bad="#ffffff")
+
+
+# Of a column of dots, in columns of cells.
+DOT_WIDTH = 0.55
+
+
+def group_labels(grid: Grid) -> dict[str, str]:
+    """Short labels of imaging groups and of blocks.
+
+    Parameters
+    ----------
+    grid : Grid
+        Names them.
+
+    Returns
+    -------
+    dict of str to str
+        By key of the group or domain; a group lists its modalities, a block is its letter.
+    """
+    labels = {
+        key: "+".join(m.name.replace(" Connectivity", "") for m in group.values())
+        for key, group in grid.imaging.items()
+    }
+    return labels | {key: domain.letter for key, domain in grid.domains.items()}
+
+
+def inputs_of(domain: str, grid: Grid) -> list[Inputs]:
+    """List the inputs of a domain's cells, in the order of the grid.
+
+    Parameters
+    ----------
+    domain : str
+        Key of a domain.
+    grid : Grid
+        Holds the cells.
+
+    Returns
+    -------
+    list of Inputs
+        The rows of the domain's heat map.
+    """
+    mine = [cell for cell in grid.cells if grid.targets[cell.target].domain == domain]
+    found = {cell.inputs.name: cell.inputs for cell in mine}
+    return list(found.values())
+
+
+def score_table(performance: pd.DataFrame, domain: str, grid: Grid, column: str) -> np.ndarray:
+    """Arrange a column of the performance table as inputs by targets.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell, with ``column``.
+    domain : str
+        Key of a domain.
+    grid : Grid
+        Gives the order.
+    column : str
+        What to show.
+
+    Returns
+    -------
+    ndarray, shape (inputs, targets)
+        NaN where a cell has no result.
+    """
+    wide = performance.set_index(["inputs", "target"])[column]
+    rows = [inputs.name for inputs in inputs_of(domain, grid)]
+    cells = pd.MultiIndex.from_product([rows, grid.targets_of(domain)])
+    return wide.reindex(cells).to_numpy().reshape(len(rows), -1)
+
+
+def _dots(axes: Axes, rows: list[Inputs], parts: list[str], labels: dict[str, str]) -> None:
+    """Mark which parts each row's inputs have."""
+    used = np.array([[p in (*row.groups, *row.blocks) for p in parts] for row in rows])
+    for marked, size, colour in ((~used, 9, "#dde2e7"), (used, 26, INK)):
+        y, x = np.nonzero(marked)
+        axes.scatter(x, y, s=size, color=colour, linewidths=0)
+    axes.set_xlim(-0.6, len(parts) - 0.4)
+    axes.set_xticks(range(len(parts)), [labels[p] for p in parts], rotation=60, ha="left", size=8)
+    for label in axes.get_xticklabels():
+        label.set_rotation_mode("anchor")
+    axes.xaxis.tick_top()
+    axes.set_yticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _cells(axes: Axes, skill: np.ndarray, score: np.ndarray, names: list[str]) -> None:
+    axes.imshow(
+        np.ma.masked_invalid(skill), norm=NORM, cmap=COLOURS, aspect="auto", interpolation="none"
+    )
+    for (row, column), value in np.ndenumerate(score):
+        shown = "·" if np.isnan(value) else f"{value:.2f}".replace("0.", ".", 1)
+        dark = not np.isnan(value) and skill[row, column] > 0.4
+        axes.text(
+            *(column, row, shown),
+            ha="center",
+            va="center",
+            size=7.5,
+            color="white" if dark else INK,
+        )
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="left", size=9)
+    for label in axes.get_xticklabels():
+        label.set_rotation_mode("anchor")
+    axes.xaxis.tick_top()
+    axes.set_yticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(np.arange(0.5, len(names) - 1), minor=True)
+    axes.grid(which="minor", color="white", linewidth=1)
+    axes.tick_params(which="minor", length=0)
+
+
+def _separate_imaging(axes: Axes, rows: list[Inputs]) -> None:
+    for at in range(1, len(rows)):
+        if rows[at].groups != rows[at - 1].groups:
+            axes.axhline(at - 0.5, color="#9aa5b1" if rows[at].blocks else "white", linewidth=0.7)
+
+
+def _panel(left: Axes, right: Axes, table: pd.DataFrame, domain: str, grid: Grid) -> None:
+    rows = inputs_of(domain, grid)
+    blocks = [d for d in grid.domains if any(d in row.blocks for row in rows)]
+    parts = [*grid.imaging, *blocks]
+    _dots(left, rows, parts, group_labels(grid))
+    keys = grid.targets_of(domain)
+    names = [
+        f"{grid.targets[k].name}{'' if grid.targets[k].kind == 'binary' else ' (R²)'}" for k in keys
+    ]
+    skill = score_table(table, domain, grid, "skill")
+    _cells(right, skill, score_table(table, domain, grid, "score"), names)
+    for axes in (left, right):
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        _separate_imaging(axes, rows)
+    left.set_title(domain.capitalize(), loc="left", size=13, weight="bold", color=INK, pad=10)
+
+
+def _scale(figure: Figure, axes: Axes) -> None:
+    bar = figure.colorbar(
+        ScalarMappable(NORM, COLOURS), cax=axes, orientation="horizontal", extend="min"
+    )
+    ticks = [0, 0.05, 0.2, 0.4, 0.6, 0.8, 1]
+    bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+    bar.outline.set_visible(False)
+    axes.set_xlabel("R² of a continuous target", size=9)
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(ticks, [f"{(t + 1) / 2:g}" for t in ticks])
+    above.set_xlabel("AUC of a binary target", size=9)
+
+
+def draw_heat_maps(
+    performance: pd.DataFrame, grid: Grid, source: str, suppress_below: int = 10
+) -> Figure:
+    """Draw all domains on one page: rows are inputs, columns targets.
+
+    The number in a cell is the AUC of a binary target or the R² of a continuous one, on test
+    people; both share one colour scale, that of skill (R², or 2·AUC − 1).
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+    grid : Grid
+        Gives order and names.
+    source : str
+        ``synthetic`` is stamped.
+    suppress_below : int
+        The smallest count of people that may be shown.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    table = with_skill(performance)
+    base, others = grid.base_domain, [d for d in grid.domains if d != grid.base_domain]
+    of_dots = DOT_WIDTH * (len(grid.imaging) + len(grid.domains) - 1)
+    widths = [w for d in others for w in (of_dots, len(grid.targets_of(d)), 1.0)]
+    n_rows = [len(inputs_of(base, grid)), max((len(inputs_of(d, grid)) for d in others), default=1)]
+    figure = Figure(figsize=(max(0.46 * sum(widths) + 1.0, 12), 0.27 * sum(n_rows) + 3.9))
+    high = figure.get_figheight()
+    page = figure.add_gridspec(
+        *(2, 1),
+        height_ratios=n_rows,
+        hspace=1.55 / (0.135 * sum(n_rows)),
+        left=0.02,
+        right=0.965,
+        top=1 - 1.85 / high,
+        bottom=0.55 / high,
+    )
+    top_widths = [DOT_WIDTH * len(grid.imaging), len(grid.targets_of(base)), 1.0]
+    top_widths.append(max(sum(widths) - sum(top_widths), 20))
+    top = page[0].subgridspec(1, 4, width_ratios=top_widths, wspace=0.03)
+    _panel(figure.add_subplot(top[0]), figure.add_subplot(top[1]), table, base, grid)
+    _explain(figure, top[3], performance["n_test"], grid, suppress_below)
+    for at, domain in enumerate(others):
+        bottom = page[1].subgridspec(1, len(widths), width_ratios=widths, wspace=0.03)
+        left, right = (figure.add_subplot(bottom[3 * at + side]) for side in (0, 1))
+        _panel(left, right, table, domain, grid)
+    title = "What can be read of a person, from which data"
+    place = {"x": 0.02, "y": 1 - 0.2 / high, "va": "top", "ha": "left"}
+    figure.suptitle(title, **place, size=19, weight="bold", color=INK)
+    return stamp(figure, source)
+
+
+def _explain(figure: Figure, place: SubplotSpec, n_test: pd.Series, grid: Grid, below: int) -> None:
+    inner = place.subgridspec(4, 1, height_ratios=[3.0, 1.5, 0.6, 0.9])
+    words = figure.add_subplot(inner[0])
+    words.axis("off")
+    blocks = ", ".join(f"{domain.letter} {key}" for key, domain in grid.domains.items())
+    words.text(
+        *(0, 1.25),
+        "A number is the AUC of a binary target or the R² of a continuous one (marked R²), in "
+        f"held-out test people ({count_range(n_test, below)} a cell).\n"
+        "Dots left of a row are its inputs: imaging groups, and blocks of non-imaging traits "
+        f"({blocks}).\n"
+        "A target's own domain is never among its inputs. Beige: at or below chance. A lone dot: "
+        "no result.\nDifferences between neighbouring cells are often smaller than their "
+        "intervals: see the dashboard.",
+        va="top",
+        size=10,
+        color=MUTED,
+        linespacing=1.65,
+    )
+    _scale(figure, figure.add_subplot(inner[2]))

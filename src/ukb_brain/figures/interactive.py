@@ -1,0 +1,190 @@
+"""The map and the targets as interactive plots."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.colors import to_hex
+
+from ukb_brain.figures.heat_maps import COLOURS, NORM, group_labels, inputs_of, score_table
+from ukb_brain.figures.legibility import in_words
+from ukb_brain.figures.stamp import INK, MUTED, NOTICE, WARNING, colour_of, is_synthetic
+from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.grid import Grid, Inputs
+from ukb_brain.statistics.skill import HEADLINE_NAME, fullest_cells
+
+FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+BELOW_CHANCE = "#efe9e3"
+ROW_HEIGHT = 23
+LEAST_HEIGHT = 400
+METHOD = {
+    "AUC": "area under the ROC curve of the predicted probability",
+    "R²": "1 − squared error / variance about the test mean, own units",
+}
+
+
+def _colour_scale() -> list[tuple[float, str]]:
+    """Take the colours of the figures on skill from −0.2 to 1; beige at and under 0."""
+    at = np.linspace(0, 1, 13)
+    above = [((0.2 + skill) / 1.2, to_hex(COLOURS(NORM(skill)))) for skill in at]
+    return [(0.0, BELOW_CHANCE), (0.2 / 1.2, BELOW_CHANCE), *above]
+
+
+def _short(inputs: Inputs, labels: dict[str, str]) -> str:
+    groups = " · ".join(labels[g] for g in inputs.groups) or "no imaging"
+    blocks = " + ".join(sorted(labels[b] for b in inputs.blocks))
+    return f"{groups}  |  {blocks}" if blocks else groups
+
+
+def hover_texts(table: pd.DataFrame, grid: Grid, below: int) -> pd.Series:
+    """Say of each cell what it is and how its number was obtained.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `ukb_brain.statistics.skill.with_skill`.
+    grid : Grid
+        Gives names.
+    below : int
+        Counts under it are not shown.
+
+    Returns
+    -------
+    pandas.Series of str
+        HTML for a plotly hover label.
+    """
+    shown = suppress_counts(table[["n_train", "n_test"]], ["n_train", "n_test"], below)
+    texts = []
+    for cell, counts in zip(table.to_dict("records"), shown.to_dict("records"), strict=True):
+        words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
+        if cell["status"] != "ok":
+            words = f"no result: {cell['status']}"
+        texts.append(
+            f"<b>{grid.targets[cell['target']].name}</b><br>from {cell['inputs']}"
+            f"<br><b>{words}</b><br>{METHOD[cell['metric']]}<br>"
+            f"{counts['n_test']} held-out test people, {counts['n_train']} in training; "
+            f"{cell['strategy']}"
+        )
+    return pd.Series(texts, index=table.index)
+
+
+def _bare_layout(figure: go.Figure, source: str, height: int, left: int) -> go.Figure:
+    figure.update_layout(
+        template="plotly_white",
+        font={"family": FONT, "size": 12, "color": INK},
+        height=height,
+        margin={"l": left, "r": 20, "t": 110, "b": 30},
+        hoverlabel={"bgcolor": "white", "font": {"size": 12, "color": INK}, "align": "left"},
+    )
+    if is_synthetic(source):
+        figure.add_annotation(
+            text=f"<b>{NOTICE}</b>",
+            **{"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right"},
+            **{"yanchor": "bottom", "yshift": 84, "showarrow": False, "name": "stamp"},
+            font={"color": WARNING, "size": 11},
+        )
+    return figure
+
+
+def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go.Figure:
+    """Plot the heat map of a domain: rows are inputs, columns targets, colour is skill.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `with_skill`, with a column ``hover``.
+    domain : str
+        Key of a domain.
+    grid : Grid
+        Gives order and names.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    rows, keys = inputs_of(domain, grid), grid.targets_of(domain)
+    score = score_table(table, domain, grid, "score")
+    labels = group_labels(grid)
+    figure = go.Figure(
+        go.Heatmap(
+            z=score_table(table, domain, grid, "skill").tolist(),
+            x=[
+                f"{grid.targets[k].name}<br><i>{HEADLINE_NAME[grid.targets[k].kind]}</i>"
+                for k in keys
+            ],
+            y=[_short(inputs, labels) for inputs in rows],
+            text=[["–" if np.isnan(v) else f"{v:.2f}" for v in row] for row in score],
+            texttemplate="%{text}",
+            textfont={"size": 11},
+            hovertext=score_table(table, domain, grid, "hover").tolist(),
+            hovertemplate="%{hovertext}<extra></extra>",
+            hoverongaps=True,
+            colorscale=_colour_scale(),
+            zmin=-0.2,
+            zmax=1,
+            xgap=1,
+            ygap=1,
+            colorbar={
+                "title": {"text": "skill", "side": "top"},
+                "thickness": 12,
+                "outlinewidth": 0,
+                "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1],
+            },
+        )
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ")
+    figure.update_xaxes(side="top", showgrid=False, tickangle=-35 if len(keys) > 6 else 0)
+    return _bare_layout(figure, source, max(ROW_HEIGHT * len(rows) + 150, LEAST_HEIGHT), 250)
+
+
+def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
+    """Plot each target's skill from its fullest inputs, with intervals, best read at the top.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `with_skill`, with a column ``hover``.
+    grid : Grid
+        Gives names and domains.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    full = fullest_cells(table, grid).dropna(subset="skill").sort_values("skill", kind="stable")
+    figure = go.Figure()
+    for domain in grid.domains:
+        mine = full.loc[full["domain"] == domain]
+        figure.add_scatter(
+            x=mine["skill"].tolist(),
+            y=[grid.targets[t].name for t in mine["target"]],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": (mine["skill_high"] - mine["skill"]).tolist(),
+                "arrayminus": (mine["skill"] - mine["skill_low"]).tolist(),
+                "thickness": 2,
+                "width": 0,
+            },
+            mode="markers",
+            name=domain,
+            marker={"size": 10, "color": colour_of(domain, tuple(grid.domains))},
+            hovertext=mine["hover"].tolist(),
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=[grid.targets[t].name for t in full["target"]]
+    )
+    figure.update_xaxes(
+        title={"text": "skill: R², or 2·AUC − 1", "font": {"color": MUTED}}, zerolinecolor=MUTED
+    )
+    _bare_layout(figure, source, 25 * max(len(full), 4) + 170, 130)
+    figure.update_layout(
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}, margin={"b": 60}
+    )
+    return figure

@@ -1,0 +1,124 @@
+"""How well each target is read at best knowledge: a forest plot of its fullest inputs."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.skill import fullest_cells, with_skill, without_imaging
+
+RULE = "all imaging groups, and every block that the target may have"
+
+
+def in_words(score: float, low: float, high: float, metric: str) -> str:
+    """Write a score with its interval.
+
+    Parameters
+    ----------
+    score, low, high : float
+        NaN bounds are left out.
+    metric : str
+        Its name.
+
+    Returns
+    -------
+    str
+        Such as ``AUC 0.71 [0.60, 0.81]``.
+    """
+    if pd.isna(score):
+        return "no result"
+    interval = "" if pd.isna(low) or pd.isna(high) else f" [{low:.2f}, {high:.2f}]"
+    return f"{metric} {score:.2f}{interval}".replace("-", "−")
+
+
+def _row(axes: Axes, y: int, cell: pd.Series, colour: str) -> None:
+    if pd.isna(cell["skill"]):
+        axes.text(0.01, y, cell["status"], va="center", size=8.5, color=MUTED, style="italic")
+        return
+    if pd.notna(cell["skill_low"]):
+        axes.plot([cell["skill_low"], cell["skill_high"]], [y, y], color=colour, lw=2.4, alpha=0.75)
+    axes.plot(cell["skill"], y, "o", color=colour, ms=7.5, mec="white", mew=0.8, zorder=4)
+    words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
+    axes.text(1.03, y, words, va="center", size=9, color=INK, clip_on=False)
+
+
+def draw_legibility(performance: pd.DataFrame, grid: Grid, source: str) -> Figure:
+    """Draw each target's skill from its fullest inputs, with intervals, best read at the top.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+    grid : Grid
+        Gives names and domains.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The cell of a target is chosen by its inputs, never by its score. A hollow mark shows the
+        same blocks without imaging, where the grid has that cell.
+    """
+    table = with_skill(performance)
+    full = fullest_cells(table, grid).sort_values("skill", na_position="first", kind="stable")
+    bare = without_imaging(table, grid).set_index("target")["skill"]
+    figure = Figure(figsize=(10.5, 0.3 * len(full) + 2.6))
+    bottom = 1.25 / figure.get_figheight()
+    axes = figure.add_axes((0.16, bottom, 0.6, 1 - bottom - 1.0 / figure.get_figheight()))
+    for y, (_, cell) in enumerate(full.iterrows()):
+        colour = colour_of(cell["domain"], tuple(grid.domains))
+        _row(axes, y, cell, colour)
+        alone = bare.get(cell["target"])
+        if alone is not None and pd.notna(alone) and pd.notna(cell["skill"]):
+            axes.plot(alone, y, "o", ms=7, mfc="white", mec=colour, mew=1.4, zorder=3)
+    axes.set_yticks(range(len(full)), [grid.targets[t].name for t in full["target"]], size=10)
+    axes.set_ylim(-0.7, len(full) - 0.3)
+    lowest = min(full["skill_low"].min(), bare.min(), -0.1)
+    axes.set_xlim(max(lowest, -0.6) - 0.03, 1.0)
+    axes.axvline(0, color=MUTED, lw=1)
+    axes.grid(axis="x", color="#e4e8ec", lw=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("skill: R², or 2·AUC − 1  (0 nothing is read, 1 everything)", color=MUTED)
+    _legend(figure, grid)
+    figure.text(
+        *(0.02, 1 - 0.2 / figure.get_figheight(), "How well is each characteristic read?"),
+        size=15,
+        weight="bold",
+        color=INK,
+        va="top",
+    )
+    figure.text(
+        *(0.02, 1 - 0.56 / figure.get_figheight()),
+        f"From {RULE}; held-out test people, 95 % intervals.",
+        size=9.5,
+        color=MUTED,
+        va="top",
+    )
+    return stamp(figure, source)
+
+
+def _legend(figure: Figure, grid: Grid) -> None:
+    domains = tuple(grid.domains)
+    marks = [
+        Line2D([], [], color=colour_of(d, domains), marker="o", lw=2.4, label=d) for d in domains
+    ]
+    marks.append(
+        Line2D([], [], color=MUTED, marker="o", mfc="white", lw=0, label="same blocks, no imaging")
+    )
+    figure.legend(
+        handles=marks,
+        loc="lower left",
+        bbox_to_anchor=(0.14, 0.1 / figure.get_figheight()),
+        ncols=len(marks),
+        frameon=False,
+        fontsize=9,
+        handletextpad=0.5,
+        columnspacing=1.4,
+    )

@@ -1,0 +1,90 @@
+"""The closing words of a run, as Markdown."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ukb_brain.figures.legibility import RULE, in_words
+from ukb_brain.figures.stamp import NOTICE, is_synthetic
+from ukb_brain.figures.suppression import count_range
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.skill import fullest_cells, with_skill
+
+SHOWN = 5
+WHERE_NEXT = {
+    "dashboard.html": "the map, every cell and the cohort; open it in a browser",
+    "heat_maps.png": "the map on one page",
+    "legibility.png": "each characteristic with its interval",
+    "coefficients.png": "which inputs help, by domain",
+    "performance.parquet": "one row a cell, all metrics with intervals",
+    "metrics_comparison_test.csv": "the same in the study's published columns",
+}
+
+
+def _table(cells: pd.DataFrame, grid: Grid) -> list[str]:
+    lines = ["| characteristic | score, 95 % interval | skill |", "| --- | --- | --- |"]
+    for cell in cells.to_dict("records"):
+        words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
+        name = grid.targets[cell["target"]].name
+        lines.append(f"| {name} | {words} | {cell['skill']:.2f} |".replace("| -", "| −"))
+    return lines
+
+
+def write_summary(
+    performance: pd.DataFrame, grid: Grid, source: str, folder: str, suppress_below: int = 10
+) -> str:
+    """Name the best and worst read characteristics, and where to look next.
+
+    Characteristics are ranked by the skill of their fullest inputs, so that none is listed for
+    having scored well by chance in one of its many cells.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+    grid : Grid
+        Gives names.
+    source : str
+        ``synthetic`` is stamped.
+    folder : str
+        Where the reports are.
+    suppress_below : int
+        The smallest count of people that may be shown.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    full = fullest_cells(with_skill(performance), grid)
+    read = full.dropna(subset="skill").sort_values("skill", ascending=False, kind="stable")
+    best, rest = read.head(SHOWN), read.iloc[SHOWN:]
+    done = int((performance["status"] == "ok").sum())
+    lines = ["# The legibility map", ""]
+    if is_synthetic(source):
+        lines += [f"**{NOTICE}.**", ""]
+    lines += [
+        f"{done} of {len(performance)} cells have a result ({performance['strategy'].iloc[0]} "
+        f"strategy; {count_range(performance['n_test'], suppress_below)} test people a cell). "
+        f"Characteristics are ranked by skill (R², or 2·AUC − 1) from {RULE}.",
+        "",
+    ]
+    if len(best):
+        lines += [f"## Best read ({len(best)})", "", *_table(best, grid), ""]
+    if len(rest):
+        lines += [
+            f"## Worst read ({len(rest.tail(SHOWN))})",
+            "",
+            *_table(rest.tail(SHOWN), grid),
+            "",
+        ]
+    without = full.loc[full["skill"].isna()]
+    if len(without):
+        named = [
+            f"{grid.targets[cell['target']].name} ({cell['status']})"
+            for cell in without.to_dict("records")
+        ]
+        lines += [f"Without a result: {', '.join(named)}.", ""]
+    lines += ["## Where to look next", ""]
+    lines += [f"- `{folder}/{name}`: {what}" for name, what in WHERE_NEXT.items()]
+    return "\n".join([*lines, ""])

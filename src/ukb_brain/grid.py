@@ -1,0 +1,211 @@
+"""The grid: targets, domains, imaging groups, inputs, cells and their published names.
+
+A *cell* is one (target, inputs) pair. The rule that makes the cells, and the names of inputs, are
+those of Ruffle et al., NeuroImage 291:120600 (2024); the lists come from
+``conf/base/parameters_grid.yml``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, combinations
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ukb_brain.errors import InputError
+
+Kind = Literal["binary", "continuous"]
+
+
+class Frozen(BaseModel):
+    """A typed configuration: immutable, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Domain(Frozen):
+    """A domain of targets; its traits together are a block of inputs."""
+
+    letter: str = Field(pattern="^[A-Z]$")
+
+
+class Modality(Frozen):
+    """A modality of an imaging group and its place in the published name."""
+
+    name: str
+    order: int
+
+
+class Target(Frozen):
+    """A characteristic to predict and how it is derived from its UK Biobank field."""
+
+    name: str
+    domain: str
+    kind: Kind
+    field: int
+    rule: Literal["value", "any_of"]
+    values: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
+    visit: Literal["imaging", "latest"] = "latest"
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _rule_fits_kind(self) -> Self:
+        if (self.rule == "any_of") != (self.kind == "binary"):
+            raise ValueError(
+                f"target {self.name!r}: a binary target takes rule any_of and a continuous one "
+                f"rule value; this one is {self.kind} with rule {self.rule}"
+            )
+        if self.rule == "any_of" and not self.values:
+            raise ValueError(f"target {self.name!r}: rule any_of needs `values`, the codes that count")
+        return self
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A set of imaging groups and blocks.
+
+    Attributes
+    ----------
+    groups : tuple of str
+        Imaging groups, in the order of the configuration.
+    blocks : tuple of str
+        Domains whose traits are inputs, in the order of the configuration.
+    name : str
+        The published name, e.g. ``DWI + FLAIR + T1 + Non-imaging data (C + P)``.
+    """
+
+    groups: tuple[str, ...]
+    blocks: tuple[str, ...]
+    name: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (target, inputs) pair of the grid."""
+
+    target: str
+    inputs: Inputs
+
+
+def _subsets(items: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return list(chain.from_iterable(combinations(items, n) for n in range(len(items) + 1)))
+
+
+class Grid(Frozen):
+    """Targets, domains and imaging groups, and the cells that they span."""
+
+    base_domain: str
+    domains: dict[str, Domain]
+    imaging: dict[str, dict[str, Modality]]
+    targets: dict[str, Target]
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.base_domain not in self.domains:
+            raise ValueError(
+                f"base_domain {self.base_domain!r} is not one of the domains {sorted(self.domains)}"
+            )
+        for key, target in self.targets.items():
+            if target.domain not in self.domains:
+                raise ValueError(
+                    f"target {key!r} has domain {target.domain!r}, which is not one of "
+                    f"{sorted(self.domains)}; add it under `domains` or correct the name"
+                )
+        for kind, names in {
+            "letters of domains": [domain.letter for domain in self.domains.values()],
+            "names of targets": [target.name for target in self.targets.values()],
+            "modalities": [key for group in self.imaging.values() for key in group],
+        }.items():
+            if len(set(names)) != len(names):
+                raise ValueError(f"{kind} must differ from each other, got {names}")
+        return self
+
+    @cached_property
+    def modalities(self) -> tuple[str, ...]:
+        """Keys of all modalities, in the order of the configuration."""
+        return tuple(key for group in self.imaging.values() for key in group)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells, in the order of targets, then of imaging groups, then of blocks."""
+        groups = _subsets(tuple(self.imaging))
+        cells = []
+        for key, target in self.targets.items():
+            if target.domain == self.base_domain:
+                choices = [(chosen, ()) for chosen in groups if chosen]
+            else:
+                others = tuple(d for d in self.domains if d not in (self.base_domain, target.domain))
+                choices = [
+                    (chosen, (self.base_domain, *blocks))
+                    for chosen in groups
+                    for blocks in _subsets(others)
+                ]
+            cells += [Cell(key, self.inputs(chosen, blocks)) for chosen, blocks in choices]
+        return tuple(cells)
+
+    def targets_of(self, domain: str) -> tuple[str, ...]:
+        """Keys of a domain's targets: the traits of its block.
+
+        Parameters
+        ----------
+        domain : str
+            Key of a domain.
+
+        Returns
+        -------
+        tuple of str
+            In the order of the configuration.
+        """
+        return tuple(key for key, target in self.targets.items() if target.domain == domain)
+
+    def inputs(self, groups: tuple[str, ...], blocks: tuple[str, ...]) -> Inputs:
+        """Join imaging groups and blocks to inputs with their published name.
+
+        Parameters
+        ----------
+        groups, blocks : tuple of str
+            Keys of imaging groups and of domains.
+
+        Returns
+        -------
+        Inputs
+            With parts and name in their canonical order.
+
+        Raises
+        ------
+        InputError
+            If a group or a block is not part of the grid.
+        """
+        unknown = [*(g for g in groups if g not in self.imaging), *(b for b in blocks if b not in self.domains)]
+        if unknown:
+            raise InputError(
+                f"Unknown inputs {unknown}: imaging groups are {list(self.imaging)}, "
+                f"blocks are {list(self.domains)}."
+            )
+        groups = tuple(g for g in self.imaging if g in groups)
+        blocks = tuple(b for b in self.domains if b in blocks)
+        modalities = [m for g in groups for m in self.imaging[g].values()]
+        parts = [m.name for m in sorted(modalities, key=lambda m: m.order)]
+        if blocks:
+            letters = " + ".join(sorted(self.domains[b].letter for b in blocks))
+            parts.append(f"Non-imaging data ({letters})")
+        return Inputs(groups, blocks, " + ".join(parts))
+
+    def flags(self, inputs: Inputs) -> dict[str, bool]:
+        """Which modalities and blocks are among the inputs.
+
+        Parameters
+        ----------
+        inputs : Inputs
+            Of a cell.
+
+        Returns
+        -------
+        dict of str to bool
+            One entry a modality and a domain; a new one in YAML brings one further entry.
+        """
+        used = {m for g in inputs.groups for m in self.imaging[g]}
+        return {m: m in used for m in self.modalities} | {d: d in inputs.blocks for d in self.domains}

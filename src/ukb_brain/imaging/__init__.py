@@ -1,0 +1,1 @@
+"""Imaging: affines, grids, resampling, intensity, quality and connectivity."""

@@ -1,0 +1,95 @@
+"""Connectivity vectors from regional time series or from UK Biobank's own matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ukb_brain.errors import InputError
+
+Vector = NDArray[np.float32]
+
+# Keeps Fisher's z finite where two regions move as one.
+LARGEST_CORRELATION = 0.999999
+
+
+def fisher_z_of_time_series(series: NDArray[np.floating]) -> Vector:
+    """Fisher's z of the correlations between all pairs of regions.
+
+    Parameters
+    ----------
+    series : ndarray of shape (regions, time_points)
+        One row a region.
+
+    Returns
+    -------
+    ndarray of shape (regions * (regions - 1) / 2,)
+        The strict upper triangle in MATLAB's column-wise order, as UK Biobank writes it.
+
+    Raises
+    ------
+    InputError
+        If a region does not vary, or there are too few time points or regions.
+    """
+    if series.ndim != 2 or series.shape[0] < 2 or series.shape[1] < 4:
+        raise InputError(
+            f"A time series of shape {series.shape} gives no correlations: "
+            "expected one row a region and at least 4 time points."
+        )
+    if not np.isfinite(series).all() or (series.std(axis=1) == 0).any():
+        raise InputError("A region's time series is constant or not finite.")
+    correlation = np.corrcoef(series)[np.tril_indices(len(series), -1)]
+    limit = LARGEST_CORRELATION
+    return np.arctanh(np.clip(correlation, -limit, limit)).astype(np.float32)
+
+
+def nodes_of(n_edges: int) -> int:
+    """Number of nodes whose strict upper triangle has so many entries.
+
+    Parameters
+    ----------
+    n_edges : int
+        Length of a connectivity vector: 210 for 21 nodes, 1,485 for 55.
+
+    Returns
+    -------
+    int
+        Nodes.
+
+    Raises
+    ------
+    InputError
+        If no whole number of nodes fits.
+    """
+    nodes = round((1 + np.sqrt(1 + 8 * n_edges)) / 2)
+    if nodes * (nodes - 1) // 2 != n_edges or n_edges < 1:
+        raise InputError(f"{n_edges} numbers are not the upper triangle of a square matrix.")
+    return int(nodes)
+
+
+def vector_of_matrix_file(text: str) -> Vector:
+    """Read a file of field 25750 to 25753.
+
+    Parameters
+    ----------
+    text : str
+        White-space separated numbers: already z values, so they are taken as they are.
+
+    Returns
+    -------
+    ndarray of shape (edges,)
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        If there is something else than finite numbers, or not a triangle of them.
+    """
+    try:
+        values = np.array(text.split(), dtype=np.float32)
+    except ValueError as error:
+        raise InputError("The matrix file holds something that is not a number.") from error
+    if not np.isfinite(values).all():
+        raise InputError("The matrix file holds numbers that are not finite.")
+    nodes_of(len(values))
+    return values

@@ -1,0 +1,1 @@
+"""Networks: encoders of imaging groups, and how a model is kept."""

@@ -1,0 +1,26 @@
+"""The project's pipelines; a pipeline that cannot be imported stops every command."""
+
+from kedro.framework.project import find_pipelines
+from kedro.pipeline import Pipeline
+
+GENERATORS = ("synthetic_cohort",)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Collect the pipelines; ``__default__`` is everything after the raw files.
+
+    Returns
+    -------
+    dict of str to Pipeline
+        One pipeline a folder of ``ukb_brain.pipelines``, and ``__default__``.
+    """
+    pipelines = find_pipelines(raise_errors=True)
+    pipelines["__default__"] = sum(
+        (
+            pipeline
+            for name, pipeline in pipelines.items()
+            if name not in (*GENERATORS, "__default__")
+        ),
+        start=Pipeline([]),
+    )
+    return pipelines

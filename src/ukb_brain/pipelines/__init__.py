@@ -1,0 +1,1 @@
+"""Pipelines: each wires thin nodes; the science sits in the library packages."""

@@ -1,0 +1,218 @@
+"""Nodes of reporting: what the predictions are worth, in tables, figures and words."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, Field
+from rich.console import Console
+from rich.markdown import Markdown
+
+from ukb_brain import figures, statistics
+from ukb_brain.grid import Grid
+
+
+class Reporting(BaseModel):
+    """How results are reported.
+
+    Attributes
+    ----------
+    strategy : str
+        The strategy that the map shows; named here, before any result is seen.
+    draws : int
+        Bootstrap draws.
+    level : float
+        Coverage of the intervals.
+    suppress_below : int
+        The smallest count of people that figures, dashboard and summary may show.
+    folder : str
+        Where the reports are, as the closing summary names it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: str = "amortised"
+    draws: int = Field(default=1000, ge=100)
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    suppress_below: int = Field(default=10, ge=1)
+    folder: str = "data/08_reporting"
+
+
+def score_all_cells(
+    predictions: pd.DataFrame,
+    cell_fits: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    reporting: Reporting,
+    seed: int,
+) -> pd.DataFrame:
+    """Score every fit on its test people; see `ukb_brain.statistics.score_all`.
+
+    Parameters
+    ----------
+    predictions, cell_fits, participants : pandas.DataFrame
+        Of modelling and data engineering.
+    grid : Grid
+        Gives order, domains and kinds.
+    reporting : Reporting
+        Draws and level.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell, strategy, fold and seed.
+    """
+    return statistics.score_all(
+        predictions, cell_fits, participants, grid, reporting.draws, reporting.level, seed
+    )
+
+
+def choose_map(performance_all: pd.DataFrame, grid: Grid, reporting: Reporting) -> pd.DataFrame:
+    """Keep the strategy that parameters name.
+
+    Parameters
+    ----------
+    performance_all : pandas.DataFrame
+        Every strategy, fold and seed.
+    grid : Grid
+        Its cells are the rows.
+    reporting : Reporting
+        Names the strategy.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell.
+    """
+    return statistics.one_row_a_cell(performance_all, grid, reporting.strategy)
+
+
+def arrange_as_published(
+    performance: pd.DataFrame, predictions: pd.DataFrame, cell_fits: pd.DataFrame, grid: Grid
+) -> pd.DataFrame:
+    """Write the map in the columns of the study's published table.
+
+    Parameters
+    ----------
+    performance, predictions, cell_fits : pandas.DataFrame
+        The map and what it is made of.
+    grid : Grid
+        Gives the published names.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell.
+    """
+    return statistics.published_layout(performance, predictions, cell_fits, grid)
+
+
+def fit_mixed_models(performance: pd.DataFrame, grid: Grid, reporting: Reporting) -> pd.DataFrame:
+    """Fit the study's mixed model of each domain.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+    grid : Grid
+        Gives the domains.
+    reporting : Reporting
+        Level of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a fixed effect.
+    """
+    return statistics.fit_domains(
+        statistics.analysable(performance), grid, source="run", level=reporting.level
+    )
+
+
+def draw_heat_maps(
+    performance: pd.DataFrame, grid: Grid, reporting: Reporting, source: str
+) -> Figure:
+    """Draw the map on one page.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+    grid : Grid
+        Gives order and names.
+    reporting : Reporting
+        Which counts may be shown.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    return figures.draw_heat_maps(performance, grid, source, reporting.suppress_below)
+
+
+def build_dashboard(
+    performance: pd.DataFrame,
+    exclusion_flow: pd.DataFrame,
+    target_summary: pd.DataFrame,
+    quality_summary: pd.DataFrame,
+    grid: Grid,
+    reporting: Reporting,
+    source: str,
+) -> str:
+    """Build the dashboard.
+
+    Parameters
+    ----------
+    performance, exclusion_flow, target_summary, quality_summary : pandas.DataFrame
+        The map and the counts of the cohort.
+    grid : Grid
+        Gives order and names.
+    reporting : Reporting
+        Which counts may be shown.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    str
+        One HTML file.
+    """
+    return figures.build_dashboard(
+        performance,
+        exclusion_flow,
+        target_summary,
+        quality_summary,
+        grid,
+        source,
+        reporting.suppress_below,
+    )
+
+
+def summarise(performance: pd.DataFrame, grid: Grid, reporting: Reporting, source: str) -> str:
+    """Name the best and worst read characteristics, and say so on the console.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+    grid : Grid
+        Gives names.
+    reporting : Reporting
+        Where the reports are, and which counts may be shown.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    text = figures.write_summary(
+        performance, grid, source, reporting.folder, reporting.suppress_below
+    )
+    Console().print(Markdown(text))
+    return text

@@ -1,0 +1,117 @@
+"""Wiring of reporting."""
+
+from kedro.pipeline import Node, Pipeline
+
+from ukb_brain.figures import draw_coefficients, draw_legibility
+from ukb_brain.pipelines.reporting.nodes import (
+    arrange_as_published,
+    build_dashboard,
+    choose_map,
+    draw_heat_maps,
+    fit_mixed_models,
+    score_all_cells,
+    summarise,
+)
+
+
+def create_pipeline(**kwargs: object) -> Pipeline:
+    """Wire the nodes.
+
+    Parameters
+    ----------
+    **kwargs : object
+        Not used; Kedro may pass some.
+
+    Returns
+    -------
+    Pipeline
+        From predictions to tables, figures, dashboard and summary.
+    """
+    return Pipeline(
+        [
+            Node(
+                score_all_cells,
+                inputs=[
+                    "model_output.predictions",
+                    "model_output.cell_fits",
+                    "primary.participants",
+                    "params:grid",
+                    "params:reporting",
+                    "params:seed",
+                ],
+                outputs="reporting.performance_all",
+                name="score_all_cells",
+            ),
+            Node(
+                choose_map,
+                inputs=["reporting.performance_all", "params:grid", "params:reporting"],
+                outputs="reporting.performance",
+                name="choose_map",
+            ),
+            Node(
+                arrange_as_published,
+                inputs=[
+                    "reporting.performance",
+                    "model_output.predictions",
+                    "model_output.cell_fits",
+                    "params:grid",
+                ],
+                outputs="reporting.published_layout",
+                name="arrange_as_published",
+            ),
+            Node(
+                fit_mixed_models,
+                inputs=["reporting.performance", "params:grid", "params:reporting"],
+                outputs="reporting.mixed_models",
+                name="fit_mixed_models",
+            ),
+            Node(
+                draw_heat_maps,
+                inputs=[
+                    "reporting.performance",
+                    "params:grid",
+                    "params:reporting",
+                    "params:source",
+                ],
+                outputs="reporting.heat_maps",
+                name="draw_heat_maps",
+            ),
+            Node(
+                draw_legibility,
+                inputs=["reporting.performance", "params:grid", "params:source"],
+                outputs="reporting.legibility",
+                name="draw_legibility",
+            ),
+            Node(
+                draw_coefficients,
+                inputs=["reporting.mixed_models", "params:grid", "params:source"],
+                outputs="reporting.coefficients",
+                name="draw_coefficients",
+            ),
+            Node(
+                build_dashboard,
+                inputs=[
+                    "reporting.performance",
+                    "primary.exclusion_flow",
+                    "primary.target_summary",
+                    "reporting.quality_summary",
+                    "params:grid",
+                    "params:reporting",
+                    "params:source",
+                ],
+                outputs="reporting.dashboard",
+                name="build_dashboard",
+            ),
+            Node(
+                summarise,
+                inputs=[
+                    "reporting.performance",
+                    "params:grid",
+                    "params:reporting",
+                    "params:source",
+                ],
+                outputs="reporting.summary",
+                name="summarise",
+            ),
+        ]
+    )

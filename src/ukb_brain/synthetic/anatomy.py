@@ -1,0 +1,232 @@
+"""The anatomy that all synthetic brains share: tissues, and the fields along which they differ."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine
+from nilearn.datasets import (
+    load_mni152_gm_template,
+    load_mni152_template,
+    load_mni152_wm_template,
+)
+from nilearn.image import resample_img, smooth_img
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from ukb_brain.imaging.affines import fsl_mni
+from ukb_brain.synthetic.factors import FACTORS
+from ukb_brain.synthetic.people import SITES
+
+Array = NDArray[np.float32]
+
+COARSE_MM = 8.0
+SMOOTHING_VOXELS = 1.8
+N_SHAPES = 24
+N_TEXTURES = 24
+CONTRASTS = ("t1_grey", "t1_white", "flair_grey", "flair_white", "fa")
+
+# Sizes of effects per standard unit: mm of displacement, or share of a tissue's intensity.
+SHAPE_MM, TEXTURE, SITE = 0.5, 0.018, 0.03
+PATTERN = {"pattern": 0.022, "strong_pattern": 0.045}
+VENTRICLE_MM, SEX_SHAPE_MM, THINNING, GLOBAL_FA, LESIONS = 1.4, 0.8, 0.05, 0.035, 0.13
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Tissue maps on FSL's MNI152 grid, and coarse fields of 8 mm over the same box.
+
+    Attributes
+    ----------
+    voxel_mm : ndarray of shape ()
+        Voxel edge of the tissue maps.
+    grey, white, fluid, lesions : ndarray of shape (X, Y, Z)
+        Share of each tissue, and where hyperintensities arise.
+    factor_shapes : ndarray of shape (n_structural, 3, x, y, z)
+        Displacement in mm per unit of a structural factor.
+    shapes : ndarray of shape (n_shapes, 3, x, y, z)
+        Displacements that differ between people for no known reason.
+    structural, diffusion : ndarray of shape (n_factors, n_contrasts, x, y, z)
+        Change of intensity per unit of a factor.
+    sites : ndarray of shape (n_sites, n_contrasts, x, y, z)
+        Change of intensity at a site.
+    textures : ndarray of shape (n_textures, n_contrasts, x, y, z)
+        Changes that differ between people for no known reason, residual bias fields among them.
+    """
+
+    voxel_mm: Array
+    grey: Array
+    white: Array
+    fluid: Array
+    lesions: Array
+    factor_shapes: Array
+    shapes: Array
+    structural: Array
+    diffusion: Array
+    sites: Array
+    textures: Array
+
+    def save(self, path: Path) -> None:
+        """Write all arrays into one uncompressed file.
+
+        Parameters
+        ----------
+        path : Path
+            Ends in ``.npz``; written to a temporary name first.
+        """
+        part = path.with_name(path.name + ".part.npz")
+        np.savez(part, **{f.name: getattr(self, f.name) for f in fields(self)})
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Anatomy:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : Path
+            Of the file.
+
+        Returns
+        -------
+        Anatomy
+            With its arrays in memory.
+        """
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**{f.name: arrays[f.name] for f in fields(cls)})
+
+
+def _coarse_world() -> Array:
+    shape, affine = fsl_mni(COARSE_MM)
+    return np.moveaxis(apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1)), -1, 0)
+
+
+def _smooth_field(name: str) -> Array:
+    """Random smooth field of unit mean square, the same wherever it is asked for by this name."""
+    shape, _ = fsl_mni(COARSE_MM)
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    field = gaussian_filter(rng.standard_normal(shape), SMOOTHING_VOXELS, mode="wrap")
+    return (field / np.sqrt(np.mean(field**2))).astype(np.float32)
+
+
+def _displacement(name: str, size_mm: float) -> Array:
+    return size_mm * np.stack([_smooth_field(f"{name} {axis}") for axis in "xyz"])
+
+
+def _ventricle_displacement() -> Array:
+    """Sampling positions drawn towards the ventricles' middle: the ventricles look larger."""
+    world = _coarse_world()
+    middle = np.array([0.0, -18.0, 14.0])[:, None, None, None]
+    away = world - middle
+    distance = np.sqrt((away**2).sum(axis=0))
+    pull = -(distance / 22) * np.exp(0.5 - distance**2 / (2 * 22**2))
+    return np.asarray(VENTRICLE_MM * pull * away / np.maximum(distance, 1), dtype=np.float32)
+
+
+def _cortical_rim() -> Array:
+    x, y, z = _coarse_world()
+    radius = np.sqrt((x / 68) ** 2 + ((y + 18) / 86) ** 2 + ((z - 8) / 66) ** 2)
+    return np.asarray(1 / (1 + np.exp(-(radius - 0.72) * 14)), dtype=np.float32)
+
+
+def _contrast_change(name: str, size: float, contrasts: tuple[str, ...]) -> Array:
+    blank = np.zeros(fsl_mni(COARSE_MM)[0], dtype=np.float32)
+    return np.stack(
+        [size * _smooth_field(f"{name} {c}") if c in contrasts else blank for c in CONTRASTS]
+    )
+
+
+def _effects(group: str, contrasts: tuple[str, ...]) -> Array:
+    maps = []
+    for factor in FACTORS[group]:  # type: ignore[index]
+        size = PATTERN.get(factor.effect, 0.0)
+        change = _contrast_change(factor.name, size, contrasts)
+        if factor.effect == "thinning":
+            for c in ("t1_grey", "flair_grey"):
+                change[CONTRASTS.index(c)] -= THINNING * _cortical_rim()
+        if factor.effect == "global":
+            change[CONTRASTS.index("fa")] -= GLOBAL_FA * (1 + 0.4 * _smooth_field(factor.name))
+        maps.append(change)
+    return np.stack(maps)
+
+
+def _factor_shapes() -> Array:
+    blank = np.zeros((3, *fsl_mni(COARSE_MM)[0]), dtype=np.float32)
+    drawn = {
+        "ventricles": _ventricle_displacement,
+        "shape": lambda: _displacement("sex_shape", SEX_SHAPE_MM),
+    }
+    return np.stack([drawn.get(f.effect, lambda: blank)() for f in FACTORS["structural"]])
+
+
+def _sites() -> Array:
+    maps = []
+    for site in SITES:
+        change = _contrast_change(f"site {site}", SITE, CONTRASTS)
+        rng = np.random.default_rng(site)
+        maps.append(change + SITE * rng.standard_normal((len(CONTRASTS), 1, 1, 1)))
+    return np.stack(maps).astype(np.float32)
+
+
+def _template(load: object, voxel_mm: float) -> Array:
+    """A template of nilearn's (ICBM 2009a, determinant positive) on FSL's grid (negative)."""
+    shape, affine = fsl_mni(voxel_mm)
+    image: nib.Nifti1Image = load(resolution=1)  # type: ignore[operator]
+    if voxel_mm > 1:
+        image = smooth_img(image, fwhm=voxel_mm * 0.8)
+    moved = resample_img(
+        image,
+        target_affine=affine,
+        target_shape=shape,
+        interpolation="linear",
+        force_resample=True,
+        copy_header=True,
+    )
+    return np.clip(moved.get_fdata(dtype=np.float32), 0, 1)
+
+
+def build_anatomy(voxel_mm: float) -> Anatomy:
+    """Make the shared anatomy from the templates that nilearn carries.
+
+    Parameters
+    ----------
+    voxel_mm : float
+        Voxel edge of the tissue maps.
+
+    Returns
+    -------
+    Anatomy
+        The same on every machine: its fields are seeded by their names.
+    """
+    grey = _template(load_mni152_gm_template, voxel_mm)
+    white = _template(load_mni152_wm_template, voxel_mm)
+    head = _template(load_mni152_template, voxel_mm) > 0.05
+    brain = gaussian_filter((grey + white > 0.15).astype(np.float32), 6 / voxel_mm) > 0.5
+    brain &= head
+    grey, white = grey * brain, white * brain
+    fluid = np.clip(1 - grey - white, 0, 1) * brain
+    shape, affine = fsl_mni(voxel_mm)
+    world = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1)).astype(np.float32)
+    away = np.sqrt((((world - [0, -18, 18]) / [24, 42, 18]) ** 2).sum(axis=-1))
+    lesions = white * np.exp(-((away - 1.15) ** 2) / (2 * 0.28**2))
+    textures = [_contrast_change(f"texture {k}", TEXTURE, CONTRASTS) for k in range(N_TEXTURES)]
+    x, y, z = _coarse_world() / 90
+    for bias in (x, y, z, x * y, y * z, x * z):
+        textures.append(0.02 * np.stack([bias] * len(CONTRASTS)))
+    return Anatomy(
+        voxel_mm=np.asarray(voxel_mm, dtype=np.float32),
+        grey=grey,
+        white=white,
+        fluid=fluid.astype(np.float32),
+        lesions=lesions.astype(np.float32),
+        factor_shapes=_factor_shapes(),
+        shapes=np.stack([_displacement(f"shape {k}", SHAPE_MM) for k in range(N_SHAPES)]),
+        structural=_effects("structural", CONTRASTS[:4]),
+        diffusion=_effects("diffusion", CONTRASTS[4:]),
+        sites=_sites(),
+        textures=np.stack(textures).astype(np.float32),
+    )

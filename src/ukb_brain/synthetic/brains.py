@@ -1,0 +1,226 @@
+"""Draw a person's T1, FLAIR and fractional anisotropy, and read factors off as an oracle would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+
+from ukb_brain.imaging.affines import fsl_mni
+from ukb_brain.synthetic.anatomy import (
+    COARSE_MM,
+    CONTRASTS,
+    LESIONS,
+    N_SHAPES,
+    Anatomy,
+)
+from ukb_brain.synthetic.factors import FACTORS
+from ukb_brain.synthetic.people import SITES
+
+Array = NDArray[np.float32]
+
+# Standard deviation of the noise of one voxel, in units of white matter's intensity.
+NOISE = {"t1": 0.05, "flair": 0.06, "fa": 0.03}
+# Share of people's shapes that a nonlinear registration leaves.
+SHAPE_LEFT = 0.3
+LESION_FACTOR = [f.effect for f in FACTORS["structural"]].index("lesions")
+
+
+@dataclass(frozen=True)
+class Brain:
+    """What makes one person's brain at one visit.
+
+    Attributes
+    ----------
+    structural, diffusion : ndarray of shape (n_factors,)
+        Factors.
+    site : ndarray of shape (n_sites,)
+        1 for the site of the scan.
+    shapes, textures : ndarray
+        Standard normal weights of the shared anatomy's fields.
+    """
+
+    structural: NDArray[np.float64]
+    diffusion: NDArray[np.float64]
+    site: NDArray[np.float64]
+    shapes: NDArray[np.float64]
+    textures: NDArray[np.float64]
+
+
+def registered(brain: Brain) -> Brain:
+    """The brain after a nonlinear registration to MNI152, as TBSS makes it.
+
+    Parameters
+    ----------
+    brain : Brain
+        The person.
+
+    Returns
+    -------
+    Brain
+        Without the shapes of known origin, and with little left of the others.
+    """
+    return replace(
+        brain, structural=np.zeros_like(brain.structural), shapes=SHAPE_LEFT * brain.shapes
+    )
+
+
+def _sample(volume: Array, points: Array) -> Array:
+    return np.asarray(map_coordinates(volume, points, order=1, mode="constant", prefilter=False))
+
+
+def draw(anatomy: Anatomy, brain: Brain, world: NDArray[np.float64]) -> dict[str, Array]:
+    """Intensities of a brain at points of MNI space, without noise.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+        Shared tissues and fields.
+    brain : Brain
+        The person.
+    world : ndarray of shape (n, 3)
+        Points in mm.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+        ``t1``, ``flair`` and ``fa`` in units of white matter's T1, ``lesions`` (load at the
+        point) and ``brain`` (share of tissue).
+    """
+    coarse = apply_affine(np.linalg.inv(fsl_mni(COARSE_MM)[1]), world).T.astype(np.float32)
+    shape_fields = np.tensordot(brain.structural, anatomy.factor_shapes, 1) + np.tensordot(
+        brain.shapes, anatomy.shapes, 1
+    )
+    moved = world + np.stack([_sample(f, coarse) for f in shape_fields.astype(np.float32)], 1)
+    voxel = apply_affine(np.linalg.inv(fsl_mni(float(anatomy.voxel_mm))[1]), moved)
+    voxel = voxel.T.astype(np.float32)
+    changes = (
+        np.tensordot(brain.structural, anatomy.structural, 1)
+        + np.tensordot(brain.diffusion, anatomy.diffusion, 1)
+        + np.tensordot(brain.site, anatomy.sites, 1)
+        + np.tensordot(brain.textures, anatomy.textures, 1)
+    ).astype(np.float32)
+    change = {c: 1 + _sample(f, coarse) for c, f in zip(CONTRASTS, changes, strict=True)}
+    grey, white, fluid = (
+        _sample(tissue, voxel) for tissue in (anatomy.grey, anatomy.white, anatomy.fluid)
+    )
+    load = max(0.0, 1.3 + float(brain.structural[LESION_FACTOR]))
+    lesions = load * _sample(anatomy.lesions, voxel)
+    return {
+        "t1": 0.25 * fluid
+        + 0.62 * grey * change["t1_grey"]
+        + white * change["t1_white"]
+        - 0.05 * lesions,
+        "flair": 0.12 * fluid
+        + 0.80 * grey * change["flair_grey"]
+        + 0.66 * white * change["flair_white"]
+        + LESIONS * lesions,
+        "fa": (0.15 * grey + 0.48 * white) * change["fa"],
+        "lesions": lesions,
+        "brain": grey + white + fluid,
+    }
+
+
+def brain_points(anatomy: Anatomy) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Voxels of the MNI grid that hold brain, and their places.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+        Shared tissues.
+
+    Returns
+    -------
+    mask : ndarray of shape (X, Y, Z)
+        True inside the brain.
+    world : ndarray of shape (n, 3)
+        Places of those voxels in mm.
+    """
+    mask = anatomy.grey + anatomy.white + anatomy.fluid > 0.5
+    affine = fsl_mni(float(anatomy.voxel_mm))[1]
+    return mask, np.asarray(apply_affine(affine, np.argwhere(mask)))
+
+
+def mean_brain(anatomy: Anatomy) -> Brain:
+    """The brain of someone average in everything.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+        Shared tissues and fields.
+
+    Returns
+    -------
+    Brain
+        With all weights zero.
+    """
+    return Brain(
+        np.zeros(len(FACTORS["structural"])),
+        np.zeros(len(FACTORS["diffusion"])),
+        np.zeros(len(SITES)),
+        np.zeros(N_SHAPES),
+        np.zeros(len(anatomy.textures)),
+    )
+
+
+def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.float64]]:
+    """Error covariance of factors read from images by one who knows every effect map.
+
+    Effect maps are taken as derivatives of `draw` at the average brain; people's unknown shapes
+    and textures are part of the noise, and so is each voxel's. This is generalised least squares
+    with known covariance, the best that any linear reader of the images can do.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+        Sampled at some voxel size.
+    voxel_mm : float
+        Voxel edge of the cohort: finer scans bring proportionally more voxels.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_factors + n_sites, n_factors + n_sites)
+        For ``structural`` and ``diffusion``: factors first, then sites.
+    """
+    _, world = brain_points(anatomy)
+    more_voxels = (float(anatomy.voxel_mm) / voxel_mm) ** 3
+    images = {"structural": ("t1", "flair"), "diffusion": ("fa",)}
+    out = {}
+    for group, contrasts in images.items():
+        wanted = _derivatives(anatomy, world, group, ("site",), contrasts)
+        unknown = _derivatives(anatomy, world, "shapes", ("textures",), contrasts)
+        scale = np.sqrt(more_voxels) / np.concatenate(
+            [np.full(len(world), NOISE[c], dtype=np.float32) for c in contrasts]
+        )
+        wanted, unknown = wanted * scale, unknown * scale
+        inner = np.linalg.inv(np.eye(len(unknown)) + unknown @ unknown.T)
+        cross = wanted @ unknown.T
+        information = wanted @ wanted.T - cross @ inner @ cross.T
+        # Sites are told apart, not measured: a weak prior keeps the matrix regular.
+        out[group] = np.linalg.inv(information + 1e-6 * np.eye(len(information)))
+    return out
+
+
+def _derivatives(
+    anatomy: Anatomy,
+    world: NDArray[np.float64],
+    first: str,
+    others: tuple[str, ...],
+    contrasts: tuple[str, ...],
+) -> NDArray[np.float64]:
+    rows = []
+    for name in (first, *others):
+        for k in range(len(getattr(mean_brain(anatomy), name))):
+            ends = []
+            for step in (0.5, -0.5):
+                brain = mean_brain(anatomy)
+                getattr(brain, name)[k] = step
+                drawn = draw(anatomy, registered(brain) if contrasts == ("fa",) else brain, world)
+                ends.append(np.concatenate([drawn[c] for c in contrasts]))
+            rows.append(ends[0] - ends[1])
+    return np.stack(rows).astype(np.float64)
+
+

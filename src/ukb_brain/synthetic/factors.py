@@ -1,0 +1,136 @@
+"""Imaging factors: what of a person each imaging group shows.
+
+A factor is a latent seen with a person's own variation: ``rho × latent + sqrt(1 − rho²) × own``.
+`brains` and `connectomes` draw factors; `truth` reads them off again as an oracle would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ukb_brain.synthetic.people import SITES, Columns
+
+Group = Literal["structural", "diffusion", "functional"]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One way in which a latent shows in an imaging group.
+
+    Attributes
+    ----------
+    name : str
+        Of the factor; its effect maps are seeded by it.
+    latent : str
+        Key of `people.latents`, or of `COMPOSITES`.
+    rho : float
+        Correlation of the factor with its latent.
+    effect : str
+        How it is drawn: anatomical effects of `brains`, or ``pattern``.
+    """
+
+    name: str
+    latent: str
+    rho: float
+    effect: str = "pattern"
+
+
+# A structural sign of processing speed is hidden under a white-matter trait three times its
+# size, which only diffusion shows: each is useless without the other.
+COMPOSITES: dict[str, dict[str, float]] = {
+    "speed_under_white_matter": {"speed": 10**-0.5, "white_matter": 3 * 10**-0.5},
+}
+
+FACTORS: dict[Group, tuple[Factor, ...]] = {
+    "structural": (
+        Factor("ventricles", "age", 0.80, "ventricles"),
+        Factor("thinning", "age", 0.80, "thinning"),
+        Factor("deep_grey", "age", 0.62),
+        Factor("sex_shape", "sex", 0.94, "shape"),
+        Factor("sex_tissue", "sex", 0.55),
+        Factor("lesions", "vascular", 0.62, "lesions"),
+        Factor("body_tissue", "body", 0.62),
+        Factor("fat_tissue", "adiposity", 0.72),
+        Factor("metabolic_tissue", "metabolic", 0.55),
+        Factor("smoke_tissue", "smoke", 0.42),
+        Factor("worry_tissue", "worry", 0.45),
+        Factor("speed_tissue", "speed_under_white_matter", 0.995, "strong_pattern"),
+    ),
+    "diffusion": (
+        Factor("age_fa", "age", 0.74, "global"),
+        Factor("sex_fa", "sex", 0.75),
+        Factor("vascular_fa", "vascular", 0.50),
+        Factor("body_fa", "body", 0.50),
+        Factor("smoke_fa", "smoke", 0.35),
+        Factor("worry_fa", "worry", 0.35),
+        Factor("white_matter_fa", "white_matter", 0.99, "strong_pattern"),
+    ),
+    "functional": (
+        Factor("age_networks", "age", 0.60),
+        Factor("sex_networks", "sex", 0.60),
+        Factor("body_networks", "body", 0.42),
+        Factor("hand_networks", "handed", 0.36),
+    ),
+}
+
+
+def latent_of(factor: Factor, z: Columns) -> np.ndarray:
+    """Values of the latent that a factor shows.
+
+    Parameters
+    ----------
+    factor : Factor
+        Of any imaging group.
+    z : dict of str to ndarray of shape (n,)
+        Latents.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        In about standard units.
+    """
+    parts = COMPOSITES.get(factor.latent, {factor.latent: 1.0})
+    return sum((w * z[name] for name, w in parts.items()), start=np.zeros_like(z["age"]))
+
+
+def factor_values(group: Group, z: Columns, own: np.ndarray) -> np.ndarray:
+    """Values of a group's factors.
+
+    Parameters
+    ----------
+    group : {"structural", "diffusion", "functional"}
+        Imaging group.
+    z : dict of str to ndarray of shape (n,)
+        Latents.
+    own : ndarray of shape (n, n_factors)
+        Standard normal numbers: each person's own variation.
+
+    Returns
+    -------
+    ndarray of shape (n, n_factors)
+        In the order of ``FACTORS[group]``.
+    """
+    columns = [
+        f.rho * latent_of(f, z) + np.sqrt(1 - f.rho**2) * own[:, k]
+        for k, f in enumerate(FACTORS[group])
+    ]
+    return np.stack(columns, axis=1)
+
+
+def site_indicators(z: Columns) -> np.ndarray:
+    """One column a site, 1 where a person was scanned there.
+
+    Parameters
+    ----------
+    z : dict of str to ndarray of shape (n,)
+        Latents.
+
+    Returns
+    -------
+    ndarray of shape (n, n_sites)
+        In the order of `people.SITES`.
+    """
+    return (z["site_code"][:, None] == np.asarray(SITES)).astype(float)

@@ -1,0 +1,211 @@
+"""People: latents, the traits that follow from them, and families.
+
+A linear structural model in standard units. Marginals are those of UK Biobank's imaging
+sub-sample; the strength of each relation was set so that what is readable comes near the best
+cells that Ruffle et al. (NeuroImage 291:120600, 2024) report for real people, except where an
+oddity is planted on purpose (`ukb_brain.synthetic.truth`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, truncnorm
+
+Columns = dict[str, NDArray[np.float64]]
+
+SITES = (11025, 11026, 11027, 11028)
+SITE_SHARE = (0.45, 0.15, 0.30, 0.10)
+MALE_SHARE = 0.47
+AGE_MEAN, AGE_SD, AGE_LOW, AGE_HIGH = 64.0, 7.7, 45.0, 82.0
+FAMILY_BLOCK = 20
+HERITABILITY = 0.5
+
+# Each person's own standard normal numbers, by name; a family shares part of the first ones.
+HERITABLE = (
+    "height", "adiposity", "build", "vascular", "metabolic", "complaint", "neuroticism",
+    "speed", "head", "handed", "smoke", "worry", "white_matter",
+)  # fmt: skip
+OWN = (
+    "age", "sex", "site", "motion", "date", "weight", "body_fat", "hypertension", "smoking",
+    "atopy", "asthma", "hb", "hdl", "hba1c", "ldl", "reaction_time", "mood_swings",
+    "miserableness", "irritability", "sensitivity", "fed_up", "nervous", "anxious", "tense",
+    "worry_item", "lonely", "guilty", "handedness",
+)  # fmt: skip
+VARIATES = HERITABLE + OWN
+
+# Liability of each yes/no item: share of people who say yes, then weights of latents.
+ITEMS: dict[str, tuple[float, dict[str, float]]] = {
+    "mood_swings": (0.40, {"neuroticism": 0.62}),
+    "miserableness": (0.38, {"neuroticism": 0.68}),
+    "irritability": (0.25, {"neuroticism": 0.50, "sex": 0.16}),
+    "sensitivity": (0.52, {"neuroticism": 0.50, "sex": -0.14}),
+    "fed_up": (0.36, {"neuroticism": 0.62, "complaint": 0.08}),
+    "nervous": (0.20, {"neuroticism": 0.56}),
+    "anxious": (0.52, {"neuroticism": 0.58, "sex": -0.08}),
+    "tense": (0.14, {"neuroticism": 0.56, "age": -0.16}),
+    "worry": (0.45, {"neuroticism": 0.46, "worry": 0.34}),
+    "lonely": (0.15, {"neuroticism": 0.46, "complaint": 0.22}),
+    "guilty": (0.27, {}),
+}
+DIAGNOSES: dict[str, tuple[float, dict[str, float]]] = {
+    "smoking": (0.37, {"smoke": 0.72}),
+    "hypertension": (0.24, {"vascular": 0.74, "complaint": 0.24}),
+    "asthma": (0.12, {"adiposity": 0.26, "complaint": 0.46}),
+    "handedness": (0.89, {"handed": 0.80}),
+}
+# Hay fever is diagnosed more often at some centres; nothing else carries it.
+ATOPY_BY_SITE = {11025: 0.17, 11026: 0.44, 11027: 0.19, 11028: 0.52}
+
+
+def family_of(seed: int, number: int) -> int:
+    """Number of the person whose family this one shares; its own where it has none here.
+
+    Parameters
+    ----------
+    seed : int
+        Of the cohort.
+    number : int
+        The person's own number, from 1.
+
+    Returns
+    -------
+    int
+        In every twenty people two or three are siblings.
+    """
+    block = (number - 1) // FAMILY_BLOCK
+    rng = np.random.default_rng([seed, block, 1])
+    size = 2 if rng.random() < 0.6 else 3
+    members = np.sort(rng.choice(FAMILY_BLOCK, size, replace=False)) + block * FAMILY_BLOCK + 1
+    return int(members[0]) if number in members else number
+
+
+def variates(seed: int, numbers: Sequence[int]) -> Columns:
+    """Draw each person's independent standard normal numbers.
+
+    Parameters
+    ----------
+    seed : int
+        Of the cohort.
+    numbers : sequence of int
+        The persons' own numbers; a person's draws do not depend on who else is there.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+        One entry a variate. Siblings share half the variance of the heritable ones.
+    """
+    rows = []
+    for number in numbers:
+        row = np.random.default_rng([seed, number, 2]).standard_normal(len(VARIATES))
+        family = family_of(seed, number)
+        shared = np.random.default_rng([seed, family, 3]).standard_normal(len(HERITABLE))
+        heritable = slice(0, len(HERITABLE))
+        row[heritable] = (
+            np.sqrt(HERITABILITY) * shared + np.sqrt(1 - HERITABILITY) * row[heritable]
+        )
+        rows.append(row)
+    table = np.array(rows).reshape(len(rows), len(VARIATES))
+    return dict(zip(VARIATES, table.T, strict=True))
+
+
+def latents(e: Columns) -> Columns:
+    """Latents of people, each of about zero mean and unit variance.
+
+    Parameters
+    ----------
+    e : dict of str to ndarray of shape (n,)
+        Variates.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+        Besides the standardised latents, ``age_years``, ``male`` and ``site_code``.
+    """
+    low, high = (AGE_LOW - AGE_MEAN) / 8.4, (AGE_HIGH - AGE_MEAN) / 8.4
+    age_years = AGE_MEAN + 8.4 * truncnorm.ppf(norm.cdf(e["age"]), low, high)
+    male = (norm.cdf(e["sex"]) < MALE_SHARE).astype(float)
+    edges = np.cumsum(SITE_SHARE)[:-1]
+    site_code = np.asarray(SITES, dtype=float)[np.searchsorted(edges, norm.cdf(e["site"]))]
+    age = (age_years - AGE_MEAN) / AGE_SD
+    sex = (male - MALE_SHARE) / np.sqrt(MALE_SHARE * (1 - MALE_SHARE))
+    adiposity = 0.08 * age + 0.995 * e["adiposity"]
+    complaint = e["complaint"]
+    return {
+        "age_years": age_years,
+        "male": male,
+        "site_code": site_code,
+        "age": age,
+        "sex": sex,
+        "height": e["height"],
+        "adiposity": adiposity,
+        # Weight given sex: what the scales show and, in part, what the brain's size shows.
+        "body": 0.78 * adiposity + 0.42 * e["height"] + 0.46 * e["build"],
+        "vascular": 0.38 * age + 0.12 * sex + 0.28 * adiposity + 0.86 * e["vascular"],
+        "metabolic": 0.15 * age + 0.15 * sex + 0.45 * adiposity + 0.86 * e["metabolic"],
+        "complaint": complaint,
+        "smoke": 0.14 * sex + 0.38 * complaint + 0.91 * e["smoke"],
+        "neuroticism": -0.24 * age - 0.26 * sex + 0.55 * complaint + 0.75 * e["neuroticism"],
+        "speed": e["speed"],
+        "white_matter": e["white_matter"],
+        "worry": e["worry"],
+        "handed": e["handed"],
+        "head": 0.62 * sex + 0.25 * e["height"] + 0.74 * e["head"],
+        "motion": 0.15 * age + 0.30 * adiposity + 0.94 * e["motion"],
+    }
+
+
+def _liability(
+    z: Columns, noise: NDArray[np.float64], weights: dict[str, float]
+) -> NDArray[np.float64]:
+    signal = sum((w * z[name] for name, w in weights.items()), start=np.zeros_like(noise))
+    return signal + np.sqrt(1 - sum(w**2 for w in weights.values())) * noise
+
+
+def _skewed(x: NDArray[np.float64], skew: float) -> NDArray[np.float64]:
+    """Lognormal transform of a standard normal number to zero mean and unit variance."""
+    mean = np.exp(skew**2 / 2)
+    return (np.exp(skew * x) - mean) / (mean * np.sqrt(np.exp(skew**2) - 1))
+
+
+def traits(z: Columns, e: Columns) -> Columns:
+    """Values of the 25 targets at the imaging visit, in their own units.
+
+    Parameters
+    ----------
+    z, e : dict of str to ndarray of shape (n,)
+        Latents and variates.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+        One entry a target of ``parameters_grid.yml``; yes/no traits are 0 or 1.
+    """
+    male = z["male"] > 0
+
+    def by_sex(men: float, women: float) -> NDArray[np.float64]:
+        return np.where(male, men, women)
+
+    out = {
+        "sex": z["male"],
+        "age": z["age_years"],
+        "weight": by_sex(83.5, 68.5) + 13.0 * z["body"],
+        "body_fat": by_sex(25, 36)
+        + by_sex(6, 7) * (0.93 * z["adiposity"] + 0.368 * e["body_fat"]),
+        # Sex and age carry all of it that anything can read.
+        "hb": by_sex(15.0, 13.5) - 0.12 * z["age"] + by_sex(0.99, 0.89) * e["hb"],
+        "hdl": by_sex(1.28, 1.60)
+        + by_sex(0.31, 0.38) * (-0.54 * z["metabolic"] + 0.842 * e["hdl"]),
+        "hba1c": 35.0 + 5.0 * _skewed(0.42 * z["metabolic"] + 0.17 * z["age"] + 0.89 * e["hba1c"], 0.35),
+        "ldl": 3.6 + 0.85 * e["ldl"],
+        "reaction_time": 594.0
+        + 105.0 * _skewed(0.20 * z["age"] + 0.46 * z["speed"] + 0.86 * e["reaction_time"], 0.3),
+    }
+    for name, (share, weights) in (ITEMS | DIAGNOSES).items():
+        noise = e["worry_item" if name == "worry" else name]
+        out[name] = (_liability(z, noise, weights) > norm.ppf(1 - share)).astype(float)
+    at_site = np.vectorize(ATOPY_BY_SITE.__getitem__, otypes=[float])(z["site_code"])
+    out["atopy"] = (norm.cdf(e["atopy"]) < at_site).astype(float)
+    return out

@@ -1,0 +1,232 @@
+"""The main table, the withdrawal list and the relatedness file, as UK Biobank hands them out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.synthetic.people import FAMILY_BLOCK, Columns, family_of, latents, traits, variates
+from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
+from ukb_brain.synthetic.visits import Visits, visits_of
+
+Row = dict[str, Any]
+
+NO, NOT_KNOWN, NO_ANSWER, NONE_OF_THESE = 0, -1, -3, -7
+YES_NO_FIELDS = {
+    "mood_swings": 1920, "miserableness": 1930, "irritability": 1940, "sensitivity": 1950,
+    "fed_up": 1960, "nervous": 1970, "anxious": 1980, "tense": 1990, "worry": 2000,
+    "lonely": 2020, "guilty": 2030,
+}  # fmt: skip
+SEROLOGY = {"hb": (30020, (0, 1, 2)), "hdl": (30760, (0, 1)), "hba1c": (30750, (0, 1)), "ldl": (30780, (0, 1))}  # fmt: skip
+DECIMALS = {"hb": 2, "hdl": 3, "hba1c": 1, "ldl": 3}
+# An answer given at another visit than the scan's differs from it for so many people.
+CHANGED_ANSWER = 0.15
+UNANSWERED, MISSING_VALUE = 0.025, 0.03
+
+
+def main_table(cohort: SyntheticCohort) -> pd.DataFrame:
+    """Make the main table.
+
+    Parameters
+    ----------
+    cohort : SyntheticCohort
+        Number of people and seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All text, ``eid`` first, then ``field-instance.array``; empty where there is no entry.
+    """
+    numbers = range(1, cohort.participants + 1)
+    e = variates(cohort.seed, numbers)
+    z = latents(e)
+    values = traits(z, e)
+    rows = []
+    for k, number in enumerate(numbers):
+        rng = np.random.default_rng([cohort.seed, number, 5])
+        person = {name: float(column[k]) for name, column in values.items()}
+        latent = {name: float(column[k]) for name, column in z.items()}
+        rows.append(_row(number, person, latent, visits_of(cohort.seed, number), rng))
+    table = pd.DataFrame(rows)
+    ordered = sorted(table.columns.drop("eid"), key=_field_order)
+    return table[["eid", *ordered]].fillna("").astype(str)
+
+
+def _field_order(column: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in column.replace("-", ".").split("."))
+
+
+def _row(
+    number: int, person: dict[str, float], z: dict[str, float], visits: Visits, rng: np.random.Generator
+) -> Row:
+    row: Row = {"eid": str(FIRST_EID + number - 1), "31-0.0": int(person["sex"])}
+    row["21000-0.0"] = int(rng.choice([1001, 1002, 3001, 4001, NO_ANSWER], p=[0.9, 0.04, 0.03, 0.02, 0.01]))
+    row["22189-0.0"] = round(float(rng.normal(-1.6, 2.8)), 3)
+    row["22011-0.0"] = number if rng.random() < 0.03 else ""
+    imaging = visits.dates.get(2)
+    for instance, day in visits.dates.items():
+        lag = (day - imaging).days / 365.25 if imaging else 0.0
+        row[f"53-{instance}.0"] = day.isoformat()
+        row[f"54-{instance}.0"] = int(z["site_code"]) if instance >= 2 else int(rng.integers(11001, 11024))
+        # Age was drawn for the imaging visit; it is in whole years, as UK Biobank gives it.
+        row[f"21003-{instance}.0"] = int(person["age"] + lag)
+        _measures(row, instance, person, z, rng)
+        _answers(row, instance, person, rng)
+    for name, (field, instances) in SEROLOGY.items():
+        for instance in instances:
+            if instance in visits.dates and instance < 2 and rng.random() > MISSING_VALUE:
+                noise = 0.0 if instance == 0 else rng.normal(0, 0.08)
+                row[f"{field}-{instance}.0"] = round(person[name] * (1 + noise * 0.5), DECIMALS[name])
+    for instance in visits.dates:
+        if instance >= 2:
+            _scan_measures(row, instance, z, rng)
+    return row
+
+
+def _measures(
+    row: Row, instance: int, person: dict[str, float], z: dict[str, float], rng: np.random.Generator
+) -> None:
+    at_scan = instance == 2
+    drift = 0.0 if at_scan else 1.0
+    height = (175.6 if person["sex"] else 162.7) + 6.4 * z["height"]
+    for field, value, decimals in (
+        (50, height, 1),
+        (21002, person["weight"] + drift * rng.normal(0, 3.0), 1),
+        (23099, person["body_fat"] + drift * rng.normal(0, 1.8), 1),
+        (20023, max(person["reaction_time"] + drift * rng.normal(0, 60), 250), 0),
+    ):
+        if rng.random() > MISSING_VALUE / 2:
+            row[f"{field}-{instance}.0"] = round(float(value), decimals)
+    if rng.random() > 0.05:
+        row[f"6177-{instance}.0"] = int(rng.choice([1, 2, NONE_OF_THESE, NO_ANSWER], p=[0.15, 0.15, 0.68, 0.02]))
+
+
+def _said(truth: float, instance: int, rng: np.random.Generator) -> bool:
+    changed = instance != 2 and rng.random() < CHANGED_ANSWER
+    return bool(truth) != changed
+
+
+def _answers(row: Row, instance: int, person: dict[str, float], rng: np.random.Generator) -> None:
+    for name, field in YES_NO_FIELDS.items():
+        draw = rng.random()
+        if draw < UNANSWERED:
+            row[f"{field}-{instance}.0"] = NOT_KNOWN if draw < UNANSWERED * 0.7 else NO_ANSWER
+        else:
+            row[f"{field}-{instance}.0"] = int(_said(person[name], instance, rng))
+    if rng.random() < UNANSWERED / 2:
+        row[f"20116-{instance}.0"] = NO_ANSWER
+    else:
+        smoked = person["smoking"] > 0
+        row[f"20116-{instance}.0"] = (2 if rng.random() < 0.15 else 1) if smoked else NO
+    if instance <= 2:
+        left = 3 if rng.random() < 0.15 else 2
+        answer = 1 if person["handedness"] else left
+        row[f"1707-{instance}.0"] = NO_ANSWER if rng.random() < UNANSWERED / 5 else answer
+        heart = [code for code, share in ((1, 0.02), (2, 0.03), (3, 0.015)) if rng.random() < share]
+        heart += [4] * _said_diagnosis(person["hypertension"], instance, rng)
+        _multi(row, 6150, instance, heart, rng)
+    lung = [code for code, share in ((5, 0.02), (6, 0.02), (7, 0.01)) if rng.random() < share]
+    lung += [8] * _said_diagnosis(person["asthma"], instance, rng)
+    lung += [9] * _said_diagnosis(person["atopy"], instance, rng)
+    _multi(row, 6152, instance, lung, rng)
+
+
+def _said_diagnosis(truth: float, instance: int, rng: np.random.Generator) -> int:
+    """A diagnosis is not taken back; some are made only after the earlier visit."""
+    forgotten = instance < 2 and rng.random() < CHANGED_ANSWER
+    return int(bool(truth) and not forgotten)
+
+
+def _multi(row: Row, field: int, instance: int, codes: list[int], rng: np.random.Generator) -> None:
+    draw = rng.random()
+    if draw < UNANSWERED / 2:
+        return
+    if draw < UNANSWERED:
+        codes = [NO_ANSWER]
+    for array, code in enumerate(codes or [NONE_OF_THESE]):
+        row[f"{field}-{instance}.{array}"] = code
+
+
+def _scan_measures(row: Row, instance: int, z: dict[str, float], rng: np.random.Generator) -> None:
+    positions = {25756: (0.0, 1.5), 25757: (60.0, 3.0), 25758: (-40.0, 6.0), 25759: (-1000.0, 12.0)}
+    values = {
+        25000: 1.29 - 0.11 * z["head"],
+        25741: 0.12 * np.exp(0.35 * z["motion"]),
+        25734: 0.088 * np.exp(0.12 * rng.standard_normal()),
+        25735: 0.34 * np.exp(0.10 * rng.standard_normal()),
+        25736: 0.29 + 0.03 * rng.standard_normal(),
+        25737: 0.41 + 0.04 * rng.standard_normal(),
+        25739: 0.43 + 0.04 * rng.standard_normal(),
+        25746: int(rng.poisson(2.5 * np.exp(0.3 * z["motion"]))),
+    } | {field: rng.normal(*place) for field, place in positions.items()}
+    for field, value in values.items():
+        missing = rng.random() < 0.01
+        if missing and field in positions:
+            row[f"{field}-{instance}.0"] = -999999
+        elif not missing:
+            row[f"{field}-{instance}.0"] = round(float(value), 5)
+
+
+def withdrawal_list(cohort: SyntheticCohort) -> pd.DataFrame:
+    """People who withdrew.
+
+    Parameters
+    ----------
+    cohort : SyntheticCohort
+        Number of people and seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One column ``eid``; the file has no header.
+    """
+    numbers = range(1, cohort.participants + 1)
+    gone = [FIRST_EID + n - 1 for n in numbers if visits_of(cohort.seed, n).withdrawn]
+    return pd.DataFrame({"eid": gone}, dtype="int64")
+
+
+def relatedness_file(cohort: SyntheticCohort) -> pd.DataFrame:
+    """Pairs of relatives.
+
+    Parameters
+    ----------
+    cohort : SyntheticCohort
+        Number of people and seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``ID1 ID2 HetHet IBS0 Kinship``: siblings, and some pairs too distant to count.
+    """
+    rows = []
+    for number in range(1, cohort.participants + 1):
+        rng = np.random.default_rng([cohort.seed, number, 6])
+        family = family_of(cohort.seed, number)
+        distant = number - int(rng.integers(1, FAMILY_BLOCK))
+        if family != number:
+            rows.append((family, number, rng.normal(0.25, 0.015)))
+        elif rng.random() < 0.02 and distant >= 1:
+            rows.append((distant, number, rng.uniform(0.02, 0.044)))
+    pairs = pd.DataFrame(rows, columns=["ID1", "ID2", "Kinship"])
+    pairs[["ID1", "ID2"]] += FIRST_EID - 1
+    pairs["HetHet"], pairs["IBS0"] = 0.05, 0.01
+    pairs["Kinship"] = pairs["Kinship"].round(4)
+    return pairs[["ID1", "ID2", "HetHet", "IBS0", "Kinship"]]
+
+
+def cohort_latents(cohort: SyntheticCohort) -> Columns:
+    """Latents of the cohort's people, for tests and benchmarks.
+
+    Parameters
+    ----------
+    cohort : SyntheticCohort
+        Number of people and seed.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+        In the order of the main table.
+    """
+    return latents(variates(cohort.seed, range(1, cohort.participants + 1)))

@@ -1,0 +1,163 @@
+"""What is truly readable in each cell, computed from the generative model, never from the cohort.
+
+A large reference population is drawn from the model. The *ceiling* of a cell is the score of a
+predictor that knows exactly the latents which the cell's imaging groups show, beside the block's
+traits; *reachable* is that of an oracle which reads the factors off images of the cohort's own
+voxel size and regions, knowing every effect map and the noise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from ukb_brain.grid import Cell, Grid
+from ukb_brain.synthetic import brains, connectomes
+from ukb_brain.synthetic.anatomy import build_anatomy
+from ukb_brain.synthetic.factors import (
+    FACTORS,
+    Group,
+    factor_values,
+    latent_of,
+    site_indicators,
+)
+from ukb_brain.synthetic.people import VARIATES, Columns, latents, traits
+from ukb_brain.synthetic.settings import SyntheticCohort
+
+Array = NDArray[np.float64]
+
+REFERENCE_PEOPLE = 160_000
+FITTED_SHARE = 0.6
+FINEST_EFFECT_MAPS_MM = 4.0
+MISSING_SHARE = 0.02
+
+NO_SIGNAL = "no signal: nothing in images or tables predicts it"
+SITE_ONLY = "readable from images only through site"
+PLANTED = {
+    "atopy": SITE_ONLY,
+    "hb": "its imaging signal is wholly carried by age and sex",
+    "reaction_time": "structural and diffusion imaging add only together",
+    "guilty": NO_SIGNAL,
+    "ldl": NO_SIGNAL,
+} | dict.fromkeys(
+    ("mood_swings", "miserableness", "fed_up", "nervous", "anxious"),
+    "morbidity predicts it better than any imaging",
+)
+
+
+def _seen(group: Group, z: Columns, rng: np.random.Generator, error: Array) -> Array:
+    """What the oracle reads: factors and sites with the errors of its reading."""
+    own = rng.standard_normal((len(z["age"]), len(FACTORS[group])))
+    true = np.hstack([factor_values(group, z, own), site_indicators(z)])
+    return true + rng.multivariate_normal(np.zeros(len(error)), error, len(true))
+
+
+def _known(group: Group, z: Columns) -> Array:
+    shown = {f.latent: latent_of(f, z) for f in FACTORS[group]}
+    return np.hstack([np.stack(list(shown.values()), axis=1), site_indicators(z)])
+
+
+def _block(grid: Grid, domain: str, values: Columns, rng: np.random.Generator) -> Array:
+    columns = []
+    for target in grid.targets_of(domain):
+        if target not in values:
+            continue
+        column = values[target].copy()
+        missing = rng.random(len(column)) < MISSING_SHARE
+        column[missing] = column[~missing].mean()
+        columns.append(column)
+    return np.stack(columns, axis=1) if columns else np.empty((len(values["age"]), 0))
+
+
+def _score(y: Array, predicted: Array, binary: bool) -> float:
+    if binary:
+        positive = y > 0
+        ranks = rankdata(predicted)
+        n = positive.sum()
+        auc = (ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(y) - n))
+        return float(max(auc, 0.5))
+    residual = ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+    return float(max(1 - residual, 0.0))
+
+
+class _Scorer:
+    """Scores of the best linear predictor from any set of feature groups."""
+
+    def __init__(self, features: dict[str, Array], values: Columns) -> None:
+        self.columns: dict[str, slice] = {}
+        start = 0
+        for name, block in features.items():
+            self.columns[name] = slice(start, start + block.shape[1])
+            start += block.shape[1]
+        X = np.hstack(list(features.values()))
+        X = (X - X.mean(0)) / X.std(0)
+        n_fitted = int(FITTED_SHARE * len(X))
+        self.fitted, self.held_out = X[:n_fitted], X[n_fitted:]
+        self.gram = self.fitted.T @ self.fitted / n_fitted
+        self.values = values
+        self.n_fitted = n_fitted
+
+    def score(self, cell: Cell, binary: bool) -> float:
+        y = self.values[cell.target]
+        use = np.concatenate(
+            [
+                np.arange(self.columns[name].start, self.columns[name].stop)
+                for name in (*cell.inputs.groups, *cell.inputs.blocks)
+            ]
+        )
+        fitted = y[: self.n_fitted]
+        moment = self.fitted[:, use].T @ (fitted - fitted.mean()) / self.n_fitted
+        gram = self.gram[np.ix_(use, use)] + 1e-4 * np.eye(len(use))
+        predicted = fitted.mean() + self.held_out[:, use] @ np.linalg.solve(gram, moment)
+        return _score(y[self.n_fitted :], predicted, binary)
+
+
+def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
+    """Tabulate what is truly readable in each cell.
+
+    Parameters
+    ----------
+    grid : Grid
+        Targets that the generator does not make are left out.
+    cohort : SyntheticCohort
+        Voxel size, regions and length of the scans; neither its seed nor its people matter.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell: ``target, inputs, metric`` (r2 or roc_auc), ``ceiling``, ``reachable``,
+        ``planted``.
+    """
+    rng = np.random.default_rng(20_240)
+    e = dict(zip(VARIATES, rng.standard_normal((len(VARIATES), REFERENCE_PEOPLE)), strict=True))
+    z = latents(e)
+    values = traits(z, e)
+    sampled_mm = max(cohort.voxel_mm, FINEST_EFFECT_MAPS_MM)
+    errors = brains.readout_error(build_anatomy(sampled_mm), cohort.voxel_mm)
+    errors["functional"] = connectomes.readout_error(cohort.regions, cohort.time_points)
+    groups: tuple[Group, ...] = tuple(g for g in FACTORS if g in grid.imaging)
+    blocks = {domain: _block(grid, domain, values, rng) for domain in grid.domains}
+    known = _Scorer({g: _known(g, z) for g in groups} | blocks, values)
+    seen = _Scorer({g: _seen(g, z, rng, errors[g]) for g in groups} | blocks, values)
+    rows = []
+    for cell in grid.cells:
+        if cell.target not in values:
+            continue
+        binary = grid.targets[cell.target].kind == "binary"
+        planted = PLANTED.get(cell.target, "")
+        # Exactly chance by construction; the simulation would only add its own noise.
+        nothing = planted == NO_SIGNAL or (planted == SITE_ONLY and not cell.inputs.groups)
+        chance = 0.5 if binary else 0.0
+        rows.append(
+            {
+                "target": cell.target,
+                "inputs": cell.inputs.name,
+                "metric": "roc_auc" if binary else "r2",
+                "ceiling": chance if nothing else known.score(cell, binary),
+                "reachable": chance if nothing else seen.score(cell, binary),
+                "planted": planted,
+            }
+        )
+    return pd.DataFrame(rows)

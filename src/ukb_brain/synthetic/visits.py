@@ -1,0 +1,109 @@
+"""Which visits a person attends, which files come of them, and what goes wrong with some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+import numpy as np
+
+from ukb_brain.synthetic.settings import FIRST_EID
+
+IMAGING_VISITS = (2, 3)
+T1, FLAIR, DWI, MATRIX, SERIES = 20252, 20253, 20250, 25750, 31016
+State = Literal["ok", "missing", "unusable", "broken"]
+
+# Shares of scans that are not there, lie under `unusable`, or whose zip is cut off.
+MISSING = {T1: 0.010, FLAIR: 0.025, DWI: 0.025, MATRIX: 0.030, SERIES: 0.035}
+UNUSABLE = {T1: 0.006, FLAIR: 0.008, DWI: 0.008, MATRIX: 0.0, SERIES: 0.006}
+BROKEN = {T1: 0.002, FLAIR: 0.002, DWI: 0.002, MATRIX: 0.0, SERIES: 0.002}
+NEVER_SCANNED, REPEATED, FIRST_REPEAT, WITHDRAWN = 0.02, 0.10, 0.12, 0.006
+FIRST_DAY = date(2006, 6, 1)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One bulk file of a person."""
+
+    field: int
+    instance: int
+    state: State
+
+    def file_name(self, number: int) -> str:
+        """Name under the bulk folder.
+
+        Parameters
+        ----------
+        number : int
+            The person's own number, from 1.
+
+        Returns
+        -------
+        str
+            As UK Biobank names bulk files.
+        """
+        ending = "txt" if self.field == MATRIX else "zip"
+        stem = f"{FIRST_EID + number - 1}_{self.field}_{self.instance}_0"
+        return f"{self.field}/{stem}.{ending}"
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Visits of one person.
+
+    Attributes
+    ----------
+    dates : dict of int to date
+        By instance: 0 first visit, 1 first repeat, 2 imaging, 3 repeat imaging.
+    scans : tuple of Scan
+        Every bulk file, also those that are missing.
+    withdrawn : bool
+        Whether the person is on the withdrawal list.
+    """
+
+    dates: dict[int, date]
+    scans: tuple[Scan, ...]
+    withdrawn: bool
+
+
+def visits_of(seed: int, number: int) -> Visits:
+    """Draw a person's visits.
+
+    Parameters
+    ----------
+    seed : int
+        Of the cohort.
+    number : int
+        The person's own number, from 1.
+
+    Returns
+    -------
+    Visits
+        They depend on these two only.
+    """
+    rng = np.random.default_rng([seed, number, 4])
+    first = FIRST_DAY + timedelta(days=int(rng.integers(0, 4 * 365)))
+    imaging = first + timedelta(days=int(rng.normal(9.2, 1.0) * 365))
+    dates = {0: first}
+    if rng.random() < FIRST_REPEAT:
+        dates[1] = first + timedelta(days=int(rng.normal(4.2, 0.4) * 365))
+    scanned = rng.random() >= NEVER_SCANNED
+    repeated = rng.random() < REPEATED
+    if scanned:
+        dates[2] = imaging
+        if repeated:
+            dates[3] = imaging + timedelta(days=int(rng.normal(2.4, 0.3) * 365))
+    scans = tuple(
+        Scan(field, instance, _state(field, float(rng.random())))
+        for instance in IMAGING_VISITS
+        if instance in dates
+        for field in (T1, FLAIR, DWI, MATRIX, SERIES)
+    )
+    return Visits(dates, scans, bool(rng.random() < WITHDRAWN))
+
+
+def _state(field: int, draw: float) -> State:
+    edges = np.cumsum([MISSING[field], UNUSABLE[field], BROKEN[field]])
+    states: tuple[State, ...] = ("missing", "unusable", "broken", "ok")
+    return states[int(np.searchsorted(edges, draw, side="right"))]

@@ -1,0 +1,1 @@
+"""From the rows of the main table to participants, targets, confounds, splits and blocks."""

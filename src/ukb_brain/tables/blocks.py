@@ -1,0 +1,76 @@
+"""Blocks: the traits of each domain as inputs, imputed and scaled by training people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+MISSING_SUFFIX = "__missing"
+
+
+def fit_scaling(targets: pd.DataFrame, splits: pd.DataFrame, traits: Sequence[str]) -> pd.DataFrame:
+    """Fit imputation and scaling on each fold's training people.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        ``eid, instance`` and a float column a trait; NaN is no answer. Of each person the first
+        imaging visit counts, so that nobody counts twice.
+    splits : DataFrame
+        ``eid, fold, part``.
+    traits : sequence of str
+        Columns to fit.
+
+    Returns
+    -------
+    DataFrame
+        ``fold, target, mean, sd, n_train``, with the population standard deviation. A trait that
+        is constant has sd 1, one without any answer mean 0 and sd 1, so that nothing divides by 0.
+    """
+    # Sorted, because floating-point sums depend on the order of rows.
+    first = targets.sort_values(["eid", "instance"]).drop_duplicates("eid").set_index("eid")
+    rows = []
+    train = splits[splits["part"] == "train"]
+    for fold in sorted(train["fold"].unique().tolist()):
+        training = first[first.index.isin(train.loc[train["fold"] == fold, "eid"])]
+        for trait in traits:
+            answers = training[trait].dropna().to_numpy()
+            mean, sd = (answers.mean(), answers.std()) if len(answers) else (0.0, 0.0)
+            constant = sd <= 1e-12 * max(1.0, abs(mean))
+            rows.append((fold, trait, mean, 1.0 if constant else sd, len(answers)))
+    return pd.DataFrame(rows, columns=["fold", "target", "mean", "sd", "n_train"])
+
+
+def apply_scaling(
+    targets: pd.DataFrame, splits: pd.DataFrame, scaling: pd.DataFrame
+) -> pd.DataFrame:
+    """Impute and scale everybody's traits with what was fitted on training people.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        ``eid, instance`` and a float column a trait.
+    splits : DataFrame
+        ``eid, fold, part``.
+    scaling : DataFrame
+        As returned by `fit_scaling`.
+
+    Returns
+    -------
+    DataFrame
+        ``eid, instance, fold`` and per trait a float32 column of its name (0 where it is imputed:
+        the training mean) and one of its name with ``__missing`` (1 where there was no answer).
+    """
+    blocks = []
+    for fold in sorted(scaling["fold"].unique().tolist()):
+        fitted = scaling[scaling["fold"] == fold]
+        people = splits.loc[splits["fold"] == fold, "eid"]
+        rows = targets[targets["eid"].isin(people)]
+        columns: dict[str, pd.Series] = {}
+        for trait, mean, sd in zip(fitted["target"], fitted["mean"], fitted["sd"], strict=True):
+            columns[trait] = ((rows[trait] - mean) / sd).fillna(0).astype(np.float32)
+            columns[trait + MISSING_SUFFIX] = rows[trait].isna().astype(np.float32)
+        blocks.append(rows[["eid", "instance"]].assign(fold=np.int64(fold), **columns))
+    return pd.concat(blocks).sort_values(["fold", "eid", "instance"], ignore_index=True)

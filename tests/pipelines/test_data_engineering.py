@@ -1,0 +1,154 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from kedro.io import DataCatalog
+from kedro.runner import SequentialRunner
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
+from ukb_brain.pipelines.data_engineering import create_pipeline
+from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.splits import Splitting
+
+CONF = Path(__file__).parents[2] / "conf" / "base"
+N, WITHDRAWN, NEVER_SCANNED = 120, 3, 7
+
+
+def parameters(name):
+    return yaml.safe_load((CONF / f"parameters_{name}.yml").read_text())
+
+
+def raw_files(folder, seed=0):
+    """Write a main table, a withdrawal list and relatives as UK Biobank hands them out."""
+    rng = np.random.default_rng(seed)
+    eid = 9_000_001 + np.arange(N)
+    table = {"eid": eid, "31-0.0": rng.integers(0, 2, N)}
+    scanned = np.arange(N) >= NEVER_SCANNED
+    for instance, came in enumerate((eid > 0, eid % 2 == 0, scanned, scanned & (eid % 10 == 0))):
+        when = f"{2007 + 4 * instance}-03-04"
+        table[f"53-{instance}.0"] = np.where(came, when, "")
+        table[f"54-{instance}.0"] = np.where(came, rng.choice(["11025", "11026"], N), "")
+        table[f"21003-{instance}.0"] = np.where(came, rng.integers(45, 80, N).astype(str), "")
+        for target in parameters("grid")["grid"]["targets"].values():
+            if target["field"] in (31, 21003):
+                continue
+            codes = ["0", "1", "4", "8", "9", "", "-3"]
+            answers = rng.choice(codes, N) if target["kind"] == "binary" else rng.normal(50, 9, N)
+            table[f"{target['field']}-{instance}.0"] = np.where(came, answers.astype(str), "")
+    table["9999-0.0"] = "nobody asked for this"
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(table).to_csv(folder / "ukb_table.csv", index=False, quoting=1)
+    (folder / "w12345_20260101.csv").write_text("".join(f"{e}\n" for e in eid[-WITHDRAWN:]))
+    pairs = "".join(f"{eid[i]} {eid[i + 1]} 0.1 0.01 0.25\n" for i in range(20, 60, 4))
+    (folder / "ukb_rel.dat").write_text("ID1 ID2 HetHet IBS0 Kinship\n" + pairs)
+
+
+def catalog_of(root, *names, **changes):
+    entries = {}
+    for name in names:
+        text = (CONF / f"catalog_{name}.yml").read_text().replace("${_root}", str(root))
+        entries |= yaml.safe_load(text)
+    settings = parameters("data_engineering")
+    given = {
+        "params:grid": Grid(**parameters("grid")["grid"]),
+        "params:data_engineering": DataEngineering(**settings["data_engineering"]),
+        "params:splitting": Splitting(**settings["splitting"]),
+        "params:source": "synthetic",
+        "params:seed": 5,
+    }
+    catalog = DataCatalog.from_config(entries)
+    for name, value in (given | changes).items():
+        catalog[name] = value
+    return catalog
+
+
+def run(root, **changes):
+    catalog = catalog_of(root, "data_engineering", **changes)
+    SequentialRunner().run(create_pipeline(), catalog)
+    return catalog
+
+
+@pytest.fixture
+def root(tmp_path):
+    raw_files(tmp_path / "01_raw")
+    return tmp_path
+
+
+def test_raw_files_become_tables_that_agree(root):
+    catalog = run(root)
+    names = ("participants", "targets", "confounds", "splits", "exclusion_flow")
+    people, targets, confounds, splits, flow = (catalog.load(f"primary.{name}") for name in names)
+    assert flow["excluded"].tolist() == [0, WITHDRAWN, NEVER_SCANNED]
+    assert flow["remaining"].iloc[-1] == people["eid"].nunique() == splits["eid"].nunique()
+    assert people["instance"].value_counts().to_dict() == {2: N - 10, 3: 11}
+    for table in (targets, confounds):
+        pd.testing.assert_frame_equal(table[["eid", "instance"]], people[["eid", "instance"]])
+    assert list(targets)[2:] == list(parameters("grid")["grid"]["targets"])
+    np.testing.assert_equal(targets["age"].to_numpy(), people["age"].to_numpy())
+    assert splits["part"].value_counts().to_dict() == {"train": 88, "validation": 11, "test": 11}
+    assert (splits.merge(people).groupby("family")["part"].agg(set).str.len() == 1).all()
+    assert people.drop_duplicates("eid")["family"].duplicated().sum() == 10
+    summary = catalog.load("primary.target_summary")
+    assert (summary["n"] + summary["missing"] == N - 10).all()
+
+
+def test_a_second_run_changes_no_byte(root):
+    run(root)
+    before = {p: p.read_bytes() for p in (root / "03_primary").iterdir()}
+    run(root)
+    assert {p: p.read_bytes() for p in (root / "03_primary").iterdir()} == before
+
+
+def test_a_person_who_withdraws_is_gone_and_nobody_else_changes_part(root):
+    before = run(root).load("primary.splits")
+    leaver = int(before.loc[before["part"] == "train", "eid"].iloc[0])
+    (root / "01_raw" / "w12345_20270101.csv").write_text(f"{leaver}\n")
+    after = run(root)
+    for name in ("participants", "targets", "confounds", "splits"):
+        assert leaver not in set(after.load(f"primary.{name}")["eid"])
+    pd.testing.assert_frame_equal(
+        after.load("primary.splits"), before[before["eid"] != leaver].reset_index(drop=True)
+    )
+
+
+def stopped(root, **changes):
+    with pytest.raises(Exception) as caught:
+        run(root, **changes)
+    error = caught.value
+    while not isinstance(error, InputError):
+        error = error.__cause__
+    assert "\n" not in str(error)
+    assert "9000" not in str(error)
+    assert not (root / "03_primary").exists() or not list((root / "03_primary").glob("splits*"))
+    return str(error)
+
+
+def test_real_data_without_a_withdrawal_list_stop(root):
+    (root / "01_raw" / "w12345_20260101.csv").unlink()
+    assert "no_withdrawals_issued=true" in stopped(root, **{"params:source": "ukb"})
+    stated = DataEngineering(no_withdrawals_issued=True)
+    flow = run(root, **{"params:source": "ukb", "params:data_engineering": stated}).load(
+        "primary.exclusion_flow"
+    )
+    assert flow["excluded"].tolist() == [0, 0, NEVER_SCANNED]
+
+
+def test_a_target_whose_field_is_not_there(root):
+    settings = parameters("grid")["grid"]
+    settings["targets"]["sex"]["field"] = 1488
+    message = stopped(root, **{"params:grid": Grid(**settings)})
+    assert "'sex'" in message
+    assert "1488" in message
+    assert str(root / "01_raw" / "ukb_table.csv") in message
+
+
+def test_no_raw_files(tmp_path):
+    assert "kedro run --pipeline synthetic_cohort" in stopped(tmp_path)
+
+
+def test_too_few_people(root):
+    message = stopped(root, **{"params:splitting": Splitting(min_per_part=50)})
+    assert f"{N - 10} participants" in message

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from ukb_brain.statistics import metrics
+from ukb_brain.statistics.intervals import FamilyDraws, score_with_interval
+
+
+def test_relatives_enter_and_leave_together():
+    weights = FamilyDraws([4, 9, 2], 200, seed=1).weights([4, 9, 4, 2])
+    np.testing.assert_array_equal(weights[:, 0], weights[:, 2])
+    assert (weights[:, 0] != weights[:, 1]).any()
+
+
+def test_draws_of_a_family_depend_on_seed_and_index_only():
+    alone = FamilyDraws([7], 200, seed=1).weights([7])[:, 0]
+    among = FamilyDraws([9, 7, 3, 1], 200, seed=1).weights([3, 7])[:, 1]
+    other = FamilyDraws([7], 200, seed=2).weights([7])[:, 0]
+    np.testing.assert_array_equal(alone, among)
+    assert (alone != other).any()
+
+
+def test_interval_of_a_mean_error_has_its_nominal_coverage():
+    rng = np.random.default_rng(0)
+    covered = []
+    for trial in range(300):
+        errors = rng.normal(0, 1, 60)
+        weights = FamilyDraws(range(60), 300, seed=trial).weights(range(60))
+        _, low, high = score_with_interval(metrics.mae, errors, np.zeros(60), weights)
+        covered.append(low <= np.sqrt(2 / np.pi) <= high)
+    assert 0.90 <= np.mean(covered) <= 0.98
+
+
+def test_relatives_widen_the_interval():
+    rng = np.random.default_rng(1)
+    y = np.repeat(rng.normal(size=40), 4)
+    apart = FamilyDraws(range(160), 500, 1).weights(range(160))
+    together = FamilyDraws(range(40), 500, 1).weights(np.repeat(range(40), 4))
+    width = [
+        np.subtract(*score_with_interval(metrics.mae, y, np.zeros(160), w)[:0:-1])
+        for w in (apart, together)
+    ]
+    assert width[1] > 1.5 * width[0]
+
+
+def test_degenerate_draws_are_ignored():
+    y, p = np.array([1.0, 0, 0, 0, 0, 0]), np.array([0.9, 0.1, 0.2, 0.95, 0.4, 0.5])
+    weights = FamilyDraws(range(6), 1000, 1).weights(range(6))
+    assert np.isnan(metrics.roc_auc(y, p, weights)).mean() > 0.3
+    score, low, high = score_with_interval(metrics.roc_auc, y, p, weights)
+    assert score == pytest.approx(0.8)
+    assert 0 <= low < 0.8 < high <= 1
+
+
+@pytest.mark.parametrize("y", [[1.0], [1.0, 1.0, 1.0]])
+def test_one_person_or_one_class_has_no_score(y):
+    weights = FamilyDraws(range(3), 100, 1).weights(range(len(y)))
+    found = score_with_interval(metrics.roc_auc, np.array(y), np.array(y) / 2, weights)
+    assert np.isnan(found).all()
+
+
+def test_an_interval_of_a_minority_of_draws_is_not_given():
+    y, p = np.array([1.0, 0.0]), np.array([0.7, 0.2])
+    weights = np.array([[1.0, 0.0]] * 3 + [[1.0, 1.0]] * 2)
+    score, low, high = score_with_interval(metrics.roc_auc, y, p, weights)
+    assert score == 1
+    assert np.isnan([low, high]).all()
+
+
+def test_chunks_change_nothing(monkeypatch):
+    rng = np.random.default_rng(2)
+    y, p = rng.normal(size=(2, 50))
+    weights = FamilyDraws(range(50), 300, 1).weights(range(50))
+    whole = score_with_interval(metrics.r2, y, p, weights)
+    monkeypatch.setattr("ukb_brain.statistics.intervals.LARGEST_CHUNK", 1000)
+    np.testing.assert_allclose(score_with_interval(metrics.r2, y, p, weights), whole, rtol=1e-12)

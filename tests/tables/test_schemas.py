@@ -1,0 +1,132 @@
+import numpy as np
+import pandas as pd
+import pytest
+from pandera.errors import SchemaError, SchemaErrors
+
+from ukb_brain.tables import schemas
+
+DAY = pd.Timestamp("2016-01-01")
+VISITS = {"eid": [1, 1, 2], "instance": [2, 3, 2]}
+
+
+def performance():
+    table = pd.DataFrame(
+        {
+            "target": ["sex", "age"],
+            "domain": "constitutional",
+            "kind": ["binary", "continuous"],
+            "inputs": "T1",
+            "t1": True,
+            "n_train": 80,
+            "n_val": 10,
+            "n_test": 10,
+            "status": "ok",
+            "train_seconds": 1.0,
+            "strategy": "linear",
+            "seed": 1,
+        }
+    )
+    for metric in schemas.METRICS:
+        own = (metric in schemas.BINARY_METRICS) == (table["kind"] == "binary")
+        for end, value in (("", 0.5), ("_low", 0.4), ("_high", 0.6)):
+            table[metric + end] = np.where(own, value, np.nan)
+    return table
+
+
+def cell_fits():
+    keys = {"target": ["sex"], "inputs": "T1", "strategy": "linear", "fold": 0, "seed": 1}
+    counts = {"n_train": 80, "n_val": 10, "n_test": 10, "status": "ok", "train_seconds": 0.1}
+    fitted = {"decision_threshold": 0.5, "train_median": np.nan, "loss": 0.1, "penalty": 1.0}
+    return pd.DataFrame(keys | counts | fitted)
+
+
+def mixed_models():
+    words = {"source": "run", "domain": "disease", "outcome": "balanced_accuracy", "model": "m"}
+    numbers = dict.fromkeys(
+        ("estimate", "std_error", "df", "t", "p", "low", "high", "sd_target", "sd_residual"), 0.5
+    )
+    table = pd.DataFrame({"term": ["t1", "t1:dwi"]}).assign(**words, **numbers)
+    return table.assign(log_likelihood=-3.0, n=160)
+
+
+VALID = {
+    "Participants": pd.DataFrame(VISITS).assign(
+        family=0, site=11025, date=DAY, age=60.0, sex=[1.0, 1.0, np.nan]
+    ),
+    "PeopleByVisit": pd.DataFrame(VISITS).assign(hb=[14.0, np.nan, 13.0]),
+    "ExclusionFlow": pd.DataFrame(
+        {"step": [0, 1], "reason": ["all", "left"], "excluded": [0, 2], "remaining": [9, 7]}
+    ),
+    "Splits": pd.DataFrame({"eid": [1, 2], "fold": 0, "part": ["train", "test"]}),
+    "Blocks": pd.DataFrame(VISITS).assign(fold=0, hb=np.float32(1), hb__missing=np.float32(0)),
+    "BlockScaling": pd.DataFrame(
+        {"fold": [0], "target": ["hb"], "mean": [1.0], "sd": [1.0], "n_train": [3]}
+    ),
+    "TargetSummary": pd.DataFrame(
+        {"target": ["hb"], "name": ["Hb"], "n": [3], "missing": [0]}
+    ).assign(mean_or_prevalence=1.0, sd=1.0, median_lag_years=np.nan),
+    "Quality": pd.DataFrame(VISITS).assign(modality="t1", status="ok", reason="", snr=np.nan),
+    "Predictions": pd.DataFrame(VISITS)
+    .assign(target="age", inputs="T1", strategy="linear", fold=0, seed=1, split="test")
+    .assign(y_true=60.0, y_pred=61.0),
+    "CellFits": cell_fits(),
+    "Performance": performance(),
+    "MixedModels": mixed_models(),
+}
+
+BROKEN = {
+    "Participants": [
+        {"family": [0, 1, 2]},
+        {"eid": [1, -1, 2]},
+        {"instance": [2, 2, 2]},
+        {"date": ["2016", "2016", "2016"]},
+        {"sex": [2.0, 0.0, 1.0]},
+        {"other": 1},
+    ],
+    "PeopleByVisit": [{"instance": [2, 2, 2]}, {"hb": ["a", "b", "c"]}, {"eid": [1.0, 1.0, 2.0]}],
+    "ExclusionFlow": [{"remaining": [9, 8]}, {"excluded": [0, -2]}],
+    "Splits": [{"eid": [1, 1]}, {"part": ["train", "tset"]}, {"family": 1}],
+    "Blocks": [{"hb": np.float32(np.nan)}, {"hb": 1.0}, {"instance": 2}],
+    "BlockScaling": [{"sd": [0.0]}, {"mean": [np.nan]}],
+    "TargetSummary": [{"n": [-1]}],
+    "Quality": [{"status": "fine"}, {"instance": 2}, {"reason": None}],
+    "Predictions": [{"split": "train"}, {"y_pred": np.nan}, {"instance": 2}, {"extra": 1}],
+    "CellFits": [{"strategy": "magic"}, {"n_train": -1}, {"decision_threshold": 2.0}],
+    "Performance": [
+        {"kind": ["binary", "ordinal"]},
+        {"r2": 0.5},
+        {"roc_auc": 0.5},
+        {"roc_auc_low": 0.9},
+        {"target": "age"},
+        {"t1": "yes"},
+    ],
+    "MixedModels": [{"term": "t1"}, {"p": 1.5}, {"source": "elsewhere"}],
+}
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_table_as_promised_passes(name):
+    getattr(schemas, name).validate(VALID[name])
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_table_read_back_from_parquet_passes(name, tmp_path):
+    VALID[name].to_parquet(tmp_path / "table.parquet")
+    getattr(schemas, name).validate(pd.read_parquet(tmp_path / "table.parquet"))
+
+
+@pytest.mark.parametrize(("name", "change"), [(n, c) for n in BROKEN for c in BROKEN[n]])
+def test_a_broken_promise_is_found(name, change):
+    with pytest.raises((SchemaError, SchemaErrors)):
+        getattr(schemas, name).validate(VALID[name].assign(**change))
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_every_key_column_is_required(name):
+    with pytest.raises((SchemaError, SchemaErrors)):
+        getattr(schemas, name).validate(VALID[name].drop(columns=VALID[name].columns[0]))
+
+
+def test_performance_needs_every_interval():
+    with pytest.raises((SchemaError, SchemaErrors)):
+        schemas.Performance.validate(performance().drop(columns="r2_low"))
