@@ -2,18 +2,35 @@
 
 import copy
 import errno
-from collections.abc import Callable
+import importlib.resources
+import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import project_group
 from kedro.framework.cli.project import run as kedro_run
+from kedro.io import DatasetError
+from kedro.validation.exceptions import DataValidationError, ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
 
 from ukb_brain.errors import InputError
 
 LONGEST_CHAIN = 20
+MOST_MISTAKES = 3
+DEFAULT = "__default__"
+
+# What pydantic writes for each mistake: perhaps a line with the key, then what is wrong.
+MISTAKE = re.compile(
+    r"^(?:(?P<key>\S+)\n)?  (?P<what>\S.*) "
+    r"\[type=(?P<type>\w+), input_value=(?P<value>.*), input_type=\w+\]$",
+    re.MULTILINE,
+)
+PARAMETER = re.compile(r"^- Parameter '(?P<name>[^']+)': ", re.MULTILINE)
+# A participant's number in a file's name.
+EID = re.compile(r"\b\d{7,}(?=_)")
 
 
 def one_line(error: BaseException) -> str | None:
@@ -29,30 +46,137 @@ def one_line(error: BaseException) -> str | None:
     str or None
         One line, or None where the error is the program's own and its traceback is needed.
     """
+    links = list(_chain(error))
+    # What a user gave comes first, however Kedro wrapped it.
+    for explain in (_of_input, _of_system, _of_configuration, _of_dataset):
+        for link in links:
+            message = explain(link)
+            if message is not None:
+                return " ".join(message.split())
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
     link: BaseException | None = error
     for _ in range(LONGEST_CHAIN):
         if link is None:
-            return None
-        if isinstance(link, InputError):
-            return " ".join(str(link).split())
-        if isinstance(link, OSError) and link.errno == errno.ENOSPC:
-            return (
-                "The disk is full: nothing half-written was kept. "
-                "Free some space and run the same command again; it goes on where it stopped."
-            )
-        if isinstance(link, OmegaConfBaseException):
-            return (
-                f"The configuration cannot be resolved: {str(link).splitlines()[0]}. "
-                "Check --params (preset is one of demo, study64, study128) and the files in conf/."
-            )
+            return
+        yield link
         link = link.__cause__ or link.__context__
+
+
+def _of_input(error: BaseException) -> str | None:
+    return str(error) if isinstance(error, InputError) else None
+
+
+def _of_system(error: BaseException) -> str | None:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return (
+            "The disk is full: nothing half-written was kept. "
+            "Free some space and run the same command again; it goes on where it stopped."
+        )
     return None
+
+
+def _of_configuration(error: BaseException) -> str | None:
+    if isinstance(error, ParameterValidationError):
+        return "; ".join(explain_parameters(str(error))) + ". Correct conf/ or --params."
+    if isinstance(error, OmegaConfBaseException):
+        return (
+            f"The configuration cannot be resolved: {str(error).splitlines()[0]}. "
+            "Check --params (preset is one of demo, study64, study128) and the files in conf/."
+        )
+    if isinstance(error, MissingConfigException):
+        return f"{error}. Check --env; environments are the folders of conf/."
+    return None
+
+
+def _of_dataset(error: BaseException) -> str | None:
+    if isinstance(error, DataValidationError):
+        # Its own text quotes values of the table, and with them people's numbers.
+        broken = ", ".join(
+            dict.fromkeys(f"{f.column or 'table'}: {f.check or 'check'}" for f in error.failures)
+        )
+        return (
+            f"The table {error.dataset_name} is not what it should be on {error.mode} ({broken}). "
+            "If another version of this project wrote it, delete its file and run again."
+        )
+    if isinstance(error, DatasetError):
+        absent = next((c for c in _chain(error) if isinstance(c, FileNotFoundError)), None)
+        if absent is not None:
+            # fsspec gives the path as the message, the system as the file's name.
+            path = EID.sub("<eid>", str(absent.filename or absent))
+            return (
+                f"There is no {path}, which this run reads. "
+                "`kedro run` makes everything in order; without raw files, "
+                "`kedro run --pipeline synthetic_cohort` writes the demo's."
+            )
+    return None
+
+
+def explain_parameters(text: str) -> list[str]:
+    """Shorten Kedro's report on parameters to one phrase a mistake.
+
+    Parameters
+    ----------
+    text : str
+        Kedro's message, with pydantic's report in it.
+
+    Returns
+    -------
+    list of str
+        The key, what is wrong and the value; after a few mistakes only their number.
+    """
+    starts = list(PARAMETER.finditer(text))
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    phrases: list[str] = []
+    for start, end in zip(starts, ends, strict=True):
+        report = text[start.end() : end]
+        mistakes = [_phrase(start["name"], match) for match in MISTAKE.finditer(report)]
+        phrases += mistakes or [f"Parameter {start['name']}: {' '.join(report.split())}"]
+    more = len(phrases) - MOST_MISTAKES
+    if more > 0:
+        phrases = [*phrases[:MOST_MISTAKES], f"and {more} more"]
+    return phrases or [" ".join(text.split())]
+
+
+def _phrase(name: str, mistake: re.Match[str]) -> str:
+    key = ".".join(part for part in (name, mistake["key"]) if part)
+    what = mistake["what"].removeprefix("Value error, ").rstrip(".")
+    if mistake["type"] == "extra_forbidden":
+        return f"Parameter {key}: there is no such setting"
+    if mistake["type"] in ("value_error", "missing"):
+        return f"Parameter {key}: {what}"
+    return f"Parameter {key}: {what}, got {mistake['value']}"
+
+
+def pipeline_names() -> list[str]:
+    """List the project's pipelines.
+
+    Returns
+    -------
+    list of str
+        Sorted; one a folder of ``ukb_brain.pipelines``.
+    """
+    folders = importlib.resources.files("ukb_brain.pipelines").iterdir()
+    return sorted(f.name for f in folders if (f / "pipeline.py").is_file())
+
+
+def _check_names(wanted: Iterable[str]) -> None:
+    there = pipeline_names()
+    for name in wanted:
+        if name not in (*there, DEFAULT):
+            raise InputError(
+                f"There is no pipeline {name!r}: pipelines are {', '.join(there)}; "
+                "without --pipeline, everything after the raw files runs."
+            )
 
 
 def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
+            _check_names(filter(None, [kwargs.get("pipeline"), *(kwargs.get("pipelines") or ())]))
             return function(*args, **kwargs)
         except Exception as error:
             message = one_line(error)

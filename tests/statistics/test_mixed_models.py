@@ -1,9 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from reporting_cases import study_grid
 from scipy.optimize import minimize_scalar
 
-from reporting_cases import study_grid
 from ukb_brain.statistics.mixed_models import analysable, fit_domains, fit_random_intercept
 from ukb_brain.tables import schemas
 

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics as sk
-
 from reporting_cases import SEED, invented, study_grid
+
 from ukb_brain.errors import InputError
 from ukb_brain.statistics import one_row_a_cell, performance_columns, published_layout, score_all
 from ukb_brain.statistics.published import COLUMNS, read_published
@@ -95,7 +95,7 @@ def test_people_without_an_answer_are_left_out(grid, tables, every):
 
 def test_errors_say_what_to_do_and_name_nobody(grid, tables, every):
     predictions, fits, participants = tables
-    with pytest.raises(InputError, match="'dedicated'.*amortised.*linear"):
+    with pytest.raises(InputError, match=r"'dedicated'.*amortised.*linear"):
         one_row_a_cell(every, grid, "dedicated")
     with pytest.raises(InputError, match="belong to nobody") as caught:
         score_all(predictions, fits, participants.iloc[1:], grid, 100, 0.95, 1)
@@ -117,7 +117,8 @@ def test_published_layout(grid, tables, table):
     )  # fmt: skip
     name = "rsfMRI Connectivity + DWI + FLAIR + T1 + Non-imaging data (C + P + S)"
     smoking = rows.loc["Smoking", name]
-    assert smoking[["Metadata", "Constitutional", "Psychology", "Serology", "Disease"]].tolist() == [
+    flags = ["Metadata", "Constitutional", "Psychology", "Serology", "Disease"]
+    assert smoking[flags].tolist() == [
         "Yes", "Yes", "Yes", "Yes", "No",
     ]  # fmt: skip
     mine = predictions.query(
@@ -146,5 +147,5 @@ def test_published_layout_is_read_back(grid, tables, table, tmp_path):
 
 
 def test_published_layout_is_refused_where_it_is_another(grid):
-    with pytest.raises(InputError, match="lacks the columns.*Balanced accuracy"):
+    with pytest.raises(InputError, match=r"lacks the columns.*Balanced accuracy"):
         read_published(pd.DataFrame({"Target": ["Age"]}), grid)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset
 from safetensors.numpy import load_file, save_file
 
@@ -64,11 +64,11 @@ class BulkFolderDataset(PartitionedDataset):
         InputError
             If there is no bulk file at all.
         """
-        partitions = {
-            name: load
-            for name, load in (super().load() if Path(self._path).is_dir() else {}).items()
-            if BULK_NAME.match(name)
-        }
+        try:
+            found = super().load()
+        except DatasetError:  # Kedro's way to say that there is no file at all
+            found = {}
+        partitions = {name: load for name, load in found.items() if BULK_NAME.match(name)}
         if not partitions:
             raise InputError(
                 f"No bulk files under {self._path}: expected <field>/<eid>_<field>_<instance>_0.zip. "

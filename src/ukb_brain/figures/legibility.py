@@ -78,7 +78,7 @@ def draw_legibility(performance: pd.DataFrame, grid: Grid, source: str) -> Figur
             axes.plot(alone, y, "o", ms=7, mfc="white", mec=colour, mew=1.4, zorder=3)
     axes.set_yticks(range(len(full)), [grid.targets[t].name for t in full["target"]], size=10)
     axes.set_ylim(-0.7, len(full) - 0.3)
-    lowest = min(full["skill_low"].min(), bare.min(), -0.1)
+    lowest = pd.concat([full["skill_low"], bare, pd.Series([-0.1])]).min()
     axes.set_xlim(max(lowest, -0.6) - 0.03, 1.0)
     axes.axvline(0, color=MUTED, lw=1)
     axes.grid(axis="x", color="#e4e8ec", lw=0.8)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
+import math
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -11,11 +12,35 @@ from typing import Literal
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 Status = Literal["ok", "missing", "unusable", "broken"]
 
 # A 1 mm image of 64-bit numbers has about 110 MB; a member that claims far more is no scan.
 LARGEST_MEMBER = 1 << 30
+
+# zipfile raises RuntimeError for an encrypted member and for an unknown compression, and whatever
+# its parts raise for a directory of members that was overwritten.
+DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)
+NO_IMAGE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    TypeError,
+    HeaderDataError,
+    WrapStructError,
+    nib.filebasedimages.ImageFileError,
+)
 
 
 class ScanError(Exception):
@@ -30,6 +55,20 @@ class ScanError(Exception):
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
         self.status = status
+
+
+def _unpacked(content: bytes, name: str) -> bytes:
+    """Undo gzip, but never into more than `LARGEST_MEMBER`."""
+    unpacked = b""
+    while content:
+        stream = zlib.decompressobj(wbits=31)
+        unpacked += stream.decompress(content, LARGEST_MEMBER + 1 - len(unpacked))
+        if len(unpacked) > LARGEST_MEMBER:
+            raise ScanError("broken", f"{name} unpacks to more than 1 GiB")
+        if not stream.eof:
+            raise EOFError(f"{name} is cut off")
+        content = stream.unused_data.lstrip(b"\0")
+    return unpacked
 
 
 @dataclass(frozen=True)
@@ -79,7 +118,7 @@ class BulkFile:
                 return archive.read(name)
         except FileNotFoundError as error:
             raise ScanError("missing", "no bulk file") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except DAMAGED_ZIP as error:
             raise ScanError("broken", "the zip is damaged or cut off") from error
 
     @staticmethod
@@ -118,13 +157,21 @@ class BulkFile:
         """
         content = self.member(name)
         try:
-            image = nib.Nifti1Image.from_bytes(gzip.decompress(content))
+            unpacked = _unpacked(content, name)
+            image = nib.Nifti1Image.from_bytes(unpacked)
+            # A header may claim any shape; nibabel would allocate it before it reads.
+            claimed = math.prod(image.shape) * image.get_data_dtype().itemsize
+            if claimed > len(unpacked) or image.get_data_dtype().kind not in "iuf":
+                raise ValueError("the header does not fit its data")
             data = np.asarray(image.dataobj, dtype=np.float32)
-        except (OSError, EOFError, zlib.error, ValueError, nib.filebasedimages.ImageFileError) as error:
+            volume = nib.Nifti1Image(data, image.affine)
+        except NO_IMAGE as error:
             raise ScanError("broken", f"{name} is not a readable NIfTI image") from error
         if data.ndim != 3 or not np.isfinite(data).all() or not data.any():
             raise ScanError("broken", f"{name} is not a volume of finite, non-zero numbers")
-        return nib.Nifti1Image(data, image.affine)
+        if not np.isfinite(volume.affine).all() or abs(np.linalg.det(volume.affine)) < 1e-6:
+            raise ScanError("broken", f"{name} has no invertible affine")
+        return volume
 
     def matrix(self, name: str) -> np.ndarray:
         """Read a FLIRT matrix from inside the zip.
@@ -171,7 +218,7 @@ class BulkFile:
                 names = archive.namelist()
         except FileNotFoundError as error:
             raise ScanError("missing", "no bulk file") from error
-        except zipfile.BadZipFile as error:
+        except DAMAGED_ZIP as error:
             raise ScanError("broken", "the zip is damaged or cut off") from error
         wanted = [n for n in names if n.endswith(".csv.gz")]
         usable = [n for n in wanted if "unusable" not in PurePosixPath(n).parts]
@@ -180,7 +227,7 @@ class BulkFile:
                 raise ScanError("unusable", "UK Biobank put the scan under `unusable`")
             raise ScanError("missing", "the zip has no time series")
         try:
-            lines = gzip.decompress(self.member(usable[0])).decode().split("\n")
+            lines = _unpacked(self.member(usable[0]), usable[0]).decode().split("\n")
             rows = [line.split(",")[1:] for line in lines if line]
             return np.array(rows, dtype=np.float64)
         except (OSError, EOFError, zlib.error, ValueError) as error:

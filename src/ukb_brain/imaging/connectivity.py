@@ -36,7 +36,7 @@ def fisher_z_of_time_series(series: NDArray[np.floating]) -> Vector:
             f"A time series of shape {series.shape} gives no correlations: "
             "expected one row a region and at least 4 time points."
         )
-    if not np.isfinite(series).all() or (series.std(axis=1) == 0).any():
+    if not np.isfinite(series).all() or (np.ptp(series, axis=1) == 0).any():
         raise InputError("A region's time series is constant or not finite.")
     correlation = np.corrcoef(series)[np.tril_indices(len(series), -1)]
     limit = LARGEST_CORRELATION

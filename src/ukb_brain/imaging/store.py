@@ -197,9 +197,10 @@ class RecordStore:
         records = list(self._records_of(eid))
         for record in records:
             shutil.rmtree(record)
-        return len(records)
+        return sum(not record.name.startswith(".") for record in records)
 
     def _records_of(self, eid: int) -> Iterator[Path]:
-        for modality in self.path.iterdir():
-            if modality.is_dir():
-                yield from modality.glob(f"{eid}_*")
+        for modality in self.path.glob("*/"):
+            yield from modality.glob(f"{eid}_*")
+            # What a killed process left half-written is the person's data too.
+            yield from modality.glob(f".{eid}_*.part")

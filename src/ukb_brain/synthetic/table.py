@@ -49,7 +49,8 @@ def main_table(cohort: SyntheticCohort) -> pd.DataFrame:
         person = {name: float(column[k]) for name, column in values.items()}
         latent = {name: float(column[k]) for name, column in z.items()}
         rows.append(_row(number, person, latent, visits_of(cohort.seed, number), rng))
-    table = pd.DataFrame(rows)
+    # As objects: a code would become 4.0 wherever somebody else has no entry.
+    table = pd.DataFrame(rows, dtype=object)
     ordered = sorted(table.columns.drop("eid"), key=_field_order)
     return table[["eid", *ordered]].fillna("").astype(str)
 
@@ -100,7 +101,10 @@ def _measures(
         if rng.random() > MISSING_VALUE / 2:
             row[f"{field}-{instance}.0"] = round(float(value), decimals)
     if rng.random() > 0.05:
-        row[f"6177-{instance}.0"] = int(rng.choice([1, 2, NONE_OF_THESE, NO_ANSWER], p=[0.15, 0.15, 0.68, 0.02]))
+        # Men and women are asked in fields of their own.
+        medication = 6177 if person["sex"] else 6153
+        codes = [1, 2, NONE_OF_THESE, NO_ANSWER]
+        row[f"{medication}-{instance}.0"] = int(rng.choice(codes, p=[0.15, 0.15, 0.68, 0.02]))
 
 
 def _said(truth: float, instance: int, rng: np.random.Generator) -> bool:

@@ -1,0 +1,152 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from reporting_cases import reported, study_grid
+
+from ukb_brain.datasets.figure import FigureDataset
+from ukb_brain.figures import draw_coefficients, draw_heat_maps, draw_legibility
+from ukb_brain.figures.heat_maps import inputs_of, score_table
+from ukb_brain.figures.stamp import NOTICE
+from ukb_brain.grid import Grid
+from ukb_brain.statistics import analysable, fit_domains
+from ukb_brain.statistics.skill import fullest_cells, with_skill, without_imaging
+
+GRID = study_grid()
+
+
+def drawn(name, source, performance=None):
+    performance = reported() if performance is None else performance
+    if name == "coefficients":
+        return draw_coefficients(fit_domains(analysable(performance), GRID), GRID, source)
+    draw = {"heat maps": draw_heat_maps, "legibility": draw_legibility}[name]
+    return draw(performance, GRID, source)
+
+
+def words(figure):
+    texts = [t for t in figure.findobj(lambda a: hasattr(a, "get_text")) if t.get_visible()]
+    return [t.get_text() for t in texts]
+
+
+def pixels(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=40)
+    return imread(io.BytesIO(buffer.getvalue()))[..., :3]
+
+
+@pytest.mark.parametrize("name", ["heat maps", "legibility", "coefficients"])
+def test_synthetic_figures_are_stamped_and_real_ones_are_not(name):
+    synthetic, real = drawn(name, "synthetic"), drawn(name, "ukb")
+    assert NOTICE in words(synthetic)
+    assert "SYNTHETIC" in words(synthetic)
+    assert not [w for w in words(real) if "SYNTHETIC" in w]
+    differing = np.abs(pixels(synthetic) - pixels(real)).max(axis=-1) > 0.02
+    assert differing.mean() > 0.02
+
+
+@pytest.mark.parametrize("name", ["heat maps", "legibility", "coefficients"])
+def test_no_label_leaves_the_page(name):
+    figure = drawn(name, "synthetic")
+    drawn_on = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert min(drawn_on.x0, drawn_on.y0) >= 0
+    assert drawn_on.x1 <= width
+    assert drawn_on.y1 <= height
+
+
+def test_the_map_shows_every_cell_once():
+    texts = words(drawn("heat maps", "ukb"))
+    scores = with_skill(reported())["score"].dropna()
+    for value, count in (
+        scores.map(lambda s: f"{s:.2f}".replace("0.", ".", 1)).value_counts().items()
+    ):
+        assert texts.count(value) >= count
+    assert texts.count("·") == reported()["status"].ne("ok").sum()
+
+
+def test_score_table_is_inputs_by_targets():
+    table = with_skill(reported())
+    wide = score_table(table, "serology", GRID, "skill")
+    assert wide.shape == (32, 4)
+    row, column = 5, 2
+    name, key = inputs_of("serology", GRID)[row].name, GRID.targets_of("serology")[column]
+    cell = table.set_index(["target", "inputs"]).loc[key, name]
+    assert wide[row, column] == cell["r2"] == cell["skill"]
+
+
+def test_skill_puts_auc_and_r2_on_one_scale():
+    table = with_skill(reported()).set_index(["target", "inputs"]).sort_index()
+    sex = table.loc[("sex", "DWI")]
+    assert sex["skill_low"] == 2 * sex["roc_auc_low"] - 1
+    assert (sex["metric"], table.loc[("age", "DWI"), "metric"]) == ("AUC", "R²")
+    assert table.xs("guilty")["skill"].isna().all()
+
+
+def test_fullest_inputs_are_chosen_by_rule():
+    full, bare = fullest_cells(reported(), GRID), without_imaging(reported(), GRID)
+    assert full["target"].tolist() == list(GRID.targets)
+    by_target = full.set_index("target")["inputs"]
+    everything = "rsfMRI Connectivity + DWI + FLAIR + T1"
+    assert by_target["age"] == everything
+    assert by_target["hb"] == f"{everything} + Non-imaging data (C + D + P)"
+    assert len(bare) == 21
+    assert set(bare.loc[bare["domain"] == "disease", "inputs"]) == {"Non-imaging data (C + P + S)"}
+
+
+def test_figures_take_a_grid_that_grew_and_results_that_are_missing():
+    document = GRID.model_dump()
+    document["domains"]["lifestyle"] = {"letter": "L"}
+    document["targets"]["alcohol"] = {
+        "name": "Alcohol", "domain": "lifestyle", "kind": "binary", "field": 1558,
+        "rule": "any_of", "values": (1,),
+    }  # fmt: skip
+    grown = Grid(**document)
+    empty = reported().assign(lifestyle=False)
+    draw_heat_maps(empty, grown, "ukb").draw_without_rendering()
+    draw_legibility(empty, grown, "ukb").draw_without_rendering()
+    models = fit_domains(analysable(empty), grown)
+    assert "0 target(s)" in models.query("domain == 'lifestyle'")["model"].iloc[0]
+    draw_coefficients(models, grown, "ukb").draw_without_rendering()
+
+
+def test_figures_of_a_run_without_any_result():
+    nothing = reported().copy()
+    columns = nothing.columns[nothing.columns.str.contains("roc_auc|r2|accuracy")]
+    nothing[columns] = np.nan
+    nothing["status"] = "one class in test"
+    for name in ("heat maps", "legibility", "coefficients"):
+        drawn(name, "synthetic", nothing).draw_without_rendering()
+
+
+def test_figure_dataset_writes_whole_png_files_and_previews_them(tmp_path):
+    path = tmp_path / "new folder" / "figure.png"
+    dataset = FigureDataset(filepath=str(path), dpi=50)
+    dataset.save(drawn("coefficients", "ukb"))
+    first = path.read_bytes()
+    assert first.startswith(b"\x89PNG")
+    dataset.save(drawn("coefficients", "ukb"))
+    assert path.read_bytes() == first
+    assert [p.name for p in path.parent.iterdir()] == ["figure.png"]
+    assert len(dataset.preview()) > 1000
+
+
+def test_figure_dataset_keeps_the_old_file_when_saving_fails(tmp_path):
+    class Broken:
+        def savefig(self, path, **kwargs):
+            path.write_bytes(b"half")
+            raise OSError("disk")
+
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"old")
+    with pytest.raises(Exception, match="disk"):
+        FigureDataset(filepath=str(path)).save(Broken())
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_negative_scores_are_written_with_a_minus():
+    low = pd.DataFrame(reported())
+    low.loc[low["target"] == "age", "r2"] = -0.25
+    assert "-.25" in words(drawn("heat maps", "ukb", low))

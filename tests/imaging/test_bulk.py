@@ -1,0 +1,222 @@
+import gzip
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scan_cases import nifti
+
+from ukb_brain.imaging import bulk
+from ukb_brain.imaging.bulk import BulkFile, ScanError
+
+NAME = "T1/T1_unbiased_brain.nii.gz"
+MATRIX = "T1/transforms/T1_to_MNI_linear.mat"
+AFFINE = np.diag([-2.0, 3.0, 4.0, 1.0])
+
+
+def status(read, *arguments):
+    with pytest.raises(ScanError) as caught:
+        read(*arguments)
+    assert "\n" not in str(caught.value)
+    return caught.value.status
+
+
+def header_with(volume, offset, fmt, *values):
+    raw = bytearray(gzip.decompress(nifti(volume, AFFINE)))
+    struct.pack_into(fmt, raw, offset, *values)
+    return gzip.compress(bytes(raw))
+
+
+def test_reads_an_image_with_its_values_and_affine(zip_of, volume):
+    image = zip_of({NAME: nifti(volume, AFFINE)}).image(NAME)
+    np.testing.assert_array_equal(image.get_fdata(), volume)
+    np.testing.assert_array_equal(image.affine, AFFINE)
+
+
+def test_reads_nothing_to_disk(zip_of, volume, tmp_path):
+    zip_of({NAME: nifti(volume, AFFINE)}).image(NAME)
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.zip"]
+
+
+def test_scaled_integers_are_scaled(zip_of):
+    stored = np.arange(7 * 8 * 9, dtype=np.int16).reshape(7, 8, 9)
+    content = header_with(stored, 112, "<ff", 0.5, 10.0)
+    np.testing.assert_allclose(zip_of({NAME: content}).image(NAME).get_fdata(), stored * 0.5 + 10)
+
+
+def test_gzip_of_several_parts_is_read_whole(zip_of, volume):
+    raw = gzip.decompress(nifti(volume, AFFINE))
+    parts = gzip.compress(raw[:700]) + gzip.compress(raw[700:])
+    np.testing.assert_array_equal(zip_of({NAME: parts}).image(NAME).get_fdata(), volume)
+
+
+def test_scan_under_unusable(zip_of, volume):
+    file = zip_of({"T1/unusable/T1_unbiased_brain.nii.gz": nifti(volume, AFFINE)})
+    assert status(file.image, NAME) == "unusable"
+
+
+def test_another_member_under_unusable_leaves_this_one_missing(zip_of):
+    assert status(zip_of({"T1/unusable/T1_brain_mask.nii.gz": b""}).image, NAME) == "missing"
+
+
+def test_usable_member_is_read_beside_an_unusable_one(zip_of, volume):
+    members = {"T1/unusable/T1_unbiased_brain.nii.gz": b"", NAME: nifti(volume, AFFINE)}
+    assert zip_of(members).image(NAME).shape == (7, 8, 9)
+
+
+def test_missing_member_and_missing_file(zip_of, tmp_path):
+    assert status(zip_of({"T1/other": b"1"}).image, NAME) == "missing"
+    absent = BulkFile(tmp_path / "absent.zip")
+    assert status(absent.image, NAME) == "missing"
+    assert status(absent.table) == "missing"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_cut_off_zip_is_broken(zip_of, volume, share):
+    file = zip_of({NAME: nifti(volume, AFFINE)})
+    content = file.path.read_bytes()
+    file.path.write_bytes(content[: int(share * len(content))])
+    assert status(file.image, NAME) == "broken"
+    assert status(file.table) == "broken"
+
+
+def test_flipped_byte_is_broken(zip_of, volume):
+    file = zip_of({NAME: nifti(volume, AFFINE)})
+    content = bytearray(file.path.read_bytes())
+    content[200] ^= 0xFF
+    file.path.write_bytes(content)
+    assert status(file.image, NAME) == "broken"
+
+
+def test_encrypted_member_is_broken(zip_of):
+    file = zip_of({NAME: b"secret"})
+    content = bytearray(file.path.read_bytes())
+    content[6] |= 1
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    file.path.write_bytes(content)
+    assert status(file.member, NAME) == "broken"
+
+
+@pytest.mark.parametrize("name", ["../outside.txt", "/etc/outside", "T1/../../x", "T1\\..\\x"])
+def test_names_that_leave_the_zip_are_refused(zip_of, volume, name):
+    assert status(zip_of({NAME: nifti(volume, AFFINE), name: b"x"}).image, NAME) == "broken"
+
+
+def test_member_that_claims_too_much_is_not_unpacked(zip_of, monkeypatch):
+    monkeypatch.setattr(bulk, "LARGEST_MEMBER", 100)
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it was unpacked"))
+    assert status(zip_of({NAME: b"x" * 101}).member, NAME) == "broken"
+
+
+def test_gzip_bomb_is_broken(zip_of, monkeypatch):
+    bomb = gzip.compress(bytes(200_000))
+    monkeypatch.setattr(bulk, "LARGEST_MEMBER", 10_000)
+    assert len(bomb) < 10_000
+    file = zip_of({NAME: bomb})
+    with pytest.raises(ScanError, match="unpacks to more"):
+        file.image(NAME)
+    table = zip_of({"x.csv.gz": bomb}, "table.zip")
+    with pytest.raises(ScanError, match="unpacks to more"):
+        table.table()
+
+
+def test_header_that_claims_more_than_there_is_allocates_nothing(zip_of, volume):
+    content = header_with(volume, 42, "<hhh", 32000, 32000, 32000)
+    assert status(zip_of({NAME: content}).image, NAME) == "broken"
+
+
+@pytest.mark.parametrize(
+    "content",
+    {
+        "no gzip": b"hello",
+        "empty": b"",
+        "empty gzip": gzip.compress(b""),
+        "text": gzip.compress(b"x" * 5000),
+        "cut-off gzip": nifti(np.ones((7, 8, 9), np.float32), AFFINE)[:-12],
+        "header only": gzip.compress(
+            gzip.decompress(nifti(np.ones((7, 8, 9), np.float32), AFFINE))[:352]
+        ),
+        "unknown type": header_with(np.ones((7, 8, 9), np.float32), 70, "<h", 9999),
+        "colours": header_with(np.ones((7, 8, 9), np.float32), 70, "<hh", 128, 24),
+        "negative axis": header_with(np.ones((7, 8, 9), np.float32), 42, "<h", -7),
+        "affine not finite": header_with(np.ones((7, 8, 9), np.float32), 280, "<f", np.nan),
+        "complex": nifti(np.ones((7, 8, 9), np.complex64), AFFINE),
+        "NaN": nifti(np.full((7, 8, 9), np.nan, np.float32), AFFINE),
+        "one infinite": nifti(np.pad(np.full((1, 1, 1), np.inf, np.float32), 2), AFFINE),
+        "all zero": nifti(np.zeros((7, 8, 9), np.float32), AFFINE),
+        "four axes": nifti(np.ones((7, 8, 9, 2), np.float32), AFFINE),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_what_is_no_volume_is_broken(zip_of, content):
+    assert status(zip_of({NAME: content[1]}).image, NAME) == "broken"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_damage_gives_an_image_or_a_scan_error(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / "scan.zip"
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    inside = data.draw(st.booleans())
+    raw = bytearray(gzip.decompress(nifti(np.ones((7, 8, 9), np.float32), AFFINE)))
+    if inside:
+        for place in rng.integers(0, 348, 4):
+            raw[place] = rng.integers(0, 256)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(NAME, gzip.compress(bytes(raw)))
+        archive.writestr("x.csv.gz", gzip.compress(b"r1,1,2\n"))
+    if not inside:
+        content = bytearray(path.read_bytes())
+        for place in rng.integers(0, len(content), 3):
+            content[place] = rng.integers(0, 256)
+        path.write_bytes(content)
+    file = BulkFile(path)
+    for read in (lambda: file.image(NAME), lambda: file.matrix(NAME), file.table):
+        try:
+            read()
+        except ScanError as error:
+            assert error.status in {"missing", "unusable", "broken"}
+
+
+def test_matrix_is_read_as_written(zip_of):
+    text = "1 2.5 0 4\n0 1 0 -3\n0 0 1e0 7\n0 0 0 1\n"
+    expected = [[1, 2.5, 0, 4], [0, 1, 0, -3], [0, 0, 1, 7], [0, 0, 0, 1]]
+    np.testing.assert_array_equal(zip_of({MATRIX: text}).matrix(MATRIX), expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1 0 0 0\n0 1 0 0\n0 0 1 0", "1 " * 17, "", "one two three four " * 4, b"\xff\xfe",
+     "nan " * 16, "0 " * 16],
+    ids=["3 rows", "17 numbers", "empty", "words", "binary", "NaN", "singular"],
+)  # fmt: skip
+def test_bad_matrix_is_broken(zip_of, text):
+    assert status(zip_of({MATRIX: text}).matrix, MATRIX) == "broken"
+
+
+def test_time_series_are_read_without_labels(zip_of):
+    content = gzip.compress(b"region_1,1,2,3\nregion_2,4,5,6.5\n")
+    np.testing.assert_array_equal(zip_of({"a.csv.gz": content}).table(), [[1, 2, 3], [4, 5, 6.5]])
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"unusable/a.csv.gz": b""}, "unusable"),
+        ({"readme.txt": b""}, "missing"),
+        ({"a.csv.gz": b"not gzip"}, "broken"),
+        ({"a.csv.gz": gzip.compress(b"r,1,2\nr,1\n")}, "broken"),
+        ({"a.csv.gz": gzip.compress(b"r,1,two\n")}, "broken"),
+        ({"a.csv.gz": gzip.compress(b"\xff\xfe,1\n")}, "broken"),
+    ],
+    ids=["unusable", "none", "no gzip", "ragged", "words", "binary"],
+)
+def test_bad_time_series(zip_of, members, expected):
+    assert status(zip_of(members).table) == expected
+
+
+def test_fingerprint_changes_with_the_file(zip_of):
+    before = zip_of({"a": b"1"}).fingerprint
+    assert zip_of({"a": b"12"}).fingerprint != before

@@ -1,0 +1,364 @@
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import apply_affine
+from nitransforms.linear import Affine as LinearTransform
+from pydantic import ValidationError
+from scan_cases import (
+    NATIVE,
+    NATIVE_FLIRT,
+    NATIVE_SHAPE,
+    dwi_members,
+    flair_members,
+    series_members,
+    t1_members,
+    world_of,
+    zipped,
+)
+
+from ukb_brain.imaging.affines import fsl_mni
+from ukb_brain.imaging.bulk import BulkFile, ScanError
+from ukb_brain.imaging.preprocess import (
+    Batch,
+    ImagingPreprocess,
+    Visit,
+    flirt_transform,
+    mean_volume,
+    normalise,
+    preprocess_batch,
+    to_common_grid,
+)
+from ukb_brain.imaging.store import RecordStore
+from ukb_brain.synthetic import brains, scans
+from ukb_brain.synthetic.anatomy import build_anatomy
+from ukb_brain.synthetic.settings import SyntheticCohort
+from ukb_brain.synthetic.visits import T1, Scan
+
+SETTINGS = ImagingPreprocess(shape=(18, 22, 20), voxel_mm=8.0)
+KEY = (9000001, 2)
+MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
+
+
+class Person:
+    """Bulk files of one visit, and stores for what comes of them."""
+
+    def __init__(self, folder, key=KEY, settings=SETTINGS):
+        self.folder, self.key = Path(folder), key
+        self.files = {}
+        for field, make in MEMBERS.items():
+            self.put(field, zipped(make()))
+        self.batch = Batch((), settings, self.folder / "volumes", self.folder / "connectivity")
+        self.volumes = RecordStore(self.batch.volumes)
+        self.connectivity = RecordStore(self.batch.connectivity)
+
+    def put(self, field, content):
+        path = self.folder / f"{self.key[0]}_{field}_{self.key[1]}_0.zip"
+        path.write_bytes(content)
+        self.files[field] = BulkFile(path)
+
+    def run(self):
+        visit = Visit(self.key, dict(self.files))
+        rows = preprocess_batch(replace(self.batch, visits=(visit,)))
+        assert [r["modality"] for r in rows] == ["t1", "flair", "dwi", "rsfmri"]
+        assert {(r["eid"], r["instance"]) for r in rows} == {self.key}
+        return {row["modality"]: row for row in rows}
+
+    def statuses(self):
+        return {modality: row["status"] for modality, row in self.run().items()}
+
+
+@pytest.fixture
+def person(tmp_path):
+    return Person(tmp_path)
+
+
+def bright_place(volume, affine):
+    """Middle of what is brighter than elsewhere, in mm."""
+    voxels = np.argwhere(volume > volume.min() + 0.7 * (volume.max() - volume.min()))
+    return apply_affine(affine, voxels).mean(axis=0)
+
+
+def files_of(folder):
+    return {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.rglob("*") if p.is_file()}
+
+
+# --- affines at work ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("x_runs", [1, -1], ids=["determinant positive", "determinant negative"])
+def test_a_blob_on_the_left_stays_on_the_left(x_runs):
+    """Native space is MNI space here; the matrices are computed by hand in `scan_cases`."""
+    affine, matrix = NATIVE.copy(), np.array(NATIVE_FLIRT.split(), dtype=float).reshape(4, 4)
+    if x_runs < 0:
+        # x = 80 − 8i, so scaled x is 8i = 80 − x, and FSL's 90 − x: 10 mm to add.
+        affine[0] = [-8, 0, 0, 80]
+        matrix[0, 3] = 10
+    world = world_of(NATIVE_SHAPE, affine)
+    blob = np.exp(-((world - [-40, -10, 20]) ** 2).sum(axis=-1) / (2 * 12**2)).astype(np.float32)
+    image = nib.Nifti1Image(blob, affine)
+    moved = to_common_grid(image, flirt_transform(matrix, image), SETTINGS)
+    assert moved.shape == SETTINGS.shape
+    np.testing.assert_allclose(bright_place(moved, SETTINGS.affine), [-40, -10, 20], atol=4)
+
+
+def test_modalities_of_one_person_lie_on_each_other(person):
+    person.run()
+    for modality in ("t1", "flair", "dwi"):
+        volume = person.volumes.read(modality, KEY).astype(np.float32)
+        # The bright side of `scan_cases.head` is where x < -20.
+        assert bright_place(volume, SETTINGS.affine)[0] < -25, modality
+
+
+@pytest.fixture(scope="module")
+def at_4_mm(tmp_path_factory):
+    """Three generated T1 of 4 mm, the anatomy and FSL's grid of 4 mm."""
+    folder = tmp_path_factory.mktemp("bulk")
+    (folder / str(T1)).mkdir()
+    cohort = SyntheticCohort(participants=3, voxel_mm=4, regions=25, time_points=60, seed=1)
+    anatomy = build_anatomy(4)
+    anatomy.save(folder / "anatomy.npz")
+    batch = scans.Batch((1, 2, 3), cohort, folder / "anatomy.npz", folder)
+    images = []
+    for number in batch.numbers:
+        scan = Scan(T1, 2, "ok")
+        session = scans._Session(batch, number, 2)
+        session.write(scan)
+        images.append((BulkFile(folder / scan.file_name(number)), session.brain))
+    settings = ImagingPreprocess(shape=(46, 55, 46), voxel_mm=4, centre_mm=(0, -18, 18))
+    np.testing.assert_allclose(settings.affine, fsl_mni(4)[1])
+    return anatomy, images, settings
+
+
+def overlap_and_correlation(moved, anatomy, brain):
+    """Dice with the shared anatomy, and correlation with the person drawn in MNI space."""
+    mask, world = brains.brain_points(anatomy)
+    filled = moved > 100
+    dice = 2 * (filled & mask).sum() / (filled.sum() + mask.sum())
+    drawn = brains.draw(anatomy, brain, world)["t1"]
+    return dice, np.corrcoef(moved[mask], drawn)[0, 1]
+
+
+def test_generated_t1_lands_on_the_anatomy_by_its_own_matrix(at_4_mm):
+    anatomy, images, settings = at_4_mm
+    for file, brain in images:
+        image = file.image("T1/T1_unbiased_brain.nii.gz")
+        matrix = file.matrix("T1/transforms/T1_to_MNI_linear.mat")
+        assert np.linalg.det(image.affine) > 0
+        moved = to_common_grid(image, flirt_transform(matrix, image), settings)
+        dice, correlation = overlap_and_correlation(moved, anatomy, brain)
+        assert dice > 0.9
+        assert correlation > 0.85
+        # The flip of a positive determinant left out: 52 voxels of 4 mm, x' = 204 − x.
+        unflipped = matrix @ [[-1, 0, 0, 204], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+        wrong = to_common_grid(image, flirt_transform(unflipped, image), settings)
+        wrong_dice, wrong_correlation = overlap_and_correlation(wrong, anatomy, brain)
+        assert wrong_dice < dice
+        assert wrong_correlation < correlation - 0.1
+
+
+# --- intensity ------------------------------------------------------------------------------
+
+
+def test_normalise_scales_the_brain_and_leaves_a_flat_background():
+    rng = np.random.default_rng(0)
+    volume = np.zeros((7, 8, 9), dtype=np.float32)
+    volume[1:6, 2:7, 3:8] = rng.lognormal(3, 0.5, (5, 5, 5))
+    out = normalise(volume, (5.0, 95.0))
+    inside = volume > 0
+    low, high = np.percentile(volume[inside], (5, 95))
+    clamped = np.clip(volume[inside], low, high)
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out[inside].mean(), 0, atol=1e-5)
+    np.testing.assert_allclose(out[inside].std(), 1, atol=1e-5)
+    np.testing.assert_allclose(out[~inside], -clamped.mean() / clamped.std(), rtol=1e-5)
+    assert out[volume > high].std() < 1e-6
+    np.testing.assert_allclose(normalise(3.7 * volume, (5.0, 95.0)), out, atol=1e-4)
+
+
+def test_image_that_misses_the_grid_is_broken():
+    volume = np.zeros((10, 10, 10), dtype=np.float32)
+    volume[:1, :1] = 1
+    with pytest.raises(ScanError, match="fills 1%"):
+        normalise(volume, (0.5, 99.5))
+
+
+def test_image_of_one_value_is_broken():
+    with pytest.raises(ScanError, match="equal"):
+        normalise(np.ones((7, 8, 9), dtype=np.float32), (0.5, 99.5))
+
+
+def test_fa_keeps_one_scale_for_all_people(person):
+    person.run()
+    volume = person.volumes.read("dwi", KEY).astype(np.float32)
+    # Dark side 0.2 ± 10 % and bright side 0.4 ± 10 %, less 0.25, over 0.15.
+    values = volume * 0.15 + 0.25
+    assert abs(np.median(values[(values > 0.12) & (values < 0.28)]) - 0.2) < 0.02
+    assert abs(np.median(values[values > 0.32]) - 0.4) < 0.02
+    assert abs(values.min()) < 1e-3
+
+
+# --- what becomes of scans ------------------------------------------------------------------
+
+
+def test_a_whole_visit_is_stored_and_measured(person):
+    rows = person.run()
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    assert {row["reason"] for row in rows.values()} == {""}
+    ellipsoid_ml = 4 / 3 * np.pi * 66 * 84 * 64 / 1000
+    assert rows["t1"]["brain_ml"] == pytest.approx(ellipsoid_ml, rel=0.25)
+    for modality in ("t1", "flair", "dwi"):
+        stored = person.volumes.read(modality, KEY)
+        assert stored.shape == SETTINGS.shape
+        assert stored.dtype == np.float16
+        assert np.isfinite(stored).all()
+    assert person.connectivity.read("rsfmri", KEY).shape == (10,)
+
+
+@pytest.mark.parametrize(
+    ("field", "content", "expected"),
+    [
+        (
+            20252,
+            zipped(t1_members(prefix="T1/unusable/")),
+            {"t1": "unusable", "flair": "unusable"},
+        ),
+        (20252, zipped(t1_members())[:900], {"t1": "broken", "flair": "broken"}),
+        (20253, zipped({"T2_FLAIR/other": b""}), {"flair": "missing"}),
+        (20253, zipped({"T2_FLAIR/unusable/T2_FLAIR_unbiased_brain.nii.gz": b""}),
+         {"flair": "unusable"}),
+        (20250, b"", {"dwi": "broken"}),
+        (31016, zipped(series_members())[:200], {"rsfmri": "broken"}),
+        (31016, zipped({"unusable/fMRI.csv.gz": b""}), {"rsfmri": "unusable"}),
+    ],
+)  # fmt: skip
+def test_unusable_scans_are_rows_with_a_reason(person, field, content, expected):
+    person.put(field, content)
+    rows = person.run()
+    for modality, row in rows.items():
+        assert row["status"] == expected.get(modality, "ok")
+        assert bool(row["reason"]) == (modality in expected)
+        assert str(KEY[0]) not in row["reason"]
+        store = person.connectivity if modality == "rsfmri" else person.volumes
+        assert store.keys(modality) == ([] if modality in expected else [KEY])
+
+
+@pytest.mark.parametrize("field", MEMBERS)
+def test_a_file_that_is_not_there_is_missing(person, field):
+    del person.files[field]
+    statuses = person.statuses()
+    gone = {20252: {"t1", "flair"}, 20253: {"flair"}, 20250: {"dwi"}, 31016: {"rsfmri"}}[field]
+    assert {modality for modality, status in statuses.items() if status == "missing"} == gone
+    assert {status for modality, status in statuses.items() if modality not in gone} == {"ok"}
+
+
+def test_a_matrix_that_points_elsewhere_is_broken(person):
+    members = t1_members()
+    far = "1 0 0 900\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
+    members["T1/transforms/T1_to_MNI_linear.mat"] = far.encode()
+    person.put(20252, zipped(members))
+    assert person.statuses() == {"t1": "broken", "flair": "broken", "dwi": "ok", "rsfmri": "ok"}
+
+
+def test_a_huge_matrix_is_broken_and_not_an_error(person):
+    members = t1_members()
+    huge = "1e300 0 0 0\n0 1e300 0 0\n0 0 1e300 0\n0 0 0 1\n"
+    members["T1/transforms/T1_to_MNI_linear.mat"] = huge.encode()
+    person.put(20252, zipped(members))
+    assert person.statuses()["t1"] == "broken"
+
+
+def test_a_second_run_writes_nothing_and_says_the_same(person):
+    rows = person.run()
+    before = files_of(person.folder)
+    assert person.run() == rows
+    assert files_of(person.folder) == before
+
+
+def test_a_changed_zip_is_read_again_and_only_that(person):
+    person.run()
+    before = files_of(person.folder)
+    old = person.volumes.read("dwi", KEY)
+    person.put(20250, zipped(dwi_members(seed=99)))
+    assert person.statuses()["dwi"] == "ok"
+    assert not np.array_equal(person.volumes.read("dwi", KEY), old)
+    changed = {p for p, stamp in files_of(person.folder).items() if before.get(p) != stamp}
+    assert all("dwi" in p.parts or "_20250_" in p.name for p in changed)
+
+
+def test_other_settings_are_not_taken_for_the_same(person):
+    person.run()
+    person.batch = replace(
+        person.batch, settings=SETTINGS.model_copy(update={"shape": (16, 20, 18)})
+    )
+    person.run()
+    assert person.volumes.read("t1", KEY).shape == (16, 20, 18)
+
+
+def test_a_scan_that_becomes_broken_is_discarded(person):
+    assert set(person.statuses().values()) == {"ok"}
+    person.put(20252, b"cut off")
+    assert person.statuses()["t1"] == "broken"
+    assert person.volumes.keys("t1") == []
+    # FLAIR needs the T1's matrix.
+    assert person.volumes.keys("flair") == []
+    assert person.volumes.keys("dwi") == [KEY]
+
+
+def test_visits_of_one_person_are_kept_apart(tmp_path):
+    first, repeat = Person(tmp_path), Person(tmp_path, (9000001, 3))
+    repeat.put(20252, zipped(t1_members(seed=5)))
+    batch = replace(
+        first.batch, visits=(Visit(first.key, first.files), Visit(repeat.key, repeat.files))
+    )
+    assert len(preprocess_batch(batch)) == 8
+    store = first.volumes
+    assert store.keys("t1") == [(9000001, 2), (9000001, 3)]
+    assert not np.array_equal(store.read("t1", (9000001, 2)), store.read("t1", (9000001, 3)))
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"3.5 -2 11.25", "ok"),
+        (b"1 2", "broken"),
+        (b"a b c", "broken"),
+        (b"\xff\xfe\x00", "broken"),
+    ],
+)
+def test_uk_biobanks_own_matrix(tmp_path, content, status):
+    settings = SETTINGS.model_copy(update={"connectivity_field": 25750})
+    person = Person(tmp_path, settings=settings)
+    path = tmp_path / "9000001_25750_2_0.txt"
+    path.write_bytes(content)
+    person.files[25750] = BulkFile(path)
+    assert person.statuses()["rsfmri"] == status
+    if status == "ok":
+        np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), [3.5, -2, 11.25])
+
+
+def test_mean_volume(tmp_path):
+    store = RecordStore(tmp_path)
+    for instance, value in ((2, 1.0), (3, 4.0)):
+        store.write("t1", (1, instance), np.full((7, 8, 9), value, np.float16), {})
+    mean = mean_volume(store, "t1", [(1, 2), (1, 3)])
+    np.testing.assert_array_equal(mean, np.full((7, 8, 9), 2.5))
+    assert mean.dtype == np.float32
+
+
+def test_resampling_by_identity_keeps_values():
+    """The common grid's own voxels are copied, not interpolated."""
+    data = np.random.default_rng(0).uniform(1, 2, SETTINGS.shape).astype(np.float32)
+    image = nib.Nifti1Image(data, SETTINGS.affine)
+    moved = to_common_grid(image, LinearTransform(np.eye(4)), SETTINGS)
+    np.testing.assert_allclose(moved, data, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"voxel_mm": 0}, {"shape": (8, 8)}, {"connectivity_field": 12}, {"unknown": 1}]
+)
+def test_settings_are_checked(wrong):
+    with pytest.raises(ValidationError):
+        ImagingPreprocess(**({"shape": (8, 8, 8), "voxel_mm": 8} | wrong))

@@ -1,0 +1,96 @@
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+from pydantic import ValidationError
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from reporting_cases import (
+    SEED,
+    exclusion_flow,
+    invented,
+    quality_summary,
+    study_grid,
+    target_summary,
+)
+
+from ukb_brain.pipelines.reporting import create_pipeline
+from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.tables import schemas
+
+CONF = Path(__file__).parents[2] / "conf/base"
+
+
+class Kept(MemoryDataset):
+    """Results that stay to be looked at."""
+
+    def _release(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    grid = study_grid()
+    predictions, cell_fits, participants = invented(grid)
+    given = {
+        "model_output.predictions": predictions,
+        "model_output.cell_fits": cell_fits,
+        "primary.participants": participants,
+        "primary.exclusion_flow": exclusion_flow(),
+        "primary.target_summary": target_summary(grid),
+        "reporting.quality_summary": quality_summary(),
+        "params:grid": grid,
+        "params:reporting": Reporting(draws=100, folder="out"),
+        "params:seed": SEED,
+        "params:source": "synthetic",
+    }
+    before = {name: value.copy() for name, value in given.items() if hasattr(value, "columns")}
+    pipeline = create_pipeline()
+    names = {*given, *pipeline.all_outputs()}
+    catalog = DataCatalog({name: Kept(copy_mode="assign") for name in names})
+    for name, value in given.items():
+        catalog[name] = value
+    SequentialRunner().run(pipeline, catalog)
+    for name, value in before.items():
+        pd.testing.assert_frame_equal(given[name], value)
+    return {name: catalog.load(name) for name in pipeline.all_outputs()}
+
+
+def test_it_writes_what_the_catalog_names(outputs):
+    catalog = yaml.safe_load((CONF / "catalog_reporting.yml").read_text(encoding="utf-8"))
+    assert set(outputs) == set(catalog)
+
+
+def test_tables_pass_their_schemas(outputs):
+    schemas.Performance.validate(outputs["reporting.performance"])
+    schemas.Performance.validate(outputs["reporting.performance_all"])
+    schemas.MixedModels.validate(outputs["reporting.mixed_models"])
+    assert (
+        len(outputs["reporting.performance"]) == len(outputs["reporting.published_layout"]) == 700
+    )
+    assert len(outputs["reporting.performance_all"]) == 1400
+
+
+def test_nothing_exportable_names_a_person(outputs):
+    for name, output in outputs.items():
+        if isinstance(output, pd.DataFrame):
+            assert not {"eid", "instance", "family"} & set(output.columns), name
+        elif isinstance(output, str):
+            assert "90000" not in output, name
+
+
+def test_the_configured_strategy_is_the_map(outputs):
+    assert set(outputs["reporting.performance"]["strategy"]) == {"amortised"}
+
+
+def test_parameters_are_typed():
+    text = (CONF / "parameters_reporting.yml").read_text(encoding="utf-8")
+    assert Reporting(**yaml.safe_load(text)["reporting"]) == Reporting(
+        folder="${runtime_params:data_root,${globals:data_root}}/08_reporting"
+    )
+    with pytest.raises(ValidationError, match="draw"):
+        Reporting(draw=10)
