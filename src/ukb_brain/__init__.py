@@ -1,3 +1,3 @@
-"""How much of a person can be read from their brain, with which data, and how sure are we?"""
+"""Measure how much of a person can be read from their brain, with which data, how surely."""
 
 __version__ = "0.1.0"

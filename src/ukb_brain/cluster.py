@@ -120,10 +120,9 @@ def run_items(
     """
     todo = list(items)
     with progress_bar() as progress:
-        for result in progress.track(
+        yield from progress.track(
             _results(function, todo, compute), total=len(todo), description=label
-        ):
-            yield result
+        )
 
 
 def _results(
@@ -134,6 +133,10 @@ def _results(
             yield _with_fixed_threads(function, item, compute.threads_per_item)
         return
     import dask
+
+    # distributed sets its loggers when it is imported, here and in each worker.
+    dask.config.set({"logging.distributed": "error"})
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")
     from distributed import Client, LocalCluster, as_completed
 
     settings: dict[str, Any] = {

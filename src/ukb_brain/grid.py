@@ -59,7 +59,9 @@ class Target(Frozen):
                 f"rule value; this one is {self.kind} with rule {self.rule}"
             )
         if self.rule == "any_of" and not self.values:
-            raise ValueError(f"target {self.name!r}: rule any_of needs `values`, the codes that count")
+            raise ValueError(
+                f"target {self.name!r}: rule any_of needs `values`, the codes that count"
+            )
         return self
 
 
@@ -132,12 +134,15 @@ class Grid(Frozen):
     def cells(self) -> tuple[Cell, ...]:
         """All cells, in the order of targets, then of imaging groups, then of blocks."""
         groups = _subsets(tuple(self.imaging))
+        no_blocks: tuple[str, ...] = ()
         cells = []
         for key, target in self.targets.items():
             if target.domain == self.base_domain:
-                choices = [(chosen, ()) for chosen in groups if chosen]
+                choices = [(chosen, no_blocks) for chosen in groups if chosen]
             else:
-                others = tuple(d for d in self.domains if d not in (self.base_domain, target.domain))
+                others = tuple(
+                    d for d in self.domains if d not in (self.base_domain, target.domain)
+                )
                 choices = [
                     (chosen, (self.base_domain, *blocks))
                     for chosen in groups
@@ -179,7 +184,10 @@ class Grid(Frozen):
         InputError
             If a group or a block is not part of the grid.
         """
-        unknown = [*(g for g in groups if g not in self.imaging), *(b for b in blocks if b not in self.domains)]
+        unknown = [
+            *(g for g in groups if g not in self.imaging),
+            *(b for b in blocks if b not in self.domains),
+        ]
         if unknown:
             raise InputError(
                 f"Unknown inputs {unknown}: imaging groups are {list(self.imaging)}, "
@@ -208,4 +216,6 @@ class Grid(Frozen):
             One entry a modality and a domain; a new one in YAML brings one further entry.
         """
         used = {m for g in inputs.groups for m in self.imaging[g]}
-        return {m: m in used for m in self.modalities} | {d: d in inputs.blocks for d in self.domains}
+        return {m: m in used for m in self.modalities} | {
+            d: d in inputs.blocks for d in self.domains
+        }

@@ -41,8 +41,8 @@ def test_exclusion_flow_and_quality_hide_small_counts():
     flow = flow_table(exclusion_flow(), 10)
     assert flow["Left out"].tolist() == ["0", "<10", "≈ 120", "≈ 30"]
     assert flow["Remaining"].tolist() == ["≈ 1,360", "≈ 1,350", "≈ 1,230", "≈ 1,200"]
-    quality = quality_table(quality_summary(), 10)
-    assert quality["Modality"].tolist() == ["t1", "flair", "dwi", "rsfmri"]
+    quality = quality_table(quality_summary(), GRID, 10)
+    assert quality["Modality"].tolist() == ["T1", "FLAIR", "DWI", "rsfMRI Connectivity"]
     assert quality["broken"].tolist() == ["<10"] * 4
     assert quality["ok"].tolist() == ["≈ 1,150"] * 4
 

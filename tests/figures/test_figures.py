@@ -60,7 +60,9 @@ def test_the_map_shows_every_cell_once():
     texts = words(drawn("heat maps", "ukb"))
     scores = with_skill(reported())["score"].dropna()
     for value, count in (
-        scores.map(lambda s: f"{s:.2f}".replace("0.", ".", 1)).value_counts().items()
+        scores.map(lambda s: f"{s:z.2f}".replace("0.", ".", 1).replace("-", "−"))
+        .value_counts()
+        .items()
     ):
         assert texts.count(value) >= count
     assert texts.count("·") == reported()["status"].ne("ok").sum()
@@ -146,7 +148,21 @@ def test_figure_dataset_keeps_the_old_file_when_saving_fails(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["figure.png"]
 
 
+def test_a_target_far_below_chance_is_an_arrow_and_a_number():
+    low = reported().copy()
+    low.loc[low["target"] == "age", ["r2", "r2_low", "r2_high"]] = -3.0, -9.0, -1.0
+    figure = drawn("legibility", "ukb", low)
+    left = figure.axes[0].get_xlim()[0]
+    arrows = [line for line in figure.axes[0].lines if line.get_marker() == "<"]
+    assert [line.get_xdata().tolist() for line in arrows] == [[left]]
+    assert "R² −3.00 [−9.00, −1.00]" in words(figure)
+
+
 def test_negative_scores_are_written_with_a_minus():
     low = pd.DataFrame(reported())
     low.loc[low["target"] == "age", "r2"] = -0.25
-    assert "-.25" in words(drawn("heat maps", "ukb", low))
+    low.loc[low["target"] == "weight", "r2"] = -0.004
+    texts = words(drawn("heat maps", "ukb", low))
+    assert texts.count("−.25") == 7
+    assert texts.count(".00") >= 7
+    assert "−.00" not in texts

@@ -71,7 +71,8 @@ class BulkFolderDataset(PartitionedDataset):
         partitions = {name: load for name, load in found.items() if BULK_NAME.match(name)}
         if not partitions:
             raise InputError(
-                f"No bulk files under {self._path}: expected <field>/<eid>_<field>_<instance>_0.zip. "
+                f"No bulk files under {self._path}: "
+                "expected <field>/<eid>_<field>_<instance>_0.zip. "
                 "`kedro run --pipeline synthetic_cohort` writes the demo's; "
                 "for real data put UK Biobank's there and use `kedro run --env ukb`."
             )

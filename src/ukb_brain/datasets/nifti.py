@@ -32,7 +32,7 @@ class NiftiDataset(AbstractDataset[nib.Nifti1Image, nib.Nifti1Image]):
         nibabel.Nifti1Image
             Its values are read when they are asked for.
         """
-        return nib.load(self._filepath)
+        return nib.Nifti1Image.from_filename(self._filepath)
 
     def save(self, data: nib.Nifti1Image) -> None:
         """Write the image whole or not at all.

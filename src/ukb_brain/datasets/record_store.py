@@ -45,8 +45,8 @@ class RecordStoreDataset(AbstractDataset[RecordStore, RecordStore]):
             raise ValueError(f"{data.path} is not the store of this entry, {self._filepath}")
 
     def _exists(self) -> bool:
-        # Single records tell what is done: a store that exists may still lack some.
-        return False
+        # Which records are complete says the quality table, written after all of them.
+        return self._filepath.exists()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

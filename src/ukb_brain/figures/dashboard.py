@@ -17,7 +17,7 @@ from ukb_brain.figures.legibility import RULE
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.skill import with_skill
+from ukb_brain.statistics.skill import fullest_cells, with_skill
 
 CELL_COLUMNS = {
     "domain": "Domain",
@@ -34,9 +34,10 @@ CELL_COLUMNS = {
 
 
 # Sorting and filtering see the number, the reader two digits of it.
-TWO_DIGITS = """function (value, type) {
+TWO_DIGITS = r"""function (value, type) {
     const number = value !== null && value !== "" && !isNaN(value);
-    return type === "display" && number ? Number(value).toFixed(2) : value;
+    if (type !== "display" || !number) return value;
+    return Number(value).toFixed(2).replace(/^-0\.00$/, "0.00");
 }"""
 
 
@@ -109,13 +110,15 @@ def target_table(target_summary: pd.DataFrame, grid: Grid, below: int) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def quality_table(quality_summary: pd.DataFrame, below: int) -> pd.DataFrame:
+def quality_table(quality_summary: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
     """Arrange the scans' states as modality by status.
 
     Parameters
     ----------
     quality_summary : pandas.DataFrame
         ``modality, status, n``.
+    grid : Grid
+        Names the modalities.
     below : int
         Counts under it are not shown.
 
@@ -129,6 +132,10 @@ def quality_table(quality_summary: pd.DataFrame, below: int) -> pd.DataFrame:
         index="modality", columns="status", values="n", aggfunc="sum", fill_value=0, sort=False
     ).reindex(columns=states, fill_value=0)
     wide = suppress_counts(wide.reset_index(), states, below)
+    names = {
+        key: modality.name for group in grid.imaging.values() for key, modality in group.items()
+    }
+    wide["modality"] = [names.get(key, key) for key in wide["modality"]]
     return wide.rename(columns={"modality": "Modality"}).rename_axis(columns=None)
 
 
@@ -150,6 +157,15 @@ def flow_table(exclusion_flow: pd.DataFrame, below: int) -> pd.DataFrame:
     shown = suppress_counts(exclusion_flow, ["excluded", "remaining"], below)
     names = {"reason": "Step", "excluded": "Left out", "remaining": "Remaining"}
     return shown[list(names)].rename(columns=names)
+
+
+def _without_result(table: pd.DataFrame, grid: Grid) -> str:
+    cells = fullest_cells(table, grid)
+    cells = cells.loc[cells["skill"].isna()]
+    return ", ".join(
+        f"{grid.targets[target].name} ({status})"
+        for target, status in zip(cells["target"], cells["status"], strict=True)
+    )
 
 
 def _plain(table: pd.DataFrame) -> str:
@@ -239,6 +255,7 @@ def build_dashboard(
         "plotly": get_plotlyjs(),
         "maps": maps,
         "letters": {key: domain.letter for key, domain in grid.domains.items()},
+        "without": _without_result(table, grid),
         "targets_plot": _plot(plot_targets(table, grid, source), "targets"),
         "table_library": _table_library(),
         "cells": _sortable(cells),
@@ -246,7 +263,7 @@ def build_dashboard(
         "target_names": [target.name for target in grid.targets.values()],
         "columns": list(cells.columns),
         "flow": _plain(flow_table(exclusion_flow, suppress_below)),
-        "quality": _plain(quality_table(quality_summary, suppress_below)),
+        "quality": _plain(quality_table(quality_summary, grid, suppress_below)),
         "target_table": _plain(target_table(target_summary, grid, suppress_below)),
         "n_cells": len(table),
         "n_ok": int((table["status"] == "ok").sum()),

@@ -20,8 +20,8 @@ NORM = PowerNorm(0.8, vmin=0, vmax=1)
 COLOURS = LinearSegmentedColormap.from_list(
     "skill", ["#f7fbf4", "#cfe8d0", "#8fcdbb", "#45a5b5", "#2674a8", "#213f88", "#171f4f"]
 ).with_extremes(under="#efe9e3", bad="#ffffff")
-
-
+# Above this skill the colours are dark enough for white numbers.
+DARK = 0.4
 # Of a column of dots, in columns of cells.
 DOT_WIDTH = 0.55
 
@@ -107,19 +107,23 @@ def _dots(axes: Axes, rows: list[Inputs], parts: list[str], labels: dict[str, st
     axes.spines[:].set_visible(False)
 
 
+def _digits(score: float) -> str:
+    if np.isnan(score):
+        return "·"
+    return f"{score:z.2f}".replace("0.", ".", 1).replace("-", "−")
+
+
 def _cells(axes: Axes, skill: np.ndarray, score: np.ndarray, names: list[str]) -> None:
     axes.imshow(
         np.ma.masked_invalid(skill), norm=NORM, cmap=COLOURS, aspect="auto", interpolation="none"
     )
     for (row, column), value in np.ndenumerate(score):
-        shown = "·" if np.isnan(value) else f"{value:.2f}".replace("0.", ".", 1)
-        dark = not np.isnan(value) and skill[row, column] > 0.4
         axes.text(
-            *(column, row, shown),
+            *(column, row, _digits(value)),
             ha="center",
             va="center",
             size=7.5,
-            color="white" if dark else INK,
+            color="white" if skill[row, column] > DARK else INK,
         )
     axes.set_xticks(range(len(names)), names, rotation=40, ha="left", size=9)
     for label in axes.get_xticklabels():
@@ -160,7 +164,7 @@ def _scale(figure: Figure, axes: Axes) -> None:
     bar = figure.colorbar(
         ScalarMappable(NORM, COLOURS), cax=axes, orientation="horizontal", extend="min"
     )
-    ticks = [0, 0.05, 0.2, 0.4, 0.6, 0.8, 1]
+    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
     bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
     bar.outline.set_visible(False)
     axes.set_xlabel("R² of a continuous target", size=9)
@@ -220,7 +224,7 @@ def draw_heat_maps(
     title = "What can be read of a person, from which data"
     place = {"x": 0.02, "y": 1 - 0.2 / high, "va": "top", "ha": "left"}
     figure.suptitle(title, **place, size=19, weight="bold", color=INK)
-    return stamp(figure, source)
+    return stamp(figure, source, filled=False)
 
 
 def _explain(figure: Figure, place: SubplotSpec, n_test: pd.Series, grid: Grid, below: int) -> None:

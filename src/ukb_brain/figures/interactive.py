@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.colors import to_hex
 
-from ukb_brain.figures.heat_maps import COLOURS, NORM, group_labels, inputs_of, score_table
+from ukb_brain.figures.heat_maps import COLOURS, DARK, NORM, group_labels, inputs_of, score_table
 from ukb_brain.figures.legibility import in_words
 from ukb_brain.figures.stamp import INK, MUTED, NOTICE, WARNING, colour_of, is_synthetic
 from ukb_brain.figures.suppression import suppress_counts
@@ -69,22 +69,26 @@ def hover_texts(table: pd.DataFrame, grid: Grid, below: int) -> pd.Series:
     return pd.Series(texts, index=table.index)
 
 
-def _bare_layout(figure: go.Figure, source: str, height: int, left: int) -> go.Figure:
+def _bare_layout(figure: go.Figure, source: str, height: int, left: int, top: int) -> go.Figure:
     figure.update_layout(
         template="plotly_white",
         font={"family": FONT, "size": 12, "color": INK},
         height=height,
-        margin={"l": left, "r": 20, "t": 110, "b": 30},
+        margin={"l": left, "r": 20, "t": top, "b": 30},
         hoverlabel={"bgcolor": "white", "font": {"size": 12, "color": INK}, "align": "left"},
     )
     if is_synthetic(source):
         figure.add_annotation(
             text=f"<b>{NOTICE}</b>",
             **{"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right"},
-            **{"yanchor": "bottom", "yshift": 84, "showarrow": False, "name": "stamp"},
+            **{"yanchor": "bottom", "yshift": top - 26, "showarrow": False, "name": "stamp"},
             font={"color": WARNING, "size": 11},
         )
     return figure
+
+
+def _digits(score: float) -> str:
+    return "–" if np.isnan(score) else f"{score:z.2f}".replace("-", "−")
 
 
 def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go.Figure:
@@ -106,19 +110,17 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
     plotly.graph_objects.Figure
     """
     rows, keys = inputs_of(domain, grid), grid.targets_of(domain)
-    score = score_table(table, domain, grid, "score")
+    score, skill = (score_table(table, domain, grid, name) for name in ("score", "skill"))
     labels = group_labels(grid)
+    columns = [
+        f"{grid.targets[k].name}<br><i>{HEADLINE_NAME[grid.targets[k].kind]}</i>" for k in keys
+    ]
+    names = [_short(inputs, labels) for inputs in rows]
     figure = go.Figure(
         go.Heatmap(
-            z=score_table(table, domain, grid, "skill").tolist(),
-            x=[
-                f"{grid.targets[k].name}<br><i>{HEADLINE_NAME[grid.targets[k].kind]}</i>"
-                for k in keys
-            ],
-            y=[_short(inputs, labels) for inputs in rows],
-            text=[["–" if np.isnan(v) else f"{v:.2f}" for v in row] for row in score],
-            texttemplate="%{text}",
-            textfont={"size": 11},
+            z=skill.tolist(),
+            x=columns,
+            y=names,
             hovertext=score_table(table, domain, grid, "hover").tolist(),
             hovertemplate="%{hovertext}<extra></extra>",
             hoverongaps=True,
@@ -128,16 +130,32 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
             xgap=1,
             ygap=1,
             colorbar={
-                "title": {"text": "skill", "side": "top"},
+                "title": {"text": "skill", "side": "right"},
                 "thickness": 12,
                 "outlinewidth": 0,
                 "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1],
             },
         )
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ")
-    figure.update_xaxes(side="top", showgrid=False, tickangle=-35 if len(keys) > 6 else 0)
-    return _bare_layout(figure, source, max(ROW_HEIGHT * len(rows) + 150, LEAST_HEIGHT), 250)
+    # A heat map's own numbers have one colour; these are white where the cell is dark.
+    figure.add_scatter(
+        x=columns * len(names),
+        y=np.repeat(names, len(columns)).tolist(),
+        mode="text",
+        text=[_digits(value) for value in score.ravel()],
+        textfont={"size": 11, "color": ["white" if s > DARK else INK for s in skill.ravel()]},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    # The numbers would otherwise leave a margin around the cells.
+    figure.update_yaxes(range=[len(names) - 0.5, -0.5], showgrid=False, ticksuffix="  ")
+    figure.update_xaxes(
+        range=[-0.5, len(keys) - 0.5],
+        side="top",
+        showgrid=False,
+        tickangle=-35 if len(keys) > 6 else 0,
+    )
+    return _bare_layout(figure, source, max(ROW_HEIGHT * len(rows) + 150, LEAST_HEIGHT), 250, 110)
 
 
 def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
@@ -183,7 +201,7 @@ def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
     figure.update_xaxes(
         title={"text": "skill: R², or 2·AUC − 1", "font": {"color": MUTED}}, zerolinecolor=MUTED
     )
-    _bare_layout(figure, source, 25 * max(len(full), 4) + 170, 130)
+    _bare_layout(figure, source, 25 * max(len(full), 4) + 130, 130, 70)
     figure.update_layout(
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}, margin={"b": 60}
     )

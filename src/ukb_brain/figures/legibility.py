@@ -11,6 +11,8 @@ from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.skill import fullest_cells, with_skill, without_imaging
 
+# Skill below this is off the axis: an arrow and the number stand for it.
+LEAST_SHOWN = -0.6
 RULE = "all imaging groups, and every block that the target may have"
 
 
@@ -31,17 +33,18 @@ def in_words(score: float, low: float, high: float, metric: str) -> str:
     """
     if pd.isna(score):
         return "no result"
-    interval = "" if pd.isna(low) or pd.isna(high) else f" [{low:.2f}, {high:.2f}]"
-    return f"{metric} {score:.2f}{interval}".replace("-", "−")
+    interval = "" if pd.isna(low) or pd.isna(high) else f" [{low:z.2f}, {high:z.2f}]"
+    return f"{metric} {score:z.2f}{interval}".replace("-", "−")
 
 
-def _row(axes: Axes, y: int, cell: pd.Series, colour: str) -> None:
+def _row(axes: Axes, y: int, cell: pd.Series, colour: str, left: float) -> None:
     if pd.isna(cell["skill"]):
         axes.text(0.01, y, cell["status"], va="center", size=8.5, color=MUTED, style="italic")
         return
     if pd.notna(cell["skill_low"]):
         axes.plot([cell["skill_low"], cell["skill_high"]], [y, y], color=colour, lw=2.4, alpha=0.75)
-    axes.plot(cell["skill"], y, "o", color=colour, ms=7.5, mec="white", mew=0.8, zorder=4)
+    mark, x = ("<", left) if cell["skill"] < left else ("o", cell["skill"])
+    axes.plot(x, y, mark, color=colour, ms=7.5, mec="white", mew=0.8, zorder=4, clip_on=False)
     words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
     axes.text(1.03, y, words, va="center", size=9, color=INK, clip_on=False)
 
@@ -70,16 +73,17 @@ def draw_legibility(performance: pd.DataFrame, grid: Grid, source: str) -> Figur
     figure = Figure(figsize=(10.5, 0.3 * len(full) + 2.6))
     bottom = 1.25 / figure.get_figheight()
     axes = figure.add_axes((0.16, bottom, 0.6, 1 - bottom - 1.0 / figure.get_figheight()))
+    lowest = pd.concat([full["skill_low"], bare, pd.Series([-0.1])]).min()
+    left = max(lowest, LEAST_SHOWN) - 0.03
     for y, (_, cell) in enumerate(full.iterrows()):
         colour = colour_of(cell["domain"], tuple(grid.domains))
-        _row(axes, y, cell, colour)
+        _row(axes, y, cell, colour, left)
         alone = bare.get(cell["target"])
         if alone is not None and pd.notna(alone) and pd.notna(cell["skill"]):
             axes.plot(alone, y, "o", ms=7, mfc="white", mec=colour, mew=1.4, zorder=3)
     axes.set_yticks(range(len(full)), [grid.targets[t].name for t in full["target"]], size=10)
     axes.set_ylim(-0.7, len(full) - 0.3)
-    lowest = pd.concat([full["skill_low"], bare, pd.Series([-0.1])]).min()
-    axes.set_xlim(max(lowest, -0.6) - 0.03, 1.0)
+    axes.set_xlim(left, 1.0)
     axes.axvline(0, color=MUTED, lw=1)
     axes.grid(axis="x", color="#e4e8ec", lw=0.8)
     axes.set_axisbelow(True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Stroke
 
 SYNTHETIC = "SYNTHETIC"
 NOTICE = "SYNTHETIC data: generated people, not UK Biobank participants"
@@ -28,7 +30,7 @@ def is_synthetic(source: str) -> bool:
     return source == "synthetic"
 
 
-def stamp(figure: Figure, source: str) -> Figure:
+def stamp(figure: Figure, source: str, filled: bool = True) -> Figure:
     """Mark a figure of synthetic data across its face and in its corner.
 
     Parameters
@@ -37,6 +39,8 @@ def stamp(figure: Figure, source: str) -> Figure:
         Changed in place.
     source : str
         The parameter ``source``.
+    filled : bool
+        An outline leaves colours that readers compare as they are.
 
     Returns
     -------
@@ -46,14 +50,16 @@ def stamp(figure: Figure, source: str) -> Figure:
     if not is_synthetic(source):
         return figure
     width, height = figure.get_size_inches()
+    size = min(width * 11, height * 14)
+    edge = Stroke(linewidth=size / 80, foreground=to_rgba(WARNING, 0.35))
     figure.text(
         0.5,
         0.45,
         SYNTHETIC,
-        size=min(width * 11, height * 14),
+        size=size,
         rotation=28,
-        color=WARNING,
-        alpha=0.07,
+        color=to_rgba(WARNING, 0.07) if filled else "none",
+        path_effects=None if filled else [edge],
         weight="bold",
         ha="center",
         va="center",

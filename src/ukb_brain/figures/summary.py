@@ -26,7 +26,7 @@ def _table(cells: pd.DataFrame, grid: Grid) -> list[str]:
     for cell in cells.to_dict("records"):
         words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
         name = grid.targets[cell["target"]].name
-        lines.append(f"| {name} | {words} | {cell['skill']:.2f} |".replace("| -", "| −"))
+        lines.append(f"| {name} | {words} | {cell['skill']:z.2f} |".replace("| -", "| −"))
     return lines
 
 

@@ -44,7 +44,7 @@ def fisher_z_of_time_series(series: NDArray[np.floating]) -> Vector:
 
 
 def nodes_of(n_edges: int) -> int:
-    """Number of nodes whose strict upper triangle has so many entries.
+    """Count the nodes whose strict upper triangle has so many entries.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ def vector_of_matrix_file(text: str) -> Vector:
         If there is something else than finite numbers, or not a triangle of them.
     """
     try:
-        values = np.array(text.split(), dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            values = np.array(text.split(), dtype=np.float32)
     except ValueError as error:
         raise InputError("The matrix file holds something that is not a number.") from error
     if not np.isfinite(values).all():

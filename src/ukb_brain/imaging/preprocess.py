@@ -19,7 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.affines import common_grid, fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
-from ukb_brain.imaging.connectivity import fisher_z_of_time_series, vector_of_matrix_file
+from ukb_brain.imaging.connectivity import (
+    fisher_z_of_time_series,
+    nodes_of,
+    vector_of_matrix_file,
+)
 from ukb_brain.imaging.store import Key, RecordStore
 
 Volume = NDArray[np.float32]
@@ -91,9 +95,7 @@ class Batch:
     connectivity: Path
 
 
-def flirt_transform(
-    matrix: NDArray[np.float64], moving: nib.Nifti1Image
-) -> LinearTransform:
+def flirt_transform(matrix: NDArray[np.float64], moving: nib.Nifti1Image) -> LinearTransform:
     """Read a FLIRT matrix as an affine in world coordinates.
 
     Parameters
@@ -222,7 +224,7 @@ def _vector(
         raise ScanError("broken", str(error)) from error
     except UnicodeDecodeError as error:
         raise ScanError("broken", "the matrix file is not text") from error
-    return vector, {"mean_connectivity": float(vector.mean())}
+    return vector, {"mean_connectivity": float(vector.mean()), "regions": nodes_of(len(vector))}
 
 
 def _fingerprint(modality: str, visit: Visit, settings: ImagingPreprocess) -> str:
@@ -265,6 +267,7 @@ def _one(
     there = store.about(modality, visit.key)
     if there and there["fingerprint"] == fingerprint:
         return row | {"status": "ok", "reason": ""} | there["measures"]
+    array: NDArray[np.generic]
     try:
         if modality == CONNECTIVITY:
             array, measures = _vector(visit, settings)
@@ -297,6 +300,5 @@ def mean_volume(store: RecordStore, modality: str, keys: list[Key]) -> Volume:
     """
     total = np.zeros_like(store.read(modality, keys[0]), dtype=np.float64)
     for key in keys:
-        total += store.read(modality, key)
+        total += store.read(modality, key).astype(np.float64)
     return (total / len(keys)).astype(np.float32)
-

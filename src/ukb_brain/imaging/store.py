@@ -93,7 +93,7 @@ class RecordStore:
             shutil.rmtree(part, ignore_errors=True)
 
     def about(self, modality: str, key: Key) -> dict[str, Any] | None:
-        """What is kept beside a record.
+        """Read what is kept beside a record.
 
         Parameters
         ----------

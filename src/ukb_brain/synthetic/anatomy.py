@@ -118,7 +118,7 @@ def _displacement(name: str, size_mm: float) -> Array:
 
 
 def _ventricle_displacement() -> Array:
-    """Sampling positions drawn towards the ventricles' middle: the ventricles look larger."""
+    """Draw sampling positions towards the ventricles' middle: the ventricles look larger."""
     world = _coarse_world()
     middle = np.array([0.0, -18.0, 14.0])[:, None, None, None]
     away = world - middle
@@ -173,7 +173,7 @@ def _sites() -> Array:
 
 
 def _template(load: object, voxel_mm: float) -> Array:
-    """A template of nilearn's (ICBM 2009a, determinant positive) on FSL's grid (negative)."""
+    """Put a template of nilearn's (ICBM 2009a, determinant positive) on FSL's grid (negative)."""
     shape, affine = fsl_mni(voxel_mm)
     image: nib.Nifti1Image = load(resolution=1)  # type: ignore[operator]
     if voxel_mm > 1:
@@ -216,7 +216,7 @@ def build_anatomy(voxel_mm: float) -> Anatomy:
     textures = [_contrast_change(f"texture {k}", TEXTURE, CONTRASTS) for k in range(N_TEXTURES)]
     x, y, z = _coarse_world() / 90
     for bias in (x, y, z, x * y, y * z, x * z):
-        textures.append(0.02 * np.stack([bias] * len(CONTRASTS)))
+        textures.append(np.stack([0.02 * bias] * len(CONTRASTS)).astype(np.float32))
     return Anatomy(
         voxel_mm=np.asarray(voxel_mm, dtype=np.float32),
         grey=grey,

@@ -51,7 +51,7 @@ class Brain:
 
 
 def registered(brain: Brain) -> Brain:
-    """The brain after a nonlinear registration to MNI152, as TBSS makes it.
+    """Register a brain to MNI152 nonlinearly, as TBSS does.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def brain_points(anatomy: Anatomy) -> tuple[NDArray[np.bool_], NDArray[np.float6
 
 
 def mean_brain(anatomy: Anatomy) -> Brain:
-    """The brain of someone average in everything.
+    """Build the brain of someone average in everything.
 
     Parameters
     ----------
@@ -222,5 +222,3 @@ def _derivatives(
                 ends.append(np.concatenate([drawn[c] for c in contrasts]))
             rows.append(ends[0] - ends[1])
     return np.stack(rows).astype(np.float64)
-
-

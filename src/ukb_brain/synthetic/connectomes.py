@@ -113,7 +113,7 @@ def simulate(
 
 
 def matrix_25750(nodes: Array) -> Array:
-    """What UK Biobank's pipeline makes of component time series: scaled z values.
+    """Make of component time series what UK Biobank's pipeline does: scaled z values.
 
     Parameters
     ----------

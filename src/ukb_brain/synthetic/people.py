@@ -61,7 +61,7 @@ ATOPY_BY_SITE = {11025: 0.17, 11026: 0.44, 11027: 0.19, 11028: 0.52}
 
 
 def family_of(seed: int, number: int) -> int:
-    """Number of the person whose family this one shares; its own where it has none here.
+    """Find the person whose family this one shares; itself where it has none here.
 
     Parameters
     ----------
@@ -103,9 +103,7 @@ def variates(seed: int, numbers: Sequence[int]) -> Columns:
         family = family_of(seed, number)
         shared = np.random.default_rng([seed, family, 3]).standard_normal(len(HERITABLE))
         heritable = slice(0, len(HERITABLE))
-        row[heritable] = (
-            np.sqrt(HERITABILITY) * shared + np.sqrt(1 - HERITABILITY) * row[heritable]
-        )
+        row[heritable] = np.sqrt(HERITABILITY) * shared + np.sqrt(1 - HERITABILITY) * row[heritable]
         rows.append(row)
     table = np.array(rows).reshape(len(rows), len(VARIATES))
     return dict(zip(VARIATES, table.T, strict=True))
@@ -192,13 +190,13 @@ def traits(z: Columns, e: Columns) -> Columns:
         "sex": z["male"],
         "age": z["age_years"],
         "weight": by_sex(83.5, 68.5) + 13.0 * z["body"],
-        "body_fat": by_sex(25, 36)
-        + by_sex(6, 7) * (0.93 * z["adiposity"] + 0.368 * e["body_fat"]),
+        "body_fat": by_sex(25, 36) + by_sex(6, 7) * (0.93 * z["adiposity"] + 0.368 * e["body_fat"]),
         # Sex and age carry all of it that anything can read.
         "hb": by_sex(15.0, 13.5) - 0.12 * z["age"] + by_sex(0.99, 0.89) * e["hb"],
         "hdl": by_sex(1.28, 1.60)
         + by_sex(0.31, 0.38) * (-0.54 * z["metabolic"] + 0.842 * e["hdl"]),
-        "hba1c": 35.0 + 5.0 * _skewed(0.42 * z["metabolic"] + 0.17 * z["age"] + 0.89 * e["hba1c"], 0.35),
+        "hba1c": 35.0
+        + 5.0 * _skewed(0.42 * z["metabolic"] + 0.17 * z["age"] + 0.89 * e["hba1c"], 0.35),
         "ldl": 3.6 + 0.85 * e["ldl"],
         "reaction_time": 594.0
         + 105.0 * _skewed(0.20 * z["age"] + 0.46 * z["speed"] + 0.86 * e["reaction_time"], 0.3),

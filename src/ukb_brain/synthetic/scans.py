@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -58,7 +59,7 @@ def _anatomy(
 
 
 def missing_files(cohort: SyntheticCohort, number: int, bulk: Path) -> list[Scan]:
-    """Scans of a person that should be on disk and are not.
+    """List scans of a person that should be on disk and are not.
 
     Parameters
     ----------
@@ -108,6 +109,7 @@ def write_batch(batch: Batch) -> int:
 
 @contextmanager
 def _whole_or_nothing(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
@@ -177,7 +179,7 @@ class _Session:
             part.write_bytes(content[: len(content) // 3] if scan.state == "broken" else content)
 
     def _noise_of(self, field: int) -> np.random.Generator:
-        """A stream for each scan, so that a resumed person's files are the same."""
+        """Start a stream for each scan, so that a resumed person's files are the same."""
         return np.random.default_rng([self.batch.cohort.seed, self.number, self.instance, field])
 
     def _regions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -196,7 +198,7 @@ class _Session:
 
     def _native_grid(self) -> tuple[tuple[int, ...], Affine]:
         voxel = self.batch.cohort.voxel_mm
-        shape = tuple(int(round(n / voxel)) for n in NATIVE_MM)
+        shape = tuple(round(n / voxel) for n in NATIVE_MM)
         gantry = euler2mat(0.0, 0.0, np.deg2rad(2.0)) @ np.diag([voxel] * 3)
         centre = np.array([0.0, -18.0, 10.0])
         middle = (np.array(shape) - 1) / 2
@@ -286,8 +288,8 @@ def _with_noise(
     return out
 
 
-def _nifti(volume: NDArray[np.generic], affine: Affine) -> bytes:
-    """A gzipped NIfTI: masks as uint8, FA as float32, intensities as int16."""
+def _nifti(volume: NDArray[Any], affine: Affine) -> bytes:
+    """Encode a gzipped NIfTI: masks as uint8, FA as float32, intensities as int16."""
     if volume.dtype == bool:
         data = volume.astype(np.uint8)
     elif volume.max() <= 2:

@@ -19,7 +19,12 @@ YES_NO_FIELDS = {
     "fed_up": 1960, "nervous": 1970, "anxious": 1980, "tense": 1990, "worry": 2000,
     "lonely": 2020, "guilty": 2030,
 }  # fmt: skip
-SEROLOGY = {"hb": (30020, (0, 1, 2)), "hdl": (30760, (0, 1)), "hba1c": (30750, (0, 1)), "ldl": (30780, (0, 1))}  # fmt: skip
+SEROLOGY = {
+    "hb": (30020, (0, 1, 2)),
+    "hdl": (30760, (0, 1)),
+    "hba1c": (30750, (0, 1)),
+    "ldl": (30780, (0, 1)),
+}
 DECIMALS = {"hb": 2, "hdl": 3, "hba1c": 1, "ldl": 3}
 # An answer given at another visit than the scan's differs from it for so many people.
 CHANGED_ANSWER = 0.15
@@ -60,17 +65,25 @@ def _field_order(column: str) -> tuple[int, ...]:
 
 
 def _row(
-    number: int, person: dict[str, float], z: dict[str, float], visits: Visits, rng: np.random.Generator
+    number: int,
+    person: dict[str, float],
+    z: dict[str, float],
+    visits: Visits,
+    rng: np.random.Generator,
 ) -> Row:
     row: Row = {"eid": str(FIRST_EID + number - 1), "31-0.0": int(person["sex"])}
-    row["21000-0.0"] = int(rng.choice([1001, 1002, 3001, 4001, NO_ANSWER], p=[0.9, 0.04, 0.03, 0.02, 0.01]))
+    row["21000-0.0"] = int(
+        rng.choice([1001, 1002, 3001, 4001, NO_ANSWER], p=[0.9, 0.04, 0.03, 0.02, 0.01])
+    )
     row["22189-0.0"] = round(float(rng.normal(-1.6, 2.8)), 3)
     row["22011-0.0"] = number if rng.random() < 0.03 else ""
     imaging = visits.dates.get(2)
     for instance, day in visits.dates.items():
         lag = (day - imaging).days / 365.25 if imaging else 0.0
         row[f"53-{instance}.0"] = day.isoformat()
-        row[f"54-{instance}.0"] = int(z["site_code"]) if instance >= 2 else int(rng.integers(11001, 11024))
+        row[f"54-{instance}.0"] = (
+            int(z["site_code"]) if instance >= 2 else int(rng.integers(11001, 11024))
+        )
         # Age was drawn for the imaging visit; it is in whole years, as UK Biobank gives it.
         row[f"21003-{instance}.0"] = int(person["age"] + lag)
         _measures(row, instance, person, z, rng)
@@ -79,7 +92,9 @@ def _row(
         for instance in instances:
             if instance in visits.dates and instance < 2 and rng.random() > MISSING_VALUE:
                 noise = 0.0 if instance == 0 else rng.normal(0, 0.08)
-                row[f"{field}-{instance}.0"] = round(person[name] * (1 + noise * 0.5), DECIMALS[name])
+                row[f"{field}-{instance}.0"] = round(
+                    person[name] * (1 + noise * 0.5), DECIMALS[name]
+                )
     for instance in visits.dates:
         if instance >= 2:
             _scan_measures(row, instance, z, rng)
@@ -138,7 +153,7 @@ def _answers(row: Row, instance: int, person: dict[str, float], rng: np.random.G
 
 
 def _said_diagnosis(truth: float, instance: int, rng: np.random.Generator) -> int:
-    """A diagnosis is not taken back; some are made only after the earlier visit."""
+    """Answer about a diagnosis: never taken back, but some made only after the earlier visit."""
     forgotten = instance < 2 and rng.random() < CHANGED_ANSWER
     return int(bool(truth) and not forgotten)
 

@@ -48,7 +48,7 @@ PLANTED = {
 
 
 def _seen(group: Group, z: Columns, rng: np.random.Generator, error: Array) -> Array:
-    """What the oracle reads: factors and sites with the errors of its reading."""
+    """Draw what the oracle reads: factors and sites with the errors of its reading."""
     own = rng.standard_normal((len(z["age"]), len(FACTORS[group])))
     true = np.hstack([factor_values(group, z, own), site_indicators(z)])
     return true + rng.multivariate_normal(np.zeros(len(error)), error, len(true))

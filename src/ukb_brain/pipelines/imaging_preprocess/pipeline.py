@@ -1,0 +1,59 @@
+"""Wiring of imaging."""
+
+from kedro.pipeline import Node, Pipeline
+
+from ukb_brain.imaging.preprocess import VOLUME_FIELDS
+from ukb_brain.pipelines.imaging_preprocess.nodes import (
+    average_volumes,
+    preprocess_scans,
+    summarise_quality,
+)
+
+
+def create_pipeline(**kwargs: object) -> Pipeline:
+    """Wire the nodes.
+
+    Parameters
+    ----------
+    **kwargs : object
+        Not used; Kedro may pass some.
+
+    Returns
+    -------
+    Pipeline
+        From bulk files to stores, quality and mean images.
+    """
+    return Pipeline(
+        [
+            Node(
+                preprocess_scans,
+                inputs=[
+                    "raw.bulk",
+                    "primary.participants",
+                    "intermediate.folder",
+                    "params:imaging_preprocess",
+                    "params:source",
+                    "params:compute",
+                ],
+                outputs=["intermediate.volumes", "intermediate.connectivity", "primary.quality"],
+                name="preprocess_scans",
+            ),
+            Node(
+                summarise_quality,
+                inputs="primary.quality",
+                outputs="reporting.quality_summary",
+                name="summarise_quality",
+            ),
+            Node(
+                average_volumes,
+                inputs=[
+                    "intermediate.volumes",
+                    "primary.quality",
+                    "primary.splits",
+                    "params:imaging_preprocess",
+                ],
+                outputs={modality: f"reporting.mean_{modality}" for modality in VOLUME_FIELDS},
+                name="average_volumes",
+            ),
+        ]
+    )

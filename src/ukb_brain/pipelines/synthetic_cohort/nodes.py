@@ -1,0 +1,120 @@
+"""Nodes that write a synthetic cohort in UK Biobank's own formats."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from ukb_brain.cluster import Compute, run_items
+from ukb_brain.grid import Grid
+from ukb_brain.synthetic.anatomy import build_anatomy
+from ukb_brain.synthetic.folder import BULK, claim
+from ukb_brain.synthetic.scans import Batch, missing_files, write_batch
+from ukb_brain.synthetic.settings import SyntheticCohort
+from ukb_brain.synthetic.table import main_table, relatedness_file, withdrawal_list
+from ukb_brain.synthetic.truth import build_truth
+
+logger = logging.getLogger(__name__)
+
+PEOPLE_PER_BATCH = 12
+
+
+def claim_raw_folder(
+    raw_folder: Path, synthetic_cohort: SyntheticCohort, source: str
+) -> SyntheticCohort:
+    """Make the raw folder this cohort's own, or stop.
+
+    Parameters
+    ----------
+    raw_folder : Path
+        Where the raw files go.
+    synthetic_cohort : SyntheticCohort
+        Settings.
+    source : str
+        Must be ``synthetic``.
+
+    Returns
+    -------
+    SyntheticCohort
+        The settings, now that the folder is claimed for them.
+
+    Raises
+    ------
+    InputError
+        If the folder holds anything else.
+    """
+    claim(raw_folder, synthetic_cohort, source)
+    return synthetic_cohort
+
+
+def make_tables(claimed: SyntheticCohort) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Make the main table, the withdrawal list and the relatedness file.
+
+    Parameters
+    ----------
+    claimed : SyntheticCohort
+        Settings.
+
+    Returns
+    -------
+    table, withdrawals, relatedness : pandas.DataFrame
+        As UK Biobank hands them out.
+    """
+    return main_table(claimed), withdrawal_list(claimed), relatedness_file(claimed)
+
+
+def write_scans(
+    claimed: SyntheticCohort, raw_folder: Path, truth_folder: Path, compute: Compute
+) -> Path:
+    """Write the bulk files that are not there yet.
+
+    Parameters
+    ----------
+    claimed : SyntheticCohort
+        Settings.
+    raw_folder, truth_folder : Path
+        Where bulk files and the shared anatomy go.
+    compute : Compute
+        Workers.
+
+    Returns
+    -------
+    Path
+        The folder of bulk files.
+    """
+    bulk = raw_folder / BULK
+    todo = [n for n in range(1, claimed.participants + 1) if missing_files(claimed, n, bulk)]
+    if not todo:
+        logger.info("All bulk files are there.")
+        return bulk
+    anatomy = truth_folder / f"anatomy_{claimed.voxel_mm:g}mm.npz"
+    if not anatomy.exists():
+        truth_folder.mkdir(parents=True, exist_ok=True)
+        build_anatomy(claimed.voxel_mm).save(anatomy)
+    batches = [
+        Batch(tuple(todo[start : start + PEOPLE_PER_BATCH]), claimed, anatomy, bulk)
+        for start in range(0, len(todo), PEOPLE_PER_BATCH)
+    ]
+    written = sum(run_items(write_batch, batches, compute, "Scans, in batches of people"))
+    logger.info("Bulk files written: %s, of %s people.", written, len(todo))
+    return bulk
+
+
+def tabulate_truth(claimed: SyntheticCohort, grid: Grid) -> pd.DataFrame:
+    """Tabulate what is truly readable in each cell, for benchmarks only.
+
+    Parameters
+    ----------
+    claimed : SyntheticCohort
+        Settings.
+    grid : Grid
+        Its cells are the rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell; see `ukb_brain.synthetic.truth.build_truth`.
+    """
+    return build_truth(grid, claimed)

@@ -1,0 +1,58 @@
+"""Wiring of the synthetic cohort."""
+
+from kedro.pipeline import Node, Pipeline
+
+from ukb_brain.pipelines.synthetic_cohort.nodes import (
+    claim_raw_folder,
+    make_tables,
+    tabulate_truth,
+    write_scans,
+)
+
+
+def create_pipeline(**kwargs: object) -> Pipeline:
+    """Wire the nodes.
+
+    Parameters
+    ----------
+    **kwargs : object
+        Not used; Kedro may pass some.
+
+    Returns
+    -------
+    Pipeline
+        From settings to raw files and their truth.
+    """
+    return Pipeline(
+        [
+            Node(
+                claim_raw_folder,
+                inputs=["synthetic.raw_folder", "params:synthetic_cohort", "params:source"],
+                outputs="claimed",
+                name="claim_raw_folder",
+            ),
+            Node(
+                make_tables,
+                inputs="claimed",
+                outputs=["synthetic.table", "synthetic.withdrawals", "synthetic.relatedness"],
+                name="make_tables",
+            ),
+            Node(
+                write_scans,
+                inputs=[
+                    "claimed",
+                    "synthetic.raw_folder",
+                    "synthetic.truth_folder",
+                    "params:compute",
+                ],
+                outputs="synthetic.bulk",
+                name="write_scans",
+            ),
+            Node(
+                tabulate_truth,
+                inputs=["claimed", "params:grid"],
+                outputs="synthetic.truth",
+                name="tabulate_truth",
+            ),
+        ]
+    )

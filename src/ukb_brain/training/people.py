@@ -1,0 +1,175 @@
+"""Who is in a fold, with what is known of them: rows that every strategy shares."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ukb_brain.grid import Cell, Grid
+from ukb_brain.tables.blocks import MISSING_SUFFIX
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class People:
+    """People of one fold at their first imaging visit, sorted by eid.
+
+    Attributes
+    ----------
+    fold : int
+        Of the splits.
+    eid, instance, family : ndarray of shape (n,)
+        Keys and family.
+    part : ndarray of shape (n,)
+        ``train``, ``validation`` or ``test``.
+    targets : dict of str to ndarray of shape (n,)
+        In their own units; NaN is unknown.
+    blocks : dict of str to ndarray of shape (n, 2 * traits)
+        By domain: imputed and scaled traits, then their masks.
+    has : dict of str to ndarray of shape (n,)
+        By imaging group: whether all its modalities can be used.
+    """
+
+    fold: int
+    eid: NDArray[np.int64]
+    instance: NDArray[np.int64]
+    family: NDArray[np.int64]
+    part: NDArray[np.str_]
+    targets: dict[str, Floats]
+    blocks: dict[str, Floats]
+    has: dict[str, Mask]
+
+    @cached_property
+    def train(self) -> Mask:
+        """Training people."""
+        return self.part == "train"
+
+    def usable(self, cell: Cell) -> Mask:
+        """People who have everything that a cell needs.
+
+        Parameters
+        ----------
+        cell : Cell
+            Of the grid.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            True where the target and all imaging groups are known.
+        """
+        return np.isfinite(self.targets[cell.target]) & self.having(cell.inputs.groups)
+
+    def having(self, groups: tuple[str, ...]) -> Mask:
+        """People who have all of some imaging groups.
+
+        Parameters
+        ----------
+        groups : tuple of str
+            Imaging groups; of none everybody has all.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        return np.all([np.ones(len(self.eid), dtype=bool), *(self.has[g] for g in groups)], axis=0)
+
+    def keys(self, rows: Mask) -> list[tuple[int, int]]:
+        """Keys of some people's records.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,)
+            True for those wanted.
+
+        Returns
+        -------
+        list of (int, int)
+            eid and instance.
+        """
+        return [(int(e), int(i)) for e, i in zip(self.eid[rows], self.instance[rows], strict=True)]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the training people, kept in every model's card and checked before it is used."""
+        keys = np.stack([self.eid, self.instance], axis=1)[self.train]
+        return hashlib.sha256(np.ascontiguousarray(keys, dtype="<i8").tobytes()).hexdigest()[:16]
+
+    def cross_fits(self, n: int) -> NDArray[np.int64]:
+        """Deal training families into so many parts, for choices made without validation people.
+
+        Parameters
+        ----------
+        n : int
+            Number of parts.
+
+        Returns
+        -------
+        ndarray of shape (n_people,)
+            0 to n - 1 by family; -1 for people who are not in training.
+        """
+        digest = [hashlib.sha256(f"{self.fold}:{f}".encode()).digest() for f in self.family]
+        dealt = np.array([int.from_bytes(d[:8], "little") % n for d in digest], dtype=np.int64)
+        return np.where(self.train, dealt, -1)
+
+
+def gather(
+    targets: pd.DataFrame,
+    blocks: pd.DataFrame,
+    splits: pd.DataFrame,
+    participants: pd.DataFrame,
+    quality: pd.DataFrame,
+    grid: Grid,
+    fold: int,
+) -> People:
+    """Line up everything that is known of a fold's people.
+
+    Parameters
+    ----------
+    targets, blocks, splits, participants, quality : pandas.DataFrame
+        Of the earlier pipelines.
+    grid : Grid
+        Domains and imaging groups.
+    fold : int
+        Of the splits.
+
+    Returns
+    -------
+    People
+        One row a person.
+    """
+    keys = ["eid", "instance"]
+    first = participants.sort_values(keys).drop_duplicates("eid")[[*keys, "family"]]
+    rows = first.merge(splits.loc[splits["fold"] == fold, ["eid", "part"]], on="eid")
+    rows = rows.merge(targets, on=keys, validate="one_to_one")
+    known = blocks.loc[blocks["fold"] == fold].drop(columns="fold").set_index(keys)
+    known = known.loc[pd.MultiIndex.from_frame(rows[keys])]
+    usable = quality.assign(ok=quality["status"] == "ok")
+    usable = usable.pivot_table(index=keys, columns="modality", values="ok", aggfunc="first")
+    usable = usable.reindex(pd.MultiIndex.from_frame(rows[keys])).eq(True)
+    return People(
+        fold=fold,
+        eid=rows["eid"].to_numpy(np.int64),
+        instance=rows["instance"].to_numpy(np.int64),
+        family=rows["family"].to_numpy(np.int64),
+        part=rows["part"].to_numpy(str),
+        targets={t: rows[t].to_numpy(np.float64) for t in grid.targets},
+        blocks={d: _block(known, grid.targets_of(d)) for d in grid.domains},
+        has={
+            group: usable.reindex(columns=list(modalities), fill_value=False)
+            .to_numpy(bool)
+            .all(axis=1)
+            for group, modalities in grid.imaging.items()
+        },
+    )
+
+
+def _block(known: pd.DataFrame, traits: tuple[str, ...]) -> Floats:
+    masks = [trait + MISSING_SUFFIX for trait in traits]
+    return known[[*traits, *masks]].to_numpy(np.float64)
