@@ -142,6 +142,15 @@ def _results(
     settings: dict[str, Any] = {
         "distributed.worker.multiprocessing-method": "spawn",
         "distributed.scheduler.allowed-failures": 1,
+        # By default workers hand memory back after every array, and fetch it again for the next:
+        # twice the time of training here. Threads of numerical libraries are fixed per item.
+        "distributed.nanny.pre-spawn-environ": {
+            "MALLOC_TRIM_THRESHOLD_": 1 << 30,
+            "MALLOC_MMAP_THRESHOLD_": 1 << 30,
+            "OMP_NUM_THREADS": compute.threads_per_item,
+            "MKL_NUM_THREADS": compute.threads_per_item,
+            "OPENBLAS_NUM_THREADS": compute.threads_per_item,
+        },
     }
     with (
         dask.config.set(settings),

@@ -1,0 +1,24 @@
+"""``python -m benchmarks [name]``: run every benchmark, or one."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import cohorts, cost
+from benchmarks.record import record
+
+BENCHMARKS = {"cost": cost.measure, "truth": cohorts.measure}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    wanted = sys.argv[1:] or list(BENCHMARKS)
+    unknown = sorted(set(wanted) - set(BENCHMARKS))
+    if unknown:
+        sys.exit(f"There is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}.")
+    for name in wanted:
+        record(BENCHMARKS[name]())
+
+
+if __name__ == "__main__":
+    main()
