@@ -1,0 +1,1 @@
+"""Strategies: components, encoders, regressions of all cells, calibration."""

@@ -235,7 +235,8 @@ class _Shared:
             scaled, _, _ = standardised(y, job.kind)
             weights = class_weights(y, job.kind)
             self.moments = Moments(Design(self.X[self.training], scaled, weights, parts))
-        self.seconds = (time.perf_counter() - started) / len(cells)
+        each = (time.perf_counter() - started) / len(cells)
+        self.seconds = {cell.inputs: each for cell in cells}
 
     def _columns(self, cell: CellSpec) -> tuple[NDArray[np.int64], Mask]:
         use = [self.columns[name] for name in cell.features]
@@ -252,7 +253,7 @@ class _Shared:
             table = penalty_losses(self.moments, *self._columns(cell), self.job.penalties)
         except torch.linalg.LinAlgError:
             return None
-        self.seconds += (time.perf_counter() - started) / max(1, len(self.names))
+        self.seconds[cell.inputs] += time.perf_counter() - started
         return table
 
     def fit(self, cell: CellSpec, losses: Floats | None) -> CellFit:
@@ -278,5 +279,5 @@ class _Shared:
             penalties[0] if images.any() else np.nan,
             penalties[1] if not images.all() else np.nan,
             fitted.loss,
-            self.seconds + time.perf_counter() - started,
+            self.seconds[cell.inputs] + time.perf_counter() - started,
         )

@@ -139,7 +139,7 @@ class _Reader:
         return held
 
     def read(self, rows: NDArray[np.int64], device: torch.device) -> dict[str, torch.Tensor]:
-        """Scans of some people; zeros for a group that a person lacks."""
+        """Read some people's scans; zeros for a group that a person lacks."""
         if self.kept:
             return {g: held[rows].to(device).float() for g, held in self.kept.items()}
         return {g: self._read(g, rows).to(device).float() for g in self.job.groups}
@@ -164,7 +164,9 @@ class _Tasks:
         self.weights = torch.from_numpy(weights).float().to(device)
         self.binary = torch.from_numpy(binary).to(device)
 
-    def loss(self, predicted: torch.Tensor, rows: torch.Tensor, any_scan: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self, predicted: torch.Tensor, rows: torch.Tensor, any_scan: torch.Tensor
+    ) -> torch.Tensor:
         y, weights = self.y[rows], self.weights[rows] * any_scan[:, None]
         # Twice the cross-entropy is about the squared error's size at chance.
         crossed = 2 * binary_cross_entropy_with_logits(
@@ -325,7 +327,7 @@ def combine(encoded: list[Encoded], people: People, parts: NDArray[np.int64]) ->
         networks.
     """
     in_order = sorted(encoded, key=lambda e: e.part)
-    outputs = np.mean([e.outputs for e in in_order], axis=0, dtype=np.float64)
+    outputs = np.stack([e.outputs for e in in_order]).astype(np.float64).mean(axis=0)
     for each in in_order:
         mine = parts == each.part
         outputs[:, mine] = each.outputs[:, mine]

@@ -162,9 +162,11 @@ def gather(
         targets={t: rows[t].to_numpy(np.float64) for t in grid.targets},
         blocks={d: _block(known, grid.targets_of(d)) for d in grid.domains},
         has={
-            group: usable.reindex(columns=list(modalities), fill_value=False)
-            .to_numpy(bool)
-            .all(axis=1)
+            group: np.asarray(
+                usable.reindex(columns=list(modalities), fill_value=False)
+                .to_numpy(bool)
+                .all(axis=1)
+            )
             for group, modalities in grid.imaging.items()
         },
     )

@@ -17,6 +17,7 @@ from ukb_brain.training.settings import Penalties
 
 Floats = NDArray[np.float64]
 
+
 @dataclass(frozen=True)
 class Design:
     """Columns that one or more cells of a target share.

@@ -46,7 +46,7 @@ def joined(groups: tuple[str, ...]) -> str:
 
 
 def encodings_used(groups: tuple[str, ...]) -> tuple[str, ...]:
-    """Encodings that a cell with some imaging groups may use: of each group, and of all together.
+    """Name the encodings that a cell may use: of each of its groups, and of all together.
 
     Parameters
     ----------
@@ -266,8 +266,8 @@ def tabulate(
     for cell in grid.cells:
         fit = fits[cell.target, cell.inputs.name]
         usable = people.usable(cell)
-        names = {"target": cell.target, "inputs": cell.inputs.name, "strategy": strategy}
-        names |= {"fold": people.fold, "seed": seed}
+        names: dict[str, Any] = {"target": cell.target, "inputs": cell.inputs.name}
+        names |= {"strategy": strategy, "fold": people.fold, "seed": seed}
         counts = {part: int((usable & (people.part == part)).sum()) for part in PREDICTED_PARTS}
         share = sum(shared_seconds[g] / users[g] for g in cell.inputs.groups if g in users)
         row = names | {
@@ -279,6 +279,7 @@ def tabulate(
             "image_penalty": fit.image_penalty,
             "trait_penalty": fit.trait_penalty,
             "penalty": fit.image_penalty if np.isfinite(fit.image_penalty) else fit.trait_penalty,
+            "cross_fit_loss": fit.loss,
             "loss": np.nan,
         }
         rows.append(row | _training_marks(cell, people, grid))
@@ -333,9 +334,7 @@ def _predictions(
     return keys.assign(**names, **values)
 
 
-def cells_as_model(
-    fits: Mapping[Key, CellFit], people: People, card: dict[str, Any]
-) -> Model:
+def cells_as_model(fits: Mapping[Key, CellFit], people: People, card: dict[str, Any]) -> Model:
     """Keep the regressions of all cells.
 
     Parameters
@@ -360,7 +359,7 @@ def cells_as_model(
 
 
 def about(people: People) -> dict[str, Any]:
-    """What every model's card says of the people it was fitted on.
+    """Say in a model's card on whom it was fitted.
 
     Parameters
     ----------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
@@ -86,7 +88,8 @@ def fit_components(
         ``<group>/mean`` and ``<group>/axes``.
     """
     settings = modelling.components
-    arrays, seconds = {}, {}
+    arrays: dict[str, NDArray[np.generic]] = {}
+    seconds = {}
     for group, scans in _scans(volumes, connectivity, grid, settings.pooling).items():
         started = time.perf_counter()
         fitted = components.fit_components(
@@ -136,7 +139,8 @@ def score_components(
         if f"{group}/mean" not in model.arrays:
             continue
         fitted = components.FittedComponents(
-            model.arrays[f"{group}/mean"], model.arrays[f"{group}/axes"]
+            model.arrays[f"{group}/mean"].astype(np.float32),
+            model.arrays[f"{group}/axes"].astype(np.float32),
         )
         scores = components.component_scores(
             fitted, scans, people, people.has[group], settings.batch_size
@@ -145,8 +149,8 @@ def score_components(
     return _keyed(people, columns)
 
 
-def _keyed(people: People, columns: dict[str, Floats]) -> pd.DataFrame:
-    return pd.DataFrame({"eid": people.eid, "instance": people.instance} | columns)
+def _keyed(people: People, columns: Mapping[str, NDArray[np.floating]]) -> pd.DataFrame:
+    return pd.DataFrame({"eid": people.eid, "instance": people.instance} | dict(columns))
 
 
 def _by_prefix(table: pd.DataFrame, people: People, names: list[str]) -> dict[str, Floats]:
@@ -345,9 +349,7 @@ def fit_heads(
     )
     linear = _linear_fits(linear_scores, linear_fits, people)
     shares = strategies.choose_blends(heads, linear, people, grid, modelling.blends)
-    fits = {
-        key: strategies.blend(head, linear[key], shares[key[0]]) for key, head in heads.items()
-    }
+    fits = {key: strategies.blend(head, linear[key], shares[key[0]]) for key, head in heads.items()}
     card = {"strategy": AMORTISED, "settings": modelling.heads.model_dump(), "blends": shares}
     model = strategies.cells_as_model(heads, people, card)
     seconds = encoders.card["seconds"]
@@ -359,14 +361,15 @@ def _linear_fits(
 ) -> dict[strategies.Key, CellFit]:
     rows = scores.set_index(KEYS).loc[pd.MultiIndex.from_arrays([people.eid, people.instance])]
     return {
-        (fit.target, fit.inputs): CellFit(
-            fit.target,
-            fit.inputs,
-            fit.status,
-            rows[f"{fit.target}:{fit.inputs}"].to_numpy(np.float64),
-            seconds=fit.train_seconds,
+        (fit["target"], fit["inputs"]): CellFit(
+            fit["target"],
+            fit["inputs"],
+            fit["status"],
+            rows[f"{fit['target']}:{fit['inputs']}"].to_numpy(np.float64),
+            loss=fit["cross_fit_loss"],
+            seconds=fit["train_seconds"],
         )
-        for fit in fits.itertuples()
+        for fit in fits.to_dict("records")
     }
 
 

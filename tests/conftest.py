@@ -1,0 +1,43 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+
+def kedro(*arguments, root=None, env="test", **params):
+    """Run Kedro as a user does, in a process of its own, on a data root of its own."""
+    given = ({"data_root": root} if root else {}) | {k.replace("__", "."): v for k, v in params.items()}
+    command = [str(Path(sys.executable).with_name("kedro")), "run", "--env", env, *arguments]
+    if given:
+        command += ["--params", ",".join(f"{key}={value}" for key, value in given.items())]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
+def succeed(*arguments, **given):
+    """Run Kedro and expect it to end well."""
+    done = kedro(*arguments, **given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def run_kedro():
+    return kedro
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    """Raw files of environment `test`, about 150 people at 8 mm."""
+    root = tmp_path_factory.mktemp("cohort")
+    succeed("--pipelines", "synthetic_cohort", root=root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def finished_run(cohort):
+    """Data root of a finished run of every pipeline."""
+    (cohort / "output.txt").write_text(succeed(root=cohort))
+    return cohort

@@ -1,0 +1,182 @@
+"""Every pipeline through Kedro itself, on a tiny cohort: contracts and counts, not accuracy."""
+
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from ukb_brain.imaging.store import RecordStore
+
+TIMING = ["train_seconds"]
+METRICS = {
+    "binary": ("balanced_accuracy", "roc_auc", "average_precision", "brier"),
+    "continuous": ("r2", "pearson_r", "mae", "median_split_accuracy"),
+}
+FLAGS = ["t1", "flair", "dwi", "rsfmri", "constitutional", "disease", "serology", "psychology"]
+# In DESIGN's order; the published table's own first column is the index.
+PUBLISHED = [
+    "Mode", "Target", "Inputs", "Balanced accuracy", "Weighted precision", "Weighted recall",
+    "Weighted F1", "AUC", "Training time (mins)", "Loss", "r2", "r", "MAE", "Metadata",
+    "Constitutional", "Serology", "Psychology", "Disease", "T1", "FLAIR", "DWI",
+    "rsfMRI connectivity", "Domain",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table(finished_run):
+    def read(path):
+        return pd.read_parquet(finished_run / f"{path}.parquet")
+
+    return read
+
+
+def test_the_map_has_a_row_for_each_of_the_studys_cells(table):
+    performance = table("08_reporting/performance")
+    assert len(performance) == 700
+    assert not performance.duplicated(["target", "inputs"]).any()
+    assert performance["domain"].value_counts().to_dict() == {
+        "psychology": 384, "disease": 160, "serology": 128, "constitutional": 28,
+    }  # fmt: skip
+    assert (performance.dtypes[FLAGS] == "bool").all()
+    assert (performance["strategy"] == "amortised").all()
+
+
+def test_metrics_are_of_their_kind_and_lie_in_their_intervals(table):
+    performance = table("08_reporting/performance")
+    fitted = performance[performance["status"] == "ok"]
+    assert len(fitted) > 600
+    for kind, metrics in METRICS.items():
+        of_kind = fitted[fitted["kind"] == kind]
+        for metric in metrics:
+            assert of_kind[metric].notna().mean() > 0.95, metric
+            low, high = of_kind[f"{metric}_low"], of_kind[f"{metric}_high"]
+            assert (low <= high)[low.notna()].all()
+        others = fitted[fitted["kind"] != kind]
+        assert others[list(metrics)].isna().all(axis=None)
+
+
+def test_both_strategies_are_in_the_table_of_all(table):
+    everything = table("08_reporting/performance_all")
+    assert everything.groupby("strategy").size().to_dict() == {"amortised": 700, "linear": 700}
+
+
+def test_predictions_are_of_people_outside_training_only(table):
+    predictions, splits = table("07_model_output/predictions"), table("03_primary/splits")
+    assert list(predictions.columns) == [
+        "eid", "instance", "target", "inputs", "strategy", "fold", "seed", "split", "y_true",
+        "y_pred",
+    ]  # fmt: skip
+    part = splits.set_index("eid")["part"]
+    assert (predictions["eid"].map(part) == predictions["split"].astype(str)).all()
+    assert set(predictions["split"]) == {"validation", "test"}
+    binary = predictions["target"] == "sex"
+    assert predictions.loc[binary, "y_pred"].between(0, 1).all()
+    assert predictions.loc[predictions["target"] == "age", "y_pred"].between(20, 110).all()
+
+
+def test_counts_of_cells_are_those_of_predictions(table):
+    fits = table("07_model_output/cell_fits").query("status == 'ok'")
+    counts = table("07_model_output/predictions").query("split == 'test'")
+    counts = counts.groupby(["target", "inputs", "strategy"], observed=True).size()
+    found = counts.loc[pd.MultiIndex.from_frame(fits[["target", "inputs", "strategy"]])]
+    assert found.to_list() == fits["n_test"].to_list()
+
+
+def test_the_exclusion_flow_ends_at_the_participants(table):
+    flow, participants = table("03_primary/exclusion_flow"), table("03_primary/participants")
+    assert flow["remaining"].iloc[0] == 150
+    assert flow["remaining"].iloc[-1] == participants["eid"].nunique()
+    assert (flow["remaining"].shift() - flow["excluded"] == flow["remaining"])[1:].all()
+
+
+def test_families_never_straddle(table):
+    people = table("03_primary/participants").drop_duplicates("eid")
+    both = people.merge(table("03_primary/splits"), on="eid")
+    assert (both.groupby("family")["part"].nunique() == 1).all()
+    assert (both["family"].value_counts() > 1).any()
+
+
+def test_withdrawn_people_are_nowhere(finished_run, table):
+    (path,) = (finished_run / "01_raw").glob("w*.csv")
+    gone = {int(line) for line in path.read_text().split()}
+    assert gone
+    for name in ("participants", "targets", "confounds", "splits", "quality"):
+        assert not gone & set(table(f"03_primary/{name}")["eid"]), name
+    for store in ("volumes", "connectivity"):
+        records = RecordStore(finished_run / f"02_intermediate/{store}.zarr")
+        assert not gone & {eid for m in ("t1", "rsfmri") for eid, _ in records.keys(m)}
+
+
+def test_every_scan_of_a_participant_is_in_the_quality_table(table):
+    quality = table("03_primary/quality")
+    assert len(quality) == 4 * len(table("03_primary/participants"))
+    summary = table("08_reporting/quality_summary")
+    assert summary["n"].sum() == len(quality)
+    assert {"ok", "missing"} <= set(summary["status"])
+
+
+def test_the_published_layout(finished_run):
+    published = pd.read_csv(finished_run / "08_reporting/metrics_comparison_test.csv", index_col=0)
+    assert list(published.columns) == PUBLISHED
+    assert len(published) == 700
+    assert published["Target"].nunique() == 25
+    assert set(published["DWI"]) == {"Yes", "No"}
+    assert "rsfMRI Connectivity + DWI + FLAIR + T1 + Non-imaging data (C + D)" in set(
+        published["Inputs"]
+    )
+
+
+def test_mean_images_are_on_the_common_grid(finished_run):
+    for modality in ("t1", "flair", "dwi"):
+        image = nib.load(finished_run / f"08_reporting/mean_images/{modality}.nii.gz")
+        assert image.shape == (20, 24, 20)
+        assert np.ptp(image.get_fdata()) > 0
+
+
+def test_truth_has_every_cell_and_what_is_planted(table):
+    truth = table("synthetic_truth/truth")
+    assert len(truth) == 700
+    assert set(truth["metric"]) == {"r2", "roc_auc"}
+    assert truth.loc[truth["planted"] != "", "target"].nunique() >= 5
+
+
+def test_models_are_safetensors_with_cards(finished_run):
+    names = {path.name for path in (finished_run / "06_models").rglob("*") if path.is_file()}
+    assert names == {"model.safetensors", "card.json"}
+
+
+def test_the_run_ends_with_a_summary_and_shows_nobody(finished_run, table):
+    output = (finished_run / "output.txt").read_text()
+    assert "Best read" in output
+    assert "Worst read" in output
+    eids = {str(eid) for eid in table("03_primary/participants")["eid"]}
+    exportable = ["summary.md", "dashboard.html", "metrics_comparison_test.csv"]
+    for text in (output, *((finished_run / f"08_reporting/{e}").read_text() for e in exportable)):
+        assert not [eid for eid in eids if eid in text]
+    assert "SYNTHETIC" in (finished_run / "08_reporting/dashboard.html").read_text()
+
+
+def test_running_again_for_what_is_missing_writes_nothing(finished_run, run_kedro):
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file()}
+    done = run_kedro("--only-missing-outputs", root=finished_run)
+    assert done.returncode == 0, done.stderr
+    after = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_the_number_of_workers_changes_nothing(finished_run, run_kedro, tmp_path):
+    """And the same seed gives the same map twice; a part that was lost is made again."""
+    for folder in ("03_primary", "04_feature", "02_intermediate", "07_model_output"):
+        shutil.copytree(finished_run / folder, tmp_path / folder)
+    shutil.copytree(finished_run / "01_raw", tmp_path / "01_raw")
+    shutil.rmtree(tmp_path / "07_model_output")
+    (tmp_path / "04_feature" / "encodings.parquet").unlink()
+    done = run_kedro(root=tmp_path, compute__workers=1)
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        pd.read_parquet(root / "08_reporting/performance.parquet").drop(columns=TIMING)
+        for root in (finished_run, tmp_path)
+    )
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
