@@ -1,3 +1,4 @@
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -7,13 +8,31 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 
 
-def kedro(*arguments, root=None, env="test", **params):
+def limited(kilobytes):
+    """Forbid a process to write larger files."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, kilobytes * 1024))
+
+    return limit
+
+
+def kedro(*arguments, root=None, env="test", largest_file_kb=None, **params):
     """Run Kedro as a user does, in a process of its own, on a data root of its own."""
-    given = ({"data_root": root} if root else {}) | {k.replace("__", "."): v for k, v in params.items()}
+    given = ({"data_root": root} if root else {}) | {
+        k.replace("__", "."): v for k, v in params.items()
+    }
     command = [str(Path(sys.executable).with_name("kedro")), "run", "--env", env, *arguments]
     if given:
         command += ["--params", ",".join(f"{key}={value}" for key, value in given.items())]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=limited(largest_file_kb) if largest_file_kb else None,
+    )
 
 
 def succeed(*arguments, **given):

@@ -39,8 +39,13 @@ PARAMETERS = merged("parameters*.yml")
 RUNTIME = yaml.safe_load((BASE / "globals.yml").read_text())
 CATALOG = {name: e for name, e in merged("catalog*.yml").items() if not name.startswith("_")}
 DATA = {
-    PurePosixPath((entry.get("filepath") or entry["path"]).replace("${_root}", "data"))
+    PurePosixPath(
+        (entry.get("filepath") or entry["path"])
+        .replace("${_root}", "data")
+        .replace("${_raw}", "data/01_raw")
+    )
     for entry in CATALOG.values()
+    if "filepath" in entry or "path" in entry
 }
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 

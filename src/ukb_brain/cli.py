@@ -70,9 +70,10 @@ def _of_input(error: BaseException) -> str | None:
 
 
 def _of_system(error: BaseException) -> str | None:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    # A disk, a quota, or a limit on the size of files.
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return (
-            "The disk is full: nothing half-written was kept. "
+            "The disk is full, or a quota is used up: nothing half-written was kept. "
             "Free some space and run the same command again; it goes on where it stopped."
         )
     return None
