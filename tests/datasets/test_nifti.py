@@ -1,3 +1,5 @@
+import base64
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -41,3 +43,9 @@ def test_a_full_disk_leaves_the_old_image(tmp_path, image, monkeypatch):
         dataset.save(nib.Nifti1Image(np.zeros((3, 3, 3), np.float32), np.eye(4)))
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["t1.nii.gz"]
+
+
+def test_the_preview_is_a_picture(tmp_path):
+    dataset = NiftiDataset(filepath=str(tmp_path / "a.nii.gz"))
+    dataset.save(nib.Nifti1Image(np.arange(504, dtype=np.float32).reshape(7, 8, 9), np.eye(4)))
+    assert base64.b64decode(dataset.preview()).startswith(b"\x89PNG")

@@ -169,6 +169,17 @@ class RecordStore:
         names = [p.name.split("_") for p in folder.iterdir() if not p.name.startswith(".")]
         return sorted((int(eid), int(instance)) for eid, instance in names)
 
+    def eids(self) -> set[int]:
+        """List everybody of whom there is a record, whole or half-written.
+
+        Returns
+        -------
+        set of int
+        """
+        names = [record.name.lstrip(".") for record in self.path.glob("*/*_*")]
+        names += [record.name.lstrip(".") for record in self.path.glob("*/.*_*.part")]
+        return {int(name.split("_")[0]) for name in names}
+
     def discard(self, modality: str, key: Key) -> None:
         """Remove one record, if it is there.
 

@@ -110,7 +110,9 @@ class _Scorer:
         fitted = y[: self.n_fitted]
         moment = self.fitted[:, use].T @ (fitted - fitted.mean()) / self.n_fitted
         gram = self.gram[np.ix_(use, use)] + 1e-4 * np.eye(len(use))
-        predicted = fitted.mean() + self.held_out[:, use] @ np.linalg.solve(gram, moment)
+        weights = np.zeros(len(self.gram))
+        weights[use] = np.linalg.solve(gram, moment)
+        predicted = fitted.mean() + self.held_out @ weights
         return _score(y[self.n_fitted :], predicted, binary)
 
 

@@ -40,6 +40,8 @@ def preprocess_scans(
 ) -> tuple[RecordStore, RecordStore, pd.DataFrame]:
     """Preprocess every scan of the participants that is not in the stores yet.
 
+    Records of people who are no longer participants, because they withdrew, are erased first.
+
     Parameters
     ----------
     bulk : dict of str to callable
@@ -68,8 +70,12 @@ def preprocess_scans(
         If no scan of any modality can be used.
     """
     volumes, connectivity = RecordStore(folder / VOLUMES), RecordStore(folder / CONNECTIVITY)
-    volumes.claim(source)
-    connectivity.claim(source)
+    for store in (volumes, connectivity):
+        store.claim(source)
+        gone = store.eids() - set(participants["eid"].tolist())
+        erased = sum(store.erase(eid) for eid in sorted(gone))
+        if erased:
+            logger.info("Records erased from %s of people who left: %s.", store.path.name, erased)
     keys = sorted(zip(participants["eid"], participants["instance"], strict=True))
     visits = _visits(bulk, [(int(eid), int(instance)) for eid, instance in keys], settings)
     batches = [
