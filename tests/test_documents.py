@@ -36,7 +36,11 @@ def merged(pattern):
 
 
 PARAMETERS = merged("parameters*.yml")
-RUNTIME = yaml.safe_load((BASE / "globals.yml").read_text())
+RUNTIME = {
+    name
+    for path in BASE.glob("*.yml")
+    for name in re.findall(r"runtime_params:(\w+)", path.read_text())
+}
 CATALOG = {name: e for name, e in merged("catalog*.yml").items() if not name.startswith("_")}
 DATA = {
     PurePosixPath(

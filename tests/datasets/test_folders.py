@@ -121,11 +121,3 @@ def test_half_a_model_does_not_count(tmp_path, monkeypatch, stage):
     assert not list((tmp_path / "model").glob(".*"))
     dataset.save(MODEL)
     assert dataset.exists()
-
-
-def test_a_model_is_removed_whole(tmp_path):
-    dataset = ModelDataset(filepath=str(tmp_path / "model"))
-    dataset.save(MODEL)
-    dataset.remove()
-    assert not (tmp_path / "model").exists()
-    dataset.remove()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +155,6 @@ class ModelDataset(AbstractDataset[Model, Model]):
 
     def _exists(self) -> bool:
         return (self._filepath / "card.json").exists()
-
-    def _release(self) -> None:
-        return
-
-    def remove(self) -> None:
-        """Delete the model's folder."""
-        shutil.rmtree(self._filepath, ignore_errors=True)
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

@@ -1,0 +1,203 @@
+"""A small invented cohort as the pipelines before modelling leave it, and settings to fit it."""
+
+from __future__ import annotations
+
+import shutil
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.runner import SequentialRunner
+from reporting_cases import ROOT, study_grid
+
+from ukb_brain.cluster import Compute
+from ukb_brain.grid import Grid
+from ukb_brain.imaging.store import RecordStore
+from ukb_brain.pipelines import feature_tabular, modelling
+from ukb_brain.tables.blocks import apply_scaling, fit_scaling
+from ukb_brain.training.people import People, gather
+from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.settings import Modelling
+
+SHAPE, EDGES = (6, 7, 8), 10
+VOLUMES = ("t1", "flair", "dwi")
+PARTS = np.repeat(["train", "validation", "test"], [64, 16, 16])
+N, REPEATED = len(PARTS), 5
+
+
+def small_grid() -> Grid:
+    """Seven of the study's targets; nobody is guilty, and only test people are nervous."""
+    grid = study_grid().model_dump()
+    kept = ("sex", "age", "smoking", "body_fat", "worry", "guilty", "nervous")
+    domains = {key: value for key, value in grid["domains"].items() if key != "serology"}
+    targets = {key: grid["targets"][key] for key in kept}
+    return Grid(**(grid | {"domains": domains, "targets": targets}))
+
+
+GRID = small_grid()
+CONSTANT = ("guilty", "nervous")
+MODELLING = Modelling(
+    cross_fits=3,
+    encoder_cross_fits=2,
+    components={
+        "numbers": {"structural": 6, "diffusion": 6, "functional": 4},
+        "pooling": 2,
+        "batch_size": 30,
+    },
+    encoders={
+        "epochs": 3,
+        "batch_size": 16,
+        "pooling": 2,
+        "stem": 2,
+        "width": 4,
+        "embedding": 8,
+        "learning_rate": 0.01,
+    },
+    linear={"images": [0.1, 3, 1000], "traits": [0.03, 1000]},
+    heads={"images": [0.1, 3, 1000], "traits": [0.03, 1000]},
+    blends=[0.25, 0.5, 1.0],
+)
+
+
+@dataclass
+class Cohort:
+    """Tables by catalog entry; scans by modality, one row a person."""
+
+    eid: np.ndarray
+    tables: dict[str, pd.DataFrame]
+    scans: dict[str, np.ndarray]
+
+    def copy(self) -> Cohort:
+        return deepcopy(self)
+
+    def of(self, part: str) -> np.ndarray:
+        return self.eid[part == PARTS]
+
+    def overwrite(self, eids: np.ndarray) -> Cohort:
+        """The same cohort, but every scan, trait and target of some people is another."""
+        rng, new = np.random.default_rng(1), self.copy()
+        rows = np.isin(new.eid, eids)
+        for scans in new.scans.values():
+            scans[rows] = rng.normal(2, 3, scans[rows].shape)
+        targets = new.tables["primary.targets"]
+        mine = targets["eid"].isin(eids)
+        for key, target in GRID.targets.items():
+            old = targets.loc[mine, key]
+            targets.loc[mine, key] = 1 - old if target.kind == "binary" else -1000 - 3 * old
+        return new
+
+    def save_scans(self, root: Path, eids: np.ndarray | None = None) -> None:
+        """Write the scans of some people, or of all, as far as their quality is ok."""
+        folder = root / "02_intermediate"
+        quality = self.tables["primary.quality"]
+        usable = quality[(quality["status"] == "ok") & (quality["instance"] == 2)]
+        for eid, modality in zip(usable["eid"], usable["modality"], strict=True):
+            if eids is None or eid in eids:
+                name = "volumes" if modality in VOLUMES else "connectivity"
+                scan = self.scans[modality][eid - self.eid[0]]
+                RecordStore(folder / f"{name}.zarr").write(modality, (int(eid), 2), scan, {})
+
+
+def invented_cohort(seed: int = 0) -> Cohort:
+    """Families of two; some scans and answers are missing; some people came twice."""
+    rng = np.random.default_rng(seed)
+    eid = 9_000_001 + np.arange(N)
+    latent = rng.normal(size=(N, 4))
+    scans = {}
+    for k, modality in enumerate(VOLUMES):
+        maps = rng.normal(size=(4, *SHAPE))
+        noise = rng.normal(size=(N, *SHAPE))
+        scans[modality] = (np.tensordot(latent, maps, 1) + (1 + k) * noise).astype(np.float16)
+    edges = latent @ rng.normal(size=(4, EDGES)) + rng.normal(size=(N, EDGES))
+    scans["rsfmri"] = edges.astype(np.float32)
+    noise = rng.normal(size=(N, 5))
+    values = pd.DataFrame(
+        {
+            "sex": (latent[:, 0] + 0.3 * noise[:, 0] > 0).astype(float),
+            "age": 64 + 7 * latent[:, 1] + 2 * noise[:, 1],
+            "smoking": (latent[:, 2] + noise[:, 2] > 0.3).astype(float),
+            "body_fat": 30 + 4 * latent[:, 0] + 4 * noise[:, 3],
+            "worry": (latent[:, 3] + 2 * noise[:, 4] > 0).astype(float),
+            "guilty": 0.0,
+            "nervous": np.where((PARTS == "test") & (eid % 2 == 0), 1.0, 0.0),
+        }
+    )
+    for name in ("smoking", "body_fat", "worry"):
+        values.loc[rng.random(N) < 0.06, name] = np.nan
+    visits = pd.DataFrame(
+        {
+            "eid": [*eid, *eid[:REPEATED]],
+            "instance": [2] * N + [3] * REPEATED,
+            "family": [*(np.arange(N) // 2), *(np.arange(REPEATED) // 2)],
+            "site": 11025,
+            "date": pd.Timestamp("2016-01-01"),
+            "age": 60.0,
+            "sex": 1.0,
+        }
+    )
+    keys = visits[["eid", "instance"]]
+    targets = pd.concat([values, 1 - values[:REPEATED]], ignore_index=True)
+    quality = keys.merge(pd.DataFrame({"modality": GRID.modalities}), how="cross")
+    draws = rng.random(len(quality))
+    status = np.where(draws < 0.03, "broken", np.where(draws < 0.06, "missing", "ok"))
+    tables = {
+        "participants": visits,
+        "targets": pd.concat([keys, targets], axis=1),
+        "splits": pd.DataFrame({"eid": eid, "fold": 0, "part": PARTS}),
+        "quality": quality.assign(status=status, reason=""),
+    }
+    return Cohort(eid, {f"primary.{name}": table for name, table in tables.items()}, scans)
+
+
+def catalog_of(root: Path, **changes: object) -> DataCatalog:
+    entries = {}
+    for name in ("data_engineering", "feature_tabular", "imaging_preprocess", "modelling"):
+        text = (ROOT / f"conf/base/catalog_{name}.yml").read_text().replace("${_root}", str(root))
+        entries |= {k: v for k, v in yaml.safe_load(text).items() if not k.startswith("_")}
+    catalog = DataCatalog.from_config(entries)
+    given = {"grid": GRID, "modelling": MODELLING, "compute": Compute(workers=1), "seed": 5}
+    for name, value in (given | changes).items():
+        catalog[f"params:{name}"] = value
+    return catalog
+
+
+def run(
+    root: Path,
+    cohort: Cohort,
+    before: Path | None = None,
+    altered: np.ndarray | None = None,
+    pipeline: Pipeline | None = None,
+    **changes: object,
+) -> Path:
+    """Fit blocks and models; scans of an earlier run are copied but for people who were altered."""
+    if before is not None:
+        shutil.copytree(before / "02_intermediate", root / "02_intermediate")
+    cohort.save_scans(root, altered if before is not None else None)
+    catalog = catalog_of(root, **changes)
+    for name, table in cohort.tables.items():
+        catalog.save(name, table)
+    everything = feature_tabular.create_pipeline() + modelling.create_pipeline()
+    SequentialRunner().run(pipeline or everything, catalog)
+    return root
+
+
+def people_of(cohort: Cohort, grid: Grid = GRID) -> People:
+    """The people of the fold, without any file."""
+    targets, splits = cohort.tables["primary.targets"], cohort.tables["primary.splits"]
+    blocks = apply_scaling(targets, splits, fit_scaling(targets, splits, list(grid.targets)))
+    participants, quality = (cohort.tables[f"primary.{k}"] for k in ("participants", "quality"))
+    return gather(targets, blocks, splits, participants, quality, grid, 0)
+
+
+def scans_of(root: Path, pooling: int = 2) -> dict[str, GroupScans]:
+    folder = root / "02_intermediate"
+    stores = (folder / "volumes.zarr", folder / "connectivity.zarr")
+    return {
+        group: GroupScans(tuple(modalities), *stores, pooling)
+        for group, modalities in GRID.imaging.items()
+    }

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ukb_brain.imaging.store import RecordStore
+from ukb_brain.training.scans import GroupScans
+
+KEYS = [(9_000_001, 2), (9_000_002, 3)]
+SHAPE = (7, 8, 9)
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    rng = np.random.default_rng(0)
+    store = RecordStore(tmp_path / "volumes")
+    arrays = {}
+    for modality in ("t1", "flair"):
+        for key in KEYS:
+            arrays[modality, key] = rng.normal(size=SHAPE).astype(np.float16)
+            store.write(modality, key, arrays[modality, key], {})
+    return arrays
+
+
+def block_means(volume, edge):
+    """Means over cubes; those at the upper ends are cut."""
+    places = [range(0, size, edge) for size in volume.shape]
+    out = np.empty([len(p) for p in places])
+    for i, x in enumerate(places[0]):
+        for j, y in enumerate(places[1]):
+            for k, z in enumerate(places[2]):
+                out[i, j, k] = volume[x : x + edge, y : y + edge, z : z + edge].mean()
+    return out
+
+
+@pytest.mark.parametrize("pooling", [1, 2, 3, 7])
+def test_volumes_are_means_of_cubes_a_channel_a_modality(tmp_path, volumes, pooling):
+    scans = GroupScans(("flair", "t1"), tmp_path / "volumes", tmp_path / "none", pooling)
+    read = scans.read(KEYS)
+    assert scans.is_volume
+    assert read.dtype == np.float32
+    for row, key in enumerate(KEYS):
+        for channel, modality in enumerate(("flair", "t1")):
+            expected = block_means(volumes[modality, key].astype(np.float64), pooling)
+            np.testing.assert_allclose(read[row, channel], expected, atol=1e-6)
+
+
+def test_connectivity_is_read_as_it_is(tmp_path):
+    store = RecordStore(tmp_path / "connectivity")
+    vectors = np.random.default_rng(0).normal(size=(2, 10)).astype(np.float32)
+    for key, vector in zip(KEYS, vectors, strict=True):
+        store.write("rsfmri", key, vector, {})
+    scans = GroupScans(("rsfmri",), tmp_path / "none", tmp_path / "connectivity", 4)
+    assert not scans.is_volume
+    np.testing.assert_array_equal(scans.read(KEYS[::-1]), vectors[::-1])
+
+
+class Eids(GroupScans):
+    def read(self, keys):
+        return np.array([[[eid, instance]] for eid, instance in keys], dtype=np.float32)
+
+
+@given(n=st.integers(1, 200), size=st.integers(1, 250))
+def test_batches_hold_everybody_once_in_order_and_are_never_too_small(n, size):
+    scans = Eids(("t1",), Path("none"), Path("none"), 1)
+    batches = list(scans.batches([(eid, 2) for eid in range(n)], size))
+    lengths = [len(batch) for batch in batches]
+    np.testing.assert_array_equal(np.concatenate(batches)[:, 0], np.arange(n))
+    assert max(lengths) - min(lengths) <= 1
+    assert min(lengths) >= min(n, size)
+    assert max(lengths) < 2 * size + 1
