@@ -120,6 +120,9 @@ class Grid(Frozen):
             "letters of domains": [domain.letter for domain in self.domains.values()],
             "names of targets": [target.name for target in self.targets.values()],
             "modalities": [key for group in self.imaging.values() for key in group],
+            # Features of both, and flags of both, are held side by side by these names.
+            "imaging groups and domains": [*self.imaging, *self.domains],
+            "modalities and domains": [*self.modalities, *self.domains],
         }.items():
             if len(set(names)) != len(names):
                 raise ValueError(f"{kind} must differ from each other, got {names}")

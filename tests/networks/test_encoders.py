@@ -82,6 +82,13 @@ def test_groups_that_are_masked_out_do_not_influence_predictions(used, seed):
         assert not torch.allclose(network.predict(first, mask), network.predict(second, mask))
 
 
+def test_an_embedding_that_is_not_finite_can_be_masked_out(network):
+    embeddings, used = network.embed(scans()), torch.tensor([1.0, 0.0, 1.0]).expand(6, 3)
+    broken = embeddings.clone()
+    broken[:, 1] = torch.inf
+    assert torch.equal(network.predict(embeddings, used), network.predict(broken, used))
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_group_reaches_its_own_embedding_only(network, group):
     before = network.embed(scans())

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
 
 from ukb_brain.training.calibrate import LEAST_SLOPE, calibrate, reliability
 
@@ -56,8 +58,31 @@ def test_the_mean_probability_is_the_share_in_training(seed, signal, share, scal
 @given(st.integers(0, 10_000), st.floats(-1, 3))
 def test_ranks_are_kept(kind, seed, signal):
     scores, y = example(kind, seed, signal)
-    order = np.argsort(scores)
-    assert (np.diff(calibrate(scores, y, TRAINING, kind)[order]) > 0).all()
+    predicted = calibrate(scores, y, TRAINING, kind)[np.argsort(scores)]
+    assert (np.diff(predicted) >= 0).all()
+    # Next to 0 and 1 probabilities that differ may be one floating-point number.
+    apart = predicted if kind == "continuous" else predicted[np.abs(predicted - 0.5) < 0.49999]
+    assert (np.diff(apart) > 0).all()
+
+
+def test_a_slope_is_kept_as_far_as_it_is_reliable():
+    scores, y = with_correlation(0.6, 27)
+    everybody = np.ones(27, dtype=bool)
+    # On scores of mean 0 and SD 1 the slope of standardised answers is r.
+    scores = np.sqrt(27) * scores
+    predicted = calibrate(scores, y, everybody, "continuous")
+    np.testing.assert_allclose(predicted, y.mean() + y.std() * 0.6 * (1 - 0.64 / 9) * scores)
+
+
+def test_a_log_odds_ratio_is_kept_as_far_as_it_is_reliable():
+    scores, y = example("binary", signal=0.4)
+    p = calibrate(scores, y, TRAINING, "binary")
+    known = scores[TRAINING] / scores[TRAINING].std()
+    line = LogisticRegression(C=100.0).fit(known[:, None], y[TRAINING])
+    kept = reliability(scores[TRAINING], y[TRAINING])
+    assert 0.1 < kept < 0.97
+    ratio = np.ptp(logit(p)) / np.ptp(scores / scores[TRAINING].std())
+    assert ratio == pytest.approx(kept * line.coef_[0, 0], rel=1e-3)
 
 
 @KINDS

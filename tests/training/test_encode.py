@@ -121,13 +121,29 @@ def test_a_second_attempt_at_a_lower_rate_may_succeed(job, monkeypatch):
     assert encoded.weights
 
 
-def test_scans_that_are_not_finite_are_recorded_and_give_nothing(job, invented, tmp_path):
-    broken = invented.copy()
-    broken.scans["dwi"][np.flatnonzero(job.fitted)] = np.inf
-    broken.save_scans(tmp_path)
-    encoded = train_encoders(replace(job, scans=scans_of(tmp_path)))
+def altered(job, invented, folder, modality, rows, value):
+    other = invented.copy()
+    other.scans[modality][rows] = value
+    other.save_scans(folder)
+    return replace(job, scans=scans_of(folder))
+
+
+def test_scans_that_are_not_numbers_are_recorded_and_give_nothing(job, invented, tmp_path):
+    broken = altered(job, invented, tmp_path, "dwi", np.flatnonzero(job.fitted)[:3], np.nan)
+    encoded = train_encoders(broken)
     assert np.isnan(encoded.outputs).all()
     assert encoded.weights == {}
+
+
+def test_a_number_beyond_half_precision_spoils_nobody(job, both, invented, tmp_path):
+    person = np.flatnonzero(~job.fitted & job.people.having(GROUPS))[0]
+    encoded = train_encoders(altered(job, invented, tmp_path, "rsfmri", person, 1e9))
+    functional = ["functional" in chosen for chosen in subsets(GROUPS)]
+    same_output = (encoded.outputs[:, person] == both[0].outputs[:, person]).all(axis=1)
+    np.testing.assert_array_equal(same_output, ~np.array(functional))
+    assert np.isfinite(encoded.outputs[:, person]).all()
+    others = np.arange(N) != person
+    np.testing.assert_array_equal(encoded.outputs[:, others], both[0].outputs[:, others])
 
 
 def test_nobody_to_train_on_is_recorded(job):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sklearn.linear_model import Ridge
 
 from ukb_brain.training.ridge import Design, Moments, fit, penalty_losses
@@ -106,3 +107,9 @@ def test_parts_without_anybody_are_no_parts():
     fits = [fit(Moments(d), *CASES["images"], (1.0, 1.0)) for d in (data, gap)]
     np.testing.assert_allclose(fits[0].out_of_fold, fits[1].out_of_fold, atol=1e-10)
     assert Moments(gap).parts.tolist() == [0, 2, 3, 9]
+
+
+@pytest.mark.parametrize("wrong", [{"images": (0.0,)}, {"traits": (1.0, -1.0)}, {"images": ()}])
+def test_penalties_are_positive(wrong):
+    with pytest.raises(ValidationError):
+        Penalties(**({"images": (1.0,), "traits": (1.0,)} | wrong))

@@ -183,5 +183,6 @@ class JointNetwork(nn.Module):
         torch.Tensor of shape (N, T)
             Standardised values, or logits.
         """
-        joined = (embeddings * used[..., None]).flatten(1)
+        # Not a product: what is not finite would stay so.
+        joined = torch.where(used[..., None] > 0, embeddings, 0.0).flatten(1)
         return self.line(joined) + self.network(joined)

@@ -20,6 +20,7 @@ UNUSABLE = {T1: 0.006, FLAIR: 0.008, DWI: 0.008, MATRIX: 0.0, SERIES: 0.006}
 BROKEN = {T1: 0.002, FLAIR: 0.002, DWI: 0.002, MATRIX: 0.0, SERIES: 0.002}
 NEVER_SCANNED, REPEATED, FIRST_REPEAT, WITHDRAWN = 0.02, 0.10, 0.12, 0.006
 FIRST_DAY = date(2006, 6, 1)
+IMAGING_BEGAN = date(2014, 5, 1)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def visits_of(seed: int, number: int) -> Visits:
     rng = np.random.default_rng([seed, number, 4])
     first = FIRST_DAY + timedelta(days=int(rng.integers(0, 4 * 365)))
     imaging = first + timedelta(days=int(rng.normal(9.2, 1.0) * 365))
+    # Nobody was scanned before imaging began; whoever would have been comes in its first years.
+    imaging = max(imaging, IMAGING_BEGAN + timedelta(days=imaging.toordinal() % 365))
     dates = {0: first}
     if rng.random() < FIRST_REPEAT:
         dates[1] = first + timedelta(days=int(rng.normal(4.2, 0.4) * 365))

@@ -24,6 +24,8 @@ LARGEST_GRADIENT = 1.0
 # A network whose loss is no longer finite starts again with a lower rate, so often.
 ATTEMPTS = 2
 LOWER_RATE = 0.3
+# Scans are held in half precision; one absurd connectivity must not become infinite in it.
+LARGEST_HALF = torch.finfo(torch.float16).max
 
 
 def subsets(groups: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -135,7 +137,8 @@ class _Reader:
         held = torch.zeros(len(rows), *self.shapes[group], dtype=torch.float16)
         for k, row in enumerate(rows):
             if self.job.people.has[group][row]:
-                held[k] = torch.from_numpy(self._one(group, int(row)))
+                scan = torch.from_numpy(self._one(group, int(row)))
+                held[k] = scan.clamp(-LARGEST_HALF, LARGEST_HALF)
         return held
 
     def read(self, rows: NDArray[np.int64], device: torch.device) -> dict[str, torch.Tensor]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+
+# Without any penalty columns that depend on each other have no solution.
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseModel):
@@ -70,8 +75,8 @@ class Penalties(Settings):
         For what comes from images and from blocks.
     """
 
-    images: tuple[float, ...] = Field(min_length=1)
-    traits: tuple[float, ...] = Field(min_length=1)
+    images: tuple[Positive, ...] = Field(min_length=1)
+    traits: tuple[Positive, ...] = Field(min_length=1)
 
 
 class Modelling(Settings):

@@ -94,7 +94,7 @@ def fit_cells(
     Returns
     -------
     dict of (str, str) to CellFit
-        By target and inputs.
+        By target and inputs, in the order of the grid.
     """
     parts = people.cross_fits(cross_fits)
     jobs = []
@@ -113,7 +113,10 @@ def fit_cells(
         kind = grid.targets[target].kind
         jobs.append(TargetJob(target, kind, people.targets[target], parts, mine, cells, penalties))
     fits = [fit for some in run_items(fit_target, jobs, compute, label) for fit in some]
-    return {(fit.target, fit.inputs): fit for fit in fits}
+    # Workers end in any order.
+    found = {(fit.target, fit.inputs): fit for fit in fits}
+    keys = [(cell.target, cell.inputs.name) for cell in grid.cells]
+    return {key: found[key] for key in keys}
 
 
 def _by_target(grid: Grid) -> dict[str, list[Cell]]:

@@ -1,0 +1,233 @@
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from kedro.io import DataCatalog
+from kedro.runner import SequentialRunner
+from reporting_cases import ROOT
+from scan_cases import dwi_members, flair_members, series_members, t1_members, zipped
+
+from ukb_brain.cluster import Compute
+from ukb_brain.errors import InputError
+from ukb_brain.imaging.bulk import BulkFile
+from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.imaging.store import RecordStore
+from ukb_brain.pipelines.imaging_preprocess import create_pipeline, nodes
+
+SETTINGS = ImagingPreprocess(shape=(18, 22, 20), voxel_mm=8.0)
+MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
+STORES = ("volumes", "connectivity")
+FIRST = 9_000_001
+# The first person came twice; the last one is no participant.
+KEYS = [*((FIRST + k, 2) for k in range(5)), (FIRST, 3)]
+PARTS = ["train", "train", "train", "validation", "test"]
+STRANGER = FIRST + 7
+
+
+def bulk_file(root, eid, field, instance=2):
+    return root / f"01_raw/bulk/{field}/{eid}_{field}_{instance}_0.zip"
+
+
+def put(root, eid, field, content, instance=2):
+    path = bulk_file(root, eid, field, instance)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def members():
+    """Zips by person, visit and field."""
+    return {
+        (eid, instance, field): zipped(make(seed=10 * k + j))
+        for k, (eid, instance) in enumerate([*KEYS, (STRANGER, 2)])
+        for j, (field, make) in enumerate(MEMBERS.items())
+    }
+
+
+@pytest.fixture
+def root(tmp_path, members):
+    for (eid, instance, field), content in members.items():
+        put(tmp_path, eid, field, content, instance)
+    return tmp_path
+
+
+def run(root, keys=KEYS):
+    entries = {}
+    for name in ("data_engineering", "imaging_preprocess"):
+        text = (ROOT / f"conf/base/catalog_{name}.yml").read_text().replace("${_root}", str(root))
+        entries |= yaml.safe_load(text.replace("${_raw}", str(root / "01_raw")))
+    catalog = DataCatalog.from_config({k: v for k, v in entries.items() if k[0] != "_"})
+    given = {"imaging_preprocess": SETTINGS, "source": "synthetic", "compute": Compute(workers=1)}
+    for name, value in given.items():
+        catalog[f"params:{name}"] = value
+    people = pd.DataFrame(keys, columns=["eid", "instance"])
+    date = pd.Timestamp("2016-01-01")
+    people = people.assign(family=people["eid"] - FIRST, site=11025, date=date, age=60.0, sex=1.0)
+    catalog.save("primary.participants", people)
+    splits = pd.DataFrame({"eid": FIRST + np.arange(5), "fold": 0, "part": PARTS})
+    catalog.save("primary.splits", splits[splits["eid"].isin(people["eid"])])
+    SequentialRunner().run(create_pipeline(), catalog)
+    return catalog
+
+
+def store(root, name="volumes"):
+    return RecordStore(root / f"02_intermediate/{name}.zarr")
+
+
+def stamps(folder):
+    return {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.rglob("*") if p.is_file()}
+
+
+def records(root):
+    return {
+        (modality, *key): store(root, name).read(modality, key).tobytes()
+        for name, modalities in (("volumes", ("t1", "flair", "dwi")), ("connectivity", ("rsfmri",)))
+        for modality in modalities
+        for key in store(root, name).keys(modality)
+    }
+
+
+def mean_images(root):
+    return {p.name: p.read_bytes() for p in (root / "08_reporting/mean_images").iterdir()}
+
+
+def test_quality_counts_add_up(root):
+    bulk_file(root, FIRST, 20250).unlink()
+    put(root, FIRST + 1, 20253, b"no zip")
+    put(root, FIRST + 2, 20252, zipped(t1_members(prefix="T1/unusable/")))
+    catalog = run(root)
+    quality, summary = (
+        catalog.load(name) for name in ("primary.quality", "reporting.quality_summary")
+    )
+    assert quality["modality"].value_counts().to_dict() == dict.fromkeys(
+        ("t1", "flair", "dwi", "rsfmri"), len(KEYS)
+    )
+    assert (summary.groupby("modality")["n"].sum() == len(KEYS)).all()
+    counts = summary.set_index(["modality", "status"])["n"].to_dict()
+    # Without a usable T1 nothing says where a FLAIR lies.
+    assert counts == {
+        ("t1", "ok"): 5, ("t1", "unusable"): 1,
+        ("flair", "ok"): 4, ("flair", "broken"): 1, ("flair", "unusable"): 1,
+        ("dwi", "ok"): 5, ("dwi", "missing"): 1,
+        ("rsfmri", "ok"): 6,
+    }  # fmt: skip
+    assert quality.loc[quality["status"] != "ok", "reason"].str.len().gt(5).all()
+
+
+def test_a_corrupt_zip_is_recorded_and_others_go_on(root):
+    path = bulk_file(root, FIRST + 1, 20250)
+    path.write_bytes(path.read_bytes()[:500])
+    quality = run(root).load("primary.quality")
+    bad = quality[quality["status"] != "ok"]
+    assert bad[["eid", "modality", "status"]].to_numpy().tolist() == [[FIRST + 1, "dwi", "broken"]]
+    assert set(records(root)) == {
+        (modality, *key)
+        for modality in ("t1", "flair", "dwi", "rsfmri")
+        for key in KEYS
+        if (modality, *key) != ("dwi", FIRST + 1, 2)
+    }
+
+
+def test_nobodys_scans_are_read_but_participants(root):
+    quality = run(root).load("primary.quality")
+    assert set(zip(quality["eid"], quality["instance"], strict=True)) == set(KEYS)
+    assert all(eid != STRANGER for _, eid, _ in records(root))
+
+
+def test_a_repeat_run_reads_and_writes_nothing_again(root, monkeypatch):
+    run(root)
+    folders = [root / name for name in ("02_intermediate", "03_primary", "08_reporting")]
+    before = [stamps(folder) for folder in folders]
+    assert len(before[0]) > 4 * len(KEYS)
+
+    def read_again(*_):
+        raise AssertionError("a bulk file is read again")
+
+    for name in ("member", "image", "matrix", "table"):
+        monkeypatch.setattr(BulkFile, name, read_again)
+    run(root)
+    assert [stamps(folder) for folder in folders] == before
+
+
+def test_a_file_that_changed_is_read_again_and_no_other(root):
+    run(root)
+    before = records(root)
+    put(root, FIRST + 3, 20250, zipped(dwi_members(seed=99)))
+    run(root)
+    after = records(root)
+    assert {key for key in after if after[key] != before[key]} == {("dwi", FIRST + 3, 2)}
+
+
+def test_the_order_in_which_batches_end_changes_nothing(root, monkeypatch):
+    run(root)
+    quality = root / "03_primary/quality.parquet"
+    before = quality.read_bytes()
+    monkeypatch.setattr(nodes, "VISITS_PER_BATCH", 2)
+    monkeypatch.setattr(
+        nodes, "run_items", lambda function, items, *_: [function(item) for item in items[::-1]]
+    )
+    quality.unlink()
+    run(root)
+    assert quality.read_bytes() == before
+
+
+def test_different_parcellations_are_refused_in_one_line(root):
+    put(root, FIRST + 2, 31016, zipped(series_members(regions=6)))
+    with pytest.raises(InputError, match=r"5 of 5 regions, 1 of 6 regions.*Keep one") as caught:
+        run(root)
+    assert "\n" not in str(caught.value)
+    assert str(FIRST + 2) not in str(caught.value)
+
+
+def test_scans_of_which_none_can_be_used_stop_the_run_in_one_line(root):
+    for path in (root / "01_raw/bulk").rglob("*.zip"):
+        path.write_bytes(b"no zip")
+    with pytest.raises(InputError, match=r"None of 24 scans of 6 visits.*damaged") as caught:
+        run(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_mean_images_are_of_training_people_only(root):
+    run(root)
+    before = mean_images(root)
+    volumes = store(root)
+    for modality in ("t1", "flair", "dwi"):
+        image = nib.load(root / f"08_reporting/mean_images/{modality}.nii.gz")
+        training = [volumes.read(modality, (FIRST + k, 2)) for k in range(3)]
+        expected = np.mean(np.stack(training), axis=0, dtype=np.float64)
+        np.testing.assert_allclose(image.get_fdata(), expected, atol=1e-6)
+        np.testing.assert_allclose(image.affine, SETTINGS.affine)
+    for eid, instance in ((FIRST + 3, 2), (FIRST + 4, 2), (FIRST, 3)):
+        for field, make in MEMBERS.items():
+            put(root, eid, field, zipped(make(seed=77)), instance)
+    run(root)
+    assert mean_images(root) == before
+    put(root, FIRST + 1, 20250, zipped(dwi_members(seed=77)))
+    run(root)
+    differ = {name for name, content in mean_images(root).items() if content != before[name]}
+    assert differ == {"dwi.nii.gz"}
+
+
+def test_a_person_who_is_erased_leaves_the_others(root):
+    run(root)
+    before = records(root)
+    others = {
+        p: s for p, s in stamps(root / "02_intermediate").items() if f"/{FIRST}_" not in str(p)
+    }
+    assert [store(root, name).erase(FIRST) for name in STORES] == [6, 2]
+    assert set(records(root)) == {key for key in before if key[1] != FIRST}
+    assert stamps(root / "02_intermediate") == others
+    run(root)
+    assert records(root) == before
+    now = stamps(root / "02_intermediate")
+    assert {p: now[p] for p in others} == others
+
+
+def test_a_person_who_is_no_longer_a_participant_is_erased(root):
+    run(root)
+    before = records(root)
+    run(root, [key for key in KEYS if key[0] != FIRST + 1])
+    after = records(root)
+    assert after == {key: content for key, content in before.items() if key[1] != FIRST + 1}
+    assert not list((root / "02_intermediate").rglob(f"*{FIRST + 1}*"))
