@@ -10,6 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from ukb_brain.cluster import processors
+
 RESULTS = Path(__file__).with_name("results.json")
 WORK = Path(__file__).with_name("work")
 
@@ -48,7 +50,7 @@ def machine() -> str:
     str
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, no GPU"
+    return f"{platform.machine()}, {processors()} cores, {memory:.0f} GiB, no GPU"
 
 
 def record(figures: list[Figure]) -> None:

@@ -189,9 +189,10 @@ def run(
 def people_of(cohort: Cohort, grid: Grid = GRID) -> People:
     """The people of the fold, without any file."""
     targets, splits = cohort.tables["primary.targets"], cohort.tables["primary.splits"]
-    blocks = apply_scaling(targets, splits, fit_scaling(targets, splits, list(grid.targets)))
+    scaling = fit_scaling(targets, splits, list(grid.targets))
+    blocks = apply_scaling(targets, splits, scaling)
     participants, quality = (cohort.tables[f"primary.{k}"] for k in ("participants", "quality"))
-    return gather(targets, blocks, splits, participants, quality, grid, 0)
+    return gather(targets, blocks, scaling, splits, participants, quality, grid, 0)
 
 
 def scans_of(root: Path, pooling: int = 2) -> dict[str, GroupScans]:

@@ -2,9 +2,13 @@ import logging
 import warnings
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
 
+from ukb_brain.errors import InputError
 from ukb_brain.hooks import ProjectHooks
+from ukb_brain.tables.exclusions import Withdrawals
 
 
 class Loader(dict):
@@ -15,6 +19,35 @@ def context(runtime=None, source="synthetic"):
     loader = Loader(globals={"data_root": "data", "preset": "demo", "source": source})
     loader.runtime_params = runtime
     return SimpleNamespace(config_loader=loader)
+
+
+def catalog(participants=(), withdrawn=()):
+    return DataCatalog(
+        {
+            "primary.participants": MemoryDataset(pd.DataFrame({"eid": [*participants]})),
+            "raw.withdrawals": MemoryDataset(Withdrawals(frozenset(withdrawn), 1, "x")),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"pipeline_names": ["modelling"]},
+        {"pipeline_names": ["reporting"]},
+        {"pipeline_names": [], "only_missing_outputs": True},
+    ],
+)
+def test_a_run_stops_where_somebody_withdrew_since_tables_were_made(run):
+    hooks = ProjectHooks()
+    hooks.before_pipeline_run(run, catalog([1, 2, 3], [4]))
+    with pytest.raises(InputError, match="2 of 3 participants have withdrawn"):
+        hooks.before_pipeline_run(run, catalog([1, 2, 3], [2, 3, 4]))
+
+
+@pytest.mark.parametrize("names", [[], ["data_engineering"]])
+def test_a_run_that_drops_the_withdrawn_goes_on(names):
+    ProjectHooks().before_pipeline_run({"pipeline_names": names}, catalog([1, 2], [2]))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +62,7 @@ def test_a_run_says_in_one_line_on_what_it_works(caplog, runtime, source, said):
         hooks = ProjectHooks()
     hooks.after_context_created(context(runtime, source))
     with caplog.at_level(logging.INFO, logger="ukb_brain"):
-        hooks.before_pipeline_run({"env": "test", "pipeline_names": ["reporting"]})
+        hooks.before_pipeline_run({"env": "test", "pipeline_names": ["reporting"]}, catalog())
     (line,) = caplog.messages
     for words in [*said, "environment test", "reporting"]:
         assert words in line

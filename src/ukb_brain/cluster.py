@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -20,6 +21,19 @@ from threadpoolctl import threadpool_limits
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def processors() -> int:
+    """Count the processors that this process may use.
+
+    Returns
+    -------
+    int
+        On systems that do not tell (macOS, Windows), all of the machine.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Compute(BaseModel):
@@ -41,10 +55,20 @@ class Compute(BaseModel):
     threads_per_item: int = Field(default=1, ge=1)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
+    def for_training(self) -> Compute:
+        """Take one process for networks where they would share an accelerator.
+
+        Returns
+        -------
+        Compute
+        """
+        on_cpu = pick_device(self.device).type == "cpu"
+        return self if on_cpu else self.model_copy(update={"workers": 1})
+
     @property
     def processes(self) -> int:
         """Number of processes that are started."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or processors()
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
@@ -163,13 +187,17 @@ def _results(
         ) as cluster,
         Client(cluster) as client,
     ):
-        futures = client.map(
-            _with_fixed_threads,
-            [function] * len(todo),
-            todo,
-            [compute.threads_per_item] * len(todo),
-            pure=False,
-        )
-        for future in as_completed(futures):
+
+        def submit(item: Item) -> Any:
+            return client.submit(
+                _with_fixed_threads, function, item, compute.threads_per_item, pure=False
+            )
+
+        # A few items are under way at a time, so that memory does not hold all of them.
+        waiting = iter(todo)
+        ahead = 2 * min(compute.processes, len(todo))
+        underway = as_completed([submit(item) for item in islice(waiting, ahead)])
+        for future in underway:
             yield future.result()
             future.release()
+            underway.update([submit(item) for item in islice(waiting, 1)])

@@ -8,8 +8,14 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+
+from ukb_brain.errors import InputError
 
 logger = logging.getLogger(__name__)
+
+PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
+DROPS_WITHDRAWN = {"data_engineering", "__default__"}
 
 # Known and meant: names of datasets read `layer.name`, and `--pipeline` is what the documents say.
 QUIET = (
@@ -50,15 +56,23 @@ class ProjectHooks:
         self._source = str(settings["source"])
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Log one line.
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
+        """Log one line, and stop where somebody withdrew since tables were made.
 
         Parameters
         ----------
         run_params : dict
             Kedro's record of the run.
+        catalog : CatalogProtocol
+            Of the run.
+
+        Raises
+        ------
+        InputError
+            If participants are on a withdrawal list, and this run would not drop them.
         """
-        names = sorted(run_params.get("pipeline_names") or ["everything after the raw files"])
+        names_given = run_params.get("pipeline_names") or []
+        names = sorted(names_given or ["everything after the raw files"])
         logger.info(
             "%s · environment %s · data root %s · preset %s · %s",
             ", ".join(names),
@@ -67,3 +81,19 @@ class ProjectHooks:
             self._preset,
             "SYNTHETIC data" if self._source == "synthetic" else f"source {self._source}",
         )
+        drops = not names_given or bool(DROPS_WITHDRAWN & set(names_given))
+        if run_params.get("only_missing_outputs") or not drops:
+            self._stop_if_somebody_withdrew(catalog)
+
+    @staticmethod
+    def _stop_if_somebody_withdrew(catalog: CatalogProtocol) -> None:
+        """Look at every start of a run that does not read the main table anew."""
+        if not (catalog.exists(PARTICIPANTS) and catalog.exists(WITHDRAWALS)):
+            return
+        participants = set(catalog.load(PARTICIPANTS)["eid"])
+        gone = len(participants & catalog.load(WITHDRAWALS).eids)
+        if gone:
+            raise InputError(
+                f"{gone} of {len(participants)} participants have withdrawn since the tables were "
+                "made: run `kedro run` in full, which erases them and fits everything anew."
+            )

@@ -98,7 +98,7 @@ def test_quality_counts_add_up(root):
     put(root, FIRST + 2, 20252, zipped(t1_members(prefix="T1/unusable/")))
     catalog = run(root)
     quality, summary = (
-        catalog.load(name) for name in ("primary.quality", "reporting.quality_summary")
+        catalog.load(name) for name in ("primary.quality", "primary.quality_summary")
     )
     assert quality["modality"].value_counts().to_dict() == dict.fromkeys(
         ("t1", "flair", "dwi", "rsfmri"), len(KEYS)

@@ -21,6 +21,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.pipelines import feature_tabular
 from ukb_brain.pipelines.modelling import nodes
 from ukb_brain.tables.blocks import fit_scaling
+from ukb_brain.training.people import gather
 
 MODELS = ("components", "linear", "encoders", "amortised")
 OF_PEOPLE = (
@@ -108,7 +109,10 @@ def test_canary_a_label_in_a_trait_of_test_people_changes_nothing_fitted(
 
 
 def scale_with_everybody(targets, splits, traits):
-    return fit_scaling(targets, splits.assign(part="train"), traits)
+    honest = fit_scaling(targets, splits, traits)
+    leaky = fit_scaling(targets, splits.assign(part="train"), traits)
+    # Its fingerprint would give it away before any model is fitted.
+    return leaky.assign(training_people=honest["training_people"])
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
@@ -237,9 +241,21 @@ def test_models_of_other_training_people_are_refused(invented, before):
     splits.loc[rows, "part"] = splits.loc[rows[::-1], "part"].to_numpy()
     strangers = people_of(other)
     stores = [catalog.load(f"intermediate.{name}") for name in ("volumes", "connectivity")]
-    with pytest.raises(InputError, match=r"model\.components was fitted on 64 .* another split"):
+    with pytest.raises(InputError, match=r"model\.components was fitted on .* another split"):
         nodes.score_components(
             catalog.load("model.components"), *stores, strangers, GRID, MODELLING
+        )
+    honest = [other.tables[f"primary.{name}"] for name in ("targets", "splits")]
+    with pytest.raises(InputError, match=r"feature\.block_scaling was fitted on .* another split"):
+        gather(
+            honest[0],
+            catalog.load("feature.blocks"),
+            catalog.load("feature.block_scaling"),
+            honest[1],
+            other.tables["primary.participants"],
+            other.tables["primary.quality"],
+            GRID,
+            0,
         )
     with pytest.raises(InputError, match=r"model\.encoders .* 06_models"):
         nodes.fit_heads(

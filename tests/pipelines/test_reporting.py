@@ -42,7 +42,7 @@ def outputs():
         "primary.participants": participants,
         "primary.exclusion_flow": exclusion_flow(),
         "primary.target_summary": target_summary(grid),
-        "reporting.quality_summary": quality_summary(),
+        "primary.quality_summary": quality_summary(),
         "params:grid": grid,
         "params:reporting": Reporting(draws=100, folder="out"),
         "params:seed": SEED,

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
+from ukb_brain.tables.splits import fingerprint
 
 TRAITS = ["a", "b", "rare"]
 
@@ -35,7 +36,7 @@ def test_scaling_by_hand():
     splits = pd.DataFrame({"eid": [1, 2, 3, 4], "fold": 0})
     splits["part"] = ["train", "train", "train", "test"]
     scaling = fit_scaling(targets, splits, ["a"])
-    assert scaling.iloc[0].tolist() == [0, "a", 2.0, 1.0, 2]
+    assert scaling.iloc[0].tolist() == [0, "a", 2.0, 1.0, 2, fingerprint([3, 2, 1])]
     blocks = apply_scaling(targets, splits, scaling)
     assert blocks["eid"].tolist() == [1, 1, 2, 3, 4]
     assert blocks["a"].tolist() == [-1, 98, 1, 0, 7]

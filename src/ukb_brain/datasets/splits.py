@@ -73,7 +73,7 @@ class SplitsDataset(AtomicParquet):
                 f"Other splits are in {self._filepath}: {there['eid'].nunique()} participants "
                 f"there, {new['eid'].nunique()} now, {joined} of them new. Splits are made once, "
                 "because models were trained on them. To make new ones, delete that file and the "
-                "folder 06_models deliberately, and run again."
+                "folders 04_feature, 06_models and 07_model_output, and run `kedro run`."
             )
         logger.warning(
             "People who left the cohort: %s. Their rows are erased from the splits, and everybody "

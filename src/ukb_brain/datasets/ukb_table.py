@@ -187,6 +187,11 @@ class UKBTable:
         expected = {pa.float64(): "numbers", pa.int64(): "whole numbers"}.get(
             types[name], "dates as YYYY-MM-DD"
         )
+        if re.fullmatch(r"\[?-?\d+([|,] *-?\d+)+\]?|\[-?\d+\]", value):
+            return InputError(
+                f"Column {name!r} of {self.path} holds several answers in one cell, which is not "
+                "read yet; export the field with one column an answer (such as p6150_i2_a0)."
+            )
         shown = "" if types[name] == pa.int64() else f" {value!r}"
         return InputError(
             f"Column {name!r} of {self.path} holds text{shown} where {expected} were expected; "

@@ -125,8 +125,20 @@ class RecordStore:
         -------
         ndarray
             As it was written.
+
+        Raises
+        ------
+        InputError
+            If there is no such record.
         """
-        return np.asarray(zarr.open_array(self._record(modality, key), mode="r")[...])
+        try:
+            return np.asarray(zarr.open_array(self._record(modality, key), mode="r")[...])
+        except FileNotFoundError:
+            # Its own message would name the person.
+            raise InputError(
+                f"The store {self.path} lacks a {modality} record that the quality table calls "
+                "usable: run `kedro run --pipeline imaging_preprocess` again."
+            ) from None
 
     def read_many(self, modality: str, keys: Sequence[Key]) -> NDArray[np.generic]:
         """Read records of equal shape into one array.

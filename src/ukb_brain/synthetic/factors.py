@@ -39,7 +39,7 @@ class Factor:
 
 
 # A structural sign of processing speed is hidden under a white-matter trait three times its
-# size, which only diffusion shows: each is useless without the other.
+# size, which only diffusion shows: alone, the one says little and the other nothing.
 COMPOSITES: dict[str, dict[str, float]] = {
     "speed_under_white_matter": {"speed": 10**-0.5, "white_matter": 3 * 10**-0.5},
 }

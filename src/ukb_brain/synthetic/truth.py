@@ -38,7 +38,7 @@ SITE_ONLY = "readable from images only through site"
 PLANTED = {
     "atopy": SITE_ONLY,
     "hb": "its imaging signal is wholly carried by age and sex",
-    "reaction_time": "structural and diffusion imaging add only together",
+    "reaction_time": "structural and diffusion imaging add far more together than apart",
     "guilty": NO_SIGNAL,
     "ldl": NO_SIGNAL,
 } | dict.fromkeys(

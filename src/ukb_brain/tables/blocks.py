@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ukb_brain.tables.splits import training_fingerprints
+
 MISSING_SUFFIX = "__missing"
 
 
@@ -26,12 +28,14 @@ def fit_scaling(targets: pd.DataFrame, splits: pd.DataFrame, traits: Sequence[st
     Returns
     -------
     DataFrame
-        ``fold, target, mean, sd, n_train``, with the population standard deviation. A trait that
+        ``fold, target, mean, sd, n_train, training_people``, with the population standard
+        deviation and the fingerprint of the training people. A trait that
         is constant has sd 1, one without any answer mean 0 and sd 1, so that nothing divides by 0.
     """
     # Sorted, because floating-point sums depend on the order of rows.
     first = targets.sort_values(["eid", "instance"]).drop_duplicates("eid").set_index("eid")
     rows = []
+    fingerprints = training_fingerprints(splits)
     train = splits[splits["part"] == "train"]
     for fold in sorted(train["fold"].unique().tolist()):
         training = first[first.index.isin(train.loc[train["fold"] == fold, "eid"])]
@@ -39,8 +43,10 @@ def fit_scaling(targets: pd.DataFrame, splits: pd.DataFrame, traits: Sequence[st
             answers = training[trait].dropna().to_numpy()
             mean, sd = (answers.mean(), answers.std()) if len(answers) else (0.0, 0.0)
             constant = sd <= 1e-12 * max(1.0, abs(mean))
-            rows.append((fold, trait, mean, 1.0 if constant else sd, len(answers)))
-    return pd.DataFrame(rows, columns=["fold", "target", "mean", "sd", "n_train"])
+            spread = 1.0 if constant else sd
+            rows.append((fold, trait, mean, spread, len(answers), fingerprints[fold]))
+    columns = ["fold", "target", "mean", "sd", "n_train", "training_people"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def apply_scaling(

@@ -122,6 +122,7 @@ class BlockScaling(Strict):
     mean: Series[float]
     sd: Series[float] = pa.Field(gt=0)
     n_train: Series[int] = pa.Field(ge=0)
+    training_people: Series[str]
 
     class Config:
         """Settings of pandera."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
@@ -128,6 +129,63 @@ def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> 
     return splits
 
 
+def fingerprint(training: Iterable[int]) -> str:
+    """Hash training people, so that what was fitted on them can be told from what was not.
+
+    Parameters
+    ----------
+    training : iterable of int
+        Their eids, in any order.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    eids = np.sort(np.fromiter(training, dtype="<i8"))
+    return hashlib.sha256(eids.tobytes()).hexdigest()[:16]
+
+
+def training_fingerprints(splits: pd.DataFrame) -> dict[int, str]:
+    """Hash the training people of each fold.
+
+    Parameters
+    ----------
+    splits : DataFrame
+        ``eid, fold, part``.
+
+    Returns
+    -------
+    dict of int to str
+        By fold.
+    """
+    train = splits[splits["part"] == "train"]
+    return {int(str(fold)): fingerprint(people["eid"]) for fold, people in train.groupby("fold")}
+
+
+def check_fitted_on(found: str, expected: str, what: str) -> None:
+    """Refuse what was fitted on other people than a fold's training people.
+
+    Parameters
+    ----------
+    found, expected : str
+        Fingerprints of what was fitted, and of the splits.
+    what : str
+        Name of it, for the message.
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    if found != expected:
+        raise InputError(
+            f"{what} was fitted on the training people of another split, so its predictions could "
+            "rest on test people. Delete the folders 04_feature, 06_models and 07_model_output, "
+            "and run `kedro run`."
+        )
+
+
 def check_disjoint(splits: pd.DataFrame, people: pd.DataFrame | None = None) -> None:
     """Check that nobody, and no family, is in two parts of a fold.
 
@@ -165,5 +223,5 @@ def _check_straddling(splits: pd.DataFrame, unit: str, called: str) -> None:
         raise InputError(
             f"{len(straddling)} {called} are in more than one part of the splits ({counts}); every "
             "score would be inflated. Restore the splits file from where it was made, or delete "
-            "it and run `kedro run --pipeline data_engineering`; models of the old split go too."
+            "it and the folders 04_feature, 06_models and 07_model_output, and run `kedro run`."
         )

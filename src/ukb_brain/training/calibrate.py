@@ -27,8 +27,9 @@ def reliability(scores: Floats, y: Floats) -> float:
     Returns
     -------
     float
-        The positive-part estimate of James and Stein, 1 - 1/z², with z the correlation over its
-        standard error; 0 where the correlation is negative.
+        1 - 1/z², with z the correlation over its standard error, and never below 0: the empirical
+        Bayes estimate, by moments, of the share of a slope that is not noise. 0 where the
+        correlation is negative.
     """
     if np.ptp(scores) == 0 or np.ptp(y) == 0:
         return 0.0

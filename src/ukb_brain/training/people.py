@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.tables.blocks import MISSING_SUFFIX
+from ukb_brain.tables.splits import check_fitted_on, fingerprint, training_fingerprints
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -98,8 +100,7 @@ class People:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the training people, kept in every model's card and checked before it is used."""
-        keys = np.stack([self.eid, self.instance], axis=1)[self.train]
-        return hashlib.sha256(np.ascontiguousarray(keys, dtype="<i8").tobytes()).hexdigest()[:16]
+        return fingerprint(self.eid[self.train])
 
     def cross_fits(self, n: int) -> NDArray[np.int64]:
         """Deal training families into so many parts, for choices made without validation people.
@@ -122,6 +123,7 @@ class People:
 def gather(
     targets: pd.DataFrame,
     blocks: pd.DataFrame,
+    block_scaling: pd.DataFrame,
     splits: pd.DataFrame,
     participants: pd.DataFrame,
     quality: pd.DataFrame,
@@ -132,7 +134,7 @@ def gather(
 
     Parameters
     ----------
-    targets, blocks, splits, participants, quality : pandas.DataFrame
+    targets, blocks, block_scaling, splits, participants, quality : pandas.DataFrame
         Of the earlier pipelines.
     grid : Grid
         Domains and imaging groups.
@@ -143,13 +145,22 @@ def gather(
     -------
     People
         One row a person.
+
+    Raises
+    ------
+    InputError
+        If blocks were scaled on other people than the fold's training people, or tables are of
+        different runs.
     """
+    expected = training_fingerprints(splits)[fold]
+    for found in block_scaling.loc[block_scaling["fold"] == fold, "training_people"].unique():
+        check_fitted_on(str(found), expected, "feature.block_scaling")
     keys = ["eid", "instance"]
     first = participants.sort_values(keys).drop_duplicates("eid")[[*keys, "family"]]
     rows = first.merge(splits.loc[splits["fold"] == fold, ["eid", "part"]], on="eid")
     rows = rows.merge(targets, on=keys, validate="one_to_one")
     known = blocks.loc[blocks["fold"] == fold].drop(columns="fold").set_index(keys)
-    known = known.loc[pd.MultiIndex.from_frame(rows[keys])]
+    known = lined_up(known, pd.MultiIndex.from_frame(rows[keys]), "feature.blocks")
     usable = quality.assign(ok=quality["status"] == "ok")
     usable = usable.pivot_table(index=keys, columns="modality", values="ok", aggfunc="first")
     usable = usable.reindex(pd.MultiIndex.from_frame(rows[keys])).eq(True)
@@ -170,6 +181,36 @@ def gather(
             for group, modalities in grid.imaging.items()
         },
     )
+
+
+def lined_up(table: pd.DataFrame, people: pd.MultiIndex, what: str) -> pd.DataFrame:
+    """Take the rows of some people, in their order.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Indexed by eid and instance.
+    people : pandas.MultiIndex
+        Those wanted.
+    what : str
+        Name of the table, for the message.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a person.
+
+    Raises
+    ------
+    InputError
+        If somebody is not in the table.
+    """
+    absent = int((~people.isin(table.index)).sum())
+    if absent:
+        raise InputError(
+            f"{what} lacks {absent} of {len(people)} people: it is of another run. Run `kedro run`."
+        )
+    return table.loc[people]
 
 
 def _block(known: pd.DataFrame, traits: tuple[str, ...]) -> Floats:

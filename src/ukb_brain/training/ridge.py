@@ -2,7 +2,7 @@
 
 Images (components or encodings) and traits have a penalty each, because the first are many and
 weak and the second few. Fits with all penalties and parts of one cell are one batched tensor
-program on Gram matrices, so the cost does not grow with the number of people once these are made.
+program on Gram matrices, whose solution costs the same for any number of people.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from ukb_brain.cluster import Compute, run_items
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.networks.artifact import Model
+from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training.calibrate import calibrate
 from ukb_brain.training.cells import (
     CellFit,
@@ -399,9 +400,4 @@ def check_people(model: Model, people: People, what: str) -> None:
     InputError
         If the fingerprints differ.
     """
-    if model.card.get("training_people") != people.fingerprint:
-        raise InputError(
-            f"{what} was fitted on {model.card.get('n_train')} training people of another split, "
-            f"and this one has {int(people.train.sum())}; its predictions could rest on test "
-            "people. Delete the folder 06_models and run `kedro run --pipeline modelling`."
-        )
+    check_fitted_on(str(model.card.get("training_people")), people.fingerprint, what)

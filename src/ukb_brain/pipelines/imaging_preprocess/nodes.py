@@ -27,6 +27,8 @@ from ukb_brain.imaging.store import RecordStore
 logger = logging.getLogger(__name__)
 
 VISITS_PER_BATCH = 20
+# A mean of fewer people could show one of them.
+FEWEST_AVERAGED = 10
 VOLUMES, CONNECTIVITY = "volumes.zarr", "connectivity.zarr"
 
 
@@ -181,7 +183,7 @@ def average_volumes(
     Returns
     -------
     dict of str to nibabel.Nifti1Image
-        By modality; zero where nobody in training has it.
+        By modality; zero where fewer than ten training people have it.
     """
     first = splits["fold"] == splits["fold"].min()
     training = splits.loc[first & (splits["part"] == "train"), "eid"]
@@ -192,10 +194,10 @@ def average_volumes(
     for modality in VOLUME_FIELDS:
         rows = usable[usable["modality"] == modality]
         keys = [(int(e), int(i)) for e, i in zip(rows["eid"], rows["instance"], strict=True)]
-        if keys:
+        if len(keys) >= FEWEST_AVERAGED:
             mean = mean_volume(volumes, modality, keys)
         else:
-            logger.warning("No training person has a usable %s scan.", modality)
+            logger.warning("Too few training people have a usable %s scan for a mean.", modality)
             mean = np.zeros(settings.shape, dtype=np.float32)
         means[modality] = nib.Nifti1Image(mean, settings.affine)
     return means

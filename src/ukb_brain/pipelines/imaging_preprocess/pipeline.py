@@ -41,7 +41,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             Node(
                 summarise_quality,
                 inputs="primary.quality",
-                outputs="reporting.quality_summary",
+                outputs="primary.quality_summary",
                 name="summarise_quality",
             ),
             Node(

@@ -14,9 +14,10 @@ from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.networks.artifact import Model
+from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import components, encode, strategies
 from ukb_brain.training.cells import CellFit
-from ukb_brain.training.people import Floats, People, gather
+from ukb_brain.training.people import Floats, People, gather, lined_up
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Modelling
 
@@ -24,11 +25,13 @@ logger = logging.getLogger(__name__)
 
 LINEAR, AMORTISED = "linear", "amortised"
 KEYS = ["eid", "instance"]
+FITTED_ON = "training_people"
 
 
 def gather_people(
     targets: pd.DataFrame,
     blocks: pd.DataFrame,
+    block_scaling: pd.DataFrame,
     splits: pd.DataFrame,
     participants: pd.DataFrame,
     quality: pd.DataFrame,
@@ -39,7 +42,7 @@ def gather_people(
 
     Parameters
     ----------
-    targets, blocks, splits, participants, quality : pandas.DataFrame
+    targets, blocks, block_scaling, splits, participants, quality : pandas.DataFrame
         Of the earlier pipelines.
     grid : Grid
         Domains and imaging groups.
@@ -50,7 +53,9 @@ def gather_people(
     -------
     People
     """
-    return gather(targets, blocks, splits, participants, quality, grid, modelling.fold)
+    return gather(
+        targets, blocks, block_scaling, splits, participants, quality, grid, modelling.fold
+    )
 
 
 def _scans(
@@ -130,7 +135,7 @@ def score_components(
     Returns
     -------
     pandas.DataFrame
-        ``eid, instance`` and columns ``<group>:<number>``.
+        ``eid, instance, training_people`` and columns ``<group>:<number>``.
     """
     strategies.check_people(model, people, "model.components")
     settings = modelling.components
@@ -150,11 +155,18 @@ def score_components(
 
 
 def _keyed(people: People, columns: Mapping[str, NDArray[np.floating]]) -> pd.DataFrame:
-    return pd.DataFrame({"eid": people.eid, "instance": people.instance} | dict(columns))
+    keys = {"eid": people.eid, "instance": people.instance, FITTED_ON: people.fingerprint}
+    return pd.DataFrame(keys | dict(columns))
 
 
-def _by_prefix(table: pd.DataFrame, people: People, names: list[str]) -> dict[str, Floats]:
-    rows = table.set_index(KEYS).loc[pd.MultiIndex.from_arrays([people.eid, people.instance])]
+def _rows_of(table: pd.DataFrame, people: People, what: str) -> pd.DataFrame:
+    for found in table[FITTED_ON].unique():
+        check_fitted_on(str(found), people.fingerprint, what)
+    wanted = pd.MultiIndex.from_arrays([people.eid, people.instance])
+    return lined_up(table.set_index(KEYS).drop(columns=FITTED_ON), wanted, what)
+
+
+def _by_prefix(rows: pd.DataFrame, names: list[str]) -> dict[str, Floats]:
     prefixes = np.array([column.rpartition(":")[0] for column in rows.columns])
     return {name: rows.loc[:, prefixes == name].to_numpy(np.float64) for name in names}
 
@@ -196,7 +208,8 @@ def fit_linear(
     cell_scores : pandas.DataFrame
         Standardised scores of everybody, one column a cell.
     """
-    features = _by_prefix(scores, people, list(grid.imaging))
+    strategies.check_people(components_model, people, "model.components")
+    features = _by_prefix(_rows_of(scores, people, "feature.components"), list(grid.imaging))
     fits = strategies.fit_cells(
         people,
         grid,
@@ -266,7 +279,9 @@ def train_encoders(
         )
         for part in range(n)
     ]
-    encoded = list(run_items(encode.train_encoders, jobs, compute, "Encoders, by part left out"))
+    encoded = list(
+        run_items(encode.train_encoders, jobs, compute.for_training(), "Encoders, by part left out")
+    )
     failed = [each.part for each in encoded if not each.weights]
     if failed:
         logger.warning("Encoders that did not converge: %s of %s.", len(failed), n)
@@ -335,7 +350,8 @@ def fit_heads(
     strategies.check_people(encoders, people, "model.encoders")
     groups = tuple(grid.imaging)
     sets = encode.subsets(groups)
-    by_set = _by_prefix(encodings, people, [strategies.joined(chosen) for chosen in sets])
+    rows = _rows_of(encodings, people, "feature.encodings")
+    by_set = _by_prefix(rows, [strategies.joined(chosen) for chosen in sets])
     outputs = np.stack([by_set[strategies.joined(chosen)] for chosen in sets])
     heads = strategies.fit_cells(
         people,
@@ -359,7 +375,7 @@ def fit_heads(
 def _linear_fits(
     scores: pd.DataFrame, fits: pd.DataFrame, people: People
 ) -> dict[strategies.Key, CellFit]:
-    rows = scores.set_index(KEYS).loc[pd.MultiIndex.from_arrays([people.eid, people.instance])]
+    rows = _rows_of(scores, people, "model_output.linear_scores")
     return {
         (fit["target"], fit["inputs"]): CellFit(
             fit["target"],

@@ -37,6 +37,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs=[
                     "primary.targets",
                     "feature.blocks",
+                    "feature.block_scaling",
                     "primary.splits",
                     "primary.participants",
                     "primary.quality",

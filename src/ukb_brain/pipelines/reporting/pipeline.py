@@ -94,7 +94,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "reporting.performance",
                     "primary.exclusion_flow",
                     "primary.target_summary",
-                    "reporting.quality_summary",
+                    "primary.quality_summary",
                     "params:grid",
                     "params:reporting",
                     "params:source",
