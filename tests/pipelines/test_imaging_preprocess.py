@@ -188,7 +188,16 @@ def test_scans_of_which_none_can_be_used_stop_the_run_in_one_line(root):
     assert "\n" not in str(caught.value)
 
 
-def test_mean_images_are_of_training_people_only(root):
+def test_a_mean_of_few_people_shows_nothing(root):
+    run(root)
+    for modality in ("t1", "flair", "dwi"):
+        image = nib.load(root / f"08_reporting/mean_images/{modality}.nii.gz")
+        assert image.shape == SETTINGS.shape
+        assert not image.get_fdata().any()
+
+
+def test_mean_images_are_of_training_people_only(root, monkeypatch):
+    monkeypatch.setattr(nodes, "FEWEST_AVERAGED", 3)
     run(root)
     before = mean_images(root)
     volumes = store(root)
