@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ukb_brain.errors import InputError
-from ukb_brain.tables.exclusions import Withdrawals, require_withdrawals, select_cohort
+from ukb_brain.tables.exclusions import (
+    Withdrawals,
+    require_synthetic,
+    require_withdrawals,
+    select_cohort,
+)
 
 
 def people(eids, dates_2, dates_3=None):
@@ -68,3 +73,13 @@ def test_real_data_without_a_list_stop_unless_none_was_issued():
     require_withdrawals(none, "ukb", none_issued=True)
     require_withdrawals(none, "synthetic", none_issued=False)
     require_withdrawals(Withdrawals(frozenset(), 1, ""), "ukb", none_issued=False)
+
+
+@pytest.mark.parametrize(("source", "eids"), [("synthetic", [9000001, -5]), ("ukb", [1000017])])
+def test_people_fit_their_source(source, eids):
+    require_synthetic(pd.Series(eids), source)
+
+
+def test_real_people_are_not_taken_for_synthetic_ones():
+    with pytest.raises(InputError, match=r"1 of 2 participants .* --env ukb"):
+        require_synthetic(pd.Series([9000001, 1000017]), "synthetic")

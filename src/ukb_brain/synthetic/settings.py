@@ -2,7 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FIRST_EID = 9_000_001
+from ukb_brain.tables.exclusions import FIRST_SYNTHETIC_EID
+
+FIRST_EID = FIRST_SYNTHETIC_EID
 
 
 class SyntheticCohort(BaseModel):

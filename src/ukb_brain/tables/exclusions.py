@@ -11,6 +11,9 @@ from pydantic import Field
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Frozen
 
+# UK Biobank's own numbers are lower.
+FIRST_SYNTHETIC_EID = 9_000_001
+
 DATE_OF_VISIT = 53
 
 
@@ -74,6 +77,32 @@ def require_withdrawals(withdrawals: Withdrawals, source: str, none_issued: bool
             f"No withdrawal list (w*.csv) in {withdrawals.folder}: excluding people who withdrew "
             "is a legal duty. Put the latest list there, or, if UK Biobank issued none for your "
             "application, run with --params data_engineering.no_withdrawals_issued=true"
+        )
+
+
+def require_synthetic(eids: pd.Series, source: str) -> None:
+    """Stop a run that would take real people for a synthetic cohort.
+
+    Parameters
+    ----------
+    eids : Series of int
+        Of the main table.
+    source : str
+        ``synthetic`` or ``ukb``.
+
+    Raises
+    ------
+    InputError
+        If the run is of synthetic data and somebody's number is not a synthetic one.
+    """
+    if source != "synthetic":
+        return
+    foreign = int(eids.between(1, FIRST_SYNTHETIC_EID - 1).sum())
+    if foreign:
+        raise InputError(
+            f"{foreign} of {len(eids)} participants have numbers that no synthetic cohort has, and "
+            "this environment holds synthetic data: run with --env ukb (or --env rap), so that "
+            "results are not stamped SYNTHETIC and withdrawal lists are required."
         )
 
 

@@ -43,14 +43,17 @@ def select_cohort(
     Raises
     ------
     InputError
-        If real data come without a withdrawal list, or a field is not in the table.
+        If real data come without a withdrawal list or as synthetic ones, or a field is not in the
+        table.
     """
     exclusions.require_withdrawals(withdrawals, source, settings.no_withdrawals_issued)
     visits.require_visit_fields(table.fields, str(table.path))
     derivations.require_fields(grid.targets, table.fields, str(table.path))
     fields = {target.field for target in grid.targets.values()}
     fields |= {*visits.REQUIRED_FIELDS, *visits.CONFOUND_FIELDS.values()}
-    return exclusions.select_cohort(table.read(fields), withdrawals, settings.imaging_instances)
+    people = table.read(fields)
+    exclusions.require_synthetic(people["eid"], source)
+    return exclusions.select_cohort(people, withdrawals, settings.imaging_instances)
 
 
 def describe_participants(
