@@ -11,12 +11,13 @@ from ukb_brain.grid import Grid
 from ukb_brain.networks.artifact import Model
 from ukb_brain.training.cells import CellFit
 from ukb_brain.training.encode import subsets
-from ukb_brain.training.settings import Penalties
+from ukb_brain.training.settings import Components, Penalties
 from ukb_brain.training.strategies import (
     about,
     blend,
     cells_as_model,
     check_people,
+    check_settings,
     choose_blends,
     encodings_used,
     fit_cells,
@@ -268,3 +269,10 @@ def test_a_model_of_other_training_people_is_refused(fold):
     for model in (Model({}, about(other)), Model({}, {})):
         with pytest.raises(InputError, match=r"model\.x was fitted on .* another split"):
             check_people(model, fold, "model.x")
+
+
+def test_a_model_of_other_settings_is_refused():
+    model = Model({}, {"settings": Components(numbers={"structural": 3}, pooling=2).model_dump()})
+    check_settings(model, Components(numbers={"structural": 3}, pooling=2), "x")
+    with pytest.raises(InputError, match=r"x was made with other settings .*\(numbers\)"):
+        check_settings(model, Components(numbers={"structural": 4}, pooling=2), "x")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.errors import InputError
@@ -401,3 +402,29 @@ def check_people(model: Model, people: People, what: str) -> None:
         If the fingerprints differ.
     """
     check_fitted_on(str(model.card.get("training_people")), people.fingerprint, what)
+
+
+def check_settings(model: Model, settings: BaseModel, what: str) -> None:
+    """Refuse a model that was made with other settings, such as those of another preset.
+
+    Parameters
+    ----------
+    model : Model
+        With its card.
+    settings : BaseModel
+        Of this run.
+    what : str
+        Name of the model, for the message.
+
+    Raises
+    ------
+    InputError
+        With the names of settings that differ.
+    """
+    there, asked = model.card.get("settings", {}), settings.model_dump(mode="json")
+    differ = sorted(name for name in asked if asked[name] != there.get(name))
+    if differ:
+        raise InputError(
+            f"{what} was made with other settings than this run's ({', '.join(differ)}): repeat "
+            "the --params of the run that made it, or run `kedro run` in full."
+        )

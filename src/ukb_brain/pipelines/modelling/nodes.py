@@ -105,7 +105,11 @@ def fit_components(
             logger.warning("Too few training people have %s imaging.", group)
             continue
         arrays |= {f"{group}/mean": fitted.mean, f"{group}/axes": fitted.axes}
-    card = {"what": "principal components", "settings": settings.model_dump(), "seconds": seconds}
+    card = {
+        "what": "principal components",
+        "settings": settings.model_dump(mode="json"),
+        "seconds": seconds,
+    }
     return Model(arrays, strategies.about(people) | card)
 
 
@@ -138,6 +142,7 @@ def score_components(
         ``eid, instance, training_people`` and columns ``<group>:<number>``.
     """
     strategies.check_people(model, people, "model.components")
+    strategies.check_settings(model, modelling.components, "model.components")
     settings = modelling.components
     columns: dict[str, Floats] = {}
     for group, scans in _scans(volumes, connectivity, grid, settings.pooling).items():
@@ -209,6 +214,7 @@ def fit_linear(
         Standardised scores of everybody, one column a cell.
     """
     strategies.check_people(components_model, people, "model.components")
+    strategies.check_settings(components_model, modelling.components, "model.components")
     features = _by_prefix(_rows_of(scores, people, "feature.components"), list(grid.imaging))
     fits = strategies.fit_cells(
         people,
@@ -300,7 +306,7 @@ def train_encoders(
     total = sum(each.seconds for each in encoded)
     card = {
         "what": "encoders of all imaging groups, one network a part of training families left out",
-        "settings": modelling.encoders.model_dump(),
+        "settings": modelling.encoders.model_dump(mode="json"),
         "losses": {f"part_{each.part}": each.losses for each in encoded},
         "failed": failed,
         "seconds": dict.fromkeys(grid.imaging, total / len(grid.imaging)),
@@ -348,6 +354,7 @@ def fit_heads(
         Of validation and test people; how each cell was fitted.
     """
     strategies.check_people(encoders, people, "model.encoders")
+    strategies.check_settings(encoders, modelling.encoders, "model.encoders")
     groups = tuple(grid.imaging)
     sets = encode.subsets(groups)
     rows = _rows_of(encodings, people, "feature.encodings")
