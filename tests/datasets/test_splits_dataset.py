@@ -27,7 +27,7 @@ def test_saving_the_same_again_writes_nothing(dataset, splits, tmp_path):
 def test_other_parts_for_the_same_people_are_refused(dataset, splits):
     dataset.save(splits)
     other = splits.assign(part=splits["part"].to_numpy()[::-1])
-    with pytest.raises(Exception, match=r"delete that file.*deliberately"):
+    with pytest.raises(Exception, match=r"delete that file.*06_models"):
         dataset.save(other)
     pd.testing.assert_frame_equal(dataset.load(), splits)
 

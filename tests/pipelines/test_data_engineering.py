@@ -50,7 +50,8 @@ def catalog_of(root, *names, **changes):
     entries = {}
     for name in names:
         text = (CONF / f"catalog_{name}.yml").read_text().replace("${_root}", str(root))
-        entries |= yaml.safe_load(text)
+        text = text.replace("${_raw}", str(Path(root) / "01_raw"))
+        entries |= {n: e for n, e in yaml.safe_load(text).items() if n[0] != "_"}
     settings = parameters("data_engineering")
     given = {
         "params:grid": Grid(**parameters("grid")["grid"]),

@@ -39,7 +39,8 @@ def run(root, tables):
         (CONF / f"catalog_{name}.yml").read_text()
         for name in ("data_engineering", "feature_tabular")
     )
-    catalog = DataCatalog.from_config(yaml.safe_load(text.replace("${_root}", str(root))))
+    entries = yaml.safe_load(text.replace("${_root}", str(root)))
+    catalog = DataCatalog.from_config({n: e for n, e in entries.items() if n[0] != "_"})
     for name, table in tables.items():
         catalog.save(name, table)
     catalog["params:grid"] = GRID

@@ -159,6 +159,14 @@ def test_a_file_that_changed_is_read_again_and_no_other(root):
     assert {key for key in after if after[key] != before[key]} == {("dwi", FIRST + 3, 2)}
 
 
+def test_a_scan_that_became_corrupt_leaves_no_record_behind(root):
+    run(root)
+    before = records(root)
+    put(root, FIRST + 3, 20250, b"no zip")
+    run(root)
+    assert records(root) == {k: v for k, v in before.items() if k != ("dwi", FIRST + 3, 2)}
+
+
 def test_the_order_in_which_batches_end_changes_nothing(root, monkeypatch):
     run(root)
     quality = root / "03_primary/quality.parquet"

@@ -61,6 +61,7 @@ VALID = {
     "Blocks": pd.DataFrame(VISITS).assign(fold=0, hb=np.float32(1), hb__missing=np.float32(0)),
     "BlockScaling": pd.DataFrame(
         {"fold": [0], "target": ["hb"], "mean": [1.0], "sd": [1.0], "n_train": [3]}
+        | {"training_people": ["0123456789abcdef"]}
     ),
     "TargetSummary": pd.DataFrame(
         {"target": ["hb"], "name": ["Hb"], "n": [3], "missing": [0]}
