@@ -1,13 +1,13 @@
-from pathlib import Path
+import shutil
 
 import pytest
 from reporting_cases import dashboard, reported, study_grid
 
 from ukb_brain.statistics.skill import with_skill
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}: apt-get install chromium"
+    CHROMIUM is None, reason="no program `chromium`: apt-get install chromium"
 )
 ROWS = "#cells tbody tr"
 
@@ -22,7 +22,7 @@ def visit(tmp_path_factory):
     asked, errors = [], []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM),
+            executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
         )
         page = browser.new_page(viewport={"width": 1280, "height": 900})

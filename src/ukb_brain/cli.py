@@ -6,7 +6,7 @@ import importlib.resources
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 import click
 from kedro.config import MissingConfigException
@@ -189,7 +189,8 @@ def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 run = copy.copy(kedro_run)
-run.callback = _with_one_line(kedro_run.callback)  # type: ignore[arg-type]
+# click types a command's callback as optional; the command `run` has one.
+run.callback = _with_one_line(cast(Callable[..., Any], kedro_run.callback))
 
 
 @click.group(name="ukb_brain", cls=type(project_group))

@@ -92,7 +92,18 @@ class Cell:
     inputs: Inputs
 
 
-def _subsets(items: tuple[str, ...]) -> list[tuple[str, ...]]:
+def subsets(items: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """List all sets of some items, the empty one first and small ones before large ones.
+
+    Parameters
+    ----------
+    items : tuple of str
+        In the order that every set keeps.
+
+    Returns
+    -------
+    list of tuple of str
+    """
     return list(chain.from_iterable(combinations(items, n) for n in range(len(items) + 1)))
 
 
@@ -136,7 +147,7 @@ class Grid(Frozen):
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """All cells, in the order of targets, then of imaging groups, then of blocks."""
-        groups = _subsets(tuple(self.imaging))
+        groups = subsets(tuple(self.imaging))
         no_blocks: tuple[str, ...] = ()
         cells = []
         for key, target in self.targets.items():
@@ -149,7 +160,7 @@ class Grid(Frozen):
                 choices = [
                     (chosen, (self.base_domain, *blocks))
                     for chosen in groups
-                    for blocks in _subsets(others)
+                    for blocks in subsets(others)
                 ]
             cells += [Cell(key, self.inputs(chosen, blocks)) for chosen, blocks in choices]
         return tuple(cells)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
@@ -30,8 +30,8 @@ class AtomicParquet(ParquetDataset):
 class AtomicCSV(CSVDataset):
     """A pandas table as CSV with its index as the first column, on a local disk."""
 
-    DEFAULT_LOAD_ARGS: dict[str, Any] = {"index_col": 0}  # noqa: RUF012
-    DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": True}  # noqa: RUF012
+    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {"index_col": 0}
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {"index": True}
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table.
@@ -49,7 +49,7 @@ class AtomicCSV(CSVDataset):
 class AtomicText(TextDataset):
     """A text in UTF-8, on a local disk."""
 
-    DEFAULT_FS_ARGS: dict[str, Any] = {  # noqa: RUF012
+    DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {
         "open_args_save": {"mode": "w", "encoding": "utf-8"},
         "open_args_load": {"mode": "r", "encoding": "utf-8"},
     }

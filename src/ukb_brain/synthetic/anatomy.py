@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from ukb_brain.imaging.affines import fsl_mni
-from ukb_brain.synthetic.factors import FACTORS
+from ukb_brain.synthetic.factors import FACTORS, Group
 from ukb_brain.synthetic.people import SITES
 
 Array = NDArray[np.float32]
@@ -140,9 +141,9 @@ def _contrast_change(name: str, size: float, contrasts: tuple[str, ...]) -> Arra
     )
 
 
-def _effects(group: str, contrasts: tuple[str, ...]) -> Array:
+def _effects(group: Group, contrasts: tuple[str, ...]) -> Array:
     maps = []
-    for factor in FACTORS[group]:  # type: ignore[index]
+    for factor in FACTORS[group]:
         size = PATTERN.get(factor.effect, 0.0)
         change = _contrast_change(factor.name, size, contrasts)
         if factor.effect == "thinning":
@@ -172,10 +173,10 @@ def _sites() -> Array:
     return np.stack(maps).astype(np.float32)
 
 
-def _template(load: object, voxel_mm: float) -> Array:
+def _template(load: Callable[..., nib.Nifti1Image], voxel_mm: float) -> Array:
     """Put a template of nilearn's (ICBM 2009a, determinant positive) on FSL's grid (negative)."""
     shape, affine = fsl_mni(voxel_mm)
-    image: nib.Nifti1Image = load(resolution=1)  # type: ignore[operator]
+    image = load(resolution=1)
     if voxel_mm > 1:
         image = smooth_img(image, fwhm=voxel_mm * 0.8)
     moved = resample_img(

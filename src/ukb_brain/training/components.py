@@ -59,12 +59,11 @@ def fit_components(
     if len(keys) < 3:
         return None
     size = max(batch_size, number + 1)
-    pca: IncrementalPCA | None = None
-    for batch in scans.batches(keys, size):
-        if pca is None:
-            pca = IncrementalPCA(min(number, len(batch) - 1, batch.shape[1]))
+    batches = scans.batches(keys, size)
+    batch = next(batches)
+    pca = IncrementalPCA(min(number, len(batch) - 1, batch.shape[1])).partial_fit(batch)
+    for batch in batches:
         pca.partial_fit(batch)
-    assert pca is not None  # noqa: S101 - there is at least one batch
     sd = np.sqrt(pca.explained_variance_)
     kept = sd > 1e-6 * sd.max(initial=0.0)
     axes = pca.components_[kept] / sd[kept, None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, combinations
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ukb_brain import grid
 from ukb_brain.cluster import pick_device
 from ukb_brain.networks.encoders import JointNetwork, VectorEncoder, VolumeEncoder
 from ukb_brain.training.people import Floats, Mask, People
@@ -41,8 +41,7 @@ def subsets(groups: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     tuple of tuple of str
         Small sets first.
     """
-    sizes = range(1, len(groups) + 1)
-    return tuple(chain.from_iterable(combinations(groups, n) for n in sizes))
+    return tuple(grid.subsets(groups)[1:])
 
 
 @dataclass(frozen=True)
