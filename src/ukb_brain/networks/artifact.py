@@ -1,10 +1,23 @@
 """How every model is kept: named arrays, and a card that says what they are."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from ukb_brain.atomic import atomic_path
+from ukb_brain.errors import InputError
+
+Card = dict[str, Any]
+ARRAYS, CARD, COMPLETE = "model.safetensors", "card.json", "complete.json"
 
 
 @dataclass(frozen=True)
@@ -20,4 +33,181 @@ class Model:
     """
 
     arrays: dict[str, NDArray[np.generic]]
-    card: dict[str, Any] = field(default_factory=dict)
+    card: Card = field(default_factory=dict)
+
+
+def write_model(folder: Path, model: Model) -> None:
+    """Write a model; its card comes last, so a model with a card is whole.
+
+    Parameters
+    ----------
+    folder : Path
+        Of this model alone; made where it is not there.
+    model : Model
+        Arrays and card.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD).unlink(missing_ok=True)
+    with atomic_path(folder / ARRAYS) as part:
+        save_file(model.arrays, part)
+    _write_json(folder / CARD, model.card)
+
+
+def write_failure(folder: Path, card: Card) -> None:
+    """Write the card of a model that could not be made; arrays of an older one are removed.
+
+    Parameters
+    ----------
+    folder : Path
+        Of this model alone.
+    card : dict
+        With its reason.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD).unlink(missing_ok=True)
+    (folder / ARRAYS).unlink(missing_ok=True)
+    _write_json(folder / CARD, card)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with atomic_path(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_card(folder: Path) -> Card | None:
+    """Read a model's card alone.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the model.
+
+    Returns
+    -------
+    dict or None
+        None where there is no whole model.
+    """
+    path = folder / CARD
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def read_model(folder: Path, keys: Iterable[str] | None = None) -> Model:
+    """Read a model.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the model.
+    keys : iterable of str, optional
+        Names of arrays; only these are read from the disk. All by default.
+
+    Returns
+    -------
+    Model
+        Arrays and card.
+
+    Raises
+    ------
+    InputError
+        If there is no whole model, or it could not be made.
+    """
+    card = read_card(folder)
+    if card is None:
+        raise InputError(f"There is no whole model in {folder}: run the pipeline that makes it.")
+    if card.get("status", "ok") != "ok":
+        raise InputError(
+            f"The model in {folder} could not be made ({card.get('reason')}): run its pipeline "
+            "again, or leave it out."
+        )
+    with safe_open(folder / ARRAYS, "np") as file:
+        wanted = file.keys() if keys is None else keys
+        return Model({key: file.get_tensor(key) for key in wanted}, card)
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Models by name, each in a sub-folder; read one by one.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    """
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """List the models that are whole.
+
+        Returns
+        -------
+        list of str
+            In alphabetical order, without those that failed.
+        """
+        return [name for name, card in self.cards().items() if card.get("status", "ok") == "ok"]
+
+    def cards(self) -> dict[str, Card]:
+        """Read all cards.
+
+        Returns
+        -------
+        dict of str to dict
+            By name, in alphabetical order; those of failed models too.
+        """
+        found = {path.parent.name: path.parent for path in sorted(self.path.glob(f"*/{CARD}"))}
+        return {name: read_card(home) or {} for name, home in found.items()}
+
+    def card(self, name: str) -> Card | None:
+        """Read one card.
+
+        Parameters
+        ----------
+        name : str
+            Of the model.
+
+        Returns
+        -------
+        dict or None
+            None where there is no such model.
+        """
+        return read_card(self.path / name)
+
+    def read(self, name: str, keys: Iterable[str] | None = None) -> Model:
+        """Read one model.
+
+        Parameters
+        ----------
+        name : str
+            Of the model.
+        keys : iterable of str, optional
+            Names of arrays; all by default.
+
+        Returns
+        -------
+        Model
+            Arrays and card.
+
+        Raises
+        ------
+        InputError
+            If there is no such model, or it could not be made.
+        """
+        return read_model(self.path / name, keys)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the work that writes these models ended with none missing and none failed."""
+        return (self.path / COMPLETE).exists()
+
+    def begin(self) -> None:
+        """Say that models are about to change."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / COMPLETE).unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """List the models and the hashes of what they were made from, where none has failed."""
+        cards = self.cards()
+        self.begin()
+        if all(card.get("status", "ok") == "ok" for card in cards.values()):
+            hashes = {name: card.get("hash") for name, card in cards.items()}
+            _write_json(self.path / COMPLETE, hashes)

@@ -1,0 +1,102 @@
+"""What a network costs: parameters, floating-point operations and memory.
+
+Everything is counted on shapes alone (PyTorch's "meta" tensors): a network at 128³ is counted in
+seconds and without its activations being held.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+Shape = tuple[int, ...]
+
+# Batch norm needs two people. What one costs is the difference of two batches, since weights are
+# saved for the backward pass too, but once.
+FEW, MORE = 2, 4
+# Weights, gradients and the two moments of Adam, in float32.
+BYTES_PER_PARAMETER = 4 * 4
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What a network costs.
+
+    Attributes
+    ----------
+    parameters : int
+        Number of them.
+    forward_flops, training_flops : int
+        Operations for one person: to predict, and of one training step (forward and backward). A
+        multiplication and an addition are two. Counted are convolutions and products of matrices,
+        which are nearly all.
+    activation_bytes : int
+        Saved for the backward pass for one person, in float32; about half in bf16 and fp16. A
+        training also needs room for what lives briefly: gradients of activations, and the working
+        space of convolutions.
+    state_bytes : int
+        Weights, gradients and the two moments of Adam, in float32, whatever the batch.
+    """
+
+    parameters: int
+    forward_flops: int
+    training_flops: int
+    activation_bytes: int
+    state_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.parameters / 1e6:.2f} M parameters; {self.forward_flops / 1e9:.3g} GFLOP a "
+            f"person to predict, {self.training_flops / 1e9:.3g} to train; "
+            f"{self.activation_bytes / 1e6:.3g} MB a person and {self.state_bytes / 1e6:.3g} MB "
+            "in all to train"
+        )
+
+
+def network_cost(network: nn.Module, shapes: Shape | Mapping[str, Shape]) -> NetworkCost:
+    """Count what a network costs.
+
+    Parameters
+    ----------
+    network : Module
+        On any device, not compiled; it is left as it is.
+    shapes : tuple of int, or dict of str to tuple of int
+        Of one person's input, or of each input by name, as the network's ``forward`` takes them.
+
+    Returns
+    -------
+    NetworkCost
+    """
+    sketch = copy.deepcopy(network).to("meta").train()
+    few, more = (_count(sketch, shapes, n) for n in (FEW, MORE))
+    forward, training, saved = ((b - a) // (MORE - FEW) for a, b in zip(few, more, strict=True))
+    parameters = sum(p.numel() for p in network.parameters())
+    return NetworkCost(parameters, forward, training, saved, parameters * BYTES_PER_PARAMETER)
+
+
+def _count(network: nn.Module, shapes: Shape | Mapping[str, Shape], n: int) -> tuple[int, int, int]:
+    """Operations forward, operations in all, and bytes saved, for a batch of n people."""
+    # A storage is counted once, however many layers save it; kept, so that none takes its place.
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        saved[id(storage)] = storage
+        return tensor
+
+    inputs = (
+        {name: torch.empty(n, *shape, device="meta") for name, shape in shapes.items()}
+        if isinstance(shapes, Mapping)
+        else torch.empty(n, *shapes, device="meta")
+    )
+    with FlopCounterMode(display=False) as counter:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            predicted = network(inputs)
+        forward = counter.get_total_flops()
+        predicted.sum().backward()
+    return forward, counter.get_total_flops(), sum(s.nbytes() for s in saved.values())

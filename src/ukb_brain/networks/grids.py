@@ -1,0 +1,52 @@
+"""What all encoders of volumes have to know about grids.
+
+Pooling halves an edge and rounds up: a network then takes any grid, the far end of the brain
+counts as much as the near one, and on edges that are powers of two nothing differs from rounding
+down, as the published networks do.
+"""
+
+from __future__ import annotations
+
+from ukb_brain.errors import InputError
+
+
+def halvings(edge: int) -> int:
+    """Count how often an edge can be halved until it is two voxels long.
+
+    Parameters
+    ----------
+    edge : int
+        In voxels.
+
+    Returns
+    -------
+    int
+        0 for edges of one and two voxels.
+    """
+    return (edge - 1).bit_length() - 1 if edge > 1 else 0
+
+
+def require_edge(network: str, shape: tuple[int, ...], edge: int) -> None:
+    """Refuse a grid on which some of a network's pooling would do nothing.
+
+    Parameters
+    ----------
+    network : str
+        Its name in the settings.
+    shape : tuple of int
+        Channels and voxels along each axis.
+    edge : int
+        The smallest that the network takes, in voxels.
+
+    Raises
+    ------
+    InputError
+        If an edge is smaller.
+    """
+    if min(shape[1:]) < edge:
+        grid = " × ".join(str(size) for size in shape[1:])
+        raise InputError(
+            f"Encoder {network!r} of volumes needs edges of at least {edge} voxels, and the grid "
+            f"is {grid}: use finer volumes (imaging_preprocess.shape), pool them less "
+            "(network.pooling), or take the encoder 'light', which has no smallest edge."
+        )

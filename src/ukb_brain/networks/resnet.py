@@ -1,0 +1,128 @@
+"""ResNet-18 with volumes in place of pictures.
+
+He et al., CVPR 2016; three-dimensional kernels as in Hara et al., CVPR 2018.
+
+Shapes: N people, C channels, (X, Y, Z) voxels, E embedding.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from ukb_brain.networks.grids import require_edge
+
+# The last of the five halvings still halves.
+SMALLEST_EDGE = 17
+
+
+class Block(nn.Module):
+    """A basic block: two 3×3×3 convolutions, added to what came in.
+
+    Parameters
+    ----------
+    channels, width, stride : int
+        Coming in and going out; 2 halves the grid.
+    """
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv3d(channels, width, 3, stride, padding=1, bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(),
+            nn.Conv3d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm3d(width),
+        )
+        self.skip: nn.Module = nn.Identity()
+        if stride > 1 or channels != width:
+            self.skip = nn.Sequential(
+                nn.Conv3d(channels, width, 1, stride, bias=False), nn.BatchNorm3d(width)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode one block.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (N, channels, X, Y, Z)
+            Of the block before.
+
+        Returns
+        -------
+        torch.Tensor of shape (N, width, X / stride, Y / stride, Z / stride)
+            Edges rounded up.
+        """
+        return nn.functional.relu(self.skip(x) + self.layers(x))
+
+
+class ResNet(nn.Module):
+    """A stem that halves the grid twice, four stages of two blocks, and the mean over the grid.
+
+    Parameters
+    ----------
+    channels : int
+        Modalities.
+    width, embedding : int
+        Channels of the first stage, doubled in each further one; length of the embedding.
+    dropout : float
+        Before the last layer.
+    """
+
+    def __init__(self, channels: int, width: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.stem = nn.Sequential(
+            nn.Conv3d(channels, width, 7, 2, padding=3, bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(),
+            nn.MaxPool3d(3, 2, padding=1),
+        )
+        stages = [Block(width, width, 1), Block(width, width, 1)]
+        for before, after in pairwise((width, 2 * width, 4 * width, 8 * width)):
+            stages += [Block(before, after, 2), Block(after, after, 1)]
+        self.stages = nn.Sequential(*stages)
+        self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, embedding))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode volumes.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (N, C, X, Y, Z)
+            Volumes.
+
+        Returns
+        -------
+        torch.Tensor of shape (N, E)
+        """
+        return self.last(self.stages(self.stem(x)).mean(dim=(2, 3, 4)))
+
+
+def resnet(shape: tuple[int, ...], embedding: int, dropout: float, width: int = 32) -> ResNet:
+    """Build a three-dimensional ResNet-18.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Channels and voxels along each axis.
+    embedding : int
+        Length of the embedding.
+    dropout : float
+        Before the last layer.
+    width : int
+        Channels of the first stage; the article has 64.
+
+    Returns
+    -------
+    ResNet
+
+    Raises
+    ------
+    InputError
+        If an edge has less than 17 voxels.
+    """
+    require_edge("resnet", shape, SMALLEST_EDGE)
+    return ResNet(shape[0], width, embedding, dropout)
