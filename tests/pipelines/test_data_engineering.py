@@ -115,6 +115,22 @@ def test_a_person_who_withdraws_is_gone_and_nobody_else_changes_part(root):
     )
 
 
+@pytest.mark.parametrize("scheme", ["k_fold", "leave_one_site_out"])
+def test_other_schemes_test_everybody_once_and_survive_a_withdrawal(root, scheme):
+    splitting = {"params:splitting": Splitting(scheme=scheme, min_per_part=2)}
+    people = (first := run(root, **splitting)).load("primary.participants")
+    before = first.load("primary.splits")
+    tested = before.loc[before["part"] == "test", "eid"]
+    assert sorted(tested) == sorted(people["eid"].unique())
+    assert before["fold"].nunique() == {"k_fold": 5, "leave_one_site_out": 2}[scheme]
+    leaver = int(tested.iloc[0])
+    (root / "01_raw" / "w12345_20270101.csv").write_text(f"{leaver}\n")
+    for _ in range(2):
+        after = run(root, **splitting).load("primary.splits")
+        stay = before[before["eid"] != leaver].reset_index(drop=True)
+        pd.testing.assert_frame_equal(after, stay)
+
+
 def stopped(root, **changes):
     with pytest.raises(Exception) as caught:
         run(root, **changes)

@@ -13,13 +13,15 @@ from reporting_cases import (
     SEED,
     exclusion_flow,
     invented,
+    invented_folds,
     quality_summary,
+    small_grid,
     study_grid,
     target_summary,
 )
 
 from ukb_brain.pipelines.reporting import create_pipeline
-from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.pipelines.reporting.nodes import Reporting, choose_map, score_all_cells
 from ukb_brain.tables import schemas
 
 CONF = Path(__file__).parents[2] / "conf/base"
@@ -85,6 +87,16 @@ def test_nothing_exportable_names_a_person(outputs):
 
 def test_the_configured_strategy_is_the_map(outputs):
     assert set(outputs["reporting.performance"]["strategy"]) == {"amortised"}
+
+
+def test_folds_and_seeds_are_rows_of_one_table_and_one_row_of_the_map():
+    grid = small_grid("age")
+    tables = invented_folds(grid, folds=2, seeds=2)
+    settings = grid, Reporting(draws=100), SEED
+    every, chosen = score_all_cells(*tables, *settings), choose_map(*tables, *settings)
+    schemas.Performance.validate(every)
+    schemas.Performance.validate(chosen)
+    assert len(every) == 4 * len(grid.cells) == 4 * len(chosen)
 
 
 def test_parameters_are_typed():

@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
+import sklearn.metrics as sk
 
 from ukb_brain.statistics import metrics
-from ukb_brain.statistics.intervals import FamilyDraws, score_with_interval
+from ukb_brain.statistics.intervals import (
+    FamilyDraws,
+    score_folds_with_interval,
+    score_with_interval,
+)
 
 
 def test_relatives_enter_and_leave_together():
@@ -73,3 +78,49 @@ def test_chunks_change_nothing(monkeypatch):
     whole = score_with_interval(metrics.r2, y, p, weights)
     monkeypatch.setattr("ukb_brain.statistics.intervals.LARGEST_CHUNK", 1000)
     np.testing.assert_allclose(score_with_interval(metrics.r2, y, p, weights), whole, rtol=1e-12)
+
+
+def test_draws_of_an_unknown_family_are_refused():
+    with pytest.raises(KeyError):
+        FamilyDraws([2, 7], 10, seed=1).weights([2, 5])
+    with pytest.raises(KeyError):
+        FamilyDraws([2, 7], 10, seed=1).weights([8])
+
+
+def fold_of(rng, n):
+    y = np.r_[0.0, 1.0, rng.integers(0, 2, n - 2)]
+    return y, y + rng.normal(size=n)
+
+
+def test_one_fold_is_scored_as_it_is_alone():
+    y, p = fold_of(np.random.default_rng(3), 40)
+    weights = FamilyDraws(range(40), 300, 1).weights(range(40))
+    alone = score_with_interval(metrics.roc_auc, y, p, weights)
+    assert score_folds_with_interval([metrics.roc_auc], [y], [p], [weights]) == alone
+
+
+def test_folds_count_by_their_people():
+    rng = np.random.default_rng(4)
+    (small, small_p), (large, large_p) = fold_of(rng, 10), fold_of(rng, 90)
+    ones = [np.ones((1, 10)), np.ones((1, 90))]
+    given = [metrics.roc_auc] * 2, [small, large], [small_p, large_p], ones
+    score, _, _ = score_folds_with_interval(*given)
+    one, other = sk.roc_auc_score(small, small_p), sk.roc_auc_score(large, large_p)
+    assert score == pytest.approx(0.1 * one + 0.9 * other)
+
+
+def test_a_draw_without_a_class_in_one_fold_averages_the_others():
+    y, p = np.array([1.0, 0, 0]), np.array([0.9, 0.95, 0.1])
+    full, one_class = np.ones((5, 3)), np.array([[0.0, 3, 4]] * 5)
+    scores = [metrics.roc_auc] * 2
+    _, low, high = score_folds_with_interval(scores, [y, y], [p, p[::-1]], [full, one_class])
+    assert low == high == 0.5
+    _, low, _ = score_folds_with_interval(scores, [y, y], [p, p], [one_class, one_class])
+    assert np.isnan(low)
+
+
+def test_a_fold_without_a_score_leaves_none():
+    y, p = fold_of(np.random.default_rng(5), 8)
+    ones = np.ones((4, 8))
+    found = score_folds_with_interval([metrics.roc_auc] * 2, [y, 0 * y], [p, p], [ones, ones])
+    assert np.isnan(found).all()

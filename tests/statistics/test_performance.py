@@ -5,7 +5,7 @@ import sklearn.metrics as sk
 from reporting_cases import SEED, invented, study_grid
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics import one_row_a_cell, performance_columns, published_layout, score_all
+from ukb_brain.statistics import performance_columns, published_layout, score_all, score_map
 from ukb_brain.statistics.published import COLUMNS, read_published
 from ukb_brain.tables import schemas
 
@@ -26,8 +26,8 @@ def every(grid, tables):
 
 
 @pytest.fixture(scope="module")
-def table(grid, every):
-    return one_row_a_cell(every, grid, "amortised")
+def table(grid, tables):
+    return score_map(*tables, grid, "amortised", draws=120, level=0.95, seed=1)
 
 
 def cell_of(table, target, inputs):
@@ -38,6 +38,9 @@ def test_tables_keep_their_contracts(grid, every, table):
     schemas.Performance.validate(every)
     schemas.Performance.validate(table)
     assert list(table.columns) == performance_columns(grid)
+    assert list(every.columns) == performance_columns(grid, every=True)
+    assert list(table.columns[-10:-8]) == ["strategy", "seed"]
+    assert all(name.endswith("_seed_sd") for name in table.columns[-8:])
     assert (len(every), len(table)) == (1400, 700)
     assert [tuple(key) for key in table[["target", "inputs"]].to_numpy()] == [
         (cell.target, cell.inputs.name) for cell in grid.cells
@@ -68,13 +71,21 @@ def test_cells_without_predictions_or_fits_say_so(grid, tables):
     predictions, fits, participants = tables
     age = (predictions["target"] == "age") & (predictions["inputs"] == "DWI")
     weight = (fits["target"] == "weight") & (fits["inputs"] == "DWI")
-    every = score_all(predictions[~age], fits[~weight], participants, grid, 100, 0.95, 1)
-    table = one_row_a_cell(every, grid, "amortised")
+    given = predictions[~age], fits[~weight], participants, grid
+    every = score_all(*given, 100, 0.95, 1)
+    table = score_map(*given, "amortised", 100, 0.95, 1)
+    assert cell_of(every, "age", "DWI")["status"].tolist() == ["no test predictions"] * 2
     assert len(table) == 700
     assert cell_of(table, "age", "DWI")["status"] == "no test predictions"
     assert cell_of(table, "weight", "DWI")["status"] == "not fitted"
     assert cell_of(table, "weight", "DWI")[["n_test", "seed"]].tolist() == [0, SEED]
     assert pd.isna(cell_of(table, "age", "DWI")["r2"])
+
+
+def test_the_map_of_one_fold_and_seed_is_its_strategy_s_rows(every, table):
+    rows = every.query("strategy == 'amortised'").drop(columns="fold").reset_index(drop=True)
+    pd.testing.assert_frame_equal(table[rows.columns], rows, check_exact=True)
+    assert table.filter(like="seed_sd").isna().all(axis=None)
 
 
 def test_the_order_of_rows_changes_nothing(grid, tables, every):
@@ -93,10 +104,10 @@ def test_people_without_an_answer_are_left_out(grid, tables, every):
     pd.testing.assert_frame_equal(again, every)
 
 
-def test_errors_say_what_to_do_and_name_nobody(grid, tables, every):
+def test_errors_say_what_to_do_and_name_nobody(grid, tables):
     predictions, fits, participants = tables
     with pytest.raises(InputError, match=r"'dedicated'.*amortised.*linear"):
-        one_row_a_cell(every, grid, "dedicated")
+        score_map(*tables, grid, "dedicated", 100, 0.95, 1)
     with pytest.raises(InputError, match="belong to nobody") as caught:
         score_all(predictions, fits, participants.iloc[1:], grid, 100, 0.95, 1)
     assert "9000001" not in str(caught.value)

@@ -30,6 +30,7 @@ def performance():
         own = (metric in schemas.BINARY_METRICS) == (table["kind"] == "binary")
         for end, value in (("", 0.5), ("_low", 0.4), ("_high", 0.6)):
             table[metric + end] = np.where(own, value, np.nan)
+        table[f"{metric}_seed_sd"] = np.where(own, 0.01, np.nan)
     return table
 
 
@@ -37,7 +38,8 @@ def cell_fits():
     keys = {"target": ["sex"], "inputs": "T1", "strategy": "linear", "fold": 0, "seed": 1}
     counts = {"n_train": 80, "n_val": 10, "n_test": 10, "status": "ok", "train_seconds": 0.1}
     fitted = {"decision_threshold": 0.5, "train_median": np.nan, "loss": 0.1, "penalty": 1.0}
-    return pd.DataFrame(keys | counts | fitted)
+    cost = {"device": "cpu", "flops": 1e9, "shared_seconds": 0.0, "attempts": 1}
+    return pd.DataFrame(keys | counts | fitted | cost)
 
 
 def mixed_models():
@@ -92,7 +94,10 @@ BROKEN = {
     "TargetSummary": [{"n": [-1]}],
     "Quality": [{"status": "fine"}, {"instance": 2}, {"reason": None}],
     "Predictions": [{"split": "train"}, {"y_pred": np.nan}, {"instance": 2}, {"extra": 1}],
-    "CellFits": [{"strategy": "magic"}, {"n_train": -1}, {"decision_threshold": 2.0}],
+    "CellFits": [
+        *({"strategy": "magic"}, {"n_train": -1}, {"decision_threshold": 2.0}),
+        *({"device": 3}, {"flops": -1.0}, {"shared_seconds": -1.0}, {"attempts": 1.5}),
+    ],
     "Performance": [
         {"kind": ["binary", "ordinal"]},
         {"r2": 0.5},
@@ -100,6 +105,8 @@ BROKEN = {
         {"roc_auc_low": 0.9},
         {"target": "age"},
         {"t1": "yes"},
+        {"r2_seed_sd": -0.1},
+        {"fold": 0},
     ],
     "MixedModels": [{"term": "t1"}, {"p": 1.5}, {"source": "elsewhere"}],
 }
@@ -126,6 +133,18 @@ def test_a_broken_promise_is_found(name, change):
 def test_every_key_column_is_required(name):
     with pytest.raises((SchemaError, SchemaErrors)):
         getattr(schemas, name).validate(VALID[name].drop(columns=VALID[name].columns[0]))
+
+
+def test_cost_columns_of_cell_fits_may_be_absent():
+    cost = ["device", "flops", "shared_seconds", "attempts"]
+    schemas.CellFits.validate(cell_fits().drop(columns=cost))
+
+
+def test_the_map_needs_every_spread_and_the_table_of_all_fits_has_none():
+    with pytest.raises((SchemaError, SchemaErrors)):
+        schemas.Performance.validate(performance().drop(columns="r2_seed_sd"))
+    spreads = [name for name in performance() if name.endswith("_seed_sd")]
+    schemas.Performance.validate(performance().drop(columns=spreads).assign(fold=0))
 
 
 def test_performance_needs_every_interval():

@@ -1,3 +1,6 @@
+import hashlib
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +9,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ukb_brain.errors import InputError
-from ukb_brain.tables.splits import PARTS, Splitting, check_disjoint, make_splits
+from ukb_brain.tables.splits import (
+    PARTS,
+    Splitting,
+    check_disjoint,
+    make_splits,
+    training_fingerprints,
+)
+
+SITES = [11025, 11026, 11027]
 
 
 def cohort(n=400, seed=0, family_size=1.2):
@@ -16,7 +27,7 @@ def cohort(n=400, seed=0, family_size=1.2):
             "eid": 9_000_001 + rng.permutation(n),
             "instance": 2,
             "family": rng.integers(0, max(1, int(n / family_size)), n),
-            "site": rng.choice([11025, 11026, 11027], n, p=[0.5, 0.3, 0.2]),
+            "site": rng.choice(SITES, n, p=[0.5, 0.3, 0.2]),
             "age": rng.normal(64, 8, n),
             "sex": rng.integers(0, 2, n).astype(float),
         }
@@ -80,6 +91,131 @@ def test_fractions_must_add_up():
         Splitting(train=0.8, validation=0.2, test=0.1)
 
 
+def test_the_hold_out_is_what_it_was_before_there_were_folds():
+    i = np.arange(300)
+    family = i // 2 * (i % 3 > 0) + (1000 + i) * (i % 3 == 0)
+    people = pd.DataFrame({"eid": 9_000_001 + i, "instance": 2, "family": family})
+    people = people.assign(site=11025 + i % 3, age=45.0 + i * 7 % 40, sex=(i % 2).astype(float))
+    splits = make_splits(people, Splitting(), 7)
+    assert set(splits["fold"]) == {0}
+    parts = "".join(splits["part"].str[0]).encode()
+    assert hashlib.sha256(parts).hexdigest()[:16] == "628908deaf220760"
+
+
+def k_fold(folds=5, **settings):
+    return Splitting(scheme="k_fold", folds=folds, min_per_part=1, **settings)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(120, 300),
+    size=st.floats(1, 3),
+    folds=st.integers(2, 10),
+    validation=st.sampled_from([0.05, 0.1, 0.3]),
+)
+def test_in_k_folds_everybody_is_tested_once_in_whole_families(seed, n, size, folds, validation):
+    people = cohort(n, seed, size)
+    fractions = {"train": 0.9 - validation, "validation": validation}
+    splits = make_splits(people, k_fold(folds, **fractions), seed)
+    assert (splits.groupby("eid")["fold"].agg(set) == set(range(folds))).all()
+    assert len(splits) == folds * n
+    assert (splits.loc[splits["part"] == "test", "eid"].value_counts() == 1).all()
+    assert (splits["part"] == "test").sum() == n
+    merged = splits.merge(people, on="eid")
+    assert (merged.groupby(["fold", "family"])["part"].agg(set).str.len() == 1).all()
+    largest = people["family"].value_counts().max()
+    share = validation / 0.9
+    for _, fold in splits.groupby("fold"):
+        counts = fold["part"].value_counts()
+        assert abs(counts["test"] - n / folds) <= largest
+        assert abs(counts["validation"] - share * (n - counts["test"])) <= largest
+
+
+def test_k_folds_are_in_proportion_and_differ():
+    people = cohort(2000, family_size=0.01).assign(family=np.arange(2000))
+    merged = make_splits(people, k_fold(), 3).merge(people, on="eid")
+    for stratum in (["site"], ["sex"], ["site", "sex"]):
+        for part, share in (("test", 0.2), ("validation", 0.8 / 9)):
+            shares = (
+                (merged["part"] == part).groupby([merged[s] for s in ["fold", *stratum]]).mean()
+            )
+            assert shares.between(share - 0.01, share + 0.01).all(), shares
+    old = merged[merged["age"] >= 75]
+    tested = (old["part"] == "test").groupby(old["fold"]).sum()
+    assert tested.max() - tested.min() <= 6
+    assert len(set(training_fingerprints(merged).values())) == 5
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), size=st.floats(1, 3), moved=st.integers(0, 30))
+def test_a_left_out_site_is_tested_and_nothing_tied_to_it_is_learned_from(seed, size, moved):
+    first = cohort(300, seed, size)
+    # Some come back, to another site.
+    again = first[:moved].assign(instance=3, site=np.roll(first["site"], 7)[:moved])
+    visits = pd.concat([first, again])
+    splitting = Splitting(scheme="leave_one_site_out", min_per_part=1)
+    splits = make_splits(visits, splitting, seed)
+    assert splits["fold"].unique().tolist() == [0, 1, 2]
+    absent = 0
+    for fold, site in enumerate(SITES):
+        part = splits[splits["fold"] == fold].set_index("eid")["part"]
+        assert set(part.index[part == "test"]) == set(first.loc[first["site"] == site, "eid"])
+        tied = set(visits.loc[visits["site"] == site, "family"])
+        learned = first[first["eid"].isin(part.index[part != "test"])]
+        assert not tied & set(learned["family"])
+        # Nobody else is left out.
+        assert set(learned["eid"]) == set(first.loc[~first["family"].isin(tied), "eid"])
+        share = (part == "validation").sum() / len(learned)
+        assert abs(share - 1 / 9) <= first["family"].value_counts().max() / len(learned)
+        absent += len(first) - len(part)
+    assert absent > 0 or size < 1.1
+    assert (splits.loc[splits["part"] == "test", "eid"].value_counts() == 1).all()
+
+
+def test_a_small_site_is_learned_from_and_never_tested(caplog):
+    people = cohort(family_size=0.01).assign(family=range(400))
+    people.loc[:3, "site"] = 11028
+    with caplog.at_level(logging.INFO):
+        splits = make_splits(people, Splitting(scheme="leave_one_site_out"), 1)
+    assert "4 people at 1 sites with fewer than 5 people are never tested" in caplog.text
+    assert "9000" not in caplog.text
+    small = splits[splits["eid"].isin(people["eid"][:4])]
+    assert len(small) == 3 * 4
+    assert set(small["part"]) <= {"train", "validation"}
+
+
+def test_somebody_with_relatives_at_every_site_has_no_turn_and_that_is_no_error():
+    people = cohort(family_size=0.01).assign(
+        family=range(400), site=[*SITES[:2] * 199, 11028, 11028]
+    )
+    people.loc[[0, 1, 399], "family"] = 1000
+    splits = make_splits(people, Splitting(scheme="leave_one_site_out"), 1)
+    assert people["eid"][399] not in set(splits["eid"])
+    assert people["eid"][398] in set(splits["eid"])
+    check_disjoint(splits, people)
+
+
+def test_one_site_cannot_be_left_out():
+    with pytest.raises(InputError, match=r"1 of 1 sites have at least 5 people.*hold_out"):
+        make_splits(cohort().assign(site=11025), Splitting(scheme="leave_one_site_out"), 1)
+
+
+def test_a_fold_that_is_too_small_stops():
+    apart = cohort(30, family_size=0.01).assign(family=range(30))
+    with pytest.raises(InputError, match=r"30 participants give train 21, validation 3, test 6"):
+        make_splits(apart, Splitting(scheme="k_fold"), 1)
+
+
+@pytest.mark.parametrize("scheme", ["k_fold", "leave_one_site_out"])
+def test_the_order_of_rows_changes_no_fold(scheme):
+    people = cohort()
+    expected = make_splits(people, Splitting(scheme=scheme), 7)
+    renumbered = people.assign(family=1000 - people["family"]).sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(make_splits(renumbered, Splitting(scheme=scheme), 7), expected)
+    pd.testing.assert_frame_equal(expected.sort_values(["fold", "eid"]), expected)
+
+
 def splits_of(*rows):
     return pd.DataFrame(rows, columns=["eid", "fold", "part"])
 
@@ -93,6 +229,13 @@ def test_a_person_in_two_parts_is_counted_and_never_named():
 
 def test_parts_may_differ_between_folds():
     check_disjoint(splits_of((1, 0, "train"), (1, 1, "test"), (2, 0, "test"), (2, 1, "train")))
+
+
+def test_a_person_tested_in_two_folds_is_counted_and_never_named():
+    twice = splits_of((9000001, 0, "test"), (9000001, 1, "test"), (9000002, 0, "test"))
+    with pytest.raises(InputError, match="1 participants are in the test part of more") as caught:
+        check_disjoint(twice)
+    assert "9000001" not in str(caught.value)
 
 
 def test_a_family_in_two_parts_is_refused():

@@ -31,10 +31,12 @@ def _by_score(y_true: Floats, y_pred: Floats, weights: Floats) -> tuple[Floats, 
     score, positive = y_pred[order], y_true[order] > 0
     starts = np.flatnonzero(np.r_[True, score[1:] != score[:-1]])
     ordered = weights[:, order]
-    return (
-        np.add.reduceat(ordered * ~positive, starts, axis=1),
-        np.add.reduceat(ordered * positive, starts, axis=1),
-    )
+    positives = ordered * positive
+    negatives = ordered - positives
+    if len(starts) < len(score):
+        negatives = np.add.reduceat(negatives, starts, axis=1)
+        positives = np.add.reduceat(positives, starts, axis=1)
+    return negatives, positives
 
 
 def roc_auc(y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:

@@ -10,6 +10,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.folds import predicted_people
+from ukb_brain.statistics.legibility_map import Combined, combine, fits_by_cell
 
 FLAGS = {
     "Constitutional": "constitutional",
@@ -40,27 +42,30 @@ COLUMNS = [
     "Domain",
 ]
 MODES = {"binary": "classification", "continuous": "regression"}
+WEIGHTED = ("Weighted precision", "Weighted recall", "Weighted F1")
 
 
-def _weighted_scores(people: pd.DataFrame, threshold: float) -> dict[str, float]:
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        people["y_true"] > 0, people["y_pred"] > threshold, average="weighted", zero_division=0
-    )
-    return {
-        "Weighted precision": float(precision),
-        "Weighted recall": float(recall),
-        "Weighted F1": float(f1),
-    }
+def _weighted_scores(combined: Combined) -> dict[str, float]:
+    """Each fold's scores at its own threshold, averaged by test people."""
+    folds = combined.averaged
+    scores = [
+        precision_recall_fscore_support(
+            fold.y_true > 0, fold.y_pred > threshold, average="weighted", zero_division=0
+        )[:3]
+        for fold, threshold in zip(folds, combined.threshold, strict=True)
+    ]
+    means = np.average(scores, axis=0, weights=[len(fold.y_true) for fold in folds])
+    return dict(zip(WEIGHTED, means.tolist(), strict=True))
 
 
-def _row(cell: Any, fit: Any, people: pd.DataFrame | None, grid: Grid) -> dict[str, Any]:
+def _row(cell: Any, loss: float, combined: Combined | None, grid: Grid) -> dict[str, Any]:
     blocks = [cell[domain] for domain in grid.domains]
     row: dict[str, Any] = dict.fromkeys(COLUMNS, 0.0) | {
         "Mode": MODES[cell["kind"]],
         "Target": grid.targets[cell["target"]].name,
         "Inputs": cell["inputs"],
         "Training time (mins)": cell["train_seconds"] / 60,
-        "Loss": fit["loss"] if fit is not None else np.nan,
+        "Loss": loss,
         "Metadata": "Yes" if any(blocks) else "No",
         "Domain": cell["domain"].title(),
     }
@@ -73,9 +78,9 @@ def _row(cell: Any, fit: Any, people: pd.DataFrame | None, grid: Grid) -> dict[s
             "MAE": cell["mae"],
         }
     row |= {"Balanced accuracy": cell["balanced_accuracy"], "AUC": cell["roc_auc"]}
-    if cell["status"] != "ok" or fit is None or people is None:
-        return row | dict.fromkeys(("Weighted precision", "Weighted recall", "Weighted F1"), np.nan)
-    return row | _weighted_scores(people, fit["decision_threshold"])
+    if combined is None or combined.status != "ok":
+        return row | dict.fromkeys(WEIGHTED, np.nan)
+    return row | _weighted_scores(combined)
 
 
 def published_layout(
@@ -86,14 +91,16 @@ def published_layout(
     A metric that does not apply to a kind of target is 0, as published; one that applies but
     could not be measured (a status other than ``ok``) is empty. The "balanced accuracy" of a
     continuous target is that of a split at the training median. Precision, recall and F1 are
-    means over both classes weighted by their size (scikit-learn), at the decision threshold.
+    means over both classes weighted by their size (scikit-learn), at the decision threshold; of
+    several folds they are averaged by test people, as the balanced accuracy is. The loss is the
+    mean over folds and seeds, the training time their sum.
 
     Parameters
     ----------
     performance : pandas.DataFrame
         One row a cell.
     predictions, cell_fits : pandas.DataFrame
-        Of at least the strategy and seed of ``performance``.
+        Of at least the strategy of ``performance``, with all its folds and seeds.
     grid : Grid
         Gives the published names.
 
@@ -102,20 +109,18 @@ def published_layout(
     pandas.DataFrame
         `COLUMNS` in their order, with a plain index that is the file's first column.
     """
-    keys = ["target", "inputs", "strategy", "seed"]
-    fits = cell_fits.sort_values("fold").drop_duplicates(keys).set_index(keys)
-    test = predictions.loc[
-        (predictions["split"] == "test")
-        & (predictions["strategy"] == performance["strategy"].iloc[0])
-        & predictions["y_true"].notna()
-    ]
-    people = dict(iter(test.groupby([*keys, "fold"], sort=False, observed=True)))
+    strategy = performance["strategy"].iloc[0]
+    fits = cell_fits.loc[cell_fits["strategy"] == strategy]
+    people = predicted_people(predictions.loc[predictions["strategy"] == strategy])
+    folds = sorted(fits["fold"].unique().tolist())
+    loss = fits.groupby(["target", "inputs"])["loss"].mean()
+    of_cell = fits_by_cell(fits)
     rows = []
     for cell in performance.to_dict("records"):
-        key = tuple(cell[name] for name in keys)
-        fit = fits.loc[key] if key in fits.index else None
-        mine = None if fit is None else people.get((*key, fit["fold"]))
-        rows.append(_row(cell, fit, mine, grid))
+        key = (cell["target"], cell["inputs"])
+        mine = of_cell.get(key)
+        combined = combine(mine, folds, cell["kind"], people) if mine else None
+        rows.append(_row(cell, loss.get(key, np.nan), combined, grid))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

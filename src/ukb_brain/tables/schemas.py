@@ -187,7 +187,7 @@ class Predictions(Strict):
 
 
 class CellFits(pa.DataFrameModel):
-    """How each cell was fitted."""
+    """How each cell was fitted, and where it was measured at what cost."""
 
     target: Series[str]
     inputs: Series[str]
@@ -203,6 +203,10 @@ class CellFits(pa.DataFrameModel):
     train_median: Series[float] = pa.Field(nullable=True)
     loss: Series[float] = pa.Field(nullable=True)
     penalty: Series[float] = pa.Field(nullable=True)
+    device: Series[str] | None
+    flops: Series[float] | None = pa.Field(ge=0, nullable=True)
+    shared_seconds: Series[float] | None = pa.Field(ge=0, nullable=True)
+    attempts: Series[int] | None = pa.Field(ge=0)
 
     class Config:
         """Settings of pandera."""
@@ -221,7 +225,8 @@ STUDY_FLAGS = (*STUDY_MODALITIES, "constitutional", "disease", "serology", "psyc
 class Performance(pa.DataFrameModel):
     """The legibility map: metrics of each cell with their 95 % intervals.
 
-    A modality or domain of the grid brings one boolean column each.
+    A modality or domain of the grid brings one boolean column each. The map has the spread between
+    seeds beside each metric, the table of all fits the fold.
     """
 
     target: Series[str]
@@ -237,12 +242,22 @@ class Performance(pa.DataFrameModel):
     )
     train_seconds: Series[float] = pa.Field(ge=0, nullable=True)
     strategy_: Series[str] = pa.Field(alias="strategy")
+    fold: Series[int] | None = pa.Field(ge=0)
     seed: Series[int]
+    seed_sd: Series[float] | None = pa.Field(
+        alias=rf"^({'|'.join(METRICS)})_seed_sd$", regex=True, ge=0, nullable=True
+    )
 
     @pa.dataframe_check
     @classmethod
     def _has_every_metric_with_interval(cls, table: pd.DataFrame) -> bool:
         return {m + end for m in METRICS for end in ("", "_low", "_high")} <= set(table.columns)
+
+    @pa.dataframe_check
+    @classmethod
+    def _has_spreads_of_all_metrics_or_a_fold(cls, table: pd.DataFrame) -> bool:
+        spreads = [f"{m}_seed_sd" in table for m in METRICS]
+        return not any(spreads) if "fold" in table else all(spreads)
 
     @pa.dataframe_check
     @classmethod

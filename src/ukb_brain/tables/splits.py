@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,13 @@ from pydantic import Field, model_validator
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Frozen
 
+logger = logging.getLogger(__name__)
+
 PARTS = ("train", "validation", "test")
-HOLD_OUT = 0
+RESTORE = (
+    "Restore the splits file from where it was made, or delete it and the folders 04_feature, "
+    "06_models and 07_model_output, and run `kedro run`."
+)
 
 
 class Splitting(Frozen):
@@ -23,14 +29,21 @@ class Splitting(Frozen):
 
     Attributes
     ----------
+    scheme : {"hold_out", "k_fold", "leave_one_site_out"}
+        One fold; folds in which everybody is tested once; a fold for each site, which it tests.
+    folds : int
+        Number of folds of ``k_fold``.
     train, validation, test : float
-        Fractions of people; they add up to 1.
+        Fractions of people; they add up to 1. The two other schemes have test people of their own
+        and divide the rest in the ratio of the first two.
     min_per_part : int
-        A part with fewer people stops the run.
+        A part with fewer people stops the run; a site with fewer is never tested.
     age_bands : tuple of float
         Upper edges (years) of the age bands that are kept in proportion.
     """
 
+    scheme: Literal["hold_out", "k_fold", "leave_one_site_out"] = "hold_out"
+    folds: int = Field(default=5, ge=2)
     train: float = Field(default=0.8, gt=0, lt=1)
     validation: float = Field(default=0.1, gt=0, lt=1)
     test: float = Field(default=0.1, gt=0, lt=1)
@@ -53,6 +66,11 @@ class Splitting(Frozen):
         """Fractions of people in the order of `PARTS`."""
         return np.array([self.train, self.validation, self.test])
 
+    @property
+    def without_test(self) -> npt.NDArray[np.float64]:
+        """Fractions of training and validation among those who are not tested."""
+        return self.fractions[:2] / self.fractions[:2].sum()
+
 
 def _random_rank(seed: int, eid: int) -> bytes:
     # A hash of the person rather than a draw from a stream: it does not depend on row order.
@@ -60,9 +78,8 @@ def _random_rank(seed: int, eid: int) -> bytes:
 
 
 def _families_in_order(
-    participants: pd.DataFrame, age_bands: tuple[float, ...], seed: int
+    people: pd.DataFrame, age_bands: tuple[float, ...], seed: int
 ) -> pd.DataFrame:
-    people = participants.sort_values(["eid", "instance"]).drop_duplicates("eid")
     band = np.digitize(people["age"].fillna(-1), age_bands)
     people = people.assign(
         band=np.where(people["age"].isna(), -1, band), sex=people["sex"].fillna(-1)
@@ -74,6 +91,57 @@ def _families_in_order(
     return families.sort_values(["site", "sex", "band", "rank", "eid"])
 
 
+def _dealt(families: pd.DataFrame, fractions: npt.NDArray[np.float64]) -> pd.Series:
+    """Deal families in their order, each to the share that lags most behind its fraction."""
+    assigned = np.zeros(len(fractions))
+    chosen = []
+    for size in families["size"]:
+        lag = fractions * (assigned.sum() + size) - assigned
+        chosen.append(int(np.argmax(np.round(lag, 9))))
+        assigned[chosen[-1]] += size
+    return pd.Series(chosen, index=families.index, dtype="int64")
+
+
+def _parts(
+    people: pd.DataFrame, families: pd.DataFrame, fractions: npt.NDArray[np.float64]
+) -> pd.Series:
+    """Give people of some families one of as many parts as there are fractions, others none."""
+    return people["family"].map(_dealt(families, fractions).map(dict(enumerate(PARTS))))
+
+
+def _k_folds(people: pd.DataFrame, families: pd.DataFrame, splitting: Splitting) -> list[pd.Series]:
+    tested_in = _dealt(families, np.full(splitting.folds, 1 / splitting.folds))
+    return [
+        _parts(people, families[tested_in != fold], splitting.without_test).fillna("test")
+        for fold in range(splitting.folds)
+    ]
+
+
+def _sites_left_out(
+    participants: pd.DataFrame, people: pd.DataFrame, families: pd.DataFrame, splitting: Splitting
+) -> list[pd.Series]:
+    at, least = people["site"].value_counts().sort_index(), splitting.min_per_part
+    large, small = at[at >= least], at[at < least]
+    if len(large) < 2:
+        raise InputError(
+            f"splitting.scheme is leave_one_site_out, and {len(large)} of {len(at)} sites have at "
+            f"least {least} people; two are needed. Use k_fold or hold_out, or lower "
+            "splitting.min_per_part."
+        )
+    if len(small):
+        words = "%s people at %s sites with fewer than %s people are never tested."
+        logger.warning(words, small.sum(), len(small), least)
+    parts = []
+    for site, tested in large.items():
+        # Whoever was at the site at any visit, and their families, are not learned from.
+        there = participants.loc[participants["site"] == site, "family"]
+        part = _parts(people, families[~families.index.isin(there)], splitting.without_test)
+        parts.append(part.mask(people["site"] == site, "test"))
+        words = "Fold %s tests the %s people of site %s; %s others with a tie to it are left out."
+        logger.info(words, len(parts) - 1, tested, site, parts[-1].isna().sum())
+    return parts
+
+
 def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> pd.DataFrame:
     """Split people by whole families, in proportion within age band, sex and site.
 
@@ -81,52 +149,61 @@ def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> 
     visit), in random order within it, and each goes to the part that lags most behind its
     fraction. So every run of the line, and with it every stratum, is split in proportion.
 
+    ``k_fold`` deals the line to as many test parts of equal size, so that everybody is tested
+    once, and in each fold what is left of the line to training and validation.
+    ``leave_one_site_out`` tests in each fold the people whose first imaging visit was at one
+    site. Families with any visit of anybody there are in neither training nor validation of that
+    fold: their members at other sites have no part in it, and no row.
+
     Parameters
     ----------
     participants : DataFrame
         ``eid, instance, family, site, age, sex``, in any order; all visits of a person go to the
         same part.
     splitting : Splitting
-        Fractions and age bands.
+        Scheme, fractions and age bands.
     seed : int
         The same seed and people give the same split.
 
     Returns
     -------
     DataFrame
-        ``eid, fold, part``, sorted by eid; fold 0 is the hold-out.
+        ``eid, fold, part``, sorted by fold and eid. Folds count from 0: the hold-out, or sites in
+        the order of their codes.
 
     Raises
     ------
     InputError
-        If a part gets fewer than ``min_per_part`` people.
+        If a part gets fewer than ``min_per_part`` people, or fewer than two sites have as many.
     """
-    families = _families_in_order(participants, splitting.age_bands, seed)
-    assigned = np.zeros(len(PARTS))
-    parts = []
-    for size in families["size"]:
-        lag = splitting.fractions * (assigned.sum() + size) - assigned
-        chosen = int(np.argmax(np.round(lag, 9)))
-        assigned[chosen] += size
-        parts.append(PARTS[chosen])
-    if assigned.min() < splitting.min_per_part:
-        counts = ", ".join(f"{part} {int(n)}" for part, n in zip(PARTS, assigned, strict=True))
-        raise InputError(
-            f"The cohort is too small to split: {int(assigned.sum())} participants give {counts}, "
-            f"and each part needs at least {splitting.min_per_part}. Use more participants, or "
-            "lower splitting.min_per_part in conf/base/parameters_data_engineering.yml."
-        )
-    part_of_family = pd.Series(parts, index=families.index)
-    people = participants[["eid", "family"]].drop_duplicates("eid").sort_values("eid")
-    splits = pd.DataFrame(
-        {
-            "eid": people["eid"].to_numpy(),
-            "fold": np.int64(HOLD_OUT),
-            "part": part_of_family.loc[people["family"]].to_numpy(),
-        }
-    )
+    people = participants.sort_values(["eid", "instance"]).drop_duplicates("eid")
+    families = _families_in_order(people, splitting.age_bands, seed)
+    if splitting.scheme == "hold_out":
+        parts = [_parts(people, families, splitting.fractions)]
+    elif splitting.scheme == "k_fold":
+        parts = _k_folds(people, families, splitting)
+    else:
+        parts = _sites_left_out(participants, people, families, splitting)
+    folds = [
+        pd.DataFrame({"eid": people["eid"], "fold": np.int64(fold), "part": part}).dropna()
+        for fold, part in enumerate(parts)
+    ]
+    for fold in folds:
+        _check_large_enough(fold["part"], splitting.min_per_part)
+    splits = pd.concat(folds, ignore_index=True)
     check_disjoint(splits, people)
     return splits
+
+
+def _check_large_enough(parts: pd.Series, least: int) -> None:
+    counts = {part: int((parts == part).sum()) for part in PARTS}
+    if min(counts.values()) < least:
+        listed = ", ".join(f"{part} {n}" for part, n in counts.items())
+        raise InputError(
+            f"The cohort is too small to split: {len(parts)} participants give {listed}, "
+            f"and each part needs at least {least}. Use more participants, or "
+            "lower splitting.min_per_part in conf/base/parameters_data_engineering.yml."
+        )
 
 
 def fingerprint(training: Iterable[int]) -> str:
@@ -187,25 +264,36 @@ def check_fitted_on(found: str, expected: str, what: str) -> None:
 
 
 def check_disjoint(splits: pd.DataFrame, people: pd.DataFrame | None = None) -> None:
-    """Check that nobody, and no family, is in two parts of a fold.
+    """Check that nobody, and no family, is in two parts of a fold, and nobody in two test parts.
 
     Parameters
     ----------
     splits : DataFrame
         ``eid, fold, part``.
     people : DataFrame, optional
-        ``eid, family``; families are checked where it is given, and everybody must have a part.
+        ``eid, family``; families are checked where it is given, and everybody, or one of their
+        family, must have a part in some fold.
 
     Raises
     ------
     InputError
-        With the counts of people or families that straddle, or of people without a part.
+        With the counts of people or families that straddle, of people who are tested twice, or of
+        people without a part.
     """
     _check_straddling(splits, "eid", "participants")
+    tested = splits.loc[splits["part"] == "test", "eid"]
+    twice = int(tested[tested.duplicated()].nunique())
+    if twice:
+        raise InputError(
+            f"{twice} participants are in the test part of more than one fold of the splits, so "
+            f"scores would count them twice. {RESTORE}"
+        )
     if people is None:
         return
     families = people.drop_duplicates("eid")[["eid", "family"]]
-    without = int((~families["eid"].isin(splits["eid"])).sum())
+    with_part = families.loc[families["eid"].isin(splits["eid"]), "family"]
+    # Leaving out each site in turn may leave out all turns of somebody with relatives everywhere.
+    without = int((~families["family"].isin(with_part)).sum())
     if without:
         raise InputError(
             f"{without} of {len(families)} participants have no part in the splits. The splits "
@@ -222,6 +310,5 @@ def _check_straddling(splits: pd.DataFrame, unit: str, called: str) -> None:
         counts = ", ".join(f"{n} in {where}" for where, n in straddling.value_counts().items())
         raise InputError(
             f"{len(straddling)} {called} are in more than one part of the splits ({counts}); every "
-            "score would be inflated. Restore the splits file from where it was made, or delete "
-            "it and the folders 04_feature, 06_models and 07_model_output, and run `kedro run`."
+            f"score would be inflated. {RESTORE}"
         )

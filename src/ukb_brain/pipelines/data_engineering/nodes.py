@@ -131,13 +131,13 @@ def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> 
     participants : DataFrame
         As returned by `describe_participants`.
     splitting : Splitting
-        Fractions and age bands.
+        Scheme, fractions and age bands.
     seed : int
         The same seed and people give the same split.
 
     Returns
     -------
     DataFrame
-        ``eid, fold, part``.
+        ``eid, fold, part``, with one fold or several.
     """
     return splits.make_splits(participants, splitting, seed)

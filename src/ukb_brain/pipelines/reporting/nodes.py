@@ -69,24 +69,42 @@ def score_all_cells(
     )
 
 
-def choose_map(performance_all: pd.DataFrame, grid: Grid, reporting: Reporting) -> pd.DataFrame:
-    """Keep the strategy that parameters name.
+def choose_map(
+    predictions: pd.DataFrame,
+    cell_fits: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    reporting: Reporting,
+    seed: int,
+) -> pd.DataFrame:
+    """Score the strategy that parameters name; see `ukb_brain.statistics.score_map`.
 
     Parameters
     ----------
-    performance_all : pandas.DataFrame
-        Every strategy, fold and seed.
+    predictions, cell_fits, participants : pandas.DataFrame
+        Of modelling and data engineering.
     grid : Grid
         Its cells are the rows.
     reporting : Reporting
-        Names the strategy.
+        Strategy, draws and level.
+    seed : int
+        Of the bootstrap.
 
     Returns
     -------
     pandas.DataFrame
-        One row a cell.
+        One row a cell, with seeds averaged and folds combined.
     """
-    return statistics.one_row_a_cell(performance_all, grid, reporting.strategy)
+    return statistics.score_map(
+        predictions,
+        cell_fits,
+        participants,
+        grid,
+        reporting.strategy,
+        reporting.draws,
+        reporting.level,
+        seed,
+    )
 
 
 def arrange_as_published(

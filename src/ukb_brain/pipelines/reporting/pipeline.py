@@ -13,6 +13,15 @@ from ukb_brain.pipelines.reporting.nodes import (
     summarise,
 )
 
+SCORED = [
+    "model_output.predictions",
+    "model_output.cell_fits",
+    "primary.participants",
+    "params:grid",
+    "params:reporting",
+    "params:seed",
+]
+
 
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the nodes.
@@ -31,20 +40,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             Node(
                 score_all_cells,
-                inputs=[
-                    "model_output.predictions",
-                    "model_output.cell_fits",
-                    "primary.participants",
-                    "params:grid",
-                    "params:reporting",
-                    "params:seed",
-                ],
+                inputs=SCORED,
                 outputs="reporting.performance_all",
                 name="score_all_cells",
             ),
             Node(
                 choose_map,
-                inputs=["reporting.performance_all", "params:grid", "params:reporting"],
+                inputs=SCORED,
                 outputs="reporting.performance",
                 name="choose_map",
             ),
