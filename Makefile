@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and git; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint bench viz jupyter docs clean
+.PHONY: help install run test test-slow lint bench viz mlflow jupyter docs clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -35,6 +35,9 @@ bench: install ## Run every benchmark, or one: make bench ONLY=name
 
 viz: install ## Show the pipelines in a browser, on this machine only
 	$(BIN)/kedro viz run --host 127.0.0.1
+
+mlflow: install ## Show the tracked runs in a browser, on this machine only; ENV=ukb, PORT=5001
+	@$(BIN)/python -m ukb_brain.tracking_page $(if $(ENV),--env $(ENV)) $(if $(PORT),--port $(PORT))
 
 jupyter: install ## Open the notebooks, on this machine only
 	$(BIN)/kedro jupyter lab --ip=127.0.0.1

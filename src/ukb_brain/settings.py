@@ -1,12 +1,17 @@
 """Kedro project settings (see docs.kedro.org, "Project settings")."""
 
 from ukb_brain.hooks import ProjectHooks
+from ukb_brain.tracking import Tracking
 
-HOOKS = (ProjectHooks(),)
+HOOKS = (ProjectHooks(), Tracking())
+
+# `Tracking` calls its hook itself, once there is something to track.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     # An environment overlays single values, so nested keys are merged rather than replaced.
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
+    "config_patterns": {"mlflow": ["mlflow.yml"]},
 }

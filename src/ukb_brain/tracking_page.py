@@ -1,0 +1,73 @@
+"""MLflow's page of the runs under one data root, on this machine only: ``make mlflow``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.utils import find_kedro_project
+
+from ukb_brain.tracking import database, keep_mlflow_quiet
+
+LOOPBACK = "127.0.0.1"
+# MLflow's agents and evaluations run as jobs beside the page; there are none of them here.
+WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def command(path: Path, port: int) -> list[str]:
+    """Write the command that serves a database's page.
+
+    Parameters
+    ----------
+    path : Path
+        The database. Artifacts of runs are read from where their run put them.
+    port : int
+        To listen on.
+
+    Returns
+    -------
+    list of str
+        MLflow's, with this Python.
+    """
+    mlflow = [sys.executable, "-m", "mlflow", "ui"]
+    store = ["--backend-store-uri", f"sqlite:///{path}"]
+    artifacts = ["--default-artifact-root", (path.parent / "artifacts").as_uri()]
+    return [
+        *mlflow,
+        *store,
+        *artifacts,
+        *("--no-serve-artifacts", "--host", LOOPBACK, "--port", str(port), "--workers", "1"),
+    ]
+
+
+@click.command("mlflow")
+@click.option("--env", default=None, help="Kedro's environment, such as ukb.")
+@click.option("--data-root", default=None, help="Another data root than the environment's.")
+@click.option("--port", default=5000, show_default=True)
+def page(env: str | None, data_root: str | None, port: int) -> None:
+    """Show the tracked runs in a browser, on this machine only."""
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise click.ClickException("This is not a folder of the project: change to it first.")
+    bootstrap_project(project)
+    given = {"data_root": data_root} if data_root else {}
+    session = KedroSession.create(project, env=env, runtime_params=given)
+    path = database(session.load_context())
+    if path is None:
+        raise click.ClickException("mlflow.yml names no SQLite database: open its server's page.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        click.echo(f"No run is tracked in {path.parent} yet: `kedro run` tracks the first one.")
+    click.echo(f"MLflow's page: http://{LOOPBACK}:{port} (Ctrl-C ends it)")
+    keep_mlflow_quiet()
+    arguments = command(path, port)
+    # In place of this process, so that Ctrl-C is for MLflow alone.
+    os.execve(arguments[0], arguments, {**os.environ, **WITHOUT_JOBS})  # noqa: S606 - no shell wanted
+
+
+if __name__ == "__main__":
+    page()
