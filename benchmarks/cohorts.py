@@ -20,6 +20,7 @@ from scipy.stats import t
 
 from benchmarks.record import WORK, Figure
 from benchmarks.truth import GOALS, agreement, compared
+from ukb_brain.atomic import atomic_path
 
 PROJECT = Path(__file__).parents[1]
 # All of them are reported; none was chosen.
@@ -59,9 +60,8 @@ def run_cohort(seed: int) -> dict[str, dict[str, float]]:
                 "mean skill over cells": float(both["skill"].mean()),
                 "mean reachable skill": float(both["reachable_skill"].mean()),
             }
-        part = saved.with_name(".partial-agreement.json")
-        part.write_text(json.dumps(figures, indent=1))
-        part.replace(saved)
+        with atomic_path(saved) as part:
+            part.write_text(json.dumps(figures, indent=1))
         # What the figures rest on stays; the scans can be made again.
         for folder in ("01_raw", "02_intermediate"):
             shutil.rmtree(root / folder, ignore_errors=True)

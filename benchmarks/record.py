@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import processors
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -71,6 +72,5 @@ def record(figures: list[Figure]) -> None:
             "machine": machine(),
             "when": date.today().isoformat(),
         } | figure.more
-    part = RESULTS.with_name(".partial-results.json")
-    part.write_text(json.dumps(there, indent=1, sort_keys=True) + "\n")
-    part.replace(RESULTS)
+    with atomic_path(RESULTS) as part:
+        part.write_text(json.dumps(there, indent=1, sort_keys=True) + "\n")

@@ -41,23 +41,19 @@ def small_grid() -> Grid:
 
 GRID = small_grid()
 CONSTANT = ("guilty", "nervous")
+LIGHT = {
+    "network": {"pooling": 2, "embedding": 8, "options": {"volume": {"stem": 2, "width": 4}}},
+    "loop": {"epochs": 3, "batch_size": 16, "learning_rate": 0.01},
+}
 MODELLING = Modelling(
     cross_fits=3,
-    encoder_cross_fits=2,
     components={
         "numbers": {"structural": 6, "diffusion": 6, "functional": 4},
         "pooling": 2,
         "batch_size": 30,
     },
-    encoders={
-        "epochs": 3,
-        "batch_size": 16,
-        "pooling": 2,
-        "stem": 2,
-        "width": 4,
-        "embedding": 8,
-        "learning_rate": 0.01,
-    },
+    encoders=LIGHT | {"cross_fits": 2},
+    dedicated=LIGHT | {"cells": 3},
     linear={"images": [0.1, 3, 1000], "traits": [0.03, 1000]},
     heads={"images": [0.1, 3, 1000], "traits": [0.03, 1000]},
     blends=[0.25, 0.5, 1.0],

@@ -15,7 +15,8 @@ from ukb_brain.training.cells import (
 )
 from ukb_brain.training.settings import Penalties
 
-N, TRAINING = 120, 90
+N, TRAINING, HELD = 120, 90, 105
+HELD_OUT, TESTED = np.arange(N) >= TRAINING, np.arange(N) >= HELD
 ONE_CHOICE = Penalties(images=(1.0,), traits=(0.1,))
 SEVERAL = Penalties(images=(0.1, 1.0, 1000.0), traits=(0.03, 1000.0))
 INPUTS = {
@@ -35,14 +36,14 @@ def job(kind="continuous", penalties=ONE_CHOICE, seed=0):
     y = (y > 0).astype(float) if kind == "binary" else 20 + 4 * y
     parts = np.where(np.arange(N) < TRAINING, np.arange(N) // 3 % 4, -1)
     cells = tuple(CellSpec(k, *v, rows_of(v[0])) for k, v in INPUTS.items())
-    return TargetJob("y", kind, y, parts, features, cells, penalties)
+    return TargetJob("y", kind, y, parts, HELD_OUT & ~TESTED, features, cells, penalties)
 
 
 def rows_of(images):
     """Everybody, but a few who lack b."""
     rows = np.ones(N, dtype=bool)
     if "b" in images:
-        rows[[5, 40, 110]] = False
+        rows[[5, 40, 95, 110]] = False
     return rows
 
 
@@ -68,19 +69,62 @@ def test_a_cell_uses_its_own_features_only(kind, name):
         assert mine != same, inputs
 
 
-@pytest.mark.parametrize("kind", ["binary", "continuous"])
-def test_people_outside_training_choose_and_fit_nothing(kind):
-    first = job(kind, SEVERAL)
-    other = changed(first, "a", slice(TRAINING, None))
-    y = first.y.copy()
-    y[TRAINING:] = 1 - y[TRAINING:]
-    before, after = fits_of(first), fits_of(replace(other, y=y))
+def altered(job, rows):
+    """The same people, but features and answers of some of them are others."""
+    for name in "abcd":
+        job = changed(job, name, rows)
+    return replace(job, y=np.where(rows, 1 - job.y, job.y))
+
+
+def assert_same_fits(before, after):
     for inputs in INPUTS:
         one, two = before[inputs], after[inputs]
         assert one.coefficients.tobytes() == two.coefficients.tobytes()
         assert one.scores[:TRAINING].tobytes() == two.scores[:TRAINING].tobytes()
-        chosen = [(f.image_penalty, f.trait_penalty, f.loss) for f in (one, two)]
-        np.testing.assert_array_equal(*chosen)
+        np.testing.assert_array_equal(one.image_penalty, two.image_penalty)
+        np.testing.assert_array_equal(one.trait_penalty, two.trait_penalty)
+
+
+@pytest.mark.parametrize("kind", ["binary", "continuous"])
+def test_people_in_test_choose_and_fit_nothing(kind):
+    first = job(kind, SEVERAL)
+    before, after = fits_of(first), fits_of(altered(first, TESTED))
+    assert_same_fits(before, after)
+    for inputs in INPUTS:
+        assert before[inputs].loss == after[inputs].loss
+        assert before[inputs].scores[:HELD].tobytes() == after[inputs].scores[:HELD].tobytes()
+
+
+@pytest.mark.parametrize("kind", ["binary", "continuous"])
+def test_people_in_validation_fit_nothing_given_the_penalties(kind):
+    first = job(kind, ONE_CHOICE)
+    before, after = fits_of(first), fits_of(altered(first, first.held))
+    assert_same_fits(before, after)
+    for inputs in INPUTS:
+        assert before[inputs].loss != after[inputs].loss
+        assert before[inputs].scores[HELD:].tobytes() == after[inputs].scores[HELD:].tobytes()
+
+
+def test_people_in_validation_help_to_choose_penalties():
+    first = job(penalties=SEVERAL)
+    turned = first.y.copy()
+    turned[first.held] = 20 - 30 * (turned[first.held] - 20)
+    before, after = (fits_of(j) for j in (first, replace(first, y=turned)))
+    assert before["A"].image_penalty < after["A"].image_penalty == 1000
+    nobody = replace(first, held=np.zeros(N, dtype=bool))
+    assert_same_fits(fits_of(nobody), fits_of(replace(nobody, y=turned)))
+
+
+def test_losses_are_of_people_whom_no_fit_has_seen():
+    for kind in ("binary", "continuous"):
+        first = job(kind)
+        for inputs, fit in fits_of(first).items():
+            rows = rows_of(INPUTS[inputs][0])
+            training, unseen = rows & ~HELD_OUT, rows & ~TESTED
+            _, centre, spread = standardised(first.y[training], kind)
+            errors = ((first.y - centre) / spread - fit.scores)[unseen] ** 2
+            weights = class_weights(first.y[training], kind, first.y[unseen])
+            assert fit.loss == pytest.approx(np.average(errors, weights=weights))
 
 
 def test_scores_of_people_outside_training_are_the_coefficients_applied():
@@ -90,7 +134,7 @@ def test_scores_of_people_outside_training_are_the_coefficients_applied():
         X = np.hstack([first.features[name] for name in names])
         applied = fit.coefficients[0] + X @ fit.coefficients[1:]
         rows = rows_of(INPUTS[inputs][0])
-        held_out = rows & (np.arange(N) >= TRAINING)
+        held_out = rows & HELD_OUT
         np.testing.assert_allclose(fit.scores[held_out], applied[held_out])
         assert np.isnan(fit.scores[~rows]).all()
         training = rows & ~held_out
@@ -110,7 +154,7 @@ def test_cells_come_in_order_with_their_penalties_and_seconds():
         assert fit.status == "ok"
         assert (fit.image_penalty in SEVERAL.images) if images else np.isnan(fit.image_penalty)
         assert (fit.trait_penalty in SEVERAL.traits) if traits else np.isnan(fit.trait_penalty)
-        assert fit.seconds > 0
+        assert fit.seconds > 0 and fit.flops > 0
 
 
 def test_a_feature_of_noise_gets_the_larger_penalty():
@@ -178,6 +222,19 @@ def test_classes_weigh_the_same(ones):
     assert weights[y == 1].sum() == pytest.approx(30)
     assert weights[y == 0].sum() == pytest.approx(30)
     np.testing.assert_array_equal(class_weights(y, "continuous"), np.ones(60))
+
+
+def test_people_outside_training_have_the_weight_of_their_class_in_training():
+    y, others = np.array([1.0] * 10 + [0.0] * 30), np.array([0.0, 1.0, 1.0])
+    np.testing.assert_allclose(class_weights(y, "binary", others), [2 / 3, 2, 2])
+    np.testing.assert_array_equal(class_weights(y, "continuous", others), np.ones(3))
+
+
+def test_more_choices_and_more_columns_cost_more():
+    once, often = (fits_of(job(penalties=p)) for p in (ONE_CHOICE, SEVERAL))
+    for inputs in INPUTS:
+        assert once[inputs].flops < often[inputs].flops
+    assert often["A"].flops < often["A + C"].flops < often["A + C + D"].flops
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=30).filter(lambda v: np.std(v) > 1e-3))

@@ -6,7 +6,12 @@ import pytest
 from modelling_cases import GRID, scans_of
 from sklearn.decomposition import PCA
 
-from ukb_brain.training.components import component_scores, fit_components
+from ukb_brain.training.components import (
+    ComponentsJob,
+    component_scores,
+    components_of_group,
+    fit_components,
+)
 from ukb_brain.training.scans import GroupScans
 
 
@@ -108,3 +113,27 @@ def test_stored_scans_are_scored_whatever_the_batch(fold, stored):
         np.testing.assert_allclose(one, many, atol=1e-5)
         assert (one[~fold.has[group]] == 0).all()
     assert group in GRID.imaging
+
+
+def model_of(scans, people, tmp_path, number=4):
+    return components_of_group(ComponentsJob("diffusion", scans, people, number, 20), tmp_path)
+
+
+def test_a_model_holds_the_axes_and_everybodys_scores(fold, scans, tmp_path):
+    has = fold.has["diffusion"]
+    assert not has.all()
+    model = model_of(scans, fold, tmp_path)
+    fitted = fit_components(scans, fold, has, 4, 20)
+    np.testing.assert_array_equal(model.arrays["axes"], fitted.axes)
+    np.testing.assert_array_equal(model.arrays["mean"], fitted.mean)
+    scores = (scans.rows.astype(np.float64) - fitted.mean) @ fitted.axes.T
+    np.testing.assert_allclose(model.arrays["scores"], np.where(has[:, None], scores, 0), atol=1e-4)
+    assert model.card["components"] == 4
+    assert model_of(scans, fold, tmp_path, 2).card["flops"] == model.card["flops"] / 2 > 0
+
+
+def test_a_group_that_nobody_has_gives_a_model_without_components(fold, scans, tmp_path):
+    nobody = replace(fold, has=fold.has | {"diffusion": ~fold.train})
+    model = model_of(scans, nobody, tmp_path)
+    assert model.arrays["scores"].shape == (len(fold.eid), 0)
+    assert model.card["components"] == 0

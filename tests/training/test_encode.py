@@ -1,10 +1,21 @@
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from modelling_cases import GRID, MODELLING, N, scans_of
+from modelling_cases import EDGES, GRID, MODELLING, N, scans_of
 
-from ukb_brain.training.encode import Encoded, EncoderJob, combine, subsets, train_encoders
+from ukb_brain.training import loop
+from ukb_brain.training.encode import (
+    EncoderJob,
+    build_encoders,
+    build_network,
+    combine,
+    train_encoders,
+)
+from ukb_brain.training.inputs import TRAITS, subsets
+from ukb_brain.training.settings import Network
 
 GROUPS = tuple(GRID.imaging)
 BINARY = {key: target.kind == "binary" for key, target in GRID.targets.items()}
@@ -19,106 +30,189 @@ def job(fold, stored):
 
 @pytest.fixture(scope="module")
 def both(job):
-    return [train_encoders(job), train_encoders(replace(job, part=1, seed=12))]
+    return [encoded(job), encoded(replace(job, part=1, seed=12))]
 
 
-def with_settings(job, **changes):
-    return replace(job, settings=job.settings.model_copy(update=changes))
+def encoded(job):
+    """Train without a state of anybody before."""
+    with tempfile.TemporaryDirectory() as folder:
+        return train_encoders(job, Path(folder))
+
+
+def outputs_of(model):
+    return model.arrays["outputs"]
+
+
+def weights_of(model):
+    prefix = "weights/"
+    return {k.removeprefix(prefix): v for k, v in model.arrays.items() if k.startswith(prefix)}
+
+
+def losses_of(model):
+    return model.card["curves"]["train"]
+
+
+def combined(job, both):
+    return combine({part: outputs_of(model) for part, model in enumerate(both)}, job.parts)
+
+
+def with_loop(job, **changes):
+    s = job.settings
+    return replace(job, settings=s.model_copy(update={"loop": s.loop.model_copy(update=changes)}))
+
+
+def with_network(job, **changes):
+    s = job.settings
+    network = s.network.model_copy(update=changes)
+    return replace(job, settings=s.model_copy(update={"network": network}))
+
+
+def with_targets(job, rows, change):
+    """The same people, but answers of some of them are others."""
+    targets = {t: np.where(rows, change(y), y) for t, y in job.people.targets.items()}
+    return replace(job, people=replace(job.people, targets=targets))
 
 
 def same(one, two):
-    assert one.outputs.tobytes() == two.outputs.tobytes()
-    assert one.losses == two.losses
-    assert {k: v.tobytes() for k, v in one.weights.items()} == {
-        k: v.tobytes() for k, v in two.weights.items()
-    }
-
-
-def test_subsets_are_all_sets_small_ones_first():
-    assert subsets(("a", "b", "c")) == (
-        ("a",), ("b",), ("c",), ("a", "b"), ("a", "c"), ("b", "c"), ("a", "b", "c"),
-    )  # fmt: skip
+    assert losses_of(one) == losses_of(two)
+    assert list(one.arrays) == list(two.arrays)
+    for name, array in one.arrays.items():
+        assert array.tobytes() == two.arrays[name].tobytes(), name
 
 
 def test_a_seed_decides_everything(job, both):
-    same(both[0], train_encoders(job))
-    other = train_encoders(replace(job, seed=13))
-    assert other.losses != both[0].losses
+    again = encoded(job)
+    same(both[0], again)
+    assert both[0].card["curves"] == again.card["curves"]
+    other = encoded(replace(job, seed=13))
+    assert losses_of(other) != losses_of(both[0])
 
 
 def test_scans_read_anew_give_the_same_as_scans_kept_in_memory(job, both):
-    same(both[0], train_encoders(with_settings(job, cache_gb=0)))
+    anew = job.settings.model_copy(update={"cache_gb": 0})
+    same(both[0], encoded(replace(job, settings=anew)))
+
+
+def test_a_training_that_was_lost_ends_as_one_left_alone(job, both, tmp_path, monkeypatch):
+    class Lost(Exception):
+        pass
+
+    save = loop.save_state
+
+    def lose(folder, tensors, progress):
+        save(folder, tensors, progress)
+        if progress["epoch"] == 2:
+            raise Lost
+
+    monkeypatch.setattr(loop, "save_state", lose)
+    with pytest.raises(Lost):
+        train_encoders(job, tmp_path)
+    monkeypatch.setattr(loop, "save_state", save)
+    epochs = []
+    run = loop.Trainer.run_epoch
+    monkeypatch.setattr(
+        loop.Trainer, "run_epoch", lambda *given: epochs.append(given[2]) or run(*given)
+    )
+    model = train_encoders(job, tmp_path)
+    assert epochs == [2]
+    same(model, both[0])
 
 
 def test_the_network_learns(job):
-    longer = train_encoders(with_settings(job, epochs=12, dropout=0.0))
-    assert len(longer.losses) == 12
-    assert longer.losses[-1] < 0.8 * longer.losses[0]
+    longer = encoded(with_loop(with_network(job, dropout=0.0), epochs=12))
+    assert len(losses_of(longer)) == len(longer.card["curves"]["validation"]) == 12
+    assert losses_of(longer)[-1] < 0.8 * losses_of(longer)[0]
 
 
 def test_people_in_training_have_no_output_and_all_others_have(job, both):
+    outputs = outputs_of(both[0])
+    assert outputs.shape == (len(subsets(GROUPS)), N, len(BINARY))
     for k, chosen in enumerate(subsets(GROUPS)):
         unseen = ~job.fitted & job.people.having(chosen)
-        finite = np.isfinite(both[0].outputs[k]).all(axis=1)
-        np.testing.assert_array_equal(finite, unseen)
-        np.testing.assert_array_equal(np.isnan(both[0].outputs[k]).all(axis=1), ~unseen)
+        np.testing.assert_array_equal(np.isfinite(outputs[k]).all(axis=1), unseen)
+        np.testing.assert_array_equal(np.isnan(outputs[k]).all(axis=1), ~unseen)
 
 
 def test_a_persons_output_comes_from_the_network_that_left_them_out(job, both):
-    outputs = combine(both[::-1], job.people, job.parts)
-    for part, encoded in enumerate(both):
+    outputs = combine({1: outputs_of(both[1]), 0: outputs_of(both[0])}, job.parts)
+    for part, model in enumerate(both):
         mine = job.parts == part
-        np.testing.assert_array_equal(outputs[:, mine], encoded.outputs[:, mine])
+        np.testing.assert_array_equal(outputs[:, mine], outputs_of(model)[:, mine])
     others = ~job.people.train
-    mean = np.mean([each.outputs[:, others].astype(np.float64) for each in both], axis=0)
+    mean = np.mean([outputs_of(each)[:, others].astype(np.float64) for each in both], axis=0)
     np.testing.assert_array_equal(outputs[:, others], mean)
 
 
 def test_people_without_a_group_have_no_output_of_it(job, both):
-    outputs = combine(both, job.people, job.parts)
+    outputs = combined(job, both)
     for k, chosen in enumerate(subsets(GROUPS)):
         finite = np.isfinite(outputs[k]).all(axis=1)
         np.testing.assert_array_equal(finite, job.people.having(chosen))
     assert not job.people.having(GROUPS).all()
 
 
+def test_an_output_is_of_its_own_groups_only(job, both, invented, tmp_path):
+    """A person's outputs of sets without a group are the same whatever is seen in that group."""
+    person = np.flatnonzero(~job.fitted & job.people.having(GROUPS))[0]
+    other = outputs_of(encoded(altered(job, invented, tmp_path, "dwi", person, 5.0)))
+    changed = (other[:, person] != outputs_of(both[0])[:, person]).any(axis=1)
+    np.testing.assert_array_equal(changed, ["diffusion" in chosen for chosen in subsets(GROUPS)])
+
+
 def test_targets_of_people_left_out_do_not_reach_the_network(job, both):
-    unseen = ~job.fitted
-    targets = {t: np.where(unseen, 1 - 2 * y, y) for t, y in job.people.targets.items()}
-    same(both[0], train_encoders(replace(job, people=replace(job.people, targets=targets))))
-    targets = {t: np.where(unseen, y, 1 - y) for t, y in job.people.targets.items()}
-    other = train_encoders(replace(job, people=replace(job.people, targets=targets)))
-    assert other.losses != both[0].losses
+    same(both[0], encoded(with_targets(job, ~job.fitted, lambda y: 1 - 2 * y)))
+    other = encoded(with_targets(job, job.fitted, lambda y: 1 - y))
+    assert losses_of(other) != losses_of(both[0])
+
+
+def test_validation_people_choose_the_epoch_and_test_people_nothing(job):
+    patient = with_loop(job, epochs=8, patience=8)
+    before = encoded(patient)
+    validation = before.card["curves"]["validation"]
+    assert before.card["best_epoch"] == 1 + int(np.argmin(validation))
+    tested = encoded(with_targets(patient, job.people.part == "test", lambda y: 1 - 2 * y))
+    assert before.card["curves"] == tested.card["curves"]
+    same(before, tested)
+    shuffled = with_targets(patient, job.people.part == "validation", lambda y: y[::-1])
+    after = encoded(shuffled)
+    assert losses_of(after) == losses_of(before)
+    chosen = after.card["curves"]["validation"]
+    assert after.card["best_epoch"] == 1 + int(np.argmin(chosen))
+    assert chosen != validation
 
 
 def test_unknown_targets_and_constant_ones_weigh_nothing(job, both):
-    people = job.people
-    nobody = people.targets | {"guilty": np.full(N, np.nan)}
-    known = train_encoders(replace(job, people=replace(people, targets=nobody)))
-    assert known.losses == both[0].losses
+    nobody = job.people.targets | {"guilty": np.full(N, np.nan)}
+    known = encoded(replace(job, people=replace(job.people, targets=nobody)))
+    assert losses_of(known) == losses_of(both[0])
 
 
 def test_a_group_that_nobody_in_training_has_is_left_out(job):
     has = job.people.has | {"diffusion": ~job.people.train}
-    encoded = train_encoders(replace(job, people=replace(job.people, has=has)))
-    assert not any("diffusion" in name for name in encoded.weights)
+    model = encoded(replace(job, people=replace(job.people, has=has)))
+    assert not any("diffusion" in name for name in weights_of(model))
     for k, chosen in enumerate(subsets(GROUPS)):
-        assert np.isnan(encoded.outputs[k]).all() == ("diffusion" in chosen)
+        assert np.isnan(outputs_of(model)[k]).all() == ("diffusion" in chosen)
+
+
+def assert_nothing_is_given(model, reason):
+    assert np.isnan(outputs_of(model)).all()
+    assert weights_of(model) == {}
+    assert reason in model.card["diverged"]
 
 
 def test_a_training_that_diverges_is_recorded_and_gives_nothing(job):
-    encoded = train_encoders(with_settings(job, learning_rate=1e30))
-    assert np.isnan(encoded.outputs).all()
-    assert encoded.weights == {}
-    assert len(encoded.losses) < job.settings.epochs
+    model = encoded(with_loop(job, learning_rate=1e30))
+    assert_nothing_is_given(model, "the loss was not finite in epoch 1, 3 times")
+    assert len(losses_of(model)) < job.settings.loop.epochs
 
 
 def test_a_second_attempt_at_a_lower_rate_may_succeed(job, monkeypatch):
-    monkeypatch.setattr("ukb_brain.training.encode.LOWER_RATE", 1e-32)
-    encoded = train_encoders(with_settings(job, learning_rate=1e30))
-    assert np.isfinite(encoded.losses).all()
-    assert len(encoded.losses) == job.settings.epochs
-    assert encoded.weights
+    monkeypatch.setattr(loop, "LOWER_RATE", 1e-32)
+    model = encoded(with_loop(job, learning_rate=1e30))
+    assert np.isfinite(losses_of(model)).all()
+    assert len(losses_of(model)) == job.settings.loop.epochs
+    assert weights_of(model) and model.card["diverged"] == ""
 
 
 def altered(job, invented, folder, modality, rows, value):
@@ -130,32 +224,61 @@ def altered(job, invented, folder, modality, rows, value):
 
 def test_scans_that_are_not_numbers_are_recorded_and_give_nothing(job, invented, tmp_path):
     broken = altered(job, invented, tmp_path, "dwi", np.flatnonzero(job.fitted)[:3], np.nan)
-    encoded = train_encoders(broken)
-    assert np.isnan(encoded.outputs).all()
-    assert encoded.weights == {}
+    assert_nothing_is_given(encoded(broken), "not finite")
 
 
 def test_a_number_beyond_half_precision_spoils_nobody(job, both, invented, tmp_path):
     person = np.flatnonzero(~job.fitted & job.people.having(GROUPS))[0]
-    encoded = train_encoders(altered(job, invented, tmp_path, "rsfmri", person, 1e9))
+    before = outputs_of(both[0])
+    after = outputs_of(encoded(altered(job, invented, tmp_path, "rsfmri", person, 1e9)))
     functional = ["functional" in chosen for chosen in subsets(GROUPS)]
-    same_output = (encoded.outputs[:, person] == both[0].outputs[:, person]).all(axis=1)
+    same_output = (after[:, person] == before[:, person]).all(axis=1)
     np.testing.assert_array_equal(same_output, ~np.array(functional))
-    assert np.isfinite(encoded.outputs[:, person]).all()
+    assert np.isfinite(after[:, person]).all()
     others = np.arange(N) != person
-    np.testing.assert_array_equal(encoded.outputs[:, others], both[0].outputs[:, others])
+    np.testing.assert_array_equal(after[:, others], before[:, others])
 
 
 def test_nobody_to_train_on_is_recorded(job):
     nobody = replace(job, parts=np.where(job.parts == 1, -1, job.parts))
-    encoded = train_encoders(nobody)
-    assert (encoded.losses, encoded.weights) == ([], {})
-    assert np.isnan(encoded.outputs).all()
+    model = encoded(nobody)
+    assert_nothing_is_given(model, "fewer than two people")
+    assert model.card["curves"] == {}
 
 
 def test_a_network_that_failed_leaves_its_part_and_everybody_else_without(job, both):
-    failed = Encoded(1, np.full_like(both[1].outputs, np.nan), {}, [], 0.0)
-    outputs = combine([both[0], failed], job.people, job.parts)
+    failed = np.full_like(outputs_of(both[1]), np.nan)
+    outputs = combine({0: outputs_of(both[0]), 1: failed}, job.parts)
     mine = (job.parts == 0) & job.people.having(GROUPS)
     assert np.isfinite(outputs[-1, mine]).all()
     assert np.isnan(outputs[:, job.parts != 0]).all()
+
+
+def test_the_card_says_what_training_took(job, both):
+    card = both[0].card
+    fitted = job.fitted & np.any([job.people.has[g] for g in GROUPS], axis=0)
+    assert card["n_fitted"] == fitted.sum()
+    assert card["best_epoch"] == job.settings.loop.epochs
+    weights = weights_of(both[0])
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    learned = [w.size for name, w in weights.items() if not name.endswith(buffers)]
+    assert card["parameters"] == sum(learned)
+    steps = fitted.sum() * job.settings.loop.epochs
+    assert card["flops"] == card["flops_per_sample"] * steps > 0
+
+
+def test_encoders_are_of_each_input_or_of_all_volumes_together():
+    shapes = {"t1": (2, 4, 4, 4), "dwi": (1, 4, 4, 4), "rest": (EDGES,), TRAITS: (6,)}
+    options = {"volume": {"stem": 2, "width": 4}}
+    apart, together = (Network(embedding=8, options=options, together=t) for t in (False, True))
+    assert list(build_encoders(apart, shapes)) == ["t1", "dwi", "rest", TRAITS]
+    assert list(build_encoders(together, shapes)) == ["t1+dwi", "rest", TRAITS]
+    alone = {"t1": shapes["t1"], "rest": shapes["rest"]}
+    assert list(build_encoders(together, alone)) == ["t1", "rest"]
+
+
+def test_a_network_has_an_output_for_each_target(job):
+    shapes = {"structural": (2, 3, 4, 4), "functional": (EDGES,)}
+    network = build_network(job, shapes)
+    assert network.inputs == ("structural", "functional")
+    assert network.head.line.out_features == len(GRID.targets)

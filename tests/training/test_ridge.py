@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,15 +10,18 @@ from sklearn.linear_model import Ridge
 from ukb_brain.training.ridge import Design, Moments, fit, penalty_losses
 from ukb_brain.training.settings import Penalties
 
-N = 60
+N, HELD = 60, 15
 
 
 def design(seed=0, columns=7):
+    """Training people, and validation people of the same kind."""
     rng = np.random.default_rng(seed)
-    X = rng.normal(size=(N, columns)) * rng.uniform(0.5, 2, columns)
-    y = X @ rng.normal(size=columns) + rng.normal(size=N) + 3
-    weights = rng.uniform(0.2, 2, N)
-    return Design(X, y, weights * N / weights.sum(), rng.integers(0, 4, N))
+    X = rng.normal(size=(N + HELD, columns)) * rng.uniform(0.5, 2, columns)
+    y = X @ rng.normal(size=columns) + rng.normal(size=N + HELD) + 3
+    weights = rng.uniform(0.2, 2, N + HELD)
+    weights *= N / weights[:N].sum()
+    parts = rng.integers(0, 4, N)
+    return Design(X[:N], y[:N], weights[:N], parts, X[N:], y[N:], weights[N:])
 
 
 def by_sklearn(design, rows, columns, penalties):
@@ -57,15 +62,39 @@ def test_scores_out_of_fold_are_those_of_explicit_refits(seed, penalty):
         mine = data.parts == part
         expected[mine] = by_sklearn(data, ~mine, columns, penalties)[2][mine]
     np.testing.assert_allclose(fitted.out_of_fold, expected, atol=1e-8)
-    loss = np.average((expected - data.y) ** 2, weights=data.weights)
+    coefficients, intercept, _ = by_sklearn(data, np.arange(N), columns, penalties)
+    held = data.held[:, columns] @ coefficients + intercept
+    loss = np.average(
+        np.concatenate([expected - data.y, held - data.held_y]) ** 2,
+        weights=np.concatenate([data.weights, data.held_weights]),
+    )
     assert fitted.loss == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_validation_people_weigh_in_the_loss_and_in_no_fit(case):
+    data, (columns, is_image) = design(), CASES[case]
+    other = replace(data, held_y=data.held_y - 7)
+    before, after = (fit(Moments(d), columns, is_image, (1.0, 0.1)) for d in (data, other))
+    assert before.coefficients.tobytes() == after.coefficients.tobytes()
+    assert before.out_of_fold.tobytes() == after.out_of_fold.tobytes()
+    assert before.intercept == after.intercept
+    assert before.loss + 1 < after.loss
+
+
+def test_without_validation_people_the_loss_is_of_parts_left_out():
+    data, (columns, is_image) = design(), CASES["images and traits"]
+    alone = replace(data, held=data.held[:0], held_y=data.held_y[:0], held_weights=np.empty(0))
+    fitted = fit(Moments(alone), columns, is_image, (1.0, 0.1))
+    errors = (fitted.out_of_fold - data.y) ** 2
+    assert fitted.loss == pytest.approx(np.average(errors, weights=data.weights))
 
 
 def test_a_part_that_is_left_out_has_no_influence_on_its_own_scores():
     data, (columns, is_image) = design(), CASES["images and traits"]
     mine = data.parts == 2
     y = np.where(mine, -50.0, data.y)
-    other = Design(data.X, y, data.weights, data.parts)
+    other = replace(data, y=y)
     before, after = (fit(Moments(d), columns, is_image, (1.0, 0.1)) for d in (data, other))
     np.testing.assert_allclose(before.out_of_fold[mine], after.out_of_fold[mine], atol=1e-9)
     assert np.abs(before.out_of_fold - after.out_of_fold)[~mine].min() > 0.01
@@ -75,7 +104,7 @@ def test_a_part_that_is_left_out_has_no_influence_on_its_own_scores():
 @given(st.floats(-1e3, 1e3))
 def test_the_intercept_is_not_penalised(shift):
     data, (columns, is_image) = design(), CASES["images and traits"]
-    moved = Design(data.X, data.y + shift, data.weights, data.parts)
+    moved = replace(data, y=data.y + shift)
     before, after = (fit(Moments(d), columns, is_image, (30.0, 30.0)) for d in (data, moved))
     np.testing.assert_allclose(after.coefficients, before.coefficients, atol=1e-8)
     assert after.intercept - before.intercept == pytest.approx(shift, abs=1e-8)
@@ -103,7 +132,7 @@ def test_losses_of_all_penalties_are_those_of_single_fits(case):
 
 def test_parts_without_anybody_are_no_parts():
     data = design()
-    gap = Design(data.X, data.y, data.weights, np.where(data.parts == 1, 9, data.parts))
+    gap = replace(data, parts=np.where(data.parts == 1, 9, data.parts))
     fits = [fit(Moments(d), *CASES["images"], (1.0, 1.0)) for d in (data, gap)]
     np.testing.assert_allclose(fits[0].out_of_fold, fits[1].out_of_fold, atol=1e-10)
     assert Moments(gap).parts.tolist() == [0, 2, 3, 9]

@@ -22,7 +22,7 @@ def reliability(scores: Floats, y: Floats) -> float:
     Parameters
     ----------
     scores, y : ndarray of shape (n,)
-        Of training people, by fits that left them out.
+        Of people by fits that left them out.
 
     Returns
     -------
@@ -40,27 +40,28 @@ def reliability(scores: Floats, y: Floats) -> float:
     return max(0.0, 1 - 1 / z_squared)
 
 
-def calibrate(scores: Floats, y: Floats, training: np.ndarray, kind: Kind) -> Floats:
-    """Turn everybody's scores into predictions, by a line fitted on training people.
+def calibrate(scores: Floats, y: Floats, unseen: np.ndarray, kind: Kind) -> Floats:
+    """Turn everybody's scores into predictions, by a line fitted on people outside the test.
 
     Parameters
     ----------
     scores : ndarray of shape (n,)
-        Of training people, by fits that left them out.
+        By fits that have not seen the person.
     y : ndarray of shape (n,)
-        In the target's own units; only training people's are used.
-    training : ndarray of shape (n,)
-        True for training people who have the cell's inputs.
+        In the target's own units; only theirs who are ``unseen`` are used.
+    unseen : ndarray of shape (n,)
+        True for training and validation people who have the cell's inputs, and whose score is by
+        a fit that left them out.
     kind : {"binary", "continuous"}
         Of the target.
 
     Returns
     -------
     ndarray of shape (n,)
-        Values in the target's own units, or probabilities whose mean over training people is the
+        Values in the target's own units, or probabilities whose mean over these people is the
         share of ones among them, whatever the weights of classes were (Platt scaling).
     """
-    known, answers = scores[training], y[training]
+    known, answers = scores[unseen], y[unseen]
     kept = reliability(known, answers)
     if kind == "continuous":
         scaled, centre, spread = standardised(answers, kind)
@@ -69,9 +70,9 @@ def calibrate(scores: Floats, y: Floats, training: np.ndarray, kind: Kind) -> Fl
         return centre + spread * max(slope * kept, LEAST_SLOPE) * (scores - middle)
     scale = max(float(known.std()), 1e-12)
     standard = (scores - known.mean()) / scale
-    line = LogisticRegression(C=100.0).fit(standard[training][:, None], answers)
+    line = LogisticRegression(C=100.0).fit(standard[unseen][:, None], answers)
     slope = max(float(line.coef_[0, 0]) * kept, LEAST_SLOPE)
     share = float(answers.mean())
-    seen = slope * standard[training]
+    seen = slope * standard[unseen]
     shift = brentq(lambda a: expit(a + seen).mean() - share, -500.0, 500.0)
     return expit(np.clip(shift + slope * standard, -LARGEST_LOGIT, LARGEST_LOGIT))

@@ -55,6 +55,8 @@ class TargetJob:
         In its own units.
     parts : ndarray of shape (n,)
         Part of the cross-fit of training people; -1 for everybody else.
+    held : ndarray of shape (n,)
+        True for validation people, who help to choose penalties.
     features : dict of str to ndarray of shape (n, columns)
         By name. Of training people, features are such as they have for people never seen.
     cells : tuple of CellSpec
@@ -67,6 +69,7 @@ class TargetJob:
     kind: Kind
     y: Floats
     parts: NDArray[np.int64]
+    held: Mask
     features: Mapping[str, Floats]
     cells: tuple[CellSpec, ...]
     penalties: Penalties
@@ -88,8 +91,8 @@ class CellFit:
     coefficients : ndarray of shape (columns + 1,)
         The intercept first.
     image_penalty, trait_penalty, loss : float
-        What was chosen, and the loss on parts left out.
-    seconds : float
+        What was chosen, and the loss on people left out.
+    seconds, flops : float
         Of fitting.
     """
 
@@ -102,27 +105,31 @@ class CellFit:
     trait_penalty: float = np.nan
     loss: float = np.nan
     seconds: float = 0.0
+    flops: float = 0.0
 
 
-def class_weights(y: Floats, kind: Kind) -> Floats:
+def class_weights(y: Floats, kind: Kind, of: Floats | None = None) -> Floats:
     """Weight the classes of a binary target equally.
 
     Parameters
     ----------
     y : ndarray of shape (n,)
-        Of training people.
+        Of training people, among whom classes get the same weight.
     kind : {"binary", "continuous"}
         Of the target.
+    of : ndarray of shape (m,), optional
+        Of the people to be weighted, where they are others.
 
     Returns
     -------
-    ndarray of shape (n,)
-        They sum to n.
+    ndarray of shape (n,) or (m,)
+        Those of training people sum to n.
     """
+    weighted = y if of is None else of
     if kind == "continuous":
-        return np.ones(len(y))
+        return np.ones(len(weighted))
     share = y.mean()
-    return np.where(y > 0, 0.5 / share, 0.5 / (1 - share))
+    return np.where(weighted > 0, 0.5 / share, 0.5 / (1 - share))
 
 
 def why_not(y: Floats, kind: Kind, parts: NDArray[np.int64]) -> str:
@@ -232,9 +239,18 @@ class _Shared:
         if self.status == "ok" and not np.isfinite(self.X[self.rows]).all():
             self.status = "an encoder did not converge"
         if self.status == "ok":
-            scaled, _, _ = standardised(y, job.kind)
-            weights = class_weights(y, job.kind)
-            self.moments = Moments(Design(self.X[self.training], scaled, weights, parts))
+            held = self.rows & job.held
+            scaled, centre, spread = standardised(y, job.kind)
+            design = Design(
+                self.X[self.training],
+                scaled,
+                class_weights(y, job.kind),
+                parts,
+                self.X[held],
+                (job.y[held] - centre) / spread,
+                class_weights(y, job.kind, job.y[held]),
+            )
+            self.moments = Moments(design)
         each = (time.perf_counter() - started) / len(cells)
         self.seconds = {cell.inputs: each for cell in cells}
 
@@ -280,4 +296,15 @@ class _Shared:
             penalties[1] if not images.all() else np.nan,
             fitted.loss,
             self.seconds[cell.inputs] + time.perf_counter() - started,
+            self._flops(cell, len(columns)),
         )
+
+    def _flops(self, cell: CellSpec, p: int) -> float:
+        """Of Cholesky factors for all penalties and parts, and this cell's share of the moments."""
+        choices = self.job.penalties
+        sets = (len(choices.images) if cell.images else 1) * (
+            len(choices.traits) if cell.traits else 1
+        )
+        factors = (len(np.unique(self.job.parts))) * (sets + 1) * (p + 1) ** 3 / 3
+        shared = 2 * int(self.training.sum()) * self.X.shape[1] ** 2 / len(self.seconds)
+        return float(factors + shared)

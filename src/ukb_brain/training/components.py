@@ -3,13 +3,71 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import IncrementalPCA
 
+from ukb_brain.networks.artifact import Model
 from ukb_brain.training.people import Floats, Mask, People
 from ukb_brain.training.scans import GroupScans
+
+
+@dataclass(frozen=True)
+class ComponentsJob:
+    """What a worker needs for the components of one imaging group.
+
+    Attributes
+    ----------
+    group : str
+        Its name.
+    scans : GroupScans
+        Of the group.
+    people : People
+        Of the fold.
+    number, batch_size : int
+        Components wanted; people in memory at a time.
+    """
+
+    group: str
+    scans: GroupScans
+    people: People
+    number: int
+    batch_size: int
+
+
+def components_of_group(job: ComponentsJob, folder: Path) -> Model:
+    """Fit the components of an imaging group on training people, and score everybody.
+
+    Parameters
+    ----------
+    job : ComponentsJob
+        Group and people.
+    folder : Path
+        Not used: there is no state to keep.
+
+    Returns
+    -------
+    Model
+        ``mean``, ``axes`` and ``scores`` of shape (n, n_components), 0 for people without the
+        group; all of them empty where fewer than three training people have it.
+    """
+    has = job.people.has[job.group]
+    fitted = fit_components(job.scans, job.people, has, job.number, job.batch_size)
+    if fitted is None:
+        nothing = np.zeros((len(has), 0), dtype=np.float32)
+        return Model({"scores": nothing}, {"components": 0})
+    scores = component_scores(fitted, job.scans, job.people, has, job.batch_size)
+    arrays: dict[str, NDArray[np.generic]] = {
+        "mean": fitted.mean,
+        "axes": fitted.axes,
+        "scores": scores.astype(np.float32),
+    }
+    n, features = int((has & job.people.train).sum()), fitted.axes.shape[1]
+    # Of the thin singular value decompositions and of scoring, to leading order.
+    flops = 6.0 * n * features * job.number + 2.0 * int(has.sum()) * features * job.number
+    return Model(arrays, {"components": len(fitted.axes), "flops": flops})
 
 
 @dataclass(frozen=True)

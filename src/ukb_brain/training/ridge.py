@@ -32,12 +32,17 @@ class Design:
         Of people; they sum to n.
     parts : ndarray of shape (n,)
         Part of the cross-fit that each person is left out of.
+    held, held_y, held_weights : ndarray of shape (m, columns), (m,), (m,)
+        The same of validation people, who are fitted on by nothing and help to choose.
     """
 
     X: Floats
     y: Floats
     weights: Floats
     parts: NDArray[np.int64]
+    held: Floats
+    held_y: Floats
+    held_weights: Floats
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Ridge:
     intercept : float
         Added.
     loss : float
-        Weighted mean squared error on the parts left out.
+        Weighted mean squared error on the parts left out and on validation people.
     out_of_fold : ndarray of shape (n,)
         Score of each training person by the fit that left them out.
     """
@@ -70,6 +75,8 @@ class Moments:
         self.parts = np.unique(design.parts)
         Z = np.column_stack([np.ones(len(design.y)), design.X])
         self.Z = torch.from_numpy(Z)
+        held = np.column_stack([np.ones(len(design.held_y)), design.held])
+        self.held_Z = torch.from_numpy(held)
         grams, crosses, sizes = [], [], []
         for part in self.parts:
             mine = design.parts == part
@@ -133,11 +140,17 @@ class Moments:
             scores[:, mine] = coefficients[k] @ self.Z[mine][:, use].T
         return scores
 
-    def loss(self, scores: torch.Tensor) -> Floats:
-        """Weighted mean squared error.
+    def loss(
+        self, columns: NDArray[np.int64], coefficients: torch.Tensor, scores: torch.Tensor
+    ) -> Floats:
+        """Weighted mean squared error on people by fits that have not seen them.
 
         Parameters
         ----------
+        columns : ndarray of shape (p,)
+            Columns of the design.
+        coefficients : torch.Tensor of shape (parts + 1, n_sets, p + 1)
+            From `solve`; the last of them predict validation people.
         scores : torch.Tensor of shape (n_sets, n)
             From `out_of_fold`.
 
@@ -145,9 +158,12 @@ class Moments:
         -------
         ndarray of shape (n_sets,)
         """
-        weights = torch.from_numpy(self.design.weights)
-        error = (scores - torch.from_numpy(self.design.y)) ** 2
-        return ((error * weights).sum(1) / weights.sum()).numpy()
+        d = self.design
+        use = torch.from_numpy(np.concatenate([[0], columns + 1]))
+        held = coefficients[-1] @ self.held_Z[:, use].T
+        errors = [(scores - torch.from_numpy(d.y)) ** 2, (held - torch.from_numpy(d.held_y)) ** 2]
+        weights = torch.from_numpy(np.concatenate([d.weights, d.held_weights]))
+        return ((torch.cat(errors, 1) * weights).sum(1) / weights.sum()).numpy()
 
 
 def penalty_losses(
@@ -156,7 +172,7 @@ def penalty_losses(
     is_image: NDArray[np.bool_],
     penalties: Penalties,
 ) -> Floats:
-    """Loss of one cell on parts left out, for each choice of penalties.
+    """Loss of one cell on people left out, for each choice of penalties.
 
     Parameters
     ----------
@@ -179,8 +195,9 @@ def penalty_losses(
     traits = penalties.traits if not is_image.all() else penalties.traits[:1]
     sets = np.array([np.where(is_image, i, t) for i in images for t in traits])
     # Single precision decides between penalties; the fit itself is in double.
-    scores = moments.out_of_fold(columns, moments.solve(columns, sets, torch.float32))
-    table = moments.loss(scores).reshape(len(images), len(traits))
+    coefficients = moments.solve(columns, sets, torch.float32)
+    scores = moments.out_of_fold(columns, coefficients)
+    table = moments.loss(columns, coefficients, scores).reshape(len(images), len(traits))
     return np.broadcast_to(table, (len(penalties.images), len(penalties.traits)))
 
 
@@ -214,6 +231,6 @@ def fit(
     return Ridge(
         coefficients=final[1:],
         intercept=float(final[0]),
-        loss=float(moments.loss(scores)[0]),
+        loss=float(moments.loss(columns, coefficients, scores)[0]),
         out_of_fold=scores[0].numpy(),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# Inputs of a matrix that takes a whole connectivity vector; the study's has 64,620.
+WIDE = 10_000
 # Without any penalty columns that depend on each other have no solution.
 Positive = Annotated[float, Field(gt=0)]
 
@@ -34,35 +36,174 @@ class Components(Settings):
     batch_size: int = Field(default=512, ge=2)
 
 
+class Augment(Settings):
+    """Changes of volumes on the device, drawn anew for each person and step.
+
+    Attributes
+    ----------
+    shift : int
+        Largest translation along each axis, in voxels of the network's grid.
+    flip : bool
+        Whether left and right are swapped in half of the cases.
+    intensity, noise : float
+        Standard deviations of a factor around 1, and of what is added to each voxel.
+    """
+
+    shift: int = Field(default=0, ge=0)
+    flip: bool = False
+    intensity: float = Field(default=0.0, ge=0)
+    noise: float = Field(default=0.0, ge=0)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether volumes stay as they are."""
+        return not (self.shift or self.flip or self.intensity or self.noise)
+
+
+class Loop(Settings):
+    """How a network is trained.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+        Largest number of epochs; people per step.
+    optimiser : {"adamw", "adam"}
+        With decoupled weight decay, or without any.
+    learning_rate, weight_decay : float
+        Of the optimiser.
+    mean_square_penalty, wide_penalty : float
+        Times the mean square of each weight matrix, added to the loss; the second, where given,
+        of matrices with more than `WIDE` inputs.
+    schedule : {"cosine", "constant"}
+        After the warm-up.
+    warm_up : float
+        As a share of all steps.
+    clip : float
+        Largest norm of the gradient.
+    ema : float
+        Decay of the running mean of weights that is kept as the model; 0 keeps the weights.
+    patience : int
+        Epochs without a better validation loss after which training stops; 0 goes to the end and
+        keeps the last.
+    precision : {"auto", "float32", "bf16", "fp16"}
+        ``auto`` is bf16 on CUDA cards and processors that have it, fp16 on other cards, and
+        float32 elsewhere.
+    channels_last, compile : bool
+        Memory layout of volumes; whether torch compiles the network.
+    balance : {"weights", "undersample", "none"}
+        Of classes. Undersampling is the study's, and for a single target.
+    clamp_percentiles : (float, float), optional
+        Labels of continuous targets are clamped to these of training people. Never for scoring.
+    augment : Augment
+        Of volumes.
+    """
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    mean_square_penalty: float = Field(default=0.0, ge=0)
+    wide_penalty: float | None = Field(default=None, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warm_up: float = Field(default=0.15, ge=0, lt=1)
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    patience: int = Field(default=0, ge=0)
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    balance: Literal["weights", "undersample", "none"] = "weights"
+    clamp_percentiles: tuple[float, float] | None = None
+    augment: Augment = Augment()
+
+
+class Network(Settings):
+    """Which encoders a network has.
+
+    Attributes
+    ----------
+    volume, vector, table : str
+        Names of the encoders of volumes, of connectivity and of traits.
+    head : {"light", "study", "linear"}
+        Of a cell's own network.
+    together : bool
+        Whether one encoder takes the volumes of all imaging groups as channels, as the study's
+        does, rather than each its own. For cells only: what one group is worth would not be known.
+    options : dict of str to dict
+        Further settings of an encoder, by ``volume``, ``vector`` and ``table``.
+    embedding : int
+        Length of an encoder's output, where it is not fixed by the encoder.
+    dropout : float
+        Within encoders and head, where the encoder does not fix it.
+    pooling : int
+        Volumes are averaged over cubes of so many voxels before.
+    extensions : tuple of str
+        Modules of yours, imported before networks are built, that register further encoders.
+    """
+
+    volume: str = "light"
+    vector: str = "light"
+    table: str = "study"
+    head: Literal["light", "study", "linear"] = "light"
+    together: bool = False
+    options: dict[str, dict[str, float | int]] = Field(default_factory=dict)
+    embedding: int = Field(default=64, ge=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    pooling: int = Field(default=1, ge=1)
+    extensions: tuple[str, ...] = ()
+
+
 class Encoders(Settings):
     """The network with an encoder for each imaging group, trained on all targets together.
 
     Attributes
     ----------
-    epochs, batch_size : int
-        Length of training, people per step.
-    pooling : int
-        Volumes are averaged over cubes of so many voxels before.
-    stem : int
-        Edge of the cubes of voxels that the first layer turns into channels.
-    width, embedding : int
-        Channels after the stem; length of an imaging group's embedding.
-    dropout, learning_rate, weight_decay, warm_up : float
-        Of training; the last as a share of all steps.
+    network, loop : Network, Loop
+        What is trained, and how.
+    cross_fits : int
+        Networks, each trained without one part of training families.
+    seeds : int
+        Ensemble of so many, each with its own scores in ``performance_all``.
     cache_gb : float
         Scans are kept in memory if they take no more than this, and read anew otherwise.
     """
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    pooling: int = Field(ge=1)
-    stem: int = Field(ge=1)
-    width: int = Field(ge=1)
-    embedding: int = Field(default=64, ge=1)
-    dropout: float = Field(default=0.3, ge=0, lt=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.05, ge=0)
-    warm_up: float = Field(default=0.15, gt=0, lt=1)
+    network: Network
+    loop: Loop
+    cross_fits: int = Field(default=4, ge=2)
+    seeds: int = Field(default=1, ge=1)
+    cache_gb: float = Field(default=2.0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_an_encoder_for_each_group(self) -> Self:
+        if self.network.together:
+            raise ValueError(
+                "encoders.network.together is for the dedicated strategy: shared encoders serve "
+                "cells with some imaging groups only, so each group needs one of its own"
+            )
+        return self
+
+
+class Dedicated(Settings):
+    """One network for each cell, trained from scratch: the study's way.
+
+    Attributes
+    ----------
+    network, loop : Network, Loop
+        What is trained, and how.
+    cells : int
+        Number of cells, drawn by a fixed rule that spreads them over domains and inputs; 0 is all.
+    seeds : int
+        Ensemble of so many.
+    cache_gb : float
+        As for encoders.
+    """
+
+    network: Network
+    loop: Loop
+    cells: int = Field(default=0, ge=0)
+    seeds: int = Field(default=1, ge=1)
     cache_gb: float = Field(default=2.0, ge=0)
 
 
@@ -80,32 +221,44 @@ class Penalties(Settings):
 
 
 class Modelling(Settings):
-    """Both strategies of the default run.
+    """Strategies, and what they share.
 
     Attributes
     ----------
-    fold : int
-        Of the splits.
+    strategies : tuple of str
+        Which of ``linear``, ``amortised`` and ``dedicated`` are run; amortised needs linear.
     cross_fits : int
-        Parts of training families, each left out once, on which penalties, blends and calibration
-        are chosen.
-    encoder_cross_fits : int
-        Encoders, each trained without one part of training families.
+        Parts of training families, each left out once, on which penalties, blends, the ladder and
+        calibration are chosen.
     components : Components
         For the linear strategy.
     encoders : Encoders
         For the amortised strategy.
+    dedicated : Dedicated
+        For the dedicated strategy.
     linear, heads : Penalties
         Of the cells' regressions in each strategy.
     blends : tuple of float
         Shares of the head, beside the linear strategy, that a target may choose from.
+    ladder : bool
+        Whether a cell of the amortised strategy falls back on the cells of its subsets.
     """
 
-    fold: int = Field(default=0, ge=0)
+    strategies: tuple[Literal["linear", "amortised", "dedicated"], ...] = ("linear", "amortised")
     cross_fits: int = Field(default=5, ge=2)
-    encoder_cross_fits: int = Field(default=3, ge=2)
     components: Components
     encoders: Encoders
+    dedicated: Dedicated
     linear: Penalties
     heads: Penalties
     blends: tuple[float, ...] = Field(min_length=1)
+    ladder: bool = True
+
+    @model_validator(mode="after")
+    def _has_what_it_rests_on(self) -> Self:
+        if "amortised" in self.strategies and "linear" not in self.strategies:
+            raise ValueError(
+                "modelling.strategies has 'amortised' without 'linear', with which it is "
+                "averaged: add 'linear', which costs seconds"
+            )
+        return self

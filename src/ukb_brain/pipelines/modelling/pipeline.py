@@ -3,18 +3,18 @@
 from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.pipelines.modelling.nodes import (
+    collect,
+    fit_cells,
     fit_components,
-    fit_heads,
-    fit_linear,
     gather_people,
-    join_strategies,
-    score_components,
+    train_dedicated_networks,
     train_encoders,
 )
 
-STORES = ["intermediate.volumes", "intermediate.connectivity"]
-WHAT = ["params:grid", "params:modelling"]
-HOW = ["params:compute", "params:seed"]
+SCANS = ["model.folder", "intermediate.volumes", "intermediate.connectivity", "people"]
+SCANS_QUALITY = [*SCANS, "primary.quality"]
+WHAT = ["params:grid", "params:modelling", "params:compute"]
+SEED = "params:seed"
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
@@ -41,68 +41,48 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "primary.splits",
                     "primary.participants",
                     "primary.quality",
-                    *WHAT,
+                    "params:grid",
                 ],
                 outputs="people",
                 name="gather_people",
             ),
             Node(
                 fit_components,
-                inputs=[*STORES, "people", *WHAT],
+                inputs=[*SCANS_QUALITY, *WHAT],
                 outputs="model.components",
                 name="fit_components",
             ),
             Node(
-                score_components,
-                inputs=["model.components", *STORES, "people", *WHAT],
-                outputs="feature.components",
-                name="score_components",
-            ),
-            Node(
-                fit_linear,
-                inputs=["people", "feature.components", "model.components", *WHAT, *HOW],
-                outputs=[
-                    "model.linear",
-                    "model_output.linear_predictions",
-                    "model_output.linear_fits",
-                    "model_output.linear_scores",
-                ],
-                name="fit_linear",
-            ),
-            Node(
                 train_encoders,
-                inputs=[*STORES, "people", *WHAT, *HOW],
-                outputs=["model.encoders", "feature.encodings"],
+                inputs=[*SCANS_QUALITY, *WHAT, SEED],
+                outputs="model.encoders",
                 name="train_encoders",
             ),
             Node(
-                fit_heads,
-                inputs=[
-                    "people",
-                    "feature.encodings",
-                    "model.encoders",
-                    "model_output.linear_scores",
-                    "model_output.linear_fits",
-                    *WHAT,
-                    *HOW,
-                ],
-                outputs=[
-                    "model.amortised",
-                    "model_output.amortised_predictions",
-                    "model_output.amortised_fits",
-                ],
-                name="fit_heads",
+                fit_cells,
+                inputs=["model.folder", "people", "model.components", "model.encoders", *WHAT],
+                outputs="model.cells",
+                name="fit_cells",
             ),
             Node(
-                join_strategies,
+                train_dedicated_networks,
+                inputs=[*SCANS_QUALITY, *WHAT, SEED],
+                outputs="model.dedicated",
+                name="train_dedicated_networks",
+            ),
+            Node(
+                collect,
                 inputs=[
-                    "model_output.linear_predictions",
-                    "model_output.amortised_predictions",
-                    "model_output.linear_fits",
-                    "model_output.amortised_fits",
+                    "people",
+                    "model.components",
+                    "model.encoders",
+                    "model.cells",
+                    "model.dedicated",
+                    "params:grid",
+                    SEED,
                 ],
                 outputs=["model_output.predictions", "model_output.cell_fits"],
-                name="join_strategies",
+                name="collect",
             ),
         ]
     )

@@ -1,0 +1,158 @@
+"""Null calibration: labels are permuted, cells refitted, and intervals above chance are counted.
+
+Of each target three nested cells are refitted by the amortised strategy, with its average, ladder
+and calibration: the first, the middle and the last of the grid. Each target is saved when done.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import strategies
+from benchmarks.record import WORK, Figure
+from benchmarks.skills import study_grid
+from ukb_brain.atomic import atomic_path
+from ukb_brain.cluster import Compute, run_items
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.intervals import FamilyDraws, score_with_interval
+from ukb_brain.statistics.metrics import r2, roc_auc
+from ukb_brain.training.items import cells_by_target, component_name, encoder_name
+from ukb_brain.training.people import People, gather
+from ukb_brain.training.settings import Modelling
+from ukb_brain.training.target import CellsJob, fit_cells_of_target
+
+PERMUTATIONS, DRAWS = 200, 500
+SAVED = WORK / "null.json"
+
+
+@dataclass(frozen=True)
+class Permuted:
+    """What a worker needs for one target: its cells, and how often to permute."""
+
+    job: CellsJob
+    permutations: int
+
+
+def people_of(root: Path, grid: Grid) -> People:
+    """Line up the people of a run, as modelling does.
+
+    Parameters
+    ----------
+    root : Path
+        Data root.
+    grid : Grid
+        Of the run.
+
+    Returns
+    -------
+    People
+        Of the first fold.
+    """
+    names = ("03_primary/targets", "04_feature/blocks", "04_feature/block_scaling")
+    names += ("03_primary/splits", "03_primary/participants", "03_primary/quality")
+    return gather(*(pd.read_parquet(root / f"{name}.parquet") for name in names), grid, 0)
+
+
+def count_above(item: Permuted) -> tuple[str, dict[str, int]]:
+    """Refit one target's cells under permuted labels, and count intervals wholly above chance.
+
+    Parameters
+    ----------
+    item : Permuted
+        Target and number of permutations.
+
+    Returns
+    -------
+    (str, dict of str to int)
+        The target; how many intervals there were and how many lay above chance.
+    """
+    job, above, total = item.job, 0, 0
+    people, binary = job.people, job.kind == "binary"
+    test = np.flatnonzero(people.part == "test")
+    held = np.flatnonzero(np.isin(people.part, ("validation", "test")))
+    place = np.searchsorted(held, test)
+    weights = FamilyDraws(people.family[test], DRAWS, 0).weights(people.family[test])
+    known = np.flatnonzero(np.isfinite(job.y))
+    name = int.from_bytes(job.target.encode()[:8], "big")
+    for number in range(item.permutations):
+        y = job.y.copy()
+        y[known] = np.random.default_rng([number, name]).permutation(y[known])
+        mixed = replace(people, targets=people.targets | {job.target: y})
+        model = fit_cells_of_target(replace(job, people=mixed), Path())
+        for key, predicted in model.arrays.items():
+            if key.startswith("predictions/amortised/"):
+                p, rows = predicted[place], y[test]
+                scored = np.isfinite(p) & np.isfinite(rows)
+                score, chance = (roc_auc, 0.5) if binary else (r2, 0.0)
+                _, low, _ = score_with_interval(
+                    score, rows[scored], p[scored], weights[:, scored], 0.95
+                )
+                total += 1
+                above += int(low > chance)
+    return job.target, {"binary": int(binary), "total": total, "above": above}
+
+
+def _jobs(done: dict[str, dict[str, int]]) -> list[Permuted]:
+    root, grid = strategies.ROOT, study_grid()
+    people = people_of(root, grid)
+    cards = sorted((root / "06_models/encoders").glob("*/card.json"))
+    encoders = json.loads(cards[0].read_text())["settings"]
+    components = json.loads(next((root / "06_models/components").glob("*/card.json")).read_text())
+    settings = Modelling(
+        components=components["settings"],
+        encoders=encoders,
+        dedicated={"network": encoders["network"], "loop": encoders["loop"]},
+        **strategies.regressions(),
+    )
+    groups = tuple(grid.imaging)
+    jobs = []
+    for target, cells in cells_by_target(grid).items():
+        chosen = (cells[0], cells[len(cells) // 2], cells[-1])
+        job = CellsJob(
+            target,
+            grid.targets[target].kind,
+            chosen,
+            groups,
+            people,
+            {g: root / "06_models/components" / component_name(0, g) for g in groups},
+            [
+                {
+                    part: root / "06_models/encoders" / encoder_name(0, 0, part)
+                    for part in range(settings.encoders.cross_fits)
+                }
+            ],
+            settings,
+        )
+        if target not in done:
+            jobs.append(Permuted(job, PERMUTATIONS))
+    return jobs
+
+
+def measure() -> list[Figure]:
+    """Permute every target's labels, and count.
+
+    Returns
+    -------
+    list of Figure
+        Shares of intervals above chance.
+    """
+    strategies.prepare()
+    done = json.loads(SAVED.read_text()) if SAVED.exists() else {}
+    for target, counts in run_items(count_above, _jobs(done), Compute(), "Permuted targets"):
+        done[target] = counts
+        with atomic_path(SAVED) as part:
+            part.write_text(json.dumps(done, indent=1))
+    figures = []
+    for kind, binary, goal in (("AUC", 1, "0.015 to 0.035"), ("R²", 0, "≤ 0.035")):
+        mine = [counts for counts in done.values() if counts["binary"] == binary]
+        share = sum(c["above"] for c in mine) / sum(c["total"] for c in mine)
+        holds = share <= 0.035 and (share >= 0.015 or not binary)
+        more = {"intervals": sum(c["total"] for c in mine), "permutations": PERMUTATIONS}
+        name = f"null: {kind} intervals wholly above chance, share"
+        figures.append(Figure(name, share, "", goal, holds, more))
+    return figures

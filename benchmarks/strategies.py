@@ -1,0 +1,148 @@
+"""The strategies side by side: accuracy and cost of amortised, linear and dedicated training.
+
+The same people, light encoder, epochs and inputs; 24 cells drawn by the engine's fixed rule get a
+network of their own. The demo's number of training people, and 1,000 test people.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.record import WORK, Figure
+from benchmarks.runs import kedro_run
+from benchmarks.skills import CONF, interval, skill_draws, study_grid, test_predictions
+
+ROOT = WORK / "strategies"
+# The same encoders, of which heads are neither averaged with the linear strategy nor refined.
+HEADS = WORK / "strategies_heads"
+SEED, CELLS = 7, 24
+# Of 2,850 people some lack an imaging visit: about 1,600 train, 200 validate and 1,000 test.
+COHORT = {"participants": 2850, "seed": SEED}
+SPLITTING = {"train": 0.562, "validation": 0.07, "test": 0.368}
+LEAST, CHEAPER = -0.03, 100
+SHARED = ("02_intermediate", "03_primary", "04_feature", "08_reporting")
+
+
+def _params(**modelling: object) -> dict[str, object]:
+    chosen = {"strategies": ["linear", "amortised", "dedicated"], "dedicated": {"cells": CELLS}}
+    return {"seed": SEED, "splitting": SPLITTING, "modelling": chosen | modelling}
+
+
+def regressions() -> dict[str, Any]:
+    """Read how the default configuration fits and chooses the cells' regressions.
+
+    Returns
+    -------
+    dict
+        Parameters of modelling that do not come with the preset.
+    """
+    parameters = yaml.safe_load((CONF / "parameters_modelling.yml").read_text())["modelling"]
+    return {
+        name: parameters[name] for name in ("cross_fits", "linear", "heads", "blends", "ladder")
+    }
+
+
+def prepare() -> None:
+    """Run everything; what is done already is not done again."""
+    if not (ROOT / "synthetic_truth/truth.parquet").exists():
+        kedro_run(ROOT, "synthetic_cohort", _params() | {"synthetic_cohort": COHORT})
+    if not (ROOT / "03_primary/quality.parquet").exists():
+        kedro_run(ROOT, "data_engineering,feature_tabular,imaging_preprocess", _params())
+    kedro_run(ROOT, "modelling", _params())
+    (HEADS / "06_models").mkdir(parents=True, exist_ok=True)
+    for name in (*SHARED, "06_models/components", "06_models/encoders"):
+        if not (HEADS / name).exists():
+            (HEADS / name).symlink_to(ROOT / name)
+    alone = {"strategies": ["linear", "amortised"], "blends": [1.0], "ladder": False}
+    kedro_run(HEADS, "modelling", _params(**alone))
+
+
+def _cost(fits: pd.DataFrame) -> dict[str, float]:
+    """Worker-seconds of the whole grid; the dedicated total is extrapolated from measured cells."""
+    grid = study_grid()
+    groups = {(c.target, c.inputs.name): len(c.inputs.groups) for c in grid.cells}
+    total = fits.groupby("strategy")["train_seconds"].sum()
+    mine = fits[(fits["strategy"] == "dedicated") & (fits["status"] == "ok")]
+    used = [groups[key] for key in zip(mine["target"], mine["inputs"], strict=True)]
+    mean = mine["train_seconds"].groupby(np.array(used)).mean()
+    dedicated = sum(mean.loc[n] for n in groups.values())
+    # The average with linear cells costs those too.
+    amortised = float(total["amortised"])
+    return {"dedicated": float(dedicated), "amortised": amortised, "linear": float(total["linear"])}
+
+
+def measure() -> list[Figure]:
+    """Run the strategies, and compare them cell by cell on the same test people.
+
+    Returns
+    -------
+    list of Figure
+        Mean differences in skill with intervals over test people, and costs.
+    """
+    prepare()
+    grid, found = study_grid(), {}
+    for name, root, strategy in (
+        ("dedicated", ROOT, "dedicated"),
+        ("linear", ROOT, "linear"),
+        ("amortised", ROOT, "amortised"),
+        ("heads alone", HEADS, "amortised"),
+    ):
+        found[name] = skill_draws(*test_predictions(root, strategy), grid)
+    cells = found["dedicated"].index
+    table = Table(title=f"SYNTHETIC: skill of {len(cells)} cells on the same test people")
+    for column in ("target", "inputs", *found, "amortised - dedicated", "amortised - linear"):
+        table.add_column(column)
+    counts = {"dedicated": [0, 0, 0], "linear": [0, 0, 0]}
+    for cell in cells:
+        shown = [f"{found[name].loc[cell, 0]:.3f}" for name in found]
+        differences = []
+        for other in counts:
+            change = (found["amortised"].loc[cell] - found[other].loc[cell]).to_numpy()
+            low, high = interval(change[1:])
+            differences.append(f"{change[0]:+.3f} [{low:+.3f}, {high:+.3f}]")
+            counts[other][0 if low > 0 else 2 if high < 0 else 1] += 1
+        table.add_row(*cell, *shown, *differences)
+    Console(width=200).print(table)
+    figures = []
+    for name in ("heads alone", "amortised", "linear"):
+        change = (found[name].loc[cells] - found["dedicated"]).mean().to_numpy()
+        low, high = interval(change[1:])
+        goal = f"lower bound > {LEAST}" if name != "linear" else ""
+        figures.append(
+            Figure(
+                f"strategies: {name} - dedicated, mean skill of {len(cells)} cells",
+                float(change[0]),
+                "",
+                goal,
+                low > LEAST if goal else None,
+                {"low": low, "high": high},
+            )
+        )
+    for other, (wins, ties, losses) in counts.items():
+        more = {"wins": wins, "ties": ties, "losses": losses}
+        figures.append(
+            Figure(
+                f"strategies: amortised against {other}, wins", float(wins), "cells", "", None, more
+            )
+        )
+    fits = pd.read_parquet(ROOT / "07_model_output/cell_fits.parquet")
+    cost = _cost(fits)
+    figures += [
+        Figure(f"strategies: {name}, whole grid", seconds, "worker s", "", None)
+        for name, seconds in cost.items()
+    ]
+    ratio = cost["dedicated"] / cost["amortised"]
+    figures.append(
+        Figure(
+            "strategies: dedicated / amortised, cost", ratio, "", f"≥ {CHEAPER}", ratio >= CHEAPER
+        )
+    )
+    for figure in figures:
+        print(f"{figure.name}: {figure.value:.4f} {figure.unit} {figure.more} ({figure.goal})")
+    return figures

@@ -1,0 +1,128 @@
+"""What a network is fed: scans and traits of some people, and which of them it may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ukb_brain import grid
+from ukb_brain.training.people import People
+from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.trainer import MASK, Rows, Tensors
+
+# Scans are held in half precision; one absurd connectivity must not become infinite in it.
+LARGEST_HALF = torch.finfo(torch.float16).max
+TRAITS = "traits"
+
+
+def subsets(groups: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """List all non-empty sets of imaging groups.
+
+    Parameters
+    ----------
+    groups : tuple of str
+        In the order of the grid.
+
+    Returns
+    -------
+    tuple of tuple of str
+        Small sets first.
+    """
+    return tuple(grid.subsets(groups)[1:])
+
+
+class Inputs:
+    """Inputs of one network, by row of `People`.
+
+    Parameters
+    ----------
+    people : People
+        Of the fold.
+    scans : dict of str to GroupScans
+        By imaging group that the network sees.
+    blocks : tuple of str
+        Domains whose traits it sees; may be none.
+    rows : ndarray of shape (n,)
+        True for people who may ever be asked for; nobody else's scans are kept.
+    cache_gb : float
+        Scans are kept in memory if they take no more than this, and read anew otherwise.
+    masked : bool
+        Whether training hides a random set of imaging groups of each person.
+
+    Attributes
+    ----------
+    shapes : dict of str to tuple of int
+        Of one person's inputs, by name.
+    """
+
+    def __init__(
+        self,
+        people: People,
+        scans: Mapping[str, GroupScans],
+        blocks: tuple[str, ...],
+        rows: NDArray[np.bool_],
+        cache_gb: float,
+        masked: bool,
+    ) -> None:
+        self.people, self.scans, self.masked = people, scans, masked
+        self.groups = tuple(scans)
+        self.shapes: dict[str, tuple[int, ...]] = {
+            g: self._one(g, int(np.argmax(people.has[g]))).shape for g in self.groups
+        }
+        traits = [people.blocks[domain] for domain in blocks]
+        self.traits = torch.from_numpy(np.hstack(traits)).float() if traits else None
+        if self.traits is not None:
+            self.shapes[TRAITS] = (self.traits.shape[1],)
+        sets = subsets(self.groups) if self.groups else ()
+        self.choices = np.array([[g in some for g in self.groups] for some in sets])
+        self.present = np.stack([people.has[g] for g in self.groups], 1) if self.groups else None
+        sizes = [int(rows.sum()) * int(np.prod(self.shapes[g])) * 2 for g in self.groups]
+        self.place = np.cumsum(rows) - 1
+        self.kept: Tensors = {}
+        if sum(sizes) <= cache_gb * 1e9:
+            self.kept = {g: self._read(g, np.flatnonzero(rows)) for g in self.groups}
+
+    def _one(self, group: str, row: int) -> NDArray[np.float32]:
+        key = (int(self.people.eid[row]), int(self.people.instance[row]))
+        return self.scans[group].read([key])[0]
+
+    def _read(self, group: str, rows: Rows) -> torch.Tensor:
+        held = torch.zeros(len(rows), *self.shapes[group], dtype=torch.float16)
+        for k, row in enumerate(rows):
+            if self.people.has[group][row]:
+                scan = torch.from_numpy(self._one(group, int(row)))
+                held[k] = scan.clamp(-LARGEST_HALF, LARGEST_HALF)
+        return held
+
+    def read(self, rows: Rows, rng: np.random.Generator | None) -> Tensors:
+        """Read some people's inputs.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,)
+            People.
+        rng : numpy.random.Generator, optional
+            Of the epoch, in training.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            Scans by imaging group (zeros for a group that a person lacks), ``traits`` of shape
+            (n, columns), and ``used`` of shape (n, inputs): 1 where an input may be used.
+        """
+        if self.kept:
+            inputs = {g: held[self.place[rows]] for g, held in self.kept.items()}
+        else:
+            inputs = {g: self._read(g, rows) for g in self.groups}
+        used = np.ones((len(rows), 0), dtype=bool)
+        if self.present is not None:
+            used = self.present[rows]
+            if self.masked and rng is not None:
+                used = used & self.choices[rng.integers(0, len(self.choices), len(rows))]
+        if self.traits is not None:
+            inputs[TRAITS] = self.traits[rows]
+            used = np.column_stack([used, np.ones(len(rows), dtype=bool)])
+        return inputs | {MASK: torch.from_numpy(used).float()}

@@ -1,0 +1,404 @@
+"""The work items of modelling: what has to be done for every fold, and when it is done already.
+
+An item's fingerprint covers everything that its result depends on, so that what is missing, or was
+made with other people, scans or settings, is made anew, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Cell, Grid
+from ukb_brain.ledger import WorkItem, fingerprint_of
+from ukb_brain.training.components import ComponentsJob
+from ukb_brain.training.dedicated import DEDICATED, DedicatedJob, drawn_cells
+from ukb_brain.training.encode import EncoderJob
+from ukb_brain.training.people import People
+from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.settings import Modelling
+from ukb_brain.training.target import AMORTISED, CellsJob
+
+Folds = Mapping[int, People]
+# Raised whenever the same settings would give other results.
+ENGINE = 1
+
+
+def quality_fingerprint(quality: pd.DataFrame) -> str:
+    """Tell one set of preprocessed scans from another, by what was measured of each.
+
+    Parameters
+    ----------
+    quality : pandas.DataFrame
+        One row a scan.
+
+    Returns
+    -------
+    str
+    """
+    rows = pd.util.hash_pandas_object(quality.astype(str), index=False).to_numpy()
+    return fingerprint_of("quality", rows)
+
+
+def people_fingerprint(people: People) -> str:
+    """Tell one fold's people from another's, by everything that is known of them.
+
+    Parameters
+    ----------
+    people : People
+        Of a fold.
+
+    Returns
+    -------
+    str
+    """
+    tables: list[Mapping[str, np.ndarray]] = [people.targets, people.blocks, people.has]
+    named = [part for table in tables for name in sorted(table) for part in (name, table[name])]
+    keys = (
+        people.eid,
+        people.instance,
+        people.family,
+        np.unique(people.part, return_inverse=True)[1],
+    )
+    return fingerprint_of(people.fold, *keys, *named)
+
+
+def about(people: People) -> dict[str, Any]:
+    """Say in a model's card on whom it was fitted.
+
+    Parameters
+    ----------
+    people : People
+        Of the fold.
+
+    Returns
+    -------
+    dict
+        Fold, number and fingerprint of training people, and that the model is restricted.
+    """
+    return {
+        "restricted": True,
+        "fold": people.fold,
+        "n_train": int(people.train.sum()),
+        "training_people": people.fingerprint,
+    }
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def component_items(
+    folds: Folds, scans: Mapping[str, GroupScans], settings: Modelling, quality: str
+) -> Iterator[WorkItem]:
+    """List the components of every fold and imaging group.
+
+    Parameters
+    ----------
+    folds : dict of int to People
+        By fold.
+    scans : dict of str to GroupScans
+        By imaging group.
+    settings : Modelling
+        Numbers of components.
+    quality : str
+        From `quality_fingerprint`.
+
+    Yields
+    ------
+    WorkItem
+        For `ukb_brain.training.components.components_of_group`.
+    """
+    s = settings.components
+    for fold, people in folds.items():
+        for group in scans:
+            job = ComponentsJob(group, scans[group], people, s.numbers[group], s.batch_size)
+            known = (people.eid, people.instance, people.has[group], people.train)
+            print_of = fingerprint_of(
+                ENGINE,
+                "components",
+                group,
+                s.pooling,
+                s.numbers[group],
+                s.batch_size,
+                quality,
+                *known,
+            )
+            card = about(people) | {"settings": s.model_dump(mode="json"), "group": group}
+            yield WorkItem(component_name(fold, group), print_of, job, card)
+
+
+def component_name(fold: int, group: str) -> str:
+    """Name an item.
+
+    Parameters
+    ----------
+    fold : int
+        Of the splits.
+    group : str
+        Imaging group.
+
+    Returns
+    -------
+    str
+    """
+    return f"fold{fold}-{group}"
+
+
+def encoder_items(
+    folds: Folds,
+    scans: Mapping[str, GroupScans],
+    grid: Grid,
+    settings: Modelling,
+    quality: str,
+    seed: int,
+    device: str,
+) -> Iterator[WorkItem]:
+    """List the encoders of every fold, member of the ensemble and part left out.
+
+    Parameters
+    ----------
+    folds : dict of int to People
+        By fold.
+    scans : dict of str to GroupScans
+        By imaging group.
+    grid : Grid
+        Its targets.
+    settings : Modelling
+        Network and training.
+    quality : str
+        From `quality_fingerprint`.
+    seed : int
+        Of the run.
+    device : str
+        Where to train.
+
+    Yields
+    ------
+    WorkItem
+        For `ukb_brain.training.encode.train_encoders`.
+    """
+    s = settings.encoders
+    if AMORTISED not in settings.strategies:
+        return
+    binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
+    for fold, people in folds.items():
+        parts = people.cross_fits(s.cross_fits)
+        known = people_fingerprint(people)
+        for member in range(s.seeds):
+            for part in range(s.cross_fits):
+                own = _seed(seed, fold, member, part)
+                job = EncoderJob(part, parts, people, scans, binary, s, own, device)
+                dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb"})
+                print_of = fingerprint_of(
+                    ENGINE, "encoders", dump, list(binary), quality, known, part, own
+                )
+                card = about(people) | {"settings": dump, "member": member, "part": part}
+                yield WorkItem(encoder_name(fold, member, part), print_of, job, card)
+
+
+def encoder_name(fold: int, member: int, part: int) -> str:
+    """Name an item.
+
+    Parameters
+    ----------
+    fold, member, part : int
+        Of the splits, of the ensemble, and that is left out.
+
+    Returns
+    -------
+    str
+    """
+    return f"fold{fold}-seed{member}-without{part}"
+
+
+def cell_items(
+    folds: Folds,
+    grid: Grid,
+    settings: Modelling,
+    components: Path,
+    encoders: Path,
+    hashes: Mapping[str, str],
+) -> Iterator[WorkItem]:
+    """List the targets of every fold, each with all its cells.
+
+    Parameters
+    ----------
+    folds : dict of int to People
+        By fold.
+    grid : Grid
+        Its cells.
+    settings : Modelling
+        Choices.
+    components, encoders : Path
+        Folders of models.
+    hashes : dict of str to str
+        Fingerprints of those models, by item.
+
+    Yields
+    ------
+    WorkItem
+        For `ukb_brain.training.target.fit_cells_of_target`.
+    """
+    groups = tuple(grid.imaging)
+    names = ("strategies", "cross_fits", "linear", "heads", "blends", "ladder")
+    chosen = {name: settings.model_dump(mode="json")[name] for name in names}
+    members = settings.encoders.seeds if AMORTISED in settings.strategies else 0
+    for fold, people in folds.items():
+        used = {g: component_name(fold, g) for g in groups}
+        networks = [
+            {p: encoder_name(fold, m, p) for p in range(settings.encoders.cross_fits)}
+            for m in range(members)
+        ]
+        rests_on = [*used.values(), *(name for each in networks for name in each.values())]
+        known = people_fingerprint(people)
+        for target, cells in cells_by_target(grid).items():
+            job = CellsJob(
+                target,
+                grid.targets[target].kind,
+                cells,
+                groups,
+                people,
+                {g: components / name for g, name in used.items() if name in hashes},
+                [{p: encoders / name for p, name in each.items()} for each in networks],
+                settings,
+            )
+            dump = [(cell.inputs.name, cell.inputs.groups, cell.inputs.blocks) for cell in cells]
+            print_of = fingerprint_of(
+                ENGINE, "cells", target, job.kind, dump, chosen, known,
+                [hashes.get(name, "") for name in rests_on],
+            )  # fmt: skip
+            yield WorkItem(
+                f"fold{fold}-{target}", print_of, job, about(people) | {"target": target}
+            )
+
+
+def cells_by_target(grid: Grid) -> dict[str, tuple[Cell, ...]]:
+    """Group the cells of a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+        Its cells.
+
+    Returns
+    -------
+    dict of str to tuple of Cell
+        By target, in the order of the grid.
+    """
+    return {t: tuple(c for c in grid.cells if c.target == t) for t in grid.targets}
+
+
+def dedicated_items(
+    folds: Folds,
+    scans: Mapping[str, GroupScans],
+    grid: Grid,
+    settings: Modelling,
+    quality: str,
+    seed: int,
+    device: str,
+) -> Iterator[WorkItem]:
+    """List the cells that have a network of their own, in every fold.
+
+    Parameters
+    ----------
+    folds : dict of int to People
+        By fold.
+    scans : dict of str to GroupScans
+        By imaging group.
+    grid : Grid
+        Its cells.
+    settings : Modelling
+        Network, training, number of cells.
+    quality : str
+        From `quality_fingerprint`.
+    seed : int
+        Of the run.
+    device : str
+        Where to train.
+
+    Yields
+    ------
+    WorkItem
+        For `ukb_brain.training.dedicated.train_dedicated`.
+    """
+    s = settings.dedicated
+    if DEDICATED not in settings.strategies:
+        return
+    number = {cell: k for k, cell in enumerate(grid.cells)}
+    for fold, people in folds.items():
+        known = people_fingerprint(people)
+        for cell in drawn_cells(grid, s.cells):
+            mine = {g: scans[g] for g in cell.inputs.groups}
+            for member in range(s.seeds):
+                own = _seed(seed, fold, member, number[cell])
+                kind = grid.targets[cell.target].kind
+                job = DedicatedJob(cell, kind, people, mine, s, member, own, device)
+                dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb", "cells"})
+                print_of = fingerprint_of(
+                    ENGINE,
+                    DEDICATED,
+                    dump,
+                    cell.target,
+                    kind,
+                    cell.inputs.name,
+                    quality,
+                    known,
+                    own,
+                )
+                card = about(people) | {"settings": dump, "member": member}
+                card["cell"] = {"target": cell.target, "inputs": cell.inputs.name}
+                yield WorkItem(f"fold{fold}-cell{number[cell]}-seed{member}", print_of, job, card)
+
+
+def check_settings(card: Mapping[str, Any], settings: BaseModel, what: str) -> None:
+    """Refuse a model that was made with other settings, such as those of another preset.
+
+    Parameters
+    ----------
+    card : dict
+        Of the model.
+    settings : BaseModel
+        Of this run.
+    what : str
+        Name of the model, for the message.
+
+    Raises
+    ------
+    InputError
+        With the names of settings that differ.
+    """
+    there, asked = card.get("settings", {}), settings.model_dump(mode="json")
+    differ = sorted(name for name in there if asked.get(name) != there[name])
+    if differ:
+        raise InputError(
+            f"{what} was made with other settings than this run's ({', '.join(differ)}): repeat "
+            "the --params of the run that made it, or run `kedro run` in full."
+        )
+
+
+def check_any_fitted(cell_fits: pd.DataFrame) -> None:
+    """Refuse to go on where no cell at all could be fitted.
+
+    Parameters
+    ----------
+    cell_fits : pandas.DataFrame
+        One row a cell, strategy, fold and seed.
+
+    Raises
+    ------
+    InputError
+        With the first reasons.
+    """
+    if not (cell_fits["status"] == "ok").any():
+        reasons = ", ".join(sorted(cell_fits["status"].unique())[:3])
+        raise InputError(
+            f"None of {len(cell_fits)} cells could be fitted; reasons: {reasons}. The cohort is "
+            "too small, or its scans are missing."
+        )

@@ -1,0 +1,277 @@
+"""One network in training: its steps, its epochs, and everything that a later step depends on.
+
+Randomness follows from the seed and the number of the epoch alone (order of people, masks, dropout,
+augmentation), so a state that names its epoch holds all random states, on any device.
+Shapes: N people of a batch, T targets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ukb_brain.training.augment import augment
+from ukb_brain.training.checkpoint import load_optimiser, optimiser_tensors
+from ukb_brain.training.settings import WIDE, Loop
+from ukb_brain.training.tasks import Tasks
+
+Rows = NDArray[np.int64]
+Tensors = dict[str, torch.Tensor]
+MASK = "used"
+# Dimensions of a batch of volumes: person, channel, and three of space.
+VOLUMES = 5
+
+
+class Data(Protocol):
+    """What a network is fed."""
+
+    def read(self, rows: Rows, rng: np.random.Generator | None) -> Tensors:
+        """Read inputs of some people by name, and under `MASK` which of them may be used.
+
+        They are on the CPU. With a random generator the mask hides inputs at random; without one
+        it hides none.
+        """
+        ...
+
+
+def precision_of(settings: Loop, device: torch.device) -> torch.dtype:
+    """Choose the type in which a network computes.
+
+    Parameters
+    ----------
+    settings : Loop
+        Names it, or leaves it to the device.
+    device : torch.device
+        Where training runs.
+
+    Returns
+    -------
+    torch.dtype
+    """
+    named = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if settings.precision != "auto":
+        return named[settings.precision]
+    if device.type == "cpu":
+        # Twice as fast where the processor has it, and many times slower where it has not.
+        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+class Trainer:
+    """One network in training.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Called with inputs by name and the mask; gives (N, T).
+    data : Data
+        Inputs.
+    tasks : Tasks
+        Labels.
+    settings : Loop
+        How.
+    device : torch.device
+        Where.
+    seed : int
+        Of this network; its initial weights are the caller's.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Data,
+        tasks: Tasks,
+        settings: Loop,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.settings, self.data, self.device, self.seed = settings, data, device, seed
+        self.network = network.to(device)
+        self.layout = torch.contiguous_format
+        if settings.channels_last:
+            self.layout = torch.channels_last_3d
+            self.network = self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # torch's stubs lack this call
+        self.called = torch.compile(self.network) if settings.compile else self.network
+        self.tasks = tasks.to(device)
+        kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+        self.optimiser = kind(
+            self.network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay if settings.optimiser == "adamw" else 0.0,
+            fused=device.type in ("cuda", "cpu"),
+        )
+        self.dtype = precision_of(settings, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.rate, self.step, self.pieces = 1.0, 0, 1
+        self.waited = self.worked = 0.0
+
+    # ---- one step -------------------------------------------------------------------------------
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def moved(self, inputs: Tensors) -> Tensors:
+        """Put inputs that `Data.read` gave where the network is, in its layout."""
+        moved = {}
+        for name, tensor in inputs.items():
+            held = tensor.to(self.device, non_blocking=True).float()
+            if held.ndim == VOLUMES:
+                if self.network.training and not self.settings.augment.nothing:
+                    held = augment(held, self.settings.augment)
+                held = held.contiguous(memory_format=self.layout)
+            moved[name] = held
+        return moved
+
+    def forward(self, inputs: Tensors) -> torch.Tensor:
+        """Predict from inputs that `Data.read` gave; in float32 whatever the precision."""
+        moved = self.moved(inputs)
+        used = moved.pop(MASK)
+        with self._autocast():
+            return self.called(moved, used).float()
+
+    def _loss(self, inputs: Tensors, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        predicted = self.forward(inputs)
+        used = inputs[MASK].amax(1).to(self.device)
+        return self.tasks.losses(predicted, torch.from_numpy(rows).to(self.device), used)
+
+    def _backward(self, inputs: Tensors, rows: Rows) -> float:
+        """Gradients of a batch, in pieces where it does not fit into memory."""
+        while True:
+            try:
+                self.optimiser.zero_grad(set_to_none=True)
+                total = 0.0
+                for some in np.array_split(np.arange(len(rows)), self.pieces):
+                    part = {name: tensor[some] for name, tensor in inputs.items()}
+                    sums, weights = self._loss(part, rows[some])
+                    loss = sums.sum() / weights.sum().clamp(min=1) * (len(some) / len(rows))
+                    if self.settings.mean_square_penalty:
+                        loss = loss + self._penalty() * (len(some) / len(rows))
+                    self.scaler.scale(loss).backward()
+                    total += float(loss.detach())
+                return total
+            except torch.OutOfMemoryError:
+                # Batch norm needs two people.
+                if len(rows) // (2 * self.pieces) < 2:
+                    raise
+                self.pieces *= 2
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+
+    def _penalty(self) -> torch.Tensor:
+        s, terms = self.settings, []
+        wide_penalty = s.mean_square_penalty if s.wide_penalty is None else s.wide_penalty
+        for weight in self.network.parameters():
+            if weight.ndim > 1:
+                wide = weight.ndim == 2 and weight.shape[1] > WIDE
+                rate = wide_penalty if wide else s.mean_square_penalty
+                terms.append(rate * weight.square().mean())
+        return torch.stack(terms).sum()
+
+    def _update(self, steps: int) -> None:
+        s, share = self.settings, (self.step + 1) / steps
+        scale = min(1.0, share / s.warm_up) if s.warm_up else 1.0
+        if s.schedule == "cosine" and share > s.warm_up:
+            scale = 0.5 * (1 + math.cos(math.pi * (share - s.warm_up) / (1 - s.warm_up)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = s.learning_rate * self.rate * scale
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.network.parameters(), s.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.step += 1
+        # Early on the mean is over the steps there were, not over random weights.
+        decay = min(s.ema, (1 + self.step) / (10 + self.step)) if s.ema else 0.0
+        for name, value in self.network.state_dict().items():
+            held = self.average[name]
+            if held.is_floating_point():
+                held.lerp_(value, 1 - decay)
+            else:
+                held.copy_(value)
+
+    # ---- one epoch ------------------------------------------------------------------------------
+
+    def _batches(self, rows: Rows, rng: np.random.Generator | None) -> Iterator[tuple]:
+        """Read the next batch while the last is computed."""
+        size = min(self.settings.batch_size, len(rows))
+        # In training what does not fill a batch waits for another epoch: batch norm.
+        ends = (
+            range(size, len(rows) + 1, size)
+            if rng is not None
+            else range(size, len(rows) + size, size)
+        )
+        chunks = [rows[end - size : end] for end in ends]
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(self.data.read, chunks[0], rng)
+            for k, chunk in enumerate(chunks):
+                started = time.perf_counter()
+                inputs = ahead.result()
+                self.waited += time.perf_counter() - started
+                if k + 1 < len(chunks):
+                    ahead = reader.submit(self.data.read, chunks[k + 1], rng)
+                yield inputs, chunk
+
+    def run_epoch(self, rows: Rows, epoch: int, steps: int) -> float:
+        """Train one epoch; the mean loss is not finite if any step's was not."""
+        rng = np.random.default_rng([self.seed, epoch])
+        torch.manual_seed(int(rng.integers(2**62)))
+        self.network.train()
+        losses, started = [], time.perf_counter()
+        for inputs, chunk in self._batches(self.tasks.drawn(rows, rng), rng):
+            losses.append(self._backward(inputs, chunk))
+            if not math.isfinite(losses[-1]):
+                return math.nan
+            self._update(steps)
+        self.worked += time.perf_counter() - started
+        finite = all(torch.isfinite(p).all() for p in self.network.parameters())
+        return float(np.mean(losses)) if finite else math.nan
+
+    @torch.no_grad()
+    def evaluate(self, rows: Rows) -> float:
+        """Mean over targets of the loss on people the network is not trained on."""
+        self.network.eval()
+        sums = weights = torch.zeros(len(self.tasks.binary), device=self.device)
+        for inputs, chunk in self._batches(rows, None):
+            more = self._loss(inputs, chunk)
+            sums, weights = sums + more[0], weights + more[1]
+        known = weights > 0
+        return float((sums[known] / weights[known]).mean()) if known.any() else math.nan
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the network has the running mean of its weights."""
+        own = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            self.network.load_state_dict(own)
+
+    # ---- states ---------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensors]:
+        """Everything that a later step depends on."""
+        return {
+            "network": {k: v.detach().clone() for k, v in self.network.state_dict().items()},
+            "average": {k: v.clone() for k, v in self.average.items()},
+            "optimiser": {k: v.clone() for k, v in optimiser_tensors(self.optimiser).items()},
+        }
+
+    def restore(self, tensors: dict[str, Tensors]) -> None:
+        """Go back to what `tensors` gave."""
+        self.network.load_state_dict(tensors["network"])
+        self.average = {k: v.to(self.device).clone() for k, v in tensors["average"].items()}
+        load_optimiser(self.optimiser, tensors.get("optimiser", {}))
