@@ -1,20 +1,21 @@
-from pathlib import Path
+import json
 
 import numpy as np
 import pytest
 from kedro.io import DatasetError
 from safetensors.numpy import load_file
 
-from ukb_brain.datasets import folders
 from ukb_brain.datasets.folders import (
     BulkDataset,
     BulkFolderDataset,
     ModelDataset,
+    ModelFolderDataset,
     OwnedFolderDataset,
 )
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk import BulkFile
-from ukb_brain.networks.artifact import Model
+from ukb_brain.networks import artifact
+from ukb_brain.networks.artifact import Model, ModelFolder, write_failure, write_model
 
 MODEL = Model(
     {"weights": np.arange(6, dtype=np.float32).reshape(2, 3), "mean": np.array([1.5])},
@@ -48,7 +49,7 @@ def test_other_files_are_no_bulk_files(tmp_path):
     put(
         tmp_path,
         "20252/9000001_20252_2_0.zip",
-        "20252/.9000002_20252_2_0.zip.77.part",
+        "20252/.partial-9000002_20252_2_0.zip",
         "20252/readme.txt",
         "20252/9000003_20252_2_0.zip.part",
         "anatomy.npz",
@@ -102,8 +103,7 @@ def test_a_model_comes_back(tmp_path):
     assert set(load_file(tmp_path / "model" / "model.safetensors")) == {"weights", "mean"}
 
 
-@pytest.mark.parametrize("stage", ["arrays", "card"])
-def test_half_a_model_does_not_count(tmp_path, monkeypatch, stage):
+def test_half_a_model_does_not_count(tmp_path, monkeypatch):
     dataset = ModelDataset(filepath=str(tmp_path / "model"))
     dataset.save(MODEL)
 
@@ -111,13 +111,34 @@ def test_half_a_model_does_not_count(tmp_path, monkeypatch, stage):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        if stage == "arrays":
-            patch.setattr(folders, "save_file", full)
-        else:
-            patch.setattr(Path, "write_text", full)
-        with pytest.raises(Exception, match="No space"):
+        patch.setattr(artifact, "save_file", full)
+        with pytest.raises(DatasetError, match="No space"):
             dataset.save(Model({"weights": np.zeros(2)}, {"strategy": "new"}))
     assert not dataset.exists()
-    assert not list((tmp_path / "model").glob(".*"))
     dataset.save(MODEL)
     assert dataset.exists()
+
+
+def test_a_folder_of_models_exists_once_it_is_complete(tmp_path):
+    models = ModelFolder(tmp_path / "models")
+    dataset = ModelFolderDataset(filepath=str(models.path))
+    with pytest.raises(DatasetError) as caught:
+        dataset.load()
+    assert isinstance(caught.value.__cause__, InputError)
+    write_model(models.path / "a", Model(MODEL.arrays, {"status": "ok", "hash": "1"}))
+    write_failure(models.path / "b", {"status": "failed", "hash": "2", "reason": "why"})
+    assert not dataset.exists()
+    # What is there can be read by the nodes that follow in the same run.
+    dataset.save(models)
+    assert not dataset.exists()
+    assert dataset.load().names() == ["a"]
+    write_model(models.path / "b", Model(MODEL.arrays, {"status": "ok", "hash": "2"}))
+    dataset.save(dataset.load())
+    assert dataset.exists()
+    assert json.loads((models.path / "complete.json").read_text()) == {"a": "1", "b": "2"}
+
+
+def test_another_folder_of_models_is_refused(tmp_path):
+    dataset = ModelFolderDataset(filepath=str(tmp_path / "models"))
+    with pytest.raises(DatasetError, match="is not the folder of this entry"):
+        dataset.save(ModelFolder(tmp_path / "others"))

@@ -3,7 +3,7 @@ import errno
 import pandas as pd
 import pytest
 
-from ukb_brain.datasets.atomic import atomic_path
+from ukb_brain.atomic import atomic_path
 from ukb_brain.datasets.parquet import AtomicCSV, AtomicParquet, AtomicText
 
 TABLE = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]})

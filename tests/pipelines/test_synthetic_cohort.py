@@ -8,6 +8,7 @@ from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 from reporting_cases import ROOT, study_grid
 
+from ukb_brain.atomic import PARTIAL
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.pipelines.synthetic_cohort import create_pipeline, nodes
@@ -113,12 +114,12 @@ def test_a_killed_generation_goes_on(written, again):
     bulk = sorted((again / "01_raw/bulk").rglob("*.*"))
     for path in bulk[::3]:
         path.unlink()
-    left = bulk[0].with_name(f".{bulk[0].name}.4242.part")
+    left = bulk[0].with_name(PARTIAL + bulk[0].name)
     left.write_bytes(b"half a scan")
     (again / "01_raw/.partial-ukb_table.csv").write_text("eid")
     (again / "01_raw/ukb_table.csv").unlink()
     run(again)
-    left.unlink()
+    assert not left.exists()
     assert contents(again) == contents(written)
 
 

@@ -34,7 +34,7 @@ def test_its_own_files_may_be_there_and_it_may_grow(tmp_path):
         tmp_path,
         "ukb_table.csv",
         f"{BULK}/20252/{FIRST_EID}_20252_2_0.zip",
-        f"{BULK}/31016/.{FIRST_EID}_31016_3_0.zip.123.part",
+        f"{BULK}/31016/.partial-{FIRST_EID}_31016_3_0.zip",
     )
     claim(tmp_path, COHORT, "synthetic")
     larger = COHORT.model_copy(update={"participants": 30})

@@ -5,6 +5,7 @@ from ukb_brain.datasets.folders import (
     BulkDataset,
     BulkFolderDataset,
     ModelDataset,
+    ModelFolderDataset,
     OwnedFolderDataset,
 )
 from ukb_brain.datasets.nifti import NiftiDataset
@@ -22,6 +23,7 @@ __all__ = [
     "BulkFolderDataset",
     "FigureDataset",
     "ModelDataset",
+    "ModelFolderDataset",
     "NiftiDataset",
     "OwnedFolderDataset",
     "RecordStoreDataset",

@@ -7,7 +7,7 @@ from typing import Any
 from kedro_datasets.matplotlib import MatplotlibDataset
 from matplotlib.figure import Figure
 
-from ukb_brain.datasets.atomic import atomic_path
+from ukb_brain.atomic import atomic_path
 
 
 class FigureDataset(MatplotlibDataset):

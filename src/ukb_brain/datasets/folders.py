@@ -1,18 +1,21 @@
 """Folders as Kedro datasets: the bulk files, the folder the generator owns, and models."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset
-from safetensors.numpy import load_file, save_file
 
-from ukb_brain.datasets.atomic import atomic_path
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk import BulkFile
-from ukb_brain.networks.artifact import Model
+from ukb_brain.networks.artifact import (
+    Model,
+    ModelFolder,
+    read_card,
+    read_model,
+    write_model,
+)
 
 BULK_NAME = re.compile(r"^\d+/(\d+)_(\d+)_(\d+)_\d+\.(zip|txt)$")
 
@@ -135,8 +138,7 @@ class ModelDataset(AbstractDataset[Model, Model]):
         Model
             Arrays and card.
         """
-        card = json.loads((self._filepath / "card.json").read_text())
-        return Model(load_file(self._filepath / "model.safetensors"), card)
+        return read_model(self._filepath)
 
     def save(self, data: Model) -> None:
         """Write the model; its card comes last, so a model with a card is whole.
@@ -146,15 +148,66 @@ class ModelDataset(AbstractDataset[Model, Model]):
         data : Model
             Arrays and card.
         """
-        self._filepath.mkdir(parents=True, exist_ok=True)
-        (self._filepath / "card.json").unlink(missing_ok=True)
-        with atomic_path(self._filepath / "model.safetensors") as part:
-            save_file(data.arrays, part)
-        with atomic_path(self._filepath / "card.json") as part:
-            part.write_text(json.dumps(data.card, indent=1) + "\n")
+        write_model(self._filepath, data)
 
     def _exists(self) -> bool:
-        return (self._filepath / "card.json").exists()
+        return read_card(self._filepath) is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class ModelFolderDataset(AbstractDataset[ModelFolder, ModelFolder]):
+    """Many models of one kind, each in a sub-folder; a node writes them one by one.
+
+    The entry exists once its node ended with no model missing or failed, so
+    ``kedro run --only-missing-outputs`` goes on with an unfinished one.
+
+    Parameters
+    ----------
+    filepath : str
+        The folder.
+    metadata : dict, optional
+        For kedro-viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._models = ModelFolder(Path(filepath))
+        self.metadata = metadata
+
+    def load(self) -> ModelFolder:
+        """Open the folder; nothing is read yet.
+
+        Returns
+        -------
+        ModelFolder
+            Its models are read by name.
+
+        Raises
+        ------
+        InputError
+            If there is no such folder.
+        """
+        if not self._models.path.is_dir():
+            raise InputError(
+                f"There are no models in {self._models.path}: run the pipeline that makes them."
+            )
+        return self._models
+
+    def save(self, data: ModelFolder) -> None:
+        """Mark the folder as complete, unless one of its models failed.
+
+        Parameters
+        ----------
+        data : ModelFolder
+            What the node wrote, in this entry's folder.
+        """
+        if data.path.resolve() != self._models.path.resolve():
+            raise ValueError(f"{data.path} is not the folder of this entry, {self._models.path}")
+        self._models.finish()
+
+    def _exists(self) -> bool:
+        return self._models.complete
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._models.path)}

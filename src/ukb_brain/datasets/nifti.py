@@ -11,7 +11,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 
-from ukb_brain.datasets.atomic import atomic_path
+from ukb_brain.atomic import atomic_path
 
 
 class NiftiDataset(AbstractDataset[nib.Nifti1Image, nib.Nifti1Image]):

@@ -8,7 +8,7 @@ import pandas as pd
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from kedro_datasets.text import TextDataset
 
-from ukb_brain.datasets.atomic import atomic_path
+from ukb_brain.atomic import atomic_path
 
 
 class AtomicParquet(ParquetDataset):

@@ -19,6 +19,7 @@ from nilearn.image import resample_img, smooth_img
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from ukb_brain.atomic import atomic_path
 from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.synthetic.factors import FACTORS, Group
 from ukb_brain.synthetic.people import SITES
@@ -79,9 +80,8 @@ class Anatomy:
         path : Path
             Ends in ``.npz``; written to a temporary name first.
         """
-        part = path.with_name(path.name + ".part.npz")
-        np.savez(part, **{f.name: getattr(self, f.name) for f in fields(self)})
-        part.replace(path)
+        with atomic_path(path) as part:
+            np.savez(part, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Anatomy:

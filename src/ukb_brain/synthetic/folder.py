@@ -6,13 +6,14 @@ import json
 import re
 from pathlib import Path
 
+from ukb_brain.atomic import PARTIAL, atomic_path
 from ukb_brain.errors import InputError
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
 
 MARKER = "synthetic_cohort.json"
 TABLES = ("ukb_table.csv", "w12345_20260101.csv", "ukb_rel.dat")
 BULK = "bulk"
-SCAN = re.compile(r"^\.?(\d+)_(20252|20253|20250|25750|31016)_[23]_0\.(zip|txt)(\.\d+\.part)?$")
+SCAN = re.compile(r"^(\d+)_(20252|20253|20250|25750|31016)_[23]_0\.(zip|txt)$")
 
 
 def claim(folder: Path, cohort: SyntheticCohort, source: str) -> None:
@@ -45,9 +46,8 @@ def claim(folder: Path, cohort: SyntheticCohort, source: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = cohort.model_dump_json(indent=1) + "\n"
     if not marker.exists() or marker.read_text() != text:
-        part = marker.with_name(f".partial-{MARKER}")
-        part.write_text(text)
-        part.replace(marker)
+        with atomic_path(marker) as part:
+            part.write_text(text)
 
 
 def _check_same(folder: Path, there: SyntheticCohort, asked: SyntheticCohort) -> None:
@@ -72,7 +72,7 @@ def _check_nothing_foreign(folder: Path, claimed: bool) -> None:
     foreign = [path for path in files if not (claimed and _is_ours(path, folder))]
     if not claimed:
         # What a generation that was killed before its first file may have left.
-        foreign = [path for path in foreign if path.name != f".partial-{MARKER}"]
+        foreign = [path for path in foreign if path.name != PARTIAL + MARKER]
     if foreign:
         raise InputError(
             f"{folder} holds {len(foreign)} file(s) that a synthetic cohort did not write, and it "
@@ -84,8 +84,8 @@ def _check_nothing_foreign(folder: Path, claimed: bool) -> None:
 def _is_ours(path: Path, folder: Path) -> bool:
     parts = path.relative_to(folder).parts
     if len(parts) == 1:
-        return parts[0].removeprefix(".partial-") in (MARKER, *TABLES)
-    scan = SCAN.match(parts[-1])
+        return parts[0].removeprefix(PARTIAL) in (MARKER, *TABLES)
+    scan = SCAN.match(parts[-1].removeprefix(PARTIAL))
     return (
         len(parts) == 3
         and parts[0] == BULK

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +18,7 @@ from nibabel.eulerangles import euler2mat
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
+from ukb_brain.atomic import atomic_path
 from ukb_brain.imaging.affines import Affine, fsl_mni, to_flirt
 from ukb_brain.synthetic import brains
 from ukb_brain.synthetic.anatomy import Anatomy
@@ -107,17 +106,6 @@ def write_batch(batch: Batch) -> int:
     return written
 
 
-@contextmanager
-def _whole_or_nothing(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 class _Session:
     """One person at one imaging visit."""
 
@@ -167,7 +155,7 @@ class _Session:
             SERIES: self._time_series,
         }
         path = self.batch.bulk / scan.file_name(self.number)
-        with _whole_or_nothing(path) as part:
+        with atomic_path(path) as part:
             if scan.field == MATRIX:
                 values = matrix_25750(self._regions()[1])
                 part.write_text(" ".join(f"{v:.5f}" for v in values) + "\n")

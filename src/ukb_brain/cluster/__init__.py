@@ -1,0 +1,16 @@
+"""Spread work items over processes or jobs, with the same results whatever their number."""
+
+from ukb_brain.cluster.progress import progress_bar
+from ukb_brain.cluster.run import results_of, run_items
+from ukb_brain.cluster.settings import Compute, Jobs, pick_device, processors, visible_gpus
+
+__all__ = [
+    "Compute",
+    "Jobs",
+    "pick_device",
+    "processors",
+    "progress_bar",
+    "results_of",
+    "run_items",
+    "visible_gpus",
+]

@@ -1,0 +1,84 @@
+"""How long tasks show how far they are: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+# Of a log file that nobody watches.
+SECONDS_BETWEEN_LINES = 60.0
+
+
+def progress_bar() -> Progress:
+    """Make the progress bar that every long task shows.
+
+    Returns
+    -------
+    rich.progress.Progress
+        With counts, the time that passed and the time left.
+    """
+    return Progress(
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+
+
+def shown(results: Iterable[Result], total: int, label: str) -> Iterator[Result]:
+    """Hand on results and show how many there are.
+
+    Parameters
+    ----------
+    results : iterable
+        In the order in which they come.
+    total : int
+        How many will come.
+    label : str
+        What they are.
+
+    Yields
+    ------
+    result
+        Each of them.
+    """
+    if Console().is_terminal:
+        with progress_bar() as bar:
+            yield from bar.track(results, total=total, description=label)
+        return
+    started = last = time.monotonic()
+    for done, result in enumerate(results, start=1):
+        yield result
+        now = time.monotonic()
+        if done == total or now - last >= SECONDS_BETWEEN_LINES:
+            last, passed = now, now - started
+            left = passed / done * (total - done)
+            logger.info(
+                "%s: %d of %d after %s, about %s left.",
+                label,
+                done,
+                total,
+                _clock(passed),
+                _clock(left),
+            )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

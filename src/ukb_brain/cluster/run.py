@@ -1,0 +1,119 @@
+"""Apply a function to work items, in this process or over workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from ukb_brain.cluster.progress import shown
+from ukb_brain.cluster.settings import Compute
+from ukb_brain.cluster.start import open_client
+from ukb_brain.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _with_fixed_threads(function: Callable[[Item], Result], item: Item, threads: int) -> Result:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            return function(item)
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_items(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    compute: Compute,
+    label: str,
+) -> Iterator[Result]:
+    """Apply a function to items, in this process or over Dask workers started by spawn.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one item; importable by name where there is more than one worker.
+    items : iterable
+        Independent pieces of work that can be pickled. Each brings its own seed.
+    compute : Compute
+        Number of workers and threads.
+    label : str
+        Shown beside the progress bar.
+
+    Yields
+    ------
+    result
+        In the order in which items end, so each result must say what it belongs to.
+
+    Raises
+    ------
+    InputError
+        If the process of one item was lost more often than ``compute.retries``.
+    """
+    todo = list(items)
+    results = results_of(function, todo, compute, label, losses=compute.retries)
+    yield from shown(results, len(todo), label)
+
+
+def results_of(
+    function: Callable[[Item], Result], todo: list[Item], compute: Compute, label: str, losses: int
+) -> Iterator[Result]:
+    """Give the results of `run_items` without showing progress.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one item.
+    todo : list
+        Items.
+    compute : Compute
+        Number of workers and threads.
+    label : str
+        What the items are.
+    losses : int
+        How often the process of one item may be lost.
+
+    Yields
+    ------
+    result
+        In the order in which items end.
+
+    Raises
+    ------
+    InputError
+        If the process of one item was lost more often.
+    """
+    workers = min(compute.processes, len(todo))
+    # The machine from which jobs are submitted is not there for the work itself.
+    if not todo or (workers == 1 and compute.backend == "local"):
+        for item in todo:
+            yield _with_fixed_threads(function, item, compute.threads_per_item)
+        return
+    with open_client(compute, workers, losses) as client:
+        from distributed import KilledWorker, as_completed
+
+        def submit(item: Item) -> Any:
+            threads = compute.threads_per_item
+            return client.submit(_with_fixed_threads, function, item, threads, pure=False)
+
+        # A few items are under way at a time, so that memory does not hold all of them.
+        waiting = iter(todo)
+        underway = as_completed([submit(item) for item in islice(waiting, 2 * workers)])
+        for future in underway:
+            try:
+                yield future.result()
+            except KilledWorker:
+                raise InputError(
+                    f"{label}: a process was lost {losses + 1} times on the same work item, most "
+                    "often for want of memory: set compute.workers lower (for jobs, "
+                    "compute.jobs.memory higher)."
+                ) from None
+            future.release()
+            underway.update([submit(item) for item in islice(waiting, 1)])

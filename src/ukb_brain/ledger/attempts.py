@@ -1,0 +1,182 @@
+"""What a worker does with one work item: try, count, record."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ukb_brain.atomic import PARTIAL, atomic_path
+from ukb_brain.cluster import pick_device
+from ukb_brain.errors import InputError
+from ukb_brain.networks.artifact import ARRAYS, CARD, Card, Model, write_failure, write_model
+
+SCRATCH, ATTEMPTS = "scratch-", "attempts.json"
+LOST = "its process was lost, most often for want of memory or time"
+LONGEST_REASON = 300
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """One piece of work, which gives one model.
+
+    Attributes
+    ----------
+    name : str
+        Of the item, and of its folder.
+    fingerprint : str
+        Hash of everything the model depends on: people, data, settings, seed; see
+        `fingerprint_of`.
+    payload : object
+        What the function takes; can be pickled. Paths and settings rather than data.
+    card : dict
+        What the item's card says whether it succeeds or fails, such as whose people these are.
+    """
+
+    name: str
+    fingerprint: str
+    payload: Any
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def scratch(self) -> str:
+        """Name of the folder of its unfinished work."""
+        return f"{SCRATCH}{self.fingerprint[:16]}"
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a file or folder in a work item's folder was written by the ledger.
+
+    Parameters
+    ----------
+    name : str
+        Of the file or folder.
+
+    Returns
+    -------
+    bool
+    """
+    return name in (ARRAYS, CARD, ATTEMPTS) or name.startswith((SCRATCH, PARTIAL))
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Try a work item until it succeeds or its attempts are used up, and record how it ended.
+
+    Attributes
+    ----------
+    function : callable
+        Takes a payload and a scratch folder, gives a model.
+    folder : Path
+        Of all models.
+    device : str
+        For the card, where the function does not say.
+    most : int
+        Attempts of an item in one run, lost processes among them.
+    run : str
+        Name of the run; attempts of earlier ones do not count.
+    """
+
+    function: Callable[[Any, Path], Model]
+    folder: Path
+    device: str
+    most: int
+    run: str
+
+    def __call__(self, item: WorkItem) -> Card:
+        """Do one item.
+
+        Parameters
+        ----------
+        item : WorkItem
+            To do.
+
+        Returns
+        -------
+        dict
+            The card that was written.
+
+        Raises
+        ------
+        InputError
+            If the function raises it.
+        """
+        home = self.folder / item.name
+        number, reason = self._begun(home)
+        while number < self.most:
+            number += 1
+            # Noted before the work, so that an attempt counts whose process is killed.
+            self._note(home, number, LOST)
+            try:
+                return self._once(item, home, number)
+            except InputError:
+                raise
+            except Exception as error:
+                reason = one_line(error)
+                self._note(home, number, reason)
+        card = (
+            {"device": self._device()} | dict(item.card) | _verdict(item, "failed", reason, number)
+        )
+        write_failure(home, card)
+        # What a lost process left is worth going on from; what led to an error is not.
+        if reason != LOST:
+            shutil.rmtree(home / item.scratch, ignore_errors=True)
+        (home / ATTEMPTS).unlink()
+        return card
+
+    def _once(self, item: WorkItem, home: Path, number: int) -> Card:
+        scratch, started = home / item.scratch, time.monotonic()
+        scratch.mkdir(parents=True, exist_ok=True)
+        model = self.function(item.payload, scratch)
+        said = {"seconds": time.monotonic() - started, "device": self._device()}
+        card = said | dict(item.card) | model.card | _verdict(item, "ok", "", number)
+        write_model(home, Model(model.arrays, card))
+        shutil.rmtree(scratch)
+        (home / ATTEMPTS).unlink()
+        return card
+
+    def _begun(self, home: Path) -> tuple[int, str]:
+        path = home / ATTEMPTS
+        noted = json.loads(path.read_text()) if path.exists() else {}
+        return (noted["number"], noted["reason"]) if noted.get("run") == self.run else (0, "")
+
+    def _note(self, home: Path, number: int, reason: str) -> None:
+        with atomic_path(home / ATTEMPTS) as part:
+            part.write_text(json.dumps({"run": self.run, "number": number, "reason": reason}))
+
+    def _device(self) -> str:
+        return pick_device(self.device).type
+
+
+def _verdict(item: WorkItem, status: str, reason: str, attempts: int) -> Card:
+    return {
+        "name": item.name,
+        "hash": item.fingerprint,
+        "status": status,
+        "reason": reason,
+        "attempts": attempts,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def one_line(error: Exception) -> str:
+    """Say what an error is, in one line, without what may be a participant's number.
+
+    Parameters
+    ----------
+    error : Exception
+        Any.
+
+    Returns
+    -------
+    str
+        Its type and message; seven and more digits in a row are masked.
+    """
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return re.sub(r"\d{7,}", "#######", text)[:LONGEST_REASON]
