@@ -1,11 +1,19 @@
+import os
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 PROJECT = Path(__file__).parents[1]
+# Networks this small are slowed down by threads, the more so where tests run side by side. Read
+# when torch and BLAS are imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long an example takes says something of what else the machine does.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 def limited(kilobytes):

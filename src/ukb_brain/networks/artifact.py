@@ -48,8 +48,13 @@ def write_model(folder: Path, model: Model) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
+    # safetensors writes memory as it lies: another order of axes or bytes would come back wrong.
+    plain = {
+        name: np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+        for name, array in model.arrays.items()
+    }
     with atomic_path(folder / ARRAYS) as part:
-        save_file(model.arrays, part)
+        save_file(plain, part)
     _write_json(folder / CARD, model.card)
 
 

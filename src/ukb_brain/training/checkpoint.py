@@ -93,9 +93,13 @@ def load_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Te
     tensors : dict of str to torch.Tensor
         Moments by parameter.
     """
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition("|")
-        # A copy: the optimiser changes its moments in place.
-        state.setdefault(int(number), {})[name] = tensor.clone()
+        like = parameters[int(number)]
+        # A copy: the optimiser changes its moments in place. In the parameter's own layout: fused
+        # optimisers take the two memories number by number.
+        held = torch.empty_like(like).copy_(tensor) if tensor.ndim else tensor.clone()
+        state.setdefault(int(number), {})[name] = held
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

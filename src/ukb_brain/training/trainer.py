@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ukb_brain.training.augment import augment
+from ukb_brain.training.bf16 import guard_convolutions
 from ukb_brain.training.checkpoint import load_optimiser, optimiser_tensors
 from ukb_brain.training.settings import WIDE, Loop
 from ukb_brain.training.tasks import Tasks
@@ -112,6 +113,8 @@ class Trainer:
             fused=device.type in ("cuda", "cpu"),
         )
         self.dtype = precision_of(settings, device)
+        if device.type == "cpu" and self.dtype == torch.bfloat16:
+            guard_convolutions(self.network)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.rate, self.step, self.pieces = 1.0, 0, 1
