@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and git; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint bench viz mlflow jupyter docs clean
+.PHONY: help install run test test-slow test-cluster lint bench viz mlflow jupyter docs clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -23,6 +23,9 @@ test: install ## Run the tests, except the slow ones
 
 test-slow: install ## Run the slow tests
 	$(BIN)/python -m pytest -m slow || test $$? -eq 5 # 5: there are none
+
+test-cluster: install ## Run the tests that need a batch system (Slurm on this machine, as root)
+	$(BIN)/python -m pytest -m cluster || test $$? -eq 5
 
 lint: install ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import cohorts, cost
+from benchmarks import (
+    agreement,
+    cohorts,
+    cost,
+    heads,
+    memory,
+    null,
+    planner,
+    step,
+    strategies,
+    study,
+    workers,
+)
 from benchmarks.record import record
 
-BENCHMARKS = {"cost": cost.measure, "truth": cohorts.measure}
+BENCHMARKS = {
+    "cost": cost.measure,
+    "truth": cohorts.measure,
+    "agreement": agreement.measure,
+    "strategies": strategies.measure,
+    "study": study.measure,
+    "null": null.measure,
+    "heads": heads.measure,
+    "step": step.measure,
+    "workers": workers.measure,
+    "memory": memory.measure,
+    "planner": planner.measure,
+}
 
 
 def main() -> None:

@@ -58,6 +58,19 @@ MODELLING = Modelling(
     heads={"images": [0.1, 3, 1000], "traits": [0.03, 1000]},
     blends=[0.25, 0.5, 1.0],
 )
+EVERY = MODELLING.model_copy(update={"strategies": ("linear", "amortised", "dedicated")})
+
+
+def changed(settings: Modelling, **values: object) -> Modelling:
+    """The same settings, but for some; ``__`` stands for the dots of their names."""
+    dump = settings.model_dump(mode="json")
+    for name, value in values.items():
+        *path, last = name.split("__")
+        inner = dump
+        for key in path:
+            inner = inner[key]
+        inner[last] = value
+    return Modelling(**dump)
 
 
 @dataclass
@@ -170,10 +183,14 @@ def run(
     pipeline: Pipeline | None = None,
     **changes: object,
 ) -> Path:
-    """Fit blocks and models; scans of an earlier run are copied but for people who were altered."""
+    """Fit blocks and models.
+
+    Scans of an earlier run are copied where it is given; then those of altered people are written,
+    or of all people where nobody is named.
+    """
     if before is not None:
         shutil.copytree(before / "02_intermediate", root / "02_intermediate")
-    cohort.save_scans(root, altered if before is not None else None)
+    cohort.save_scans(root, altered)
     catalog = catalog_of(root, **changes)
     for name, table in cohort.tables.items():
         catalog.save(name, table)
@@ -183,7 +200,7 @@ def run(
 
 
 def people_of(cohort: Cohort, grid: Grid = GRID) -> People:
-    """The people of the fold, without any file."""
+    """The people of the first fold, without any file."""
     targets, splits = cohort.tables["primary.targets"], cohort.tables["primary.splits"]
     scaling = fit_scaling(targets, splits, list(grid.targets))
     blocks = apply_scaling(targets, splits, scaling)

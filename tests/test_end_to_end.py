@@ -58,9 +58,12 @@ def test_metrics_are_of_their_kind_and_lie_in_their_intervals(table):
         assert others[list(metrics)].isna().all(axis=None)
 
 
-def test_both_strategies_are_in_the_table_of_all(table):
+def test_every_strategy_is_in_the_table_of_all(table):
     everything = table("08_reporting/performance_all")
-    assert everything.groupby("strategy").size().to_dict() == {"amortised": 700, "linear": 700}
+    assert everything.groupby("strategy").size().to_dict() == {
+        "amortised": 700, "linear": 700, "dedicated": 4,
+    }  # fmt: skip
+    assert (everything.loc[everything["strategy"] == "dedicated", "status"] == "ok").any()
 
 
 def test_predictions_are_of_people_outside_training_only(table):
@@ -144,8 +147,11 @@ def test_truth_has_every_cell_and_what_is_planted(table):
 
 
 def test_models_are_safetensors_with_cards(finished_run):
-    names = {path.name for path in (finished_run / "06_models").rglob("*") if path.is_file()}
-    assert names == {"model.safetensors", "card.json"}
+    models = finished_run / "06_models"
+    names = {path.name for path in models.rglob("*") if path.is_file()}
+    assert names == {"model.safetensors", "card.json", "complete.json"}
+    counts = {kind.name: len(list(kind.glob("*/card.json"))) for kind in models.iterdir()}
+    assert counts == {"components": 3, "encoders": 4, "cells": 25, "dedicated": 4}
 
 
 def test_the_run_ends_with_a_summary_and_shows_nobody(finished_run, table):
@@ -174,7 +180,7 @@ def test_the_number_of_workers_changes_nothing(finished_run, run_kedro, tmp_path
         shutil.copytree(finished_run / folder, tmp_path / folder)
     shutil.copytree(finished_run / "01_raw", tmp_path / "01_raw")
     shutil.rmtree(tmp_path / "07_model_output")
-    (tmp_path / "04_feature" / "encodings.parquet").unlink()
+    (tmp_path / "04_feature" / "blocks.parquet").unlink()
     done = run_kedro(root=tmp_path, compute__workers=1)
     assert done.returncode == 0, done.stderr
     one, two = (

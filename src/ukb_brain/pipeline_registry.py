@@ -4,6 +4,8 @@ from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
 GENERATORS = ("synthetic_cohort",)
+# Asked for by name only.
+APART = ("plan", "search")
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -19,7 +21,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         (
             pipeline
             for name, pipeline in pipelines.items()
-            if name not in (*GENERATORS, "__default__")
+            if name not in (*GENERATORS, *APART, "__default__")
         ),
         start=Pipeline([]),
     )

@@ -172,7 +172,8 @@ class ModelFolderDataset(AbstractDataset[ModelFolder, ModelFolder]):
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._models = ModelFolder(Path(filepath))
+        self._filepath = Path(filepath)
+        self._models = ModelFolder(self._filepath)
         self.metadata = metadata
 
     def load(self) -> ModelFolder:

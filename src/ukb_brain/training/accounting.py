@@ -11,7 +11,7 @@ import pandas as pd
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.items import cells_by_target
-from ukb_brain.training.target import AMORTISED
+from ukb_brain.training.target import AMORTISED, LINEAR
 
 # A value that no strategy but one has, or that a failed cell lacks.
 OPTIONAL = (
@@ -98,13 +98,17 @@ def cell_fits(
     users = {g: sum(g in cell.inputs.groups for cell in grid.cells) for g in grid.imaging}
     place = {(cell.target, cell.inputs.name): cell for cell in grid.cells}
     shared, rows = _shared(folders, grid), []
+    shares: dict[tuple, dict] = {}
     for card in cards:
         for row in card.get("cells", ()):
             cell = place.get((row["target"], row["inputs"]))
             if cell is None:
                 continue
-            share = _share(shared, row, cell, users)
-            devices = share.pop("devices") | {row.get("device") or "cpu"}
+            like = (cell.inputs.groups, row["strategy"], row["fold"], row["seed"])
+            if like not in shares:
+                shares[like] = _share(shared, row, cell, users)
+            share = shares[like]
+            devices = share["devices"] | {row.get("device") or "cpu"}
             own = {name: row.get(name) or 0.0 for name in ("seconds", "flops")}
             more = {
                 "train_seconds": own["seconds"] + share["shared_seconds"],
@@ -135,6 +139,7 @@ def _lost(
     """Rows for the cells of work items that failed as a whole: nothing is dropped silently."""
     lost, by_target = [], cells_by_target(grid)
     known = sorted({(row["strategy"], row["seed"]) for row in rows if row["strategy"] != DEDICATED})
+    known = known or [(LINEAR, seed)]
     for card in cards:
         if card["status"] == "ok":
             continue

@@ -23,7 +23,7 @@ from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED, CellsJob
+from ukb_brain.training.target import AMORTISED, LINEAR, CellsJob
 
 Folds = Mapping[int, People]
 # Raised whenever the same settings would give other results.
@@ -116,6 +116,8 @@ def component_items(
         For `ukb_brain.training.components.components_of_group`.
     """
     s = settings.components
+    if LINEAR not in settings.strategies:
+        return
     for fold, people in folds.items():
         for group in scans:
             job = ComponentsJob(group, scans[group], people, s.numbers[group], s.batch_size)
@@ -123,15 +125,21 @@ def component_items(
             print_of = fingerprint_of(
                 ENGINE,
                 "components",
-                group,
+                _seen({group: scans[group]}),
                 s.pooling,
                 s.numbers[group],
                 s.batch_size,
                 quality,
                 *known,
             )
-            card = about(people) | {"settings": s.model_dump(mode="json"), "group": group}
+            dump = s.model_dump(mode="json") | {"numbers": {group: s.numbers[group]}}
+            card = about(people) | {"settings": dump, "group": group}
             yield WorkItem(component_name(fold, group), print_of, job, card)
+
+
+def _seen(scans: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...]]]:
+    """List what a model sees: groups in their order, which its outputs keep, and their channels."""
+    return [(group, some.modalities) for group, some in scans.items()]
 
 
 def component_name(fold: int, group: str) -> str:
@@ -196,8 +204,9 @@ def encoder_items(
                 own = _seed(seed, fold, member, part)
                 job = EncoderJob(part, parts, people, scans, binary, s, own, device)
                 dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb"})
+                outputs = list(binary.items())
                 print_of = fingerprint_of(
-                    ENGINE, "encoders", dump, list(binary), quality, known, part, own
+                    ENGINE, "encoders", dump, outputs, _seen(scans), quality, known, part, own
                 )
                 card = about(people) | {"settings": dump, "member": member, "part": part}
                 yield WorkItem(encoder_name(fold, member, part), print_of, job, card)
@@ -247,9 +256,12 @@ def cell_items(
         For `ukb_brain.training.target.fit_cells_of_target`.
     """
     groups = tuple(grid.imaging)
-    names = ("strategies", "cross_fits", "linear", "heads", "blends", "ladder")
+    if LINEAR not in settings.strategies:
+        return
+    amortised = AMORTISED in settings.strategies
+    names = ["cross_fits", "linear", *(["heads", "blends", "ladder"] if amortised else [])]
     chosen = {name: settings.model_dump(mode="json")[name] for name in names}
-    members = settings.encoders.seeds if AMORTISED in settings.strategies else 0
+    members = settings.encoders.seeds if amortised else 0
     for fold, people in folds.items():
         used = {g: component_name(fold, g) for g in groups}
         networks = [
@@ -266,12 +278,15 @@ def cell_items(
                 groups,
                 people,
                 {g: components / name for g, name in used.items() if name in hashes},
-                [{p: encoders / name for p, name in each.items()} for each in networks],
+                [
+                    {p: encoders / name for p, name in each.items() if name in hashes}
+                    for each in networks
+                ],
                 settings,
             )
             dump = [(cell.inputs.name, cell.inputs.groups, cell.inputs.blocks) for cell in cells]
             print_of = fingerprint_of(
-                ENGINE, "cells", target, job.kind, dump, chosen, known,
+                ENGINE, "cells", target, job.kind, dump, groups, chosen, known,
                 [hashes.get(name, "") for name in rests_on],
             )  # fmt: skip
             yield WorkItem(
@@ -348,6 +363,7 @@ def dedicated_items(
                     cell.target,
                     kind,
                     cell.inputs.name,
+                    _seen(mine),
                     quality,
                     known,
                     own,
@@ -375,6 +391,9 @@ def check_settings(card: Mapping[str, Any], settings: BaseModel, what: str) -> N
         With the names of settings that differ.
     """
     there, asked = card.get("settings", {}), settings.model_dump(mode="json")
+    if "group" in card:
+        # Components do not depend on how many other groups have.
+        asked["numbers"] = {card["group"]: asked["numbers"].get(card["group"])}
     differ = sorted(name for name in there if asked.get(name) != there[name])
     if differ:
         raise InputError(

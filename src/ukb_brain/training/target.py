@@ -48,9 +48,10 @@ class CellsJob:
     people : People
         Of the fold.
     components : dict of str to Path
-        Models of the components, by imaging group; a group that nobody has is absent.
-    encoders : tuple of dict of int to Path
-        Models of the encoders: for each member of the ensemble, by the part left out.
+        Models of the components, by imaging group; one that failed is absent.
+    encoders : sequence of dict of int to Path
+        Models of the encoders: for each member of the ensemble, by the part left out; one that
+        failed is absent.
     settings : Modelling
         Choices.
     """
@@ -133,7 +134,9 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
         arrays |= _coefficients(heads, f"{AMORTISED}/{member}")
         share = choose_blend(job, heads, linear)
         fits = {cell: blend(fit, linear[cell], share) for cell, fit in heads.items()}
-        notes: dict[Cell, dict] = {cell: {"head_share": share} for cell in fits}
+        notes: dict[Cell, dict] = {
+            cell: {"head_share": share_used(heads[cell], linear[cell], share)} for cell in fits
+        }
         if s.ladder:
             fits, rungs = climb(job, fits)
             for cell, rung in rungs.items():
@@ -143,7 +146,8 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
 
 
 def _components(job: CellsJob) -> dict[str, Floats]:
-    features = {group: np.zeros((len(job.y), 0)) for group in job.groups}
+    # Of a group that nobody has there is a model without columns; one that failed leaves none.
+    features = {group: np.full((len(job.y), 1), np.nan) for group in job.groups}
     for group, path in job.components.items():
         features[group] = read_model(path, keys=("scores",)).arrays["scores"].astype(np.float64)
     return features
@@ -154,8 +158,11 @@ def _encodings(job: CellsJob, paths: Mapping[int, Path]) -> dict[str, Floats]:
         part: read_model(path, keys=("outputs",)).arrays["outputs"].astype(np.float32)
         for part, path in paths.items()
     }
-    parts = job.people.cross_fits(job.settings.encoders.cross_fits)
-    return scale_encodings(combine(outputs, parts), job.people, job.groups)
+    number = job.settings.encoders.cross_fits
+    width = next((each.shape[-1] for each in outputs.values()), 1)
+    lost = np.full((len(subsets(job.groups)), len(job.y), width), np.nan, dtype=np.float32)
+    every = {part: outputs.get(part, lost) for part in range(number)}
+    return scale_encodings(combine(every, job.people.cross_fits(number)), job.people, job.groups)
 
 
 def scale_encodings(outputs: Floats, people: People, groups: tuple[str, ...]) -> dict[str, Floats]:
@@ -252,6 +259,26 @@ def choose_blend(job: CellsJob, heads: Fits, linear: Fits) -> float:
         ]
         losses.append([np.average(error, weights=weights) for error in errors])
     return float(shares[int(np.argmin(np.mean(losses, axis=0)))]) if losses else float(shares[0])
+
+
+def share_used(head: CellFit, line: CellFit, share: float) -> float:
+    """Say how much of the head is in what `blend` gives.
+
+    Parameters
+    ----------
+    head, line : CellFit
+        Of the same cell.
+    share : float
+        Of the head, where both could be fitted.
+
+    Returns
+    -------
+    float
+        0 where only the linear cell could be fitted, 1 where only the head could.
+    """
+    if head.status == line.status:
+        return share
+    return float(head.status == "ok")
 
 
 def blend(head: CellFit, line: CellFit, share: float) -> CellFit:

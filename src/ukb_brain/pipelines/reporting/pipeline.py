@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.figures import draw_coefficients, draw_legibility
+from ukb_brain.figures.compute import draw_compute
 from ukb_brain.pipelines.reporting.nodes import (
     arrange_as_published,
     build_dashboard,
@@ -89,6 +90,17 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs=["reporting.mixed_models", "params:grid", "params:source"],
                 outputs="reporting.coefficients",
                 name="draw_coefficients",
+            ),
+            Node(
+                draw_compute,
+                inputs=[
+                    "reporting.performance_all",
+                    "model_output.cell_fits",
+                    "params:grid",
+                    "params:source",
+                ],
+                outputs="reporting.compute",
+                name="draw_compute",
             ),
             Node(
                 build_dashboard,

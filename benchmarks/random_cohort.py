@@ -1,0 +1,83 @@
+"""Cohorts of random numbers, as preprocessing leaves them: only their cost means anything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from benchmarks.watch import PROJECT, kedro, watch
+from ukb_brain.atomic import atomic_path
+from ukb_brain.grid import Grid
+from ukb_brain.imaging.store import RecordStore
+from ukb_brain.training.planning.case import Parts, Shape
+from ukb_brain.training.planning.invented import random_people, scans_in, write_scans
+
+FRACTIONS = (0.8, 0.1)
+DONE = "random_cohort.json"
+
+
+def study_grid() -> Grid:
+    """Read the study's grid.
+
+    Returns
+    -------
+    Grid
+    """
+    text = (PROJECT / "conf/base/parameters_grid.yml").read_text(encoding="utf-8")
+    return Grid(**yaml.safe_load(text)["grid"])
+
+
+def write_cohort(root: Path, people: int, voxels: tuple[int, int, int], edges: int) -> None:
+    """Write tables and stores of random numbers, or leave them where they are there already.
+
+    Parameters
+    ----------
+    root : Path
+        Data root.
+    people : int
+        How many; every tenth is validated, and as many are tested.
+    voxels : tuple of int
+        Of stored volumes.
+    edges : int
+        Of a connectivity vector.
+    """
+    asked = {"people": people, "voxels": list(voxels), "edges": edges}
+    done = root / DONE
+    if done.exists() and json.loads(done.read_text()) == asked:
+        return
+    shutil.rmtree(root, ignore_errors=True)
+    grid = study_grid()
+    _write_tables(root / "03_primary", people, grid)
+    keys = [(9_000_001 + k, 2) for k in range(people)]
+    for scans in scans_in(root / "02_intermediate", grid, 1).values():
+        shape: Shape = (len(scans.modalities), *voxels) if scans.is_volume else (edges,)
+        write_scans(scans, shape, keys)
+    for store in ("volumes.zarr", "connectivity.zarr"):
+        RecordStore(root / "02_intermediate" / store).claim("synthetic")
+    watch(kedro("feature_tabular", {"data_root": root}), root / "feature_tabular.log")
+    with atomic_path(done) as part:
+        part.write_text(json.dumps(asked))
+
+
+def _write_tables(folder: Path, n: int, grid: Grid) -> None:
+    train, validation = (round(n * fraction) for fraction in FRACTIONS)
+    people = random_people(Parts(1, train, validation, n - train - validation), grid)
+    keys = pd.DataFrame({"eid": people.eid, "instance": people.instance})
+    quality = keys.merge(pd.DataFrame({"modality": grid.modalities}), how="cross")
+    about = {"family": people.family, "site": 11025, "date": pd.Timestamp("2016-01-01")}
+    split = {"eid": people.eid, "fold": 0, "part": people.part}
+    tables: Mapping[str, pd.DataFrame] = {
+        "participants": keys.assign(**about, age=60.0, sex=np.arange(n) % 2.0),
+        "targets": pd.concat([keys, pd.DataFrame(people.targets)], axis=1),
+        "splits": pd.DataFrame(split),
+        "quality": quality.assign(status="ok", reason=""),
+    }
+    folder.mkdir(parents=True)
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet")

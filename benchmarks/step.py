@@ -1,0 +1,223 @@
+"""The step benchmark: the study's network, a step in this project's loop against a plain one.
+
+The same network, batch, optimiser and loss, by turns: plain PyTorch in float32 and the default
+layout; this loop in float32 and that layout; and this loop as it runs by default (channels last,
+and bf16 where the processor or card has it). Then the share of time that steps wait for data.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.random_cohort import study_grid
+from benchmarks.record import WORK, Figure
+from ukb_brain.atomic import atomic_path
+from ukb_brain.cluster import pick_device, processors
+from ukb_brain.networks.fusion import CellNetwork
+from ukb_brain.training.encode import build_encoders
+from ukb_brain.training.inputs import Inputs
+from ukb_brain.training.planning.case import Parts
+from ukb_brain.training.planning.invented import RandomData, random_people, scans_in, write_scans
+from ukb_brain.training.settings import Loop, Network
+from ukb_brain.training.tasks import Tasks
+from ukb_brain.training.trainer import MASK, Trainer, precision_of
+
+EDGE = 64
+BATCHES = {"cpu": 4, "cuda": 64, "mps": 16}
+ROUNDS = 7
+PEOPLE_TO_READ = 24
+SETTINGS = {
+    "this loop, float32, default layout": {"precision": "float32", "channels_last": False},
+    "this loop, float32, channels last": {"precision": "float32", "channels_last": True},
+    "this loop, by default": {"precision": "auto", "channels_last": True},
+}
+PLAIN = "plain PyTorch"
+GOAL, AIM, MOST_WAIT = 1.0, 1.2, 0.05
+
+
+def _network(edge: int) -> CellNetwork:
+    """All three modalities of volumes in one encoder, as the study has them."""
+    torch.manual_seed(0)
+    settings = Network(volume="study", head="study")
+    encoders = build_encoders(settings, {"volumes": (3, edge, edge, edge)})
+    return CellNetwork(encoders, 1, "study")
+
+
+def _loop(batch: int, **changes: object) -> Loop:
+    return Loop(
+        epochs=1,
+        batch_size=batch,
+        optimiser="adam",
+        learning_rate=1e-4,
+        schedule="constant",
+        warm_up=0.0,
+        balance="none",
+        **changes,
+    )
+
+
+def _tasks(people: int, loop: Loop) -> Tasks:
+    y = np.random.default_rng(0).normal(size=people)
+    return Tasks({"age": y}, {"age": False}, np.ones(people, dtype=bool), loop)
+
+
+def _ours(edge: int, batch: int, device: torch.device, changes: dict) -> Callable[[], None]:
+    loop = _loop(batch, **changes)
+    data = RandomData({"volumes": (3, edge, edge, edge)}, batch)
+    trainer = Trainer(_network(edge), data, _tasks(batch, loop), loop, device, 0)
+    return lambda: trainer.run_epoch(np.arange(batch), 0, 1000)
+
+
+def _plain(edge: int, batch: int, device: torch.device) -> Callable[[], None]:
+    """Write a loop as anybody would, on data that lie ready in single precision."""
+    network = _network(edge).to(device).train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
+    data = RandomData({"volumes": (3, edge, edge, edge)}, batch).read(np.arange(batch), None)
+    volumes, used = data["volumes"].float(), data[MASK]
+    y = torch.randn(batch, 1)
+
+    def step() -> None:
+        inputs, labels = {"volumes": volumes.to(device)}, y.to(device)
+        optimiser.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.mse_loss(network(inputs, used.to(device)), labels)
+        loss.backward()
+        optimiser.step()
+        loss.item()
+
+    return step
+
+
+def side_by_side(edge: int, batch: int, device: torch.device, rounds: int) -> dict[str, float]:
+    """Time a step of each kind, by turns.
+
+    Parameters
+    ----------
+    edge, batch : int
+        Of volumes; people of a step.
+    device : torch.device
+        Where.
+    rounds : int
+        Steps of each kind, after one that warms up.
+
+    Returns
+    -------
+    dict of str to float
+        Median seconds.
+    """
+    steps = {PLAIN: _plain(edge, batch, device)}
+    steps |= {name: _ours(edge, batch, device, changes) for name, changes in SETTINGS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(rounds + 1):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if turn:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def wait_share(edge: int, batch: int, device: torch.device, people: int) -> float:
+    """Share of an epoch in which steps wait for scans that are read anew from a store.
+
+    Parameters
+    ----------
+    edge, batch : int
+        Of volumes; people of a step.
+    device : torch.device
+        Where.
+    people : int
+        Of the store.
+
+    Returns
+    -------
+    float
+    """
+    grid = study_grid()
+    everybody = random_people(Parts(1, people, 0, 0), grid)
+    keys = everybody.keys(np.ones(people, dtype=bool))
+    folder = WORK / "step"
+    scans = {g: s for g, s in scans_in(folder, grid, 1).items() if s.is_volume}
+    for own in scans.values():
+        write_scans(own, (len(own.modalities), edge, edge, edge), keys)
+    data = Inputs(everybody, scans, (), np.ones(people, dtype=bool), 0.0, masked=False)
+    loop = _loop(batch)
+    torch.manual_seed(0)
+    settings = Network(volume="study", head="study", together=True)
+    network = CellNetwork(build_encoders(settings, data.shapes), 1, "study")
+    trainer = Trainer(network, data, _tasks(people, loop), loop, device, 0)
+    trainer.run_epoch(np.arange(people), 0, 1000)
+    return trainer.waited / trainer.worked
+
+
+def found(edge: int, batch: int, device: torch.device, rounds: int) -> dict[str, float]:
+    """Measure everything, or read what was measured before.
+
+    Parameters
+    ----------
+    edge, batch : int
+        Of volumes; people of a step.
+    device : torch.device
+        Where.
+    rounds : int
+        Steps of each kind.
+
+    Returns
+    -------
+    dict of str to float
+        Median seconds of each kind, and ``wait``.
+    """
+    saved = WORK / "step" / "seconds.json"
+    seconds = json.loads(saved.read_text()) if saved.exists() else {}
+    if not seconds:
+        seconds = side_by_side(edge, batch, device, rounds)
+        with atomic_path(saved) as part:
+            part.write_text(json.dumps(seconds))
+    people = max(PEOPLE_TO_READ, 3 * batch)
+    return seconds | {"wait": wait_share(edge, batch, device, people)}
+
+
+def measure() -> list[Figure]:
+    """Measure at the study's 64³ on the best device that is there.
+
+    Returns
+    -------
+    list of Figure
+        Speed of this loop over that of a plain one, and the share of time waited for data.
+    """
+    device = pick_device()
+    batch = BATCHES[device.type]
+    # As many threads as a training that has this machine for itself.
+    torch.set_num_threads(processors())
+    seconds = found(EDGE, batch, device, ROUNDS)
+    wait = seconds.pop("wait")
+    precision = str(precision_of(_loop(batch), device)).removeprefix("torch.")
+    about = {"device": device.type, "batch": batch, "default_precision": precision}
+    table = Table(title=f"A step of the study's network at {EDGE}³, {batch} people, {device.type}")
+    for column in ("", "seconds", "speed over plain PyTorch"):
+        table.add_column(column)
+    table.add_row(PLAIN, f"{seconds[PLAIN]:.3f}", "1")
+    figures = []
+    for name in SETTINGS:
+        speed = seconds[PLAIN] / seconds[name]
+        table.add_row(name, f"{seconds[name]:.3f}", f"{speed:.2f}")
+        # The goal is for the loop as it is used; the others say where the speed comes from.
+        default = name == list(SETTINGS)[-1]
+        goal, holds = (f"≥ {GOAL}, aim {AIM}", speed >= GOAL) if default else ("", None)
+        figures.append(Figure(f"step: speed of {name}", speed, "×", goal, holds, about))
+    Console().print(table)
+    print(f"Waiting for data: {wait:.1%} of the time.")
+    name = "step: share of time waited for data"
+    figures.append(Figure(name, wait, "", f"< {MOST_WAIT}", wait < MOST_WAIT, about))
+    shutil.rmtree(WORK / "step", ignore_errors=True)
+    return figures

@@ -1,0 +1,165 @@
+"""How much memory and disk the work of a case takes, counted from shapes."""
+
+from __future__ import annotations
+
+import math
+
+from ukb_brain.grid import Cell, subsets
+from ukb_brain.training.dedicated import DEDICATED
+from ukb_brain.training.inputs import TRAITS
+from ukb_brain.training.items import cells_by_target
+from ukb_brain.training.planning.case import Case, Form
+from ukb_brain.training.planning.steps import StepRate
+from ukb_brain.training.target import AMORTISED, LINEAR, encodings_used
+
+
+def widths_of(case: Case, cell: Cell, strategy: str) -> list[int]:
+    """Count the columns of a cell's regressions.
+
+    Parameters
+    ----------
+    case : Case
+        Numbers of components and targets.
+    cell : Cell
+        Of the grid.
+    strategy : {"linear", "amortised"}
+        Amortised has linear's regression too.
+
+    Returns
+    -------
+    list of int
+        Of each regression.
+    """
+    s, grid = case.modelling, case.grid
+    traits = sum(2 * len(grid.targets_of(block)) for block in cell.inputs.blocks)
+    widths = [traits + sum(s.components.numbers[g] for g in cell.inputs.groups)]
+    if strategy == AMORTISED:
+        encoded = len(encodings_used(cell.inputs.groups)) * len(grid.targets)
+        widths += [traits + encoded] * s.encoders.seeds
+    return widths
+
+
+def memory_of_cells(case: Case, strategy: str) -> float:
+    """Count columns and their copies for everybody, and factors for all penalties of one cell.
+
+    Parameters
+    ----------
+    case : Case
+        People, components, penalties.
+    strategy : {"linear", "amortised"}
+        Whose cells.
+
+    Returns
+    -------
+    float
+        Bytes of a process that fits all cells of a target.
+    """
+    s, n = case.modelling, case.parts.people
+    wide = max(width for cell in case.grid.cells for width in widths_of(case, cell, strategy))
+    cells = max(len(own) for own in cells_by_target(case.grid).values())
+    sets = len(s.linear.images) * len(s.linear.traits)
+    factors = 2 * 4.0 * (s.cross_fits + 1) * sets * (wide + 1) ** 2
+    networks = s.encoders.cross_fits if strategy == AMORTISED else 0
+    encodings = len(subsets(tuple(case.grid.imaging))) * len(case.grid.targets) * n
+    return 8.0 * n * (4 * wide + 4 * cells + sets) + factors + (12.0 * networks + 16.0) * encodings
+
+
+def scan_bytes(form: Form) -> float:
+    """Count the bytes of one person's scans in half precision, as `Inputs` holds them.
+
+    Parameters
+    ----------
+    form : Form
+        Their network.
+
+    Returns
+    -------
+    float
+    """
+    return 2.0 * sum(math.prod(s) for name, s in form.shapes.items() if name != TRAITS)
+
+
+def is_kept(case: Case, form: Form) -> bool:
+    """Tell whether scans stay in memory, or are read anew in each epoch.
+
+    Parameters
+    ----------
+    case : Case
+        People and settings.
+    form : Form
+        The network.
+
+    Returns
+    -------
+    bool
+    """
+    s = case.modelling.encoders if form.joint else case.modelling.dedicated
+    return case.parts.people * scan_bytes(form) <= s.cache_gb * 1e9
+
+
+def memory_of_training(case: Case, form: Form, rate: StepRate) -> float:
+    """Count the memory of a process that trains a network.
+
+    Parameters
+    ----------
+    case : Case
+        People and settings.
+    form : Form
+        The network.
+    rate : StepRate
+        Its cost; on the CPU activations are in the process too.
+
+    Returns
+    -------
+    float
+        Bytes.
+    """
+    n = case.parts.people
+    # The batch at hand, as it was read and in single precision, and the next one.
+    batches = 4 * form.loop.batch_size * scan_bytes(form)
+    kept = n * scan_bytes(form) if is_kept(case, form) else 0.0
+    outputs = 4.0 * len(subsets(tuple(case.grid.imaging))) * n * form.outputs if form.joint else 0.0
+    # States to go back to, and the one that is written.
+    states = 3.0 * rate.cost.state_bytes
+    own = rate.device_bytes if rate.device == "cpu" else 0.0
+    return batches + kept + outputs + states + own
+
+
+def store_bytes(case: Case) -> float:
+    """Bytes of everybody's preprocessed scans, not compressed.
+
+    Parameters
+    ----------
+    case : Case
+        Shapes and people.
+
+    Returns
+    -------
+    float
+    """
+    shapes = case.shapes(1).values()
+    each = sum((2.0 if len(s) == 4 else 4.0) * math.prod(s) for s in shapes)
+    return each * case.parts.people
+
+
+def prediction_rows(case: Case, strategy: str) -> float:
+    """Rows of the table of predictions.
+
+    Parameters
+    ----------
+    case : Case
+        Cells, people, seeds.
+    strategy : str
+        Amortised has linear's rows too.
+
+    Returns
+    -------
+    float
+    """
+    s, parts = case.modelling, case.parts
+    counts = {
+        LINEAR: len(case.grid.cells),
+        AMORTISED: len(case.grid.cells) * (1 + s.encoders.seeds),
+        DEDICATED: len(case.cells) * s.dedicated.seeds,
+    }
+    return float(counts[strategy] * (parts.validation + parts.test) * parts.folds)

@@ -1,0 +1,227 @@
+"""From what was measured to every work item of a strategy."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ukb_brain.grid import subsets
+from ukb_brain.training.dedicated import DEDICATED
+from ukb_brain.training.planning.case import Case, Form
+from ukb_brain.training.planning.measure import Rates
+from ukb_brain.training.planning.memory import (
+    is_kept,
+    memory_of_cells,
+    memory_of_training,
+    widths_of,
+)
+from ukb_brain.training.planning.steps import StepRate
+from ukb_brain.training.target import AMORTISED, LINEAR
+
+STRATEGIES = (LINEAR, AMORTISED, DEDICATED)
+COMPONENTS, ENCODERS, CELLS, NETWORKS = "components", "encoders", "cells", "networks"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Work items that may run side by side; the next stage waits for all of them.
+
+    Attributes
+    ----------
+    name : str
+        What they are.
+    seconds : tuple of float
+        Of each item, in the order in which they start.
+    trains : bool
+        Whether they train networks, on a GPU where there is one.
+    flops : float
+        Of all items.
+    basis : {"measured", "scaled", "assumed"}
+        How seconds were found.
+    process_bytes, device_bytes : float
+        Most memory of one item, beside what a process has anyway.
+    disk_bytes : float
+        Of all models.
+    """
+
+    name: str
+    seconds: tuple[float, ...]
+    trains: bool
+    flops: float
+    basis: str
+    process_bytes: float
+    device_bytes: float = 0.0
+    disk_bytes: float = 0.0
+
+
+def makespan(seconds: Sequence[float], workers: int) -> float:
+    """Seconds until all items are done, each started by whichever worker is free first.
+
+    Parameters
+    ----------
+    seconds : sequence of float
+        Of each item, in the order in which they start.
+    workers : int
+        Items at a time. An item is never split: many workers do few items no faster than the
+        longest of them.
+
+    Returns
+    -------
+    float
+    """
+    free = [0.0] * min(workers, max(1, len(seconds)))
+    for each in seconds:
+        heapq.heappush(free, heapq.heappop(free) + each)
+    return max(free)
+
+
+def stages_of(case: Case, rates: Rates) -> dict[str, list[Stage]]:
+    """List the work of each strategy, whatever the run's own strategies are.
+
+    Parameters
+    ----------
+    case : Case
+        What is planned.
+    rates : Rates
+        What was measured.
+
+    Returns
+    -------
+    dict of str to list of Stage
+        Amortised holds linear's components and regressions, with which it is averaged.
+    """
+    components = _components(case, rates)
+    return {
+        LINEAR: [components, _cells(case, rates, LINEAR)],
+        AMORTISED: [components, _encoders(case, rates), _cells(case, rates, AMORTISED)],
+        DEDICATED: [_dedicated(case, rates)],
+    }
+
+
+def _basis(found: Sequence[str]) -> str:
+    return next((b for b in ("assumed", "scaled") if b in found), "measured")
+
+
+def _components(case: Case, rates: Rates) -> Stage:
+    s, parts = case.modelling.components, case.parts
+    seconds, flops, memory, disk = [], 0.0, [], 0.0
+    for group, rate in rates.components.items():
+        read = rates.reading[s.pooling][group]
+        fit = rate.first + (rate.batches - 1) * rate.more
+        all_read = (parts.train + parts.people) * read
+        seconds.append(fit + parts.people * rate.score + all_read)
+        flops += (6.0 * parts.train + 2.0 * parts.people) * rate.features * s.numbers[group]
+        # The batch, components above it, and as much again twice over for the decomposition.
+        rows = parts.train / rate.batches + 2 * rate.components
+        memory.append(4 * 8.0 * rows * rate.features)
+        disk += 4.0 * rate.components * (rate.features + parts.people) + 4.0 * rate.features
+    basis = _basis(["scaled" if rate.scaled else "measured" for rate in rates.components.values()])
+    return Stage(
+        COMPONENTS,
+        tuple(seconds) * parts.folds,
+        False,
+        flops * parts.folds,
+        basis,
+        max(memory),
+        0.0,
+        disk * parts.folds,
+    )
+
+
+def _cells(case: Case, rates: Rates, strategy: str) -> Stage:
+    s, parts, grid = case.modelling, case.parts, case.grid
+    seeds = s.encoders.seeds
+    seconds, flops, scaled = [], 0.0, False
+    for target in grid.targets.values():
+        base = target.domain == grid.base_domain
+        own = rates.cells["base" if base else "other"]
+        scaled |= own[strategy].scaled
+        took, work = own[LINEAR].seconds(parts.train), own[LINEAR].flops
+        if strategy == AMORTISED:
+            took += seeds * max(0.0, own[AMORTISED].seconds(parts.train) - took)
+            work += seeds * (own[AMORTISED].flops - work)
+        seconds.append(took)
+        flops += work
+    members = 1 + (seeds if strategy == AMORTISED else 0)
+    predictions = 8.0 * members * len(grid.cells) * (parts.validation + parts.test)
+    coefficients = 8.0 * sum(
+        1 + width for cell in grid.cells for width in widths_of(case, cell, strategy)
+    )
+    return Stage(
+        CELLS,
+        tuple(seconds) * parts.folds,
+        False,
+        flops * parts.folds,
+        "scaled" if scaled else "measured",
+        memory_of_cells(case, strategy),
+        0.0,
+        (predictions + coefficients) * parts.folds,
+    )
+
+
+def _trained(case: Case, form: Form, rate: StepRate, fitted: int, reading: float) -> float:
+    """Seconds of one training with its predictions."""
+    loop, parts = form.loop, case.parts
+    size = min(loop.batch_size, fitted)
+    steps = max(1, fitted // size)
+    compute = steps * (rate.fixed + rate.person * size) + parts.validation * rate.predict
+    predicted = parts.people - fitted
+    kept, read = is_kept(case, form), 0.0
+    if kept:
+        read = parts.people * reading
+    else:
+        anew = (steps * size + parts.validation) * reading
+        # A GPU computes while the next batch is read; on the CPU both need the processors.
+        compute = compute + anew if rate.device == "cpu" else max(compute, anew)
+        read = predicted * reading
+    return rate.start + read + loop.epochs * (compute + rate.epoch) + predicted * rate.predict
+
+
+def _encoders(case: Case, rates: Rates) -> Stage:
+    s, parts, rate, form = case.modelling.encoders, case.parts, rates.encoders, case.encoders
+    fitted = round(parts.train * (1 - 1 / s.cross_fits))
+    reading = sum(rates.reading[s.network.pooling].values())
+    items = parts.folds * s.seeds * s.cross_fits
+    outputs = 4.0 * len(subsets(tuple(case.grid.imaging))[1:]) * parts.people * form.outputs
+    return Stage(
+        ENCODERS,
+        (_trained(case, form, rate, fitted, reading),) * items,
+        True,
+        float(rate.cost.training_flops) * fitted * s.loop.epochs * items,
+        rate.basis,
+        memory_of_training(case, form, rate),
+        rate.device_bytes,
+        items * (outputs + 4.0 * rate.cost.parameters),
+    )
+
+
+def _dedicated(case: Case, rates: Rates) -> Stage:
+    s, parts = case.modelling.dedicated, case.parts
+    single: dict[tuple[str, ...], float] = {}
+    memory = []
+    for groups, rate in rates.dedicated.items():
+        form = case.dedicated(groups)
+        reading = sum(rates.reading[s.network.pooling][g] for g in groups)
+        single[groups] = _trained(case, form, rate, parts.train, reading)
+        memory.append(memory_of_training(case, form, rate))
+    cells = Counter(cell.inputs.groups for cell in case.cells)
+    count = s.seeds * parts.folds
+    seconds = [single[cell.inputs.groups] for cell in case.cells for _ in range(s.seeds)]
+    flops = disk = 0.0
+    for groups, number in cells.items():
+        cost = rates.dedicated[groups].cost
+        flops += float(cost.training_flops) * parts.train * s.loop.epochs * number * count
+        predictions = 8.0 * (parts.validation + parts.test)
+        disk += number * count * (4.0 * cost.parameters + predictions)
+    return Stage(
+        NETWORKS,
+        tuple(seconds) * parts.folds,
+        True,
+        flops,
+        _basis([rate.basis for rate in rates.dedicated.values()]),
+        max(memory),
+        max(rate.device_bytes for rate in rates.dedicated.values()),
+        disk,
+    )

@@ -1,0 +1,280 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from modelling_cases import EVERY, GRID, changed, scans_of
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
+from ukb_brain.training.items import (
+    about,
+    cell_items,
+    cells_by_target,
+    check_any_fitted,
+    check_settings,
+    component_items,
+    dedicated_items,
+    encoder_items,
+    people_fingerprint,
+    quality_fingerprint,
+)
+from ukb_brain.training.settings import Components
+
+NOWHERE = Path("nowhere")
+KINDS = ("components", "encoders", "cells", "dedicated")
+SCANS = scans_of(NOWHERE)
+
+
+def items_of(people, settings=EVERY, grid=GRID, scans=SCANS, quality="q", seed=5, device="cpu"):
+    """All work items, by kind and name; cells rest on the others."""
+    folds = people if isinstance(people, dict) else {0: people}
+    components = list(component_items(folds, scans, settings, quality))
+    encoders = list(encoder_items(folds, scans, grid, settings, quality, seed, device))
+    hashes = {item.name: item.fingerprint for item in (*components, *encoders)}
+    cells = list(cell_items(folds, grid, settings, NOWHERE, NOWHERE, hashes))
+    dedicated = list(dedicated_items(folds, scans, grid, settings, quality, seed, device))
+    every = (components, encoders, cells, dedicated)
+    return {
+        kind: {item.name: item for item in items} for kind, items in zip(KINDS, every, strict=True)
+    }
+
+
+def redone(before, after):
+    """Kinds of which some item is new, or has another fingerprint."""
+    return {
+        kind
+        for kind in KINDS
+        for name, item in after[kind].items()
+        if name not in before[kind] or before[kind][name].fingerprint != item.fingerprint
+    }
+
+
+def test_every_item_is_there_once_for_each_fold(fold):
+    two = {0: fold, 1: replace(fold, fold=1)}
+    items = items_of(two, changed(EVERY, encoders__seeds=2, dedicated__seeds=2))
+    parts, targets = EVERY.encoders.cross_fits, len(GRID.targets)
+    expected = [2 * len(GRID.imaging), 2 * 2 * parts, 2 * targets, 2 * 2 * EVERY.dedicated.cells]
+    assert [len(items[kind]) for kind in KINDS] == expected
+    prints = [item.fingerprint for kind in KINDS[1:] for item in items[kind].values()]
+    assert len(set(prints)) == sum(expected[1:])
+    for item in items["cells"].values():
+        assert {item.payload.people.fold} == {item.card["fold"]}
+        assert all(f"fold{item.card['fold']}-" in p.name for p in item.payload.components.values())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "kinds"),
+    [
+        ("heads", {"images": [1], "traits": [1]}, {"cells"}),
+        ("linear", {"images": [1], "traits": [1]}, {"cells"}),
+        ("blends", [1.0], {"cells"}),
+        ("ladder", False, {"cells"}),
+        ("cross_fits", 4, {"cells"}),
+        ("components__numbers__structural", 5, {"components", "cells"}),
+        ("components__pooling", 1, {"components", "cells"}),
+        ("encoders__loop__epochs", 4, {"encoders", "cells"}),
+        ("encoders__network__embedding", 9, {"encoders", "cells"}),
+        ("encoders__cross_fits", 3, {"encoders", "cells"}),
+        ("encoders__seeds", 2, {"encoders", "cells"}),
+        ("encoders__cache_gb", 0.5, set()),
+        ("dedicated__loop__epochs", 4, {"dedicated"}),
+        ("dedicated__cells", 4, {"dedicated"}),
+        ("dedicated__seeds", 2, {"dedicated"}),
+        ("dedicated__cache_gb", 0.5, set()),
+        ("strategies", ["linear", "amortised"], set()),
+        ("strategies", ["linear"], {"cells"}),
+    ],
+)
+def test_a_setting_redoes_only_what_depends_on_it(fold, setting, value, kinds):
+    before, after = items_of(fold), items_of(fold, changed(EVERY, **{setting: value}))
+    assert redone(before, after) == kinds
+
+
+def test_more_of_the_same_redoes_nothing_that_is_there(fold):
+    before = items_of(fold)
+    more = changed(EVERY, encoders__seeds=3, dedicated__seeds=2, dedicated__cells=5)
+    after = items_of(fold, more)
+    for kind in ("encoders", "dedicated"):
+        assert len(before[kind]) < len(after[kind])
+        for name, item in before[kind].items():
+            assert item.fingerprint == after[kind][name].fingerprint
+
+
+def test_one_group_is_redone_alone(fold):
+    before, after = items_of(fold), items_of(fold, changed(EVERY, components__numbers__diffusion=5))
+    prints = [{n: i.fingerprint for n, i in x["components"].items()} for x in (before, after)]
+    assert {n for n in prints[0] if prints[0][n] != prints[1][n]} == {"fold0-diffusion"}
+
+
+def test_strategies_that_are_not_asked_for_have_no_items(fold):
+    def there(*strategies):
+        items = items_of(fold, changed(EVERY, strategies=strategies))
+        return {kind for kind in KINDS if items[kind]}
+
+    assert there("linear") == {"components", "cells"}
+    assert there("dedicated") == {"dedicated"}
+    assert there("linear", "amortised") == {"components", "encoders", "cells"}
+    assert there("linear", "dedicated") == {"components", "cells", "dedicated"}
+
+
+def other_target(people, part, key="age"):
+    y = people.targets[key].copy()
+    y[np.flatnonzero(people.part == part)[0]] += 1
+    return replace(people, targets=people.targets | {key: y})
+
+
+def other_block(people, part):
+    block = people.blocks["disease"].copy()
+    block[np.flatnonzero(people.part == part)[0], 0] += 1
+    return replace(people, blocks=people.blocks | {"disease": block})
+
+
+def moved(people):
+    part = people.part.copy()
+    part[[0, -1]] = part[[-1, 0]]
+    return replace(people, part=part)
+
+
+def without_a_scan(people):
+    has = people.has["functional"].copy()
+    has[np.flatnonzero(has)[0]] = False
+    return replace(people, has=people.has | {"functional": has})
+
+
+LEARNED = {"encoders", "cells", "dedicated"}
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        (lambda people: other_target(people, "train"), LEARNED),
+        (lambda people: other_target(people, "test"), LEARNED),
+        (lambda people: other_block(people, "train"), LEARNED),
+        (moved, set(KINDS)),
+        (without_a_scan, set(KINDS)),
+        (lambda people: replace(people, family=people.family + 1), LEARNED),
+    ],
+)
+def test_other_people_redo_what_depends_on_them(fold, change, kinds):
+    assert redone(items_of(fold), items_of(change(fold))) == kinds
+
+
+def test_other_scans_another_seed_and_another_device(fold):
+    before = items_of(fold)
+    assert redone(before, items_of(fold, quality="other")) == set(KINDS)
+    assert redone(before, items_of(fold, seed=6)) == LEARNED
+    assert redone(before, items_of(fold, device="cuda")) == set()
+
+
+def test_what_a_group_is_made_of_and_their_order_count(fold):
+    before = items_of(fold)
+    fewer = SCANS | {"structural": replace(SCANS["structural"], modalities=("t1",))}
+    assert redone(before, items_of(fold, scans=fewer)) == set(KINDS)
+    turned = dict(reversed(SCANS.items()))
+    dump = GRID.model_dump()
+    grid = Grid(**(dump | {"imaging": dict(reversed(dump["imaging"].items()))}))
+    after = items_of(fold, grid=grid, scans=turned)
+    # Outputs of encoders are in the order of groups, and so are coefficients.
+    prints = [
+        {kind: {i.fingerprint for i in x[kind].values()} for kind in KINDS} for x in (before, after)
+    ]
+    assert prints[0]["components"] == prints[1]["components"]
+    assert not prints[0]["encoders"] & prints[1]["encoders"]
+    assert not prints[0]["cells"] & prints[1]["cells"]
+
+
+def test_a_target_of_another_kind_or_more_targets_redo_encoders(fold):
+    dump = GRID.model_dump()
+    fewer = {k: v for k, v in dump["targets"].items() if k != "guilty"}
+    assert "encoders" in redone(
+        items_of(fold), items_of(fold, grid=Grid(**dump | {"targets": fewer}))
+    )
+    sex = dump["targets"]["sex"] | {"kind": "continuous", "rule": "value", "values": ()}
+    numeric = Grid(**dump | {"targets": dump["targets"] | {"sex": sex}})
+    after = items_of(fold, grid=numeric)
+    assert redone(items_of(fold), after) == LEARNED
+
+
+def test_cells_rest_on_what_was_made_not_on_what_failed(fold):
+    folds = {0: fold}
+    items = items_of(fold)
+    hashes = {n: i.fingerprint for k in ("components", "encoders") for n, i in items[k].items()}
+    gone = {n: h for n, h in hashes.items() if n not in ("fold0-diffusion", "fold0-seed0-without1")}
+    whole, rest = (
+        list(cell_items(folds, GRID, EVERY, NOWHERE, NOWHERE, h)) for h in (hashes, gone)
+    )
+    assert set(whole[0].payload.components) == set(GRID.imaging)
+    assert set(whole[0].payload.encoders[0]) == {0, 1}
+    assert set(rest[0].payload.components) == {"structural", "functional"}
+    assert set(rest[0].payload.encoders[0]) == {0}
+    # When what failed is there at last, cells are fitted anew.
+    for one, two in zip(whole, rest, strict=True):
+        assert one.fingerprint != two.fingerprint
+
+
+def test_seeds_differ_between_folds_members_and_parts(fold):
+    folds = {0: fold, 1: replace(fold, fold=1)}
+    items = items_of(folds, changed(EVERY, encoders__seeds=2, dedicated__seeds=2))
+    for kind in ("encoders", "dedicated"):
+        seeds = [item.payload.seed for item in items[kind].values()]
+        assert len(set(seeds)) == len(seeds)
+
+
+def test_cells_are_grouped_by_target_in_the_order_of_the_grid():
+    grouped = cells_by_target(GRID)
+    assert tuple(grouped) == tuple(GRID.targets)
+    assert [c for cells in grouped.values() for c in cells] == list(GRID.cells)
+
+
+def test_fingerprints_of_people_and_of_scans(fold, invented):
+    assert people_fingerprint(fold) == people_fingerprint(replace(fold))
+    others = (
+        other_target(fold, "test"), other_block(fold, "test"), moved(fold), without_a_scan(fold),
+        replace(fold, fold=1), replace(fold, family=fold.family[::-1]),
+        replace(fold, instance=fold.instance + 1), replace(fold, eid=fold.eid + 1),
+    )  # fmt: skip
+    prints = {people_fingerprint(people) for people in (fold, *others)}
+    assert len(prints) == 1 + len(others)
+    quality = invented.tables["primary.quality"]
+    assert quality_fingerprint(quality) == quality_fingerprint(quality.copy())
+    for column, value in (("status", "unusable"), ("reason", "other")):
+        other = quality.copy()
+        other.loc[3, column] = value
+        assert quality_fingerprint(other) != quality_fingerprint(quality)
+
+
+def test_a_card_says_on_whom_a_model_was_fitted(fold):
+    card = about(fold)
+    assert card == {
+        "restricted": True, "fold": 0, "n_train": 64, "training_people": fold.fingerprint,
+    }  # fmt: skip
+    assert not any(str(eid) in str(card) for eid in fold.eid)
+    for items in items_of(fold).values():
+        for item in items.values():
+            assert card.items() <= item.card.items()
+
+
+def test_a_model_of_other_settings_is_refused():
+    card = {"settings": Components(numbers={"structural": 3}, pooling=2).model_dump()}
+    check_settings(card, Components(numbers={"structural": 3}, pooling=2), "x")
+    check_settings({}, Components(numbers={"structural": 3}, pooling=2), "x")
+    with pytest.raises(InputError, match=r"x was made with other settings .*\(numbers\)"):
+        check_settings(card, Components(numbers={"structural": 4}, pooling=2), "x")
+
+
+def test_components_are_those_of_their_own_group_whatever_others_have(fold):
+    item = items_of(fold)["components"]["fold0-diffusion"]
+    others = changed(EVERY, components__numbers__structural=5).components
+    check_settings(item.card, others, "x")
+    own = changed(EVERY, components__numbers__diffusion=5).components
+    with pytest.raises(InputError, match=r"\(numbers\)"):
+        check_settings(item.card, own, "x")
+
+
+def test_a_grid_without_any_fit_stops_with_its_reasons():
+    table = pd.DataFrame({"status": ["one class", "broken", "one class"]})
+    with pytest.raises(InputError, match=r"None of 3 cells.*broken, one class"):
+        check_any_fitted(table)
+    check_any_fitted(pd.DataFrame({"status": ["one class", "ok"]}))

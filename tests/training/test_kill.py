@@ -1,0 +1,118 @@
+"""A run that is killed at any moment ends, once it is started again, as one left alone."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from modelling_cases import EVERY, changed, invented_cohort, run
+
+TESTS = Path(__file__).parents[1]
+KILLS, READY = 10, "ready"
+# Long enough that most moments are within a training; stopping and averages are states too.
+SETTINGS = changed(
+    EVERY,
+    encoders__loop=EVERY.encoders.loop.model_dump() | {"epochs": 80, "patience": 60, "ema": 0.9},
+    dedicated__loop__epochs=40,
+    dedicated__cells=2,
+)
+STATES, PREDICTIONS = (
+    "06_models/*/*/scratch-*/state.safetensors",
+    "07_model_output/predictions.parquet",
+)
+
+
+def start(root):
+    """Fit everything that is missing, in a process of its own and the leader of its group."""
+    return subprocess.Popen(
+        [sys.executable, __file__, str(root)],
+        env=os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_until_ready(child):
+    for line in child.stdout:
+        if line.strip() == READY:
+            return
+    raise AssertionError("the run ended before it began")
+
+
+def finish(root):
+    """Run to the end; give the seconds from the first work on."""
+    child = start(root)
+    wait_until_ready(child)
+    started = time.monotonic()
+    output = child.stdout.read()
+    assert child.wait() == 0, output
+    return time.monotonic() - started
+
+
+def kill_after(root, seconds):
+    """Kill a run; say whether it was still at work, and how many states of trainings it left."""
+    child = start(root)
+    wait_until_ready(child)
+    time.sleep(seconds)
+    alive = child.poll() is None
+    os.killpg(child.pid, signal.SIGKILL)
+    child.stdout.close()
+    assert child.wait() == (-signal.SIGKILL if alive else 0)
+    return alive, len(list(root.glob(STATES)))
+
+
+def files_of(root):
+    models = sorted(root.glob("06_models/*/*/model.safetensors"))
+    return {str(p.relative_to(root)): p.read_bytes() for p in [*models, root / PREDICTIONS]}
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_ends_as_one_left_alone(tmp_path):
+    invented_cohort().save_scans(tmp_path / "scans")
+
+    def root_of(name):
+        root = tmp_path / name
+        shutil.copytree(tmp_path / "scans", root)
+        return root
+
+    alone = root_of("alone")
+    duration = finish(alone)
+    expected = files_of(alone)
+    assert len(expected) == 3 + 2 + 7 + 2 + 1
+    moments = np.random.default_rng(0).uniform(0.02, 0.9, KILLS) * duration
+
+    def check(number):
+        root, moment = root_of(f"killed-{number}"), moments[number]
+        alive, states = kill_after(root, moment)
+        while not alive:
+            # The machine was faster than before: earlier, with everything still to be done.
+            shutil.rmtree(root)
+            moment /= 2
+            alive, states = kill_after(root_of(f"killed-{number}"), moment)
+        finish(root)
+        found = files_of(root)
+        assert set(found) == set(expected)
+        differ = [name for name in expected if found[name] != expected[name]]
+        assert not differ, f"killed after {moment:.2f} of {duration:.2f} s: {differ}"
+        shutil.rmtree(root)
+        return states
+
+    with ThreadPoolExecutor(2) as pool:
+        states = list(pool.map(check, range(KILLS)))
+    assert len(states) == KILLS
+    # Of the moments some were within a training, whose state was there to go on from.
+    assert sum(each > 0 for each in states) >= 3, states
+
+
+if __name__ == "__main__":
+    print(READY, flush=True)
+    nobody = np.array([], dtype=np.int64)
+    run(Path(sys.argv[1]), invented_cohort(), altered=nobody, modelling=SETTINGS)
