@@ -18,8 +18,8 @@ KILLS, READY = 10, "ready"
 # Long enough that most moments are within a training; stopping and averages are states too.
 SETTINGS = changed(
     EVERY,
-    encoders__loop=EVERY.encoders.loop.model_dump() | {"epochs": 80, "patience": 60, "ema": 0.9},
-    dedicated__loop__epochs=40,
+    encoders__loop=EVERY.encoders.loop.model_dump() | {"epochs": 50, "patience": 40, "ema": 0.9},
+    dedicated__loop__epochs=25,
     dedicated__cells=2,
 )
 STATES, PREDICTIONS = (

@@ -55,13 +55,22 @@ def memory_of_cells(case: Case, strategy: str) -> float:
         Bytes of a process that fits all cells of a target.
     """
     s, n = case.modelling, case.parts.people
-    wide = max(width for cell in case.grid.cells for width in widths_of(case, cell, strategy))
+    every = {cell: widths_of(case, cell, strategy) for cell in case.grid.cells}
+    wide = max(max(widths) for widths in every.values())
+    # Columns of all sets of imaging groups are held at a time, each as it is, as it is fitted, and
+    # with an intercept; first those of one regression, then those of the next.
+    sets = {cell.inputs.groups for cell in case.grid.cells}
+    columns = max(
+        sum(max(w[k] for cell, w in every.items() if cell.inputs.groups == g) for g in sets)
+        for k in range(len(next(iter(every.values()))))
+    )
     cells = max(len(own) for own in cells_by_target(case.grid).values())
-    sets = len(s.linear.images) * len(s.linear.traits)
-    factors = 2 * 4.0 * (s.cross_fits + 1) * sets * (wide + 1) ** 2
+    choices = len(s.linear.images) * len(s.linear.traits)
+    factors = 2 * 4.0 * (s.cross_fits + 1) * choices * (wide + 1) ** 2
     networks = s.encoders.cross_fits if strategy == AMORTISED else 0
     encodings = len(subsets(tuple(case.grid.imaging))) * len(case.grid.targets) * n
-    return 8.0 * n * (4 * wide + 4 * cells + sets) + factors + (12.0 * networks + 16.0) * encodings
+    encoded = (12.0 * networks + 16.0) * encodings if networks else 0.0
+    return 8.0 * n * (3 * columns + 4 * cells + choices) + factors + encoded
 
 
 def scan_bytes(form: Form) -> float:
