@@ -19,7 +19,7 @@ run: install ## Make a synthetic cohort and its legibility map, and compare it w
 	$(BIN)/python benchmarks/truth.py data
 
 test: install ## Run the tests, except the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install ## Run the slow tests
 	$(BIN)/python -m pytest -m slow || test $$? -eq 5 # 5: there are none
