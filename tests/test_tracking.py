@@ -13,6 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from kedro.config import OmegaConfigLoader
+from kedro.framework import project as kedro_project
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.pipeline import Node, Pipeline
@@ -29,6 +30,14 @@ CURVES = {"train": [1.0, 0.5, float("nan")], "validation": [1.25, None, 0.75]}
 RUN_PARAMS = dict.fromkeys(
     ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "load_versions"), ()
 ) | {"pipeline_names": ["modelling"], "env": "base"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_other_project():
+    """Hide pipelines that other tests registered: their parameters are not this project's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kedro.framework.project.pipelines", type(kedro_project.pipelines)())
+        yield
 
 
 def performance():
