@@ -1,5 +1,6 @@
 """A run that is killed at any moment ends, once it is started again, as one left alone."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,16 +16,14 @@ from modelling_cases import EVERY, changed, invented_cohort, run
 
 TESTS = Path(__file__).parents[1]
 KILLS, READY = 10, "ready"
+TRAINED = ("06_models/encoders", "06_models/dedicated")
+STATE, PREDICTIONS = "scratch-*/state.safetensors", "07_model_output/predictions.parquet"
 # Long enough that most moments are within a training; stopping and averages are states too.
 SETTINGS = changed(
     EVERY,
     encoders__loop=EVERY.encoders.loop.model_dump() | {"epochs": 50, "patience": 40, "ema": 0.9},
     dedicated__loop__epochs=25,
     dedicated__cells=2,
-)
-STATES, PREDICTIONS = (
-    "06_models/*/*/scratch-*/state.safetensors",
-    "07_model_output/predictions.parquet",
 )
 
 
@@ -57,21 +56,38 @@ def finish(root):
     return time.monotonic() - started
 
 
-def kill_after(root, seconds):
-    """Kill a run; say whether it was still at work, and how many trainings left their state."""
+def kill(root, seconds, network=""):
+    """Kill a run, so long after it began, or after a network's first epoch.
+
+    Say whether it was still at work, and how many trainings left their state.
+    """
     child = start(root)
     wait_until_ready(child)
+    while network and child.poll() is None and not list(root.glob(f"{network}/{STATE}")):
+        time.sleep(0.01)
     time.sleep(seconds)
     if child.poll() is None:
         os.killpg(child.pid, signal.SIGKILL)
     child.stdout.close()
     killed = child.wait() == -signal.SIGKILL
-    return killed, len(list(root.glob(STATES)))
+    return killed, len(list(root.glob(f"06_models/*/*/{STATE}")))
 
 
 def files_of(root):
     models = sorted(root.glob("06_models/*/*/model.safetensors"))
     return {str(p.relative_to(root)): p.read_bytes() for p in [*models, root / PREDICTIONS]}
+
+
+def moments_of(alone, duration):
+    """Half of them anywhere in a run, the others within the training of one of its networks."""
+    rng = np.random.default_rng(0)
+    anywhere = [(seconds, "") for seconds in rng.uniform(0.02, 0.9, KILLS // 2) * duration]
+    networks = [path.parent for kind in TRAINED for path in alone.glob(f"{kind}/*/card.json")]
+    within = []
+    for network in rng.permutation(sorted(networks) * KILLS)[: KILLS - len(anywhere)]:
+        took = json.loads((network / "card.json").read_text())["seconds"]
+        within.append((rng.uniform(0, 0.5) * took, str(network.relative_to(alone))))
+    return anywhere + within
 
 
 @pytest.mark.slow
@@ -87,28 +103,28 @@ def test_a_run_killed_at_any_moment_ends_as_one_left_alone(tmp_path):
     duration = finish(alone)
     expected = files_of(alone)
     assert len(expected) == 3 + 2 + 7 + 2 + 1
-    moments = np.random.default_rng(0).uniform(0.02, 0.9, KILLS) * duration
+    moments = moments_of(alone, duration)
 
     def check(number):
-        root, moment = root_of(f"killed-{number}"), moments[number]
-        killed, states = kill_after(root, moment)
+        root, (seconds, network) = root_of(f"killed-{number}"), moments[number]
+        killed, states = kill(root, seconds, network)
         while not killed:
             # The machine was faster than before: earlier, with everything still to be done.
             shutil.rmtree(root)
-            moment /= 2
-            killed, states = kill_after(root_of(f"killed-{number}"), moment)
+            seconds /= 2
+            killed, states = kill(root_of(f"killed-{number}"), seconds, network)
         finish(root)
         found = files_of(root)
         assert set(found) == set(expected)
         differ = [name for name in expected if found[name] != expected[name]]
-        assert not differ, f"killed after {moment:.2f} of {duration:.2f} s: {differ}"
+        assert not differ, f"killed {seconds:.2f} of {duration:.2f} s after {network}: {differ}"
         shutil.rmtree(root)
         return states
 
     with ThreadPoolExecutor(2) as pool:
         states = list(pool.map(check, range(KILLS)))
     assert len(states) == KILLS
-    # Of the moments some were within a training, whose state was there to go on from.
+    # Within a training there was a state to go on from.
     assert sum(each > 0 for each in states) >= 3, states
 
 
