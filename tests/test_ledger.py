@@ -14,6 +14,7 @@ from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.ledger import WorkItem, fingerprint_of, run_ledger
 from ukb_brain.ledger import run as ledger_run
+from ukb_brain.ledger.attempts import Attempts
 from ukb_brain.networks.artifact import Model, ModelFolder, read_model
 
 ONE = Compute(workers=1, device="cpu")
@@ -181,6 +182,27 @@ def test_unfinished_work_for_another_fingerprint_is_never_gone_on_with(tmp_path)
     assert list((tmp_path / "models/a").glob("scratch-*"))
     run(tmp_path, [item(tmp_path, "a", fingerprint="new")])
     assert traces(tmp_path, "a", "step") == STEPS // 2 + STEPS
+
+
+def test_an_answer_that_was_lost_on_its_way_is_not_worked_out_again(tmp_path):
+    asked = item(tmp_path, "a")
+    attempts = Attempts(fit, tmp_path / "models", "cpu", 3, "run")
+    (tmp_path / "models").mkdir()
+    assert attempts(asked) == attempts(asked)
+    assert traces(tmp_path, "a") == 1
+
+
+def test_what_a_kill_left_beside_a_finished_model_is_removed(tmp_path):
+    asked = [item(tmp_path, "a")]
+    run(tmp_path, asked)
+    finished = files(tmp_path)
+    (tmp_path / "models/a" / asked[0].scratch).mkdir()
+    for name in ("attempts.json", f"{asked[0].scratch}/step-0.npy"):
+        (tmp_path / "models/a" / name).touch()
+    run(tmp_path, asked)
+    assert files(tmp_path) == finished
+    assert not (tmp_path / "models/a" / asked[0].scratch).exists()
+    assert traces(tmp_path, "a") == 1
 
 
 @pytest.mark.parametrize("compute", [ONE, TWO], ids=["one", "two"])

@@ -15,7 +15,15 @@ from typing import Any
 from ukb_brain.atomic import PARTIAL, atomic_path
 from ukb_brain.cluster import pick_device
 from ukb_brain.errors import InputError
-from ukb_brain.networks.artifact import ARRAYS, CARD, Card, Model, write_failure, write_model
+from ukb_brain.networks.artifact import (
+    ARRAYS,
+    CARD,
+    Card,
+    Model,
+    ModelFolder,
+    write_failure,
+    write_model,
+)
 
 SCRATCH, ATTEMPTS = "scratch-", "attempts.json"
 LOST = "its process was lost, most often for want of memory or time"
@@ -108,6 +116,10 @@ class Attempts:
             If the function raises it.
         """
         home = self.folder / item.name
+        finished = ModelFolder(self.folder).card(item.name)
+        if finished and finished["hash"] == item.fingerprint:
+            # The process was lost after the work, before its answer was fetched.
+            return finished
         number, reason = self._begun(home)
         while number < self.most:
             number += 1

@@ -18,7 +18,7 @@ from ukb_brain.cluster import Compute, results_of
 from ukb_brain.cluster.progress import shown
 from ukb_brain.errors import InputError
 from ukb_brain.ledger.attempts import Attempts, WorkItem, is_ours
-from ukb_brain.networks.artifact import Card, Model, ModelFolder
+from ukb_brain.networks.artifact import ARRAYS, CARD, Card, Model, ModelFolder
 
 logger = logging.getLogger(__name__)
 
@@ -77,11 +77,13 @@ def run_ledger(
     if not keep_others:
         _remove_others(models.path, {item.name for item in asked})
     cards = {item.name: models.card(item.name) or {} for item in asked}
-    todo = [item for item in asked if not _is_done(cards[item.name], item)]
+    done = {item.name for item in asked if _is_done(cards[item.name], item)}
+    todo = [item for item in asked if item.name not in done]
     if todo:
         models.begin()
-    for item in todo:
-        _clear(models.path / item.name, keep=item.scratch)
+    for item in asked:
+        keep = {ARRAYS, CARD} if item.name in done else {item.scratch}
+        _clear(models.path / item.name, keep)
     if len(todo) < len(asked):
         logger.info("%s: %d of %d are done already.", label, len(asked) - len(todo), len(asked))
     run = uuid.uuid4().hex
@@ -114,10 +116,10 @@ def _remove_others(folder: Path, wanted: set[str]) -> None:
             _remove(home)
 
 
-def _clear(home: Path, keep: str) -> None:
-    """Remove an item's older result, but not what a lost attempt at the same left."""
+def _clear(home: Path, keep: set[str]) -> None:
+    """Remove what is stale: an item's older result, or what a kill left beside a finished one."""
     for path in list(home.iterdir()) if home.is_dir() else []:
-        if is_ours(path.name) and path.name != keep:
+        if is_ours(path.name) and path.name not in keep:
             _remove(path)
 
 

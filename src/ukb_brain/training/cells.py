@@ -202,26 +202,29 @@ def fit_target(job: TargetJob) -> list[CellFit]:
     together: dict[tuple[str, ...], list[int]] = {}
     for k, cell in enumerate(job.cells):
         together.setdefault(cell.images, []).append(k)
-    states = {images: _Shared(job, [job.cells[k] for k in ks]) for images, ks in together.items()}
+    seconds = dict.fromkeys((cell.inputs for cell in job.cells), 0.0)
+    # Twice over the sets of images, rather than keep the columns of all of them in memory.
     losses: dict[int, Floats] = {}
-    for images, ks in together.items():
+    for ks in together.values():
+        shared = _Shared(job, [job.cells[k] for k in ks], seconds)
         for k in ks:
-            loss = states[images].losses(job.cells[k])
+            loss = shared.losses(job.cells[k])
             if loss is not None:
                 losses[k] = loss
     pooled = np.mean(list(losses.values()), axis=0) if losses else np.zeros((1, 1))
-    fits = []
-    for k, cell in enumerate(job.cells):
-        shared = states[cell.images]
-        chosen = 0.5 * losses[k] + 0.5 * pooled if k in losses else None
-        fits.append(shared.fit(cell, chosen))
-    return fits
+    fits: dict[int, CellFit] = {}
+    for ks in together.values():
+        shared = _Shared(job, [job.cells[k] for k in ks], seconds)
+        for k in ks:
+            chosen = 0.5 * losses[k] + 0.5 * pooled if k in losses else None
+            fits[k] = shared.fit(job.cells[k], chosen)
+    return [fits[k] for k in range(len(job.cells))]
 
 
 class _Shared:
     """Cells of a target that use the same images, and so have the same people."""
 
-    def __init__(self, job: TargetJob, cells: list[CellSpec]) -> None:
+    def __init__(self, job: TargetJob, cells: list[CellSpec], seconds: dict[str, float]) -> None:
         started = time.perf_counter()
         self.job = job
         self.rows = cells[0].rows
@@ -252,7 +255,9 @@ class _Shared:
             )
             self.moments = Moments(design)
         each = (time.perf_counter() - started) / len(cells)
-        self.seconds = {cell.inputs: each for cell in cells}
+        self.cells, self.seconds = len(cells), seconds
+        for cell in cells:
+            seconds[cell.inputs] += each
 
     def _columns(self, cell: CellSpec) -> tuple[NDArray[np.int64], Mask]:
         use = [self.columns[name] for name in cell.features]
@@ -306,5 +311,5 @@ class _Shared:
             len(choices.traits) if cell.traits else 1
         )
         factors = (len(np.unique(self.job.parts))) * (sets + 1) * (p + 1) ** 3 / 3
-        shared = 2 * int(self.training.sum()) * self.X.shape[1] ** 2 / len(self.seconds)
+        shared = 2 * int(self.training.sum()) * self.X.shape[1] ** 2 / self.cells
         return float(factors + shared)

@@ -263,8 +263,11 @@ def combine(outputs: Mapping[int, NDArray[np.float32]], parts: NDArray[np.int64]
         Of training people by the network that left them out, of everybody else the mean of all
         networks.
     """
-    in_order = [outputs[part] for part in sorted(outputs)]
-    combined = np.stack(in_order).astype(np.float64).mean(axis=0)
+    first, *others = sorted(outputs)
+    combined = outputs[first].astype(np.float64)
+    for part in others:
+        combined += outputs[part]
+    combined /= len(outputs)
     for part, own in outputs.items():
         mine = parts == part
         combined[:, mine] = own[:, mine]

@@ -71,8 +71,10 @@ class Moments:
     """Weighted Gram matrices of a design, with an intercept: of each part, and in all."""
 
     def __init__(self, design: Design) -> None:
-        self.design = design
-        self.parts = np.unique(design.parts)
+        # Not the design itself: its columns are in Z.
+        self.part_of, self.parts = design.parts, np.unique(design.parts)
+        self.y = torch.from_numpy(np.concatenate([design.y, design.held_y]))
+        self.weights = torch.from_numpy(np.concatenate([design.weights, design.held_weights]))
         Z = np.column_stack([np.ones(len(design.y)), design.X])
         self.Z = torch.from_numpy(Z)
         held = np.column_stack([np.ones(len(design.held_y)), design.held])
@@ -134,9 +136,9 @@ class Moments:
         torch.Tensor of shape (n_sets, n)
         """
         use = torch.from_numpy(np.concatenate([[0], columns + 1]))
-        scores = torch.empty(coefficients.shape[1], len(self.design.y), dtype=torch.float64)
+        scores = torch.empty(coefficients.shape[1], len(self.part_of), dtype=torch.float64)
         for k, part in enumerate(self.parts):
-            mine = torch.from_numpy(self.design.parts == part)
+            mine = torch.from_numpy(self.part_of == part)
             scores[:, mine] = coefficients[k] @ self.Z[mine][:, use].T
         return scores
 
@@ -158,12 +160,10 @@ class Moments:
         -------
         ndarray of shape (n_sets,)
         """
-        d = self.design
         use = torch.from_numpy(np.concatenate([[0], columns + 1]))
         held = coefficients[-1] @ self.held_Z[:, use].T
-        errors = [(scores - torch.from_numpy(d.y)) ** 2, (held - torch.from_numpy(d.held_y)) ** 2]
-        weights = torch.from_numpy(np.concatenate([d.weights, d.held_weights]))
-        return ((torch.cat(errors, 1) * weights).sum(1) / weights.sum()).numpy()
+        errors = (torch.cat([scores, held], 1) - self.y) ** 2
+        return ((errors * self.weights).sum(1) / self.weights.sum()).numpy()
 
 
 def penalty_losses(

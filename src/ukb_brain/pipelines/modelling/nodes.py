@@ -16,13 +16,13 @@ from ukb_brain.networks.artifact import ModelFolder
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import accounting, items
 from ukb_brain.training.components import components_of_group
-from ukb_brain.training.dedicated import train_dedicated
+from ukb_brain.training.dedicated import DEDICATED, train_dedicated
 from ukb_brain.training.encode import train_encoders as train_encoder
 from ukb_brain.training.people import People, gather
-from ukb_brain.training.results import predictions_of
+from ukb_brain.training.results import PREDICTED_PARTS, predictions_of
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import fit_cells_of_target
+from ukb_brain.training.target import AMORTISED, LINEAR, fit_cells_of_target
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +72,9 @@ def _run(
 ) -> ModelFolder:
     """Do what is not done; say how many failed, for which their cards have the reasons."""
     cards = run_ledger(function, work, folder, compute, label)
-    failed = [card["reason"] for card in cards if card["status"] != "ok"]
+    failed = sum(card["status"] != "ok" for card in cards)
     if failed:
-        logger.warning(
-            "%s: %s of %s failed, the first: %s", label, len(failed), len(cards), failed[0]
-        )
+        logger.warning("%s: %d of %d failed; their cards say why.", label, failed, len(cards))
     return ModelFolder(folder)
 
 
@@ -286,16 +284,25 @@ def collect(
     cell_fits : pandas.DataFrame
         One row a cell, strategy, fold and seed.
     """
+    names = {
+        "target": grid.targets,
+        "inputs": {cell.inputs.name for cell in grid.cells},
+        "strategy": (LINEAR, AMORTISED, DEDICATED),
+        "split": PREDICTED_PARTS,
+    }
+    # Before all tables are joined, which text would fill memory with.
+    dtypes = {name: pd.CategoricalDtype(sorted(known)) for name, known in names.items()}
     tables: list[pd.DataFrame] = []
     cards = []
     for models in (cells, dedicated):
         for name, card in models.cards().items():
             cards.append(card)
             if card["status"] == "ok":
-                tables += predictions_of(models.read(name), people[card["fold"]], seed)
+                predictions = predictions_of(models.read(name), people[card["fold"]], seed)
+                tables += (table.astype(dtypes) for table in predictions)
     fits = accounting.cell_fits(cards, [components, encoders], grid, seed)
     items.check_any_fitted(fits)
-    predictions = pd.concat(tables, ignore_index=True)
-    for name in ("target", "inputs", "strategy", "split"):
-        predictions[name] = predictions[name].astype("category")
-    return predictions, fits
+    joined = pd.concat(tables, ignore_index=True)
+    for name in dtypes:
+        joined[name] = joined[name].cat.remove_unused_categories()
+    return joined, fits
