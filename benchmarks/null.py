@@ -7,6 +7,7 @@ and calibration: the first, the middle and the last of the grid. Each target is 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from benchmarks.skills import study_grid
 from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
+from ukb_brain.networks.artifact import Model
 from ukb_brain.statistics.intervals import FamilyDraws, score_with_interval
 from ukb_brain.statistics.metrics import r2, roc_auc
 from ukb_brain.training.items import cells_by_target, component_name, encoder_name
 from ukb_brain.training.people import People, gather
+from ukb_brain.training.results import predictions_of
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import CellsJob, fit_cells_of_target
+from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target
 
 PERMUTATIONS, DRAWS = 200, 500
 SAVED = WORK / "null.json"
@@ -97,40 +100,80 @@ def count_above(item: Permuted) -> tuple[str, dict[str, int]]:
     return job.target, {"binary": int(binary), "total": total, "above": above}
 
 
-def _jobs(done: dict[str, dict[str, int]]) -> list[Permuted]:
-    root, grid = strategies.ROOT, study_grid()
-    people = people_of(root, grid)
+def settings_of(root: Path) -> Modelling:
+    """Read the settings of a run of `strategies` off its models.
+
+    Parameters
+    ----------
+    root : Path
+        Data root.
+
+    Returns
+    -------
+    Modelling
+    """
     cards = sorted((root / "06_models/encoders").glob("*/card.json"))
     encoders = json.loads(cards[0].read_text())["settings"]
     components = json.loads(next((root / "06_models/components").glob("*/card.json")).read_text())
-    settings = Modelling(
+    return Modelling(
         components=components["settings"],
         encoders=encoders,
         dedicated={"network": encoders["network"], "loop": encoders["loop"]},
         **strategies.regressions(),
     )
-    groups = tuple(grid.imaging)
-    jobs = []
-    for target, cells in cells_by_target(grid).items():
-        chosen = (cells[0], cells[len(cells) // 2], cells[-1])
-        job = CellsJob(
+
+
+def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
+    """Make the jobs of all targets anew, on the components and encoders of a run.
+
+    Parameters
+    ----------
+    root : Path
+        Data root.
+    every : bool
+        With all cells, or with the first, the middle and the last of the grid.
+
+    Returns
+    -------
+    dict of str to CellsJob
+        By target.
+    """
+    grid, settings = study_grid(), settings_of(root)
+    people, groups = people_of(root, grid), tuple(grid.imaging)
+    models = root / "06_models"
+    parts = range(settings.encoders.cross_fits)
+    return {
+        target: CellsJob(
             target,
             grid.targets[target].kind,
-            chosen,
+            cells if every else (cells[0], cells[len(cells) // 2], cells[-1]),
             groups,
             people,
-            {g: root / "06_models/components" / component_name(0, g) for g in groups},
-            [
-                {
-                    part: root / "06_models/encoders" / encoder_name(0, 0, part)
-                    for part in range(settings.encoders.cross_fits)
-                }
-            ],
+            {g: models / "components" / component_name(0, g) for g in groups},
+            [{part: models / "encoders" / encoder_name(0, 0, part) for part in parts}],
             settings,
         )
-        if target not in done:
-            jobs.append(Permuted(job, PERMUTATIONS))
-    return jobs
+        for target, cells in cells_by_target(grid).items()
+    }
+
+
+def rows_of_test(model: Model, job: CellsJob) -> Iterator[pd.DataFrame]:
+    """List what the amortised strategy predicts of test people.
+
+    Parameters
+    ----------
+    model : Model
+        From `fit_cells_of_target`.
+    job : CellsJob
+        Of the same target.
+
+    Yields
+    ------
+    pandas.DataFrame
+        One cell's predictions.
+    """
+    for table in predictions_of(model, job.people, 0):
+        yield table[(table["strategy"] == AMORTISED) & (table["split"] == "test")]
 
 
 def measure() -> list[Figure]:
@@ -143,7 +186,9 @@ def measure() -> list[Figure]:
     """
     strategies.prepare()
     done = json.loads(SAVED.read_text()) if SAVED.exists() else {}
-    for target, counts in run_items(count_above, _jobs(done), Compute(), "Permuted targets"):
+    jobs = jobs_of(strategies.ROOT, every=False)
+    todo = [Permuted(job, PERMUTATIONS) for target, job in jobs.items() if target not in done]
+    for target, counts in run_items(count_above, todo, Compute(), "Permuted targets"):
         done[target] = counts
         with atomic_path(SAVED) as part:
             part.write_text(json.dumps(done, indent=1))

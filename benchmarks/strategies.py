@@ -29,7 +29,18 @@ LEAST, CHEAPER = -0.03, 100
 SHARED = ("02_intermediate", "03_primary", "04_feature", "08_reporting")
 
 
-def _params(**modelling: object) -> dict[str, object]:
+def params(**modelling: object) -> dict[str, object]:
+    """Give the runtime parameters of every run on this cohort.
+
+    Parameters
+    ----------
+    **modelling : object
+        Further parameters of modelling.
+
+    Returns
+    -------
+    dict
+    """
     chosen = {"strategies": ["linear", "amortised", "dedicated"], "dedicated": {"cells": CELLS}}
     return {"seed": SEED, "splitting": SPLITTING, "modelling": chosen | modelling}
 
@@ -51,16 +62,16 @@ def regressions() -> dict[str, Any]:
 def prepare() -> None:
     """Run everything; what is done already is not done again."""
     if not (ROOT / "synthetic_truth/truth.parquet").exists():
-        kedro_run(ROOT, "synthetic_cohort", _params() | {"synthetic_cohort": COHORT})
+        kedro_run(ROOT, "synthetic_cohort", params() | {"synthetic_cohort": COHORT})
     if not (ROOT / "03_primary/quality.parquet").exists():
-        kedro_run(ROOT, "data_engineering,feature_tabular,imaging_preprocess", _params())
-    kedro_run(ROOT, "modelling", _params())
+        kedro_run(ROOT, "data_engineering,feature_tabular,imaging_preprocess", params())
+    kedro_run(ROOT, "modelling", params())
     (HEADS / "06_models").mkdir(parents=True, exist_ok=True)
     for name in (*SHARED, "06_models/components", "06_models/encoders"):
         if not (HEADS / name).exists():
             (HEADS / name).symlink_to(ROOT / name)
     alone = {"strategies": ["linear", "amortised"], "blends": [1.0], "ladder": False}
-    kedro_run(HEADS, "modelling", _params(**alone))
+    kedro_run(HEADS, "modelling", params(**alone))
 
 
 def _cost(fits: pd.DataFrame) -> dict[str, float]:

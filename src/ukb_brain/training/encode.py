@@ -164,7 +164,7 @@ def train_encoders(job: EncoderJob, folder: Path) -> Model:
     trained = train(trainer, fitted, validated, folder)
     if not trained.reason:
         network.load_state_dict(trained.state)
-        _predict(trainer, network, job, np.flatnonzero(~job.fitted & anything), outputs)
+        predict_unseen(trainer, network, job, np.flatnonzero(~job.fitted & anything), outputs)
         arrays |= {f"weights/{k}": v.cpu().numpy().copy() for k, v in trained.state.items()}
     return Model(arrays, training_card(trained, trainer, cost, len(fitted)))
 
@@ -226,13 +226,28 @@ def training_card(
 
 
 @torch.no_grad()
-def _predict(
+def predict_unseen(
     trainer: Trainer,
     network: JointNetwork,
     job: EncoderJob,
     rows: Rows,
     outputs: NDArray[np.float32],
 ) -> None:
+    """Predict all targets of some people from every set of imaging groups that they have.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Of the network.
+    network : JointNetwork
+        With the weights that were kept.
+    job : EncoderJob
+        What it was trained for.
+    rows : ndarray of shape (m,)
+        People it was not trained on.
+    outputs : ndarray of shape (subsets, n, targets)
+        Changed in place, in their rows.
+    """
     network.eval()
     for start in range(0, len(rows), job.settings.loop.batch_size):
         some = rows[start : start + job.settings.loop.batch_size]

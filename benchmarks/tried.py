@@ -1,0 +1,261 @@
+"""What was tried beside the default of the amortised strategy: gain and cost of each.
+
+On the cohort of benchmark `strategies`: other settings (longer training, fewer cross-fits, an
+ensemble of seeds), and trainings that go on from the shared encoders: with the tasks that still
+improve, and with one target at a time. Each is saved when it is done.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import null, strategies
+from benchmarks.record import WORK, Figure
+from benchmarks.runs import kedro_run
+from benchmarks.skills import interval, skill_draws, study_grid, test_predictions
+from ukb_brain.atomic import atomic_path
+from ukb_brain.cluster import Compute, run_items
+from ukb_brain.networks.artifact import Model, read_model, write_model
+from ukb_brain.training.encode import EncoderJob, build_network, predict_unseen
+from ukb_brain.training.inputs import Inputs, subsets
+from ukb_brain.training.items import encoder_name
+from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.target import fit_cells_of_target
+from ukb_brain.training.tasks import Tasks
+from ukb_brain.training.trainer import Trainer
+
+ROOT = WORK / "tried"
+DEFAULT = "as it is"
+SETTINGS: dict[str, dict[str, object]] = {
+    "20 epochs": {"loop": {"epochs": 20}},
+    "5 epochs": {"loop": {"epochs": 5}},
+    "3 cross-fits": {"cross_fits": 3},
+    "2 seeds": {"seeds": 2},
+}
+# A second training has a lower rate than the first began with, and is short.
+RATE, PROBE, MORE, TUNED = 3e-4, 2, 4, 3
+TUNED_TARGETS = ("hypertension", "smoking", "lonely", "mood_swings")
+GOES_ON = f"{MORE} more epochs of tasks that still improve"
+ALONE = f"{TUNED} more epochs of one target at a time"
+
+
+@dataclass(frozen=True)
+class Further:
+    """A training that goes on from a shared encoder.
+
+    Attributes
+    ----------
+    job : EncoderJob
+        Of the shared encoder.
+    start : Path
+        Its model.
+    home : Path
+        Of the new one.
+    targets : tuple of str
+        That are learned further; none: those whose loss `PROBE` epochs of all of them make lower.
+    """
+
+    job: EncoderJob
+    start: Path
+    home: Path
+    targets: tuple[str, ...]
+
+
+def go_on(item: Further) -> tuple[str, float]:
+    """Train further, and predict everybody whom the network has not seen.
+
+    Parameters
+    ----------
+    item : Further
+        Where from, and on what.
+
+    Returns
+    -------
+    (str, float)
+        Name of the new model's folder, and seconds.
+    """
+    started, job = time.monotonic(), item.job
+    has = np.any([job.people.has[g] for g in job.scans], axis=0)
+    fitted = np.flatnonzero(job.fitted & has)
+    judges = np.flatnonzero(has & ((job.people.part == "validation") | (job.parts == job.part)))
+    data = Inputs(job.people, job.scans, (), has, job.settings.cache_gb, masked=True)
+    network = build_network(job, data.shapes)
+    weights = read_model(item.start).arrays
+    network.load_state_dict(
+        {
+            name.removeprefix("weights/"): torch.from_numpy(array.copy())
+            for name, array in weights.items()
+            if name.startswith("weights/")
+        }
+    )
+    targets = item.targets
+    if not targets:
+        trainer = _trainer(job, network, data, tuple(job.binary), PROBE)
+        before = _losses(trainer, judges)
+        _epochs(trainer, fitted, PROBE)
+        after = _losses(trainer, judges)
+        targets = tuple(np.array(list(job.binary))[after < before])
+    if targets:
+        trainer = _trainer(job, network, data, targets, TUNED if item.targets else MORE)
+        _epochs(trainer, fitted, trainer.settings.epochs)
+    shape = (len(subsets(tuple(job.scans))), len(has), len(job.binary))
+    outputs = np.full(shape, np.nan, dtype=np.float32)
+    predict_unseen(trainer, network, job, np.flatnonzero(~job.fitted & has), outputs)
+    seconds = time.monotonic() - started
+    write_model(item.home, Model({"outputs": outputs}, {"targets": targets, "seconds": seconds}))
+    return item.home.name, seconds
+
+
+def _trainer(
+    job: EncoderJob, network: torch.nn.Module, data: Inputs, targets: tuple[str, ...], epochs: int
+) -> Trainer:
+    nothing = np.full(len(job.people.eid), np.nan)
+    known = {t: y if t in targets else nothing for t, y in job.people.targets.items()}
+    loop = job.settings.loop.model_copy(update={"epochs": epochs, "learning_rate": RATE})
+    tasks = Tasks(known, job.binary, job.fitted, loop)
+    return Trainer(network, data, tasks, loop, torch.device("cpu"), job.seed + 1)
+
+
+def _epochs(trainer: Trainer, fitted: NDArray[np.int64], epochs: int) -> None:
+    steps = epochs * max(1, len(fitted) // trainer.settings.batch_size)
+    for epoch in range(epochs):
+        trainer.run_epoch(fitted, epoch, steps)
+
+
+@torch.no_grad()
+def _losses(trainer: Trainer, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Loss of each target on people who were not trained on."""
+    trainer.network.eval()
+    sums = weights = torch.zeros(len(trainer.tasks.binary))
+    for some in np.array_split(rows, max(1, len(rows) // trainer.settings.batch_size)):
+        inputs = trainer.data.read(some, None)
+        more = trainer.tasks.losses(
+            trainer.forward(inputs), torch.from_numpy(some), inputs["used"].amax(1)
+        )
+        sums, weights = sums + more[0], weights + more[1]
+    return (sums / weights.clamp(min=1)).double().numpy()
+
+
+def _further(targets: tuple[str, ...], folder: Path) -> Iterator[Further]:
+    """List the shared encoders of the default, each to be trained further."""
+    root, grid = strategies.ROOT, study_grid()
+    people, settings = null.people_of(root, grid), null.settings_of(root)
+    s = settings.encoders
+    stores = (root / "02_intermediate/volumes.zarr", root / "02_intermediate/connectivity.zarr")
+    scans = {
+        group: GroupScans(tuple(modalities), *stores, s.network.pooling)
+        for group, modalities in grid.imaging.items()
+    }
+    binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
+    parts = people.cross_fits(s.cross_fits)
+    for part in range(s.cross_fits):
+        job = EncoderJob(part, parts, people, scans, binary, s, part, "cpu")
+        name = encoder_name(0, 0, part)
+        home = folder / name
+        if not (home / "card.json").exists():
+            yield Further(job, root / "06_models/encoders" / name, home, targets)
+
+
+def _cells(encoders: Mapping[str, Path]) -> pd.DataFrame:
+    """Fit all cells of some targets on other encoders, and list test people's predictions."""
+    rows = []
+    jobs = null.jobs_of(strategies.ROOT, every=True)
+    for target, folder in encoders.items():
+        own = [{part: folder / path.name for part, path in jobs[target].encoders[0].items()}]
+        job = replace(jobs[target], encoders=own)
+        rows += list(null.rows_of_test(fit_cells_of_target(job, Path()), job))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _settled(name: str) -> tuple[pd.DataFrame, float]:
+    """Predictions of one setting by the pipeline itself, and worker seconds of its encoders."""
+    root, s = ROOT / name.replace(" ", "_"), strategies.params()
+    (root / "06_models").mkdir(parents=True, exist_ok=True)
+    for shared in (*strategies.SHARED, "06_models/components"):
+        if not (root / shared).exists():
+            (root / shared).symlink_to(strategies.ROOT / shared)
+    s["modelling"] = {"strategies": ["linear", "amortised"], "encoders": SETTINGS[name]}
+    kedro_run(root, "modelling", s)
+    return test_predictions(root, "amortised")[0], _seconds(root / "06_models/encoders")
+
+
+def _seconds(folder: Path) -> float:
+    return sum(json.loads(card.read_text())["seconds"] for card in folder.glob("*/card.json"))
+
+
+def _went_on() -> tuple[pd.DataFrame, float]:
+    folder = ROOT / "improving"
+    list(run_items(go_on, _further((), folder), Compute(), GOES_ON))
+    every = dict.fromkeys(study_grid().targets, folder)
+    return _cells(every), _seconds(folder)
+
+
+def _went_on_alone() -> tuple[pd.DataFrame, float]:
+    folders = {target: ROOT / "alone" / target for target in TUNED_TARGETS}
+    work = [item for target, own in folders.items() for item in _further((target,), own)]
+    list(run_items(go_on, work, Compute(), ALONE))
+    return _cells(folders), sum(_seconds(own) for own in folders.values())
+
+
+def measure() -> list[Figure]:
+    """Try each, and compare its cells with those of the default on the same test people.
+
+    Returns
+    -------
+    list of Figure
+        Mean differences in skill over the cells with images, with intervals, and seconds.
+    """
+    strategies.prepare()
+    grid = study_grid()
+    base, families = test_predictions(strategies.ROOT, "amortised")
+    default = skill_draws(base, families, grid, draws=500)
+    imaged = [(c.target, c.inputs.name) for c in grid.cells if c.inputs.groups]
+    before = _seconds(strategies.ROOT / "06_models/encoders")
+    tries = {name: lambda name=name: _settled(name) for name in SETTINGS}
+    tries |= {GOES_ON: _went_on, ALONE: _went_on_alone}
+    table = Table(title="SYNTHETIC: what was tried, against the default on the same test people")
+    for column in ("tried", "cells", "gain in mean skill", "weakest third", "worker seconds"):
+        table.add_column(column)
+    figures = [Figure(f"tried: {DEFAULT}, encoders", before, "worker s", "", None)]
+    for name, attempt in tries.items():
+        saved = ROOT / f"{name.replace(' ', '_')}.json"
+        if not saved.exists():
+            print(f"{name} …", flush=True)
+            predictions, seconds = attempt()
+            found = _compared(skill_draws(predictions, families, grid, draws=500), default, imaged)
+            with atomic_path(saved) as part:
+                part.write_text(json.dumps(found | {"seconds": seconds}, indent=1))
+        found = json.loads(saved.read_text())
+        gain = f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+        weak = f"{found['weak']:+.4f}"
+        table.add_row(name, str(found["cells"]), gain, weak, f"{found['seconds']:.0f}")
+        more = {key: found[key] for key in ("low", "high", "weak", "cells", "seconds")}
+        figures.append(
+            Figure(f"tried: {name}, gain in mean skill", found["gain"], "", "", None, more)
+        )
+    Console(width=140).print(table)
+    return figures
+
+
+def _compared(
+    found: pd.DataFrame, default: pd.DataFrame, imaged: list[tuple[str, str]]
+) -> dict[str, float]:
+    cells = [cell for cell in imaged if cell in found.index and cell in default.index]
+    change = found.loc[cells] - default.loc[cells]
+    # Which cells are weak is read off the default alone.
+    weak = default.loc[cells, 0] <= default.loc[cells, 0].quantile(1 / 3)
+    mean = change.mean().to_numpy()
+    low, high = interval(mean[1:])
+    more = {"weak": float(change.loc[weak, 0].mean()), "cells": len(cells)}
+    return {"gain": float(mean[0]), "low": low, "high": high} | more
