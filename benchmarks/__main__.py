@@ -15,6 +15,7 @@ from benchmarks import (
     step,
     strategies,
     study,
+    tried,
     workers,
 )
 from benchmarks.record import record
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "agreement": agreement.measure,
     "strategies": strategies.measure,
     "study": study.measure,
+    "tried": tried.measure,
     "null": null.measure,
     "heads": heads.measure,
     "step": step.measure,
