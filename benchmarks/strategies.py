@@ -26,6 +26,10 @@ SEED, CELLS = 7, 24
 COHORT = {"participants": 2850, "seed": SEED}
 SPLITTING = {"train": 0.562, "validation": 0.07, "test": 0.368}
 LEAST, CHEAPER = -0.03, 100
+# The same network and training for both strategies, so that nothing else differs.
+NETWORK = {"dropout": 0.3, "options": {"volume": {"stem": 2, "width": 32}}}
+LOOP = {"epochs": 10, "learning_rate": 0.001, "weight_decay": 0.05, "ema": 0.0}
+ENCODERS: dict[str, Any] = {"network": NETWORK, "loop": LOOP}
 SHARED = ("02_intermediate", "03_primary", "04_feature", "08_reporting")
 
 
@@ -41,8 +45,29 @@ def params(**modelling: object) -> dict[str, object]:
     -------
     dict
     """
-    chosen = {"strategies": ["linear", "amortised", "dedicated"], "dedicated": {"cells": CELLS}}
+    chosen: dict[str, Any] = {"strategies": ["linear", "amortised", "dedicated"]}
+    chosen |= {"encoders": ENCODERS, "dedicated": ENCODERS | {"cells": CELLS}}
     return {"seed": SEED, "splitting": SPLITTING, "modelling": chosen | modelling}
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Lay changes over nested settings.
+
+    Parameters
+    ----------
+    base, changes : dict
+        As in YAML.
+
+    Returns
+    -------
+    dict
+    """
+    inner = {
+        name: merged(base[name], value)
+        for name, value in changes.items()
+        if isinstance(value, dict) and isinstance(base.get(name), dict)
+    }
+    return base | changes | inner
 
 
 def regressions() -> dict[str, Any]:

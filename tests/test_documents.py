@@ -39,7 +39,7 @@ PARAMETERS = merged("parameters*.yml")
 RUNTIME = {
     name
     for path in BASE.glob("*.yml")
-    for name in re.findall(r"runtime_params:(\w+)", path.read_text())
+    for name in re.findall(r"runtime_params:([\w.]+)", path.read_text())
 }
 CATALOG = {name: e for name, e in merged("catalog*.yml").items() if not name.startswith("_")}
 DATA = {

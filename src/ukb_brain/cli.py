@@ -6,6 +6,7 @@ import importlib.resources
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
+from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -31,6 +32,11 @@ MISTAKE = re.compile(
 PARAMETER = re.compile(r"^- Parameter '(?P<name>[^']+)': ", re.MULTILINE)
 # A participant's number in a file's name.
 EID = re.compile(r"\b\d{7,}(?=_)")
+# Where files from outside are looked for, and the parameter that names them.
+OUTSIDE = {
+    "published_table.csv": "published.table",
+    "other_performance.parquet": "compare.other",
+}
 
 
 def one_line(error: BaseException) -> str | None:
@@ -107,6 +113,8 @@ def _of_dataset(error: BaseException) -> str | None:
         if absent is not None:
             # fsspec gives the path as the message, the system as the file's name.
             path = EID.sub("<eid>", str(absent.filename or absent))
+            if (given := OUTSIDE.get(Path(path).name)) is not None:
+                return f"There is no {path}: say which file is meant, --params {given}=FILE."
             return (
                 f"There is no {path}, which this run reads. "
                 "`kedro run` makes everything in order; without raw files, "

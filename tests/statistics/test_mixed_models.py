@@ -1,13 +1,20 @@
+import shutil
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from reporting_cases import study_grid
 from scipy.optimize import minimize_scalar
 
-from ukb_brain.statistics.mixed_models import analysable, fit_domains, fit_random_intercept
+from ukb_brain.statistics.mixed_models import analysable, degrees_of_freedom, fit_domains
 from ukb_brain.tables import schemas
 
 GRID = study_grid()
+NLME = Path(__file__).parent / "nlme"
+TABLES = pd.read_csv(NLME / "tables.csv").rename(columns={"score": "balanced_accuracy"})
+VALUES = pd.read_csv(NLME / "values.csv")
 
 
 def invented_cells(sd_target=0.08, sd_residual=0.02, seed=0):
@@ -91,16 +98,51 @@ def test_effects_of_a_balanced_grid_are_differences_of_means():
     assert table.loc[("psychology", "t1"), "estimate"] == pytest.approx(means[True] - means[False])
 
 
-def test_no_variance_between_targets_gives_least_squares():
-    rng = np.random.default_rng(5)
-    groups = np.repeat(np.arange(4), 8)
-    X = np.column_stack([np.ones(32), np.tile([0, 1], 16)])
-    y = 0.6 + 0.02 * X[:, 1] + rng.normal(0, 0.02, 32)
-    for group in range(4):
-        y[groups == group] -= (y[groups == group] - 0.61).mean()
-    fit = fit_random_intercept(X, y, groups)
-    assert fit.sd_target == 0
-    np.testing.assert_allclose(fit.estimate, np.linalg.lstsq(X, y, rcond=None)[0], atol=1e-12)
+@pytest.mark.parametrize("name", TABLES["table"].unique())
+def test_tables_agree_with_nlme(name):
+    cells = TABLES[TABLES["table"] == name]
+    ours = fit_domains(cells, GRID).query("domain == @cells.domain.iloc[0]").set_index("term")
+    theirs = VALUES.query("table == @name and weighting == 'equal'").set_index("term")
+    assert sorted(ours.index) == sorted(theirs.index)
+    theirs = theirs.loc[ours.index]
+    np.testing.assert_array_equal(ours[["df", "n"]], theirs[["df", "n"]])
+    numbers = ["estimate", "std_error", "t", "sd_residual", "log_likelihood"]
+    # Three significant digits are asked for; the two agree to the six that are held here.
+    np.testing.assert_allclose(ours[numbers], theirs[numbers], rtol=1e-6)
+    np.testing.assert_allclose(ours["p"], theirs["p"], rtol=1e-4)
+    # Where there is no variance between targets nlme stops close to zero.
+    np.testing.assert_allclose(ours["sd_target"], theirs["sd_target"], rtol=1e-6, atol=1e-6)
+
+
+def test_the_tables_for_nlme_hold_the_awkward_cases():
+    first = VALUES[VALUES["weighting"] == "equal"].groupby("table")[["sd_target", "n"]].first()
+    assert first.loc["boundary", "sd_target"] < 1e-4
+    missing = TABLES[TABLES["table"] == "missing"]["target"].value_counts()
+    assert missing.min() < missing.max() < 32
+    outer = VALUES.query("table == 'outer' and term == 'serology'")
+    assert (outer["df"] == 3).all()
+    domains = ["constitutional", "psychology", "disease", "serology"]
+    assert first["n"][domains].to_list() == [28, 384, 160, 128]
+
+
+def test_r_still_gives_the_stored_values(tmp_path):
+    if shutil.which("Rscript") is None:
+        pytest.skip("no Rscript: apt-get install r-base-core r-cran-nlme")
+    script = [str(NLME / "fit.R"), str(NLME / "tables.csv"), str(tmp_path / "values.csv")]
+    done = subprocess.run(["Rscript", *script], capture_output=True, text=True, check=False)
+    if "there is no package called" in done.stderr:
+        pytest.skip("R has no nlme: apt-get install r-cran-nlme")
+    assert done.returncode == 0, done.stderr
+    fresh = pd.read_csv(tmp_path / "values.csv")
+    pd.testing.assert_frame_equal(fresh, VALUES, rtol=1e-4, atol=1e-5)
+
+
+def test_degrees_of_freedom_of_a_term_between_groups():
+    groups = np.repeat(["a", "b", "c", "d"], 5)
+    within, between = np.tile([0, 1, 0, 1, 1], 4), np.repeat([0, 1, 1, 0], 5)
+    X = np.column_stack([np.ones(20), within, between])
+    assert degrees_of_freedom(X, groups).tolist() == [15, 15, 2]
+    assert degrees_of_freedom(X[:, [0, 2]], groups).tolist() == [16, 2]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +164,17 @@ def test_a_model_that_cannot_be_fitted_keeps_its_rows_and_says_why(keep, reason)
     assert rows["model"].str.contains(reason).all()
     assert rows[["estimate", "p", "sd_target"]].isna().all(axis=None)
     assert table[table["domain"] != "constitutional"]["estimate"].notna().all()
+
+
+@pytest.mark.parametrize(("slope", "reason"), [(0.03, "without any residual"), (0, "constant")])
+def test_a_perfect_fit_has_no_test_statistics(slope, reason):
+    cells = invented_cells()
+    cells["balanced_accuracy"] = cells["balanced_accuracy"].where(
+        cells["domain"] != "serology", 0.6 + slope * cells["t1"]
+    )
+    rows = fit_domains(cells, GRID).query("domain == 'serology'")
+    assert rows["model"].str.contains(reason).all()
+    assert rows["p"].isna().all()
 
 
 def test_continuous_targets_bring_their_median_split():

@@ -41,6 +41,12 @@ COLUMNS = [
     *FLAGS,
     "Domain",
 ]
+# Column of the file: its name here, the kind of target it is of, and the least that it can be.
+SCORES = {
+    "Balanced accuracy": ("balanced_accuracy", None, 0.0),
+    "AUC": ("roc_auc", "binary", 0.0),
+    "r2": ("r2", "continuous", -np.inf),
+}
 MODES = {"binary": "classification", "continuous": "regression"}
 WEIGHTED = ("Weighted precision", "Weighted recall", "Weighted F1")
 
@@ -130,41 +136,64 @@ def read_published(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     Parameters
     ----------
     table : pandas.DataFrame
-        With at least the columns Target, Balanced accuracy, Domain and the Yes/No flags.
+        With at least the columns Mode, Target, Inputs, Domain, Balanced accuracy, AUC, r2 and the
+        Yes/No flags.
     grid : Grid
         Names the targets.
 
     Returns
     -------
     pandas.DataFrame
-        ``target, domain, balanced_accuracy`` and one boolean column a flag.
+        ``target, domain, kind, inputs, balanced_accuracy, roc_auc, r2``, empty where a metric does
+        not apply, and one boolean column a flag.
 
     Raises
     ------
     InputError
-        If a column is absent or a flag is neither Yes nor No.
+        If a column is absent, a cell is there twice, a target or inputs are not of the grid, a
+        score is impossible, or a flag is neither Yes nor No.
     """
-    absent = [
-        name for name in ("Target", "Balanced accuracy", "Domain", *FLAGS) if name not in table
-    ]
+    needed = ("Mode", "Target", "Inputs", "Domain", *SCORES, *FLAGS)
+    absent = [name for name in needed if name not in table]
     if absent:
         raise InputError(
             f"The published table lacks the columns {absent}; it has {list(table.columns)[:30]}. "
             "Give a file in the layout of metrics_comparison_test.csv."
         )
     keys = {target.name: key for key, target in grid.targets.items()}
+    _refuse(table, ~table["Target"].isin(keys), "Target", "the grid has no such target")
+    inputs = {cell.inputs.name for cell in grid.cells}
+    _refuse(table, ~table["Inputs"].isin(inputs), "Inputs", "the grid has no such inputs")
+    twice = table.duplicated(["Target", "Inputs"])
+    _refuse(table, twice, "Inputs", "this cell of its target is there twice")
+    kinds = {mode: kind for kind, mode in MODES.items()}
+    _refuse(table, ~table["Mode"].isin(kinds), "Mode", f"use one of {list(kinds)}")
     read = pd.DataFrame(
         {
-            "target": [keys.get(name, name) for name in table["Target"]],
-            "domain": table["Domain"].str.lower().to_numpy(),
-            "balanced_accuracy": table["Balanced accuracy"].to_numpy(float),
+            "target": table["Target"].map(keys).to_numpy(),
+            "domain": [grid.targets[keys[name]].domain for name in table["Target"]],
+            "kind": table["Mode"].map(kinds).to_numpy(),
+            "inputs": table["Inputs"].to_numpy(),
         }
     )
+    for name, (key, kind, least) in SCORES.items():
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
+        applies = np.ones(len(read), dtype=bool) if kind is None else read["kind"] == kind
+        odd = pd.Series(applies & ((values < least) | (values > 1)), index=table.index)
+        _refuse(table, odd, name, f"scores lie between {least} and 1")
+        unread = pd.Series(np.isnan(values) & table[name].notna().to_numpy(), index=table.index)
+        _refuse(table, unread, name, "this is no number")
+        read[key] = np.where(applies, values, np.nan)
     for name, key in FLAGS.items():
-        odd = sorted(set(table[name]) - {"Yes", "No"}, key=str)
-        if odd:
-            raise InputError(
-                f"Column {name!r} of the published table holds {odd[:3]}; use Yes or No."
-            )
+        _refuse(table, ~table[name].isin(["Yes", "No"]), name, "use Yes or No")
         read[key] = (table[name] == "Yes").to_numpy()
     return read
+
+
+def _refuse(table: pd.DataFrame, odd: pd.Series, column: str, why: str) -> None:
+    if odd.any():
+        shown = sorted({str(value) for value in table.loc[odd, column]})[:3]
+        raise InputError(
+            f"Column {column!r} of the published table: {int(odd.sum())} rows, such as {shown}: "
+            f"{why}. Give a file in the layout of metrics_comparison_test.csv."
+        )

@@ -36,6 +36,24 @@ def with_skill(performance: pd.DataFrame) -> pd.DataFrame:
     return performance.assign(**added)
 
 
+def skill_of_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Give each cell's skill alone, as claims take it where there are no draws.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        ``target, inputs, kind, roc_auc, r2``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``target, inputs``; column 0.
+    """
+    skill = (2 * cells["roc_auc"] - 1).where(cells["kind"] == "binary", cells["r2"])
+    index = pd.MultiIndex.from_frame(cells[["target", "inputs"]])
+    return pd.DataFrame({0: skill.to_numpy(float)}, index=index)
+
+
 def fullest_cells(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """Pick the cell of each target that has all imaging groups and every block it may have.
 

@@ -4,6 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.figures import draw_coefficients, draw_legibility
 from ukb_brain.figures.compute import draw_compute
+from ukb_brain.pipelines.reporting.certainty import certainty_pipeline
 from ukb_brain.pipelines.reporting.nodes import (
     arrange_as_published,
     build_dashboard,
@@ -37,7 +38,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     Pipeline
         From predictions to tables, figures, dashboard and summary.
     """
-    return Pipeline(
+    scored = Pipeline(
         [
             Node(
                 score_all_cells,
@@ -129,3 +130,4 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
         ]
     )
+    return scored + certainty_pipeline()

@@ -1,0 +1,162 @@
+"""What may leave: reports gathered into one archive, each checked first.
+
+A table may hold no column that belongs to one person and no eid, and its small counts are
+suppressed in the copy that leaves; a text or page may hold no eid. What is of another kind, such
+as images, is left out and listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.atomic import atomic_path
+from ukb_brain.errors import InputError
+from ukb_brain.figures.suppression import suppress_counts
+
+# Columns that only a table of persons has.
+PERSONAL = {"eid", "instance", "y_true", "y_pred", "date", "gap", "predicted_age"}
+# Columns that count people; those of cells, draws or trials are not among them.
+COUNTS = re.compile(r"^(n|n_(train|val|test|people|effective)|events|excluded|remaining|missing)$")
+TABLES, TEXTS, PICTURES = (".parquet", ".csv"), (".md", ".html", ".txt"), (".png", ".svg")
+MANIFEST, NAME = "MANIFEST.json", "exportable.zip"
+# Zip has no time before this; the same reports give the same archive.
+DATED = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is checked.
+
+    Attributes
+    ----------
+    eids : frozenset of int
+        Of all participants: none may occur.
+    below : int
+        Smaller counts are suppressed.
+    synthetic : bool
+        Whether everything is of generated people, which the manifest says.
+    """
+
+    eids: frozenset[int]
+    below: int
+    synthetic: bool
+
+
+def write_bundle(folder: Path, rules: Rules) -> pd.DataFrame:
+    """Gather the reports of a folder into ``exportable.zip`` beside them.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the reports.
+    rules : Rules
+        What is checked.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a file: ``file, included, suppressed`` (number of counts), ``reason``.
+
+    Raises
+    ------
+    InputError
+        If a report holds what belongs to one person; then no archive is left.
+    """
+    archive = folder / NAME
+    archive.unlink(missing_ok=True)
+    rows: list[dict[str, Any]] = []
+    with atomic_path(archive) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(
+            p for p in folder.rglob("*") if p.is_file() and p not in (archive, part)
+        ):
+            name = path.relative_to(folder).as_posix()
+            row = {"file": name, "included": True, "suppressed": 0, "reason": ""}
+            if path.suffix in TABLES:
+                content, row["suppressed"] = _table(path, name, rules)
+            elif path.suffix in TEXTS:
+                content = _text(path, name, rules)
+            elif path.suffix in PICTURES:
+                content = path.read_bytes()
+            else:
+                rows.append(row | {"included": False, "reason": "neither table, text nor figure"})
+                continue
+            packed.writestr(zipfile.ZipInfo(name, DATED), content)
+            rows.append(row | {"sha256": hashlib.sha256(content).hexdigest()})
+        if not rows:
+            raise InputError(f"{folder} holds no reports: run `kedro run --pipeline reporting`.")
+        about = {"synthetic": rules.synthetic, "counts_suppressed_below": rules.below}
+        manifest = json.dumps(about | {"files": rows}, indent=1)
+        packed.writestr(zipfile.ZipInfo(MANIFEST, DATED), manifest)
+    return pd.DataFrame(rows)[["file", "included", "suppressed", "reason"]]
+
+
+def _table(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
+    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+    table = read(path)
+    personal = sorted(PERSONAL & set(table.columns))
+    if personal:
+        raise InputError(
+            f"{name} has the columns {personal}, which belong to single people: it may not leave. "
+            "Move it out of the folder of reports."
+        )
+    for column in table.columns:
+        found = len(rules.eids & set(_whole_numbers(table[column])))
+        if found:
+            raise InputError(
+                f"Column {column!r} of {name} holds {found} participants' eids: it may not leave. "
+                "Move the file out of the folder of reports."
+            )
+    counts = [c for c in table.columns if COUNTS.match(str(c)) and table[c].dtype.kind in "iuf"]
+    small = int(sum(table[c].between(1, rules.below - 1).sum() for c in counts))
+    if small:
+        table = _suppressed(table, counts, rules.below)
+    content = io.BytesIO()
+    if path.suffix == ".parquet":
+        table.to_parquet(content, index=False)
+    else:
+        content.write(table.to_csv(index=False).encode())
+    return content.getvalue(), small
+
+
+def _suppressed(table: pd.DataFrame, counts: list[str], below: int) -> pd.DataFrame:
+    unknown = table[counts].isna()
+    written = suppress_counts(table.fillna(dict.fromkeys(counts, 0)), counts, below)
+    return written.assign(**{c: written[c].mask(unknown[c], "") for c in counts})
+
+
+def _whole_numbers(column: pd.Series) -> Iterator[int]:
+    if column.dtype.kind in "iu":
+        yield from column.unique().tolist()
+    elif column.dtype.kind == "f":
+        finite = column[np.isfinite(column)].unique()
+        yield from (int(value) for value in finite if value == int(value))
+    elif column.dtype.kind != "b":
+        for text in column.dropna().astype(str).unique():
+            yield from _numbers_in(text)
+
+
+def _numbers_in(text: str) -> Iterator[int]:
+    """Numbers of seven digits that stand by themselves, as eids do."""
+    yield from (int(number) for number in re.findall(r"(?<![\d.])\d{7}(?![\d.]*\d)", text))
+
+
+def _text(path: Path, name: str, rules: Rules) -> bytes:
+    content = path.read_bytes()
+    found = len(rules.eids & set(_numbers_in(content.decode("utf-8", errors="replace"))))
+    if found:
+        raise InputError(
+            f"{name} holds {found} participants' eids: it may not leave. Move it out of the folder "
+            "of reports."
+        )
+    return content

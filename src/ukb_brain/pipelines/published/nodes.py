@@ -1,0 +1,101 @@
+"""Nodes of a published table: its mixed models and claims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.markdown import Markdown
+
+from ukb_brain import figures, statistics
+from ukb_brain.figures.claims import write_claims
+from ukb_brain.grid import Grid
+from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.statistics.claims import claims_of, evaluate_claims
+from ukb_brain.statistics.skill import skill_of_cells
+
+
+def read_table(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Check the table, and read it; see `ukb_brain.statistics.read_published`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As in the file.
+    grid : Grid
+        Names targets and inputs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell.
+    """
+    return statistics.read_published(table, grid)
+
+
+def fit_mixed_models(cells: pd.DataFrame, grid: Grid, reporting: Reporting) -> pd.DataFrame:
+    """Fit the study's mixed model of each domain.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        From `read_table`.
+    grid : Grid
+        Gives the domains.
+    reporting : Reporting
+        Level of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a fixed effect.
+    """
+    return statistics.fit_domains(cells, grid, source="published", level=reporting.level)
+
+
+def draw_coefficients(mixed_models: pd.DataFrame, grid: Grid) -> Figure:
+    """Draw each input's effect; the table's people are not this run's, so nothing is stamped.
+
+    Parameters
+    ----------
+    mixed_models : pandas.DataFrame
+        One row a fixed effect.
+    grid : Grid
+        Gives the domains.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    return figures.draw_coefficients(mixed_models, grid, "published")
+
+
+def evaluate(
+    cells: pd.DataFrame, claims: dict[str, Any], grid: Grid, reporting: Reporting
+) -> tuple[pd.DataFrame, str]:
+    """Test the claims that need only this table, and say so on the console.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        From `read_table`.
+    claims : dict
+        As in the file of claims.
+    grid : Grid
+        Names the inputs.
+    reporting : Reporting
+        Level of the intervals.
+
+    Returns
+    -------
+    claims : pandas.DataFrame
+        One row a contrast and a claim.
+    text : str
+        The same in words, as Markdown.
+    """
+    table = evaluate_claims(claims_of(claims), skill_of_cells(cells), grid, reporting.level)
+    text = write_claims(table, "published")
+    Console().print(Markdown(text))
+    return table, text

@@ -1,0 +1,189 @@
+"""Wiring of certainty: tables from predictions alone."""
+
+from kedro.pipeline import Node, Pipeline
+
+from ukb_brain.pipelines.reporting.certainty_nodes import (
+    compare_cells,
+    compare_with_confounds,
+    evaluate_study_claims,
+    gather_test_people,
+    measure_calibration,
+    measure_intervals,
+    measure_reliability,
+    permute_labels,
+    relate_targets,
+    resample_mixed_models,
+    score_common_people,
+    score_in_subgroups,
+    share_out,
+)
+
+
+def certainty_pipeline() -> Pipeline:
+    """Wire the nodes.
+
+    Returns
+    -------
+    Pipeline
+        From predictions to tables of intervals, tests, contributions and what scores rest on.
+    """
+    return Pipeline(
+        [
+            Node(
+                gather_test_people,
+                inputs=[
+                    "model_output.predictions",
+                    "model_output.cell_fits",
+                    "primary.participants",
+                    "params:grid",
+                    "params:reporting",
+                ],
+                outputs="test_people",
+                name="gather_test_people",
+            ),
+            Node(
+                score_common_people,
+                inputs=[
+                    "test_people",
+                    "primary.participants",
+                    "params:certainty",
+                    "params:seed",
+                ],
+                outputs="common_scores",
+                name="score_common_people",
+            ),
+            Node(
+                measure_intervals,
+                inputs=[
+                    "test_people",
+                    "primary.participants",
+                    "params:certainty",
+                    "params:reporting",
+                    "params:seed",
+                ],
+                outputs="reporting.intervals",
+                name="measure_intervals",
+            ),
+            Node(
+                permute_labels,
+                inputs=[
+                    "test_people",
+                    "primary.participants",
+                    "params:grid",
+                    "params:certainty",
+                    "params:seed",
+                ],
+                outputs="reporting.permutations",
+                name="permute_labels",
+            ),
+            Node(
+                compare_cells,
+                inputs=[
+                    "test_people",
+                    "primary.participants",
+                    "params:grid",
+                    "params:certainty",
+                    "params:reporting",
+                    "params:seed",
+                ],
+                outputs="reporting.comparisons",
+                name="compare_cells",
+            ),
+            Node(
+                share_out,
+                inputs=["common_scores", "params:grid", "params:reporting"],
+                outputs="reporting.contributions",
+                name="share_out",
+            ),
+            Node(
+                resample_mixed_models,
+                inputs=["common_scores", "params:grid", "params:reporting"],
+                outputs="reporting.mixed_models_resampled",
+                name="resample_mixed_models",
+            ),
+            Node(
+                evaluate_study_claims,
+                inputs=[
+                    "common_scores",
+                    "params:claims",
+                    "params:grid",
+                    "params:reporting",
+                    "params:source",
+                ],
+                outputs=["reporting.claims", "reporting.claims_text"],
+                name="evaluate_study_claims",
+            ),
+            Node(
+                measure_calibration,
+                inputs=[
+                    "test_people",
+                    "model_output.predictions",
+                    "primary.participants",
+                    "params:grid",
+                    "params:certainty",
+                    "params:reporting",
+                    "params:seed",
+                ],
+                outputs=["reporting.calibration", "reporting.calibration_curves"],
+                name="measure_calibration",
+            ),
+            Node(
+                score_in_subgroups,
+                inputs=[
+                    "test_people",
+                    "primary.participants",
+                    "params:grid",
+                    "params:certainty",
+                    "params:reporting",
+                    "params:seed",
+                ],
+                outputs="reporting.subgroups",
+                name="score_in_subgroups",
+            ),
+            Node(
+                compare_with_confounds,
+                inputs=[
+                    "test_people",
+                    "model_output.predictions",
+                    "primary.targets",
+                    "primary.confounds",
+                    "primary.participants",
+                    "primary.splits",
+                    "params:grid",
+                    "params:certainty",
+                    "params:reporting",
+                    "params:seed",
+                ],
+                outputs="reporting.confounds",
+                name="compare_with_confounds",
+            ),
+            Node(
+                measure_reliability,
+                inputs=[
+                    "test_people",
+                    "primary.targets",
+                    "primary.participants",
+                    "params:grid",
+                    "params:certainty",
+                    "params:reporting",
+                    "params:seed",
+                ],
+                outputs="reporting.reliability",
+                name="measure_reliability",
+            ),
+            Node(
+                relate_targets,
+                inputs=[
+                    "common_scores",
+                    "primary.targets",
+                    "primary.participants",
+                    "params:grid",
+                    "params:certainty",
+                    "params:reporting",
+                    "params:seed",
+                ],
+                outputs=["reporting.relations", "reporting.centrality"],
+                name="relate_targets",
+            ),
+        ]
+    )

@@ -1,0 +1,434 @@
+"""Nodes of certainty: how sure the map is, and what it rests on, from predictions alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from ukb_brain.cluster import processors
+from ukb_brain.figures.claims import write_claims
+from ukb_brain.grid import Grid
+from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.statistics import FamilyDraws, calibration_tables, cell_tables, pair_tables
+from ukb_brain.statistics import limit_tables as limits
+from ukb_brain.statistics.claims import claims_of, evaluate_claims
+from ukb_brain.statistics.common_scores import CommonScores, common_scores, skill_by_cell
+from ukb_brain.statistics.relation_tables import relation_tables
+from ukb_brain.statistics.retest_table import retest_table
+from ukb_brain.statistics.target_predictions import TargetPredictions, gather_targets
+
+Targets = dict[str, TargetPredictions]
+Scores = dict[str, CommonScores]
+
+
+class Certainty(BaseModel):
+    """How certainty is measured.
+
+    Attributes
+    ----------
+    draws : int
+        Bootstrap draws of whole families.
+    relation_draws : int
+        Of relations between targets, which take longer.
+    permutations : int
+        Of labels; the smallest p is one over one more.
+    margin : float
+        Smallest difference in skill that matters: what adds less, adds nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    draws: int = Field(default=1000, ge=100)
+    relation_draws: int = Field(default=200, ge=50)
+    permutations: int = Field(default=1000, ge=99)
+    margin: float = Field(default=0.02, gt=0, lt=1)
+
+
+def gather_test_people(
+    predictions: pd.DataFrame,
+    cell_fits: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    reporting: Reporting,
+) -> Targets:
+    """Put what the map's cells predict of test people side by side.
+
+    Parameters
+    ----------
+    predictions, cell_fits, participants : pandas.DataFrame
+        Of modelling and data engineering.
+    grid : Grid
+        Its cells.
+    reporting : Reporting
+        Names the strategy of the map.
+
+    Returns
+    -------
+    dict of str to TargetPredictions
+        By target.
+    """
+    return gather_targets(predictions, cell_fits, participants, grid, reporting.strategy)
+
+
+def score_common_people(
+    targets: Targets,
+    participants: pd.DataFrame,
+    certainty: Certainty,
+    seed: int,
+) -> Scores:
+    """Score every target's cells on the people whom they have in common, in all draws.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        Families.
+    certainty : Certainty
+        Number of draws.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict of str to CommonScores
+        By target.
+    """
+    draws = FamilyDraws(participants["family"], certainty.draws, seed)
+    return common_scores(targets, draws, processors())
+
+
+def measure_intervals(
+    targets: Targets,
+    participants: pd.DataFrame,
+    certainty: Certainty,
+    reporting: Reporting,
+    seed: int,
+) -> pd.DataFrame:
+    """Give every metric of every cell its recommended interval.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        Families.
+    certainty, reporting : Certainty, Reporting
+        Draws and level.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a metric and cell.
+    """
+    draws = FamilyDraws(participants["family"], certainty.draws, seed)
+    return cell_tables.interval_table(targets, draws, reporting.level, processors())
+
+
+def permute_labels(
+    targets: Targets, participants: pd.DataFrame, grid: Grid, certainty: Certainty, seed: int
+) -> pd.DataFrame:
+    """Test every cell against permuted labels.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        Site, sex and age.
+    grid : Grid
+        Families of tests.
+    certainty : Certainty
+        Number of permutations.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell.
+    """
+    return cell_tables.null_table(targets, participants, grid, certainty.permutations, seed)
+
+
+def compare_cells(
+    targets: Targets,
+    participants: pd.DataFrame,
+    grid: Grid,
+    certainty: Certainty,
+    reporting: Reporting,
+    seed: int,
+) -> pd.DataFrame:
+    """Say of every input whether it adds to each cell that has it.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        Families.
+    grid : Grid
+        Its cells.
+    certainty, reporting : Certainty, Reporting
+        Draws, margin and level.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a pair of cells.
+    """
+    draws = FamilyDraws(participants["family"], certainty.draws, seed)
+    return pair_tables.comparison_table(targets, draws, grid, certainty.margin, reporting.level)
+
+
+def share_out(scores: Scores, grid: Grid, reporting: Reporting) -> pd.DataFrame:
+    """Share out skill among imaging groups and blocks.
+
+    Parameters
+    ----------
+    scores : dict of str to CommonScores
+        By target.
+    grid : Grid
+        Gives the players.
+    reporting : Reporting
+        Level of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Contributions and interactions, of targets and of domains.
+    """
+    return pair_tables.contribution_table(scores, grid, reporting.level)
+
+
+def resample_mixed_models(scores: Scores, grid: Grid, reporting: Reporting) -> pd.DataFrame:
+    """Fit the mixed models with intervals over resampled test people.
+
+    Parameters
+    ----------
+    scores : dict of str to CommonScores
+        By target.
+    grid : Grid
+        Domains and terms.
+    reporting : Reporting
+        Level of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an outcome, domain, weighting and term.
+    """
+    return pair_tables.resampled_table(scores, grid, reporting.level)
+
+
+def evaluate_study_claims(
+    scores: Scores, claims: dict[str, Any], grid: Grid, reporting: Reporting, source: str
+) -> tuple[pd.DataFrame, str]:
+    """Test the study's claims on this run's map.
+
+    Parameters
+    ----------
+    scores : dict of str to CommonScores
+        By target.
+    claims : dict
+        As in the file of claims.
+    grid : Grid
+        Names the inputs.
+    reporting : Reporting
+        Level of the intervals.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    claims : pandas.DataFrame
+        One row a contrast and a claim.
+    text : str
+        The same in words, as Markdown.
+    """
+    table = evaluate_claims(claims_of(claims), skill_by_cell(scores), grid, reporting.level)
+    return table, write_claims(table, source)
+
+
+def measure_calibration(
+    targets: Targets,
+    predictions: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    certainty: Certainty,
+    reporting: Reporting,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure the calibration of each target's fullest cell.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    predictions, participants : pandas.DataFrame
+        Validation people and families.
+    grid : Grid
+        Names the cells.
+    certainty, reporting : Certainty, Reporting
+        Draws and level.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    numbers, curves : pandas.DataFrame
+        One row a target and measure, and one row a target and bin.
+    """
+    draws = FamilyDraws(participants["family"], certainty.draws, seed)
+    names = {cell.inputs.name for cell in grid.cells}
+    validation = limits.validation_of(predictions, reporting.strategy, names)
+    return calibration_tables.calibration_tables(targets, validation, draws, grid, reporting.level)
+
+
+def score_in_subgroups(
+    targets: Targets,
+    participants: pd.DataFrame,
+    grid: Grid,
+    certainty: Certainty,
+    reporting: Reporting,
+    seed: int,
+) -> pd.DataFrame:
+    """Score each target's fullest cell in subgroups.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        Sex, age, site and families.
+    grid : Grid
+        Names the cells.
+    certainty, reporting : Certainty, Reporting
+        Draws, level and which counts may be shown.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target and subgroup.
+    """
+    draws = FamilyDraws(participants["family"], certainty.draws, seed)
+    return limits.subgroup_table(
+        targets, participants, draws, grid, reporting.suppress_below, reporting.level
+    )
+
+
+def compare_with_confounds(
+    targets: Targets,
+    predictions: pd.DataFrame,
+    measurements: pd.DataFrame,
+    confounds: pd.DataFrame,
+    participants: pd.DataFrame,
+    splits: pd.DataFrame,
+    grid: Grid,
+    certainty: Certainty,
+    reporting: Reporting,
+    seed: int,
+) -> pd.DataFrame:
+    """Compare each target's imaging cell with confounds alone, and score it within sites.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    predictions, measurements, confounds, participants, splits : pandas.DataFrame
+        Of modelling and data engineering.
+    grid : Grid
+        Names the cells.
+    certainty, reporting : Certainty, Reporting
+        Draws and level.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target.
+    """
+    draws = FamilyDraws(participants["family"], certainty.draws, seed)
+    names = {
+        cell.inputs.name for cell in grid.cells if len(cell.inputs.groups) == len(grid.imaging)
+    }
+    validation = limits.validation_of(predictions, reporting.strategy, names)
+    known = limits.Everybody(measurements, confounds, participants, splits, validation)
+    return limits.confound_table(targets, known, draws, grid, reporting.level)
+
+
+def measure_reliability(
+    targets: Targets,
+    measurements: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    certainty: Certainty,
+    reporting: Reporting,
+    seed: int,
+) -> pd.DataFrame:
+    """Give each target's test-retest ceiling, and its share that is read.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    measurements, participants : pandas.DataFrame
+        Targets at all visits, and families.
+    grid : Grid
+        Names the cells.
+    certainty, reporting : Certainty, Reporting
+        Draws and level.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target.
+    """
+    draws = FamilyDraws(participants["family"], certainty.draws, seed)
+    families = participants.drop_duplicates("eid").set_index("eid")["family"]
+    return retest_table(targets, measurements, draws, families, grid, reporting.level)
+
+
+def relate_targets(
+    scores: Scores,
+    measurements: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    certainty: Certainty,
+    reporting: Reporting,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Relate all pairs of targets.
+
+    Parameters
+    ----------
+    scores : dict of str to CommonScores
+        By target.
+    measurements, participants : pandas.DataFrame
+        Targets, and families.
+    grid : Grid
+        Targets and their kinds.
+    certainty, reporting : Certainty, Reporting
+        Draws and level.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    relations, centrality : pandas.DataFrame
+        One row a measure and pair, and one row a measure and target.
+    """
+    draws = FamilyDraws(participants["family"], certainty.relation_draws, seed)
+    families = participants.drop_duplicates("eid").set_index("eid")["family"]
+    return relation_tables(measurements, families, scores, draws, grid, reporting.level)

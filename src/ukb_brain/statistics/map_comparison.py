@@ -1,0 +1,96 @@
+"""Two runs' legibility maps, cell by cell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.corrections import adjusted_by_family
+from ukb_brain.statistics.skill import with_skill
+
+KEYS = ["target", "inputs"]
+ENDS = ("", "_low", "_high")
+COLUMNS = [
+    *(*KEYS, "domain", "metric", "score", "other_score"),
+    *("difference", "low", "high", "p", "p_adjusted", "verdict"),
+]
+
+
+def compare_maps(
+    performance: pd.DataFrame, other: pd.DataFrame, level: float = 0.95
+) -> pd.DataFrame:
+    """Compare the headline score of every cell of two runs.
+
+    Parameters
+    ----------
+    performance, other : pandas.DataFrame
+        Performance tables, one row a cell.
+    level : float
+        Coverage of the intervals of both.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `COLUMNS`, one row a cell of either run: the other's score less this one's, in AUC or R²,
+        and a verdict: ``higher``, ``lower``, ``not told apart``, or which run lacks the cell.
+
+    Raises
+    ------
+    InputError
+        If the other table lacks columns, or has a cell twice.
+
+    Notes
+    -----
+    Standard errors are read off the intervals' half-widths, and the runs are taken for independent:
+    where both test the same people, differences are in truth surer than this says. p values are
+    adjusted by Benjamini and Hochberg within a domain.
+    """
+    needed = [*KEYS, "domain", "kind", *(f"{m}{e}" for m in ("roc_auc", "r2") for e in ENDS)]
+    absent = [name for name in needed if name not in other]
+    if absent:
+        raise InputError(
+            f"The other run's map lacks the columns {absent[:5]}: give its performance.parquet."
+        )
+    if other.duplicated(KEYS).any():
+        raise InputError(
+            f"The other run's map has {int(other.duplicated(KEYS).sum())} cells twice: give its "
+            "performance.parquet, not the table of all strategies."
+        )
+    both = _scored(performance).merge(
+        _scored(other), on=KEYS, how="outer", suffixes=("", "_there"), indicator=True
+    )
+    for name in ("domain", "metric"):
+        both[name] = both[name].fillna(both[f"{name}_there"])
+    difference = both["score_there"] - both["score"]
+    error = np.hypot(_half(both, ""), _half(both, "_there")) / stats.norm.ppf((1 + level) / 2)
+    z = (difference / error.where(error > 0)).to_numpy(float)
+    p = pd.Series(2 * stats.norm.sf(np.abs(z)), index=both.index)
+    p = p.mask((error == 0) & (difference == 0), 1.0)
+    adjusted = adjusted_by_family(p, both["domain"], "bh")
+    verdict = np.select(
+        [
+            both["score"].isna() & both["score_there"].isna(),
+            both["score_there"].isna(),
+            both["score"].isna(),
+            (adjusted < 1 - level) & (difference > 0),
+            (adjusted < 1 - level) & (difference < 0),
+        ],
+        ["in neither", "not in the other", "not in this one", "higher", "lower"],
+        "not told apart",
+    )
+    half = error * stats.norm.ppf((1 + level) / 2)
+    added = {"other_score": both["score_there"], "difference": difference}
+    added |= {"low": difference - half, "high": difference + half}
+    added |= {"p": p, "p_adjusted": adjusted, "verdict": verdict}
+    return both.assign(**added)[COLUMNS]
+
+
+def _scored(performance: pd.DataFrame) -> pd.DataFrame:
+    names = [*KEYS, "domain", "metric", *(f"score{end}" for end in ENDS)]
+    return with_skill(performance)[names].astype(dict.fromkeys(KEYS, object))
+
+
+def _half(both: pd.DataFrame, which: str) -> pd.Series:
+    return (both[f"score_high{which}"] - both[f"score_low{which}"]) / 2

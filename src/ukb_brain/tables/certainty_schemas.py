@@ -1,0 +1,241 @@
+"""What the tables of certainty promise; Kedro enforces it whenever one is saved or loaded."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+
+from ukb_brain.tables.schemas import Strict
+
+LEGIBLE_METRICS = ("r2", "roc_auc")
+
+
+class Aggregate(pa.DataFrameModel):
+    """A table of aggregates: nothing of one person is among its columns."""
+
+    @pa.dataframe_check
+    @classmethod
+    def _holds_nobody(cls, table: pd.DataFrame) -> bool:
+        return not {"eid", "instance", "y_true", "y_pred"} & set(table.columns)
+
+
+def _share(**more: object) -> object:
+    return pa.Field(ge=0, le=1, nullable=True, **more)  # type: ignore[arg-type] # pandera's own names
+
+
+def _number() -> object:
+    return pa.Field(nullable=True)
+
+
+class Intervals(Strict):
+    """Every metric of every cell, with its recommended interval."""
+
+    target: Series[str]
+    inputs: Series[str]
+    metric: Series[str]
+    method: Series[str] = pa.Field(isin=["percentile", "bca", "delong", "newcombe"])
+    estimate: Series[float] = _number()
+    low: Series[float] = _number()
+    high: Series[float] = _number()
+    validated: Series[bool]
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("target", "inputs", "metric")
+
+    @pa.dataframe_check
+    @classmethod
+    def _bounds_are_in_order(cls, table: pd.DataFrame) -> bool:
+        known = table.dropna(subset=["low", "high"])
+        return bool((known["low"] <= known["high"]).all())
+
+
+class Permutations(Strict):
+    """Every cell against permuted labels."""
+
+    target: Series[str]
+    inputs: Series[str]
+    family: Series[str]
+    skill: Series[float] = _number()
+    null_mean: Series[float] = _number()
+    null_sd: Series[float] = _number()
+    p: Series[float] = _share()
+    p_bh: Series[float] = _share()
+    p_max_family: Series[float] = _share()
+    p_max: Series[float] = _share()
+    moved: Series[float] = _share()
+    permutations: Series[int] = pa.Field(ge=1)
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("target", "inputs")
+
+
+class Comparisons(Aggregate):
+    """Cells that differ by one part, and whether it adds."""
+
+    target: Series[str]
+    family: Series[str]
+    inputs: Series[str]
+    without: Series[str]
+    part: Series[str]
+    n: Series[int] = pa.Field(ge=0)
+    difference: Series[float] = _number()
+    p: Series[float] = _share()
+    p_adjusted: Series[float] = _share()
+    margin: Series[float] = pa.Field(gt=0)
+    verdict: Series[str]
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("target", "inputs", "without")
+
+
+class Contributions(Strict):
+    """Shapley values and interactions of targets, then of domains."""
+
+    domain: Series[str]
+    target: Series[str]
+    measure: Series[str] = pa.Field(isin=["baseline", "contribution", "fullest", "interaction"])
+    part: Series[str]
+    other: Series[str]
+    estimate: Series[float] = _number()
+    low: Series[float] = _number()
+    high: Series[float] = _number()
+    verdict: Series[str]
+    n_targets: Series[int] = pa.Field(ge=0)
+    note: Series[str]
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("domain", "target", "measure", "part", "other")
+
+
+class ResampledModels(Strict):
+    """Mixed models with intervals over resampled test people."""
+
+    domain: Series[str]
+    outcome: Series[str]
+    weighting: Series[str] = pa.Field(isin=["equal", "precision"])
+    term: Series[str]
+    estimate: Series[float] = _number()
+    low: Series[float] = _number()
+    high: Series[float] = _number()
+    n_draws: Series[int] = pa.Field(ge=0)
+    note: Series[str]
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("domain", "outcome", "weighting", "term")
+
+
+class Claims(Strict):
+    """Claims and their parts, with verdicts."""
+
+    claim: Series[str]
+    text: Series[str]
+    part: Series[str]
+    basis: Series[str] = pa.Field(nullable=True)
+    statistic: Series[float] = _number()
+    low: Series[float] = _number()
+    high: Series[float] = _number()
+    bound: Series[float] = _number()
+    p: Series[float] = _share()
+    n_targets: Series[int] = pa.Field(ge=0)
+    n_missing: Series[int] = pa.Field(ge=0)
+    verdict: Series[str] = pa.Field(
+        isin=["supported", "contradicted", "undecided", "cannot be tested"]
+    )
+    reason: Series[str]
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("claim", "part")
+
+
+class Calibration(Aggregate):
+    """Measures of calibration."""
+
+    target: Series[str]
+    inputs: Series[str]
+    measure: Series[str]
+    estimate: Series[float] = _number()
+    low: Series[float] = _number()
+    high: Series[float] = _number()
+    note: Series[str]
+
+
+class CalibrationCurves(Aggregate):
+    """Bins of like predictions; small counts are for whoever shows them to suppress."""
+
+    target: Series[str]
+    inputs: Series[str]
+    bin: Series[int] = pa.Field(ge=0)
+    n: Series[int] = pa.Field(ge=1)
+    predicted: Series[float]
+    observed: Series[float]
+
+
+class Subgroups(Aggregate):
+    """Scores of subgroups; those that are small have neither scores nor counts."""
+
+    target: Series[str]
+    inputs: Series[str]
+    subgroup_of: Series[str]
+    subgroup: Series[str]
+    status: Series[str]
+    score: Series[float] = _number()
+    difference: Series[float] = _number()
+    p_adjusted: Series[float] = _share()
+    differs: Series[bool]
+
+
+class Confounds(Aggregate):
+    """Each target's imaging cell beside confounds alone, and within sites."""
+
+    target: Series[str] = pa.Field(unique=True)
+    inputs: Series[str]
+    metric: Series[str] = pa.Field(isin=LEGIBLE_METRICS)
+    status: Series[str]
+
+
+class Reliability(Aggregate):
+    """Test-retest ceilings."""
+
+    target: Series[str] = pa.Field(unique=True)
+    status: Series[str]
+
+
+class Relations(Aggregate):
+    """Pairs of targets and how they are related."""
+
+    measure: Series[str]
+    target: Series[str]
+    other: Series[str]
+    estimate: Series[float] = _number()
+    p: Series[float] = _share()
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("measure", "target", "other")
+
+
+class Centrality(Aggregate):
+    """How central targets are in the graph of each measure."""
+
+    measure: Series[str]
+    target: Series[str]
+    estimate: Series[float] = _share()
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("measure", "target")
