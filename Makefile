@@ -22,7 +22,7 @@ test: install ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install ## Run the slow tests
-	$(BIN)/python -m pytest -m slow || test $$? -eq 5 # 5: there are none
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow || test $$? -eq 5 # 5: there are none
 
 test-cluster: install ## Run the tests that need a batch system (Slurm on this machine, as root)
 	$(BIN)/python -m pytest -m cluster || test $$? -eq 5

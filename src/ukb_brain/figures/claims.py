@@ -91,7 +91,7 @@ def write_comparison(cells: pd.DataFrame, source: str) -> str:
     mean = cells.groupby("domain", sort=False)["difference"].mean()
     for domain, row in counts.iterrows():
         numbers = " | ".join(str(n) for n in row)
-        lines.append(f"| {domain} | {numbers} | {_number(mean[domain])} |")
+        lines.append(f"| {domain} | {numbers} | {_number(float(mean.loc[str(domain)]))} |")
     lines += [
         "",
         "Differences are in AUC or R², the other's less this one's. Standard errors are read off "

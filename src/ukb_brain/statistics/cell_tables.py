@@ -78,7 +78,7 @@ def rows_of(visit: np.ndarray, people: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The other columns, n rows in the order of ``visit``.
     """
-    index = pd.MultiIndex.from_arrays(visit.T, names=["eid", "instance"])
+    index = pd.MultiIndex.from_arrays(list(visit.T), names=["eid", "instance"])
     return people.set_index(["eid", "instance"]).reindex(index).reset_index(drop=True)
 
 
@@ -107,11 +107,11 @@ def null_table(
     """
     keys = np.unique(np.concatenate([table.visit for table in targets.values()]), axis=0)
     people = rows_of(keys, participants)
-    place = pd.MultiIndex.from_arrays(keys.T)
+    place = pd.MultiIndex.from_arrays(list(keys.T))
     inputs = {}
     for key, table in targets.items():
         strata = coarse_strata(people, key)
-        rows = place.get_indexer(pd.MultiIndex.from_arrays(table.visit.T))
+        rows = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit.T)))
         inputs[key] = NullInput(
             table.kind,
             table.inputs,

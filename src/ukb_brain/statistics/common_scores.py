@@ -82,7 +82,8 @@ def common_scores(
     """
     found = {}
     for key, table in targets.items():
-        mine = restricted(table, np.isfinite(table.predicted).all(axis=1))
+        complete = np.asarray(np.isfinite(table.predicted).all(axis=1))
+        mine = restricted(table, complete)
         n = len(mine.y)
         if n < 2:
             blank = np.full((1 + draws.draws, len(table.inputs)), np.nan)

@@ -145,7 +145,7 @@ def _beyond(
     visits = first[["eid", "instance"]].to_numpy(np.int64)
     confounds, family = rows_of(visits, everybody.confounds), first["family"].to_numpy(np.int64)
     y = rows_of(visits, everybody.targets)[table.target].to_numpy(float)
-    place = pd.MultiIndex.from_arrays(visits.T)
+    place = pd.MultiIndex.from_arrays(list(visits.T))
     alone, together = np.full(len(predicted), np.nan), np.full(len(predicted), np.nan)
     held = everybody.validation
     held = held[(held["target"] == table.target) & (held["inputs"] == name)]
@@ -161,7 +161,7 @@ def _beyond(
             )
         at = place.get_indexer(pd.MultiIndex.from_frame(mine[["eid", "instance"]]))
         here = table.fold[known] == fold
-        tested = place.get_indexer(pd.MultiIndex.from_arrays(table.visit[known][here].T))
+        tested = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit[known][here].T)))
         alone[here], together[here] = stack_on_confounds(
             table.kind,
             mine["y_true"].to_numpy(float),

@@ -64,7 +64,8 @@ def compare_maps(
     for name in ("domain", "metric"):
         both[name] = both[name].fillna(both[f"{name}_there"])
     difference = both["score_there"] - both["score"]
-    error = np.hypot(_half(both, ""), _half(both, "_there")) / stats.norm.ppf((1 + level) / 2)
+    wide = stats.norm.ppf((1 + level) / 2)
+    error = pd.Series(np.hypot(_half(both, ""), _half(both, "_there")) / wide, index=both.index)
     z = (difference / error.where(error > 0)).to_numpy(float)
     p = pd.Series(2 * stats.norm.sf(np.abs(z)), index=both.index)
     p = p.mask((error == 0) & (difference == 0), 1.0)
@@ -80,11 +81,11 @@ def compare_maps(
         ["in neither", "not in the other", "not in this one", "higher", "lower"],
         "not told apart",
     )
-    half = error * stats.norm.ppf((1 + level) / 2)
+    half = error * wide
     added = {"other_score": both["score_there"], "difference": difference}
     added |= {"low": difference - half, "high": difference + half}
-    added |= {"p": p, "p_adjusted": adjusted, "verdict": verdict}
-    return both.assign(**added)[COLUMNS]
+    added |= {"p": p, "p_adjusted": adjusted}
+    return both.assign(**added, verdict=verdict)[COLUMNS]
 
 
 def _scored(performance: pd.DataFrame) -> pd.DataFrame:

@@ -20,14 +20,6 @@ class Aggregate(pa.DataFrameModel):
         return not {"eid", "instance", "y_true", "y_pred"} & set(table.columns)
 
 
-def _share(**more: object) -> object:
-    return pa.Field(ge=0, le=1, nullable=True, **more)  # type: ignore[arg-type] # pandera's own names
-
-
-def _number() -> object:
-    return pa.Field(nullable=True)
-
-
 class Intervals(Strict):
     """Every metric of every cell, with its recommended interval."""
 
@@ -35,9 +27,9 @@ class Intervals(Strict):
     inputs: Series[str]
     metric: Series[str]
     method: Series[str] = pa.Field(isin=["percentile", "bca", "delong", "newcombe"])
-    estimate: Series[float] = _number()
-    low: Series[float] = _number()
-    high: Series[float] = _number()
+    estimate: Series[float] = pa.Field(nullable=True)
+    low: Series[float] = pa.Field(nullable=True)
+    high: Series[float] = pa.Field(nullable=True)
     validated: Series[bool]
 
     class Config:
@@ -58,14 +50,14 @@ class Permutations(Strict):
     target: Series[str]
     inputs: Series[str]
     family: Series[str]
-    skill: Series[float] = _number()
-    null_mean: Series[float] = _number()
-    null_sd: Series[float] = _number()
-    p: Series[float] = _share()
-    p_bh: Series[float] = _share()
-    p_max_family: Series[float] = _share()
-    p_max: Series[float] = _share()
-    moved: Series[float] = _share()
+    skill: Series[float] = pa.Field(nullable=True)
+    null_mean: Series[float] = pa.Field(nullable=True)
+    null_sd: Series[float] = pa.Field(nullable=True)
+    p: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    p_bh: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    p_max_family: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    p_max: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    moved: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     permutations: Series[int] = pa.Field(ge=1)
 
     class Config:
@@ -83,9 +75,9 @@ class Comparisons(Aggregate):
     without: Series[str]
     part: Series[str]
     n: Series[int] = pa.Field(ge=0)
-    difference: Series[float] = _number()
-    p: Series[float] = _share()
-    p_adjusted: Series[float] = _share()
+    difference: Series[float] = pa.Field(nullable=True)
+    p: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    p_adjusted: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     margin: Series[float] = pa.Field(gt=0)
     verdict: Series[str]
 
@@ -103,9 +95,9 @@ class Contributions(Strict):
     measure: Series[str] = pa.Field(isin=["baseline", "contribution", "fullest", "interaction"])
     part: Series[str]
     other: Series[str]
-    estimate: Series[float] = _number()
-    low: Series[float] = _number()
-    high: Series[float] = _number()
+    estimate: Series[float] = pa.Field(nullable=True)
+    low: Series[float] = pa.Field(nullable=True)
+    high: Series[float] = pa.Field(nullable=True)
     verdict: Series[str]
     n_targets: Series[int] = pa.Field(ge=0)
     note: Series[str]
@@ -123,9 +115,9 @@ class ResampledModels(Strict):
     outcome: Series[str]
     weighting: Series[str] = pa.Field(isin=["equal", "precision"])
     term: Series[str]
-    estimate: Series[float] = _number()
-    low: Series[float] = _number()
-    high: Series[float] = _number()
+    estimate: Series[float] = pa.Field(nullable=True)
+    low: Series[float] = pa.Field(nullable=True)
+    high: Series[float] = pa.Field(nullable=True)
     n_draws: Series[int] = pa.Field(ge=0)
     note: Series[str]
 
@@ -142,11 +134,11 @@ class Claims(Strict):
     text: Series[str]
     part: Series[str]
     basis: Series[str] = pa.Field(nullable=True)
-    statistic: Series[float] = _number()
-    low: Series[float] = _number()
-    high: Series[float] = _number()
-    bound: Series[float] = _number()
-    p: Series[float] = _share()
+    statistic: Series[float] = pa.Field(nullable=True)
+    low: Series[float] = pa.Field(nullable=True)
+    high: Series[float] = pa.Field(nullable=True)
+    bound: Series[float] = pa.Field(nullable=True)
+    p: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     n_targets: Series[int] = pa.Field(ge=0)
     n_missing: Series[int] = pa.Field(ge=0)
     verdict: Series[str] = pa.Field(
@@ -166,9 +158,9 @@ class Calibration(Aggregate):
     target: Series[str]
     inputs: Series[str]
     measure: Series[str]
-    estimate: Series[float] = _number()
-    low: Series[float] = _number()
-    high: Series[float] = _number()
+    estimate: Series[float] = pa.Field(nullable=True)
+    low: Series[float] = pa.Field(nullable=True)
+    high: Series[float] = pa.Field(nullable=True)
     note: Series[str]
 
 
@@ -191,9 +183,9 @@ class Subgroups(Aggregate):
     subgroup_of: Series[str]
     subgroup: Series[str]
     status: Series[str]
-    score: Series[float] = _number()
-    difference: Series[float] = _number()
-    p_adjusted: Series[float] = _share()
+    score: Series[float] = pa.Field(nullable=True)
+    difference: Series[float] = pa.Field(nullable=True)
+    p_adjusted: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     differs: Series[bool]
 
 
@@ -219,8 +211,8 @@ class Relations(Aggregate):
     measure: Series[str]
     target: Series[str]
     other: Series[str]
-    estimate: Series[float] = _number()
-    p: Series[float] = _share()
+    estimate: Series[float] = pa.Field(nullable=True)
+    p: Series[float] = pa.Field(ge=0, le=1, nullable=True)
 
     class Config:
         """Settings of pandera."""
@@ -233,7 +225,7 @@ class Centrality(Aggregate):
 
     measure: Series[str]
     target: Series[str]
-    estimate: Series[float] = _share()
+    estimate: Series[float] = pa.Field(ge=0, le=1, nullable=True)
 
     class Config:
         """Settings of pandera."""
