@@ -6,8 +6,11 @@ import sys
 
 from benchmarks import (
     agreement,
+    bootstrap,
     cohorts,
     cost,
+    coverage,
+    evidence,
     heads,
     memory,
     null,
@@ -31,6 +34,9 @@ BENCHMARKS = {
     "heads": heads.measure,
     "step": step.measure,
     "workers": workers.measure,
+    "bootstrap": bootstrap.measure,
+    "coverage": coverage.measure,
+    "evidence": evidence.measure,
     "memory": memory.measure,
     "planner": planner.measure,
 }

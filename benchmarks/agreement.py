@@ -54,10 +54,16 @@ def prepare() -> None:
             if not (FOLDS / shared).exists():
                 (FOLDS / shared).symlink_to(COHORT / shared)
         for pipeline in PREPARE:
-            kedro_run(FOLDS, pipeline, _fold_params())
+            kedro_run(FOLDS, pipeline, fold_params())
 
 
-def _fold_params() -> dict[str, object]:
+def fold_params() -> dict[str, object]:
+    """Give the runtime parameters of the run in folds.
+
+    Returns
+    -------
+    dict
+    """
     splitting = {"scheme": "k_fold", "folds": 5}
     more = {"raw_folder": str(COHORT / "01_raw"), "splitting": splitting}
     return _params() | more
@@ -76,7 +82,7 @@ def model(name: str) -> Path:
     Path
         The data root.
     """
-    root, params = (COHORT, _params()) if name == "hold-out" else (FOLDS, _fold_params())
+    root, params = (COHORT, _params()) if name == "hold-out" else (FOLDS, fold_params())
     if not (root / "08_reporting/performance.parquet").exists():
         for pipeline in ("modelling", "reporting"):
             print(f"{name}: {pipeline} took {kedro_run(root, pipeline, params):.0f} s", flush=True)

@@ -1,11 +1,16 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, norm, t
 
-from ukb_brain.statistics.bca import acceleration_of, bca_interval, bias_correction
+from ukb_brain.statistics.bca import (
+    acceleration_of,
+    bca_interval,
+    bias_correction,
+    expanded_level,
+)
 
 FINITE = st.floats(-5, 5).map(lambda value: round(value, 3))
 
@@ -48,12 +53,14 @@ def test_blocks_have_nearly_the_acceleration_of_single_people():
     assert acceleration_of(of_blocks) == pytest.approx(alone, abs=0.006)
 
 
+@settings(max_examples=40, deadline=None)
 @given(arrays(float, 60, elements=FINITE), st.floats(0.5, 0.99))
 def test_bounds_are_ordered_and_among_the_draws(drawn, level):
     low, high = bca_interval(float(np.median(drawn)), drawn, drawn[:9], level)
     assert drawn.min() <= low <= high <= drawn.max()
 
 
+@settings(max_examples=40, deadline=None)
 @given(arrays(float, 60, elements=FINITE), st.floats(-3, 3), st.floats(0.1, 9))
 def test_bounds_move_and_stretch_with_the_scores(drawn, shift, scale):
     estimate = float(np.quantile(drawn, 0.4))
@@ -89,3 +96,18 @@ def test_draws_without_a_score_are_left_out_and_a_majority_of_them_gives_none():
     nearly_none = np.r_[drawn[:10], [np.nan] * 11]
     assert np.isnan(bca_interval(float(x.mean()), nearly_none, without)).all()
     assert np.isnan(bca_interval(np.nan, drawn, without)).all()
+
+
+@pytest.mark.parametrize("n", [5, 30])
+def test_the_expanded_level_makes_a_normal_interval_that_of_student(n):
+    """Draws of a mean have the variance over n, and a t interval that over n - 1."""
+    x = np.random.default_rng(5).normal(size=n)
+    student = t.interval(0.95, n - 1, x.mean(), x.std(ddof=1) / np.sqrt(n))
+    found = norm.interval(expanded_level(0.95, n), x.mean(), x.std() / np.sqrt(n))
+    np.testing.assert_allclose(found, student)
+
+
+def test_many_people_leave_the_level_and_one_has_none():
+    assert expanded_level(0.9, 10**6) == pytest.approx(0.9, abs=1e-5)
+    assert expanded_level(0.9, 30) > 0.9
+    assert np.isnan(expanded_level(0.95, 1))

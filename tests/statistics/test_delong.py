@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import norm
@@ -125,6 +125,7 @@ def test_an_interval_needs_an_area_and_an_error():
     assert np.isnan(logit_interval(0.7, np.nan, 5, 1)).all()
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.floats(0, 1), st.integers(1, 300), st.integers(1, 300), st.floats(0.5, 0.99))
 def test_newcombes_bounds_solve_the_equation_that_defines_them(auc, n_pos, n_neg, level):
     low, high = newcombe_area_interval(auc, n_pos, n_neg, level)

@@ -155,7 +155,10 @@ def test_every_metric_of_every_cell_has_an_interval(tables, draws):
     table = interval_table(tables, draws)
     cells = sum(len(one.inputs) for one in tables.values())
     assert len(table) == 4 * cells
-    assert (table["low"] <= table["high"]).all()
+    known = table.dropna(subset=["low", "high"])
+    # Average precision of three distinct predictions may have none.
+    assert set(table.loc[table["low"].isna(), "metric"]) <= {"average_precision"}
+    assert (known["low"] <= known["high"]).all()
     assert table["validated"].all()
 
 

@@ -27,6 +27,20 @@ class AtomicParquet(ParquetDataset):
         self._invalidate_cache()
 
 
+class OptionalParquet(AtomicParquet):
+    """A table that another pipeline may have written; without its file, an empty one."""
+
+    def load(self) -> pd.DataFrame:
+        """Read the table.
+
+        Returns
+        -------
+        DataFrame
+            Without rows and columns where there is no file.
+        """
+        return super().load() if self._exists() else pd.DataFrame()
+
+
 class AtomicCSV(CSVDataset):
     """A pandas table as CSV with its index as the first column, on a local disk."""
 

@@ -8,23 +8,40 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ukb_brain.figures.forest import Mark, draw_mark
 from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid
 
 NAMES = {"t1": "T1 + FLAIR", "dwi": "DWI", "rsfmri": "rsfMRI", "t1:dwi": "T1 + FLAIR × DWI"}
 POINTS = 100
+# How far the two intervals of a term are from the middle of its row.
+APART = 0.17
+RESAMPLED = "D"
 
 
-def _name(term: str) -> str:
+def term_name(term: str) -> str:
+    """Name a fixed effect for readers.
+
+    Parameters
+    ----------
+    term : str
+        Such as ``t1:dwi``.
+
+    Returns
+    -------
+    str
+    """
     return NAMES.get(term, f"{term} block" if ":" not in term else term.replace(":", " × "))
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, domain: str, colour: str) -> None:
+def _panel(
+    axes: Axes, rows: pd.DataFrame, resampled: pd.DataFrame, domain: str, colour: str
+) -> None:
     effects = rows.loc[rows["term"] != "intercept"].iloc[::-1]
     fitted = effects["estimate"].notna().all() and len(effects) > 0
     axes.set_title(domain.capitalize(), loc="left", size=12, weight="bold", color=INK)
     axes.axvline(0, color=MUTED, lw=1)
-    axes.set_yticks(range(len(effects)), [_name(t) for t in effects["term"]], size=10)
+    axes.set_yticks(range(len(effects)), [term_name(t) for t in effects["term"]], size=10)
     axes.set_ylim(-0.6, len(effects) - 0.4)
     axes.grid(axis="x", color="#e4e8ec", lw=0.8)
     axes.set_axisbelow(True)
@@ -41,19 +58,12 @@ def _panel(axes: Axes, rows: pd.DataFrame, domain: str, colour: str) -> None:
             style="italic",
         )
         return
+    again = resampled.set_index("term")
     for y, (_, row) in enumerate(effects.iterrows()):
-        clear = row["low"] > 0 or row["high"] < 0
-        axes.plot(
-            [row["low"] * POINTS, row["high"] * POINTS], [y, y], color=colour, lw=2.4, alpha=0.75
-        )
-        axes.plot(
-            *(row["estimate"] * POINTS, y, "o"),
-            ms=8,
-            color=colour,
-            mfc=colour if clear else "white",
-            mec=colour,
-            mew=1.5,
-        )
+        both = row["term"] in again.index
+        _effect(axes, row, y + APART * both, MUTED if both else colour, "o")
+        if both:
+            _effect(axes, again.loc[row["term"]], y - APART, colour, RESAMPLED)
     axes.annotate(
         f"{int(rows['n'].iloc[0])} cells",
         xy=(1, 1),
@@ -66,7 +76,15 @@ def _panel(axes: Axes, rows: pd.DataFrame, domain: str, colour: str) -> None:
     )
 
 
-def draw_coefficients(mixed_models: pd.DataFrame, grid: Grid, source: str) -> Figure:
+def _effect(axes: Axes, row: pd.Series, y: float, colour: str, shape: str) -> None:
+    clear = row["low"] > 0 or row["high"] < 0
+    named = row.rename({"low": "estimate_low", "high": "estimate_high"})
+    draw_mark(axes, named, "estimate", y, colour, Mark(shape, bool(clear), 7), POINTS)
+
+
+def draw_coefficients(
+    mixed_models: pd.DataFrame, grid: Grid, source: str, resampled: pd.DataFrame | None = None
+) -> Figure:
     """Draw each input's effect on balanced accuracy with its 95 % interval, a panel a domain.
 
     Parameters
@@ -77,11 +95,19 @@ def draw_coefficients(mixed_models: pd.DataFrame, grid: Grid, source: str) -> Fi
         Gives the domains and their order.
     source : str
         ``synthetic`` is stamped.
+    resampled : pandas.DataFrame, optional
+        The same models with intervals over resampled test people, ``domain, outcome, weighting,
+        term, estimate, low, high``; see `ukb_brain.statistics.mixed_resampling`. Drawn beside the
+        models' own: of balanced accuracy, all cells weighted alike.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
+    if resampled is None:
+        resampled = pd.DataFrame(columns=["domain", "outcome", "weighting", "term"])
+    alike = (resampled["outcome"] == "balanced_accuracy") & (resampled["weighting"] == "equal")
+    resampled = resampled[alike]
     domains = tuple(grid.domains)
     rows = -(-len(domains) // 2)
     figure = Figure(figsize=(10.5, 2.55 * rows + 1.5))
@@ -92,7 +118,8 @@ def draw_coefficients(mixed_models: pd.DataFrame, grid: Grid, source: str) -> Fi
     )
     for axes, domain in zip(panels, domains, strict=False):
         mine = mixed_models.loc[mixed_models["domain"] == domain]
-        _panel(axes, mine, domain, colour_of(domain, domains))
+        again = resampled.loc[resampled["domain"] == domain]
+        _panel(axes, mine, again, domain, colour_of(domain, domains))
         axes.tick_params(labelbottom=True)
     for axes in panels[len(domains) :]:
         axes.axis("off")
@@ -104,10 +131,19 @@ def draw_coefficients(mixed_models: pd.DataFrame, grid: Grid, source: str) -> Fi
     )
     figure.text(
         *(0.02, 1 - 0.56 / high),
-        "Mixed model a domain, a random intercept a target (REML). Filled: the 95 % interval "
-        "excludes 0. Cells share test people, so intervals are too narrow.",
+        _words(not resampled.empty),
         size=9.5,
         color=MUTED,
         va="top",
     )
     return stamp(figure, source)
+
+
+def _words(resampled: bool) -> str:
+    words = "Mixed model a domain, a random intercept a target (REML). Filled: the 95 % interval "
+    if not resampled:
+        return words + "excludes 0. Cells share test people, so intervals are too narrow."
+    return (
+        words + "excludes 0.\nRest on the diamonds: intervals over resampled test people. Grey "
+        "circles are the model's own, which takes cells of the same people as independent."
+    )

@@ -20,6 +20,8 @@ from ukb_brain.statistics.target_predictions import TargetPredictions
 
 Targets = Mapping[str, TargetPredictions]
 AGE = "age"
+# Reasons of errors count people, and this table may leave.
+TOO_FEW = "too few validation people, or classes, for a line"
 # Isotonic curves are fitted draw by draw; intervals of a decomposition settle early.
 DRAWS_OF_DECOMPOSITION = 200
 
@@ -71,14 +73,14 @@ def calibration_tables(
             again = _recalibrated(table, name, known, validation)
             effect = recalibration_effect(table.kind, y, p, again, weights, level)
             found |= {f"recalibration_{what}": value for what, value in effect.items()}
-        except InputError as error:
-            note = str(error)
+        except InputError:
+            note = TOO_FEW
         if key == AGE:
             try:
                 gap = gaps(table, name, validation)
                 found |= gap_dependence(y, p, gap["gap"].to_numpy(float), weights, level)
-            except InputError as error:
-                note = str(error)
+            except InputError:
+                note = TOO_FEW
         numbers += [
             {"target": key, "inputs": name, "measure": measure, "estimate": value, "note": note}
             | {end: found[f"{measure}_{end}"] for end in ("low", "high")}

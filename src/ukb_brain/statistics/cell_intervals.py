@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.bca import bca_interval
+from ukb_brain.statistics.bca import bca_interval, expanded_level
 from ukb_brain.statistics.bootstrap import Scores, estimate_cells, jackknife_cells, score_cells
 from ukb_brain.statistics.delong import delong, logit_interval
 from ukb_brain.statistics.intervals import FamilyDraws, percentile_interval
@@ -23,7 +23,7 @@ Method = Literal["recommended", "percentile", "bca"]
 RECOMMENDED = {
     "balanced_accuracy": "newcombe",
     "roc_auc": "delong",
-    "average_precision": "bca",
+    "average_precision": "expanded",
     "brier": "bca",
     "r2": "bca",
     "pearson_r": "bca",
@@ -61,7 +61,8 @@ class ScoredCells:
         metric : str
             A metric of the target's kind.
         method : str
-            ``percentile`` or ``bca``; ``delong`` of the AUC; ``newcombe`` of an accuracy.
+            ``percentile`` or ``bca``; ``expanded``, BCa at a level raised for few positives;
+            ``delong`` of the AUC; ``newcombe`` of an accuracy.
         level : float
             Coverage, between 0 and 1.
 
@@ -75,14 +76,18 @@ class ScoredCells:
             return np.array(accuracy_intervals(self.table, estimate, level))
         if method == "delong":
             return _delong_bounds(self.table, level)
+        levels = np.full(len(estimate), level)
+        if method == "expanded":
+            positives = (self.table.y > 0) @ ~np.isnan(self.table.predicted)
+            levels = np.array([expanded_level(level, int(n)) for n in positives])
         bounds = np.full((2, len(estimate)), np.nan)
-        for cell in np.flatnonzero(np.isfinite(estimate)):
-            drawn = self.drawn[metric][:, cell]
-            if method == "bca":
-                left_out = self.left_out[metric][:, cell]
-                bounds[:, cell] = bca_interval(float(estimate[cell]), drawn, left_out, level)
+        for cell in np.flatnonzero(np.isfinite(estimate) & np.isfinite(levels)):
+            drawn, at = self.drawn[metric][:, cell], float(levels[cell])
+            if method == "percentile":
+                bounds[:, cell] = percentile_interval(drawn, at)
             else:
-                bounds[:, cell] = percentile_interval(drawn, level)
+                left_out = self.left_out[metric][:, cell]
+                bounds[:, cell] = bca_interval(float(estimate[cell]), drawn, left_out, at)
         return bounds
 
 

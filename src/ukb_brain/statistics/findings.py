@@ -3,20 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from ukb_brain.grid import Grid
+from ukb_brain.grid import Grid, Kind
 from ukb_brain.statistics.left_out_sites import ALL_SITES
 from ukb_brain.statistics.model_scale import AS_IT_IS
 from ukb_brain.statistics.skill import fullest_cells, with_skill
-from ukb_brain.statistics.verdicts import Findings, Interval
 
 Row = Mapping[Any, Any]
 Rows = dict[str, Row]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its bounds, in skill.
+
+    Attributes
+    ----------
+    estimate, low, high : float
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of one target; None is what was not run, or gave no number.
+
+    Attributes
+    ----------
+    target, kind : str
+        Its key, ``binary`` or ``continuous``.
+    status : str
+        Of the cell with all imaging and every block: ``ok``, or why there is no score.
+    n_test : int
+        Test people of that cell.
+    n_positive : int, optional
+        Those with the trait, of a binary target.
+    skill : Interval, optional
+        Of that cell.
+    p : float, optional
+        By permutation within strata of site, sex and age.
+    imaging_gain : Interval, optional
+        Over the same cell without images.
+    imaging_cell : Interval, optional
+        Skill of the cell with all imaging and as few blocks as there are; the two next are its.
+    within_site, confounds_gain : Interval, optional
+        Skill of that cell within sites, and its gain beyond confounds.
+    left_out_sites : Interval, optional
+        Skill on sites that were not learned from.
+    curve : str, optional
+        Shape of the learning curve.
+    at_10x, gain_10x : Interval, optional
+        Skill with ten times the training people, and its gain.
+    model : str, optional
+        Variant and strategy that gains most over the map.
+    model_gain, model_skill : Interval, optional
+        Its gain and its skill.
+    model_p : float, optional
+        Of its gain, corrected for the number of variants.
+    ceiling : Interval, optional
+        Skill that the target's test-retest reliability allows.
+    """
+
+    target: str
+    kind: Kind
+    status: str
+    n_test: int
+    n_positive: int | None = None
+    skill: Interval | None = None
+    p: float | None = None
+    imaging_gain: Interval | None = None
+    imaging_cell: Interval | None = None
+    within_site: Interval | None = None
+    confounds_gain: Interval | None = None
+    left_out_sites: Interval | None = None
+    curve: str | None = None
+    at_10x: Interval | None = None
+    gain_10x: Interval | None = None
+    model: str | None = None
+    model_gain: Interval | None = None
+    model_skill: Interval | None = None
+    model_p: float | None = None
+    ceiling: Interval | None = None
+
+
+# What a verdict rests on beside the skill itself, in words.
+RESTS_ON = {
+    "p": "permutation",
+    "imaging_gain": "gain of images",
+    "within_site": "scores within site",
+    "confounds_gain": "confounds",
+    "left_out_sites": "left-out sites",
+    "curve": "learning curve",
+    "model_gain": "model scale",
+    "ceiling": "reliability",
+}
 
 
 def gather_findings(
@@ -117,7 +209,7 @@ def _model(table: pd.DataFrame | None, target: str, inputs: str, strategy: str) 
     tried = mine[other & mine["gain"].notna() & mine["gain_low"].notna()]
     if tried.empty:
         return {}
-    best = tried.loc[tried["gain"].idxmax()].to_dict()
+    best: Row = max(tried.to_dict("records"), key=lambda row: float(row["gain"]))
     se = float(best["gain_se"])
     once = 2 * float(norm.sf(abs(best["gain"]) / se)) if se > 0 else 1.0
     return {

@@ -54,7 +54,7 @@ def score_left_out_sites(
     Notes
     -----
     Rows of single sites are scored as learning curves are, that of all sites as the map is
-    (`ukb_brain.statistics.score_map`): ``tests/statistics/test_left_out_sites.py`` compares them
+    (`ukb_brain.statistics.score_map`): ``tests/statistics/test_learning_curves.py`` compares them
     with scikit-learn.
     """
     place = {key: k for k, key in enumerate(grid.targets)}

@@ -127,8 +127,9 @@ def confound_table(
         try:
             alone, together = _beyond(table, name, known, p, everybody)
             row |= gain_beyond_confounds(table.kind, y, alone, together, weights, fold, level)
-        except InputError as error:
-            row["status"] = str(error)
+        except InputError:
+            # The reason counts people, and this table may leave.
+            row["status"] = "too few training or validation people, or classes, for confounds"
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -55,7 +55,7 @@ def score_model_scale(
     Notes
     -----
     Differences of shared draws are a paired bootstrap (Efron & Tibshirani 1993, chapter 8), held
-    to the variance of a paired difference by ``tests/statistics/test_model_scale.py``. They say
+    to the variance of a paired difference by ``tests/statistics/test_learning_curves.py``. They say
     nothing of chance in training, which another seed would show.
     """
     place = {key: k for k, key in enumerate(grid.targets)}

@@ -14,7 +14,7 @@ from ukb_brain.statistics.contributions import (
     contributions_table,
     domain_contributions,
 )
-from ukb_brain.statistics.intervals import FamilyDraws
+from ukb_brain.statistics.intervals import FamilyDraws, percentile_interval
 from ukb_brain.statistics.mixed_resampling import resampled_effects
 from ukb_brain.statistics.nested_pairs import PairInput, adds_table, compare_pairs
 from ukb_brain.statistics.ranked_scores import auc_of_cells
@@ -107,6 +107,38 @@ def contribution_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.Da
     ]
     tables += [domain_contributions(given, domain, grid, level) for domain in grid.domains]
     return pd.concat(tables, ignore_index=True)
+
+
+def imaging_gains(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:
+    """Give what all imaging adds to each target's other inputs, in skill.
+
+    Parameters
+    ----------
+    scores : dict of str to CommonScores
+        By target.
+    grid : Grid
+        Names the cells.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``target, gain, gain_low, gain_high``, one row a target outside the base domain: the cell
+        with everything less the one with every block and no imaging.
+    """
+    rows = []
+    for key, one in scores.items():
+        own = grid.targets[key].domain
+        blocks = tuple(d for d in grid.domains if d != own)
+        names = [grid.inputs(groups, blocks).name for groups in (tuple(grid.imaging), ())]
+        if own == grid.base_domain or not set(names) <= set(one.inputs):
+            continue
+        full, without = (one.skill[:, one.inputs.index(name)] for name in names)
+        gain = full - without
+        low, high = percentile_interval(gain[1:], level)
+        rows.append({"target": key, "gain": gain[0], "gain_low": low, "gain_high": high})
+    return pd.DataFrame(rows, columns=["target", "gain", "gain_low", "gain_high"])
 
 
 def resampled_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from ukb_brain.statistics.within import headline
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
+ONE_MEASUREMENT = "the same for everybody at both visits: one measurement, or one that never changes"
 
 
 def retest_table(
@@ -62,6 +63,9 @@ def retest_table(
         one, two = first.loc[both, key].to_numpy(float), second.loc[both, key].to_numpy(float)
         weights = draws.weights(families.loc[first.index[both]].to_numpy(np.int64))
         row: Row = {"target": key} | retest(table.kind, one, two, weights, level)
+        if row["status"] == "ok" and np.array_equal(one, two):
+            # Such as blood, which was taken once: it says nothing of how well it is measured.
+            row = {"target": key, "status": ONE_MEASUREMENT}
         cell = fullest(table, grid)
         if row["status"] == "ok" and cell is not None:
             row["inputs"] = cell[0]

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from ukb_brain.grid import Frozen, Kind
+from ukb_brain.grid import Frozen
 from ukb_brain.statistics.detectable import smallest_skill
+from ukb_brain.statistics.findings import RESTS_ON, Findings, Interval
 
 LEGIBLE = "legible"
 BY_DATA, BY_MODEL, BY_MEASUREMENT = (
@@ -48,98 +49,6 @@ class VerdictRules(Frozen):
     gain: float = Field(default=0.02, gt=0, lt=1)
     low_ceiling: float = Field(default=0.5, gt=0, lt=1)
     share_of_ceiling: float = Field(default=0.5, gt=0, le=1)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate and its bounds, in skill.
-
-    Attributes
-    ----------
-    estimate, low, high : float
-    """
-
-    estimate: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.estimate:.2f} [{self.low:.2f}, {self.high:.2f}]"
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What is known of one target; None is what was not run, or gave no number.
-
-    Attributes
-    ----------
-    target, kind : str
-        Its key, ``binary`` or ``continuous``.
-    status : str
-        Of the cell with all imaging and every block: ``ok``, or why there is no score.
-    n_test : int
-        Test people of that cell.
-    n_positive : int, optional
-        Those with the trait, of a binary target.
-    skill : Interval, optional
-        Of that cell.
-    p : float, optional
-        By permutation within strata of site, sex and age.
-    imaging_gain : Interval, optional
-        Over the same cell without images.
-    imaging_cell : Interval, optional
-        Skill of the cell with all imaging and as few blocks as there are, of which the two next are.
-    within_site, confounds_gain : Interval, optional
-        Its skill within sites, and its gain beyond confounds.
-    left_out_sites : Interval, optional
-        Skill on sites that were not learned from.
-    curve : str, optional
-        Shape of the learning curve.
-    at_10x, gain_10x : Interval, optional
-        Skill with ten times the training people, and its gain.
-    model : str, optional
-        Variant and strategy that gains most over the map.
-    model_gain, model_skill : Interval, optional
-        Its gain and its skill.
-    model_p : float, optional
-        Of its gain, corrected for the number of variants.
-    ceiling : Interval, optional
-        Skill that the target's test-retest reliability allows.
-    """
-
-    target: str
-    kind: Kind
-    status: str
-    n_test: int
-    n_positive: int | None = None
-    skill: Interval | None = None
-    p: float | None = None
-    imaging_gain: Interval | None = None
-    imaging_cell: Interval | None = None
-    within_site: Interval | None = None
-    confounds_gain: Interval | None = None
-    left_out_sites: Interval | None = None
-    curve: str | None = None
-    at_10x: Interval | None = None
-    gain_10x: Interval | None = None
-    model: str | None = None
-    model_gain: Interval | None = None
-    model_skill: Interval | None = None
-    model_p: float | None = None
-    ceiling: Interval | None = None
-
-
-# What a verdict rests on beside the skill itself, in words.
-RESTS_ON = {
-    "p": "permutation",
-    "imaging_gain": "gain of images",
-    "within_site": "scores within site",
-    "confounds_gain": "confounds",
-    "left_out_sites": "left-out sites",
-    "curve": "learning curve",
-    "model_gain": "model scale",
-    "ceiling": "reliability",
-}
 
 
 @dataclass(frozen=True)
@@ -232,7 +141,7 @@ def _is_read(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
 
 
 def _through(found: Findings, rules: VerdictRules, reasons: list[str]) -> str:
-    """Is what is read there through site, or through age and sex, only?"""
+    """Tell whether what is read is there through site, or through age and sex, only."""
     within, left_out, gain = found.within_site, found.left_out_sites, found.confounds_gain
     whole = found.imaging_cell or found.skill
     if found.skill is None or whole is None or whole.low <= 0:
@@ -263,7 +172,7 @@ def _through(found: Findings, rules: VerdictRules, reasons: list[str]) -> str:
 def _limits(
     found: Findings, rules: VerdictRules, reasons: list[str], read: bool, smallest: float
 ) -> list[str]:
-    """What holds the target back, the strongest first; says what was found either way."""
+    """List what holds the target back, the strongest first; tell what was found either way."""
     limits: list[tuple[float, str]] = []
     if found.ceiling is not None and found.skill is not None:
         ceiling = found.ceiling
@@ -281,10 +190,11 @@ def _limits(
     if found.curve is not None:
         more = f", with ten times the people {found.at_10x}" if found.at_10x else ""
         reasons.append(f"learning curve {found.curve}{more}")
-    if found.curve == "rising" and found.at_10x is not None and found.gain_10x is not None:
-        # A rise is shown by scores; the fit's own gain is never negative and shows nothing.
-        if found.gain_10x.estimate >= rules.gain and found.at_10x.low > 0:
-            limits.append((found.gain_10x.estimate, BY_DATA))
+    gain, tenfold = found.gain_10x, found.at_10x
+    # A rise is shown by scores; the fit's own gain is never negative and shows nothing.
+    rises = found.curve == "rising" and gain is not None and gain.estimate >= rules.gain
+    if rises and gain is not None and tenfold is not None and tenfold.low > 0:
+        limits.append((gain.estimate, BY_DATA))
     return [name for _, name in sorted(limits, key=lambda limit: -limit[0])]
 
 

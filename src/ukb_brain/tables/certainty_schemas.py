@@ -26,7 +26,7 @@ class Intervals(Strict):
     target: Series[str]
     inputs: Series[str]
     metric: Series[str]
-    method: Series[str] = pa.Field(isin=["percentile", "bca", "delong", "newcombe"])
+    method: Series[str] = pa.Field(isin=["percentile", "bca", "expanded", "delong", "newcombe"])
     estimate: Series[float] = pa.Field(nullable=True)
     low: Series[float] = pa.Field(nullable=True)
     high: Series[float] = pa.Field(nullable=True)

@@ -3,10 +3,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.pipelines.reporting.certainty_nodes import (
+    build_evidence_report,
     compare_cells,
     compare_with_confounds,
     evaluate_study_claims,
     gather_test_people,
+    judge_targets,
     measure_calibration,
     measure_intervals,
     measure_reliability,
@@ -17,6 +19,14 @@ from ukb_brain.pipelines.reporting.certainty_nodes import (
     score_in_subgroups,
     share_out,
 )
+
+# Tables of this pipeline, and those of `evidence` that are shown where they are there.
+REPORTED = (
+    *("intervals", "permutations", "comparisons", "contributions", "mixed_models"),
+    *("mixed_models_resampled", "claims", "calibration", "calibration_curves", "subgroups"),
+    *("confounds", "reliability", "relations", "centrality", "verdicts"),
+)
+RETRAINED = ("learning_curves", "learning_curve_fits", "left_out_sites")
 
 
 def certainty_pipeline() -> Pipeline:
@@ -184,6 +194,38 @@ def certainty_pipeline() -> Pipeline:
                 ],
                 outputs=["reporting.relations", "reporting.centrality"],
                 name="relate_targets",
+            ),
+            Node(
+                judge_targets,
+                inputs=[
+                    "reporting.performance",
+                    "test_people",
+                    "common_scores",
+                    "reporting.permutations",
+                    "reporting.confounds",
+                    "reporting.reliability",
+                    "evidence.left_out_sites",
+                    "evidence.learning_curve_fits",
+                    "evidence.model_scale",
+                    "params:grid",
+                    "params:reporting",
+                    "params:verdicts",
+                ],
+                outputs="reporting.verdicts",
+                name="judge_targets",
+            ),
+            Node(
+                build_evidence_report,
+                inputs={name: f"reporting.{name}" for name in REPORTED}
+                | {name: f"evidence.{name}" for name in RETRAINED}
+                | {
+                    "performance": "reporting.performance",
+                    "grid": "params:grid",
+                    "reporting": "params:reporting",
+                    "source": "params:source",
+                },
+                outputs="reporting.report",
+                name="build_evidence_report",
             ),
         ]
     )

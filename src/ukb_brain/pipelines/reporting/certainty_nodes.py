@@ -9,18 +9,36 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ukb_brain.cluster import processors
 from ukb_brain.figures.claims import write_claims
+from ukb_brain.figures.report import build_report
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.statistics import FamilyDraws, calibration_tables, cell_tables, pair_tables
 from ukb_brain.statistics import limit_tables as limits
 from ukb_brain.statistics.claims import claims_of, evaluate_claims
 from ukb_brain.statistics.common_scores import CommonScores, common_scores, skill_by_cell
+from ukb_brain.statistics.findings import gather_findings
 from ukb_brain.statistics.relation_tables import relation_tables
 from ukb_brain.statistics.retest_table import retest_table
 from ukb_brain.statistics.target_predictions import TargetPredictions, gather_targets
+from ukb_brain.statistics.verdicts import VerdictRules, verdict_table
 
 Targets = dict[str, TargetPredictions]
 Scores = dict[str, CommonScores]
+
+
+def known(table: pd.DataFrame) -> pd.DataFrame | None:
+    """Give None in the place of a table that was not made.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Without columns where its file is not there.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+    """
+    return table if len(table.columns) else None
 
 
 class Certainty(BaseModel):
@@ -432,3 +450,84 @@ def relate_targets(
     draws = FamilyDraws(participants["family"], certainty.relation_draws, seed)
     families = participants.drop_duplicates("eid").set_index("eid")["family"]
     return relation_tables(measurements, families, scores, draws, grid, reporting.level)
+
+
+def judge_targets(
+    performance: pd.DataFrame,
+    targets: Targets,
+    scores: Scores,
+    permutations: pd.DataFrame,
+    confounds: pd.DataFrame,
+    reliability: pd.DataFrame,
+    left_out_sites: pd.DataFrame,
+    learning_curve_fits: pd.DataFrame,
+    model_scale: pd.DataFrame,
+    grid: Grid,
+    reporting: Reporting,
+    rules: VerdictRules,
+) -> pd.DataFrame:
+    """Say of each target whether it is legible, or what limits it.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        The map.
+    targets, scores : dict
+        Test people, and their scores.
+    permutations, confounds, reliability : pandas.DataFrame
+        Of this pipeline.
+    left_out_sites, learning_curve_fits, model_scale : pandas.DataFrame
+        Of the pipeline `evidence`; without columns where it was not run.
+    grid : Grid
+        Names the cells.
+    reporting : Reporting
+        Strategy and level.
+    rules : VerdictRules
+        Thresholds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target.
+    """
+    positive = {k: int((t.y > 0).sum()) for k, t in targets.items() if t.kind == "binary"}
+    findings = gather_findings(
+        performance,
+        grid,
+        reporting.strategy,
+        positive,
+        permutations,
+        pair_tables.imaging_gains(scores, grid, reporting.level),
+        confounds,
+        reliability,
+        known(left_out_sites),
+        known(learning_curve_fits),
+        known(model_scale),
+    )
+    return verdict_table(findings, rules)
+
+
+def build_evidence_report(
+    performance: pd.DataFrame, grid: Grid, reporting: Reporting, source: str, **tables: pd.DataFrame
+) -> str:
+    """Build the report page.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        The map.
+    grid : Grid
+        Gives order and names.
+    reporting : Reporting
+        Which counts may be shown.
+    source : str
+        ``synthetic`` is stamped.
+    **tables : pandas.DataFrame
+        Of this pipeline and of `evidence`, by name; without columns where they were not made.
+
+    Returns
+    -------
+    str
+        One HTML file.
+    """
+    return build_report(tables, grid, source, reporting.suppress_below, performance)

@@ -1,0 +1,92 @@
+"""Tables of the report on what can be concluded: claims and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ukb_brain.figures.claims import WORDS
+from ukb_brain.figures.report_entries import Entry, Shown, estimate, number, p_value
+from ukb_brain.grid import Grid
+
+
+def claims_table(claims: pd.DataFrame) -> Shown:
+    """List the claims, their parts and verdicts.
+
+    Parameters
+    ----------
+    claims : pandas.DataFrame
+        From `ukb_brain.statistics.claims.evaluate_claims`.
+
+    Returns
+    -------
+    Shown
+    """
+    rows = []
+    for _, group in claims.groupby("claim", sort=False):
+        whole = group[group["part"] == "all"].iloc[0]
+        parts = group[group["part"] != "all"]
+        for at, (_, row) in enumerate(parts.iterrows()):
+            rows.append(
+                [
+                    Entry(whole["text"] if at == 0 else ""),
+                    Entry(WORDS[whole["verdict"]] if at == 0 else "", whole["reason"]),
+                    Entry(row["part"], row["reason"]),
+                    estimate(row, "statistic", row["reason"], 3, ("low", "high")),
+                    Entry(number(row["bound"]), number=True),
+                    Entry(p_value(row["p"]), number=True),
+                ]
+            )
+    return Shown(
+        "The study's claims, tested on this run.",
+        (
+            ("Claim", "Of the study"),
+            ("Verdict", "All parts must hold; one that fails decides"),
+            ("Part", "What is measured: a skill, or a difference of two"),
+            ("Skill [95 %]", "Over bootstrap draws of whole families of test people"),
+            ("Bound", "What the interval must lie above, or below; written down beforehand"),
+            ("p", "Of the part, over the same draws"),
+        ),
+        rows,
+    )
+
+
+def verdict_table(verdicts: pd.DataFrame, grid: Grid) -> Shown:
+    """List the verdict on each target.
+
+    Parameters
+    ----------
+    verdicts : pandas.DataFrame
+        ``target, verdict, reasons, smallest_effect``.
+    grid : Grid
+        Gives names.
+
+    Returns
+    -------
+    Shown
+    """
+    rows = [
+        [
+            Entry(grid.targets[row["target"]].name),
+            Entry(str(row["verdict"])),
+            Entry(_joined(row["reasons"])),
+            Entry(number(row["smallest_effect"], 3), number=True),
+        ]
+        for _, row in verdicts.iterrows()
+        if row["target"] in grid.targets
+    ]
+    return Shown(
+        "What stands in the way of reading each target better.",
+        (
+            ("Target", "Characteristic"),
+            ("Verdict", "By rules written down beforehand, from the tables below"),
+            ("Reasons", "What the verdict rests on"),
+            ("Smallest effect", "Smallest difference in skill that these people could show"),
+        ),
+        rows,
+    )
+
+
+def _joined(reasons: str | Sequence[str]) -> str:
+    return reasons if isinstance(reasons, str) else "; ".join(map(str, reasons))

@@ -1,0 +1,195 @@
+"""Tables of the report on what limits legibility."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ukb_brain.figures.forest import in_order
+from ukb_brain.figures.report_entries import (
+    Entry,
+    Shown,
+    estimate,
+    number,
+    without_small_counts,
+)
+from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.grid import Grid
+
+
+def confound_rows(confounds: pd.DataFrame, grid: Grid, below: int) -> Shown:
+    """List the imaging cell, within-site score and gain over confounds of each target.
+
+    Parameters
+    ----------
+    confounds : pandas.DataFrame
+        From `ukb_brain.statistics.limit_tables.confound_table`.
+    grid : Grid
+        Gives names and order.
+    below : int
+        Counts under it are not shown.
+
+    Returns
+    -------
+    Shown
+    """
+    table = _counted(in_order(confounds, grid), below)
+    rows = []
+    for _, row in table.iterrows():
+        metric = "AUC" if row["metric"] == "roc_auc" else "R²"
+        how = f"{metric}, held-out test people, from {row['inputs']}"
+        status = row["status"]
+        rows.append(
+            [
+                Entry(grid.targets[row["target"]].name),
+                Entry(metric),
+                Entry(row["n"], number=True),
+                estimate(row, "score", how),
+                estimate(row, "within_site", how),
+                estimate(row, "confounds", f"{metric} from confounds alone"),
+                estimate(row, "gain", f"Difference in {metric}", 3),
+                Entry("" if status == "ok" else without_small_counts(status, below)),
+            ]
+        )
+    return Shown(
+        "Images against confounds.",
+        (
+            ("Target", "Characteristic"),
+            ("Scale", "AUC of binary targets, R² of continuous ones"),
+            ("Test people", "With images and the target; small counts are hidden"),
+            ("Imaging cell", "All imaging and as few blocks as may be"),
+            ("Within sites", "The same predictions, compared among people of one site only"),
+            ("Confounds alone", "Site, sex, age, head size, head motion, less the target itself"),
+            ("Added by images", "Confounds and images together, less confounds alone"),
+            ("Remark", "Why a number is missing"),
+        ),
+        rows,
+    )
+
+
+def ceiling_rows(reliability: pd.DataFrame, grid: Grid, below: int) -> Shown:
+    """List each target's test-retest ceiling and the share reached.
+
+    Parameters
+    ----------
+    reliability : pandas.DataFrame
+        From `ukb_brain.statistics.retest_table.retest_table`.
+    grid : Grid
+        Gives names and order.
+    below : int
+        Counts under it are not shown.
+
+    Returns
+    -------
+    Shown
+    """
+    table = _counted(in_order(reliability, grid), below)
+    rows = [
+        [
+            Entry(grid.targets[row["target"]].name),
+            Entry("AUC" if grid.targets[row["target"]].kind == "binary" else "R²"),
+            Entry(row["n"], number=True),
+            estimate(row, "ceiling"),
+            estimate(row, "share", f"Fullest inputs: {row.get('inputs')}"),
+            Entry("" if row["status"] == "ok" else without_small_counts(row["status"], below)),
+        ]
+        for _, row in table.iterrows()
+    ]
+    return Shown(
+        "What each target's own measurement allows.",
+        (
+            ("Target", "Characteristic"),
+            ("Scale", "Of the ceiling"),
+            ("People measured twice", "At two imaging visits; small counts are hidden"),
+            ("Ceiling", "Best score of a perfect reader, from how two measurements agree"),
+            ("Share reached", "Skill of the fullest inputs over the skill at the ceiling"),
+            ("Remark", "Why a number is missing"),
+        ),
+        rows,
+    )
+
+
+def curve_rows(fits: pd.DataFrame, grid: Grid) -> Shown:
+    """List what ten times the training people would give.
+
+    Parameters
+    ----------
+    fits : pandas.DataFrame
+        See `ukb_brain.tables.evidence_schemas.LearningCurveFits`.
+    grid : Grid
+        Gives names and order.
+
+    Returns
+    -------
+    Shown
+    """
+    rows = [
+        [
+            Entry(grid.targets[row["target"]].name, row["inputs"]),
+            Entry(row["inputs"]),
+            Entry(row["strategy"]),
+            Entry(row["shape"]),
+            estimate(row, "at_10x", "Skill, extrapolated"),
+            Entry(number(row["at_100x_scenario"]), "A scenario: nothing measured", number=True),
+        ]
+        for _, row in in_order(fits, grid).iterrows()
+    ]
+    return Shown(
+        "Learning curves.",
+        (
+            ("Target", "Characteristic"),
+            ("Inputs", "Of the cell"),
+            ("Strategy", "How cells are trained"),
+            ("Shape", "Rising where the largest size beats the smallest, by its interval"),
+            ("Skill at 10×", "Of a power law at ten times the largest training set"),
+            ("Scenario at 100×", "Of the same curve; no interval that one may rest on"),
+        ),
+        rows,
+    )
+
+
+def site_rows(left_out_sites: pd.DataFrame, grid: Grid) -> Shown:
+    """List scores on sites that were not learned from.
+
+    Parameters
+    ----------
+    left_out_sites : pandas.DataFrame
+        See `ukb_brain.tables.evidence_schemas.LeftOutSites`.
+    grid : Grid
+        Gives names and order.
+
+    Returns
+    -------
+    Shown
+        Numbers of people are not shown.
+    """
+    table = in_order(left_out_sites, grid)
+    single = table[table["site"] != "all"].groupby(["target", "inputs", "strategy"])["skill"]
+    worst, best = single.min(), single.max()
+    rows = []
+    for _, row in table[table["site"] == "all"].iterrows():
+        key = (row["target"], row["inputs"], row["strategy"])
+        ends = [number(x.get(key, float("nan"))) for x in (worst, best)]
+        rows.append(
+            [
+                Entry(grid.targets[row["target"]].name, row["inputs"]),
+                Entry(row["strategy"]),
+                estimate(row, "skill", f"From {row['inputs']}"),
+                Entry(" to ".join(ends), number=True),
+            ]
+        )
+    return Shown(
+        "Skill on sites that the models have not seen.",
+        (
+            ("Target", "Characteristic"),
+            ("Strategy", "How cells are trained"),
+            ("All sites", "Skill over everybody, each predicted by models of the other sites"),
+            ("Worst to best site", "Skill of single sites, without intervals"),
+        ),
+        rows,
+    )
+
+
+def _counted(table: pd.DataFrame, below: int) -> pd.DataFrame:
+    known = table["n"].notna()
+    shown = suppress_counts(table.assign(n=table["n"].fillna(0)), ["n"], below)
+    return shown.assign(n=shown["n"].where(known, "–"))

@@ -1,0 +1,80 @@
+"""People of folds that each leave a site out, whatever the splits of the map are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import pandas as pd
+
+from ukb_brain.grid import Grid
+from ukb_brain.tables.blocks import apply_scaling, fit_scaling
+from ukb_brain.tables.splits import Splitting, make_splits
+from ukb_brain.training.people import People, gather
+
+logger = logging.getLogger(__name__)
+
+
+def leave_sites_out(
+    targets: pd.DataFrame,
+    participants: pd.DataFrame,
+    quality: pd.DataFrame,
+    grid: Grid,
+    splitting: Splitting,
+    seed: int,
+) -> dict[int, People]:
+    """Line up people for models of all sites but one, each tested on that site.
+
+    Parameters
+    ----------
+    targets, participants, quality : pandas.DataFrame
+        Of the earlier pipelines.
+    grid : Grid
+        Domains and imaging groups.
+    splitting : Splitting
+        Of the map; its scheme is set aside.
+    seed : int
+        Of the run.
+
+    Returns
+    -------
+    dict of int to People
+        By fold, in the order of the codes of sites; see `ukb_brain.tables.splits.make_splits`.
+        Empty where fewer than two sites have enough people.
+    """
+    sites = participants.sort_values(["eid", "instance"]).drop_duplicates("eid")["site"]
+    enough = int((sites.value_counts() >= splitting.min_per_part).sum())
+    if enough < 2:
+        words = "No site can be left out: %s has %s people or more, and two are needed."
+        logger.warning(words, enough, splitting.min_per_part)
+        return {}
+    scheme = splitting.model_copy(update={"scheme": "leave_one_site_out"})
+    splits = make_splits(participants, scheme, seed)
+    scaling = fit_scaling(targets, splits, list(grid.targets))
+    blocks = apply_scaling(targets, splits, scaling)
+    tables = (targets, blocks, scaling, splits, participants, quality)
+    return {int(fold): gather(*tables, grid, int(fold)) for fold in sorted(splits["fold"].unique())}
+
+
+def names_of_sites(people: Mapping[int, People], participants: pd.DataFrame) -> dict[int, str]:
+    """Tell which site each fold leaves out.
+
+    Parameters
+    ----------
+    people : dict of int to People
+        From `leave_sites_out`.
+    participants : pandas.DataFrame
+        ``eid, instance, site``.
+
+    Returns
+    -------
+    dict of int to str
+        The code of the site where all test people of the fold were first scanned.
+    """
+    first = participants.sort_values(["eid", "instance"]).drop_duplicates("eid")
+    site = first.set_index("eid")["site"]
+    names = {}
+    for fold, one in people.items():
+        (code,) = site.loc[one.eid[one.part == "test"]].unique()
+        names[fold] = str(code)
+    return names
