@@ -51,7 +51,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 }
 # A second training has a lower rate than the first began with, and is short.
 RATE, PROBE, MORE, TUNED = 3e-4, 2, 4, 3
-TUNED_TARGETS = ("hypertension", "smoking", "lonely", "mood_swings")
+TUNED_TARGETS = ("hypertension", "smoking")
 GOES_ON = f"{MORE} more epochs of tasks that still improve"
 ALONE = f"{TUNED} more epochs of one target at a time"
 

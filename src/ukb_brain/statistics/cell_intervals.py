@@ -78,7 +78,7 @@ class ScoredCells:
             return _delong_bounds(self.table, level)
         levels = np.full(len(estimate), level)
         if method == "expanded":
-            positives = (self.table.y > 0) @ ~np.isnan(self.table.predicted)
+            positives = (~np.isnan(self.table.predicted[self.table.y > 0])).sum(axis=0)
             levels = np.array([expanded_level(level, int(n)) for n in positives])
         bounds = np.full((2, len(estimate)), np.nan)
         for cell in np.flatnonzero(np.isfinite(estimate) & np.isfinite(levels)):
