@@ -110,4 +110,15 @@ def test_the_expanded_level_makes_a_normal_interval_that_of_student(n):
 def test_many_people_leave_the_level_and_one_has_none():
     assert expanded_level(0.9, 10**6) == pytest.approx(0.9, abs=1e-5)
     assert expanded_level(0.9, 30) > 0.9
+    assert expanded_level(0.95, 2) == 0.9999
     assert np.isnan(expanded_level(0.95, 1))
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_an_extreme_acceleration_reaches_the_end_of_the_draws(side):
+    """One family decides: the acceleration is a sixth of 1, and the level high."""
+    drawn = side * np.linspace(-1, 9, 400)
+    left_out = np.r_[np.zeros(5000), side * -1.0]
+    low, high = bca_interval(side * 3.0, drawn, left_out, 1 - 1e-12)
+    assert (low if side < 0 else high) == 9 * side
+    assert low <= high

@@ -10,6 +10,9 @@ from ukb_brain.statistics.metrics import Floats
 
 # Scores that differ by less are the same score, summed in another order.
 SAME = 1e-12
+POLE = 1e-6
+# Some thousand draws tell nothing of higher levels.
+HIGHEST_LEVEL = 0.9999
 
 
 def bca_interval(
@@ -46,7 +49,8 @@ def bca_interval(
         return np.nan, np.nan
     correction, acceleration = bias_correction(estimate, defined), acceleration_of(left_out)
     shifted = correction + ndtri([(1 - level) / 2, (1 + level) / 2])
-    levels = ndtr(correction + shifted / (1 - acceleration * shifted))
+    # Beyond the formula's pole the level would come back from the other end.
+    levels = ndtr(correction + shifted / np.maximum(1 - acceleration * shifted, POLE))
     bounds = np.quantile(defined, np.asarray(levels))
     return float(bounds[0]), float(bounds[1])
 
@@ -64,7 +68,8 @@ def expanded_level(level: float, n: int) -> float:
     Returns
     -------
     float
-        Level at which to read the interval off the draws; NaN with fewer than two people.
+        Level at which to read the interval off the draws, at most .9999; NaN with fewer than two
+        people.
 
     Notes
     -----
@@ -76,7 +81,7 @@ def expanded_level(level: float, n: int) -> float:
     if n < 2:
         return np.nan
     reach = stdtrit(n - 1, (1 + level) / 2) * np.sqrt(n / (n - 1))
-    return float(2 * ndtr(reach) - 1)
+    return float(min(2 * ndtr(reach) - 1, max(level, HIGHEST_LEVEL)))
 
 
 def bias_correction(estimate: float, drawn: Floats) -> float:
