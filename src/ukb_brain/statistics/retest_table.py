@@ -20,7 +20,7 @@ from ukb_brain.statistics.within import headline
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
-ONE_MEASUREMENT = "the same for everybody at both visits: one measurement, or one that never changes"
+ONE_MEASUREMENT = "the same for everybody at both visits: one measurement, or nothing ever changes"
 
 
 def retest_table(
