@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+# Ends of an interval.
+BOTH = 2
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -97,10 +100,10 @@ def estimate(
     value = row.get(name)
     if value is None or pd.isna(value):
         return Entry("–", "no estimate", number=True)
-    ends = [row.get(low), row.get(high)]
+    ends = [float(end) for end in (row.get(low), row.get(high)) if end is not None]
     text = number(value * scale, digits)
     exact = number(value * scale, 4)
-    if all(pd.notna(end) for end in ends):
+    if len(ends) == BOTH and all(pd.notna(end) for end in ends):
         text += f" [{', '.join(number(end * scale, digits) for end in ends)}]"
         exact += f"; 95 % interval {' to '.join(number(end * scale, 4) for end in ends)}"
     return Entry(text, f"{exact}. {how}".strip(), number=True)

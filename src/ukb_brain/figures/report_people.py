@@ -50,7 +50,8 @@ def calibration_rows(numbers: pd.DataFrame, grid: Grid, below: int) -> Shown:
         none = pd.Series(dtype=float)
 
         def of(measure: str, mine: pd.DataFrame = mine, none: pd.Series = none) -> pd.Series:
-            return mine.loc[measure] if measure in mine.index else none
+            rows = mine[mine.index == measure]
+            return rows.iloc[0] if len(rows) else none
 
         offset = "calibration_intercept" if binary else "mean_error"
         unit = "log-odds" if binary else target.unit
