@@ -17,10 +17,10 @@ from rich.table import Table
 
 from benchmarks.record import WORK, Figure
 from benchmarks.runs import kedro_run
-from benchmarks.skills import DRAWS, interval, study_grid, test_predictions
+from benchmarks.skills import DRAWS, LEVEL, study_grid, test_predictions
 from benchmarks.truth import compared
 from ukb_brain.atomic import atomic_path
-from ukb_brain.statistics.intervals import FamilyDraws
+from ukb_brain.statistics.intervals import FamilyDraws, percentile_interval
 from ukb_brain.statistics.metrics import Floats, r2, roc_auc
 
 PEOPLE, VOXEL_MM, SEED = 5000, 6, 1
@@ -160,7 +160,7 @@ def costs(root: Path, strategy: str) -> dict[str, float]:
     scored = np.isfinite(change[:, 0])
     nothing = scored & (pairs["gain"] < LEAST_GAIN).to_numpy()
     something = scored & ~nothing
-    low, high = interval(np.nanmean(change[nothing, 1:], axis=0))
+    low, high = percentile_interval(np.nanmean(change[nothing, 1:], axis=0), LEVEL)
     return {
         "pairs": int(nothing.sum()),
         "mean": float(change[nothing, 0].mean()),

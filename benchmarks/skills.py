@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from numpy.typing import NDArray
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.intervals import FamilyDraws
 from ukb_brain.statistics.metrics import r2, roc_auc
 
 CONF = Path(__file__).parents[1] / "conf/base"
-DRAWS = 1000
+DRAWS, LEVEL = 1000, 0.95
 
 
 def study_grid() -> Grid:
@@ -60,22 +59,6 @@ def skill_draws(
         rows.append(2 * roc_auc(y, p, weights) - 1 if binary else r2(y, p, weights))
         keys.append(key)
     return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(keys, names=["target", "inputs"]))
-
-
-def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Give the 95 % percentile interval of draws.
-
-    Parameters
-    ----------
-    values : ndarray of shape (draws,)
-        Without the sample's own value.
-
-    Returns
-    -------
-    (float, float)
-    """
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def test_predictions(root: Path, strategy: str) -> tuple[pd.DataFrame, pd.Series]:

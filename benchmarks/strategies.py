@@ -16,7 +16,8 @@ from rich.table import Table
 
 from benchmarks.record import WORK, Figure
 from benchmarks.runs import kedro_run
-from benchmarks.skills import CONF, interval, skill_draws, study_grid, test_predictions
+from benchmarks.skills import CONF, LEVEL, skill_draws, study_grid, test_predictions
+from ukb_brain.statistics.intervals import percentile_interval
 
 ROOT = WORK / "strategies"
 # The same encoders, of which heads are neither averaged with the linear strategy nor refined.
@@ -140,7 +141,7 @@ def measure() -> list[Figure]:
         differences = []
         for other in counts:
             change = (found["amortised"].loc[cell] - found[other].loc[cell]).to_numpy()
-            low, high = interval(change[1:])
+            low, high = percentile_interval(change[1:], LEVEL)
             differences.append(f"{change[0]:+.3f} [{low:+.3f}, {high:+.3f}]")
             counts[other][0 if low > 0 else 2 if high < 0 else 1] += 1
         table.add_row(*cell, *shown, *differences)
@@ -148,7 +149,7 @@ def measure() -> list[Figure]:
     figures = []
     for name in ("heads alone", "amortised", "linear"):
         change = (found[name].loc[cells] - found["dedicated"]).mean().to_numpy()
-        low, high = interval(change[1:])
+        low, high = percentile_interval(change[1:], LEVEL)
         goal = f"lower bound > {LEAST}" if name != "linear" else ""
         figures.append(
             Figure(

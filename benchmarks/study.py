@@ -11,7 +11,8 @@ import pandas as pd
 from benchmarks import strategies
 from benchmarks.record import WORK, Figure
 from benchmarks.runs import kedro_run
-from benchmarks.skills import interval, skill_draws, study_grid, test_predictions
+from benchmarks.skills import LEVEL, skill_draws, study_grid, test_predictions
+from ukb_brain.statistics.intervals import percentile_interval
 
 ROOT = WORK / "strategies_study"
 CELLS, EPOCHS, POOLING = 4, 5, 3
@@ -44,7 +45,7 @@ def measure() -> list[Figure]:
     for cell in own.index:
         print(f"{cell}: study {own.loc[cell, 0]:.3f}, amortised {shared.loc[cell, 0]:.3f}")
     change = (shared - own).mean().to_numpy()
-    low, high = interval(change[1:])
+    low, high = percentile_interval(change[1:], LEVEL)
     fits = pd.read_parquet(ROOT / "07_model_output/cell_fits.parquet")
     seconds = float(fits.loc[fits["strategy"] == "dedicated", "train_seconds"].mean())
     reduced = f"{CELLS} cells, 16³, {EPOCHS} epochs: reduced"

@@ -23,10 +23,11 @@ from rich.table import Table
 from benchmarks import null, strategies
 from benchmarks.record import WORK, Figure
 from benchmarks.runs import kedro_run
-from benchmarks.skills import interval, skill_draws, study_grid, test_predictions
+from benchmarks.skills import LEVEL, skill_draws, study_grid, test_predictions
 from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.networks.artifact import Model, read_model, write_model
+from ukb_brain.statistics.intervals import percentile_interval
 from ukb_brain.training.encode import EncoderJob, build_network, predict_unseen
 from ukb_brain.training.inputs import Inputs, subsets
 from ukb_brain.training.items import encoder_name
@@ -263,6 +264,6 @@ def _compared(
     # Which cells are weak is read off the default alone.
     weak = default.loc[cells, 0] <= default.loc[cells, 0].quantile(1 / 3)
     mean = change.mean().to_numpy()
-    low, high = interval(mean[1:])
+    low, high = percentile_interval(mean[1:], LEVEL)
     more = {"weak": float(change.loc[weak, 0].mean()), "cells": len(cells)}
     return {"gain": float(mean[0]), "low": low, "high": high} | more

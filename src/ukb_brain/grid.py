@@ -165,6 +165,26 @@ class Grid(Frozen):
             cells += [Cell(key, self.inputs(chosen, blocks)) for chosen, blocks in choices]
         return tuple(cells)
 
+    def blocks_of(self, target: str, least: bool = False) -> tuple[str, ...]:
+        """List the blocks that a target may have among its inputs, all of them or as few as may be.
+
+        Parameters
+        ----------
+        target : str
+            Its key.
+        least : bool
+            As few as may be: the base block, which is never missing outside the base domain.
+
+        Returns
+        -------
+        tuple of str
+            None for a target of the base domain.
+        """
+        own = self.targets[target].domain
+        if own == self.base_domain:
+            return ()
+        return (self.base_domain,) if least else tuple(d for d in self.domains if d != own)
+
     def targets_of(self, domain: str) -> tuple[str, ...]:
         """Keys of a domain's targets: the traits of its block.
 

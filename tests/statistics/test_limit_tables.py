@@ -102,7 +102,7 @@ def draws(cohort):
 
 @pytest.fixture(scope="module")
 def validation(cohort):
-    return validation_of(cohort["predictions"], "amortised", {c.inputs.name for c in GRID.cells})
+    return validation_of(cohort["predictions"], "amortised")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ukb_brain.statistics import intervals
 from ukb_brain.statistics.folds import POOLED
-from ukb_brain.statistics.metrics import METRICS, ROUNDING, Floats
+from ukb_brain.statistics.metrics import METRICS, ROUNDING, Floats, ratio
 from ukb_brain.statistics.ranked_scores import ranked_areas
 from ukb_brain.statistics.target_predictions import TargetPredictions
 
@@ -125,7 +125,7 @@ def _scored(table: TargetPredictions, weights: Floats, threads: int, every_fold:
             missing = ~defined & (known[mine].any(axis=0) & every_fold)
             total[name] += np.where(missing, np.nan, here * np.where(defined, scores, 0.0))
             people[name] += here * defined
-    found |= {name: _ratio(total[name], people[name]) for name in by_fold}
+    found |= {name: ratio(total[name], people[name]) for name in by_fold}
     return {name: found[name] for name in METRICS[table.kind]}
 
 
@@ -149,9 +149,7 @@ def _balanced_accuracy(
     halves = []
     for of_class, right in ((positive, called), (~positive, ~called)):
         among = known & of_class
-        halves.append(
-            _ratio(weights @ (among & right).astype(float), weights @ among.astype(float))
-        )
+        halves.append(ratio(weights @ (among & right).astype(float), weights @ among.astype(float)))
     return (halves[0] + halves[1]) / 2
 
 
@@ -161,7 +159,7 @@ def _pooled(table: TargetPredictions, weights: Floats, known: NDArray[np.bool_])
     people = weights @ known.astype(float)
     squared = weights @ error**2
     if table.kind == "binary":
-        scores = {"brier": _ratio(squared, people)}
+        scores = {"brier": ratio(squared, people)}
     else:
         of_true, true, mean_true = _moments(np.where(known, y, np.nan), weights, people)
         of_pred, pred, mean_pred = _moments(p, weights, people)
@@ -169,7 +167,7 @@ def _pooled(table: TargetPredictions, weights: Floats, known: NDArray[np.bool_])
         scores = {
             "r2": 1 - squared / of_true,
             "pearson_r": np.clip(shared / np.sqrt(of_true * of_pred), -1.0, 1.0),
-            "mae": _ratio(weights @ np.abs(error), people),
+            "mae": ratio(weights @ np.abs(error), people),
         }
     return scores
 
@@ -182,12 +180,8 @@ def _moments(values: Floats, weights: Floats, people: Floats) -> tuple[Floats, F
     known = ~np.isnan(values)
     mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     centred = np.where(known, values - mean, 0.0)
-    first = _ratio(weights @ centred, people)
+    first = ratio(weights @ centred, people)
     about_sample = weights @ centred**2
     squares = about_sample - people * first**2
     floor = ROUNDING * about_sample + np.finfo(float).tiny
     return np.where(squares > floor, squares, np.nan), centred, first
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)

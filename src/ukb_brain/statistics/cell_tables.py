@@ -148,8 +148,7 @@ def fullest(table: TargetPredictions, grid: Grid) -> tuple[str, Floats] | None:
     (str, ndarray of shape (n,)) or None
         Name of its inputs, and its predictions; None where it has no scores.
     """
-    own = grid.targets[table.target].domain
-    blocks = () if own == grid.base_domain else tuple(d for d in grid.domains if d != own)
+    blocks = grid.blocks_of(table.target)
     return picked(table, grid.inputs(tuple(grid.imaging), blocks).name)
 
 
@@ -168,8 +167,7 @@ def imaging_alone(table: TargetPredictions, grid: Grid) -> tuple[str, Floats] | 
     (str, ndarray of shape (n,)) or None
         As `fullest`.
     """
-    own = grid.targets[table.target].domain
-    blocks = () if own == grid.base_domain else (grid.base_domain,)
+    blocks = grid.blocks_of(table.target, least=True)
     return picked(table, grid.inputs(tuple(grid.imaging), blocks).name)
 
 

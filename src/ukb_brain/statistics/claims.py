@@ -67,7 +67,7 @@ class Contrast(Frozen):
     @property
     def bound(self) -> float:
         """What the contrast is compared with."""
-        return float(self.below if self.above is None else self.above)  # type: ignore[arg-type] # one of both is given
+        return next(bound for bound in (self.above, self.below) if bound is not None)
 
     @property
     def sign(self) -> int:

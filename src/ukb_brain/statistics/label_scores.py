@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from ukb_brain.statistics.metrics import ROUNDING, Floats
+from ukb_brain.statistics.metrics import ROUNDING, Floats, ratio
 
 
 def skill_of_labels(
@@ -47,7 +47,7 @@ def skill_of_labels(
         count = np.isfinite(auc) * np.isfinite(predicted[mine]).sum(axis=0)
         total += count * np.nan_to_num(auc)
         people += count
-    return 2 * _ratio(total, people) - 1
+    return 2 * ratio(total, people) - 1
 
 
 def auc_of_labels(labels: Floats, predicted: Floats) -> Floats:
@@ -75,7 +75,7 @@ def auc_of_labels(labels: Floats, predicted: Floats) -> Floats:
     positive = (labels > 0).astype(float)
     n_positive = positive @ known.astype(float)
     won = positive @ ranks - n_positive * (n_positive + 1) / 2
-    return _ratio(won, n_positive * (known.sum(axis=0) - n_positive))
+    return ratio(won, n_positive * (known.sum(axis=0) - n_positive))
 
 
 def r2_of_labels(labels: Floats, predicted: Floats) -> Floats:
@@ -101,9 +101,4 @@ def r2_of_labels(labels: Floats, predicted: Floats) -> Floats:
     total = squares - sums**2 / np.maximum(known.sum(axis=0), 1)
     error = squares - 2 * (y @ p) + (p**2).sum(axis=0)
     floor = ROUNDING * squares + np.finfo(float).tiny
-    return 1 - _ratio(error, np.where(total > floor, total, 0.0))
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    found: Floats = np.full(above.shape, np.nan)
-    return np.divide(above, below, out=found, where=below > 0)
+    return 1 - ratio(error, np.where(total > floor, total, 0.0))

@@ -20,7 +20,7 @@ from ukb_brain.statistics.intervals import FamilyDraws
 from ukb_brain.statistics.metrics import Floats
 from ukb_brain.statistics.subgroups import flag_differences, label_subgroups, score_subgroups
 from ukb_brain.statistics.target_predictions import TargetPredictions
-from ukb_brain.statistics.within import headline, score_within_sites
+from ukb_brain.statistics.within import headline_of, score_within_sites
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
@@ -53,8 +53,8 @@ class Everybody:
         return ordered.drop_duplicates("eid")[["eid", "instance", "family"]]
 
 
-def validation_of(predictions: pd.DataFrame, strategy: str, inputs: set[str]) -> pd.DataFrame:
-    """Take validation people's predictions of some cells, averaged over seeds.
+def validation_of(predictions: pd.DataFrame, strategy: str) -> pd.DataFrame:
+    """Take validation people's predictions of all cells, averaged over seeds.
 
     Parameters
     ----------
@@ -62,8 +62,6 @@ def validation_of(predictions: pd.DataFrame, strategy: str, inputs: set[str]) ->
         Of modelling.
     strategy : str
         Of the map.
-    inputs : set of str
-        Published names of the cells' inputs.
 
     Returns
     -------
@@ -71,7 +69,7 @@ def validation_of(predictions: pd.DataFrame, strategy: str, inputs: set[str]) ->
         ``eid, instance, target, inputs, fold, y_true, y_pred``.
     """
     mine = (predictions["split"] == "validation") & (predictions["strategy"] == strategy)
-    kept = predictions.loc[mine & predictions["inputs"].isin(inputs)]
+    kept = predictions.loc[mine]
     keys = ["eid", "instance", "target", "inputs", "fold"]
     seeds = kept.groupby(keys, observed=True, as_index=False)[["y_true", "y_pred"]].mean()
     return seeds.astype({"target": object, "inputs": object})
@@ -118,11 +116,7 @@ def confound_table(
         y, p, fold = table.y[known], predicted[known], table.fold[known]
         site = rows_of(table.visit[known], everybody.participants)["site"].to_numpy()
         row |= {"inputs": name, "n": int(known.sum()), "status": "ok"}
-
-        def score(w: Floats, kind=table.kind, y=y, p=p, fold=fold) -> dict[str, Floats]:  # type: ignore[no-untyped-def] # bound now, called at once
-            return {"score": headline(kind, y, p, w, fold)}
-
-        row |= measured(score, weights, level)
+        row |= measured(headline_of(table.kind, y, p, fold), weights, level)
         row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
         try:
             alone, together = _beyond(table, name, known, p, everybody)

@@ -21,7 +21,18 @@ Score = Callable[[Floats, Floats, Floats], Floats]
 ROUNDING = 1e-12
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
+def ratio(above: Floats, below: Floats) -> Floats:
+    """Divide, and give NaN where the divisor is not above 0.
+
+    Parameters
+    ----------
+    above, below : ndarray
+        Of one shape.
+
+    Returns
+    -------
+    ndarray
+    """
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
 
 
@@ -57,7 +68,7 @@ def roc_auc(y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:
     negatives, positives = _by_score(y_true, y_pred, weights)
     below = np.cumsum(negatives, axis=1) - 0.5 * negatives
     won = np.einsum("dg,dg->d", positives, below)
-    return _ratio(won, positives.sum(axis=1) * negatives.sum(axis=1))
+    return ratio(won, positives.sum(axis=1) * negatives.sum(axis=1))
 
 
 def average_precision(y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:
@@ -79,7 +90,7 @@ def average_precision(y_true: Floats, y_pred: Floats, weights: Floats) -> Floats
     found = np.cumsum(positives[:, ::-1], axis=1)
     called = found + np.cumsum(negatives[:, ::-1], axis=1)
     precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-    return _ratio(np.einsum("dg,dg->d", positives[:, ::-1], precision), positives.sum(axis=1))
+    return ratio(np.einsum("dg,dg->d", positives[:, ::-1], precision), positives.sum(axis=1))
 
 
 def balanced_accuracy(
@@ -104,7 +115,7 @@ def balanced_accuracy(
     positive, called = y_true > 0, y_pred > threshold
     parts = np.stack([positive, positive & called, ~positive, ~positive & ~called], axis=1)
     n_pos, true_pos, n_neg, true_neg = (weights @ parts.astype(float)).T
-    return (_ratio(true_pos, n_pos) + _ratio(true_neg, n_neg)) / 2
+    return (ratio(true_pos, n_pos) + ratio(true_neg, n_neg)) / 2
 
 
 def brier(y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:
@@ -122,14 +133,14 @@ def brier(y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:
     ndarray, shape (draws,)
         NaN where a draw is empty.
     """
-    return _ratio(weights @ (y_pred - y_true) ** 2, weights.sum(axis=1))
+    return ratio(weights @ (y_pred - y_true) ** 2, weights.sum(axis=1))
 
 
 def _moments(values: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
     """Weighted sum of squares about the weighted mean; NaN where the draw is constant."""
     centred = values - values.mean()
     total = weights.sum(axis=1)
-    first = _ratio(weights @ centred, total)
+    first = ratio(weights @ centred, total)
     squares = weights @ centred**2 - total * first**2
     floor = ROUNDING * (weights @ centred**2) + np.finfo(float).tiny
     return np.where(squares > floor, squares, np.nan), centred, first
@@ -190,7 +201,7 @@ def mae(y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:
     ndarray, shape (draws,)
         NaN where a draw is empty.
     """
-    return _ratio(weights @ np.abs(y_true - y_pred), weights.sum(axis=1))
+    return ratio(weights @ np.abs(y_true - y_pred), weights.sum(axis=1))
 
 
 def median_split_accuracy(

@@ -129,10 +129,9 @@ def imaging_gains(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFra
     """
     rows = []
     for key, one in scores.items():
-        own = grid.targets[key].domain
-        blocks = tuple(d for d in grid.domains if d != own)
+        blocks = grid.blocks_of(key)
         names = [grid.inputs(groups, blocks).name for groups in (tuple(grid.imaging), ())]
-        if own == grid.base_domain or not set(names) <= set(one.inputs):
+        if not blocks or not set(names) <= set(one.inputs):
             continue
         full, without = (one.skill[:, one.inputs.index(name)] for name in names)
         gain = full - without

@@ -16,7 +16,7 @@ from ukb_brain.statistics.intervals import FamilyDraws
 from ukb_brain.statistics.metrics import Floats
 from ukb_brain.statistics.reliability import retest, retest_estimator
 from ukb_brain.statistics.target_predictions import TargetPredictions
-from ukb_brain.statistics.within import headline
+from ukb_brain.statistics.within import headline_of
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
@@ -83,15 +83,11 @@ def _share(
     level: float,
 ) -> dict[str, float]:
     known = np.isfinite(predicted)
-    y, p, fold = table.y[known], predicted[known], table.fold[known]
-
-    def score(w: Floats) -> dict[str, Floats]:
-        return {"score": headline(table.kind, y, p, w, fold)}
-
+    score = headline_of(table.kind, table.y[known], predicted[known], table.fold[known])
     ceiling = retest_estimator(table.kind, *measured_twice)
     return share_of_ceiling(
         table.kind,
-        estimates_of(score, len(y))["score"],
+        estimates_of(score, int(known.sum()))["score"],
         draws_of(score, draws.weights(table.family[known]))["score"],
         estimates_of(ceiling, weights.shape[1])["ceiling"],
         draws_of(ceiling, weights)["ceiling"],

@@ -93,9 +93,5 @@ def without_imaging(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 
 
 def _picked(performance: pd.DataFrame, grid: Grid, groups: tuple[str, ...]) -> pd.DataFrame:
-    names = {}
-    for key, target in grid.targets.items():
-        base = target.domain == grid.base_domain
-        blocks = () if base else tuple(d for d in grid.domains if d != target.domain)
-        names[key] = grid.inputs(groups, blocks).name
+    names = {key: grid.inputs(groups, grid.blocks_of(key)).name for key in grid.targets}
     return performance.loc[performance["target"].map(names) == performance["inputs"]]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ukb_brain.statistics.drawn import measured
+from ukb_brain.statistics.drawn import Estimator, measured
 from ukb_brain.statistics.metrics import ROUNDING, Floats, r2, roc_auc
 
 Labels = NDArray[Any]
@@ -124,6 +124,22 @@ def headline(
     if fold is None:
         return roc_auc(y_true, y_pred, weights)
     return auc_within(y_true, y_pred, weights, fold)
+
+
+def headline_of(kind: str, y_true: Floats, y_pred: Floats, fold: Labels | None = None) -> Estimator:
+    """Make an estimator of `headline`, whose weights are still to come.
+
+    Parameters
+    ----------
+    kind, y_true, y_pred, fold
+        As for `headline`.
+
+    Returns
+    -------
+    callable
+        From weights to ``score``, as `ukb_brain.statistics.drawn.measured` takes it.
+    """
+    return lambda weights: {"score": headline(kind, y_true, y_pred, weights, fold)}
 
 
 def score_within_sites(

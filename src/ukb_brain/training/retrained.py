@@ -100,14 +100,9 @@ def chosen_inputs(grid: Grid, chosen: Sequence[Chosen]) -> dict[str, tuple[str, 
         Published names by target.
     """
     named = {}
-    for key, target in grid.targets.items():
-        base = target.domain == grid.base_domain
-        others = tuple(d for d in grid.domains if d != target.domain)
-        blocks = {
-            "fullest": () if base else others,
-            "imaging": () if base else (grid.base_domain,),
-        }
-        names = [grid.inputs(tuple(grid.imaging), blocks[each]).name for each in chosen]
+    for key in grid.targets:
+        blocks = [grid.blocks_of(key, least=each == "imaging") for each in chosen]
+        names = [grid.inputs(tuple(grid.imaging), some).name for some in blocks]
         named[key] = tuple(dict.fromkeys(names))
     return named
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
-from reporting_cases import study_grid  # noqa: E402
+from reporting_cases import study_grid  # noqa: E402 -- a script finds it on the path set above
 
 GRID = study_grid()
 FLAGS = ["t1", "dwi", "rsfmri", "serology", "disease", "psychology"]

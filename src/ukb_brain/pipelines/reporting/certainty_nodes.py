@@ -90,18 +90,29 @@ def gather_test_people(
     return gather_targets(predictions, cell_fits, participants, grid, reporting.strategy)
 
 
-def score_common_people(
-    targets: Targets,
-    participants: pd.DataFrame,
-    certainty: Certainty,
-    seed: int,
-) -> Scores:
-    """Score every target's cells on the people whom they have in common, in all draws.
+def gather_validation_people(predictions: pd.DataFrame, reporting: Reporting) -> pd.DataFrame:
+    """Take what the map's cells predict of validation people.
 
     Parameters
     ----------
-    targets : dict of str to TargetPredictions
-        By target.
+    predictions : pandas.DataFrame
+        Of modelling.
+    reporting : Reporting
+        Names the strategy of the map.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a person and cell, averaged over seeds.
+    """
+    return limits.validation_of(predictions, reporting.strategy)
+
+
+def draw_families(participants: pd.DataFrame, certainty: Certainty, seed: int) -> FamilyDraws:
+    """Draw families once, for all tables alike.
+
+    Parameters
+    ----------
     participants : pandas.DataFrame
         Families.
     certainty : Certainty
@@ -111,19 +122,36 @@ def score_common_people(
 
     Returns
     -------
+    FamilyDraws
+    """
+    return FamilyDraws(participants["family"], certainty.draws, seed)
+
+
+def score_common_people(
+    targets: Targets,
+    draws: FamilyDraws,
+) -> Scores:
+    """Score every target's cells on the people whom they have in common, in all draws.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    draws : FamilyDraws
+        From `draw_families`.
+
+    Returns
+    -------
     dict of str to CommonScores
         By target.
     """
-    draws = FamilyDraws(participants["family"], certainty.draws, seed)
     return common_scores(targets, draws, processors())
 
 
 def measure_intervals(
     targets: Targets,
-    participants: pd.DataFrame,
-    certainty: Certainty,
+    draws: FamilyDraws,
     reporting: Reporting,
-    seed: int,
 ) -> pd.DataFrame:
     """Give every metric of every cell its recommended interval.
 
@@ -131,19 +159,16 @@ def measure_intervals(
     ----------
     targets : dict of str to TargetPredictions
         By target.
-    participants : pandas.DataFrame
-        Families.
-    certainty, reporting : Certainty, Reporting
-        Draws and level.
-    seed : int
-        Of the bootstrap.
+    draws : FamilyDraws
+        From `draw_families`.
+    reporting : Reporting
+        Level of the intervals.
 
     Returns
     -------
     pandas.DataFrame
         One row a metric and cell.
     """
-    draws = FamilyDraws(participants["family"], certainty.draws, seed)
     return cell_tables.interval_table(targets, draws, reporting.level, processors())
 
 
@@ -175,11 +200,10 @@ def permute_labels(
 
 def compare_cells(
     targets: Targets,
-    participants: pd.DataFrame,
+    draws: FamilyDraws,
     grid: Grid,
     certainty: Certainty,
     reporting: Reporting,
-    seed: int,
 ) -> pd.DataFrame:
     """Say of every input whether it adds to each cell that has it.
 
@@ -187,21 +211,18 @@ def compare_cells(
     ----------
     targets : dict of str to TargetPredictions
         By target.
-    participants : pandas.DataFrame
-        Families.
+    draws : FamilyDraws
+        From `draw_families`.
     grid : Grid
         Its cells.
     certainty, reporting : Certainty, Reporting
-        Draws, margin and level.
-    seed : int
-        Of the bootstrap.
+        Margin and level.
 
     Returns
     -------
     pandas.DataFrame
         One row a pair of cells.
     """
-    draws = FamilyDraws(participants["family"], certainty.draws, seed)
     return pair_tables.comparison_table(targets, draws, grid, certainty.margin, reporting.level)
 
 
@@ -276,12 +297,10 @@ def evaluate_study_claims(
 
 def measure_calibration(
     targets: Targets,
-    predictions: pd.DataFrame,
-    participants: pd.DataFrame,
+    validation: pd.DataFrame,
+    draws: FamilyDraws,
     grid: Grid,
-    certainty: Certainty,
     reporting: Reporting,
-    seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure the calibration of each target's fullest cell.
 
@@ -289,33 +308,29 @@ def measure_calibration(
     ----------
     targets : dict of str to TargetPredictions
         By target.
-    predictions, participants : pandas.DataFrame
-        Validation people and families.
+    validation : pandas.DataFrame
+        From `gather_validation_people`.
+    draws : FamilyDraws
+        From `draw_families`.
     grid : Grid
         Names the cells.
-    certainty, reporting : Certainty, Reporting
-        Draws and level.
-    seed : int
-        Of the bootstrap.
+    reporting : Reporting
+        Level of the intervals.
 
     Returns
     -------
     numbers, curves : pandas.DataFrame
         One row a target and measure, and one row a target and bin.
     """
-    draws = FamilyDraws(participants["family"], certainty.draws, seed)
-    names = {cell.inputs.name for cell in grid.cells}
-    validation = limits.validation_of(predictions, reporting.strategy, names)
     return calibration_tables.calibration_tables(targets, validation, draws, grid, reporting.level)
 
 
 def score_in_subgroups(
     targets: Targets,
     participants: pd.DataFrame,
+    draws: FamilyDraws,
     grid: Grid,
-    certainty: Certainty,
     reporting: Reporting,
-    seed: int,
 ) -> pd.DataFrame:
     """Score each target's fullest cell in subgroups.
 
@@ -324,20 +339,19 @@ def score_in_subgroups(
     targets : dict of str to TargetPredictions
         By target.
     participants : pandas.DataFrame
-        Sex, age, site and families.
+        Sex, age and site.
+    draws : FamilyDraws
+        From `draw_families`.
     grid : Grid
         Names the cells.
-    certainty, reporting : Certainty, Reporting
-        Draws, level and which counts may be shown.
-    seed : int
-        Of the bootstrap.
+    reporting : Reporting
+        Level, and which counts may be shown.
 
     Returns
     -------
     pandas.DataFrame
         One row a target and subgroup.
     """
-    draws = FamilyDraws(participants["family"], certainty.draws, seed)
     return limits.subgroup_table(
         targets, participants, draws, grid, reporting.suppress_below, reporting.level
     )
@@ -345,15 +359,14 @@ def score_in_subgroups(
 
 def compare_with_confounds(
     targets: Targets,
-    predictions: pd.DataFrame,
+    validation: pd.DataFrame,
     measurements: pd.DataFrame,
     confounds: pd.DataFrame,
     participants: pd.DataFrame,
     splits: pd.DataFrame,
+    draws: FamilyDraws,
     grid: Grid,
-    certainty: Certainty,
     reporting: Reporting,
-    seed: int,
 ) -> pd.DataFrame:
     """Compare each target's imaging cell with confounds alone, and score it within sites.
 
@@ -361,25 +374,22 @@ def compare_with_confounds(
     ----------
     targets : dict of str to TargetPredictions
         By target.
-    predictions, measurements, confounds, participants, splits : pandas.DataFrame
-        Of modelling and data engineering.
+    validation : pandas.DataFrame
+        From `gather_validation_people`.
+    measurements, confounds, participants, splits : pandas.DataFrame
+        Of data engineering.
+    draws : FamilyDraws
+        From `draw_families`.
     grid : Grid
         Names the cells.
-    certainty, reporting : Certainty, Reporting
-        Draws and level.
-    seed : int
-        Of the bootstrap.
+    reporting : Reporting
+        Level of the intervals.
 
     Returns
     -------
     pandas.DataFrame
         One row a target.
     """
-    draws = FamilyDraws(participants["family"], certainty.draws, seed)
-    names = {
-        cell.inputs.name for cell in grid.cells if len(cell.inputs.groups) == len(grid.imaging)
-    }
-    validation = limits.validation_of(predictions, reporting.strategy, names)
     known = limits.Everybody(measurements, confounds, participants, splits, validation)
     return limits.confound_table(targets, known, draws, grid, reporting.level)
 
@@ -388,10 +398,9 @@ def measure_reliability(
     targets: Targets,
     measurements: pd.DataFrame,
     participants: pd.DataFrame,
+    draws: FamilyDraws,
     grid: Grid,
-    certainty: Certainty,
     reporting: Reporting,
-    seed: int,
 ) -> pd.DataFrame:
     """Give each target's test-retest ceiling, and its share that is read.
 
@@ -401,19 +410,18 @@ def measure_reliability(
         By target.
     measurements, participants : pandas.DataFrame
         Targets at all visits, and families.
+    draws : FamilyDraws
+        From `draw_families`.
     grid : Grid
         Names the cells.
-    certainty, reporting : Certainty, Reporting
-        Draws and level.
-    seed : int
-        Of the bootstrap.
+    reporting : Reporting
+        Level of the intervals.
 
     Returns
     -------
     pandas.DataFrame
         One row a target.
     """
-    draws = FamilyDraws(participants["family"], certainty.draws, seed)
     families = participants.drop_duplicates("eid").set_index("eid")["family"]
     return retest_table(targets, measurements, draws, families, grid, reporting.level)
 
