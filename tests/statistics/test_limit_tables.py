@@ -148,7 +148,7 @@ def test_permuted_labels_tell_signs_from_nothing(cohort, tables):
     assert p["hdl"] == pytest.approx(1 / 200)
     # Within strata of site nothing is left of what site says.
     assert p["asthma"] > 0.01
-    assert set(table["family"]) >= {"serology, with imaging", "serology, without imaging"}
+    assert set(table["tests"]) >= {"serology, with imaging", "serology, without imaging"}
 
 
 def test_every_metric_of_every_cell_has_an_interval(tables, draws):

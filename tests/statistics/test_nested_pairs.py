@@ -111,7 +111,7 @@ def test_verdicts_tell_what_adds_from_what_does_not():
     assert set(table.loc[~functional, "verdict"]) == {"adds nothing"}
     assert (table.loc[~functional, "p"] == 1).all()
     assert table["target"].tolist() == ["age"] * 9 + ["sex"] * 9
-    for _, rows in table.groupby("family"):
+    for _, rows in table.groupby("tests"):
         expected = multipletests(rows["p"], method="holm")[1]
         np.testing.assert_allclose(rows["p_adjusted"], expected)
     lenient = adds_table(compared, declared, MARGIN, "bh")

@@ -220,9 +220,9 @@ def test_the_table_corrects_within_declared_families():
     declared = {"a": ["x", "x", "z"], "b": ["x", "z", "z"]}
     table = permutation_table(scores, declared)
     assert table["target"].tolist() == list("aaabbb")
-    assert table["family"].tolist() == list("xxzxzz")
+    assert table["tests"].tolist() == list("xxzxzz")
     assert table.loc[5, ["skill", "p", "p_bh", "p_max", "p_max_family"]].isna().all()
-    for family, rows in table[:5].groupby("family"):
+    for family, rows in table[:5].groupby("tests"):
         np.testing.assert_allclose(rows["p_bh"], false_discovery_control(rows["p"]))
         null = np.concatenate([one.null for one in scores.values()], axis=1)[:, rows.index]
         np.testing.assert_allclose(rows["p_max_family"], max_statistic_p(rows["skill"], null))

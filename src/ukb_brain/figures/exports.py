@@ -25,7 +25,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.figures.suppression import suppress_counts
 
 # Columns that only a table of persons has.
-PERSONAL = {"eid", "instance", "y_true", "y_pred", "date", "gap", "predicted_age"}
+PERSONAL = {"eid", "instance", "family", "y_true", "y_pred", "date", "gap", "predicted_age"}
 # Columns that count people; those of cells, draws or trials are not among them.
 COUNTS = re.compile(r"^(n|n_(train|val|test|people|effective)|events|excluded|remaining|missing)$")
 TABLES, TEXTS, PICTURES = (".parquet", ".csv"), (".md", ".html", ".txt"), (".png", ".svg")

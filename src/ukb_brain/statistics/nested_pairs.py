@@ -219,26 +219,25 @@ def adds_table(
     Returns
     -------
     pandas.DataFrame
-        The rows of all, after ``target`` and ``family``, and with ``p_adjusted, margin, verdict``.
+        The rows of all, after ``target`` and ``tests`` (the declared family of tests), and with
+        ``p_adjusted, margin, verdict``.
 
     Raises
     ------
     InputError
         If the targets have no nested pairs at all.
     """
-    parts = [
-        frame.assign(target=key, family=list(declared[key])) for key, frame in compared.items()
-    ]
+    parts = [frame.assign(target=key, tests=list(declared[key])) for key, frame in compared.items()]
     if not any(len(part) for part in parts):
         raise InputError(
             "No two cells differ by one imaging group or block, so there is nothing to compare: "
             "the grid needs subsets of its largest inputs."
         )
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    table["p_adjusted"] = adjusted_by_family(table["p"], table["family"], method)
+    table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
     table["verdict"] = [
         verdict(row["difference"], row["p_adjusted"], row["upper"], margin, alpha)
         for row in table.to_dict("records")
     ]
-    first = ["target", "family", *COLUMNS, "p_adjusted"]
+    first = ["target", "tests", *COLUMNS, "p_adjusted"]
     return table.assign(margin=margin)[[*first, "margin", "verdict"]]

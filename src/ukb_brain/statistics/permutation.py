@@ -267,7 +267,8 @@ def permutation_table(
     Returns
     -------
     pandas.DataFrame
-        One row a cell: ``target, inputs, family, skill, null_mean, null_sd, p``, then ``p_bh``
+        One row a cell: ``target, inputs``, ``tests`` (the declared family of tests), ``skill,
+        null_mean, null_sd, p``, then ``p_bh``
         (Benjamini-Hochberg within the family), ``p_max_family`` and ``p_max`` (max-statistic over
         the family and over all cells), ``moved`` and ``permutations``.
     """
@@ -277,16 +278,16 @@ def permutation_table(
         {
             "target": np.repeat(list(scores), [len(one.inputs) for one in scores.values()]),
             "inputs": [name for one in scores.values() for name in one.inputs],
-            "family": [label for key in scores for label in declared[key]],
+            "tests": [label for key in scores for label in declared[key]],
             "skill": observed,
             "null_mean": null.mean(axis=0),
             "null_sd": null.std(axis=0, ddof=1) if len(null) > 1 else np.nan,
             "p": permutation_p(observed, null),
         }
     )
-    table["p_bh"] = adjusted_by_family(table["p"], table["family"], "bh")
+    table["p_bh"] = adjusted_by_family(table["p"], table["tests"], "bh")
     table["p_max_family"] = np.nan
-    for rows in table.groupby("family").indices.values():
+    for rows in table.groupby("tests").indices.values():
         corrected = max_statistic_p(observed[rows], null[:, rows])
         table.loc[rows, "p_max_family"] = corrected
     table["p_max"] = max_statistic_p(observed, null)

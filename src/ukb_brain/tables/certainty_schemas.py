@@ -17,7 +17,7 @@ class Aggregate(pa.DataFrameModel):
     @pa.dataframe_check
     @classmethod
     def _holds_nobody(cls, table: pd.DataFrame) -> bool:
-        return not {"eid", "instance", "y_true", "y_pred"} & set(table.columns)
+        return not {"eid", "instance", "family", "y_true", "y_pred"} & set(table.columns)
 
 
 class Intervals(Strict):
@@ -49,7 +49,7 @@ class Permutations(Strict):
 
     target: Series[str]
     inputs: Series[str]
-    family: Series[str]
+    tests: Series[str]
     skill: Series[float] = pa.Field(nullable=True)
     null_mean: Series[float] = pa.Field(nullable=True)
     null_sd: Series[float] = pa.Field(nullable=True)
@@ -70,7 +70,7 @@ class Comparisons(Aggregate):
     """Cells that differ by one part, and whether it adds."""
 
     target: Series[str]
-    family: Series[str]
+    tests: Series[str]
     inputs: Series[str]
     without: Series[str]
     part: Series[str]
