@@ -88,7 +88,8 @@ def test_areas_of_cells_that_lack_people_are_of_the_others():
     y, p = table.y[known], table.predicted[known, 2:]
     areas = delong(y, p, table.family[known], table.fold[known])
     n_pos = int(y.sum())
-    expected = logit_interval(areas.auc[0], areas.se[0], n_pos, len(y) - n_pos)
+    sizes = n_pos, len(y) - n_pos
+    expected = logit_interval(areas.auc[0], areas.se[0], *sizes, df=areas.df[0])
     row = cell(found, "c", "roc_auc")
     assert row["estimate"] == pytest.approx(areas.auc[0])
     np.testing.assert_allclose(row[["low", "high"]].to_numpy(float), expected)

@@ -3,6 +3,7 @@ import pytest
 import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.special import expit, logit
 from scipy.stats import norm
 
@@ -179,3 +180,15 @@ def test_p_values_of_equally_good_cells_are_uniform():
     # Three standard errors of a binomial share.
     assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.03)
     assert np.mean(np.array(p) < 0.5) == pytest.approx(0.5, abs=0.067)
+
+
+@pytest.mark.parametrize(("n_pos", "n_neg"), [(12, 90), (40, 40)])
+def test_error_and_degrees_of_freedom_are_those_of_brunner_and_munzel(n_pos, n_neg):
+    rng = np.random.default_rng(5)
+    y = np.repeat([1.0, 0.0], [n_pos, n_neg])
+    score = rng.normal(0.4 * y, 1)
+    found = delong(y, score[:, None], np.arange(len(y)))
+    theirs = stats.brunnermunzel(score[y == 0], score[y == 1], distribution="t")
+    ours = (found.auc[0] - 0.5) / found.se[0]
+    assert ours == pytest.approx(theirs.statistic)
+    assert 2 * stats.t.sf(abs(ours), found.df[0]) == pytest.approx(theirs.pvalue)

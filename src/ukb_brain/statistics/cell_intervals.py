@@ -180,6 +180,7 @@ def _delong_bounds(table: TargetPredictions, level: float) -> Floats:
         predicted = table.predicted[np.ix_(known, cells)]
         areas = delong(y, predicted, table.family[known], table.fold[known])
         n_pos = int((y > 0).sum())
-        for cell, auc, se in zip(cells, areas.auc, areas.se, strict=True):
-            bounds[:, cell] = logit_interval(float(auc), float(se), n_pos, len(y) - n_pos, level)
+        for cell, auc, se, df in zip(cells, areas.auc, areas.se, areas.df, strict=True):
+            sizes = n_pos, len(y) - n_pos
+            bounds[:, cell] = logit_interval(float(auc), float(se), *sizes, level, float(df))
     return bounds

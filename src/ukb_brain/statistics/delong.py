@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
+from scipy.stats import norm, rankdata, t
 
 from ukb_brain.statistics.metrics import Floats
 
@@ -27,10 +27,14 @@ class Areas:
         Mean over folds by their people; NaN if a fold has one class.
     covariance : ndarray, shape (cells, cells)
         Of the sampling error; NaN where a class has one family only.
+    df : ndarray, shape (cells,)
+        Satterthwaite's degrees of freedom of its diagonal: few where the error hangs on a class of
+        few families.
     """
 
     auc: Floats
     covariance: Floats
+    df: Floats
 
     @property
     def se(self) -> Floats:
@@ -96,6 +100,7 @@ def delong(y: Floats, predicted: Floats, family: ArrayLike, fold: ArrayLike | No
     # What each family's positives, and its negatives, add to the error; then with each class's
     # own correction for few families.
     errors, corrected = np.zeros((2, 2, len(families), cells))
+    free = np.zeros(2)
     for one in np.unique(fold):
         mine = fold == one
         share = mine.mean()
@@ -106,9 +111,18 @@ def delong(y: Floats, predicted: Floats, family: ArrayLike, fold: ArrayLike | No
             errors[side] += share * error
             few = np.sqrt(clusters / (clusters - 1)) if clusters > 1 else np.nan
             corrected[side] += share * few * error
+            free[side] += clusters - 1
     within = [side.T @ side for side in corrected]
     across = errors[0].T @ errors[1] * (len(families) / max(len(families) - 1, 1))
-    return Areas(auc, within[0] + within[1] + across + across.T)
+    return Areas(auc, within[0] + within[1] + across + across.T, _freedom(within, free))
+
+
+def _freedom(within: list[Floats], free: Floats) -> Floats:
+    """Degrees of freedom of a sum of two variances; infinite where both are 0."""
+    own = np.array([np.diag(one) for one in within])
+    squares = (own**2 / np.maximum(free, 1)[:, None]).sum(axis=0)
+    whole = own.sum(axis=0) ** 2
+    return np.divide(whole, squares, out=np.full_like(whole, np.inf), where=squares > 0)
 
 
 def _placed(y: Floats, predicted: Floats) -> tuple[Floats, Floats]:
@@ -135,7 +149,7 @@ def _of_families(
 
 
 def logit_interval(
-    auc: float, se: float, n_pos: int, n_neg: int, level: float = 0.95
+    auc: float, se: float, n_pos: int, n_neg: int, level: float = 0.95, df: float = np.inf
 ) -> tuple[float, float]:
     """Interval of an AUC, symmetric on the logit scale.
 
@@ -147,6 +161,8 @@ def logit_interval(
         Number of positives and negatives, which matter for a perfect AUC only.
     level : float
         Coverage of the interval, between 0 and 1.
+    df : float
+        Degrees of freedom of the standard error, from `Areas`; infinite for the normal interval.
 
     Returns
     -------
@@ -157,7 +173,10 @@ def logit_interval(
     -----
     The logit scale keeps bounds within 0 and 1, and covers better near 1 (Pepe, The Statistical
     Evaluation of Medical Tests, 2003, section 5.2; Qin & Hotilovac, Stat. Methods Med. Res.
-    17:207, 2008); in the middle it changes next to nothing. If every comparison is won, the
+    17:207, 2008); in the middle it changes next to nothing. With 30 positives among 300 people the
+    normal interval held an area of .96 in 91 % only, because the standard error rests on the 30:
+    hence Student's t with Satterthwaite's degrees of freedom, as Brunner & Munzel have it for the
+    same variance (Biometrical Journal 42:17, 2000). If every comparison is won, the
     standard error is zero and says nothing; then the bounds are Newcombe's score-like ones
     (`newcombe_area_interval`), which know nothing of families.
     """
@@ -167,7 +186,7 @@ def logit_interval(
         return newcombe_area_interval(auc, n_pos, n_neg, level)
     if not np.isfinite(se):
         return np.nan, np.nan
-    reach = norm.ppf((1 + level) / 2) * se / (auc * (1 - auc))
+    reach = t.ppf((1 + level) / 2, df) * se / (auc * (1 - auc))
     return float(expit(logit(auc) - reach)), float(expit(logit(auc) + reach))
 
 
