@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import norm, spearmanr
 
 from benchmarks import agreement
 from benchmarks.record import WORK, Figure
@@ -110,9 +111,23 @@ def contributions(root: Path, skill: pd.Series) -> dict[str, float]:
         for kind in ("spearman", "pearson"):
             corr = float(rows["estimate"].corr(rows["estimate_true"], method=kind))
             values[f"contributions of {name}, {kind}"] = corr
+    values["contributions of targets, spearman, had models been the oracle"] = _perfect(
+        both[~of_domains]
+    )
     read = both[~of_domains & (both["estimate_true"] > 0.005)]
     corr = float(read["estimate"].corr(read["estimate_true"], method="spearman"))
     return values | {"contributions above .005 of targets, spearman": corr}
+
+
+def _perfect(rows: pd.DataFrame, times: int = 200) -> float:
+    """Rank correlation if contributions were the oracle's, but for the error of sampling people.
+
+    The error is that of the intervals found, independent between contributions.
+    """
+    error = (rows["high"] - rows["low"]).to_numpy() / (2 * norm.ppf(0.975))
+    true, rng = rows["estimate_true"].to_numpy(), np.random.default_rng(0)
+    again = [spearmanr(true, true + error * rng.normal(size=len(true)))[0] for _ in range(times)]
+    return float(np.mean(again))
 
 
 def verdicts(root: Path, skill: pd.Series) -> dict[str, float]:

@@ -28,6 +28,9 @@ SHAPE, EDGES = (6, 7, 8), 10
 VOLUMES = ("t1", "flair", "dwi")
 PARTS = np.repeat(["train", "validation", "test"], [64, 16, 16])
 N, REPEATED = len(PARTS), 5
+# Who came twice: some training people; and, where asked for, the last of the test people too.
+TRAINED_TWICE = tuple(range(REPEATED))
+TESTED_TWICE = (*TRAINED_TWICE, *range(N - 3, N))
 
 
 def small_grid() -> Grid:
@@ -104,15 +107,18 @@ class Cohort:
         """Write the scans of some people, or of all, as far as their quality is ok."""
         folder = root / "02_intermediate"
         quality = self.tables["primary.quality"]
-        usable = quality[(quality["status"] == "ok") & (quality["instance"] == 2)]
-        for eid, modality in zip(usable["eid"], usable["modality"], strict=True):
+        usable = quality[quality["status"] == "ok"]
+        keys = zip(usable["eid"], usable["instance"], usable["modality"], strict=True)
+        for eid, instance, modality in keys:
             if eids is None or eid in eids:
                 name = "volumes" if modality in VOLUMES else "connectivity"
                 scan = self.scans[modality][eid - self.eid[0]]
-                RecordStore(folder / f"{name}.zarr").write(modality, (int(eid), 2), scan, {})
+                scan = scan if instance == 2 else scan * scan.dtype.type(0.9)
+                store = RecordStore(folder / f"{name}.zarr")
+                store.write(modality, (int(eid), int(instance)), scan, {})
 
 
-def invented_cohort(seed: int = 0) -> Cohort:
+def invented_cohort(seed: int = 0, twice: tuple[int, ...] = TRAINED_TWICE) -> Cohort:
     """Families of two; some scans and answers are missing; some people came twice."""
     rng = np.random.default_rng(seed)
     eid = 9_000_001 + np.arange(N)
@@ -140,9 +146,9 @@ def invented_cohort(seed: int = 0) -> Cohort:
         values.loc[rng.random(N) < 0.06, name] = np.nan
     visits = pd.DataFrame(
         {
-            "eid": [*eid, *eid[:REPEATED]],
-            "instance": [2] * N + [3] * REPEATED,
-            "family": [*(np.arange(N) // 2), *(np.arange(REPEATED) // 2)],
+            "eid": [*eid, *eid[list(twice)]],
+            "instance": [2] * N + [3] * len(twice),
+            "family": np.array([*range(N), *twice]) // 2,
             "site": 11025,
             "date": pd.Timestamp("2016-01-01"),
             "age": 60.0,
@@ -150,7 +156,7 @@ def invented_cohort(seed: int = 0) -> Cohort:
         }
     )
     keys = visits[["eid", "instance"]]
-    targets = pd.concat([values, 1 - values[:REPEATED]], ignore_index=True)
+    targets = pd.concat([values, 1 - values.iloc[list(twice)]], ignore_index=True)
     quality = keys.merge(pd.DataFrame({"modality": GRID.modalities}), how="cross")
     draws = rng.random(len(quality))
     status = np.where(draws < 0.03, "broken", np.where(draws < 0.06, "missing", "ok"))

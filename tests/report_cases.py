@@ -174,6 +174,20 @@ def evidence_tables() -> dict[str, pd.DataFrame]:
         "subgroups": subgroups,
         "confounds": confounds(grid),
         "reliability": reliability(grid),
+        "repeatability": pd.DataFrame(
+            [
+                {"target": "sex", "inputs": "images", "n": 21, "status": "ok"}
+                | around(0.83, 0.05, "icc")
+            ]
+        ),
+        "participation": pd.DataFrame(
+            [
+                {"target": "sex", "inputs": "images", "metric": "roc_auc"}
+                | around(0.91, 0.02, "plain")
+                | around(0.89, 0.02, "weighted")
+                | around(-0.02, 0.01, "difference")
+            ]
+        ),
         "relations": pd.DataFrame(
             [
                 {"measure": "mutual_information", "target": a, "other": b, "p_adjusted": 0.02}
@@ -191,6 +205,18 @@ def evidence_tables() -> dict[str, pd.DataFrame]:
                 {"target": "sex", "inputs": "all", "strategy": "linear", "site": site, "n_test": 9}
                 | around(value, 0.05, "skill")
                 for site, value in (("all", 0.6), ("Reading", 0.5), ("Newcastle", 0.7))
+            ]
+        ),
+        "model_scale": pd.DataFrame(
+            [
+                {"target": "sex", "inputs": "all", "strategy": "amortised", "variant": variant}
+                | {"parameters": parameters}
+                | around(0.6, 0.05, "skill")
+                | around(gain, 0.01, "gain")
+                for variant, parameters, gain in (
+                    ("as_it_is", 123456.0, 0.0),
+                    ("twice_as_wide", np.nan, 0.02),
+                )
             ]
         ),
         "verdicts": pd.DataFrame(

@@ -11,8 +11,8 @@ from report_cases import evidence_tables, few_targets, report
 from ukb_brain.figures import draw_coefficients
 from ukb_brain.figures.report import EXPECTED, build_report
 from ukb_brain.figures.report_entries import estimate, without_small_counts
-from ukb_brain.figures.report_limits import ceiling_rows, confound_rows
-from ukb_brain.figures.report_people import subgroup_rows
+from ukb_brain.figures.report_limits import ceiling_rows, confound_rows, scale_rows
+from ukb_brain.figures.report_people import participation_rows, subgroup_rows
 from ukb_brain.figures.report_tables import how_sure, mixed_models, what_adds
 from ukb_brain.figures.stamp import NOTICE
 from ukb_brain.figures.suppression import suppress_counts
@@ -83,7 +83,7 @@ def test_no_count_of_nine_people_is_on_the_page(tree):
     shown = said(tree.find("body")) + " ".join(e.get("title", "") for e in tree.iter())
     assert not NINE.search(shown)
     assert "<10 validation people" in shown
-    people = tree.findall(".//section[@id='subgroups']//tbody/tr/td[2]")
+    people = tree.find(".//section[@id='subgroups']//tbody").findall("tr/td[2]")
     assert [said(td) for td in people] == ["<10", "≈ 740"]
 
 
@@ -107,7 +107,8 @@ def test_sentences_keep_decimals_and_large_numbers():
 def test_counts_of_people_measured_are_suppressed(rows):
     name = "confounds" if rows is confound_rows else "reliability"
     table = TABLES[name].assign(n=[9, *TABLES[name]["n"][1:]])
-    shown = texts(rows(table, GRID, 10))
+    more = () if rows is confound_rows else (TABLES["repeatability"],)
+    shown = texts(rows(table, *more, GRID, 10))
     assert [row[2] for row in shown] == suppress_counts(table, ["n"], 10)["n"].tolist()
     assert shown[0][2] == "<10"
 
@@ -116,6 +117,24 @@ def test_a_subgroup_without_a_count_hides_the_others_of_its_division():
     table = TABLES["subgroups"].assign(n=pd.array([pd.NA, 741], dtype="Int64"))
     table["differs"] = [False, True]
     assert [row[2] for row in texts(subgroup_rows(table, GRID, 10))] == ["≈ 740"]
+
+
+def test_how_predictions_repeat_stands_beside_the_ceiling():
+    given = (TABLES["reliability"], TABLES["repeatability"])
+    shown = {row[0]: row[5] for row in texts(ceiling_rows(*given, GRID, 10))}
+    name = GRID.targets["sex"].name
+    assert shown.pop(name) == "0.83 [0.78, 0.88]"
+    assert set(shown.values()) == {"–"}
+    alone = texts(ceiling_rows(TABLES["reliability"], pd.DataFrame(), GRID, 10))
+    assert {row[5] for row in alone} == {"–"}
+
+
+def test_models_of_other_sizes_and_people_by_weight():
+    rows = texts(scale_rows(TABLES["model_scale"], GRID))
+    assert [row[2:4] for row in rows] == [["as it is", "123,456"], ["twice as wide", "–"]]
+    assert rows[1][5] == "0.020 [0.010, 0.030]"
+    (row,) = texts(participation_rows(TABLES["participation"], GRID))
+    assert row[1:4] == ["AUC", "0.91 [0.89, 0.93]", "0.89 [0.87, 0.91]"]
 
 
 def test_counts_of_cells_and_pairs():

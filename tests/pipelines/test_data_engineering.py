@@ -169,3 +169,27 @@ def test_no_raw_files(tmp_path):
 def test_too_few_people(root):
     message = stopped(root, **{"params:splitting": Splitting(min_per_part=50)})
     assert f"{N - 10} participants" in message
+
+
+def test_participation_weights_are_looked_up_where_they_are_given(root):
+    before = run(root).load("primary.participants")
+    assert "participation_weight" not in before
+    weights = pd.DataFrame({"eid": before["eid"].unique()[::2], "weight": 1.5})
+    weights.to_csv(root / "01_raw" / "participation_weights.csv", index=False)
+    people = run(root).load("primary.participants")
+    given = people["eid"].isin(weights["eid"])
+    assert given.any() and not given.all()
+    assert (people.loc[given, "participation_weight"] == 1.5).all()
+    assert people.loc[~given, "participation_weight"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("eid,w\n9000001,1\n", "no column weight"),
+        ("", "participation_weights.csv cannot be read as CSV"),
+    ],
+)
+def test_a_table_of_weights_that_cannot_be_used(root, text, says):
+    (root / "01_raw" / "participation_weights.csv").write_text(text)
+    assert says in stopped(root)

@@ -13,6 +13,7 @@ from modelling_cases import (
     GRID,
     MODELLING,
     PARTS,
+    TESTED_TWICE,
     catalog_of,
     changed,
     invented_cohort,
@@ -741,3 +742,33 @@ def test_nobody_predicted_is_said_in_one_line(invented, before, tmp_path):
     linear = changed(MODELLING, strategies=["linear"])
     with pytest.raises(InputError, match=f"None of {len(GRID.cells)} cells could be fitted"):
         run(tmp_path, empty, before, NOBODY, modelling=linear)
+
+
+def test_people_scanned_twice_are_predicted_again_by_models_that_have_not_seen_them(tmp_path):
+    cohort = invented_cohort(twice=TESTED_TWICE)
+    run(tmp_path, cohort, modelling=EVERY)
+    table = pd.read_parquet(tmp_path / PREDICTIONS)
+    again = table[table["split"] == "repeat"]
+    twice = cohort.eid[[k for k in TESTED_TWICE if PARTS[k] == "test"]]
+    assert set(again["eid"]) == set(twice)
+    assert set(again["instance"]) == {3}
+    assert set(again["strategy"]) == {"linear", "amortised", "dedicated"}
+    assert set(table.loc[table["split"] != "repeat", "instance"]) == {2}
+    # Their answers are others, and their scans too.
+    keys = ["eid", "target", "inputs", "strategy"]
+    both = table.merge(again, on=keys, suffixes=("", "_again")).query("split == 'test'")
+    imaging = [cell.inputs.name for cell in GRID.cells if cell.inputs.groups]
+    images = both[both["inputs"].isin(imaging) & (both["target"] == "age")]
+    assert len(images) > 0
+    assert (images["y_pred"] != images["y_pred_again"]).all()
+    # Nothing is fitted on them, or counted: without them everything else is the same.
+    once = run(tmp_path / "once", invented_cohort(), modelling=EVERY)
+    rest = table[table["split"] != "repeat"].reset_index(drop=True)
+    expected = pd.read_parquet(once / PREDICTIONS)
+    columns = ["eid", "target", "inputs", "strategy", "split"]
+    pd.testing.assert_frame_equal(
+        rest[columns].astype(str), expected[columns].astype(str), check_dtype=False
+    )
+    np.testing.assert_allclose(rest["y_pred"], expected["y_pred"], rtol=1e-4, atol=1e-5)
+    counts = ["n_train", "n_val", "n_test"]
+    pd.testing.assert_frame_equal(fits(tmp_path)[counts], fits(once)[counts])

@@ -5,17 +5,18 @@ import pandas as pd
 import pytest
 from reporting_cases import study_grid
 
-from ukb_brain.statistics.calibration_tables import calibration_tables, gaps
+from ukb_brain.statistics.calibration_tables import calibration_tables, gap_table, gaps
 from ukb_brain.statistics.cell_tables import fullest, imaging_alone, interval_table, null_table
 from ukb_brain.statistics.intervals import FamilyDraws
 from ukb_brain.statistics.limit_tables import (
     Everybody,
     confound_table,
+    participation_table,
+    predictions_of,
     subgroup_table,
-    validation_of,
 )
 from ukb_brain.statistics.pair_tables import comparison_table
-from ukb_brain.statistics.retest_table import retest_table
+from ukb_brain.statistics.retest_table import NOBODY_TWICE, repeatability_table, retest_table
 from ukb_brain.statistics.target_predictions import gather_targets
 
 GRID = study_grid()
@@ -102,7 +103,7 @@ def draws(cohort):
 
 @pytest.fixture(scope="module")
 def validation(cohort):
-    return validation_of(cohort["predictions"], "amortised")
+    return predictions_of(cohort["predictions"], "amortised", "validation")
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +202,48 @@ def test_the_brain_age_gap_does_not_follow_age(tables, validation):
     raw = (gap["predicted_age"] - gap["age"]).corr(gap["age"])
     assert raw < -0.5
     assert abs(gap["gap"].corr(gap["age"])) < 0.15
+
+
+def test_the_gap_of_each_test_person_is_of_the_imaging_cell(tables, validation):
+    name, predicted = imaging_alone(tables["age"], GRID)
+    table = gap_table(tables, validation, GRID)
+    pd.testing.assert_frame_equal(
+        table.drop(columns="inputs"), gaps(tables["age"], name, validation)
+    )
+    assert set(table["inputs"]) == {name}
+    np.testing.assert_array_equal(table["predicted_age"], predicted)
+    assert gap_table({}, validation, GRID).empty
+    assert gap_table(tables, validation.head(0), GRID).empty
+
+
+def test_predictions_of_a_second_scan_repeat(cohort, tables, draws):
+    """A second prediction with an error of its own: ICC is the share of variance that is shared."""
+    rng = np.random.default_rng(8)
+    rows = cohort["predictions"]
+    rows = rows[(rows["split"] == "test") & (rows["target"] != "ldl")].copy()
+    again = rows[rows["eid"] % 2 == 0].assign(instance=3)
+    error = again.groupby("target")["y_pred"].transform("std").to_numpy() / 2
+    again["y_pred"] += error * rng.normal(size=len(again))
+    # Of two later visits the earlier counts; somebody else's prediction is nobody's repeat.
+    later = again.assign(instance=4, y_pred=0.0)
+    stranger = again.head(1).assign(eid=1)
+    table = repeatability_table(tables, pd.concat([later, again, stranger]), draws, GRID)
+    table = table.set_index("target")
+    assert table.loc["ldl", "status"] == NOBODY_TWICE
+    assert table.loc["hdl", "n"] == 150
+    # Var(first) = s², of the second s² + s²/4: shared s² over the mean of both and their shift.
+    assert table.loc["hdl", "icc"] == pytest.approx(1 / 1.125, abs=0.04)
+    assert table.loc["hdl", "icc_low"] < table.loc["hdl", "icc"] < table.loc["hdl", "icc_high"]
+    assert table.loc["hdl", "pearson_r"] == pytest.approx(1 / np.sqrt(1.25), abs=0.04)
+
+
+def test_scores_are_weighted_where_weights_are_given(cohort, tables, draws):
+    assert participation_table(tables, cohort["participants"], draws, GRID).empty
+    people = cohort["participants"].assign(participation_weight=2.0)
+    people.loc[people["eid"] % 3 == 0, "participation_weight"] = np.nan
+    table = participation_table(tables, people, draws, GRID).set_index("target")
+    assert set(table.index) == set(tables)
+    assert (table["n"] == 200).all()
+    np.testing.assert_allclose(table["difference"], 0, atol=1e-12)
+    unknown = people.assign(participation_weight=np.nan)
+    assert participation_table(tables, unknown, draws, GRID)["plain"].isna().all()

@@ -23,8 +23,9 @@ def test_weights_follow_people_and_who_has_none_is_missing():
     [
         ({"eid": [1], "w": [1.0]}, "no column weight"),
         ({"eid": [1, 1], "weight": [1.0, 2]}, "1 rows of people that it holds already"),
+        ({"eid": [1, 2], "weight": ["0", "many"]}, "2 weights that are not positive"),
         ({"eid": [1, 2], "weight": [0.0, np.nan]}, "2 weights that are not positive"),
-        ({"eid": [77], "weight": [1.0]}, "None of 2 test people"),
+        ({"eid": [77], "weight": [1.0]}, "None of 2 imaging visits"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_clear_error(table, says):

@@ -65,3 +65,13 @@ def test_confounds_of_each_visit(cohort, participants, caplog):
 def test_the_fields_that_every_cohort_needs():
     with pytest.raises(InputError, match=r"raw\.csv.*\[53, 54\]"):
         require_visit_fields({31, 21003}, "raw.csv")
+
+
+def test_groups_are_described_where_the_table_holds_their_fields(cohort):
+    cohort["21000-0.0"] = [1001.0, -3.0, 4.0]
+    cohort["21000-3.0"] = [NAN, 5.0, NAN]
+    cohort["22189-0.0"] = [-1.6, NAN, 2.5]
+    pairs = pd.DataFrame({"ID1": [], "ID2": [], "Kinship": []})
+    people = describe_participants(cohort, pairs, (2, 3), 0.0442)
+    np.testing.assert_equal(people["ethnic_background"].to_numpy(), [1001, 1001, 5, 4])
+    np.testing.assert_equal(people["deprivation"].to_numpy(), [-1.6, -1.6, NAN, 2.5])

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelling_cases import GRID, PARTS, REPEATED, N, people_of
+from modelling_cases import GRID, PARTS, REPEATED, TESTED_TWICE, N, invented_cohort, people_of
 
 from ukb_brain.grid import Cell
-from ukb_brain.training.people import People
+from ukb_brain.training.people import REPEAT, People
 
 
 def cell(target, *groups):
@@ -28,6 +28,21 @@ def test_everybody_is_there_once_at_the_first_visit_by_eid(fold, invented):
     first = invented.tables["primary.targets"][:N]
     for target in GRID.targets:
         np.testing.assert_array_equal(fold.targets[target], first[target])
+
+
+def test_test_people_alone_are_there_again_at_later_visits():
+    invented = invented_cohort(twice=TESTED_TWICE)
+    fold = people_of(invented)
+    again = fold.part == REPEAT
+    twice = [number for number in TESTED_TWICE if PARTS[number] == "test"]
+    assert 0 < len(twice) < len(TESTED_TWICE)
+    np.testing.assert_array_equal(fold.eid[again], invented.eid[twice])
+    np.testing.assert_array_equal(fold.part[~again], PARTS)
+    assert (fold.instance[again] == 3).all()
+    later = invented.tables["primary.targets"].set_index(["eid", "instance"])
+    for target in GRID.targets:
+        expected = later.loc[fold.keys(again), target]
+        np.testing.assert_array_equal(fold.targets[target][again], expected)
 
 
 def test_the_order_of_rows_in_the_tables_changes_nothing(fold, invented):

@@ -9,7 +9,13 @@ from ukb_brain.datasets.folders import (
     OwnedFolderDataset,
 )
 from ukb_brain.datasets.nifti import NiftiDataset
-from ukb_brain.datasets.parquet import AtomicCSV, AtomicParquet, AtomicText, OptionalParquet
+from ukb_brain.datasets.parquet import (
+    AtomicCSV,
+    AtomicParquet,
+    AtomicText,
+    OptionalCSV,
+    OptionalParquet,
+)
 from ukb_brain.datasets.participants_lists import RelatednessDataset, WithdrawalsDataset
 from ukb_brain.datasets.record_store import RecordStoreDataset
 from ukb_brain.datasets.splits import SplitsDataset
@@ -25,6 +31,7 @@ __all__ = [
     "ModelDataset",
     "ModelFolderDataset",
     "NiftiDataset",
+    "OptionalCSV",
     "OptionalParquet",
     "OwnedFolderDataset",
     "RecordStoreDataset",

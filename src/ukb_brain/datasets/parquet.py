@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import pandas as pd
+from kedro.io import DatasetError
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from kedro_datasets.text import TextDataset
 
 from ukb_brain.atomic import atomic_path
+from ukb_brain.errors import InputError
 
 
 class AtomicParquet(ParquetDataset):
@@ -58,6 +60,34 @@ class AtomicCSV(CSVDataset):
         with atomic_path(self._get_save_path()) as partial:
             data.to_csv(partial, **self._save_args)
         self._invalidate_cache()
+
+
+class OptionalCSV(CSVDataset):
+    """A table of the user's as CSV; without its file, an empty one."""
+
+    def load(self) -> pd.DataFrame:
+        """Read the table.
+
+        Returns
+        -------
+        DataFrame
+            Without rows and columns where there is no file.
+
+        Raises
+        ------
+        InputError
+            If the file is no CSV.
+        """
+        if not self._exists():
+            return pd.DataFrame()
+        try:
+            return super().load()
+        except DatasetError:
+            # Their own words may quote a row, and with it an eid.
+            raise InputError(
+                f"{self._filepath} cannot be read as CSV; expected a header and one row a person. "
+                "Export it again, or remove it."
+            ) from None
 
 
 class AtomicText(TextDataset):

@@ -95,10 +95,11 @@ def build_report(
     ----------
     tables : dict of str to pandas.DataFrame
         ``intervals, permutations, comparisons, contributions, mixed_models,
-        mixed_models_resampled, claims, calibration, calibration_curves, subgroups, confounds,
-        reliability, relations, centrality, learning_curves, learning_curve_fits, left_out_sites,
-        verdicts``, as in the catalog's layer of reporting. What is empty or not there is said to
-        be missing, with the command that makes it.
+        mixed_models_resampled, claims, calibration, calibration_curves, subgroups, participation,
+        confounds, reliability, repeatability, relations, centrality, learning_curves,
+        learning_curve_fits, left_out_sites, model_scale, verdicts``, as in the catalog's layer of
+        reporting. What is empty or not there is said to be missing, with the command that makes
+        it.
     grid : Grid
         Gives order and names.
     source : str
@@ -146,8 +147,8 @@ def build_report(
 EXPECTED = (
     *("intervals", "permutations", "comparisons", "contributions", "mixed_models"),
     *("mixed_models_resampled", "claims", "calibration", "calibration_curves", "subgroups"),
-    *("confounds", "reliability", "relations", "centrality", "learning_curves"),
-    *("learning_curve_fits", "left_out_sites", "verdicts"),
+    *("participation", "confounds", "reliability", "repeatability", "relations", "centrality"),
+    *("learning_curves", "learning_curve_fits", "left_out_sites", "model_scale", "verdicts"),
 )
 
 
@@ -243,12 +244,14 @@ def _limits(at: _AtHand) -> Section:
         )
         drawn = draw_ceilings(at.of("reliability"), at.grid, at.source)
         section.parts.append(_picture(drawn, words))
-        section.parts.append(limits.ceiling_rows(at.of("reliability"), at.grid, at.below))
+        section.parts.append(
+            limits.ceiling_rows(at.of("reliability"), at.of("repeatability"), at.grid, at.below)
+        )
     return section
 
 
 def _learning(at: _AtHand) -> Section:
-    section = Section("learning", "What would more people, or other sites, give?")
+    section = Section("learning", "What would more people, other sites or other models give?")
     if at.has("learning_curves", "learning_curve_fits"):
         curves, fits = at.of("learning_curves"), at.of("learning_curve_fits")
         drawn = draw_learning_curves(curves, fits, at.grid, at.source)
@@ -258,6 +261,8 @@ def _learning(at: _AtHand) -> Section:
         section.parts.append(limits.curve_rows(fits, at.grid))
     if at.has("left_out_sites"):
         section.parts.append(limits.site_rows(at.of("left_out_sites"), at.grid))
+    if at.has("model_scale"):
+        section.parts.append(limits.scale_rows(at.of("model_scale"), at.grid))
     return section
 
 
@@ -276,6 +281,8 @@ def _subgroups(at: _AtHand) -> Section:
     section = Section("subgroups", "Is anybody read worse?")
     if at.has("subgroups"):
         section.parts.append(people.subgroup_rows(at.of("subgroups"), at.grid, at.below))
+    if at.has("participation"):
+        section.parts.append(people.participation_rows(at.of("participation"), at.grid))
     return section
 
 

@@ -66,13 +66,17 @@ def confound_rows(confounds: pd.DataFrame, grid: Grid, below: int) -> Shown:
     )
 
 
-def ceiling_rows(reliability: pd.DataFrame, grid: Grid, below: int) -> Shown:
-    """List each target's test-retest ceiling and the share reached.
+def ceiling_rows(
+    reliability: pd.DataFrame, repeatability: pd.DataFrame, grid: Grid, below: int
+) -> Shown:
+    """List each target's test-retest ceiling, the share reached, and how predictions repeat.
 
     Parameters
     ----------
     reliability : pandas.DataFrame
         From `ukb_brain.statistics.retest_table.retest_table`.
+    repeatability : pandas.DataFrame
+        From `ukb_brain.statistics.retest_table.repeatability_table`; may be empty.
     grid : Grid
         Gives names and order.
     below : int
@@ -83,6 +87,9 @@ def ceiling_rows(reliability: pd.DataFrame, grid: Grid, below: int) -> Shown:
     Shown
     """
     table = _counted(in_order(reliability, grid), below)
+    if len(repeatability):
+        again = repeatability.drop(columns=["n", "status", "pearson_r"], errors="ignore")
+        table = table.merge(again, on="target", how="left", suffixes=("", "_again"))
     rows = [
         [
             Entry(grid.targets[row["target"]].name),
@@ -90,6 +97,7 @@ def ceiling_rows(reliability: pd.DataFrame, grid: Grid, below: int) -> Shown:
             Entry(row["n"], number=True),
             estimate(row, "ceiling"),
             estimate(row, "share", f"Fullest inputs: {row.get('inputs')}"),
+            estimate(row, "icc", f"ICC of predictions from {row.get('inputs_again')}"),
             Entry("" if row["status"] == "ok" else without_small_counts(row["status"], below)),
         ]
         for _, row in table.iterrows()
@@ -102,7 +110,53 @@ def ceiling_rows(reliability: pd.DataFrame, grid: Grid, below: int) -> Shown:
             ("People measured twice", "At two imaging visits; small counts are hidden"),
             ("Ceiling", "Best score of a perfect reader, from how two measurements agree"),
             ("Share reached", "Skill of the fullest inputs over the skill at the ceiling"),
+            ("Prediction repeats", "Intraclass correlation (agreement) of what the imaging cell "
+             "predicts of test people scanned twice, by models that have seen neither scan"),
             ("Remark", "Why a number is missing"),
+        ),
+        rows,
+    )  # fmt: skip
+
+
+def scale_rows(model_scale: pd.DataFrame, grid: Grid) -> Shown:
+    """List what models of other sizes and strategies read.
+
+    Parameters
+    ----------
+    model_scale : pandas.DataFrame
+        See `ukb_brain.tables.evidence_schemas.ModelScale`.
+    grid : Grid
+        Gives names and order.
+
+    Returns
+    -------
+    Shown
+        Numbers of people are not shown.
+    """
+    rows = [
+        [
+            Entry(grid.targets[row["target"]].name, row["inputs"]),
+            Entry(row["strategy"]),
+            Entry(row["variant"].replace("_", " ")),
+            Entry(
+                "–" if pd.isna(row["parameters"]) else f"{row['parameters']:,.0f}",
+                "Trained weights of one network",
+                number=True,
+            ),
+            estimate(row, "skill", f"From {row['inputs']}"),
+            estimate(row, "gain", "Skill less that of the map's models, same test people", 3),
+        ]
+        for _, row in in_order(model_scale, grid).iterrows()
+    ]
+    return Shown(
+        "Models of other sizes.",
+        (
+            ("Target", "Characteristic"),
+            ("Strategy", "How cells are trained"),
+            ("Models", "As in the configuration: evidence.model_scale.variants"),
+            ("Parameters", "Of the encoders"),
+            ("Skill", "R², or 2·AUC − 1, on test people"),
+            ("Gain", "Over the map's models, with a paired interval over families"),
         ),
         rows,
     )

@@ -132,6 +132,44 @@ def subgroup_rows(subgroups: pd.DataFrame, grid: Grid, below: int) -> Shown:
     )
 
 
+def participation_rows(participation: pd.DataFrame, grid: Grid) -> Shown:
+    """List scores as if people took part alike, beside the plain ones.
+
+    Parameters
+    ----------
+    participation : pandas.DataFrame
+        From `ukb_brain.statistics.limit_tables.participation_table`.
+    grid : Grid
+        Gives names and order.
+
+    Returns
+    -------
+    Shown
+        Numbers of people are not shown.
+    """
+    rows = [
+        [
+            Entry(grid.targets[row["target"]].name, row["inputs"]),
+            Entry("AUC" if row["metric"] == "roc_auc" else "R²"),
+            estimate(row, "plain", f"Test people with a weight, from {row['inputs']}"),
+            estimate(row, "weighted", "The same people, each counted by the weight"),
+            estimate(row, "difference", "Weighted less plain, draw by draw", 3),
+        ]
+        for _, row in in_order(participation, grid).iterrows()
+    ]
+    return Shown(
+        "Scores as if people took part alike, by the participation weights that were given.",
+        (
+            ("Target", "Characteristic"),
+            ("Scale", "AUC of binary targets, R² of continuous ones"),
+            ("Plain", "Each person counts the same"),
+            ("Weighted", "Each counts for as many as the weight says; weights are taken as known"),
+            ("Difference", "An interval without 0 says that selection matters for this score"),
+        ),
+        rows,
+    )
+
+
 def relation_rows(relations: pd.DataFrame, centrality: pd.DataFrame, grid: Grid) -> list[Shown]:
     """List the closest pairs and most central targets of each measure of relation.
 

@@ -84,7 +84,7 @@ HOW = {
     "learning": (
         "Random subsets of training people, the same test people throughout; a power law with an "
         "asymptote, fitted in each bootstrap draw. Left-out sites: each site is predicted by "
-        "models of the others."
+        "models of the others. Models of other sizes are trained on the map's own people."
     ),
     "calibration": (
         "Fullest cell of each target, test people only. Bins hold equally many people; bars are "

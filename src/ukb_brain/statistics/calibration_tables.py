@@ -13,7 +13,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.brain_age import brain_age_gap, fit_age_line, gap_dependence
 from ukb_brain.statistics.calibration import score_calibration
 from ukb_brain.statistics.calibration_curve import brier_decomposition, reliability_curve
-from ukb_brain.statistics.cell_tables import fullest
+from ukb_brain.statistics.cell_tables import fullest, imaging_alone
 from ukb_brain.statistics.intervals import FamilyDraws
 from ukb_brain.statistics.recalibration import recalibrate, recalibration_effect
 from ukb_brain.statistics.target_predictions import TargetPredictions
@@ -40,7 +40,7 @@ def calibration_tables(
     targets : dict of str to TargetPredictions
         By target.
     validation : pandas.DataFrame
-        From `ukb_brain.statistics.limit_tables.validation_of`.
+        From `ukb_brain.statistics.limit_tables.predictions_of`.
     draws : FamilyDraws
         Of all families.
     grid : Grid
@@ -145,3 +145,33 @@ def gaps(table: TargetPredictions, name: str, validation: pd.DataFrame) -> pd.Da
     values = {"fold": table.fold, "age": table.y, "predicted_age": predicted, "gap": gap}
     keys = {"eid": table.visit[:, 0], "instance": table.visit[:, 1]}
     return pd.DataFrame(keys | values)[known].reset_index(drop=True)
+
+
+GAP_COLUMNS = ("eid", "instance", "fold", "age", "predicted_age", "gap")
+
+
+def gap_table(targets: Targets, validation: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Give the brain-age gap of each test person, from images alone.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    validation : pandas.DataFrame
+        As for `calibration_tables`.
+    grid : Grid
+        Names the cells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `gaps`, and ``inputs``: restricted. Without rows where age is no target, has no imaging
+        cell, or validation has too few people; the table of calibration says which.
+    """
+    cell = imaging_alone(targets[AGE], grid) if AGE in targets else None
+    if cell is None:
+        return pd.DataFrame(columns=[*GAP_COLUMNS, "inputs"])
+    try:
+        return gaps(targets[AGE], cell[0], validation).assign(inputs=cell[0])
+    except InputError:
+        return pd.DataFrame(columns=[*GAP_COLUMNS, "inputs"])

@@ -11,9 +11,11 @@ import pandas as pd
 from scipy.stats import norm
 
 from ukb_brain.grid import Grid, Kind
+from ukb_brain.statistics.cell_tables import fullest
 from ukb_brain.statistics.left_out_sites import ALL_SITES
 from ukb_brain.statistics.model_scale import AS_IT_IS
 from ukb_brain.statistics.skill import fullest_cells, with_skill
+from ukb_brain.statistics.target_predictions import TargetPredictions
 
 Row = Mapping[Any, Any]
 Rows = dict[str, Row]
@@ -180,6 +182,29 @@ def gather_findings(
             )
         )
     return found
+
+
+def positives(targets: Mapping[str, TargetPredictions], grid: Grid) -> dict[str, int]:
+    """Count those with the trait among the test people of each binary target's fullest cell.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    grid : Grid
+        Names the cells.
+
+    Returns
+    -------
+    dict of str to int
+        By target; one without such a cell is absent.
+    """
+    cells = {key: fullest(t, grid) for key, t in targets.items() if t.kind == "binary"}
+    return {
+        key: int((targets[key].y[np.isfinite(cell[1])] > 0).sum())
+        for key, cell in cells.items()
+        if cell is not None
+    }
 
 
 def _read(rows: Mapping[str, Row], kind: str) -> dict[str, Any]:

@@ -18,12 +18,14 @@ from ukb_brain.statistics.confounds import confound_design, confounds_baseline
 from ukb_brain.statistics.drawn import measured
 from ukb_brain.statistics.intervals import FamilyDraws
 from ukb_brain.statistics.metrics import Floats
+from ukb_brain.statistics.participation import score_weighted
 from ukb_brain.statistics.subgroups import flag_differences, label_subgroups, score_subgroups
 from ukb_brain.statistics.target_predictions import TargetPredictions
 from ukb_brain.statistics.within import headline_of, score_within_sites
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
+ENDS = ("_low", "_high")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,8 @@ class Everybody:
         return ordered.drop_duplicates("eid")[["eid", "instance", "family"]]
 
 
-def validation_of(predictions: pd.DataFrame, strategy: str) -> pd.DataFrame:
-    """Take validation people's predictions of all cells, averaged over seeds.
+def predictions_of(predictions: pd.DataFrame, strategy: str, split: str) -> pd.DataFrame:
+    """Take some people's predictions of all cells, averaged over seeds.
 
     Parameters
     ----------
@@ -62,13 +64,15 @@ def validation_of(predictions: pd.DataFrame, strategy: str) -> pd.DataFrame:
         Of modelling.
     strategy : str
         Of the map.
+    split : str
+        ``validation``, or ``repeat``: later visits of test people.
 
     Returns
     -------
     pandas.DataFrame
         ``eid, instance, target, inputs, fold, y_true, y_pred``.
     """
-    mine = (predictions["split"] == "validation") & (predictions["strategy"] == strategy)
+    mine = (predictions["split"] == split) & (predictions["strategy"] == strategy)
     kept = predictions.loc[mine]
     keys = ["eid", "instance", "target", "inputs", "fold"]
     seeds = kept.groupby(keys, observed=True, as_index=False)[["y_true", "y_pred"]].mean()
@@ -225,3 +229,57 @@ def subgroup_table(
     first = [name for name in ("target", "inputs") if name in joined]
     flagged = flag_differences(joined)
     return flagged[[*first, *(name for name in flagged if name not in first)]]
+
+
+WEIGHT = "participation_weight"
+WEIGHTED_COLUMNS = [
+    *("target", "inputs", "metric", "n", "n_effective"),
+    *(f"{what}{end}" for what in ("plain", "weighted", "difference") for end in ("", *ENDS)),
+]
+
+
+def participation_table(
+    targets: Targets,
+    participants: pd.DataFrame,
+    draws: FamilyDraws,
+    grid: Grid,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Score each target's fullest cell as if people took part alike.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        ``eid, instance`` and, where weights were given, ``participation_weight``.
+    draws : FamilyDraws
+        Of all families.
+    grid : Grid
+        Names the cells.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target: ``target, inputs, metric`` and what
+        `ukb_brain.statistics.participation.score_weighted` says; no rows without weights.
+    """
+    rows: list[Row] = []
+    for key, table in targets.items() if WEIGHT in participants else ():
+        cell = fullest(table, grid)
+        if cell is None:
+            continue
+        name, predicted = cell
+        known = np.isfinite(predicted)
+        share = rows_of(table.visit[known], participants)[WEIGHT].to_numpy(float)
+        row: Row = {"target": key, "inputs": name}
+        row["metric"] = "roc_auc" if table.kind == "binary" else "r2"
+        if np.isfinite(share).any():
+            weights = draws.weights(table.family[known])
+            people = (table.y[known], predicted[known], share, weights, table.fold[known])
+            row |= score_weighted(table.kind, *people, level)
+        rows.append(row)
+    numbers = dict.fromkeys(WEIGHTED_COLUMNS[3:], float)
+    return pd.DataFrame(rows, columns=WEIGHTED_COLUMNS).astype(numbers)

@@ -20,7 +20,7 @@ def match_participation(eid: Sequence[int] | NDArray[np.int64], table: pd.DataFr
     Parameters
     ----------
     eid : array_like of int, length n
-        Of the test people; a person of several visits occurs as often.
+        A person of several visits occurs as often.
     table : pandas.DataFrame
         ``eid, weight``, one row a person: how many people of the population one participant
         stands for, up to a factor.
@@ -53,7 +53,7 @@ def match_participation(eid: Sequence[int] | NDArray[np.int64], table: pd.DataFr
             f"The table of participation weights has {twice} rows of people that it holds "
             "already; one row a person was expected. Remove the duplicates."
         )
-    weight = table["weight"].astype(float)
+    weight = pd.to_numeric(table["weight"], errors="coerce").astype(float)
     wrong = int((~np.isfinite(weight) | (weight <= 0)).sum())
     if wrong:
         raise InputError(
@@ -64,8 +64,9 @@ def match_participation(eid: Sequence[int] | NDArray[np.int64], table: pd.DataFr
     found: Floats = np.asarray(by_eid.reindex(np.asarray(eid)), dtype=np.float64)
     if np.isnan(found).all():
         raise InputError(
-            f"None of {len(found)} test people is in the table of participation weights "
-            f"({len(table)} rows): its eids are of another application. Use a table of yours."
+            f"None of {len(found)} imaging visits is of a person in the table of participation "
+            f"weights ({len(table)} rows): its eids are of another application. Use a table of "
+            "yours, or remove it."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Table of what a target's own measurement allows: its test-retest ceiling."""
+"""Tables of what a second visit says: a target's test-retest ceiling, and predictions again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.ceiling import share_of_ceiling
-from ukb_brain.statistics.cell_tables import fullest
+from ukb_brain.statistics.cell_tables import fullest, imaging_alone
 from ukb_brain.statistics.drawn import draws_of, estimates_of
 from ukb_brain.statistics.intervals import FamilyDraws
 from ukb_brain.statistics.metrics import Floats
@@ -20,6 +20,8 @@ from ukb_brain.statistics.within import headline_of
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
+NO_CELL = "its imaging cell has no scores"
+NOBODY_TWICE = "no test person was scanned twice"
 ONE_MEASUREMENT = "the same for everybody at both visits: one measurement, or nothing ever changes"
 
 
@@ -93,3 +95,62 @@ def _share(
         draws_of(ceiling, weights)["ceiling"],
         level,
     )
+
+
+def repeatability_table(
+    targets: Targets, repeats: pd.DataFrame, draws: FamilyDraws, grid: Grid, level: float = 0.95
+) -> pd.DataFrame:
+    """Say how well the predictions of people scanned twice agree.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target, at test people's first imaging visit.
+    repeats : pandas.DataFrame
+        Their predictions at later visits, by models that have seen neither: ``eid, instance,
+        target, inputs, fold, y_pred``.
+    draws : FamilyDraws
+        Of all families.
+    grid : Grid
+        Names the cells.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target: ``target, inputs, n, status``, and each with ``_low`` and ``_high``
+        ``icc`` (agreement) and ``pearson_r`` of the predictions of its imaging cell, which has as
+        few blocks as may be. Of several later visits the earliest counts.
+
+    Notes
+    -----
+    ``test_predictions_of_a_second_scan_repeat`` holds it to
+    `ukb_brain.statistics.reliability.retest` on planted noise.
+    """
+    again = repeats.sort_values(["target", "inputs", "fold", "eid", "instance"])
+    again = again.drop_duplicates(["target", "inputs", "fold", "eid"])
+    again = again.set_index(["fold", "eid"])
+    rows: list[Row] = []
+    for key, table in targets.items():
+        cell = imaging_alone(table, grid)
+        if cell is None:
+            rows.append({"target": key, "inputs": "", "n": 0, "status": NO_CELL})
+            continue
+        name, predicted = cell
+        mine = again.loc[(again["target"] == key) & (again["inputs"] == name), "y_pred"]
+        people = pd.MultiIndex.from_arrays([table.fold, table.visit[:, 0]])
+        second = mine.reindex(people).to_numpy(np.float64)
+        both = np.isfinite(predicted) & np.isfinite(second)
+        row: Row = {"target": key, "inputs": name, "n": int(both.sum()), "status": NOBODY_TWICE}
+        if both.any():
+            weights = draws.weights(table.family[both])
+            found = retest("continuous", predicted[both], second[both], weights, level)
+            row |= {what: value for what, value in found.items() if "ceiling" not in what}
+        rows.append(row)
+    columns = [*("target", "inputs", "n", "status"), *_bounded("icc"), *_bounded("pearson_r")]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _bounded(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_low", f"{name}_high"

@@ -114,10 +114,15 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
         reasons.append("weakly: it is there, and nothing that was looked at holds it back")
     else:
         verdict = ABSENT
-        reasons.append(
-            f"a skill of {smallest:.2f} or more would have been seen with {rules.power:.0%} power"
-        )
+        if not through:
+            reasons.append(_detectable(smallest, rules.power))
     return Verdict(verdict, through, (*reasons, *_untold(found)), smallest)
+
+
+def _detectable(smallest: float, power: float) -> str:
+    if np.isnan(smallest):
+        return "test people are too few, or all of one class, to see any skill"
+    return f"a skill of {smallest:.2f} or more would have been seen with {power:.0%} power"
 
 
 def _is_read(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:

@@ -205,6 +205,43 @@ class Reliability(Aggregate):
     status: Series[str]
 
 
+class Repeatability(Aggregate):
+    """Agreement of predictions of people scanned twice."""
+
+    target: Series[str] = pa.Field(unique=True)
+    inputs: Series[str]
+    n: Series[int] = pa.Field(ge=0)
+    status: Series[str]
+    icc: Series[float] = pa.Field(le=1, nullable=True)
+
+
+class Participation(Aggregate):
+    """Scores as if people took part alike."""
+
+    target: Series[str] = pa.Field(unique=True)
+    inputs: Series[str]
+    metric: Series[str] = pa.Field(isin=LEGIBLE_METRICS)
+    n_effective: Series[float] = pa.Field(nullable=True)
+
+
+class BrainAgeGap(Strict):
+    """Each test person's gap: restricted."""
+
+    eid: Series[int] = pa.Field(gt=0)
+    instance: Series[int] = pa.Field(ge=0)
+    fold: Series[int] = pa.Field(ge=0)
+    age: Series[float] = pa.Field(gt=0)
+    predicted_age: Series[float]
+    gap: Series[float]
+    inputs: Series[str]
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("eid", "instance", "fold")
+        coerce = True
+
+
 class Relations(Aggregate):
     """Pairs of targets and how they are related."""
 

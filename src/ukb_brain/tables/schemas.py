@@ -32,6 +32,9 @@ class Participants(Strict):
     date: Series
     age: Series[float] = pa.Field(gt=0, lt=120, nullable=True)
     sex: Series[float] = pa.Field(isin=[0, 1], nullable=True)
+    ethnic_background: Series[float] | None = pa.Field(nullable=True)
+    deprivation: Series[float] | None = pa.Field(nullable=True)
+    participation_weight: Series[float] | None = pa.Field(gt=0, nullable=True)
 
     class Config:
         """Settings of pandera."""
@@ -174,7 +177,7 @@ class Predictions(Strict):
     @pa.check("split")
     @classmethod
     def _is_not_training(cls, split: Series) -> bool:
-        return bool(split.isin(["validation", "test"]).all())
+        return bool(split.isin(["validation", "test", "repeat"]).all())
 
     @pa.dataframe_check
     @classmethod

@@ -21,6 +21,8 @@ EPOCH = pd.Timestamp("2014-01-01")  # imaging began in 2014
 
 # Field of each confound; coding 1317 marks a head position that is not known by -999999.
 POSITION_MISSING = -999_999
+# Described where the table holds them; scores are compared between their groups.
+GROUP_FIELDS = {"ethnic_background": 21000, "deprivation": 22189}
 CONFOUND_FIELDS = {
     "head_size": 25000,
     "head_motion": 25741,
@@ -96,9 +98,12 @@ def describe_participants(
     Returns
     -------
     DataFrame
-        ``eid, instance, family, site, date, age, sex``, sorted by eid and instance. ``site`` is
-        -1 where the centre is not known; ``sex`` is 1 for male.
+        ``eid, instance, family, site, date, age, sex`` and, where the cohort has the fields,
+        ``ethnic_background`` (codes of field 21000) and ``deprivation`` (field 22189), sorted by
+        eid and instance. ``site`` is -1 where the centre is not known; ``sex`` is 1 for male.
     """
+    known = {name.partition("-")[0] for name in cohort.columns}
+    groups = {name: field for name, field in GROUP_FIELDS.items() if str(field) in known}
     families = cohort[["eid"]].assign(
         family=find_families(cohort["eid"].to_numpy(), pairs, kinship_above)
     )
@@ -120,10 +125,14 @@ def describe_participants(
                     "age": _of_field(attended, visit, AGE, "imaging"),
                     "sex": _of_field(attended, visit, SEX, "latest"),
                 }
+                | {
+                    name: _of_field(attended, visit, field, "latest")
+                    for name, field in groups.items()
+                }
             )
         )
     table = pd.concat(visits).merge(families, on="eid", validate="many_to_one")
-    columns = ["eid", "instance", "family", "site", "date", "age", "sex"]
+    columns = ["eid", "instance", "family", "site", "date", "age", "sex", *groups]
     return table[columns].sort_values(["eid", "instance"], ignore_index=True)
 
 

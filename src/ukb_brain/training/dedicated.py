@@ -105,7 +105,7 @@ def drawn_cells(grid: Grid, number: int) -> tuple[Cell, ...]:
 
 
 def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
-    """Train one cell's network, and predict validation and test people.
+    """Train one cell's network, and predict who was not in its training.
 
     Parameters
     ----------

@@ -15,13 +15,17 @@ from ukb_brain.grid import Cell, Grid
 from ukb_brain.tables.blocks import MISSING_SUFFIX
 from ukb_brain.tables.splits import check_fitted_on, fingerprint, training_fingerprints
 
+# Second visits of test people: nothing is learned from them or judged by them.
+REPEAT = "repeat"
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class People:
-    """People of one fold at their first imaging visit, sorted by eid.
+    """People of one fold at their first imaging visit, and test people also at later ones.
+
+    Sorted by eid and instance.
 
     Attributes
     ----------
@@ -30,7 +34,7 @@ class People:
     eid, instance, family : ndarray of shape (n,)
         Keys and family.
     part : ndarray of shape (n,)
-        ``train``, ``validation`` or ``test``.
+        ``train``, ``validation`` or ``test``; ``repeat`` is a later visit of a test person.
     targets : dict of str to ndarray of shape (n,)
         In their own units; NaN is unknown.
     blocks : dict of str to ndarray of shape (n, 2 * traits)
@@ -144,7 +148,7 @@ def gather(
     Returns
     -------
     People
-        One row a person.
+        One row a person, and one a later visit of a test person.
 
     Raises
     ------
@@ -156,8 +160,13 @@ def gather(
     for found in block_scaling.loc[block_scaling["fold"] == fold, "training_people"].unique():
         check_fitted_on(str(found), expected, "feature.block_scaling")
     keys = ["eid", "instance"]
-    first = participants.sort_values(keys).drop_duplicates("eid")[[*keys, "family"]]
-    rows = first.merge(splits.loc[splits["fold"] == fold, ["eid", "part"]], on="eid")
+    visits = participants.sort_values(keys)[[*keys, "family"]]
+    again = visits.duplicated("eid").to_numpy()
+    rows = visits.assign(again=again).merge(
+        splits.loc[splits["fold"] == fold, ["eid", "part"]], on="eid"
+    )
+    rows = rows[~rows["again"] | (rows["part"] == "test")]
+    rows["part"] = rows["part"].mask(rows["again"], REPEAT)
     rows = rows.merge(targets, on=keys, validate="one_to_one")
     known = blocks.loc[blocks["fold"] == fold].drop(columns="fold").set_index(keys)
     known = lined_up(known, pd.MultiIndex.from_frame(rows[keys]), "feature.blocks")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.networks.artifact import Model
-from ukb_brain.training.people import Floats, Mask, People
+from ukb_brain.training.people import REPEAT, Floats, Mask, People
 
-PREDICTED_PARTS = ("validation", "test")
+PREDICTED_PARTS = ("validation", "test", REPEAT)
 KEYS = ("target", "inputs", "strategy", "seed")
 
 
@@ -74,8 +74,8 @@ def results_as_model(
     Returns
     -------
     Model
-        ``predictions/…``: of validation and test people, NaN for who lacks something. The card's
-        ``cells`` has a row a result.
+        ``predictions/…``: of validation and test people and of repeat visits, NaN for who lacks
+        something. The card's ``cells`` has a row a result.
     """
     rows = predicted_rows(people)
     table = []
@@ -98,7 +98,7 @@ def predicted_rows(people: People) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of shape (m,)
-        Validation and test people.
+        Validation and test people, and repeat visits of the latter.
     """
     return np.flatnonzero(np.isin(people.part, PREDICTED_PARTS))
 

@@ -158,7 +158,7 @@ def collect_chosen(
     -------
     predictions : pandas.DataFrame
         ``eid, instance, target, inputs, strategy, fold, seed, split, y_true, y_pred``, of
-        validation and test people.
+        validation and test people, and repeat visits.
     fits : pandas.DataFrame
         One row a target, inputs, strategy, fold and seed, as `ukb_brain.training.accounting` has
         them; a cell that could not be fitted has its reason as status.

@@ -117,6 +117,8 @@ def _blocks(people: People, grid: Grid) -> dict[str, Floats]:
     keys = {"eid": people.eid, "instance": people.instance}
     targets = pd.DataFrame(keys | people.targets)
     splits = pd.DataFrame({"eid": people.eid, "fold": people.fold, "part": people.part})
+    # A later visit, which comes after the first, is scaled like it.
+    splits = splits.drop_duplicates("eid")
     table = apply_scaling(targets, splits, fit_scaling(targets, splits, list(grid.targets)))
     table = table.set_index(["eid", "instance"]).loc[list(zip(*keys.values(), strict=True))]
     traits = {domain: grid.targets_of(domain) for domain in grid.domains}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from ukb_brain.datasets.ukb_table import UKBTable
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.participation import match_participation
 from ukb_brain.tables import derivations, exclusions, splits, visits
 from ukb_brain.tables.exclusions import DataEngineering, Withdrawals
 from ukb_brain.tables.splits import Splitting
@@ -51,15 +53,19 @@ def select_cohort(
     derivations.require_fields(grid.targets, table.fields, str(table.path))
     fields = {target.field for target in grid.targets.values()}
     fields |= {*visits.REQUIRED_FIELDS, *visits.CONFOUND_FIELDS.values()}
+    fields |= {*visits.GROUP_FIELDS.values()}
     people = table.read(fields)
     exclusions.require_synthetic(people["eid"], source)
     return exclusions.select_cohort(people, withdrawals, settings.imaging_instances)
 
 
 def describe_participants(
-    cohort: pd.DataFrame, relatedness: pd.DataFrame, settings: DataEngineering
+    cohort: pd.DataFrame,
+    relatedness: pd.DataFrame,
+    weights: pd.DataFrame,
+    settings: DataEngineering,
 ) -> pd.DataFrame:
-    """List each person's imaging visits with family, site, date, age and sex.
+    """List each person's imaging visits with family, site, date, age, sex and groups.
 
     Parameters
     ----------
@@ -67,17 +73,24 @@ def describe_participants(
         As returned by `select_cohort`.
     relatedness : DataFrame
         ``ID1, ID2, Kinship``.
+    weights : DataFrame
+        ``eid, weight`` of participation; without columns where there is no such table.
     settings : DataEngineering
         Imaging instances and the kinship threshold.
 
     Returns
     -------
     DataFrame
-        ``eid, instance, family, site, date, age, sex``.
+        ``eid, instance, family, site, date, age, sex``, and where they are known
+        ``ethnic_background, deprivation, participation_weight``.
     """
-    return visits.describe_participants(
+    people = visits.describe_participants(
         cohort, relatedness, settings.imaging_instances, settings.kinship_above
     )
+    if not len(weights.columns):
+        return people
+    found = match_participation(people["eid"].to_numpy(np.int64), weights)
+    return people.assign(participation_weight=found)
 
 
 def derive_targets(

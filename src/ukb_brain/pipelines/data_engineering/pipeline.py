@@ -40,7 +40,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 describe_participants,
-                inputs=["cohort", "raw.relatedness", "params:data_engineering"],
+                inputs=[
+                    "cohort",
+                    "raw.relatedness",
+                    "raw.participation_weights",
+                    "params:data_engineering",
+                ],
                 outputs="primary.participants",
                 name="describe_participants",
             ),

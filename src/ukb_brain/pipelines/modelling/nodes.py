@@ -280,7 +280,7 @@ def collect(
     Returns
     -------
     predictions : pandas.DataFrame
-        Of validation and test people.
+        Of validation and test people, and of repeat visits of the latter.
     cell_fits : pandas.DataFrame
         One row a cell, strategy, fold and seed.
     """

@@ -11,24 +11,35 @@ from ukb_brain.pipelines.reporting.certainty_nodes import (
     gather_test_people,
     gather_validation_people,
     judge_targets,
+    measure_brain_age,
     measure_calibration,
     measure_intervals,
     measure_reliability,
+    measure_repeatability,
     permute_labels,
     relate_targets,
     resample_mixed_models,
     score_common_people,
     score_in_subgroups,
     share_out,
+    weigh_participation,
 )
 
 # Tables of this pipeline, and those of `evidence` that are shown where they are there.
 REPORTED = (
     *("intervals", "permutations", "comparisons", "contributions", "mixed_models"),
     *("mixed_models_resampled", "claims", "calibration", "calibration_curves", "subgroups"),
-    *("confounds", "reliability", "relations", "centrality", "verdicts"),
+    *(
+        "participation",
+        "confounds",
+        "reliability",
+        "repeatability",
+        "relations",
+        "centrality",
+        "verdicts",
+    ),
 )
-RETRAINED = ("learning_curves", "learning_curve_fits", "left_out_sites")
+RETRAINED = ("learning_curves", "learning_curve_fits", "left_out_sites", "model_scale")
 
 
 def certainty_pipeline() -> Pipeline:
@@ -56,7 +67,7 @@ def certainty_pipeline() -> Pipeline:
             Node(
                 gather_validation_people,
                 inputs=["model_output.predictions", "params:reporting"],
-                outputs="validation_people",
+                outputs=["validation_people", "repeat_visits"],
                 name="gather_validation_people",
             ),
             Node(
@@ -150,6 +161,24 @@ def certainty_pipeline() -> Pipeline:
                 name="score_in_subgroups",
             ),
             Node(
+                weigh_participation,
+                inputs=[
+                    "test_people",
+                    "primary.participants",
+                    "family_draws",
+                    "params:grid",
+                    "params:reporting",
+                ],
+                outputs="reporting.participation",
+                name="weigh_participation",
+            ),
+            Node(
+                measure_brain_age,
+                inputs=["test_people", "validation_people", "params:grid"],
+                outputs="model_output.brain_age_gap",
+                name="measure_brain_age",
+            ),
+            Node(
                 compare_with_confounds,
                 inputs=[
                     "test_people",
@@ -177,6 +206,18 @@ def certainty_pipeline() -> Pipeline:
                 ],
                 outputs="reporting.reliability",
                 name="measure_reliability",
+            ),
+            Node(
+                measure_repeatability,
+                inputs=[
+                    "test_people",
+                    "repeat_visits",
+                    "family_draws",
+                    "params:grid",
+                    "params:reporting",
+                ],
+                outputs="reporting.repeatability",
+                name="measure_repeatability",
             ),
             Node(
                 relate_targets,

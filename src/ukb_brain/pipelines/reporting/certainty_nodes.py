@@ -16,9 +16,9 @@ from ukb_brain.statistics import FamilyDraws, calibration_tables, cell_tables, p
 from ukb_brain.statistics import limit_tables as limits
 from ukb_brain.statistics.claims import claims_of, evaluate_claims
 from ukb_brain.statistics.common_scores import CommonScores, common_scores, skill_by_cell
-from ukb_brain.statistics.findings import gather_findings
+from ukb_brain.statistics.findings import gather_findings, positives
 from ukb_brain.statistics.relation_tables import relation_tables
-from ukb_brain.statistics.retest_table import retest_table
+from ukb_brain.statistics.retest_table import repeatability_table, retest_table
 from ukb_brain.statistics.target_predictions import TargetPredictions, gather_targets
 from ukb_brain.statistics.verdicts import VerdictRules, verdict_table
 
@@ -90,8 +90,10 @@ def gather_test_people(
     return gather_targets(predictions, cell_fits, participants, grid, reporting.strategy)
 
 
-def gather_validation_people(predictions: pd.DataFrame, reporting: Reporting) -> pd.DataFrame:
-    """Take what the map's cells predict of validation people.
+def gather_validation_people(
+    predictions: pd.DataFrame, reporting: Reporting
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Take what the map's cells predict of validation people, and of repeat visits.
 
     Parameters
     ----------
@@ -102,10 +104,14 @@ def gather_validation_people(predictions: pd.DataFrame, reporting: Reporting) ->
 
     Returns
     -------
-    pandas.DataFrame
+    validation, repeats : pandas.DataFrame
         One row a person and cell, averaged over seeds.
     """
-    return limits.validation_of(predictions, reporting.strategy)
+    strategy = reporting.strategy
+    return (
+        limits.predictions_of(predictions, strategy, "validation"),
+        limits.predictions_of(predictions, strategy, "repeat"),
+    )
 
 
 def draw_families(participants: pd.DataFrame, certainty: Certainty, seed: int) -> FamilyDraws:
@@ -325,6 +331,56 @@ def measure_calibration(
     return calibration_tables.calibration_tables(targets, validation, draws, grid, reporting.level)
 
 
+def measure_brain_age(targets: Targets, validation: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Give each test person's brain-age gap, for whoever relates it to something else.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    validation : pandas.DataFrame
+        From `gather_validation_people`.
+    grid : Grid
+        Names the cells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a test person: restricted.
+    """
+    return calibration_tables.gap_table(targets, validation, grid)
+
+
+def weigh_participation(
+    targets: Targets,
+    participants: pd.DataFrame,
+    draws: FamilyDraws,
+    grid: Grid,
+    reporting: Reporting,
+) -> pd.DataFrame:
+    """Score each target's fullest cell as if people took part alike.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        With weights, where they were given.
+    draws : FamilyDraws
+        From `draw_families`.
+    grid : Grid
+        Names the cells.
+    reporting : Reporting
+        Level of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target; none without weights.
+    """
+    return limits.participation_table(targets, participants, draws, grid, reporting.level)
+
+
 def score_in_subgroups(
     targets: Targets,
     participants: pd.DataFrame,
@@ -426,6 +482,36 @@ def measure_reliability(
     return retest_table(targets, measurements, draws, families, grid, reporting.level)
 
 
+def measure_repeatability(
+    targets: Targets,
+    repeats: pd.DataFrame,
+    draws: FamilyDraws,
+    grid: Grid,
+    reporting: Reporting,
+) -> pd.DataFrame:
+    """Say how well the predictions of people scanned twice agree.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    repeats : pandas.DataFrame
+        From `gather_validation_people`.
+    draws : FamilyDraws
+        From `draw_families`.
+    grid : Grid
+        Names the cells.
+    reporting : Reporting
+        Level of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target.
+    """
+    return repeatability_table(targets, repeats, draws, grid, reporting.level)
+
+
 def relate_targets(
     scores: Scores,
     measurements: pd.DataFrame,
@@ -498,12 +584,11 @@ def judge_targets(
     pandas.DataFrame
         One row a target.
     """
-    positive = {k: int((t.y > 0).sum()) for k, t in targets.items() if t.kind == "binary"}
     findings = gather_findings(
         performance,
         grid,
         reporting.strategy,
-        positive,
+        positives(targets, grid),
         permutations,
         pair_tables.imaging_gains(scores, grid, reporting.level),
         confounds,

@@ -58,7 +58,7 @@ def without_test(people: People) -> People:
     People
         In the same rows. Test people are in no part, and have no target, trait or scan.
     """
-    gone = people.part == "test"
+    gone = ~np.isin(people.part, ["train", "validation"])
     return replace(
         people,
         part=np.where(gone, NOBODY, people.part),
