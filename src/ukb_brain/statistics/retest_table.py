@@ -119,7 +119,7 @@ def repeatability_table(
     Returns
     -------
     pandas.DataFrame
-        One row a target: ``target, inputs, n, status``, and each with ``_low`` and ``_high``
+        One row a target: ``target, inputs, n`` (missing under ten), ``status``, and each with ``_low`` and ``_high``
         ``icc`` (agreement) and ``pearson_r`` of the predictions of its imaging cell, which has as
         few blocks as may be. Of several later visits the earliest counts.
 
@@ -135,14 +135,14 @@ def repeatability_table(
     for key, table in targets.items():
         cell = imaging_alone(table, grid)
         if cell is None:
-            rows.append({"target": key, "inputs": "", "n": 0, "status": NO_CELL})
+            rows.append({"target": key, "inputs": "", "n": 0.0, "status": NO_CELL})
             continue
         name, predicted = cell
         mine = again.loc[(again["target"] == key) & (again["inputs"] == name), "y_pred"]
         people = pd.MultiIndex.from_arrays([table.fold, table.visit[:, 0]])
         second = mine.reindex(people).to_numpy(np.float64)
         both = np.isfinite(predicted) & np.isfinite(second)
-        row: Row = {"target": key, "inputs": name, "n": int(both.sum()), "status": NOBODY_TWICE}
+        row: Row = {"target": key, "inputs": name, "n": float(both.sum()), "status": NOBODY_TWICE}
         if both.any():
             weights = draws.weights(table.family[both])
             found = retest("continuous", predicted[both], second[both], weights, level)

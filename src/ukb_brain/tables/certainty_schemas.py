@@ -210,7 +210,7 @@ class Repeatability(Aggregate):
 
     target: Series[str] = pa.Field(unique=True)
     inputs: Series[str]
-    n: Series[int] = pa.Field(ge=0)
+    n: Series[float] = pa.Field(ge=0, nullable=True)
     status: Series[str]
     icc: Series[float] = pa.Field(le=1, nullable=True)
 
@@ -222,6 +222,12 @@ class Participation(Aggregate):
     inputs: Series[str]
     metric: Series[str] = pa.Field(isin=LEGIBLE_METRICS)
     n_effective: Series[float] = pa.Field(nullable=True)
+
+    class Config:
+        """Settings of pandera."""
+
+        # Without weights there are no rows, and so no types.
+        coerce = True
 
 
 class BrainAgeGap(Strict):
