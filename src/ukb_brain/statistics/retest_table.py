@@ -119,9 +119,10 @@ def repeatability_table(
     Returns
     -------
     pandas.DataFrame
-        One row a target: ``target, inputs, n`` (missing under ten), ``status``, and each with ``_low`` and ``_high``
-        ``icc`` (agreement) and ``pearson_r`` of the predictions of its imaging cell, which has as
-        few blocks as may be. Of several later visits the earliest counts.
+        One row a target: ``target, inputs, n`` (missing under ten), ``status``, and each with
+        ``_low`` and ``_high`` ``icc`` (agreement) and ``pearson_r`` of the predictions of its
+        imaging cell, which has as few blocks as may be. Of several later visits the earliest
+        counts.
 
     Notes
     -----
