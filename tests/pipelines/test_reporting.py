@@ -24,6 +24,9 @@ from reporting_cases import (
 from ukb_brain.pipelines.reporting import create_pipeline
 from ukb_brain.pipelines.reporting.certainty_nodes import Certainty
 from ukb_brain.pipelines.reporting.nodes import Reporting, choose_map, score_all_cells
+from ukb_brain.statistics.cell_tables import interval_table
+from ukb_brain.statistics.intervals import FamilyDraws
+from ukb_brain.statistics.target_predictions import gather_targets
 from ukb_brain.statistics.verdicts import VerdictRules
 from ukb_brain.tables import schemas
 
@@ -137,8 +140,11 @@ def test_the_configured_strategy_is_the_map(outputs):
 def test_folds_and_seeds_are_rows_of_one_table_and_one_row_of_the_map():
     grid = small_grid("age")
     tables = invented_folds(grid, folds=2, seeds=2)
-    settings = grid, Reporting(draws=100), SEED
-    every, chosen = score_all_cells(*tables, *settings), choose_map(*tables, *settings)
+    reporting = Reporting(draws=100)
+    every = score_all_cells(*tables, grid, reporting, SEED)
+    draws = FamilyDraws(tables[2]["family"], 100, SEED)
+    intervals = interval_table(gather_targets(*tables, grid, reporting.strategy), draws)
+    chosen = choose_map(*tables, intervals, grid, reporting)
     schemas.Performance.validate(every)
     schemas.Performance.validate(chosen)
     assert len(every) == 4 * len(grid.cells) == 4 * len(chosen)

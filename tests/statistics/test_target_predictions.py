@@ -4,8 +4,10 @@ import pytest
 from reporting_cases import invented_folds, small_grid
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics import METRICS, score_map
+from ukb_brain.statistics import METRICS, score_map, with_intervals
+from ukb_brain.statistics.cell_tables import interval_table
 from ukb_brain.statistics.folds import Predicted, score_folds
+from ukb_brain.statistics.intervals import FamilyDraws
 from ukb_brain.statistics.target_predictions import gather_targets
 
 INPUTS = "FLAIR + T1"
@@ -106,3 +108,20 @@ def test_tables_of_different_runs_are_refused_without_naming_anybody(grid, table
     with pytest.raises(InputError, match="1 test people") as caught:
         gather_targets(other, fits, participants, grid, "amortised")
     assert "9000001" not in str(caught.value)
+
+
+def test_the_map_has_the_intervals_that_are_recommended(grid, tables, gathered):
+    bare = score_map(*tables, grid, "amortised", 0, 0.95, 1)
+    metrics = [*METRICS["binary"], *METRICS["continuous"]]
+    assert bare[[f"{metric}_low" for metric in metrics]].isna().all(axis=None)
+    intervals = interval_table(gathered, FamilyDraws(tables[2]["family"], 100, 1))
+    filled = with_intervals(bare, intervals).set_index(["target", "inputs"])
+    assert len(intervals) == 4 * len(filled)
+    for row in intervals.to_dict("records"):
+        found = filled.loc[(row["target"], row["inputs"])]
+        for name, end in (("estimate", ""), ("low", "_low"), ("high", "_high")):
+            expected = pytest.approx(row[name], rel=1e-9, abs=1e-12, nan_ok=True)
+            assert found[row["metric"] + end] == expected
+    other = intervals.assign(estimate=intervals["estimate"] + 0.01)
+    with pytest.raises(InputError, match="different runs"):
+        with_intervals(bare, other)

@@ -1,7 +1,7 @@
 """What the predictions are worth: metrics, intervals, tables and models of the grid."""
 
 from ukb_brain.statistics.intervals import FamilyDraws, score_with_interval
-from ukb_brain.statistics.legibility_map import score_map
+from ukb_brain.statistics.legibility_map import score_map, with_intervals
 from ukb_brain.statistics.metrics import HEADLINE, METRICS
 from ukb_brain.statistics.mixed_models import analysable, fit_domains
 from ukb_brain.statistics.performance import performance_columns, score_all
@@ -19,4 +19,5 @@ __all__ = [
     "score_all",
     "score_map",
     "score_with_interval",
+    "with_intervals",
 ]

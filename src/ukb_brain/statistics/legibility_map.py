@@ -150,6 +150,7 @@ def score_map(
         Name of a strategy among the fits.
     draws, level, seed : int, float, int
         Of the bootstrap, as for `score_all`: with one fold and seed the scores are the same.
+        Without draws there are no bounds; see `with_intervals`.
 
     Returns
     -------
@@ -172,7 +173,7 @@ def score_map(
             "strategies of the modelling pipeline and run that again."
         )
     people = predicted_people(predictions.loc[predictions["strategy"] == strategy], participants)
-    weights = FamilyDraws(participants["family"], draws, seed).weights
+    weights = FamilyDraws(participants["family"], draws, seed).weights if draws else None
     folds = sorted(fits["fold"].unique().tolist())
     of_cell = fits_by_cell(fits)
     blank: Row = {"strategy": strategy, "seed": fits["seed"].min(), "status": "not fitted"}
@@ -192,6 +193,41 @@ def score_map(
     return typed(pd.DataFrame(rows), grid, every=False)
 
 
+def with_intervals(performance: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
+    """Give every metric of the map its recommended interval.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        From `score_map`.
+    intervals : pandas.DataFrame
+        From `ukb_brain.statistics.cell_tables.interval_table`, of the same people.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With these bounds; missing where a metric has none.
+
+    Raises
+    ------
+    InputError
+        If an estimate differs: the tables are of different runs.
+    """
+    keys = pd.MultiIndex.from_frame(performance[["target", "inputs"]])
+    filled = performance.copy()
+    for metric, rows in intervals.groupby("metric"):
+        theirs = rows.set_index(["target", "inputs"]).reindex(keys)
+        estimates = performance[metric].to_numpy(float), theirs["estimate"].to_numpy(float)
+        if not np.allclose(*estimates, rtol=1e-6, atol=1e-9, equal_nan=True):
+            raise InputError(
+                f"The map's {metric} is not that of the table of intervals: they are of different "
+                "runs. Run `kedro run --pipeline reporting`."
+            )
+        for end in ("low", "high"):
+            filled[f"{metric}_{end}"] = theirs[end].to_numpy(float)
+    return filled
+
+
 def _counts(fits: Sequence[Fit]) -> Row:
     seconds = [fit["train_seconds"] for fit in fits if not np.isnan(fit["train_seconds"])]
     return {
@@ -204,7 +240,7 @@ def _counts(fits: Sequence[Fit]) -> Row:
     }
 
 
-def _scores(combined: Combined, kind: str, weights: Weights, level: float) -> Row:
+def _scores(combined: Combined, kind: str, weights: Weights | None, level: float) -> Row:
     """Scores of a cell's ensemble over its folds, and their spread between seeds."""
     if combined.status != "ok":
         return {"status": combined.status}

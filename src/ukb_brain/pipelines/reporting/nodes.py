@@ -73,9 +73,9 @@ def choose_map(
     predictions: pd.DataFrame,
     cell_fits: pd.DataFrame,
     participants: pd.DataFrame,
+    intervals: pd.DataFrame,
     grid: Grid,
     reporting: Reporting,
-    seed: int,
 ) -> pd.DataFrame:
     """Score the strategy that parameters name; see `ukb_brain.statistics.score_map`.
 
@@ -83,28 +83,21 @@ def choose_map(
     ----------
     predictions, cell_fits, participants : pandas.DataFrame
         Of modelling and data engineering.
+    intervals : pandas.DataFrame
+        Of every metric and cell.
     grid : Grid
         Its cells are the rows.
     reporting : Reporting
-        Strategy, draws and level.
-    seed : int
-        Of the bootstrap.
+        Strategy and level.
 
     Returns
     -------
     pandas.DataFrame
         One row a cell, with seeds averaged and folds combined.
     """
-    return statistics.score_map(
-        predictions,
-        cell_fits,
-        participants,
-        grid,
-        reporting.strategy,
-        reporting.draws,
-        reporting.level,
-        seed,
-    )
+    tables = (predictions, cell_fits, participants)
+    scored = statistics.score_map(*tables, grid, reporting.strategy, 0, reporting.level, 0)
+    return statistics.with_intervals(scored, intervals)
 
 
 def arrange_as_published(

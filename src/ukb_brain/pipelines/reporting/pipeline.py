@@ -48,7 +48,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 choose_map,
-                inputs=SCORED,
+                inputs=[*SCORED[:3], "reporting.intervals", "params:grid", "params:reporting"],
                 outputs="reporting.performance",
                 name="choose_map",
             ),
