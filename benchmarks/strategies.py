@@ -6,6 +6,7 @@ network of their own. The demo's number of training people, and 1,000 test peopl
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from rich.table import Table
 from benchmarks.record import WORK, Figure
 from benchmarks.runs import kedro_run
 from benchmarks.skills import CONF, LEVEL, skill_draws, study_grid, test_predictions
+from ukb_brain.atomic import atomic_path
 from ukb_brain.statistics.intervals import percentile_interval
 
 ROOT = WORK / "strategies"
@@ -31,6 +33,16 @@ LEAST, CHEAPER = -0.03, 100
 NETWORK = {"dropout": 0.3, "options": {"volume": {"stem": 2, "width": 32}}}
 LOOP = {"epochs": 10, "learning_rate": 0.001, "weight_decay": 0.05, "ema": 0.0}
 ENCODERS: dict[str, Any] = {"network": NETWORK, "loop": LOOP}
+PAGE = Path(__file__).parents[1] / "docs" / "strategies.md"
+INTRODUCTION = f"""# Where deep networks win, tie and lose
+
+SYNTHETIC. Skill (R², or 2·AUC − 1) of {CELLS} cells, drawn by a fixed rule, on the same 1,000 test
+people, of whom nothing was learned; differences with 95 % intervals over these people, families
+whole. `dedicated` trains a network for each cell, `linear` has none, `amortised` (the map) averages
+heads on shared encoders with linear cells, and refines them; `heads alone` are neither averaged nor
+refined. One cohort, split and seed: intervals hold the luck of test people only. Written by
+`make bench ONLY=strategies`.
+"""
 SHARED = ("02_intermediate", "03_primary", "04_feature", "08_reporting")
 
 
@@ -115,7 +127,7 @@ def _cost(fits: pd.DataFrame) -> dict[str, float]:
 
 
 def measure() -> list[Figure]:
-    """Run the strategies, and compare them cell by cell on the same test people.
+    """Run the strategies, compare them, and write the page of single cells.
 
     Returns
     -------
@@ -123,6 +135,17 @@ def measure() -> list[Figure]:
         Mean differences in skill with intervals over test people, and costs.
     """
     prepare()
+    return compare()
+
+
+def compare() -> list[Figure]:
+    """Compare the strategies cell by cell on the same test people, once they were run.
+
+    Returns
+    -------
+    list of Figure
+        As `measure`.
+    """
     grid, found = study_grid(), {}
     for name, root, strategy in (
         ("dedicated", ROOT, "dedicated"),
@@ -135,6 +158,8 @@ def measure() -> list[Figure]:
     table = Table(title=f"SYNTHETIC: skill of {len(cells)} cells on the same test people")
     for column in ("target", "inputs", *found, "amortised - dedicated", "amortised - linear"):
         table.add_column(column)
+    heads = [str(column.header) for column in table.columns]
+    page = [INTRODUCTION, f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     counts = {"dedicated": [0, 0, 0], "linear": [0, 0, 0]}
     for cell in cells:
         shown = [f"{found[name].loc[cell, 0]:.3f}" for name in found]
@@ -145,7 +170,10 @@ def measure() -> list[Figure]:
             differences.append(f"{change[0]:+.3f} [{low:+.3f}, {high:+.3f}]")
             counts[other][0 if low > 0 else 2 if high < 0 else 1] += 1
         table.add_row(*cell, *shown, *differences)
+        page.append(f"| {' | '.join((*cell, *shown, *differences))} |")
     Console(width=200).print(table)
+    with atomic_path(PAGE) as part:
+        part.write_text("\n".join(page) + "\n")
     figures = []
     for name in ("heads alone", "amortised", "linear"):
         change = (found[name].loc[cells] - found["dedicated"]).mean().to_numpy()
