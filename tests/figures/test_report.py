@@ -130,9 +130,14 @@ def test_how_predictions_repeat_stands_beside_the_ceiling():
 
 
 def test_models_of_other_sizes_and_people_by_weight():
-    rows = texts(scale_rows(TABLES["model_scale"], GRID))
-    assert [row[2:4] for row in rows] == [["as it is", "123,456"], ["twice as wide", "–"]]
-    assert rows[1][5] == "0.020 [0.010, 0.030]"
+    models, better = map(texts, scale_rows(TABLES["model_scale"], GRID))
+    assert models == [
+        ["as it is", "amortised", "123,456", "1", "0", "0"],
+        ["twice as wide", "amortised", "–", "1", "1", "0"],
+    ]
+    assert [row[1:] for row in better] == [
+        ["twice as wide, amortised", "0.60 [0.55, 0.65]", "0.020 [0.010, 0.030]"]
+    ]
     (row,) = texts(participation_rows(TABLES["participation"], GRID))
     assert row[1:4] == ["AUC", "0.91 [0.89, 0.93]", "0.89 [0.87, 0.91]"]
 

@@ -262,7 +262,7 @@ def _learning(at: _AtHand) -> Section:
     if at.has("left_out_sites"):
         section.parts.append(limits.site_rows(at.of("left_out_sites"), at.grid))
     if at.has("model_scale"):
-        section.parts.append(limits.scale_rows(at.of("model_scale"), at.grid))
+        section.parts.extend(limits.scale_rows(at.of("model_scale"), at.grid))
     return section
 
 

@@ -118,8 +118,8 @@ def ceiling_rows(
     )  # fmt: skip
 
 
-def scale_rows(model_scale: pd.DataFrame, grid: Grid) -> Shown:
-    """List what models of other sizes and strategies read.
+def scale_rows(model_scale: pd.DataFrame, grid: Grid) -> list[Shown]:
+    """Count the cells that models of other sizes and strategies read better, and list these.
 
     Parameters
     ----------
@@ -130,36 +130,60 @@ def scale_rows(model_scale: pd.DataFrame, grid: Grid) -> Shown:
 
     Returns
     -------
-    Shown
-        Numbers of people are not shown.
+    list of Shown
+        Of models, and of the cells whose gain has an interval without 0. Numbers of people are
+        not shown.
     """
-    rows = [
+    above, below = model_scale["gain_low"] > 0, model_scale["gain_high"] < 0
+    models = []
+    for _, mine in model_scale.groupby(["variant", "strategy"], sort=False):
+        first = mine.iloc[0]
+        sizes = mine["parameters"].dropna()
+        told = [int(side[mine.index].sum()) for side in (above, below)]
+        models.append(
+            [
+                Entry(first["variant"].replace("_", " ")),
+                Entry(first["strategy"]),
+                Entry(f"{sizes.iloc[0]:,.0f}" if len(sizes) else "–", number=True),
+                Entry(str(int(mine["gain"].notna().sum())), number=True),
+                *(Entry(str(count), "By its own paired interval", number=True) for count in told),
+            ]
+        )
+    listed = in_order(model_scale[above | below], grid)
+    cells = [
         [
             Entry(grid.targets[row["target"]].name, row["inputs"]),
-            Entry(row["strategy"]),
-            Entry(row["variant"].replace("_", " ")),
-            Entry(
-                "–" if pd.isna(row["parameters"]) else f"{row['parameters']:,.0f}",
-                "Trained weights of one network",
-                number=True,
-            ),
+            Entry(f"{row['variant'].replace('_', ' ')}, {row['strategy']}"),
             estimate(row, "skill", f"From {row['inputs']}"),
             estimate(row, "gain", "Skill less that of the map's models, same test people", 3),
         ]
-        for _, row in in_order(model_scale, grid).iterrows()
+        for _, row in listed.iterrows()
     ]
-    return Shown(
-        "Models of other sizes.",
-        (
-            ("Target", "Characteristic"),
-            ("Strategy", "How cells are trained"),
-            ("Models", "As in the configuration: evidence.model_scale.variants"),
-            ("Parameters", "Of the encoders"),
-            ("Skill", "R², or 2·AUC − 1, on test people"),
-            ("Gain", "Over the map's models, with a paired interval over families"),
+    size = ("Models", "As in the configuration: evidence.model_scale.variants")
+    return [
+        Shown(
+            "Models of other sizes against the map's.",
+            (
+                size,
+                ("Strategy", "How cells are trained"),
+                ("Parameters", "Trained weights of the encoders"),
+                ("Cells", "Compared on the same test people"),
+                ("Better", "Cells whose gain has a 95 % interval above 0; 2.5 % are so by chance"),
+                ("Worse", "Cells whose gain has a 95 % interval below 0; 2.5 % are so by chance"),
+            ),
+            models,
         ),
-        rows,
-    )
+        Shown(
+            "Cells that another model reads better or worse.",
+            (
+                ("Target", "Characteristic"),
+                size,
+                ("Skill", "R², or 2·AUC − 1, on test people"),
+                ("Gain", "Over the map's models, with a paired interval over families"),
+            ),
+            cells,
+        ),
+    ]
 
 
 def curve_rows(fits: pd.DataFrame, grid: Grid) -> Shown:

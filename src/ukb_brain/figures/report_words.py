@@ -79,7 +79,8 @@ HOW = {
         "Confounds: a ridge or logistic model on training people, joined with the imaging cell on "
         "validation people, scored on test people. Within sites: people are compared with people "
         "of their own site only. Ceiling: from the agreement of two imaging visits, under the "
-        "assumption that errors of both are alike and independent. Intervals are over families."
+        "assumption that errors of both are alike and independent. Intervals are percentile "
+        "intervals over families."
     ),
     "learning": (
         "Random subsets of training people, the same test people throughout; a power law with an "

@@ -100,7 +100,8 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
     """
     smallest = smallest_skill(found.kind, found.n_test, found.n_positive, rules.alpha, rules.power)
     if found.skill is None or found.status != "ok":
-        return Verdict(NO_VERDICT, "", (f"no score: {found.status}", *_untold(found)), smallest)
+        why = "its score has no interval" if found.status == "ok" else f"no score: {found.status}"
+        return Verdict(NO_VERDICT, "", (why, *_untold(found)), smallest)
     reasons = [f"skill {found.skill} of {found.n_test} test people"]
     through = _through(found, rules, reasons)
     read = _is_read(found, rules, reasons) and not through
