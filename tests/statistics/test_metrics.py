@@ -119,3 +119,18 @@ def test_scores_ignore_the_order_of_people_and_the_scale_of_weights(order, facto
         np.testing.assert_allclose(
             metric(y[order], p[order], factor * weights[:, order]), expected, atol=1e-12
         )
+
+
+def test_groups_are_averaged_by_their_people_and_those_without_a_score_left_out():
+    rng = np.random.default_rng(0)
+    scores, people = rng.normal(size=(4, 6, 3)), rng.integers(1, 9, (4, 6, 1)).astype(float)
+    scores[1, 2] = scores[:, 4] = np.nan
+    found = metrics.mean_by_people(scores, people)
+    for draw, cell in np.ndindex(6, 3):
+        known = np.isfinite(scores[:, draw, cell])
+        if not known.any():
+            assert np.isnan(found[draw, cell])
+            continue
+        expected = np.average(scores[known, draw, cell], weights=people[known, draw, 0])
+        assert found[draw, cell] == pytest.approx(expected)
+    assert np.isnan(metrics.mean_by_people(np.empty((0, 2)), np.empty((0, 2)))).all()

@@ -79,19 +79,9 @@ def drawn_skill(
         if kind == "continuous":
             found.append(score(y, predicted, chunk))
         else:
-            found.append(2 * _mean_over_folds(score, y, predicted, fold, chunk) - 1)
+            folds = [fold == one for one in np.unique(fold)]
+            shape = (len(folds), len(chunk), predicted.shape[1])
+            scores = [score(y[at], predicted[at], chunk[:, at]) for at in folds]
+            people = np.reshape([chunk[:, at].sum(axis=1) for at in folds], (*shape[:2], 1))
+            found.append(2 * metrics.mean_by_people(np.reshape(scores, shape), people) - 1)
     return np.concatenate(found)
-
-
-def _mean_over_folds(
-    score: CellScore, y: Floats, predicted: Floats, fold: NDArray[np.int64], weights: Floats
-) -> Floats:
-    total = np.zeros((len(weights), predicted.shape[1]))
-    people = np.zeros_like(total)
-    for one in np.unique(fold):
-        mine = fold == one
-        scores = score(y[mine], predicted[mine], weights[:, mine])
-        count = weights[:, mine].sum(axis=1)[:, None] * np.isfinite(scores)
-        total += count * np.nan_to_num(scores)
-        people += count
-    return np.divide(total, people, out=np.full_like(total, np.nan), where=people > 0)

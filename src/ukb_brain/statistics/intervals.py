@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ukb_brain.statistics.metrics import Floats, Score
+from ukb_brain.statistics.metrics import Floats, Score, mean_by_people
 
 # Weights of at most this many numbers are scored at once, which bounds memory in large cohorts.
 LARGEST_CHUNK = 4_000_000
@@ -126,19 +126,16 @@ def score_folds_with_interval(
     folds = list(zip(scores, y_true, y_pred, strict=True))
     ones = [np.ones((1, len(y))) for y in y_true]
     each = np.array([score(y, p, one) for (score, y, p), one in zip(folds, ones, strict=True)])
-    estimate = float(_mean_over_folds(each, ones)[0])
+    estimate = float(mean_by_people(each, _people(ones))[0])
     if np.isnan(each).any():
         return np.nan, np.nan, np.nan
     drawn = [_drawn(score, y, p, w) for (score, y, p), w in zip(folds, weights, strict=True)]
-    return estimate, *percentile_interval(_mean_over_folds(np.array(drawn), weights), level)
+    return estimate, *percentile_interval(mean_by_people(np.array(drawn), _people(weights)), level)
 
 
-def _mean_over_folds(scores: Floats, weights: Sequence[Floats]) -> Floats:
-    """Average scores, shape (folds, draws), by the people whom each fold has in each draw."""
-    people = np.array([fold.sum(axis=1) for fold in weights]) * np.isfinite(scores)
-    total = people.sum(axis=0)
-    share = np.divide(people, total, out=np.zeros_like(people), where=total > 0)
-    return np.where(total > 0, (share * np.nan_to_num(scores)).sum(axis=0), np.nan)
+def _people(weights: Sequence[Floats]) -> Floats:
+    """How many each fold has in each draw, shape (folds, draws)."""
+    return np.array([fold.sum(axis=1) for fold in weights])
 
 
 def _drawn(score: Score, y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:

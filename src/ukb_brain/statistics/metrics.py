@@ -264,3 +264,28 @@ METRICS: dict[str, tuple[str, ...]] = {
     kind: tuple(scores_of(kind, 0.5)) for kind in ("binary", "continuous")
 }
 HEADLINE = {"binary": "roc_auc", "continuous": "r2"}
+
+
+def mean_by_people(scores: Floats, people: Floats) -> Floats:
+    """Average the scores of groups, each counted by its people.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (groups, ...)
+        NaN where a group has none: it is left out.
+    people : ndarray
+        How many people each group has; broadcasts against the scores.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        NaN where no group has a score.
+
+    Notes
+    -----
+    ``tests/statistics/test_metrics.py`` holds it to ``numpy.average`` over the groups with scores.
+    """
+    counted = people * np.isfinite(scores)
+    total = counted.sum(axis=0)
+    share = np.divide(counted, total, out=np.zeros_like(counted), where=total > 0)
+    return np.where(total > 0, (share * np.nan_to_num(scores)).sum(axis=0), np.nan)

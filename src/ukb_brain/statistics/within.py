@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ukb_brain.statistics.drawn import Estimator, measured
-from ukb_brain.statistics.metrics import ROUNDING, Floats, r2, roc_auc
+from ukb_brain.statistics.metrics import ROUNDING, Floats, mean_by_people, r2, roc_auc
 
 Labels = NDArray[Any]
 
@@ -36,16 +36,11 @@ def auc_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -
     with people instead of cases as shares. Any shift of scores between groups leaves it as it
     is. ``test_auc_within_is_the_mean_of_scikit_learn_by_group`` holds it to scikit-learn.
     """
-    total, people = np.zeros(len(weights)), np.zeros(len(weights))
-    for label in np.unique(group):
-        at = np.flatnonzero(group == label)
-        drawn = weights[:, at]
-        score = roc_auc(y_true[at], y_pred[at], drawn)
-        counted = drawn.sum(axis=1) * np.isfinite(score)
-        total += counted * np.nan_to_num(score)
-        people += counted
-    mean: Floats = np.divide(total, people, out=np.full(len(weights), np.nan), where=people > 0)
-    return mean
+    groups = [np.flatnonzero(group == label) for label in np.unique(group)]
+    shape = (len(groups), len(weights))
+    scores = [roc_auc(y_true[at], y_pred[at], weights[:, at]) for at in groups]
+    people = [weights[:, at].sum(axis=1) for at in groups]
+    return mean_by_people(np.reshape(scores, shape), np.reshape(people, shape))
 
 
 def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
