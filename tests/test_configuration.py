@@ -35,12 +35,16 @@ def path_of(dataset):
 
 
 def named():
-    """Entries of the catalog, patterns left out."""
+    """Entries of the catalog that lie on disk, patterns left out: they have a layer's name."""
     entries = {}
     for path in CATALOGS:
         # An interpolation is text to YAML, so plain reading is enough for the names.
         entries |= dict.fromkeys(yaml.safe_load(path.read_text()), path.name)
-    return {name: file for name, file in entries.items() if name[0] != "_" and "{" not in name}
+    return {
+        name: file
+        for name, file in entries.items()
+        if name[0] != "_" and "{" not in name and "." in name
+    }
 
 
 def used(kind="datasets"):
