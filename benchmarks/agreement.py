@@ -20,8 +20,8 @@ from benchmarks.runs import kedro_run
 from benchmarks.skills import DRAWS, LEVEL, study_grid, test_predictions
 from benchmarks.truth import compared
 from ukb_brain.atomic import atomic_path
-from ukb_brain.statistics.intervals import FamilyDraws, percentile_interval
-from ukb_brain.statistics.metrics import Floats, r2, roc_auc
+from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
+from ukb_brain.statistics.scores.metrics import Floats, r2, roc_auc
 
 PEOPLE, VOXEL_MM, SEED = 5000, 6, 1
 COHORT = WORK / "agreement"
@@ -135,7 +135,7 @@ def _changes(
 
 
 def skill(y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:
-    """Skill of a binary target; see `ukb_brain.statistics.metrics.roc_auc`."""
+    """Skill of a binary target; see `ukb_brain.statistics.scores.metrics.roc_auc`."""
     return 2 * roc_auc(y_true, y_pred, weights) - 1
 
 

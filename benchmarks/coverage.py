@@ -14,15 +14,15 @@ import pandas as pd
 
 from benchmarks.record import WORK, Figure
 from ukb_brain.atomic import atomic_path
-from ukb_brain.statistics.cell_intervals import RECOMMENDED
-from ukb_brain.statistics.coverage import (
+from ukb_brain.statistics.certainty.cell_intervals import RECOMMENDED
+from ukb_brain.statistics.certainty.coverage import (
     BELOW_AUC,
     LEAST_OF_CLASS,
     LEAST_PEOPLE,
     simulate_binary,
     simulate_continuous,
 )
-from ukb_brain.statistics.metrics import METRICS
+from ukb_brain.statistics.scores.metrics import METRICS
 
 REPLICATES, DRAWS = 2000, 1000
 CLASSES = ((10, 10), (30, 30), (100, 100), (10, 90), (30, 270))

@@ -19,8 +19,8 @@ from benchmarks import agreement
 from benchmarks.record import WORK, Figure
 from benchmarks.runs import kedro_run
 from benchmarks.skills import study_grid
-from ukb_brain.statistics.common_scores import CommonScores
-from ukb_brain.statistics.pair_tables import contribution_table
+from ukb_brain.statistics.inputs.pair_tables import contribution_table
+from ukb_brain.statistics.scores.common_scores import CommonScores
 
 SEEDS = (agreement.SEED, agreement.SEED + 1)
 LEAST_CORRELATION, MOST_FALSE = 0.85, 0.05

@@ -21,8 +21,8 @@ from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
 from ukb_brain.networks.artifact import Model
-from ukb_brain.statistics.intervals import FamilyDraws, score_with_interval
-from ukb_brain.statistics.metrics import r2, roc_auc
+from ukb_brain.statistics.certainty.intervals import FamilyDraws, score_with_interval
+from ukb_brain.statistics.scores.metrics import r2, roc_auc
 from ukb_brain.training.items import cells_by_target, component_name, encoder_name
 from ukb_brain.training.people import People, gather
 from ukb_brain.training.results import predictions_of

@@ -9,8 +9,8 @@ import pandas as pd
 import yaml
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.intervals import FamilyDraws
-from ukb_brain.statistics.metrics import r2, roc_auc
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.scores.metrics import r2, roc_auc
 
 CONF = Path(__file__).parents[1] / "conf/base"
 DRAWS, LEVEL = 1000, 0.95

@@ -19,7 +19,7 @@ from benchmarks.record import WORK, Figure
 from benchmarks.runs import kedro_run
 from benchmarks.skills import CONF, LEVEL, skill_draws, study_grid, test_predictions
 from ukb_brain.atomic import atomic_path
-from ukb_brain.statistics.intervals import percentile_interval
+from ukb_brain.statistics.certainty.intervals import percentile_interval
 
 ROOT = WORK / "strategies"
 # The same encoders, of which heads are neither averaged with the linear strategy nor refined.

@@ -10,8 +10,8 @@ from reporting_cases import study_grid
 
 from ukb_brain.figures.report import build_report
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.contributions import players_of
-from ukb_brain.statistics.power_law import extrapolate
+from ukb_brain.statistics.inputs.contributions import players_of
+from ukb_brain.statistics.limits.power_law import extrapolate
 
 TARGETS = ("sex", "age", "smoking", "body_fat", "hb", "mood_swings", "guilty")
 ENDS = ("", "_low", "_high")

@@ -3,7 +3,7 @@ import shutil
 import pytest
 from reporting_cases import dashboard, reported, study_grid
 
-from ukb_brain.statistics.skill import with_skill
+from ukb_brain.statistics.scores.skill import with_skill
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(

@@ -143,7 +143,7 @@ def scores(performance: pd.DataFrame, params: Mapping[str, Any]) -> dict[str, fl
         2·AUC − 1.
     """
     # Costs two seconds with all that it imports, and every command of Kedro reads this module.
-    from ukb_brain.statistics.skill import with_skill
+    from ukb_brain.statistics.scores.skill import with_skill
 
     reporting = _plain(params.get("reporting", {}))
     smallest = max(SMALLEST_COUNT, reporting.get("suppress_below", 0))

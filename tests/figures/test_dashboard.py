@@ -16,7 +16,7 @@ from reporting_cases import (
 from ukb_brain.figures import write_summary
 from ukb_brain.figures.dashboard import cell_table, flow_table, quality_table, target_table
 from ukb_brain.figures.suppression import count_range, suppress_counts
-from ukb_brain.statistics.skill import fullest_cells, with_skill
+from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 
 GRID = study_grid()
 

@@ -12,7 +12,7 @@ from ukb_brain.figures.heat_maps import inputs_of, score_table
 from ukb_brain.figures.stamp import NOTICE
 from ukb_brain.grid import Grid
 from ukb_brain.statistics import analysable, fit_domains
-from ukb_brain.statistics.skill import fullest_cells, with_skill, without_imaging
+from ukb_brain.statistics.scores.skill import fullest_cells, with_skill, without_imaging
 
 GRID = study_grid()
 

@@ -5,7 +5,7 @@ from report_cases import few_targets, learning_curves
 
 from ukb_brain.figures.learning_curves import draw_learning_curves, power_law_at
 from ukb_brain.figures.stamp import NOTICE
-from ukb_brain.statistics.power_law import PowerLaw
+from ukb_brain.statistics.limits.power_law import PowerLaw
 
 GRID = few_targets()
 

@@ -24,10 +24,10 @@ from reporting_cases import (
 from ukb_brain.pipelines.reporting import create_pipeline
 from ukb_brain.pipelines.reporting.certainty_nodes import Certainty
 from ukb_brain.pipelines.reporting.nodes import Reporting, choose_map, score_all_cells
-from ukb_brain.statistics.cell_tables import interval_table
-from ukb_brain.statistics.intervals import FamilyDraws
-from ukb_brain.statistics.target_predictions import gather_targets
-from ukb_brain.statistics.verdicts import VerdictRules
+from ukb_brain.statistics.certainty.cell_tables import interval_table
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.limits.verdicts import VerdictRules
+from ukb_brain.statistics.scores.target_predictions import gather_targets
 from ukb_brain.tables import schemas
 
 CONF = Path(__file__).parents[2] / "conf/base"

@@ -44,7 +44,7 @@ def draw_calibration(
     ----------
     curves : pandas.DataFrame
         One row a target and bin: ``target, bin, n, events, predicted, observed, low, high``; see
-        `ukb_brain.statistics.calibration_curve.reliability_curve`.
+        `ukb_brain.statistics.people.calibration_curve.reliability_curve`.
     grid : Grid
         Gives names, units and domains.
     source : str

@@ -30,7 +30,7 @@ def draw_ceilings(reliability: pd.DataFrame, grid: Grid, source: str) -> Figure:
     ----------
     reliability : pandas.DataFrame
         One row a target: ``target, status, ceiling, share`` with ``_low`` and ``_high``; see
-        `ukb_brain.statistics.retest_table.retest_table`.
+        `ukb_brain.statistics.limits.retest_table.retest_table`.
     grid : Grid
         Gives names and domains.
     source : str

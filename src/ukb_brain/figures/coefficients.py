@@ -97,8 +97,8 @@ def draw_coefficients(
         ``synthetic`` is stamped.
     resampled : pandas.DataFrame, optional
         The same models with intervals over resampled test people, ``domain, outcome, weighting,
-        term, estimate, low, high``; see `ukb_brain.statistics.mixed_resampling`. Drawn beside the
-        models' own: of balanced accuracy, all cells weighted alike.
+        term, estimate, low, high``; see `ukb_brain.statistics.inputs.mixed_resampling`. Drawn
+        beside the models' own: of balanced accuracy, all cells weighted alike.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from ukb_brain.figures.stamp import INK, MUTED, stamp
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.skill import with_skill
+from ukb_brain.statistics.scores.skill import with_skill
 
 # Told apart by shape as well as by colour (Paul Tol's "bright").
 LOOKS = {"linear": ("#66ccee", "s"), "amortised": ("#4477aa", "o"), "dedicated": ("#ee6677", "^")}

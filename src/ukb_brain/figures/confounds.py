@@ -37,7 +37,7 @@ def draw_confounds(confounds: pd.DataFrame, grid: Grid, source: str) -> Figure:
     ----------
     confounds : pandas.DataFrame
         One row a target: ``target, metric, status`` and ``score, within_site, confounds, gain``
-        with ``_low`` and ``_high``; see `ukb_brain.statistics.limit_tables.confound_table`.
+        with ``_low`` and ``_high``; see `ukb_brain.statistics.limits.limit_tables.confound_table`.
     grid : Grid
         Gives names and domains.
     source : str

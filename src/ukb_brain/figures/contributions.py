@@ -25,7 +25,7 @@ def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> 
     ----------
     contributions : pandas.DataFrame
         ``domain, target, measure, part, estimate, low, high``; rows of a domain's mean have no
-        target. See `ukb_brain.statistics.contributions`.
+        target. See `ukb_brain.statistics.inputs.contributions`.
     grid : Grid
         Gives names, domains and parts, in their order.
     source : str

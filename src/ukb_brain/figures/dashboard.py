@@ -17,7 +17,7 @@ from ukb_brain.figures.legibility import RULE
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.skill import fullest_cells, with_skill
+from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 
 CELL_COLUMNS = {
     "domain": "Domain",

@@ -13,7 +13,7 @@ from matplotlib.gridspec import SubplotSpec
 from ukb_brain.figures.stamp import INK, MUTED, stamp
 from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.skill import with_skill
+from ukb_brain.statistics.scores.skill import with_skill
 
 # Most cells read little: a power scale spends more of the colours on small skill.
 NORM = PowerNorm(0.8, vmin=0, vmax=1)

@@ -12,7 +12,7 @@ from ukb_brain.figures.legibility import in_words
 from ukb_brain.figures.stamp import INK, MUTED, NOTICE, WARNING, colour_of, is_synthetic
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.skill import HEADLINE_NAME, fullest_cells
+from ukb_brain.statistics.scores.skill import HEADLINE_NAME, fullest_cells
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 BELOW_CHANCE = "#efe9e3"
@@ -43,7 +43,7 @@ def hover_texts(table: pd.DataFrame, grid: Grid, below: int) -> pd.Series:
     Parameters
     ----------
     table : pandas.DataFrame
-        From `ukb_brain.statistics.skill.with_skill`.
+        From `ukb_brain.statistics.scores.skill.with_skill`.
     grid : Grid
         Gives names.
     below : int

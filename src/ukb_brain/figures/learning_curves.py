@@ -35,7 +35,7 @@ def power_law_at(fit: pd.Series, people: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    The curve is that of `ukb_brain.statistics.power_law.PowerLaw`, asymptote − drop ·
+    The curve is that of `ukb_brain.statistics.limits.power_law.PowerLaw`, asymptote − drop ·
     (n / largest)^(−rate), with its drop solved from the value at ten times the largest size;
     ``test_curve_is_the_fitted_power_law`` compares both.
     """

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.skill import fullest_cells, with_skill, without_imaging
+from ukb_brain.statistics.scores.skill import fullest_cells, with_skill, without_imaging
 
 # Skill below this is off the axis: an arrow and the number stand for it.
 LEAST_SHOWN = -0.6

@@ -22,7 +22,7 @@ def confound_rows(confounds: pd.DataFrame, grid: Grid, below: int) -> Shown:
     Parameters
     ----------
     confounds : pandas.DataFrame
-        From `ukb_brain.statistics.limit_tables.confound_table`.
+        From `ukb_brain.statistics.limits.limit_tables.confound_table`.
     grid : Grid
         Gives names and order.
     below : int
@@ -74,9 +74,9 @@ def ceiling_rows(
     Parameters
     ----------
     reliability : pandas.DataFrame
-        From `ukb_brain.statistics.retest_table.retest_table`.
+        From `ukb_brain.statistics.limits.retest_table.retest_table`.
     repeatability : pandas.DataFrame
-        From `ukb_brain.statistics.retest_table.repeatability_table`; may be empty.
+        From `ukb_brain.statistics.limits.retest_table.repeatability_table`; may be empty.
     grid : Grid
         Gives names and order.
     below : int

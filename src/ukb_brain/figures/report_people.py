@@ -30,7 +30,7 @@ def calibration_rows(numbers: pd.DataFrame, grid: Grid, below: int) -> Shown:
     Parameters
     ----------
     numbers : pandas.DataFrame
-        From `ukb_brain.statistics.calibration_tables.calibration_tables`.
+        From `ukb_brain.statistics.people.calibration_tables.calibration_tables`.
     grid : Grid
         Gives names and order.
     below : int
@@ -91,7 +91,7 @@ def subgroup_rows(subgroups: pd.DataFrame, grid: Grid, below: int) -> Shown:
     Parameters
     ----------
     subgroups : pandas.DataFrame
-        From `ukb_brain.statistics.limit_tables.subgroup_table`.
+        From `ukb_brain.statistics.limits.limit_tables.subgroup_table`.
     grid : Grid
         Gives names and order.
     below : int
@@ -138,7 +138,7 @@ def participation_rows(participation: pd.DataFrame, grid: Grid) -> Shown:
     Parameters
     ----------
     participation : pandas.DataFrame
-        From `ukb_brain.statistics.limit_tables.participation_table`.
+        From `ukb_brain.statistics.limits.limit_tables.participation_table`.
     grid : Grid
         Gives names and order.
 
@@ -176,7 +176,8 @@ def relation_rows(relations: pd.DataFrame, centrality: pd.DataFrame, grid: Grid)
     Parameters
     ----------
     relations, centrality : pandas.DataFrame
-        From `ukb_brain.statistics.relation_tables.relation_tables`; the latter may be empty.
+        From `ukb_brain.statistics.between_targets.relation_tables.relation_tables`; the latter may
+        be empty.
     grid : Grid
         Gives names.
 

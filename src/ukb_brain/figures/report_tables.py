@@ -141,7 +141,7 @@ def domain_means(contributions: pd.DataFrame, grid: Grid) -> Shown:
     Parameters
     ----------
     contributions : pandas.DataFrame
-        See `ukb_brain.statistics.contributions`; rows of a domain's mean have no target.
+        See `ukb_brain.statistics.inputs.contributions`; rows of a domain's mean have no target.
     grid : Grid
         Gives domains and parts, in their order.
 

@@ -8,7 +8,7 @@ from ukb_brain.figures.legibility import RULE, in_words
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.skill import fullest_cells, with_skill
+from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 
 SHOWN = 5
 WHERE_NEXT = {

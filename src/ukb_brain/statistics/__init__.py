@@ -1,11 +1,11 @@
 """What the predictions are worth: metrics, intervals, tables and models of the grid."""
 
-from ukb_brain.statistics.intervals import FamilyDraws, score_with_interval
-from ukb_brain.statistics.legibility_map import score_map, with_intervals
-from ukb_brain.statistics.metrics import HEADLINE, METRICS
-from ukb_brain.statistics.mixed_models import analysable, fit_domains
-from ukb_brain.statistics.performance import performance_columns, score_all
-from ukb_brain.statistics.published import published_layout, read_published
+from ukb_brain.statistics.certainty.intervals import FamilyDraws, score_with_interval
+from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
+from ukb_brain.statistics.scores.legibility_map import score_map, with_intervals
+from ukb_brain.statistics.scores.metrics import HEADLINE, METRICS
+from ukb_brain.statistics.scores.performance import performance_columns, score_all
+from ukb_brain.statistics.scores.published import published_layout, read_published
 
 __all__ = [
     "HEADLINE",

@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.corrections import adjusted_by_family
-from ukb_brain.statistics.skill import with_skill
+from ukb_brain.statistics.certainty.corrections import adjusted_by_family
+from ukb_brain.statistics.scores.skill import with_skill
 
 KEYS = ["target", "inputs"]
 ENDS = ("", "_low", "_high")

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ukb_brain.datasets.ukb_table import UKBTable
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.participation import match_participation
+from ukb_brain.statistics.people.participation import match_participation
 from ukb_brain.tables import derivations, exclusions, splits, visits
 from ukb_brain.tables.exclusions import DataEngineering, Withdrawals
 from ukb_brain.tables.splits import Splitting

@@ -12,7 +12,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.networks.artifact import ModelFolder
 from ukb_brain.pipelines.modelling.nodes import fit_cells, fit_components, train_encoders
-from ukb_brain.statistics.model_scale import AS_IT_IS
+from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.evidence import Evidence, of_strategies, variant_of
 from ukb_brain.training.people import People

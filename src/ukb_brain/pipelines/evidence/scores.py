@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.learning_curves import draw_skills, score_learning_curves
-from ukb_brain.statistics.left_out_sites import score_left_out_sites
-from ukb_brain.statistics.model_scale import score_model_scale
+from ukb_brain.statistics.limits.learning_curves import draw_skills, score_learning_curves
+from ukb_brain.statistics.limits.left_out_sites import score_left_out_sites
+from ukb_brain.statistics.limits.model_scale import score_model_scale
 from ukb_brain.training.evidence import Evidence
 from ukb_brain.training.people import People
 from ukb_brain.training.retrained import Trained, chosen_inputs, collect_chosen
@@ -49,7 +49,7 @@ def score_curves(
     Returns
     -------
     curves, fits : pandas.DataFrame
-        See `ukb_brain.statistics.learning_curves.score_learning_curves`.
+        See `ukb_brain.statistics.limits.learning_curves.score_learning_curves`.
     """
     asked, first = evidence.learning_curves, min(people)
     inputs = chosen_inputs(grid, asked.inputs)
@@ -92,7 +92,7 @@ def score_sites(
     Returns
     -------
     pandas.DataFrame
-        See `ukb_brain.statistics.left_out_sites.score_left_out_sites`.
+        See `ukb_brain.statistics.limits.left_out_sites.score_left_out_sites`.
     """
     asked = evidence.left_out_sites
     inputs = chosen_inputs(grid, asked.inputs)
@@ -130,7 +130,7 @@ def score_scale(
     Returns
     -------
     pandas.DataFrame
-        See `ukb_brain.statistics.model_scale.score_model_scale`; gains are counted over the
+        See `ukb_brain.statistics.limits.model_scale.score_model_scale`; gains are counted over the
         strategy that is named last.
     """
     asked, first = evidence.model_scale, min(people)

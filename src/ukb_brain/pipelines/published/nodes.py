@@ -14,7 +14,7 @@ from ukb_brain.figures.claims import write_claims
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.statistics.claims import claims_of, evaluate_claims
-from ukb_brain.statistics.skill import skill_of_cells
+from ukb_brain.statistics.scores.skill import skill_of_cells
 
 
 def read_table(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:

@@ -12,15 +12,18 @@ from ukb_brain.figures.claims import write_claims
 from ukb_brain.figures.report import build_report
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.reporting.nodes import Reporting
-from ukb_brain.statistics import FamilyDraws, calibration_tables, cell_tables, pair_tables
-from ukb_brain.statistics import limit_tables as limits
+from ukb_brain.statistics import FamilyDraws
+from ukb_brain.statistics.between_targets.relation_tables import relation_tables
+from ukb_brain.statistics.certainty import cell_tables
 from ukb_brain.statistics.claims import claims_of, evaluate_claims
-from ukb_brain.statistics.common_scores import CommonScores, common_scores, skill_by_cell
-from ukb_brain.statistics.findings import gather_findings, positives
-from ukb_brain.statistics.relation_tables import relation_tables
-from ukb_brain.statistics.retest_table import repeatability_table, retest_table
-from ukb_brain.statistics.target_predictions import TargetPredictions, gather_targets
-from ukb_brain.statistics.verdicts import VerdictRules, verdict_table
+from ukb_brain.statistics.inputs import pair_tables
+from ukb_brain.statistics.limits import limit_tables as limits
+from ukb_brain.statistics.limits.findings import gather_findings, positives
+from ukb_brain.statistics.limits.retest_table import repeatability_table, retest_table
+from ukb_brain.statistics.limits.verdicts import VerdictRules, verdict_table
+from ukb_brain.statistics.people import calibration_tables
+from ukb_brain.statistics.scores.common_scores import CommonScores, common_scores, skill_by_cell
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions, gather_targets
 
 Targets = dict[str, TargetPredictions]
 Scores = dict[str, CommonScores]

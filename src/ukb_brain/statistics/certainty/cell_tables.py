@@ -1,0 +1,191 @@
+"""Tables of every cell: intervals of all metrics, and p values against permuted labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.certainty.cell_intervals import score_cells_with_intervals
+from ukb_brain.statistics.certainty.coverage import is_reliable, is_reliable_continuous
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.certainty.permutation import NullInput, null_scores, permutation_table
+from ukb_brain.statistics.certainty.strata import coarse_strata
+from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+
+Targets = Mapping[str, TargetPredictions]
+
+
+def interval_table(
+    targets: Targets, draws: FamilyDraws, level: float = 0.95, threads: int = 1
+) -> pd.DataFrame:
+    """Give every metric of every cell its recommended interval.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    draws : FamilyDraws
+        Of all families.
+    level : float
+        Coverage of the intervals.
+    threads : int
+        Cells whose areas are computed at the same time.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``target, inputs, metric, method, estimate, low, high, validated``: whether the interval
+        is of a size of sample in which its coverage was found to be within 93 and 97 %
+        (`ukb_brain.statistics.certainty.coverage`).
+    """
+    tables = []
+    for table in targets.values():
+        rows = score_cells_with_intervals(table, draws, level, threads=threads)
+        validated = dict(zip(table.inputs, _validated(table, rows), strict=True))
+        tables.append(rows.assign(validated=rows["inputs"].map(validated).astype(bool)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _validated(table: TargetPredictions, rows: pd.DataFrame) -> list[bool]:
+    known = np.isfinite(table.predicted)
+    if table.kind != "binary":
+        return [is_reliable_continuous(int(n)) for n in known.sum(axis=0)]
+    area = rows[rows["metric"] == "roc_auc"].set_index("inputs")["estimate"]
+    ones = (known & (table.y > 0)[:, None]).sum(axis=0)
+    zeros = (known & (table.y <= 0)[:, None]).sum(axis=0)
+    return [
+        is_reliable(int(one), int(zero), float(area[name]))
+        for name, one, zero in zip(table.inputs, ones, zeros, strict=True)
+    ]
+
+
+def rows_of(visit: np.ndarray, people: pd.DataFrame) -> pd.DataFrame:
+    """Look up what a table says of some people.
+
+    Parameters
+    ----------
+    visit : ndarray of int, shape (n, 2)
+        eid and instance.
+    people : pandas.DataFrame
+        ``eid, instance`` and more, one row a visit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The other columns, n rows in the order of ``visit``.
+    """
+    index = pd.MultiIndex.from_arrays(list(visit.T), names=["eid", "instance"])
+    return people.set_index(["eid", "instance"]).reindex(index).reset_index(drop=True)
+
+
+def null_table(
+    targets: Targets, participants: pd.DataFrame, grid: Grid, permutations: int, seed: int
+) -> pd.DataFrame:
+    """Test every cell against permuted labels, within strata of site, sex and age.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        ``eid, instance, site, sex, age``.
+    grid : Grid
+        Domains, which with the presence of imaging are the families of tests.
+    permutations : int
+        How many.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    pandas.DataFrame
+        From `ukb_brain.statistics.certainty.permutation.permutation_table`.
+    """
+    keys = np.unique(np.concatenate([table.visit for table in targets.values()]), axis=0)
+    people = rows_of(keys, participants)
+    place = pd.MultiIndex.from_arrays(list(keys.T))
+    inputs = {}
+    for key, table in targets.items():
+        strata = coarse_strata(people, key)
+        rows = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit.T)))
+        inputs[key] = NullInput(
+            table.kind,
+            table.inputs,
+            table.visit,
+            table.family,
+            table.fold,
+            strata.code[rows],
+            strata.by,
+            table.y,
+            table.predicted,
+        )
+    declared = {key: _families(key, table.inputs, grid) for key, table in targets.items()}
+    return permutation_table(null_scores(inputs, permutations, seed), declared)
+
+
+def _families(target: str, inputs: tuple[str, ...], grid: Grid) -> list[str]:
+    groups = {cell.inputs.name: cell.inputs.groups for cell in grid.cells if cell.target == target}
+    domain = grid.targets[target].domain
+    return [f"{domain}, {'with' if groups[name] else 'without'} imaging" for name in inputs]
+
+
+def fullest(table: TargetPredictions, grid: Grid) -> tuple[str, Floats] | None:
+    """Pick a target's cell with all imaging groups and every block it may have, by inputs alone.
+
+    Parameters
+    ----------
+    table : TargetPredictions
+        Of one target.
+    grid : Grid
+        Gives the rule of inputs.
+
+    Returns
+    -------
+    (str, ndarray of shape (n,)) or None
+        Name of its inputs, and its predictions; None where it has no scores.
+    """
+    blocks = grid.blocks_of(table.target)
+    return picked(table, grid.inputs(tuple(grid.imaging), blocks).name)
+
+
+def imaging_alone(table: TargetPredictions, grid: Grid) -> tuple[str, Floats] | None:
+    """Pick a target's cell with all imaging groups and as few blocks as it may have.
+
+    Parameters
+    ----------
+    table : TargetPredictions
+        Of one target.
+    grid : Grid
+        Gives the rule of inputs: outside the base domain its block is always there.
+
+    Returns
+    -------
+    (str, ndarray of shape (n,)) or None
+        As `fullest`.
+    """
+    blocks = grid.blocks_of(table.target, least=True)
+    return picked(table, grid.inputs(tuple(grid.imaging), blocks).name)
+
+
+def picked(table: TargetPredictions, name: str) -> tuple[str, Floats] | None:
+    """Give the predictions of one cell.
+
+    Parameters
+    ----------
+    table : TargetPredictions
+        Of one target.
+    name : str
+        Published name of the inputs.
+
+    Returns
+    -------
+    (str, ndarray of shape (n,)) or None
+        None where the cell has no scores.
+    """
+    if name not in table.inputs:
+        return None
+    return name, table.predicted[:, table.inputs.index(name)]

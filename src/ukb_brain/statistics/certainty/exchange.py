@@ -1,0 +1,148 @@
+"""Permutations that keep strata, folds and families, shared by all targets of the same people."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+class Exchange:
+    """Who may get whose label, and random ways to do so.
+
+    Families are exchanged whole, and only with families of the same make-up: as many people,
+    as many visits of each, and each visit in the same block. Most families are one person with one
+    visit, exchanged freely within a block. A family without a counterpart stays as it is. These
+    permutations form a group under which the null distribution does not change if families, given
+    their make-up, are exchangeable; people within a family need not be independent. They move
+    fewer people than a permutation of people would, which costs a little power and no validity.
+
+    Parameters
+    ----------
+    visit : ndarray of int, shape (n, 2)
+        eid and instance of each row; all distinct.
+    family : ndarray of int, shape (n,)
+        Relatives have the same.
+    block : ndarray of int, shape (n,)
+        Rows get labels from rows of the same block only.
+    seed : int
+        Non-negative.
+
+    Notes
+    -----
+    The rule is whole-block exchangeability of Winkler et al., NeuroImage 123:253-268 (2015),
+    without their exchange within families. ``tests/statistics/certainty/test_exchange.py`` checks
+    the laws of the group, and that each permutation is equally likely.
+    """
+
+    def __init__(self, visit: Ints, family: Ints, block: Ints, seed: int) -> None:
+        self.seed = seed
+        self.rows, self.start, self.kind = _arranged(visit, family, block)
+        size = np.diff(np.r_[self.start, len(self.rows)])
+        self.family = np.repeat(np.arange(len(size)), size)
+        self.offset = np.arange(len(self.rows)) - self.start[self.family]
+        self.by_kind = np.argsort(self.kind, kind="stable")
+
+    def movable(self, eligible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Find the rows that some permutation gives another label.
+
+        Parameters
+        ----------
+        eligible : ndarray of bool, shape (n,)
+            As for `sources`.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+        """
+        whole = self._whole(eligible)
+        several = np.bincount(self.kind[whole], minlength=1 + self.kind.max()) > 1
+        found = np.empty(len(self.rows), dtype=bool)
+        found[self.rows] = (whole & several[self.kind])[self.family]
+        return found
+
+    def draw(self, first: int, count: int) -> Ints:
+        """Draw permutations of all rows.
+
+        Parameters
+        ----------
+        first, count : int
+            Number of the first permutation, and how many: each depends on the seed and its number
+            only, so that they can be drawn in pieces.
+
+        Returns
+        -------
+        ndarray of int, shape (count, n)
+            The row whose label each row gets.
+        """
+        families = len(self.start)
+        # One step of the generator is one number, so this is where permutation `first` begins.
+        stream = np.random.PCG64(self.seed).advance(first * families)
+        uniform = np.random.Generator(stream).random((count, families))
+        shuffled = np.argsort(self.kind + uniform, axis=1)
+        source = np.empty_like(shuffled)
+        source[:, self.by_kind] = shuffled
+        drawn = np.empty((count, len(self.rows)), dtype=np.int64)
+        drawn[:, self.rows] = self.rows[self.start[source[:, self.family]] + self.offset]
+        return drawn
+
+    def sources(self, drawn: Ints, eligible: NDArray[np.bool_]) -> Ints:
+        """Restrict permutations to the people whose label is known.
+
+        Who would get the label of somebody without one gets what that person would get, and so on.
+        The restriction of a uniform permutation to a subset in this way is uniform on the subset,
+        and two targets that few people lack get nearly the same permutation, so that the
+        joint distribution of their scores is kept. A family of which only some have a label
+        stays as it is.
+
+        Parameters
+        ----------
+        drawn : ndarray of int, shape (permutations, n)
+            From `draw`.
+        eligible : ndarray of bool, shape (n,)
+            Rows with a label.
+
+        Returns
+        -------
+        ndarray of int, shape (permutations, n)
+            The row whose label each row gets; itself for rows that do not move.
+        """
+        moves = np.empty(len(self.rows), dtype=bool)
+        moves[self.rows] = self._whole(eligible)[self.family]
+        source = np.where(moves, drawn, np.arange(len(moves)))
+        permutation, row = np.nonzero(~moves[source] & moves)
+        while len(row):
+            reached = drawn[permutation, source[permutation, row]]
+            source[permutation, row] = reached
+            further = ~moves[reached]
+            permutation, row = permutation[further], row[further]
+        return source
+
+    def _whole(self, eligible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return np.logical_and.reduceat(eligible[self.rows], self.start)
+
+
+def _arranged(visit: Ints, family: Ints, block: Ints) -> tuple[Ints, Ints, Ints]:
+    """Order rows by family and, in a family, by make-up; say where families start and their kind.
+
+    Within a family people are ordered by the blocks of their visits, not by eid, so that a family
+    of the blocks (1, 2) is of the same kind as one of (2, 1).
+    """
+    order = np.lexsort((visit[:, 1], visit[:, 0], family))
+    _, start = np.unique(family[order], return_index=True)
+    kinds: dict[Hashable, int] = {}
+    kind, rows = [], []
+    for mine in np.split(order, start[1:]):
+        people: dict[int, list[int]] = {}
+        for row in mine.tolist():
+            people.setdefault(int(visit[row, 0]), []).append(row)
+        made_up = sorted(
+            ([int(block[row]) for row in visits], visits[0]) for visits in people.values()
+        )
+        key = tuple(tuple(blocks) for blocks, _ in made_up)
+        kind.append(kinds.setdefault(key, len(kinds)))
+        rows += [row for _, first in made_up for row in people[int(visit[first, 0])]]
+    return np.array(rows), start.astype(np.int64), np.array(kind)

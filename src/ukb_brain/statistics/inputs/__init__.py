@@ -1,0 +1,1 @@
+"""What each input adds: paired comparisons, Shapley values, the study's mixed models."""

@@ -1,0 +1,213 @@
+"""Paired comparison of two cells of a target: difference, interval, p, and equivalence.
+
+Both cells are scored on the people common to both, in the same bootstrap draws of families, with
+the models as they were fitted: the question is whether *this* larger model predicts new people
+better than *this* smaller one.
+
+A trap of nested models: where the added inputs tell nothing, the larger model scores the same as
+the smaller one or, for what it has fitted to noise, a little worse. The difference is then
+centred below zero, and its spread shrinks with its size, to exactly zero if the two predict the
+same. So p values are not uniform under this null, "adds" is called less often than its level says,
+and a z statistic may be 0/0; here that is p = 1. Scored on the people it was fitted to, the larger
+model never loses, and the more noise was added the surer the verdict "adds" (for AUC: Demler,
+Pencina & D'Agostino, Stat. Med. 31:2577, 2012): only test people may be given.
+``tests/statistics/inputs/test_comparisons.py`` shows both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.certainty.intervals import LEAST_DEFINED, percentile_interval
+from ukb_brain.statistics.scores.metrics import Floats
+
+# With fewer draws beyond zero, or the margin, their share is too rough to read a p value off, and
+# its smallest value would depend on the number of draws: then the normal tail is read instead.
+FEWEST_BEYOND = 10
+# Scores that differ by less are the same score, summed in another order: equal predictions may
+# leave a matrix product with differences of rounding that have one sign in all draws.
+SAME = 1e-10
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Skill of one cell less that of another.
+
+    Attributes
+    ----------
+    estimate, low, high : float
+        Difference in skill, with its percentile bootstrap interval.
+    se : float
+        Standard deviation of the drawn differences.
+    p : float
+        Two-sided, of no difference.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    se: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Whether a difference lies within a margin.
+
+    Attributes
+    ----------
+    upper : float
+        Upper bound of the difference at the one-sided level.
+    p_below : float
+        Of a difference of at least the margin: small if the larger model adds less than it.
+    p_equivalent : float
+        Two one-sided tests: small if the difference is within the margin on both sides.
+    """
+
+    upper: float
+    p_below: float
+    p_equivalent: float
+
+
+def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Difference:
+    """Compare two scores, draw by draw.
+
+    Parameters
+    ----------
+    estimates : ndarray, shape (2,)
+        Skill of the two cells on the people common to both.
+    drawn : ndarray, shape (2, draws)
+        The same in each bootstrap draw; draws without either are ignored.
+    level : float
+        Coverage of the interval, between 0 and 1.
+
+    Returns
+    -------
+    Difference
+        First less second; all NaN where a cell has no score or most draws have none.
+
+    Notes
+    -----
+    p inverts the percentile interval: twice the share of draws on the far side of zero, counting
+    the sample itself (Davison & Hinkley, Bootstrap Methods and their Application, 1997, sections
+    4.4 and 5.3). Where fewer than ten draws are on the far side, it is that of the normal
+    distribution with the draws' standard deviation, so that 2,000 draws do not bound
+    p at .001 and correction for hundreds of comparisons is possible.
+    ``tests/statistics/inputs/test_comparisons.py`` compares it with scipy's paired t test.
+    """
+    estimate, beyond = float(_less(estimates)), _less(drawn)
+    defined = beyond[np.isfinite(beyond)]
+    if not np.isfinite(estimate) or len(defined) < max(2, LEAST_DEFINED * len(beyond)):
+        return Difference(*[np.nan] * 5)
+    low, high = percentile_interval(beyond, level)
+    p = 2 * min(_below(estimate, beyond, 0.0), _below(-estimate, -beyond, 0.0))
+    return Difference(estimate, low, high, float(defined.std(ddof=1)), min(1.0, p))
+
+
+def equivalence(
+    estimates: Floats, drawn: Floats, margin: float, alpha: float = 0.05
+) -> Equivalence:
+    """Test whether a difference lies below a margin, and within it.
+
+    Parameters
+    ----------
+    estimates : ndarray, shape (2,)
+        Skill of the two cells on the people common to both.
+    drawn : ndarray, shape (2, draws)
+        The same in each bootstrap draw.
+    margin : float
+        Smallest difference in skill that matters; above 0.
+    alpha : float
+        Level of each one-sided test; ``upper`` is the bound of the 1 − 2·alpha interval.
+
+    Returns
+    -------
+    Equivalence
+        All NaN where `difference` is.
+
+    Raises
+    ------
+    InputError
+        If the margin is not above 0.
+
+    Notes
+    -----
+    Two one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987). Their p values are
+    read off the draws as those of `difference`; ``tests/statistics/inputs/test_comparisons.py``
+    compares them with statsmodels' ``ttost_paired``.
+    """
+    if not margin > 0:
+        raise InputError(
+            f"The margin of equivalence is {margin}; give the smallest difference in skill that "
+            "matters, above 0, such as 0.02."
+        )
+    found = difference(estimates, drawn)
+    if np.isnan(found.estimate):
+        return Equivalence(*[np.nan] * 3)
+    beyond = _less(drawn)
+    below = _below(-found.estimate, -beyond, -margin)
+    above = _below(found.estimate, beyond, -margin)
+    _, upper = percentile_interval(beyond, 1 - 2 * alpha)
+    return Equivalence(upper, below, max(below, above))
+
+
+def _less(two: Floats) -> Floats:
+    """First score less the second, exactly zero where they are the same."""
+    apart = two[0] - two[1]
+    return np.where(np.abs(apart) < SAME, 0.0, apart)
+
+
+def _below(estimate: float, drawn: Floats, bound: float) -> float:
+    """One-sided p of a difference at or below the bound: the share of draws there."""
+    drawn = drawn[np.isfinite(drawn)]
+    there = int((drawn <= bound).sum())
+    share = (1 + there) / (1 + len(drawn))
+    if there >= FEWEST_BEYOND:
+        return share
+    spread = drawn.std(ddof=1)
+    if spread == 0:
+        return share
+    # Not above what ten draws there would have given.
+    most = (1 + FEWEST_BEYOND) / (1 + len(drawn))
+    return float(min(norm.sf((estimate - bound) / spread), most))
+
+
+def verdict(estimate: float, p_adjusted: float, upper: float, margin: float, alpha: float) -> str:
+    """Say whether the larger of two nested cells adds anything.
+
+    Parameters
+    ----------
+    estimate : float
+        Skill of the larger less the smaller.
+    p_adjusted : float
+        Two-sided, corrected.
+    upper : float
+        Upper bound of the 1 − 2·alpha interval.
+    margin : float
+        Smallest difference in skill that matters.
+    alpha : float
+        Level of significance.
+
+    Returns
+    -------
+    str
+        ``adds``: the difference is above zero after correction, however small it is. ``adds
+        nothing``: otherwise, and the upper bound is below the margin. ``unknown``: neither, or
+        there is no difference to judge.
+
+    Notes
+    -----
+    The verdict is about adding, so the second test is of non-superiority and one-sided: an input
+    that costs skill adds nothing too, and the interval shows what it costs. The chance of a
+    false ``adds`` is corrected within the family of comparisons; that of a false ``adds nothing``
+    is alpha for each comparison.
+    """
+    if np.isnan([estimate, p_adjusted, upper]).any():
+        return "unknown"
+    if estimate > 0 and p_adjusted < alpha:
+        return "adds"
+    return "adds nothing" if upper < margin else "unknown"

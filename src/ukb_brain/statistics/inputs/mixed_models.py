@@ -1,0 +1,232 @@
+"""The study's analysis of a grid: which inputs raise accuracy, target by target in a domain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.inputs.random_intercept import fit_random_intercept
+from ukb_brain.statistics.scores.metrics import Floats
+
+OUTCOME = "balanced_accuracy"
+STUDY_TERMS: dict[str, tuple[str, ...]] = {
+    "constitutional": ("t1", "dwi", "rsfmri"),
+    "psychology": ("serology", "disease", "t1", "dwi", "rsfmri"),
+    "disease": ("serology", "psychology", "t1", "dwi", "rsfmri"),
+    "serology": ("disease", "psychology", "t1", "dwi", "t1:dwi", "rsfmri"),
+}
+COLUMNS = [
+    *("source", "domain", "outcome", "model", "term"),
+    *("estimate", "std_error", "df", "t", "p", "low", "high"),
+    *("sd_target", "sd_residual", "log_likelihood", "n"),
+]
+NO_RESIDUAL = "the terms explain the outcome without any residual"
+PSEUDO_REPLICATED = (
+    "Standard errors, intervals and p values take cells for independent, as in the study, but "
+    "cells share their test people: they are for comparison with the paper only. "
+    "Infer from the intervals over resampled test people."
+)
+
+
+def terms_of(domain: str, grid: Grid) -> tuple[str, ...]:
+    """List the fixed effects of a domain's model, without the intercept.
+
+    Parameters
+    ----------
+    domain : str
+        Of the targets.
+    grid : Grid
+        Used for a domain that the study does not have: the first modality of each imaging group
+        and the blocks that its cells vary in.
+
+    Returns
+    -------
+    tuple of str
+        An interaction is written ``t1:dwi``.
+    """
+    if domain in STUDY_TERMS:
+        return STUDY_TERMS[domain]
+    blocks = tuple(d for d in grid.domains if d not in (grid.base_domain, domain))
+    return (
+        *(() if domain == grid.base_domain else blocks),
+        *(next(iter(g)) for g in grid.imaging.values()),
+    )
+
+
+def analysable(performance: pd.DataFrame) -> pd.DataFrame:
+    """Give every cell one outcome, the study's: balanced accuracy, of a median split if continuous.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same with ``balanced_accuracy`` filled from ``median_split_accuracy``.
+    """
+    binary = performance["kind"] == "binary"
+    filled = performance["balanced_accuracy"].where(binary, performance["median_split_accuracy"])
+    return performance.assign(**{OUTCOME: filled})
+
+
+def design_matrix(cells: pd.DataFrame, terms: tuple[str, ...]) -> Floats:
+    """Build the fixed effects of cells.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        A boolean column a modality and domain.
+    terms : tuple of str
+        From `terms_of`; an interaction is the product of its parts.
+
+    Returns
+    -------
+    ndarray, shape (cells, 1 + terms)
+        The first column is the intercept.
+    """
+    columns = [np.ones(len(cells))]
+    columns += [cells[term.split(":")].to_numpy(float).prod(axis=1) for term in terms]
+    return np.column_stack(columns)
+
+
+def degrees_of_freedom(X: Floats, groups: ArrayLike) -> Floats:
+    """Denominator degrees of freedom of each fixed effect, as nlme counts them.
+
+    A term that varies within a group is inner: observations minus groups minus inner terms. One
+    that is constant within every group is outer: groups minus one minus outer terms. The intercept
+    has the larger of the two.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, p)
+        Fixed effects; the first column is the intercept.
+    groups : array_like, shape (n,)
+        Labels of the groups.
+
+    Returns
+    -------
+    ndarray, shape (p,)
+        On the study's table 21 for constitutional targets, 367 for psychology, 150 for disease
+        and 118 for serology, all terms alike.
+
+    Notes
+    -----
+    Tied to R in ``test_tables_agree_with_nlme``, on a table with an outer term too.
+
+    References
+    ----------
+    Pinheiro JC, Bates DM (2000). Mixed-effects models in S and S-PLUS. Springer, section 2.4.2.
+    """
+    index = np.unique(np.asarray(groups), return_inverse=True)[1]
+    between = index.max(initial=-1) + 1
+    of_group = [X[index == group, 1:] for group in range(between)]
+    inner = np.any([np.ptp(rows, axis=0) > 0 for rows in of_group], axis=0)
+    df_inner = len(X) - between - inner.sum()
+    df_outer = between - 1 - (~inner).sum()
+    of_terms = np.where(inner, df_inner, df_outer)
+    return np.array([max(df_inner, df_outer), *of_terms], dtype=float)
+
+
+def why_not_fitted(X: Floats, outcome: Floats, groups: ArrayLike) -> str | None:
+    """Say why a model cannot be fitted, as far as one can tell beforehand.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, p)
+        From `design_matrix`.
+    outcome : ndarray, shape (n,)
+        Scores of the cells.
+    groups : array_like, shape (n,)
+        Their targets.
+
+    Returns
+    -------
+    str or None
+        The reason; None if there is none.
+    """
+    n, p = X.shape
+    between = len(np.unique(np.asarray(groups)))
+    if between < 2:
+        return f"{between} target(s) with results; at least 2 are needed"
+    if degrees_of_freedom(X, groups).min() < 1:
+        return f"{n} cells with results are too few for {between} targets and {p - 1} terms"
+    if np.linalg.matrix_rank(X) < p:
+        return "the cells with results do not tell the terms apart"
+    if np.ptp(outcome) == 0:
+        return "the outcome is constant"
+    return None
+
+
+def _rows(cells: pd.DataFrame, domain: str, terms: tuple[str, ...], level: float) -> pd.DataFrame:
+    cells = cells.loc[cells[OUTCOME].notna()]
+    X, y, groups = design_matrix(cells, terms), cells[OUTCOME].to_numpy(float), cells["target"]
+    model = f"{OUTCOME} ~ {' + '.join(terms)} + (1 | target)"
+    rows = pd.DataFrame({"domain": domain, "outcome": OUTCOME, "term": ["intercept", *terms]})
+    failed = why_not_fitted(X, y, groups)
+    if failed is None:
+        fit = fit_random_intercept(X, y[None], groups)
+        failed = NO_RESIDUAL if np.isnan(fit.sd_residual[0]) else None
+    if failed is not None:
+        return rows.assign(model=f"{model}: not fitted, {failed}", n=len(cells))
+    estimate, std_error = fit.estimate[0], fit.std_error[0]
+    df = degrees_of_freedom(X, groups)
+    half = stats.t.ppf((1 + level) / 2, df) * std_error
+    return rows.assign(
+        model=model,
+        estimate=estimate,
+        std_error=std_error,
+        df=df,
+        t=estimate / std_error,
+        p=2 * stats.t.sf(np.abs(estimate / std_error), df),
+        low=estimate - half,
+        high=estimate + half,
+        sd_target=fit.sd_group[0],
+        sd_residual=fit.sd_residual[0],
+        log_likelihood=fit.log_likelihood[0],
+        n=len(cells),
+    )
+
+
+def fit_domains(
+    cells: pd.DataFrame, grid: Grid, source: str = "run", level: float = 0.95
+) -> pd.DataFrame:
+    """Fit one model a domain: balanced accuracy on inputs, a random intercept a target, REML.
+
+    Estimates, standard errors, t, degrees of freedom and p are those of R's ``nlme::lme``, so
+    that they can be compared with the paper; what they are not is said by `PSEUDO_REPLICATED`, and
+    `ukb_brain.statistics.inputs.mixed_resampling` gives intervals to infer from. A model that
+    cannot be fitted keeps its rows, with empty numbers and the reason in ``model``.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        ``target, domain, balanced_accuracy`` and a boolean column a modality and domain, from
+        `analysable` or `ukb_brain.statistics.scores.published.read_published`.
+    grid : Grid
+        Gives the domains and their order.
+    source : str
+        ``run`` or ``published``.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a fixed effect, columns `COLUMNS`.
+
+    Notes
+    -----
+    Tied to R in ``test_tables_agree_with_nlme``: three significant digits on seven tables.
+    """
+    tables = [
+        _rows(cells.loc[cells["domain"] == domain], domain, terms_of(domain, grid), level)
+        for domain in grid.domains
+    ]
+    table = pd.concat(tables, ignore_index=True).assign(source=source).reindex(columns=COLUMNS)
+    numbers = COLUMNS[COLUMNS.index("estimate") : -1]
+    return table.astype(dict.fromkeys(numbers, "float64") | {"n": "int64"})

@@ -1,0 +1,161 @@
+"""The mixed models refitted to the scores of every draw of test people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.certainty.intervals import percentile_interval
+from ukb_brain.statistics.inputs.mixed_models import (
+    NO_RESIDUAL,
+    design_matrix,
+    terms_of,
+    why_not_fitted,
+)
+from ukb_brain.statistics.inputs.random_intercept import PERFECT, fit_random_intercept
+from ukb_brain.statistics.scores.metrics import Floats
+
+COLUMNS = ["domain", "outcome", "weighting", "term", "estimate", "low", "high", "n_draws", "note"]
+WEIGHTINGS = ("equal", "precision")
+RESAMPLED = (
+    "Interval over resampled test people, all cells rescored and the model refitted: it holds for "
+    "these targets and these trained networks."
+)
+# A cell that hardly varies, at a ceiling, would otherwise decide its domain alone.
+LARGEST_WEIGHT = 100.0
+
+
+def precision_weights(drawn: Floats) -> Floats:
+    """Weigh cells by how precisely they are scored: one over the variance of their draws.
+
+    Parameters
+    ----------
+    drawn : ndarray, shape (draws, cells)
+        Scores by draw of test people; NaN where a draw has none.
+
+    Returns
+    -------
+    ndarray, shape (cells,)
+        The median cell has weight 1 and none more than `LARGEST_WEIGHT`.
+
+    Raises
+    ------
+    ValueError
+        If a cell has fewer than two scores, or most cells do not vary at all.
+    """
+    if (np.isfinite(drawn).sum(axis=0) < 2).any():
+        raise ValueError("every cell needs scores in at least two draws")
+    variance = np.nanvar(drawn, axis=0, ddof=1)
+    middle = np.median(variance)
+    if middle <= PERFECT * np.nanmean(drawn**2):
+        raise ValueError("the scores of most cells do not vary between draws")
+    return np.asarray(middle / np.maximum(variance, middle / LARGEST_WEIGHT))
+
+
+def resampled_effects(
+    cells: pd.DataFrame,
+    scores: Mapping[str, Floats],
+    drawn: Mapping[str, Floats],
+    grid: Grid,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Fit each domain's mixed model to scores, with intervals over draws of test people.
+
+    The terms are those of `ukb_brain.statistics.inputs.mixed_models.fit_domains`. The model is
+    fitted to the scores of all test people, which gives the estimate, and again to the scores of
+    every draw, which gives a percentile interval. Cells share their draws, so that whatever cells
+    have in common, above all their test people, is in the interval. Networks are not trained again.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        ``target, domain`` and a boolean column a modality and domain; one row a cell.
+    scores : dict of str to ndarray, shape (cells,)
+        By name of the outcome, in the order of the rows: ``skill`` (R² of a continuous target,
+        2·AUC − 1 of a binary one) and ``balanced_accuracy``, for instance. A cell without a score
+        is left out.
+    drawn : dict of str to ndarray, shape (draws, cells)
+        The same by draw, of the same families in all cells
+        (`ukb_brain.statistics.certainty.intervals.FamilyDraws`). A draw in which a cell of the
+        domain has no score is left out of that domain.
+    grid : Grid
+        Gives the domains, their order and their terms.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`: one row an outcome, domain, weighting and term. With weighting
+        ``precision`` a cell's residual variance is proportional to its variance over draws. A
+        model that cannot be fitted keeps its rows, empty, with the reason in ``note``.
+
+    Raises
+    ------
+    ValueError
+        If outcomes differ between ``scores`` and ``drawn``, or their shapes do not fit ``cells``.
+
+    Notes
+    -----
+    The bootstrap of clustered test people follows Davison & Hinkley (1997, section 3.8). Tied to
+    refits by statsmodels in ``test_a_draw_is_refitted_as_statsmodels_does``; its coverage, and the
+    lack of it in the intervals that take cells for independent, is measured in
+    ``test_intervals_cover_where_people_differ``.
+
+    References
+    ----------
+    Davison AC, Hinkley DV (1997). Bootstrap methods and their application. Cambridge.
+    """
+    if scores.keys() != drawn.keys():
+        raise ValueError(f"outcomes {sorted(scores)} are scored and {sorted(drawn)} drawn")
+    tables = []
+    for outcome, score in scores.items():
+        if score.shape != (len(cells),) or drawn[outcome].shape[1:] != score.shape:
+            raise ValueError(
+                f"{outcome}: {len(cells)} cells, but scores {score.shape} and draws "
+                f"{drawn[outcome].shape}"
+            )
+        for domain in grid.domains:
+            mine = (cells["domain"] == domain).to_numpy() & np.isfinite(score)
+            terms = terms_of(domain, grid)
+            for weighting in WEIGHTINGS:
+                rows = _rows(
+                    cells.loc[mine], score[mine], drawn[outcome][:, mine], terms, weighting, level
+                )
+                tables.append(rows.assign(domain=domain, outcome=outcome, weighting=weighting))
+    table = pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS)
+    return table.astype({"estimate": "float64", "low": "float64", "high": "float64"})
+
+
+def _rows(
+    cells: pd.DataFrame,
+    score: Floats,
+    drawn: Floats,
+    terms: tuple[str, ...],
+    weighting: str,
+    level: float,
+) -> pd.DataFrame:
+    rows = pd.DataFrame({"term": ["intercept", *terms]})
+    X, targets = design_matrix(cells, terms), cells["target"]
+    failed = why_not_fitted(X, score, targets)
+    weights = None
+    if failed is None and weighting == "precision":
+        try:
+            weights = precision_weights(drawn)
+        except ValueError as error:
+            failed = str(error)
+    if failed is None:
+        estimate = fit_random_intercept(X, score[None], targets, weights).estimate[0]
+        failed = NO_RESIDUAL if np.isnan(estimate[0]) else None
+    if failed is not None:
+        return rows.assign(n_draws=0, note=f"not fitted, {failed}")
+    refitted = fit_random_intercept(X, drawn, targets, weights).estimate
+    low, high = np.array([percentile_interval(values, level) for values in refitted.T]).T
+    n_draws = int(np.isfinite(refitted[:, 0]).sum())
+    none = " No interval: most draws leave a cell without a score." if np.isnan(low[0]) else ""
+    return rows.assign(
+        estimate=estimate, low=low, high=high, n_draws=n_draws, note=RESAMPLED + none
+    )

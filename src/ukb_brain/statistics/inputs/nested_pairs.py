@@ -1,0 +1,243 @@
+"""What each imaging group and block adds: every cell against the cell without that part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Inputs
+from ukb_brain.statistics.certainty.corrections import Method, adjusted_by_family
+from ukb_brain.statistics.inputs.comparisons import difference, equivalence, verdict
+from ukb_brain.statistics.scores.drawn_skill import CellScore, drawn_skill
+from ukb_brain.statistics.scores.metrics import Floats
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two cells of a target that differ by one part.
+
+    Attributes
+    ----------
+    larger, smaller : int
+        Their places among the target's cells.
+    part : str
+        The imaging group or block that only the larger has.
+    """
+
+    larger: int
+    smaller: int
+    part: str
+
+
+@dataclass(frozen=True, eq=False)
+class PairInput:
+    """Test people of one target and what its cells predict for them.
+
+    Attributes
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    inputs : tuple of Inputs
+        Of the cells, each once.
+    y : ndarray, shape (n,)
+        0 or 1, or in the target's own units.
+    predicted : ndarray, shape (n, cells)
+        NaN where a cell lacks the person.
+    fold, family : ndarray of int, shape (n,)
+        The fold that tested each person; relatives have the same family.
+    """
+
+    kind: str
+    inputs: tuple[Inputs, ...]
+    y: Floats
+    predicted: Floats
+    fold: NDArray[np.int64]
+    family: NDArray[np.int64]
+
+
+def nested_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
+    """Pair each cell with the cells that lack exactly one of its imaging groups or blocks.
+
+    Parameters
+    ----------
+    inputs : sequence of Inputs
+        Cells of one target.
+
+    Returns
+    -------
+    list of Pair
+        In the order of the larger cells; a pair whose smaller cell is not given is left out.
+    """
+    place = {(one.groups, one.blocks): at for at, one in enumerate(inputs)}
+    pairs = []
+    for at, one in enumerate(inputs):
+        for part in (*one.groups, *one.blocks):
+            rest = (_without(one.groups, part), _without(one.blocks, part))
+            if rest in place:
+                pairs.append(Pair(at, place[rest], part))
+    return pairs
+
+
+def _without(parts: tuple[str, ...], part: str) -> tuple[str, ...]:
+    return tuple(one for one in parts if one != part)
+
+
+def compare_pairs(
+    tested: PairInput,
+    weights: Callable[[NDArray[np.int64]], Floats],
+    margin: float,
+    level: float = 0.95,
+    alpha: float = 0.05,
+    score: CellScore | None = None,
+) -> pd.DataFrame:
+    """Compare every nested pair of a target's cells on the people common to both.
+
+    Parameters
+    ----------
+    tested : PairInput
+        Test people of the target; nobody may have been in training.
+    weights : callable
+        From families, shape (n,), to bootstrap weights, shape (draws, n); `FamilyDraws.weights`.
+    margin : float
+        Smallest difference in skill that matters.
+    level : float
+        Coverage of the intervals.
+    alpha : float
+        Level of the one-sided tests of equivalence.
+    score : callable, optional
+        As for `drawn_skill`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a pair: ``inputs, without, part, n`` (people in common), ``skill, skill_without``
+        on these people, ``difference, low, high, se, p, upper, p_below, p_equivalent``. Numbers
+        are NaN where the people in common leave a score undefined.
+
+    Raises
+    ------
+    InputError
+        If the margin is not above 0.
+    """
+    known = np.isfinite(tested.predicted)
+    pairs = nested_pairs(tested.inputs)
+    # Pairs of the same people share their scores: a cell is scored once a set of people.
+    together: dict[bytes, list[Pair]] = {}
+    for pair in pairs:
+        common = known[:, pair.larger] & known[:, pair.smaller]
+        together.setdefault(common.tobytes(), []).append(pair)
+    rows: dict[Pair, dict[str, object]] = {}
+    for mask, mine in together.items():
+        people = np.frombuffer(mask, dtype=bool)
+        cells = sorted({at for pair in mine for at in (pair.larger, pair.smaller)})
+        column = {cell: at for at, cell in enumerate(cells)}
+        skills = _skills(tested, people, cells, weights, score)
+        for pair in mine:
+            two = skills[:, [column[pair.larger], column[pair.smaller]]].T
+            rows[pair] = _row(tested, pair, people, two, margin, level, alpha)
+    return pd.DataFrame([rows[pair] for pair in pairs], columns=COLUMNS)
+
+
+def _skills(
+    tested: PairInput,
+    people: NDArray[np.bool_],
+    cells: list[int],
+    weights: Callable[[NDArray[np.int64]], Floats],
+    score: CellScore | None,
+) -> Floats:
+    """Skill of cells on some people: the estimates in the first row, then the draws."""
+    if people.sum() < 2:
+        return np.full((3, len(cells)), np.nan)
+    drawn = np.vstack([np.ones(people.sum()), weights(tested.family[people])])
+    y, fold, predicted = tested.y[people], tested.fold[people], tested.predicted[people][:, cells]
+    skills = drawn_skill(tested.kind, y, predicted, fold, drawn, score)
+    if tested.kind == "binary":
+        # As in the map: everybody is scored or nobody.
+        of_fold = [np.unique(y[fold == one]) for one in np.unique(fold)]
+        if any(len(classes) < 2 for classes in of_fold):
+            skills[:] = np.nan
+    return skills
+
+
+COLUMNS = [
+    *("inputs", "without", "part", "n", "skill", "skill_without"),
+    *("difference", "low", "high", "se", "p", "upper", "p_below", "p_equivalent"),
+]
+
+
+def _row(
+    tested: PairInput,
+    pair: Pair,
+    people: NDArray[np.bool_],
+    skills: Floats,
+    margin: float,
+    level: float,
+    alpha: float,
+) -> dict[str, object]:
+    estimates, drawn = skills[:, 0], skills[:, 1:]
+    found = asdict(difference(estimates, drawn, level))
+    return {
+        "inputs": tested.inputs[pair.larger].name,
+        "without": tested.inputs[pair.smaller].name,
+        "part": pair.part,
+        "n": int(people.sum()),
+        "skill": estimates[0],
+        "skill_without": estimates[1],
+        "difference": found.pop("estimate"),
+        **found,
+        **asdict(equivalence(estimates, drawn, margin, alpha)),
+    }
+
+
+def adds_table(
+    compared: Mapping[str, pd.DataFrame],
+    declared: Mapping[str, Sequence[str]],
+    margin: float,
+    method: Method = "holm",
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """Put the pairs of all targets into one table, correct them by family, and give verdicts.
+
+    Parameters
+    ----------
+    compared : dict of str to pandas.DataFrame
+        From `compare_pairs`, by key of the target.
+    declared : dict of str to sequence of str
+        For each target the declared family of each of its pairs, such as its domain and part.
+    margin : float
+        As for `compare_pairs`.
+    method : str
+        ``holm`` or ``bh``, of `ukb_brain.statistics.certainty.corrections.adjusted_by_family`.
+    alpha : float
+        Level of significance.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of all, after ``target`` and ``tests`` (the declared family of tests), and with
+        ``p_adjusted, margin, verdict``.
+
+    Raises
+    ------
+    InputError
+        If the targets have no nested pairs at all.
+    """
+    parts = [frame.assign(target=key, tests=list(declared[key])) for key, frame in compared.items()]
+    if not any(len(part) for part in parts):
+        raise InputError(
+            "No two cells differ by one imaging group or block, so there is nothing to compare: "
+            "the grid needs subsets of its largest inputs."
+        )
+    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
+    table["verdict"] = [
+        verdict(row["difference"], row["p_adjusted"], row["upper"], margin, alpha)
+        for row in table.to_dict("records")
+    ]
+    first = ["target", "tests", *COLUMNS, "p_adjusted"]
+    return table.assign(margin=margin)[[*first, "margin", "verdict"]]

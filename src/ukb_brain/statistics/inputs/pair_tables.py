@@ -1,0 +1,176 @@
+"""Tables between cells: what each input adds, contributions, mixed models over resampled people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.grid import Grid, Inputs
+from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
+from ukb_brain.statistics.inputs.contributions import (
+    TargetSkill,
+    contributions_table,
+    domain_contributions,
+)
+from ukb_brain.statistics.inputs.mixed_resampling import resampled_effects
+from ukb_brain.statistics.inputs.nested_pairs import PairInput, adds_table, compare_pairs
+from ukb_brain.statistics.scores.common_scores import CommonScores
+from ukb_brain.statistics.scores.ranked_scores import auc_of_cells
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+
+Targets = Mapping[str, TargetPredictions]
+Scores = Mapping[str, CommonScores]
+
+
+def inputs_of(target: str, names: tuple[str, ...], grid: Grid) -> tuple[Inputs, ...]:
+    """Look up a target's inputs by their published names.
+
+    Parameters
+    ----------
+    target : str
+        Its key.
+    names : tuple of str
+        Published names.
+    grid : Grid
+        Its cells.
+
+    Returns
+    -------
+    tuple of Inputs
+    """
+    known = {cell.inputs.name: cell.inputs for cell in grid.cells if cell.target == target}
+    return tuple(known[name] for name in names)
+
+
+def comparison_table(
+    targets: Targets, draws: FamilyDraws, grid: Grid, margin: float, level: float = 0.95
+) -> pd.DataFrame:
+    """Say of every imaging group and block whether it adds to each cell that has it.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    draws : FamilyDraws
+        Of all families.
+    grid : Grid
+        Its cells.
+    margin : float
+        Smallest difference in skill that matters.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        From `ukb_brain.statistics.inputs.nested_pairs.adds_table`; families of tests are a domain
+        and the part that is added.
+    """
+    compared, declared = {}, {}
+    for key, table in targets.items():
+        inputs = inputs_of(key, table.inputs, grid)
+        tested = PairInput(table.kind, inputs, table.y, table.predicted, table.fold, table.family)
+        score = auc_of_cells if table.kind == "binary" else None
+        compared[key] = compare_pairs(tested, draws.weights, margin, level, score=score)
+        domain = grid.targets[key].domain
+        declared[key] = [f"{domain}, {part}" for part in compared[key]["part"]]
+    return adds_table(compared, declared, margin)
+
+
+def contribution_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:
+    """Share out each target's skill, and each domain's, among imaging groups and blocks.
+
+    Parameters
+    ----------
+    scores : dict of str to CommonScores
+        By target.
+    grid : Grid
+        Gives the players.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        From `ukb_brain.statistics.inputs.contributions`: rows of targets, then of domains, whose
+        target is empty.
+    """
+    given = {
+        key: TargetSkill(one.skill[0], one.skill[1:], inputs_of(key, one.inputs, grid))
+        for key, one in scores.items()
+    }
+    tables = [
+        contributions_table(one.skill, one.drawn, one.inputs, key, grid, level)
+        for key, one in given.items()
+    ]
+    tables += [domain_contributions(given, domain, grid, level) for domain in grid.domains]
+    return pd.concat(tables, ignore_index=True)
+
+
+def imaging_gains(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:
+    """Give what all imaging adds to each target's other inputs, in skill.
+
+    Parameters
+    ----------
+    scores : dict of str to CommonScores
+        By target.
+    grid : Grid
+        Names the cells.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``target, gain, gain_low, gain_high``, one row a target outside the base domain: the cell
+        with everything less the one with every block and no imaging.
+    """
+    rows = []
+    for key, one in scores.items():
+        blocks = grid.blocks_of(key)
+        names = [grid.inputs(groups, blocks).name for groups in (tuple(grid.imaging), ())]
+        if not blocks or not set(names) <= set(one.inputs):
+            continue
+        full, without = (one.skill[:, one.inputs.index(name)] for name in names)
+        gain = full - without
+        low, high = percentile_interval(gain[1:], level)
+        rows.append({"target": key, "gain": gain[0], "gain_low": low, "gain_high": high})
+    return pd.DataFrame(rows, columns=["target", "gain", "gain_low", "gain_high"])
+
+
+def resampled_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:
+    """Fit each domain's mixed model with intervals over resampled test people.
+
+    Parameters
+    ----------
+    scores : dict of str to CommonScores
+        By target.
+    grid : Grid
+        Gives domains and terms.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        From `ukb_brain.statistics.inputs.mixed_resampling.resampled_effects`, of balanced accuracy
+        and of skill.
+    """
+    rows = [
+        {"target": key, "domain": grid.targets[key].domain} | grid.flags(inputs)
+        for key, one in scores.items()
+        for inputs in inputs_of(key, one.inputs, grid)
+    ]
+    outcomes = {
+        "balanced_accuracy": np.concatenate([one.accuracy for one in scores.values()], axis=1),
+        "skill": np.concatenate([one.skill for one in scores.values()], axis=1),
+    }
+    return resampled_effects(
+        pd.DataFrame(rows),
+        {name: values[0] for name, values in outcomes.items()},
+        {name: values[1:] for name, values in outcomes.items()},
+        grid,
+        level,
+    )

@@ -1,0 +1,1 @@
+"""What limits legibility: confounds, reliability, data, models, and the verdict."""

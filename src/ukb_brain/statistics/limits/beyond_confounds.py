@@ -1,0 +1,145 @@
+"""What a cell adds to a confounds-only baseline."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.people.calibration import logits
+from ukb_brain.statistics.scores.drawn import measured
+from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.within import Labels, headline
+
+# As good as no penalty on two standardised columns, and still finite where classes do not overlap.
+STRENGTH = 100.0
+
+
+def stack(kind: str, y_fit: Floats, fit: Floats, apply_to: Floats) -> Floats:
+    """Join predictions by a line that is fitted on validation people.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    y_fit : ndarray, shape (m,)
+        Truth of validation people.
+    fit : ndarray, shape (m, k)
+        Their predictions, by k models that have not learned from them; one alone is recalibrated.
+    apply_to : ndarray, shape (n, k)
+        The same of test people.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        In the target's own units, or as probabilities.
+
+    Raises
+    ------
+    InputError
+        If validation people have one class or value.
+
+    Notes
+    -----
+    Stacked generalisation (Wolpert, Neural Networks 1992;5:241-259) with k + 1 coefficients, least
+    squares or logistic on the log-odds. ``test_stack_is_the_regression_of_statsmodels`` holds it
+    to statsmodels.
+    """
+    if len(np.unique(y_fit)) < 2:
+        raise InputError(
+            f"A cell and its confounds cannot be joined on {len(y_fit)} validation people of one "
+            "class or value. Give validation more people (splitting in parameters)."
+        )
+    if kind == "binary":
+        fit, apply_to = logits(fit), logits(apply_to)
+    centre, spread = fit.mean(axis=0), fit.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    seen, unseen = (fit - centre) / spread, (apply_to - centre) / spread
+    if kind == "binary":
+        line = LogisticRegression(C=STRENGTH, max_iter=1000).fit(seen, y_fit.astype(int))
+        return np.asarray(line.predict_proba(unseen)[:, 1], dtype=float)
+    return np.asarray(LinearRegression().fit(seen, y_fit).predict(unseen), dtype=float)
+
+
+def stack_on_confounds(
+    kind: str, y_fit: Floats, fit: tuple[Floats, Floats], apply_to: tuple[Floats, Floats]
+) -> tuple[Floats, Floats]:
+    """Predict from confounds alone, and from confounds and a cell together.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    y_fit : ndarray, shape (m,)
+        Truth of validation people.
+    fit : tuple of two ndarray, shape (m,)
+        Their predictions by the baseline
+        (`ukb_brain.statistics.limits.confounds.confounds_baseline`) and by the cell.
+    apply_to : tuple of two ndarray, shape (n,)
+        The same of test people.
+
+    Returns
+    -------
+    tuple of two ndarray, shape (n,)
+        Confounds alone, and together, both fitted on validation people, so that the two differ
+        by the cell alone.
+
+    Notes
+    -----
+    `stack`, once without and once with the cell. ``test_a_true_signal_gains`` holds both scores to
+    scikit-learn's.
+    """
+    both, both_apply = np.column_stack(fit), np.column_stack(apply_to)
+    alone = stack(kind, y_fit, both[:, :1], both_apply[:, :1])
+    return alone, stack(kind, y_fit, both, both_apply)
+
+
+def gain_beyond_confounds(
+    kind: str,
+    y_true: Floats,
+    confounds: Floats,
+    together: Floats,
+    weights: Floats,
+    fold: Labels | None = None,
+    level: float = 0.95,
+) -> dict[str, float]:
+    """Score what a cell adds to confounds on test people, with percentile intervals.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    y_true : ndarray, shape (n,)
+        Of test people.
+    confounds, together : ndarray, shape (n,)
+        From `stack_on_confounds`, each fold's own.
+    weights : ndarray, shape (draws, n)
+        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+    fold : ndarray, shape (n,), optional
+        Each person's fold.
+    level : float
+        Coverage of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    dict of str to float
+        ``confounds, together`` and ``gain``, the second less the first, each with ``_low`` and
+        ``_high``: areas under the curve or R².
+
+    Notes
+    -----
+    Dinga et al., bioRxiv 2020.08.17.255034. Intervals are for these fits; they do not hold the
+    uncertainty of fitting. A cell without anything new gains slightly less than nothing, for its
+    coefficient is noise. A gain means beyond these confounds as measured, in straight lines and
+    age squared: a confound that is measured with error, or acts in another shape, is left in part
+    to the cell (Westfall & Yarkoni, PLoS ONE 2016;11:e0152719).
+    ``test_a_target_of_age_and_sex_gains_nothing`` and ``test_false_gains_are_rare`` plant both: a
+    cell of age and sex had an interval above 0 in 1.0 (area) and 0.5 % (R²) of 200 trials.
+    """
+
+    def estimates(w: Floats) -> dict[str, Floats]:
+        alone = headline(kind, y_true, confounds, w, fold)
+        both = headline(kind, y_true, together, w, fold)
+        return {"confounds": alone, "together": both, "gain": both - alone}
+
+    return measured(estimates, weights, level)

@@ -1,0 +1,181 @@
+"""Confounds by themselves: their design, the baseline that they give, and their regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+from sklearn.model_selection import GroupKFold
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.scores.metrics import Floats
+
+Mask = NDArray[np.bool_]
+
+NUMBERS = ("sex", "age", "head_size", "head_motion")
+RIDGE_PENALTIES = np.logspace(-2, 4, 13)
+LOGISTIC_STRENGTHS = np.logspace(-3, 2, 6)
+FOLDS_FOR_PENALTY = 5
+
+
+def confound_design(confounds: pd.DataFrame, train: Mask, target: str) -> tuple[Floats, list[str]]:
+    """Write confounds as numbers: centred and scaled by training people, without the target.
+
+    Parameters
+    ----------
+    confounds : pandas.DataFrame
+        One row a person and visit: ``site, sex, age`` and where known ``head_size, head_motion``.
+    train : ndarray of bool, shape (n,)
+        The training people.
+    target : str
+        Key of the target: age is no confound of ``age``, nor sex of ``sex``.
+
+    Returns
+    -------
+    tuple of ndarray, shape (n, k), and list of str
+        A column each site among training people, sex, age, age squared (of centred age), head
+        size and head motion, and their names. What is not known, or a site that no training
+        person was at, is 0, the training mean. Columns that are constant in training are left
+        out.
+
+    Raises
+    ------
+    InputError
+        If site, sex or age is not there, or nobody is in training.
+
+    Notes
+    -----
+    The set is the core of Alfaro-Almagro et al., NeuroImage 2021;224:117002, without their
+    hundreds of finer ones. ``test_design_is_that_of_scikit_learn`` holds it to scikit-learn's
+    encoders.
+    """
+    absent = sorted({"site", "sex", "age"} - set(confounds.columns))
+    if absent or not train.any():
+        what = f"no column {', '.join(absent)}" if absent else "no training people"
+        raise InputError(
+            f"The table of confounds has {what}; it needs site, sex and age of everybody. Run "
+            "data_engineering again."
+        )
+    raw: dict[str, Floats] = {}
+    site = confounds["site"].to_numpy(float)
+    for label in np.unique(site[train & np.isfinite(site)]):
+        raw[f"site {label:.0f}"] = np.where(np.isfinite(site), site == label, np.nan)
+    # A site that is new in the test is like one that is not known.
+    new = np.isfinite(site) & ~np.isin(site, site[train])
+    raw = {name: np.where(new, np.nan, column) for name, column in raw.items()}
+    for name in NUMBERS:
+        if name in confounds and name != target:
+            raw[name] = confounds[name].to_numpy(float)
+    if "age" in raw:
+        mean = np.nanmean(raw["age"][train]) if np.isfinite(raw["age"][train]).any() else 0.0
+        raw["age squared"] = (raw["age"] - mean) ** 2
+    columns, names = [], []
+    for name, column in raw.items():
+        known = column[train & np.isfinite(column)]
+        if len(known) > 1 and known.std() > 0:
+            columns.append(np.nan_to_num((column - known.mean()) / known.std()))
+            names.append(name)
+    return np.column_stack([np.empty((len(confounds), 0)), *columns]), names
+
+
+def confounds_baseline(kind: str, y: Floats, X: Floats, train: Mask, family: Any) -> Floats:
+    """Predict a target from confounds alone, by ridge or logistic regression.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    y : ndarray, shape (n,)
+        In the target's own units; NaN where not known. Only that of training people is used.
+    X : ndarray, shape (n, k)
+        From `confound_design`.
+    train : ndarray of bool, shape (n,)
+        The training people.
+    family : ndarray of int, shape (n,)
+        Relatives, who stay together where the penalty of logistic regression is chosen.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        In the target's own units, or as probabilities, for everybody: those of validation and
+        test are by a fit that has not seen them.
+
+    Raises
+    ------
+    InputError
+        If training has one class, or fewer than five families.
+
+    Notes
+    -----
+    scikit-learn's RidgeCV (leaving out one) and LogisticRegressionCV (five folds of families). The
+    penalty is chosen within training people, not by those of validation: their predictions are
+    then as honest as the test's, and `ukb_brain.statistics.limits.beyond_confounds.stack` needs
+    them so. ``test_baseline_recovers_planted_confounds`` holds it to the planted score.
+    """
+    fitted = train & np.isfinite(y)
+    distinct = len(np.unique(y[fitted]))
+    families = len(np.unique(np.asarray(family)[fitted]))
+    if distinct < 2 or families < FOLDS_FOR_PENALTY:
+        raise InputError(
+            f"The confounds-only baseline was to learn from {int(fitted.sum())} training people "
+            f"of {families} families with {distinct} distinct value(s): it needs at least "
+            f"{FOLDS_FOR_PENALTY} families and 2 values. Give training more people (splitting in "
+            "parameters)."
+        )
+    if not X.shape[1]:
+        return np.full(len(y), y[fitted].mean())
+    if kind != "binary":
+        ridge = RidgeCV(alphas=RIDGE_PENALTIES).fit(X[fitted], y[fitted])
+        return np.asarray(ridge.predict(X), dtype=float)
+    labels, groups = y[fitted].astype(int), np.asarray(family)[fitted]
+    parts = GroupKFold(FOLDS_FOR_PENALTY).split(X[fitted], labels, groups)
+    # A fold without one of the classes says nothing of the penalty.
+    parts = [(a, b) for a, b in parts if np.ptp(labels[a]) and np.ptp(labels[b])]
+    if not parts:
+        return np.full(len(y), labels.mean())
+    logistic = LogisticRegressionCV(
+        Cs=LOGISTIC_STRENGTHS,
+        cv=parts,
+        scoring="neg_log_loss",
+        l1_ratios=(0,),
+        max_iter=1000,
+        use_legacy_attributes=False,
+    ).fit(X[fitted], labels)
+    return np.asarray(logistic.predict_proba(X)[:, 1], dtype=float)
+
+
+def residualise(values: Floats, X: Floats, train: Mask) -> Floats:
+    """Take out of features or predictions what confounds explain in training people.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,) or (n, features)
+        Complete.
+    X : ndarray, shape (n, k)
+        From `confound_design`, of the same training people.
+    train : ndarray of bool, shape (n,)
+        Who the regression is fitted on; nobody else touches it.
+
+    Returns
+    -------
+    ndarray of the shape of values
+        Residuals, of mean 0 in training people.
+
+    Notes
+    -----
+    Ordinary least squares, as nilearn and Snoek et al., NeuroImage 2019;184:741-760, do, within
+    the split. It is never the only evidence, and no score of this project rests on it alone: it
+    removes straight lines only, a flexible model may read the rest or the change of shape that
+    the removal leaves ("confound leakage", Hamdan et al., GigaScience 2023;12:giad071), and it
+    takes away signal that confounds carry rightly. What a cell adds to a confounds-only baseline
+    (`ukb_brain.statistics.limits.beyond_confounds`; Dinga et al., bioRxiv 2020.08.17.255034) and
+    scores within site stand first. ``test_residuals_are_those_of_statsmodels`` holds it to
+    statsmodels.
+    """
+    design = np.column_stack([np.ones(len(X)), X])
+    slopes = np.linalg.lstsq(design[train], values[train], rcond=None)[0]
+    residual: Floats = values - design @ slopes
+    return residual

@@ -1,0 +1,277 @@
+"""What verdicts rest on, gathered from the tables that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from ukb_brain.grid import Grid, Kind
+from ukb_brain.statistics.certainty.cell_tables import fullest
+from ukb_brain.statistics.limits.left_out_sites import ALL_SITES
+from ukb_brain.statistics.limits.model_scale import AS_IT_IS
+from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+
+Row = Mapping[Any, Any]
+Rows = dict[str, Row]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its bounds, in skill.
+
+    Attributes
+    ----------
+    estimate, low, high : float
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of one target; None is what was not run, or gave no number.
+
+    Attributes
+    ----------
+    target, kind : str
+        Its key, ``binary`` or ``continuous``.
+    status : str
+        Of the cell with all imaging and every block: ``ok``, or why there is no score.
+    n_test : int
+        Test people of that cell.
+    n_positive : int, optional
+        Those with the trait, of a binary target.
+    skill : Interval, optional
+        Of that cell.
+    p : float, optional
+        By permutation within strata of site, sex and age.
+    imaging_gain : Interval, optional
+        Over the same cell without images.
+    imaging_cell : Interval, optional
+        Skill of the cell with all imaging and as few blocks as there are; the two next are its.
+    within_site, confounds_gain : Interval, optional
+        Skill of that cell within sites, and its gain beyond confounds.
+    left_out_sites : Interval, optional
+        Skill on sites that were not learned from.
+    curve : str, optional
+        Shape of the learning curve.
+    at_10x, gain_10x : Interval, optional
+        Skill with ten times the training people, and its gain.
+    model : str, optional
+        Variant and strategy that gains most over the map.
+    model_gain, model_skill : Interval, optional
+        Its gain and its skill.
+    model_p : float, optional
+        Of its gain, corrected for the number of variants.
+    ceiling : Interval, optional
+        Skill that the target's test-retest reliability allows.
+    """
+
+    target: str
+    kind: Kind
+    status: str
+    n_test: int
+    n_positive: int | None = None
+    skill: Interval | None = None
+    p: float | None = None
+    imaging_gain: Interval | None = None
+    imaging_cell: Interval | None = None
+    within_site: Interval | None = None
+    confounds_gain: Interval | None = None
+    left_out_sites: Interval | None = None
+    curve: str | None = None
+    at_10x: Interval | None = None
+    gain_10x: Interval | None = None
+    model: str | None = None
+    model_gain: Interval | None = None
+    model_skill: Interval | None = None
+    model_p: float | None = None
+    ceiling: Interval | None = None
+
+
+# What a verdict rests on beside the skill itself, in words.
+RESTS_ON = {
+    "p": "permutation",
+    "imaging_gain": "gain of images",
+    "within_site": "scores within site",
+    "confounds_gain": "confounds",
+    "left_out_sites": "left-out sites",
+    "curve": "learning curve",
+    "model_gain": "model scale",
+    "ceiling": "reliability",
+}
+
+
+def gather_findings(
+    performance: pd.DataFrame,
+    grid: Grid,
+    strategy: str,
+    n_positive: Mapping[str, int] | None = None,
+    permutations: pd.DataFrame | None = None,
+    imaging_gain: pd.DataFrame | None = None,
+    confounds: pd.DataFrame | None = None,
+    reliability: pd.DataFrame | None = None,
+    left_out_sites: pd.DataFrame | None = None,
+    learning_curve_fits: pd.DataFrame | None = None,
+    model_scale: pd.DataFrame | None = None,
+) -> list[Findings]:
+    """Gather what is known of each target's cell with all imaging and every block.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        The map, one row a cell.
+    grid : Grid
+        Targets and the rule of inputs.
+    strategy : str
+        Of the map.
+    n_positive : dict of str to int, optional
+        Test people with the trait, by binary target.
+    permutations : pandas.DataFrame, optional
+        ``target, inputs, p_bh``.
+    imaging_gain : pandas.DataFrame, optional
+        ``target`` and ``gain, gain_low, gain_high`` in skill: the cell over the one without images.
+    confounds : pandas.DataFrame, optional
+        ``target`` and, as AUC or R², ``score, within_site, gain``, each with ``_low`` and
+        ``_high``; of the cell with all imaging and as few blocks as there are.
+    reliability : pandas.DataFrame, optional
+        ``target`` and ``ceiling, ceiling_low, ceiling_high`` as AUC or R².
+    left_out_sites, learning_curve_fits, model_scale : pandas.DataFrame, optional
+        Of the pipeline `evidence`.
+
+    Returns
+    -------
+    list of Findings
+        One a target that has a cell, in the order of the grid.
+    """
+    cells = fullest_cells(with_skill(performance), grid)
+    names = {row["target"]: row["inputs"] for row in cells.to_dict("records")}
+    tables = {
+        "p": _of_cells(permutations, names),
+        "imaging": _of_cells(imaging_gain),
+        "confounds": _of_cells(confounds),
+        "reliability": _of_cells(reliability),
+        "sites": _of_cells(_only(left_out_sites, strategy, site=ALL_SITES), names),
+        "curve": _of_cells(_only(learning_curve_fits, strategy), names),
+    }
+    found = []
+    for cell in cells.to_dict("records"):
+        key = cell["target"]
+        rows = {name: table.get(key, {}) for name, table in tables.items()}
+        found.append(
+            Findings(
+                target=key,
+                kind=cell["kind"],
+                status=cell["status"],
+                n_test=int(cell["n_test"]),
+                n_positive=(n_positive or {}).get(key),
+                skill=_interval(cell, "skill"),
+                **_read(rows, cell["kind"]),
+                **_model(model_scale, key, cell["inputs"], strategy),
+            )
+        )
+    return found
+
+
+def positives(targets: Mapping[str, TargetPredictions], grid: Grid) -> dict[str, int]:
+    """Count those with the trait among the test people of each binary target's fullest cell.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    grid : Grid
+        Names the cells.
+
+    Returns
+    -------
+    dict of str to int
+        By target; one without such a cell is absent.
+    """
+    cells = {key: fullest(t, grid) for key, t in targets.items() if t.kind == "binary"}
+    return {
+        key: int((targets[key].y[np.isfinite(cell[1])] > 0).sum())
+        for key, cell in cells.items()
+        if cell is not None
+    }
+
+
+def _read(rows: Mapping[str, Row], kind: str) -> dict[str, Any]:
+    confounds, curve = rows["confounds"], rows["curve"]
+    shape = curve.get("shape")
+    p = rows["p"].get("p_bh", np.nan)
+    return {
+        "p": None if pd.isna(p) else float(p),
+        "imaging_gain": _interval(rows["imaging"], "gain"),
+        "imaging_cell": _interval(confounds, "score", kind),
+        "within_site": _interval(confounds, "within_site", kind),
+        "confounds_gain": _interval(confounds, "gain", kind, difference=True),
+        "left_out_sites": _interval(rows["sites"], "skill"),
+        "curve": None if shape == "too few sizes" else shape,
+        "at_10x": _interval(curve, "at_10x"),
+        "gain_10x": _interval(curve, "gain_10x"),
+        "ceiling": _interval(rows["reliability"], "ceiling", kind),
+    }
+
+
+def _model(table: pd.DataFrame | None, target: str, inputs: str, strategy: str) -> dict[str, Any]:
+    """Find the model that gains most, with a p that allows for the number that were tried."""
+    if table is None:
+        return {}
+    mine = table[(table["target"] == target) & (table["inputs"] == inputs)]
+    other = (mine["variant"] != AS_IT_IS) | (mine["strategy"] != strategy)
+    tried = mine[other & mine["gain"].notna() & mine["gain_low"].notna()]
+    if tried.empty:
+        return {}
+    best: Row = max(tried.to_dict("records"), key=lambda row: float(row["gain"]))
+    se = float(best["gain_se"])
+    once = 2 * float(norm.sf(abs(best["gain"]) / se)) if se > 0 else 1.0
+    return {
+        "model": f"{best['variant']} ({best['strategy']})",
+        "model_gain": _interval(best, "gain"),
+        "model_skill": _interval(best, "skill"),
+        "model_p": min(1.0, len(tried) * once),
+    }
+
+
+def _only(
+    table: pd.DataFrame | None, strategy: str, site: str | None = None
+) -> pd.DataFrame | None:
+    if table is None:
+        return None
+    mine = table[table["strategy"] == strategy]
+    return mine if site is None else mine[mine["site"] == site]
+
+
+def _of_cells(table: pd.DataFrame | None, names: Mapping[str, str] | None = None) -> Rows:
+    """Rows by target; of the named inputs only, where a table has several."""
+    if table is None:
+        return {}
+    rows = table.to_dict("records")
+    return {
+        row["target"]: row
+        for row in rows
+        if names is None or names.get(row["target"]) == row["inputs"]
+    }
+
+
+def _interval(
+    row: Row, name: str, kind: str = "continuous", difference: bool = False
+) -> Interval | None:
+    """Read an estimate with bounds; an AUC becomes 2·AUC − 1, a difference of AUCs twice it."""
+    values = [float(row.get(f"{name}{end}", np.nan)) for end in ("", "_low", "_high")]
+    if not np.isfinite(values).all():
+        return None
+    scale, shift = (2.0, 0.0 if difference else 1.0) if kind == "binary" else (1.0, 0.0)
+    return Interval(*(scale * value - shift for value in values))

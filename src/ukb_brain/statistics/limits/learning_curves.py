@@ -1,0 +1,223 @@
+"""Tables of learning curves: skill at each number of training people, and the curve through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
+from ukb_brain.statistics.limits.power_law import average_repeats, extrapolate
+from ukb_brain.statistics.scores.drawn_skill import drawn_skill
+from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people, status_of
+from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.skill import HEADLINE_NAME
+
+Row = dict[str, Any]
+# Target, inputs, strategy and fold.
+Key = tuple[str, str, str, int]
+CELL = ["target", "inputs", "strategy"]
+KEYS = ["target", "inputs", "strategy", "fold", "seed"]
+SCORE = [
+    "metric",
+    *(f"{name}{end}" for name in ("score", "skill") for end in ("", "_low", "_high")),
+]
+CURVES = ["target", "kind", "inputs", "strategy", "share", "repeat", "n_train", "n_test", "status"]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Skill of one fit, or of the ensemble of its seeds, on test people.
+
+    Attributes
+    ----------
+    status : str
+        ``ok``, or why there is no skill.
+    n_train, n_test : int
+        People.
+    skill : float
+        R², or 2·AUC − 1; NaN where there is none.
+    draws : ndarray, shape (draws,)
+        The same in bootstrap draws of test families.
+    """
+
+    status: str
+    n_train: int
+    n_test: int
+    skill: float
+    draws: Floats
+
+
+def draw_skills(
+    predictions: pd.DataFrame,
+    fits: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    draws: int,
+    seed: int,
+) -> dict[Key, Drawn]:
+    """Score every fit on its test people, in the sample and in draws that all fits share.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        ``eid, instance, target, inputs, strategy, fold, seed, split, y_true, y_pred``.
+    fits : pandas.DataFrame
+        ``target, inputs, strategy, fold, seed, n_train, n_test, status``.
+    participants : pandas.DataFrame
+        ``eid, instance, family``.
+    grid : Grid
+        Gives the kinds of targets.
+    draws : int
+        Of families; see `ukb_brain.statistics.FamilyDraws`.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict of (str, str, str, int) to Drawn
+        By target, inputs, strategy and fold; seeds are an ensemble, as in the map.
+
+    Notes
+    -----
+    ``tests/statistics/limits/test_learning_curves.py`` compares skills with scikit-learn's scores,
+    and intervals with those of the performance table.
+    """
+    people = predicted_people(predictions, participants) if len(predictions) else {}
+    families = {int(f) for one in people.values() for f in one.family}
+    weights = FamilyDraws(families, draws, seed).weights
+    nothing = np.full(draws, np.nan)
+    found = {}
+    for key, rows in fits.groupby(["target", "inputs", "strategy", "fold"], sort=False):
+        target, inputs, strategy, fold = cast("Key", key)
+        kind = grid.targets[target].kind
+        mine = rows.to_dict("records")
+        tested = [people.get(tuple(fit[k] for k in KEYS)) for fit in mine]
+        statuses = [status_of(fit, kind, one) for fit, one in zip(mine, tested, strict=True)]
+        members = [one for one, s in zip(tested, statuses, strict=True) if one and s == "ok"]
+        counts = int(mine[0]["n_train"]), int(mine[0]["n_test"])
+        where = (target, inputs, strategy, int(fold))
+        if not members:
+            found[where] = Drawn(statuses[0], *counts, np.nan, nothing)
+            continue
+        skills = _skills(kind, ensemble(members), weights)
+        found[where] = Drawn("ok", *counts, float(skills[0]), skills[1:])
+    return found
+
+
+def _skills(kind: str, people: Predicted, weights: Any) -> Floats:
+    drawn = np.vstack([np.ones((1, len(people.y_true))), weights(people.family)])
+    fold = np.zeros(len(people.y_true), dtype=np.int64)
+    return drawn_skill(kind, people.y_true, people.y_pred[:, None], fold, drawn)[:, 0]
+
+
+def described(drawn: Drawn, kind: str, level: float) -> Row:
+    """Say what a fit scored.
+
+    Parameters
+    ----------
+    drawn : Drawn
+        From `draw_skills`.
+    kind : str
+        ``binary`` or ``continuous``.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    dict
+        ``n_train, n_test, status, metric`` (AUC or R²), ``score`` and ``skill``, each with ``_low``
+        and ``_high``.
+    """
+    low, high = percentile_interval(drawn.draws, level)
+    row: Row = {"n_train": drawn.n_train, "n_test": drawn.n_test, "status": drawn.status}
+    row["metric"] = HEADLINE_NAME[kind]
+    for end, skill in (("", drawn.skill), ("_low", low), ("_high", high)):
+        row |= {f"skill{end}": skill, f"score{end}": (skill + 1) / 2 if kind == "binary" else skill}
+    return row
+
+
+def score_learning_curves(
+    skills: Mapping[Key, Drawn],
+    subsets: Mapping[int, tuple[float, int]],
+    grid: Grid,
+    level: float,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Arrange skills by number of training people, and fit a power law to each cell's.
+
+    Parameters
+    ----------
+    skills : dict of (str, str, str, int) to Drawn
+        From `draw_skills`, over subsets that share their test people.
+    subsets : dict of int to (float, int)
+        Share of training people, and repeat, by fold.
+    grid : Grid
+        Gives kinds and the order of targets.
+    level : float
+        Coverage of the intervals.
+    seed : int
+        Of the noise that stands for other training people.
+
+    Returns
+    -------
+    curves : pandas.DataFrame
+        One row a cell, strategy, share and repeat: `CURVES` and `SCORE`.
+    fits : pandas.DataFrame
+        One row a cell and strategy: ``target, kind, inputs, strategy``, what
+        `ukb_brain.statistics.limits.power_law.extrapolate` gives, and ``training_sd``.
+    """
+    place = {key: k for k, key in enumerate(grid.targets)}
+    cells = sorted({key[:3] for key in skills}, key=lambda cell: (place[cell[0]], *cell[1:]))
+    curves, fits = [], []
+    for cell in cells:
+        kind = grid.targets[cell[0]].kind
+        mine = {
+            subsets[key[3]]: one
+            for key, one in skills.items()
+            if key[:3] == cell and key[3] in subsets
+        }
+        about: Row = dict(zip(CELL, cell, strict=True)) | {"kind": kind}
+        for (share, repeat), one in sorted(mine.items()):
+            curves.append(about | {"share": share, "repeat": repeat} | described(one, kind, level))
+        fits.append(about | _fit(mine, level, seed))
+    return _typed(curves, [*CURVES, *SCORE]), _typed(fits, FITS)
+
+
+NUMBERS = ("rise", "asymptote", "rate", "at_10x", "gain_10x", "at_100x_scenario")
+FITS = [
+    *("target", "kind", "inputs", "strategy", "shape", "n_sizes", "n_largest", "training_sd"),
+    *(f"{name}{end}" for name in NUMBERS for end in ("", "_low", "_high")),
+]
+
+
+def _fit(mine: Mapping[tuple[float, int], Drawn], level: float, seed: int) -> Row:
+    scored = {at: one for at, one in mine.items() if np.isfinite(one.skill)}
+    shares = sorted({share for share, _ in scored})
+    if not scored:
+        return dict(extrapolate([], np.empty(0), np.empty((2, 0)), level)) | {"training_sd": np.nan}
+    most = max(repeat for _, repeat in scored) + 1
+    draws = len(next(iter(scored.values())).draws)
+    skills, drawn = (
+        np.full((len(shares), most), np.nan),
+        np.full((draws, len(shares), most), np.nan),
+    )
+    people = np.zeros_like(skills)
+    for (share, repeat), one in scored.items():
+        at = shares.index(share), repeat
+        skills[at], drawn[:, at[0], at[1]], people[at] = one.skill, one.draws, one.n_train
+    sizes = people.sum(axis=1) / (people > 0).sum(axis=1)
+    means, noisy, spread = average_repeats(sizes, skills, drawn, seed)
+    return dict(extrapolate(sizes.tolist(), means, noisy, level)) | {"training_sd": spread}
+
+
+def _typed(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows)).reindex(columns=list(columns))
+    texts = {"target", "kind", "inputs", "strategy", "status", "metric", "shape"}
+    counts = {"n_train", "n_test", "repeat", "n_sizes"}
+    kinds = {c: "str" if c in texts else "int64" if c in counts else "float64" for c in columns}
+    return table.astype(kinds)

@@ -1,0 +1,286 @@
+"""Tables of what a score may rest on: confounds, sites, subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone, rows_of
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
+from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
+from ukb_brain.statistics.people.participation import score_weighted
+from ukb_brain.statistics.people.subgroups import flag_differences, label_subgroups, score_subgroups
+from ukb_brain.statistics.scores.drawn import measured
+from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.scores.within import headline_of, score_within_sites
+
+Targets = Mapping[str, TargetPredictions]
+Row = dict[str, Any]
+ENDS = ("_low", "_high")
+
+
+@dataclass(frozen=True, eq=False)
+class Everybody:
+    """What is known of all people at their first imaging visit, and their predictions.
+
+    Attributes
+    ----------
+    targets, confounds, participants : pandas.DataFrame
+        Of data engineering, by ``eid, instance``.
+    splits : pandas.DataFrame
+        ``eid, fold, part``.
+    validation : pandas.DataFrame
+        The strategy's predictions of validation people, averaged over seeds: ``eid, instance,
+        target, inputs, fold, y_true, y_pred``.
+    """
+
+    targets: pd.DataFrame
+    confounds: pd.DataFrame
+    participants: pd.DataFrame
+    splits: pd.DataFrame
+    validation: pd.DataFrame
+
+    def first_visits(self) -> pd.DataFrame:
+        """Keys and family of everybody's first imaging visit."""
+        ordered = self.participants.sort_values(["eid", "instance"])
+        return ordered.drop_duplicates("eid")[["eid", "instance", "family"]]
+
+
+def predictions_of(predictions: pd.DataFrame, strategy: str, split: str) -> pd.DataFrame:
+    """Take some people's predictions of all cells, averaged over seeds.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        Of modelling.
+    strategy : str
+        Of the map.
+    split : str
+        ``validation``, or ``repeat``: later visits of test people.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``eid, instance, target, inputs, fold, y_true, y_pred``.
+    """
+    mine = (predictions["split"] == split) & (predictions["strategy"] == strategy)
+    kept = predictions.loc[mine]
+    keys = ["eid", "instance", "target", "inputs", "fold"]
+    seeds = kept.groupby(keys, observed=True, as_index=False)[["y_true", "y_pred"]].mean()
+    return seeds.astype({"target": object, "inputs": object})
+
+
+def confound_table(
+    targets: Targets, everybody: Everybody, draws: FamilyDraws, grid: Grid, level: float = 0.95
+) -> pd.DataFrame:
+    """Compare each target's imaging cell with confounds alone, and score it within sites.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    everybody : Everybody
+        Of the same run.
+    draws : FamilyDraws
+        Of all families.
+    grid : Grid
+        Names the cells.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target: ``target, inputs, metric, n, status`` and, each with ``_low`` and
+        ``_high``, ``score`` of the cell, ``confounds`` alone, ``together``, their difference
+        ``gain``, and ``within_site``. The cell is the one with all imaging and as few blocks as
+        may be. Confounds are site, sex, age and its square, head size and head motion, less the
+        target itself.
+    """
+    rows = []
+    for key, table in targets.items():
+        metric = "roc_auc" if table.kind == "binary" else "r2"
+        row: Row = {"target": key, "inputs": "", "metric": metric}
+        cell = imaging_alone(table, grid)
+        if cell is None:
+            rows.append(row | {"status": "its imaging cell has no scores"})
+            continue
+        name, predicted = cell
+        known = np.isfinite(predicted)
+        weights = draws.weights(table.family[known])
+        y, p, fold = table.y[known], predicted[known], table.fold[known]
+        site = rows_of(table.visit[known], everybody.participants)["site"].to_numpy()
+        row |= {"inputs": name, "n": int(known.sum()), "status": "ok"}
+        row |= measured(headline_of(table.kind, y, p, fold), weights, level)
+        row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
+        try:
+            alone, together = _beyond(table, name, known, p, everybody)
+            row |= gain_beyond_confounds(table.kind, y, alone, together, weights, fold, level)
+        except InputError:
+            # The reason counts people, and this table may leave.
+            row["status"] = "too few training or validation people, or classes, for confounds"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _beyond(
+    table: TargetPredictions,
+    name: str,
+    known: NDArray[np.bool_],
+    predicted: Floats,
+    everybody: Everybody,
+) -> tuple[Floats, Floats]:
+    """Confounds alone and with the cell, for test people, each fold by what it was fitted on."""
+    first = everybody.first_visits()
+    visits = first[["eid", "instance"]].to_numpy(np.int64)
+    confounds, family = rows_of(visits, everybody.confounds), first["family"].to_numpy(np.int64)
+    y = rows_of(visits, everybody.targets)[table.target].to_numpy(float)
+    place = pd.MultiIndex.from_arrays(list(visits.T))
+    alone, together = np.full(len(predicted), np.nan), np.full(len(predicted), np.nan)
+    held = everybody.validation
+    held = held[(held["target"] == table.target) & (held["inputs"] == name)]
+    for fold in table.folds:
+        part = everybody.splits[everybody.splits["fold"] == fold].set_index("eid")["part"]
+        train = (first["eid"].map(part) == "train").to_numpy()
+        X, _ = confound_design(confounds, train, table.target)
+        baseline = confounds_baseline(table.kind, y, X, train, family)
+        mine = held[held["fold"] == fold]
+        if len(mine) < 2 or mine["y_true"].nunique() < 2:
+            raise InputError(
+                f"{len(mine)} validation people cannot say how to join confounds and cell"
+            )
+        at = place.get_indexer(pd.MultiIndex.from_frame(mine[["eid", "instance"]]))
+        here = table.fold[known] == fold
+        tested = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit[known][here].T)))
+        alone[here], together[here] = stack_on_confounds(
+            table.kind,
+            mine["y_true"].to_numpy(float),
+            (baseline[at], mine["y_pred"].to_numpy(float)),
+            (baseline[tested], predicted[here]),
+        )
+    return alone, together
+
+
+# Ways to divide people that the target itself decides.
+DECIDED = {"sex": "sex", "age": "age_band"}
+
+
+def subgroup_table(
+    targets: Targets,
+    participants: pd.DataFrame,
+    draws: FamilyDraws,
+    grid: Grid,
+    smallest: int,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Score each target's fullest cell in subgroups of its test people.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        ``eid, instance, sex, age, site`` and, where known, ``ethnic_background, deprivation``.
+    draws : FamilyDraws
+        Of all families.
+    grid : Grid
+        Names the cells.
+    smallest : int
+        Smaller subgroups are not shown.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``target, inputs`` and the columns of
+        `ukb_brain.statistics.people.subgroups.score_subgroups`, with ``p_adjusted`` and ``differs``
+        over all rows.
+    """
+    tables = []
+    for key, table in targets.items():
+        cell = fullest(table, grid)
+        if cell is None:
+            continue
+        name, predicted = cell
+        known = np.isfinite(predicted)
+        labels = label_subgroups(rows_of(table.visit[known], participants))
+        labels = labels.drop(columns=[DECIDED[key]] if key in DECIDED else [])
+        rows = score_subgroups(
+            table.kind,
+            table.y[known],
+            predicted[known],
+            labels,
+            draws.weights(table.family[known]),
+            table.fold[known],
+            level,
+            smallest,
+        )
+        tables.append(rows.assign(target=key, inputs=name))
+    joined = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["p"])
+    first = [name for name in ("target", "inputs") if name in joined]
+    flagged = flag_differences(joined)
+    return flagged[[*first, *(name for name in flagged if name not in first)]]
+
+
+WEIGHT = "participation_weight"
+WEIGHTED_COLUMNS = [
+    *("target", "inputs", "metric", "n", "n_effective"),
+    *(f"{what}{end}" for what in ("plain", "weighted", "difference") for end in ("", *ENDS)),
+]
+
+
+def participation_table(
+    targets: Targets,
+    participants: pd.DataFrame,
+    draws: FamilyDraws,
+    grid: Grid,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Score each target's fullest cell as if people took part alike.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    participants : pandas.DataFrame
+        ``eid, instance`` and, where weights were given, ``participation_weight``.
+    draws : FamilyDraws
+        Of all families.
+    grid : Grid
+        Names the cells.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target: ``target, inputs, metric`` and what
+        `ukb_brain.statistics.people.participation.score_weighted` says; no rows without weights.
+    """
+    rows: list[Row] = []
+    for key, table in targets.items() if WEIGHT in participants else ():
+        cell = fullest(table, grid)
+        if cell is None:
+            continue
+        name, predicted = cell
+        known = np.isfinite(predicted)
+        share = rows_of(table.visit[known], participants)[WEIGHT].to_numpy(float)
+        row: Row = {"target": key, "inputs": name}
+        row["metric"] = "roc_auc" if table.kind == "binary" else "r2"
+        if np.isfinite(share).any():
+            weights = draws.weights(table.family[known])
+            people = (table.y[known], predicted[known], share, weights, table.fold[known])
+            row |= score_weighted(table.kind, *people, level)
+        rows.append(row)
+    numbers = dict.fromkeys(WEIGHTED_COLUMNS[3:], float)
+    return pd.DataFrame(rows, columns=WEIGHTED_COLUMNS).astype(numbers)

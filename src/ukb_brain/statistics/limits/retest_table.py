@@ -1,0 +1,157 @@
+"""Tables of what a second visit says: a target's test-retest ceiling, and predictions again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.limits.ceiling import share_of_ceiling
+from ukb_brain.statistics.limits.reliability import retest, retest_estimator
+from ukb_brain.statistics.scores.drawn import draws_of, estimates_of
+from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.scores.within import headline_of
+
+Targets = Mapping[str, TargetPredictions]
+Row = dict[str, Any]
+NO_CELL = "its imaging cell has no scores"
+NOBODY_TWICE = "no test person was scanned twice"
+ONE_MEASUREMENT = "the same for everybody at both visits: one measurement, or nothing ever changes"
+
+
+def retest_table(
+    targets: Targets,
+    measurements: pd.DataFrame,
+    draws: FamilyDraws,
+    families: pd.Series,
+    grid: Grid,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Give each target's test-retest ceiling, and what its fullest cell reaches of it.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    measurements : pandas.DataFrame
+        ``eid, instance`` and a column a target, at all imaging visits.
+    draws : FamilyDraws
+        Of all families.
+    families : pandas.Series
+        Family by eid.
+    grid : Grid
+        Names the cells.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target: ``target, inputs``, what `ukb_brain.statistics.limits.reliability.retest`
+        says, and ``share`` of the ceiling with bounds.
+    """
+    ordered = measurements.sort_values(["eid", "instance"])
+    repeated = ordered[ordered.duplicated("eid", keep=False)].groupby("eid")
+    first, second = repeated.nth(0).set_index("eid"), repeated.nth(1).set_index("eid")
+    rows = []
+    for key, table in targets.items():
+        both = np.isfinite(first[key]) & np.isfinite(second[key])
+        one, two = first.loc[both, key].to_numpy(float), second.loc[both, key].to_numpy(float)
+        weights = draws.weights(families.loc[first.index[both]].to_numpy(np.int64))
+        row: Row = {"target": key} | retest(table.kind, one, two, weights, level)
+        if row["status"] == "ok" and np.array_equal(one, two):
+            # Such as blood, which was taken once: it says nothing of how well it is measured.
+            row = {"target": key, "status": ONE_MEASUREMENT}
+        cell = fullest(table, grid)
+        if row["status"] == "ok" and cell is not None:
+            row["inputs"] = cell[0]
+            row |= _share(table, cell[1], draws, (one, two), weights, level)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _share(
+    table: TargetPredictions,
+    predicted: Floats,
+    draws: FamilyDraws,
+    measured_twice: tuple[Floats, Floats],
+    weights: Floats,
+    level: float,
+) -> dict[str, float]:
+    known = np.isfinite(predicted)
+    score = headline_of(table.kind, table.y[known], predicted[known], table.fold[known])
+    ceiling = retest_estimator(table.kind, *measured_twice)
+    return share_of_ceiling(
+        table.kind,
+        estimates_of(score, int(known.sum()))["score"],
+        draws_of(score, draws.weights(table.family[known]))["score"],
+        estimates_of(ceiling, weights.shape[1])["ceiling"],
+        draws_of(ceiling, weights)["ceiling"],
+        level,
+    )
+
+
+def repeatability_table(
+    targets: Targets, repeats: pd.DataFrame, draws: FamilyDraws, grid: Grid, level: float = 0.95
+) -> pd.DataFrame:
+    """Say how well the predictions of people scanned twice agree.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target, at test people's first imaging visit.
+    repeats : pandas.DataFrame
+        Their predictions at later visits, by models that have seen neither: ``eid, instance,
+        target, inputs, fold, y_pred``.
+    draws : FamilyDraws
+        Of all families.
+    grid : Grid
+        Names the cells.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target: ``target, inputs, n`` (missing under ten), ``status``, and each with
+        ``_low`` and ``_high`` ``icc`` (agreement) and ``pearson_r`` of the predictions of its
+        imaging cell, which has as few blocks as may be. Of several later visits the earliest
+        counts.
+
+    Notes
+    -----
+    ``test_predictions_of_a_second_scan_repeat`` holds it to
+    `ukb_brain.statistics.limits.reliability.retest` on planted noise.
+    """
+    again = repeats.sort_values(["target", "inputs", "fold", "eid", "instance"])
+    again = again.drop_duplicates(["target", "inputs", "fold", "eid"])
+    again = again.set_index(["fold", "eid"])
+    rows: list[Row] = []
+    for key, table in targets.items():
+        cell = imaging_alone(table, grid)
+        if cell is None:
+            rows.append({"target": key, "inputs": "", "n": 0.0, "status": NO_CELL})
+            continue
+        name, predicted = cell
+        mine = again.loc[(again["target"] == key) & (again["inputs"] == name), "y_pred"]
+        people = pd.MultiIndex.from_arrays([table.fold, table.visit[:, 0]])
+        second = mine.reindex(people).to_numpy(np.float64)
+        both = np.isfinite(predicted) & np.isfinite(second)
+        row: Row = {"target": key, "inputs": name, "n": float(both.sum()), "status": NOBODY_TWICE}
+        if both.any():
+            weights = draws.weights(table.family[both])
+            found = retest("continuous", predicted[both], second[both], weights, level)
+            row |= {what: value for what, value in found.items() if "ceiling" not in what}
+        rows.append(row)
+    columns = [*("target", "inputs", "n", "status"), *_bounded("icc"), *_bounded("pearson_r")]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _bounded(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_low", f"{name}_high"

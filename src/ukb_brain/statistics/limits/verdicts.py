@@ -1,0 +1,243 @@
+"""One verdict a target: legible, or what stands in the way, by thresholds declared beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from ukb_brain.grid import Frozen
+from ukb_brain.statistics.certainty.detectable import smallest_skill
+from ukb_brain.statistics.limits.findings import RESTS_ON, Findings, Interval
+
+LEGIBLE = "legible"
+BY_DATA, BY_MODEL, BY_MEASUREMENT = (
+    f"limited by {what}" for what in ("data", "model", "measurement")
+)
+ABSENT = "not in these images as far as n allows"
+NO_VERDICT = "no verdict"
+VERDICTS = (LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT, ABSENT, NO_VERDICT)
+SITE, AGE_AND_SEX = "site", "age and sex"
+
+
+class VerdictRules(Frozen):
+    """Thresholds, in skill (R², or 2·AUC − 1), named before any result is seen.
+
+    Attributes
+    ----------
+    alpha : float
+        Of p values; corrected ones, where a table has them.
+    power : float
+        With which the smallest effect would have been found.
+    legible : float
+        A skill is good enough where its interval lies at or above this.
+    gain : float
+        Smallest gain that counts: of more people, of other models, beyond confounds, of images.
+    low_ceiling : float
+        A test-retest ceiling at or below this holds a target back.
+    share_of_ceiling : float
+        What must be reached of such a ceiling for measurement to be the limit.
+    """
+
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    power: float = Field(default=0.8, gt=0.5, lt=1)
+    legible: float = Field(default=0.25, gt=0, lt=1)
+    gain: float = Field(default=0.02, gt=0, lt=1)
+    low_ceiling: float = Field(default=0.5, gt=0, lt=1)
+    share_of_ceiling: float = Field(default=0.5, gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a target.
+
+    Attributes
+    ----------
+    verdict : str
+        One of `VERDICTS`.
+    through : str
+        ``site`` or ``age and sex`` where the target is read through these only; empty otherwise.
+    reasons : tuple of str
+        In words, with numbers.
+    smallest_effect : float
+        Skill that so many test people would have shown; see `detectable.smallest_skill`.
+    """
+
+    verdict: str
+    through: str
+    reasons: tuple[str, ...]
+    smallest_effect: float
+
+
+def judge(found: Findings, rules: VerdictRules) -> Verdict:
+    """Give a target its verdict.
+
+    Parameters
+    ----------
+    found : Findings
+        What is known of it.
+    rules : VerdictRules
+        Thresholds.
+
+    Returns
+    -------
+    Verdict
+        By the first of these that holds. No score: ``no verdict``. Read, and the skill's interval
+        at or above ``legible``: ``legible``. Measurement, model or data hold it back (in that
+        order, model and data by the larger gain): ``limited by`` these. Read: ``legible``, if
+        weakly. Else ``not in these images as far as n allows``. *Read* means that the skill's
+        interval lies above 0, p is below alpha, and neither site nor confounds nor blocks explain
+        it; whatever was not run cannot speak against it, and is named among the reasons.
+
+    Notes
+    -----
+    Own rules, after the questions of Schulz et al. 2024 (data), Gell et al. 2024 (measurement) and
+    Ruffle et al. 2024 (the study). ``tests/statistics/limits/test_verdicts.py`` plants each case.
+    """
+    smallest = smallest_skill(found.kind, found.n_test, found.n_positive, rules.alpha, rules.power)
+    if found.skill is None or found.status != "ok":
+        why = "its score has no interval" if found.status == "ok" else f"no score: {found.status}"
+        return Verdict(NO_VERDICT, "", (why, *_untold(found)), smallest)
+    reasons = [f"skill {found.skill} of {found.n_test} test people"]
+    through = _through(found, rules, reasons)
+    read = _is_read(found, rules, reasons) and not through
+    limits = _limits(found, rules, reasons, read, smallest) if not through else []
+    if read and found.skill.low >= rules.legible:
+        verdict = LEGIBLE
+    elif limits:
+        verdict = limits[0]
+    elif read:
+        verdict = LEGIBLE
+        reasons.append("weakly: it is there, and nothing that was looked at holds it back")
+    else:
+        verdict = ABSENT
+        if not through:
+            reasons.append(_detectable(smallest, rules.power))
+    return Verdict(verdict, through, (*reasons, *_untold(found)), smallest)
+
+
+def _detectable(smallest: float, power: float) -> str:
+    if np.isnan(smallest):
+        return "test people are too few, or all of one class, to see any skill"
+    return f"a skill of {smallest:.2f} or more would have been seen with {power:.0%} power"
+
+
+def _is_read(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
+    seen = found.skill is not None and found.skill.low > 0
+    if not seen:
+        reasons.append("its interval does not lie above 0")
+    if found.p is not None:
+        beyond = found.p < rules.alpha
+        reasons.append(
+            f"p {found.p:.3g} beyond strata of site, sex and age"
+            + ("" if beyond else ", which could be chance")
+        )
+        seen = seen and beyond
+    gain = found.imaging_gain
+    if gain is not None:
+        reasons.append(f"images add {gain} to the blocks")
+        if gain.low <= 0:
+            reasons.append("so that what is read may come from the blocks alone")
+        seen = seen and gain.low > 0
+    return seen
+
+
+def _through(found: Findings, rules: VerdictRules, reasons: list[str]) -> str:
+    """Tell whether what is read is there through site, or through age and sex, only."""
+    within, left_out, gain = found.within_site, found.left_out_sites, found.confounds_gain
+    whole = found.imaging_cell or found.skill
+    if found.skill is None or whole is None or whole.low <= 0:
+        return ""
+    lost = {
+        "within sites": within is not None and within.low <= 0 and within.high < whole.estimate,
+        "on left-out sites": left_out is not None
+        and left_out.low <= 0
+        and left_out.high < found.skill.estimate,
+    }
+    for where, interval in (("within sites", within), ("on left-out sites", left_out)):
+        if interval is not None:
+            reasons.append(f"skill {where} {interval}")
+    if gain is not None:
+        reasons.append(f"gain {gain} beyond confounds")
+    # A model that fails at a new site may still read people of one site: that is no loss to scans.
+    if lost["within sites"] or (within is None and lost["on left-out sites"]):
+        reasons.append("read through site only")
+        return SITE
+    if lost["on left-out sites"]:
+        reasons.append("read within sites, and not carried over to new ones")
+    if gain is not None and gain.low <= 0 and gain.high < rules.gain:
+        reasons.append("read through age, sex and other confounds only")
+        return AGE_AND_SEX
+    return ""
+
+
+def _limits(
+    found: Findings, rules: VerdictRules, reasons: list[str], read: bool, smallest: float
+) -> list[str]:
+    """List what holds the target back, the strongest first; tell what was found either way."""
+    limits: list[tuple[float, str]] = []
+    if found.ceiling is not None and found.skill is not None:
+        ceiling = found.ceiling
+        reasons.append(f"measured twice, the target allows a skill of {ceiling}")
+        low = ceiling.estimate <= rules.low_ceiling
+        reached = read and found.skill.estimate >= rules.share_of_ceiling * ceiling.estimate
+        if (low and reached) or (not read and ceiling.high < smallest):
+            limits.append((np.inf, BY_MEASUREMENT))
+    if found.model_gain is not None and found.model_skill is not None:
+        reasons.append(f"model {found.model} gains {found.model_gain}, p {found.model_p:.3g}")
+        certain = found.model_p is not None and found.model_p < rules.alpha
+        large = found.model_gain.estimate >= rules.gain
+        if certain and large and found.model_skill.low > 0:
+            limits.append((found.model_gain.estimate, BY_MODEL))
+    if found.curve is not None:
+        more = f", with ten times the people {found.at_10x}" if found.at_10x else ""
+        reasons.append(f"learning curve {found.curve}{more}")
+    gain, tenfold = found.gain_10x, found.at_10x
+    # A rise is shown by scores; the fit's own gain is never negative and shows nothing.
+    rises = found.curve == "rising" and gain is not None and gain.estimate >= rules.gain
+    if rises and gain is not None and tenfold is not None and tenfold.low > 0:
+        limits.append((gain.estimate, BY_DATA))
+    return [name for _, name in sorted(limits, key=lambda limit: -limit[0])]
+
+
+def _untold(found: Findings) -> tuple[str, ...]:
+    absent = [words for name, words in RESTS_ON.items() if getattr(found, name) is None]
+    return (f"without {', '.join(absent)}",) if absent else ()
+
+
+def verdict_table(findings: Iterable[Findings], rules: VerdictRules) -> pd.DataFrame:
+    """Give every target its verdict.
+
+    Parameters
+    ----------
+    findings : iterable of Findings
+        One a target; see `ukb_brain.statistics.limits.findings.gather_findings`.
+    rules : VerdictRules
+        Thresholds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target: ``target, verdict, through, smallest_effect, skill, skill_low,
+        skill_high, reasons``, the last one text.
+    """
+    rows: list[dict[str, Any]] = []
+    for found in findings:
+        verdict, skill = judge(found, rules), found.skill or Interval(np.nan, np.nan, np.nan)
+        rows.append(
+            {
+                "target": found.target,
+                "verdict": verdict.verdict,
+                "through": verdict.through,
+                "smallest_effect": verdict.smallest_effect,
+                "skill": skill.estimate,
+                "skill_low": skill.low,
+                "skill_high": skill.high,
+                "reasons": "; ".join(verdict.reasons),
+            }
+        )
+    return pd.DataFrame(rows)

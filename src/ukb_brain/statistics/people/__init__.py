@@ -1,0 +1,1 @@
+"""Whom predictions serve: calibration, subgroups, participation, the brain-age gap."""

@@ -1,0 +1,126 @@
+"""Do scores hold beyond those who take part: participation weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.scores.drawn import measured
+from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.within import Labels, headline
+
+
+def match_participation(eid: Sequence[int] | NDArray[np.int64], table: pd.DataFrame) -> Floats:
+    """Look up people's participation weights.
+
+    Parameters
+    ----------
+    eid : array_like of int, length n
+        A person of several visits occurs as often.
+    table : pandas.DataFrame
+        ``eid, weight``, one row a person: how many people of the population one participant
+        stands for, up to a factor.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        NaN where the table lacks the person.
+
+    Raises
+    ------
+    InputError
+        If a column is not there, a person has two rows, a weight is not a positive number, or
+        nobody has one.
+
+    Notes
+    -----
+    Weights such as those of Schoeler et al. and van Alten et al., see `score_weighted`;
+    ``test_a_table_that_cannot_be_used_is_one_clear_error``.
+    """
+    absent = sorted({"eid", "weight"} - set(table.columns))
+    if absent:
+        raise InputError(
+            f"The table of participation weights has no column {', '.join(absent)}; it needs eid "
+            "and weight. Rename its columns."
+        )
+    twice = int(table["eid"].duplicated().sum())
+    if twice:
+        raise InputError(
+            f"The table of participation weights has {twice} rows of people that it holds "
+            "already; one row a person was expected. Remove the duplicates."
+        )
+    weight = pd.to_numeric(table["weight"], errors="coerce").astype(float)
+    wrong = int((~np.isfinite(weight) | (weight <= 0)).sum())
+    if wrong:
+        raise InputError(
+            f"The table of participation weights has {wrong} weights that are not positive "
+            "numbers. Remove these rows; who has no weight is left out of this analysis."
+        )
+    by_eid = pd.Series(weight.to_numpy(), index=table["eid"].to_numpy())
+    found: Floats = np.asarray(by_eid.reindex(np.asarray(eid)), dtype=np.float64)
+    if np.isnan(found).all():
+        raise InputError(
+            f"None of {len(found)} imaging visits is of a person in the table of participation "
+            f"weights ({len(table)} rows): its eids are of another application. Use a table of "
+            "yours, or remove it."
+        )
+    return found
+
+
+def score_weighted(
+    kind: str,
+    y_true: Floats,
+    y_pred: Floats,
+    participation: Floats,
+    weights: Floats,
+    fold: Labels | None = None,
+    level: float = 0.95,
+) -> dict[str, float]:
+    """Score a cell as it would be if people took part alike, beside the plain score.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    y_true, y_pred : ndarray, shape (n,)
+        Of test people.
+    participation : ndarray, shape (n,)
+        From `match_participation`; people without a weight (NaN) are left out of both scores.
+    weights : ndarray, shape (draws, n)
+        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+    fold : ndarray, shape (n,), optional
+        Each person's fold.
+    level : float
+        Coverage of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    dict of str to float
+        ``plain, weighted`` and their ``difference``, each with ``_low`` and ``_high``; ``n``
+        people with a weight, and ``n_effective``, how many equally weighted people would say as
+        much.
+
+    Notes
+    -----
+    Inverse-probability weights of UK Biobank: Schoeler et al., Nature Human Behaviour
+    2023;7:1216-1227; van Alten et al., International Journal of Epidemiology 2024;53:dyae054.
+    They repair selection on what they were made from, at entry to the cohort; who came to the
+    scan is a further selection. Weights are taken as known: intervals do not hold the uncertainty
+    of their own estimation. The effective number is Kish's (Survey Sampling, 1965).
+    ``test_weighted_scores_are_those_of_scikit_learn`` holds the scores to scikit-learn's
+    ``sample_weight``, ``test_weights_repair_planted_selection`` to a population.
+    """
+    known = np.isfinite(participation)
+    y, p, share = y_true[known], y_pred[known], participation[known]
+    of = None if fold is None else fold[known]
+
+    def estimates(w: Floats) -> dict[str, Floats]:
+        plain, weighted = headline(kind, y, p, w, of), headline(kind, y, p, w * share, of)
+        return {"plain": plain, "weighted": weighted, "difference": weighted - plain}
+
+    counts = {"n": float(known.sum()), "n_effective": float(share.sum() ** 2 / (share @ share))}
+    return counts | measured(estimates, weights[:, known], level)

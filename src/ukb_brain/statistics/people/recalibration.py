@@ -1,0 +1,100 @@
+"""Predictions corrected by a line that is fitted on other people, and what that changes."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import expit
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.people.calibration import least_squares_line, logistic_line, logits
+from ukb_brain.statistics.scores.drawn import measured
+from ukb_brain.statistics.scores.metrics import Floats, brier, r2
+
+
+def recalibrate(kind: str, y_fit: Floats, fit_pred: Floats, y_pred: Floats) -> Floats:
+    """Correct predictions by a line that is fitted on other people.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    y_fit, fit_pred : ndarray, shape (m,)
+        Truth and predictions of validation people.
+    y_pred : ndarray, shape (n,)
+        Predictions of test people, whose truth is not needed.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Probabilities, or in the target's own units.
+
+    Raises
+    ------
+    InputError
+        If the line cannot be fitted.
+
+    Notes
+    -----
+    The least-squares line, or on the logit scale Cox's (Platt, 1999, without his smoothing of
+    labels). Predictions of cells are calibrated in training already (`ukb_brain.training`), on
+    people that include those of validation, so that here there should be little left to gain.
+    ``test_recalibration_is_the_line_of_statsmodels`` holds it to statsmodels.
+    """
+    once = np.ones((1, len(y_fit)))
+    if kind == "binary":
+        found = logistic_line(y_fit, logits(fit_pred), once)
+        intercept, slope = (float(one[0]) for one in found)
+    else:
+        slope = float(least_squares_line(y_fit, fit_pred, once)["calibration_slope"][0])
+        intercept = float(y_fit.mean() - slope * fit_pred.mean())
+    if np.isnan(slope):
+        raise InputError(
+            f"Recalibration of a {kind} target on {len(y_fit)} validation people has no line: it "
+            "needs both classes, or a target that varies, predictions that vary, and overlap of "
+            "the classes. Give validation more people (splitting in parameters)."
+        )
+    if kind == "binary":
+        return expit(intercept + slope * logits(y_pred))
+    return intercept + slope * y_pred
+
+
+def recalibration_effect(
+    kind: str,
+    y_true: Floats,
+    y_pred: Floats,
+    recalibrated: Floats,
+    weights: Floats,
+    level: float = 0.95,
+) -> dict[str, float]:
+    """Score test people before and after recalibration, with percentile intervals.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    y_true, y_pred, recalibrated : ndarray, shape (n,)
+        Of test people; the last from `recalibrate`.
+    weights : ndarray, shape (draws, n)
+        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+    level : float
+        Coverage of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    dict of str to float
+        ``before, after, change``, each with ``_low`` and ``_high``: Brier scores, which fall where
+        it helps, or R², which rises. A rising line changes no area under the curve.
+
+    Notes
+    -----
+    Scores are those of `ukb_brain.statistics.scores.metrics`;
+    ``test_planted_miscalibration_is_repaired_on_people_it_was_not_fitted_on`` holds them to
+    scikit-learn.
+    """
+    score = brier if kind == "binary" else r2
+
+    def estimates(w: Floats) -> dict[str, Floats]:
+        before, after = score(y_true, y_pred, w), score(y_true, recalibrated, w)
+        return {"before": before, "after": after, "change": after - before}
+
+    return measured(estimates, weights, level)

@@ -1,0 +1,119 @@
+"""Scores of a target's cells on the test people whom all of them have, draw by draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ukb_brain.statistics.certainty.bootstrap import estimate_cells, score_cells
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.scores.metrics import HEADLINE, Floats
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+
+ACCURACY = {"binary": "balanced_accuracy", "continuous": "median_split_accuracy"}
+
+
+@dataclass(frozen=True, eq=False)
+class CommonScores:
+    """Scores of a target's cells on the people common to all of them.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Published names of the cells' inputs.
+    n : int
+        People in common.
+    skill, accuracy : ndarray, shape (1 + draws, cells)
+        R² or 2·AUC − 1, and the study's balanced accuracy (of a median split, if continuous); the
+        sample's in the first row, then those of bootstrap draws, the same in all targets.
+    """
+
+    inputs: tuple[str, ...]
+    n: int
+    skill: Floats
+    accuracy: Floats
+
+
+def restricted(table: TargetPredictions, rows: NDArray[np.bool_]) -> TargetPredictions:
+    """Keep some of a target's test people.
+
+    Parameters
+    ----------
+    table : TargetPredictions
+        Of one target.
+    rows : ndarray of bool, shape (n,)
+        True for those kept.
+
+    Returns
+    -------
+    TargetPredictions
+    """
+    kept = {name: getattr(table, name)[rows] for name in ("visit", "family", "fold", "y")}
+    return replace(table, predicted=table.predicted[rows], **kept)
+
+
+def common_scores(
+    targets: Mapping[str, TargetPredictions], draws: FamilyDraws, threads: int = 1
+) -> dict[str, CommonScores]:
+    """Score all cells of every target on the people whom its cells have in common.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetPredictions
+        By target.
+    draws : FamilyDraws
+        Of all families.
+    threads : int
+        Cells whose areas are computed at the same time.
+
+    Returns
+    -------
+    dict of str to CommonScores
+        By target. NaN where the people in common leave a score undefined.
+
+    Notes
+    -----
+    Scores are those of `ukb_brain.statistics.certainty.bootstrap`; that a draw's equals the score
+    of the resample is tested there, the choice of people in
+    ``tests/statistics/scores/test_common_scores.py``.
+    """
+    found = {}
+    for key, table in targets.items():
+        complete = np.asarray(np.isfinite(table.predicted).all(axis=1))
+        mine = restricted(table, complete)
+        n = len(mine.y)
+        if n < 2:
+            blank = np.full((1 + draws.draws, len(table.inputs)), np.nan)
+            found[key] = CommonScores(table.inputs, n, blank, blank)
+            continue
+        sample = estimate_cells(mine)
+        drawn = score_cells(mine, draws.weights(mine.family), threads)
+        headline, accuracy = (
+            np.vstack([sample[name], drawn[name]])
+            for name in (HEADLINE[table.kind], ACCURACY[table.kind])
+        )
+        skill = 2 * headline - 1 if table.kind == "binary" else headline
+        found[key] = CommonScores(table.inputs, n, skill, accuracy)
+    return found
+
+
+def skill_by_cell(scores: Mapping[str, CommonScores]) -> pd.DataFrame:
+    """Arrange skill as claims and profiles take it.
+
+    Parameters
+    ----------
+    scores : dict of str to CommonScores
+        By target.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``target, inputs``; column 0 is the sample's, the others those of draws.
+    """
+    keys = [(target, name) for target, one in scores.items() for name in one.inputs]
+    values = np.concatenate([one.skill for one in scores.values()], axis=1).T
+    return pd.DataFrame(values, index=pd.MultiIndex.from_tuples(keys, names=["target", "inputs"]))

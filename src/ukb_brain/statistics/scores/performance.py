@@ -1,0 +1,179 @@
+"""The performance tables: what every cell scores on test people, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ukb_brain.grid import Cell, Grid
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.scores.folds import (
+    KEYS,
+    predicted_people,
+    score_folds,
+    status_of,
+    threshold_of,
+)
+from ukb_brain.statistics.scores.metrics import METRICS
+
+ALL_METRICS = (*METRICS["binary"], *METRICS["continuous"])
+METRIC_COLUMNS = [f"{metric}{end}" for metric in ALL_METRICS for end in ("", "_low", "_high")]
+SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in ALL_METRICS]
+
+Row = dict[str, Any]
+
+
+def performance_columns(grid: Grid, every: bool = False) -> list[str]:
+    """Columns of the performance table, in their order.
+
+    Parameters
+    ----------
+    grid : Grid
+        Its modalities and domains are the boolean columns.
+    every : bool
+        Of the table of all strategies, folds and seeds: with the column ``fold``, and without the
+        spread between seeds, which needs several.
+
+    Returns
+    -------
+    list of str
+    """
+    return [
+        *("target", "domain", "kind", "inputs"),
+        *(*grid.modalities, *grid.domains),
+        *("n_train", "n_val", "n_test", "status"),
+        *METRIC_COLUMNS,
+        *("train_seconds", "strategy"),
+        *(("fold", "seed") if every else ("seed", *SPREAD_COLUMNS)),
+    ]
+
+
+def score_all(
+    predictions: pd.DataFrame,
+    cell_fits: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    draws: int,
+    level: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Score every fit of every strategy, fold and seed on its test people.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        ``eid, instance, target, inputs, strategy, fold, seed, split, y_true, y_pred``.
+    cell_fits : pandas.DataFrame
+        One row a target, inputs, strategy, fold and seed; a row whose status is not ``ok`` keeps
+        its place with empty metrics.
+    participants : pandas.DataFrame
+        ``eid, instance, family``.
+    grid : Grid
+        Gives domains, kinds, order and boolean columns.
+    draws : int
+        Bootstrap draws.
+    level : float
+        Coverage of the intervals.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of `performance_columns`, in the order of strategy, fold, seed and grid.
+
+    Raises
+    ------
+    InputError
+        If predictions belong to nobody among the participants.
+    """
+    people = predicted_people(predictions, participants)
+    weights = FamilyDraws(participants["family"], draws, seed).weights
+    rows = []
+    for fit in in_grid(cell_fits, grid).to_dict("records"):
+        cell = grid.cells[fit["cell"]]
+        mine = people.get(tuple(fit[key] for key in KEYS))
+        kind = grid.targets[cell.target].kind
+        row = described(cell, grid) | _copied(fit) | {"status": status_of(fit, kind, mine)}
+        if row["status"] == "ok" and mine is not None:
+            row |= score_folds(kind, [mine], [threshold_of(fit, kind)], weights, level)
+        rows.append(row)
+    return typed(pd.DataFrame(rows), grid, every=True)
+
+
+def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Add each fit's place in the grid, and leave out what is not of the grid.
+
+    Parameters
+    ----------
+    cell_fits : pandas.DataFrame
+        One row a target, inputs, strategy, fold and seed.
+    grid : Grid
+        Its cells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the column ``cell``, in the order of strategy, fold, seed and grid.
+    """
+    place = {(cell.target, cell.inputs.name): at for at, cell in enumerate(grid.cells)}
+    at = [place.get(key, -1) for key in zip(cell_fits["target"], cell_fits["inputs"], strict=True)]
+    fits = cell_fits.assign(cell=at).query("cell >= 0")
+    return fits.sort_values(["strategy", "fold", "seed", "cell"])
+
+
+def described(cell: Cell, grid: Grid) -> Row:
+    """Say what a cell is.
+
+    Parameters
+    ----------
+    cell : Cell
+        Of the grid.
+    grid : Grid
+        Gives domain, kind and boolean columns.
+
+    Returns
+    -------
+    dict
+        ``target, domain, kind, inputs`` and the booleans.
+    """
+    target = grid.targets[cell.target]
+    return {
+        "target": cell.target,
+        "domain": target.domain,
+        "kind": target.kind,
+        "inputs": cell.inputs.name,
+    } | grid.flags(cell.inputs)
+
+
+def _copied(fit: Mapping[Any, Any]) -> Row:
+    names = ("n_train", "n_val", "n_test", "train_seconds", "strategy", "fold", "seed")
+    return {name: fit[name] for name in names}
+
+
+def typed(table: pd.DataFrame, grid: Grid, every: bool) -> pd.DataFrame:
+    """Give a performance table its columns and their types.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns that it lacks are empty.
+    grid : Grid
+        Gives the boolean columns.
+    every : bool
+        As for `performance_columns`.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    table = table.reindex(columns=performance_columns(grid, every))
+    numbers = [*METRIC_COLUMNS, "train_seconds", *([] if every else SPREAD_COLUMNS)]
+    counts = ["n_train", "n_val", "n_test", "seed", *(["fold"] if every else [])]
+    return table.astype(
+        dict.fromkeys(numbers, "float64")
+        | dict.fromkeys(counts, "int64")
+        | dict.fromkeys([*grid.modalities, *grid.domains], "bool")
+    ).reset_index(drop=True)

@@ -1,0 +1,97 @@
+"""One scale for both kinds of target, and the cells that stand for a target."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.scores.metrics import HEADLINE
+
+HEADLINE_NAME = {"binary": "AUC", "continuous": "R²"}
+
+
+def with_skill(performance: pd.DataFrame) -> pd.DataFrame:
+    """Add the headline score of each cell and its skill: R², or 2·AUC − 1.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With ``metric`` (AUC or R²), ``score, score_low, score_high`` and ``skill, skill_low,
+        skill_high``. Skill is 0 where nothing is read and 1 where everything is.
+    """
+    binary = performance["kind"] == "binary"
+    added = {"metric": performance["kind"].map(HEADLINE_NAME)}
+    for end in ("", "_low", "_high"):
+        auc = performance[HEADLINE["binary"] + end]
+        explained = performance[HEADLINE["continuous"] + end]
+        added |= {
+            f"score{end}": auc.where(binary, explained),
+            f"skill{end}": (2 * auc - 1).where(binary, explained),
+        }
+    return performance.assign(**added)
+
+
+def skill_of_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Give each cell's skill alone, as claims take it where there are no draws.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        ``target, inputs, kind, roc_auc, r2``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``target, inputs``; column 0.
+    """
+    skill = (2 * cells["roc_auc"] - 1).where(cells["kind"] == "binary", cells["r2"])
+    index = pd.MultiIndex.from_frame(cells[["target", "inputs"]])
+    return pd.DataFrame({0: skill.to_numpy(float)}, index=index)
+
+
+def fullest_cells(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Pick the cell of each target that has all imaging groups and every block it may have.
+
+    The rule looks at inputs only, so that no cell is shown for having scored well.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+    grid : Grid
+        Gives the rule of inputs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target, in the order of the grid.
+    """
+    return _picked(performance, grid, tuple(grid.imaging))
+
+
+def without_imaging(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Pick the cell of each target that has every block it may have and no imaging.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        One row a cell.
+    grid : Grid
+        Gives the rule of inputs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target outside the base domain, in the order of the grid.
+    """
+    return _picked(performance, grid, ())
+
+
+def _picked(performance: pd.DataFrame, grid: Grid, groups: tuple[str, ...]) -> pd.DataFrame:
+    names = {key: grid.inputs(groups, grid.blocks_of(key)).name for key in grid.targets}
+    return performance.loc[performance["target"].map(names) == performance["inputs"]]

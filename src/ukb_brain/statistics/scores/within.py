@@ -1,0 +1,180 @@
+"""Scores within groups of people, such as sites: differences between groups do not count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ukb_brain.statistics.scores.drawn import Estimator, measured
+from ukb_brain.statistics.scores.metrics import ROUNDING, Floats, mean_by_people, r2, roc_auc
+
+Labels = NDArray[Any]
+
+
+def auc_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
+    """Area under the curve of each group, averaged by people.
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray, shape (n,)
+        Labels 0 or 1, and scores.
+    weights : ndarray, shape (draws, n)
+        Non-negative; how much each person counts in each draw.
+    group : ndarray, shape (n,)
+        Label of each person's group.
+
+    Returns
+    -------
+    ndarray, shape (draws,)
+        A group in which a draw has one class is left out of that draw; NaN where all are.
+
+    Notes
+    -----
+    The covariate-specific curve averaged over groups (Janes & Pepe, Biometrika 2009;96:371-382),
+    with people instead of cases as shares. Any shift of scores between groups leaves it as it
+    is. ``test_auc_within_is_the_mean_of_scikit_learn_by_group`` holds it to scikit-learn.
+    """
+    groups = [np.flatnonzero(group == label) for label in np.unique(group)]
+    shape = (len(groups), len(weights))
+    scores = [roc_auc(y_true[at], y_pred[at], weights[:, at]) for at in groups]
+    people = [weights[:, at].sum(axis=1) for at in groups]
+    return mean_by_people(np.reshape(scores, shape), np.reshape(people, shape))
+
+
+def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
+    """Share of the variance within groups that is explained.
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray, shape (n,)
+        In the target's own units.
+    weights : ndarray, shape (draws, n)
+        Non-negative; how much each person counts in each draw.
+    group : ndarray, shape (n,)
+        Label of each person's group.
+
+    Returns
+    -------
+    ndarray, shape (draws,)
+        1 - (squared errors about each group's mean error) / (squares of the target about each
+        group's mean), both summed over groups; NaN where the target is constant in all of them.
+
+    Notes
+    -----
+    R² of target and prediction after both were centred in each group. Each group is thereby
+    granted the best shift of its predictions, so that, like the area under the curve within
+    groups, it says nothing about differences between groups: a prediction that knows the site
+    alone has exactly 0, and one that is right within sites is not blamed for not knowing the
+    target's difference between them. The shift costs one degree of freedom a group above and
+    below alike, so that chance stays at 0.
+    ``test_r2_within_is_that_of_columns_centred_by_statsmodels`` holds it to residuals of
+    statsmodels' regression on the groups.
+    """
+    y = y_true - y_true.mean()
+    error = y - (y_pred - y_pred.mean())
+    floor = ROUNDING * (weights @ y**2) + np.finfo(float).tiny
+    above, below = np.zeros(len(weights)), np.zeros(len(weights))
+    for label in np.unique(group):
+        at = np.flatnonzero(group == label)
+        drawn = weights[:, at]
+        parts = np.stack([np.ones(len(at)), y[at], y[at] ** 2, error[at], error[at] ** 2], axis=1)
+        n, first, squares, first_error, squares_error = (drawn @ parts).T
+        n = np.maximum(n, np.finfo(float).tiny)
+        below += squares - first**2 / n
+        above += squares_error - first_error**2 / n
+    explained = np.divide(above, below, out=np.full_like(above, np.nan), where=below > floor)
+    return 1 - explained
+
+
+def headline(
+    kind: str, y_true: Floats, y_pred: Floats, weights: Floats, fold: Labels | None = None
+) -> Floats:
+    """Score a cell by the metric that the map shows.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    y_true, y_pred : ndarray, shape (n,)
+        Of test people.
+    weights : ndarray, shape (draws, n)
+        Non-negative; how much each person counts in each draw.
+    fold : ndarray, shape (n,), optional
+        Each person's fold: areas are those of each fold, averaged by people, and R² pools all.
+
+    Returns
+    -------
+    ndarray, shape (draws,)
+        Area under the curve, or R²; NaN where a draw has none.
+
+    Notes
+    -----
+    The rule of `ukb_brain.statistics.scores.folds.score_folds`, to which
+    ``test_headline_follows_the_rule_of_folds`` holds it.
+    """
+    if kind != "binary":
+        return r2(y_true, y_pred, weights)
+    if fold is None:
+        return roc_auc(y_true, y_pred, weights)
+    return auc_within(y_true, y_pred, weights, fold)
+
+
+def headline_of(kind: str, y_true: Floats, y_pred: Floats, fold: Labels | None = None) -> Estimator:
+    """Make an estimator of `headline`, whose weights are still to come.
+
+    Parameters
+    ----------
+    kind, y_true, y_pred, fold
+        As for `headline`.
+
+    Returns
+    -------
+    callable
+        From weights to ``score``, as `ukb_brain.statistics.scores.drawn.measured` takes it.
+    """
+    return lambda weights: {"score": headline(kind, y_true, y_pred, weights, fold)}
+
+
+def score_within_sites(
+    kind: str,
+    y_true: Floats,
+    y_pred: Floats,
+    site: Labels,
+    weights: Floats,
+    fold: Labels | None = None,
+    level: float = 0.95,
+) -> dict[str, float]:
+    """Score a cell within sites, with a percentile interval.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    y_true, y_pred : ndarray, shape (n,)
+        Of test people.
+    site : ndarray, shape (n,)
+        Where each was scanned.
+    weights : ndarray, shape (draws, n)
+        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+    fold : ndarray, shape (n,), optional
+        Each person's fold, whose model has a scale of its own: groups are then sites by folds.
+    level : float
+        Coverage of the interval, between 0 and 1.
+
+    Returns
+    -------
+    dict of str to float
+        ``within_site`` with ``_low`` and ``_high``: area under the curve, or R².
+
+    Notes
+    -----
+    See `auc_within` and `r2_within`. A target that is readable only because sites differ in it is
+    at chance here (``test_a_target_readable_only_through_site_is_at_chance_within``).
+    """
+    group = np.unique(site, return_inverse=True)[1]
+    if fold is not None:
+        group = group * (1 + int(np.max(fold))) + fold
+    within = auc_within if kind == "binary" else r2_within
+    return measured(lambda w: {"within_site": within(y_true, y_pred, w, group)}, weights, level)

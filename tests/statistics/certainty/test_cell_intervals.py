@@ -1,0 +1,112 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.certainty.cell_intervals import RECOMMENDED, score_cells_with_intervals
+from ukb_brain.statistics.certainty.delong import delong, logit_interval
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.scores.folds import Predicted, score_folds
+from ukb_brain.statistics.scores.metrics import METRICS
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+
+FOLDS, N, CELLS = (0, 1), 120, 3
+
+
+def target_of(kind, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=N)
+    predicted = 0.5 * y[:, None] + 0.5 * rng.normal(size=(N, CELLS))
+    predicted[:15, 2] = np.nan
+    return TargetPredictions(
+        target="t",
+        kind=kind,
+        inputs=("a", "b", "c"),
+        visit=np.column_stack([np.arange(N), np.full(N, 2)]),
+        family=np.arange(N) // 2,
+        fold=np.repeat(FOLDS, [50, 70]),
+        y=(y > 0).astype(float) if kind == "binary" else y,
+        predicted=predicted,
+        threshold=np.zeros((2, CELLS)),
+        folds=FOLDS,
+    )
+
+
+def cell(found, inputs, metric):
+    return found.set_index(["inputs", "metric"]).loc[(inputs, metric)]
+
+
+@pytest.mark.parametrize("kind", ["binary", "continuous"])
+def test_percentile_intervals_are_those_of_score_folds(kind):
+    table, draws = target_of(kind), FamilyDraws(range(N), 200, seed=1)
+    found = score_cells_with_intervals(table, draws, 0.9, "percentile")
+    assert set(found["method"]) == {"percentile"}
+    for at, name in enumerate(table.inputs):
+        rows = [
+            np.flatnonzero((table.fold == f) & np.isfinite(table.predicted[:, at])) for f in FOLDS
+        ]
+        folds = [
+            Predicted(table.visit[r], table.family[r], table.y[r], table.predicted[r, at])
+            for r in rows
+        ]
+        expected = score_folds(kind, folds, table.threshold[:, at], draws.weights, 0.9)
+        for metric in METRICS[kind]:
+            row = cell(found, name, metric)[["estimate", "low", "high"]].to_numpy(float)
+            wanted = [expected[metric + end] for end in ("", "_low", "_high")]
+            np.testing.assert_allclose(row, wanted, rtol=1e-9, err_msg=metric)
+
+
+@pytest.mark.parametrize("kind", ["binary", "continuous"])
+def test_every_metric_has_its_recommended_interval_about_the_estimate(kind):
+    draws = FamilyDraws(range(N), 200, seed=1)
+    found = score_cells_with_intervals(target_of(kind), draws)
+    assert list(found["metric"].unique()) == list(METRICS[kind])
+    assert (found["method"] == found["metric"].map(RECOMMENDED)).all()
+    assert ((found["low"] < found["estimate"]) & (found["estimate"] < found["high"])).all()
+    assert not found[["low", "high"]].isna().any(axis=None)
+
+
+def test_bca_intervals_are_scipys_within_simulation_error():
+    """The same jackknife; scipy resamples a fixed number of people, we a Poisson number."""
+    table = replace(target_of("continuous"), family=np.arange(N))
+    draws = FamilyDraws(range(N), 4000, seed=2)
+    found = cell(score_cells_with_intervals(table, draws, 0.95, "bca"), "a", "mae")
+    errors = np.abs(table.y - table.predicted[:, 0])
+    theirs = bootstrap((errors,), np.mean, n_resamples=4000, rng=3).confidence_interval
+    width = theirs.high - theirs.low
+    np.testing.assert_allclose(
+        found[["low", "high"]].to_numpy(float), theirs, rtol=0, atol=0.06 * width
+    )
+
+
+def test_areas_of_cells_that_lack_people_are_of_the_others():
+    table = target_of("binary")
+    found = score_cells_with_intervals(table, FamilyDraws(range(N), 50, seed=1))
+    known = np.isfinite(table.predicted[:, 2])
+    y, p = table.y[known], table.predicted[known, 2:]
+    areas = delong(y, p, table.family[known], table.fold[known])
+    n_pos = int(y.sum())
+    sizes = n_pos, len(y) - n_pos
+    expected = logit_interval(areas.auc[0], areas.se[0], *sizes, df=areas.df[0])
+    row = cell(found, "c", "roc_auc")
+    assert row["estimate"] == pytest.approx(areas.auc[0])
+    np.testing.assert_allclose(row[["low", "high"]].to_numpy(float), expected)
+
+
+def test_a_fold_of_one_class_leaves_no_area_and_no_interval():
+    table = target_of("binary")
+    table = replace(table, y=np.where(table.fold == 0, 0.0, table.y))
+    for method in ("recommended", "percentile", "bca"):
+        found = score_cells_with_intervals(table, FamilyDraws(range(N), 50, 1), 0.95, method)
+        empty = found[found["metric"] != "brier"]
+        assert empty[["estimate", "low", "high"]].isna().all(axis=None)
+        assert found.loc[found["metric"] == "brier", "low"].notna().all()
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(InputError, match="recommended, percentile, bca"):
+        score_cells_with_intervals(
+            target_of("binary"), FamilyDraws(range(N), 5, 1), 0.95, "studentised"
+        )

@@ -1,0 +1,106 @@
+from collections import Counter
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from ukb_brain.statistics.certainty.exchange import Exchange
+
+
+def of(eid, family, block, instance=None, seed=1):
+    eid = np.asarray(eid)
+    visit = np.column_stack([eid, np.full(len(eid), 2) if instance is None else instance])
+    return Exchange(visit, np.asarray(family), np.asarray(block), seed)
+
+
+def singles(n, block=0):
+    return of(np.arange(n), np.arange(n), np.broadcast_to(block, n))
+
+
+cohorts = st.lists(
+    st.tuples(st.integers(0, 14), st.integers(0, 2), st.integers(0, 2), st.booleans()),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cohorts)
+def test_labels_keep_blocks_and_families_and_who_has_none(rows):
+    person, block, second, eligible = (np.array(column) for column in zip(*rows, strict=True))
+    # People of a family: 3f to 3f + 2; those drawn twice have a second visit.
+    seen = Counter()
+    instance = []
+    for one in person:
+        instance.append(seen[one])
+        seen[one] += 1
+    exchange = of(person, person // 3, block + 3 * second, np.array(instance))
+    source = exchange.sources(exchange.draw(0, 5), eligible)
+    n = len(person)
+    moves = exchange.movable(eligible)
+    for one in source:
+        assert sorted(one) == list(range(n))
+        assert (block[one] == block).all()
+        assert eligible[one[moves]].all()
+        assert (one[~moves] == np.flatnonzero(~moves)).all()
+        for family in set(person // 3):
+            mine = person // 3 == family
+            (giver,) = set((person // 3)[one[mine]])
+            assert ((person // 3) == giver).sum() == mine.sum()
+        # Visits of one person get labels of one person.
+        assert len(set(zip(person, person[one], strict=True))) == len(set(person))
+
+
+@pytest.mark.parametrize("eligible", [[1, 1, 1], [1, 1, 0, 1], [0, 1, 0, 0, 1, 0, 1, 0]])
+def test_each_permutation_of_who_has_a_label_is_equally_likely(eligible):
+    eligible = np.array(eligible, dtype=bool)
+    exchange = singles(len(eligible))
+    source = exchange.sources(exchange.draw(0, 6000), eligible)
+    counts = Counter(map(tuple, source[:, eligible].tolist()))
+    possible = list(permutations(np.flatnonzero(eligible).tolist()))
+    assert set(counts) == set(possible)
+    assert chisquare([counts[one] for one in possible]).pvalue > 1e-3
+
+
+def test_a_permutation_depends_on_its_number_only():
+    exchange = singles(50)
+    whole = exchange.draw(0, 20)
+    np.testing.assert_array_equal(exchange.draw(7, 5), whole[7:12])
+    assert (whole[0] != whole[1]).any()
+
+
+def test_targets_that_few_people_lack_share_nearly_all_of_a_permutation():
+    rng = np.random.default_rng(0)
+    exchange = singles(1000)
+    drawn = exchange.draw(0, 20)
+    one = exchange.sources(drawn, np.ones(1000, dtype=bool))
+    np.testing.assert_array_equal(one, drawn)
+    lacking = rng.random(1000) < 0.05
+    other = exchange.sources(drawn, ~lacking)
+    assert (one == other)[:, ~lacking].mean() > 0.9
+
+
+def test_families_of_the_same_blocks_are_exchanged_whatever_the_order_of_eids():
+    # Families 0 and 1 are of blocks (7, 8) and (8, 7); family 2 has no counterpart.
+    exchange = of([1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 2], [7, 8, 8, 7, 7, 7])
+    assert exchange.movable(np.ones(6, dtype=bool)).tolist() == [True] * 4 + [False] * 2
+    assert set(map(tuple, exchange.draw(0, 50).tolist())) == {
+        (0, 1, 2, 3, 4, 5),
+        (3, 2, 1, 0, 4, 5),
+    }
+
+
+def test_two_visits_of_a_person_are_not_two_relatives():
+    exchange = of([1, 1, 2, 3], [0, 0, 1, 1], [7, 7, 7, 7], instance=np.array([2, 3, 2, 2]))
+    assert not exchange.movable(np.ones(4, dtype=bool)).any()
+
+
+def test_a_family_without_a_label_in_part_stays():
+    exchange = of([1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 2], [7] * 6)
+    eligible = np.array([1, 1, 1, 0, 1, 1], dtype=bool)
+    assert exchange.movable(eligible).tolist() == [True, True, False, False, True, True]
+    source = exchange.sources(exchange.draw(0, 50), eligible)
+    assert set(map(tuple, source.tolist())) == {(0, 1, 2, 3, 4, 5), (4, 5, 2, 3, 0, 1)}

@@ -1,0 +1,164 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from reporting_cases import study_grid
+from statsmodels.stats.multitest import multipletests
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.inputs.comparisons import difference, equivalence
+from ukb_brain.statistics.inputs.nested_pairs import (
+    PairInput,
+    adds_table,
+    compare_pairs,
+    nested_pairs,
+)
+from ukb_brain.statistics.scores.drawn_skill import drawn_skill, headline
+
+GRID = study_grid()
+N, DRAWS, MARGIN = 120, 300, 0.03
+
+
+def cells_of(target):
+    return tuple(cell.inputs for cell in GRID.cells if cell.target == target)
+
+
+def invented(target, seed=0):
+    """Every cell reads the same latent, and the functional group adds to it."""
+    rng = np.random.default_rng(seed)
+    inputs = cells_of(target)
+    latent, extra = rng.normal(size=(2, N))
+    total = latent + extra + 0.3 * rng.normal(size=N)
+    kind = GRID.targets[target].kind
+    read = [latent + extra * ("functional" in one.groups) for one in inputs]
+    return PairInput(
+        kind=kind,
+        inputs=inputs,
+        y=(total > 0) * 1.0 if kind == "binary" else total,
+        predicted=np.column_stack(read),
+        fold=rng.integers(0, 2, N),
+        family=np.arange(N) // 2,
+    )
+
+
+WEIGHTS = FamilyDraws(range(N), DRAWS, seed=3).weights
+
+
+def test_pairs_of_the_study_s_grid_differ_by_one_part():
+    for target in ("age", "hypertension"):
+        inputs = cells_of(target)
+        pairs = nested_pairs(inputs)
+        for pair in pairs:
+            large, small = inputs[pair.larger], inputs[pair.smaller]
+            parts = [{*one.groups, *one.blocks} for one in (large, small)]
+            assert parts[0] - parts[1] == {pair.part}
+            assert parts[1] < parts[0]
+        # 3 groups x 3 non-empty rests; 5 parts x half of the 32 cells.
+        assert len(pairs) == len(set(pairs)) == {"age": 9, "hypertension": 80}[target]
+
+
+def test_no_pair_without_its_smaller_cell():
+    assert nested_pairs(cells_of("age")[-1:]) == []
+
+
+@pytest.mark.parametrize("target", ["age", "sex"])
+def test_rows_are_comparisons_on_the_people_common_to_both(target):
+    tested = invented(target)
+    rng = np.random.default_rng(1)
+    lacking = rng.random(tested.predicted.shape) < 0.1
+    noise = 0.5 * rng.normal(size=lacking.shape)
+    tested = replace(tested, predicted=np.where(lacking, np.nan, tested.predicted + noise))
+    found = compare_pairs(tested, WEIGHTS, MARGIN, level=0.9)
+    for pair, row in zip(nested_pairs(tested.inputs), found.to_dict("records"), strict=True):
+        both = tested.predicted[:, [pair.larger, pair.smaller]]
+        common = np.isfinite(both).all(axis=1)
+        weights = np.vstack([np.ones(common.sum()), WEIGHTS(tested.family[common])])
+        given = tested.y[common], both[common], tested.fold[common]
+        skill = drawn_skill(tested.kind, *given, weights)
+        expected = difference(skill[0], skill[1:].T, 0.9)
+        assert row["n"] == common.sum() < N
+        assert row["skill"] == pytest.approx(skill[0, 0])
+        assert row["skill_without"] == pytest.approx(skill[0, 1])
+        names = ("low", "high", "se", "p")
+        np.testing.assert_allclose(
+            [row["difference"], *(row[name] for name in names)],
+            [expected.estimate, *(getattr(expected, name) for name in names)],
+        )
+        within = equivalence(skill[0], skill[1:].T, MARGIN)
+        assert row["upper"] == pytest.approx(within.upper)
+        assert row["p_equivalent"] == pytest.approx(within.p_equivalent)
+
+
+def test_a_cell_is_scored_once_for_the_same_people():
+    tested, asked = invented("age"), []
+
+    def scorer(y, predicted, weights):
+        asked.append(predicted.shape[1])
+        return headline("continuous")(y, predicted, weights)
+
+    compare_pairs(tested, WEIGHTS, MARGIN, score=scorer)
+    assert asked == [7]
+
+
+def test_verdicts_tell_what_adds_from_what_does_not():
+    compared = {
+        target: compare_pairs(invented(target), WEIGHTS, MARGIN) for target in ("age", "sex")
+    }
+    declared = {
+        target: [f"constitutional {part}" for part in rows["part"]]
+        for target, rows in compared.items()
+    }
+    table = adds_table(compared, declared, MARGIN)
+    functional = table["part"] == "functional"
+    assert set(table.loc[functional, "verdict"]) == {"adds"}
+    assert set(table.loc[~functional, "verdict"]) == {"adds nothing"}
+    assert (table.loc[~functional, "p"] == 1).all()
+    assert table["target"].tolist() == ["age"] * 9 + ["sex"] * 9
+    for _, rows in table.groupby("tests"):
+        expected = multipletests(rows["p"], method="holm")[1]
+        np.testing.assert_allclose(rows["p_adjusted"], expected)
+    lenient = adds_table(compared, declared, MARGIN, "bh")
+    assert (lenient["p_adjusted"] <= table["p_adjusted"] + 1e-12).all()
+    assert not any("eid" in name for name in table)
+
+
+def test_what_cannot_be_scored_is_empty_and_unknown():
+    tested = invented("sex")
+    nobody = tested.predicted.copy()
+    nobody[:, 0] = np.nan
+    one_class = replace(tested, y=np.where(tested.fold == 0, 1.0, tested.y))
+    for case, empty in ((replace(tested, predicted=nobody), 2), (one_class, 9)):
+        compared = {"sex": compare_pairs(case, WEIGHTS, MARGIN)}
+        table = adds_table(compared, {"sex": ["all"] * 9}, MARGIN)
+        assert table["difference"].isna().sum() == empty
+        assert (table.loc[table["difference"].isna(), "verdict"] == "unknown").all()
+
+
+def test_bad_input_is_one_line():
+    with pytest.raises(InputError, match="above 0"):
+        compare_pairs(invented("age"), WEIGHTS, 0.0)
+    nothing = compare_pairs(
+        replace(invented("age"), inputs=cells_of("age")[:1], predicted=np.zeros((N, 1))),
+        WEIGHTS,
+        MARGIN,
+    )
+    assert isinstance(nothing, pd.DataFrame)
+    assert nothing.empty
+    with pytest.raises(InputError, match="nothing to compare"):
+        adds_table({"age": nothing}, {"age": []}, MARGIN)
+
+
+@pytest.mark.slow
+def test_false_adds_in_a_family_of_equal_cells_are_within_five_per_cent():
+    rng, trials, wrong = np.random.default_rng(4), 400, 0
+    inputs = cells_of("age")
+    for trial in range(trials):
+        latent = rng.normal(size=N)
+        read = 0.4 * (latent[:, None] + rng.normal(size=(N, 1)) + rng.normal(size=(N, 7)))
+        tested = PairInput("continuous", inputs, latent, read, np.zeros(N, dtype=int), np.arange(N))
+        compared = {"age": compare_pairs(tested, FamilyDraws(range(N), 500, trial).weights, MARGIN)}
+        wrong += "adds" in set(adds_table(compared, {"age": ["all"] * 9}, MARGIN)["verdict"])
+    print(f"any false adds: {wrong / trials:.3f}")
+    assert wrong / trials <= 0.05

@@ -1,0 +1,146 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy.special import expit
+from sklearn.metrics import r2_score, roc_auc_score
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline, residualise
+
+
+def cohort(n=300, seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "site": rng.choice([11025.0, 11026, 11027], n),
+            "sex": (rng.random(n) < 0.47).astype(float),
+            "age": rng.uniform(45, 82, n),
+            "head_size": rng.normal(1.3, 0.1, n),
+        }
+    )
+
+
+def first(n, k):
+    return np.arange(n) < k
+
+
+def test_design_is_that_of_scikit_learn():
+    table, train = cohort(), first(300, 200)
+    X, names = confound_design(table, train, "weight")
+    sites = OneHotEncoder(sparse_output=False).fit_transform(table[["site"]])
+    squared = (table["age"] - table["age"][train].mean()) ** 2
+    raw = np.column_stack([sites, table["sex"], table["age"], squared, table["head_size"]])
+    expected = StandardScaler().fit(raw[train]).transform(raw)
+    order = [*names[:5], "age squared", "head_size"]
+    assert order[:5] == ["site 11025", "site 11026", "site 11027", "sex", "age"]
+    np.testing.assert_allclose(X[:, [names.index(one) for one in order]], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("target", "left_out"), [("age", {"age", "age squared"}), ("sex", {"sex"})]
+)
+def test_the_target_is_no_confound_of_itself(target, left_out):
+    table, train = cohort(), first(300, 200)
+    names = set(confound_design(table, train, "weight")[1])
+    assert names - set(confound_design(table, train, target)[1]) == left_out
+
+
+def test_what_is_not_known_is_the_training_mean():
+    table, train = cohort(), first(300, 200)
+    table.loc[250, "head_size"] = np.nan
+    table.loc[251, "site"] = np.nan
+    table.loc[252, "site"] = 11028.0
+    table["head_motion"] = np.nan
+    X, names = confound_design(table, train, "weight")
+    assert X[250, names.index("head_size")] == 0
+    assert (X[[251, 252], :3] == 0).all()
+    assert not any("11028" in name or "motion" in name for name in names)
+    assert np.isfinite(X).all()
+
+
+def test_people_outside_training_do_not_touch_the_design_of_others():
+    table, train = cohort(), first(300, 200)
+    changed = table.copy()
+    changed.loc[200:, ["age", "head_size"]] *= 3
+    np.testing.assert_array_equal(
+        confound_design(table, train, "hb")[0][:200], confound_design(changed, train, "hb")[0][:200]
+    )
+
+
+def test_a_table_without_age_is_one_clear_error():
+    with pytest.raises(InputError, match="no column age, sex"):
+        confound_design(cohort()[["site"]], first(300, 200), "hb")
+    with pytest.raises(InputError, match="no training people"):
+        confound_design(cohort(), first(300, 0), "hb")
+
+
+@pytest.mark.parametrize("kind", ["binary", "continuous"])
+def test_baseline_recovers_planted_confounds(kind):
+    n, rng = 3000, np.random.default_rng(1)
+    table, train = cohort(n, 1), first(n, 2000)
+    age = (table["age"].to_numpy() - 64) / 10
+    signal = 0.8 * age + 1.0 * table["sex"].to_numpy() - 0.4 * age**2
+    if kind == "binary":
+        y = (rng.random(n) < expit(signal - 0.5)).astype(float)
+        score = roc_auc_score
+    else:
+        y, score = 100 + signal + rng.normal(size=n), r2_score
+    y_seen = np.where(train & (rng.random(n) < 0.95), y, np.nan)
+    X, _ = confound_design(table, train, "weight")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predicted = confounds_baseline(kind, y_seen, X, train, np.arange(n))
+    truth = signal + (100 if kind == "continuous" else 0)
+    best = score(y[~train], truth[~train])
+    assert score(y[~train], predicted[~train]) == pytest.approx(best, abs=0.015)
+    assert best > (0.7 if kind == "binary" else 0.4)
+    if kind == "binary":
+        assert predicted[~train].mean() == pytest.approx(y[~train].mean(), abs=0.03)
+
+
+def test_truth_outside_training_is_not_used():
+    table, train = cohort(), first(300, 200)
+    X, _ = confound_design(table, train, "weight")
+    y = table["age"].to_numpy() + np.random.default_rng(2).normal(size=300)
+    hidden = np.where(train, y, -1000.0)
+    np.testing.assert_array_equal(
+        confounds_baseline("continuous", y, X, train, np.arange(300)),
+        confounds_baseline("continuous", hidden, X, train, np.arange(300)),
+    )
+
+
+def test_no_confounds_give_the_mean_and_one_class_an_error():
+    train = first(40, 30)
+    y = np.arange(40.0) % 2
+    flat = confounds_baseline("binary", y, np.empty((40, 0)), train, np.arange(40))
+    np.testing.assert_allclose(flat, 0.5)
+    with pytest.raises(InputError, match="30 training people of 30 families with 1 distinct"):
+        confounds_baseline("binary", np.ones(40), np.empty((40, 0)), train, np.arange(40))
+
+
+def test_residuals_are_those_of_statsmodels():
+    table, train = cohort(), first(300, 200)
+    X, names = confound_design(table, train, "weight")
+    rng = np.random.default_rng(3)
+    values = np.column_stack([table["age"], table["head_size"]]) + rng.normal(size=(300, 2))
+    found = residualise(values, X, train)
+    design = sm.add_constant(X[:, names.index("site 11026") :])
+    for column, ours in zip(values.T, found.T, strict=True):
+        fit = sm.OLS(column[train], design[train]).fit()
+        np.testing.assert_allclose(ours, column - fit.predict(design), atol=1e-8)
+    np.testing.assert_allclose(residualise(values[:, 0], X, train), found[:, 0], atol=1e-10)
+    np.testing.assert_allclose(found[train].mean(axis=0), 0, atol=1e-10)
+
+
+def test_test_people_do_not_touch_the_regression():
+    table, train = cohort(), first(300, 200)
+    X, _ = confound_design(table, train, "weight")
+    values = np.random.default_rng(4).normal(size=300)
+    other = np.where(train, values, 50.0)
+    np.testing.assert_array_equal(
+        residualise(values, X, train)[train], residualise(other, X, train)[train]
+    )

@@ -1,0 +1,254 @@
+"""The tables that join functions of statistics, on planted people."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from reporting_cases import study_grid
+
+from ukb_brain.statistics.certainty.cell_tables import (
+    fullest,
+    imaging_alone,
+    interval_table,
+    null_table,
+)
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.inputs.pair_tables import comparison_table
+from ukb_brain.statistics.limits.limit_tables import (
+    Everybody,
+    confound_table,
+    participation_table,
+    predictions_of,
+    subgroup_table,
+)
+from ukb_brain.statistics.limits.retest_table import NOBODY_TWICE, repeatability_table, retest_table
+from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table, gaps
+from ukb_brain.statistics.scores.target_predictions import gather_targets
+
+GRID = study_grid()
+N, DRAWS = 900, 200
+# asthma: read only through site; hb: carried by age and sex; hdl: a sign of its own; ldl: nothing.
+PLANTED = ("age", "asthma", "hb", "hdl", "ldl")
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    """People, what they have, and the predictions of a model that reads what is planted."""
+    rng = np.random.default_rng(3)
+    eid = np.arange(N) + 1_000_000
+    site = rng.integers(0, 3, N)
+    sex = rng.integers(0, 2, N).astype(float)
+    age = rng.uniform(50, 80, N)
+    own = rng.normal(size=N)
+    participants = pd.DataFrame(
+        {"eid": eid, "instance": 2, "family": np.arange(N) // 2, "site": site}
+        | {"age": age, "sex": sex}
+    )
+    ill = (rng.random(N) < np.array([0.2, 0.5, 0.8])[site]).astype(float)
+    values = {
+        "age": age,
+        "asthma": ill,
+        "hb": 13 + 2 * sex - 0.02 * (age - 65) + 0.5 * rng.normal(size=N),
+        "hdl": 1.5 + 0.3 * own + 0.3 * rng.normal(size=N),
+        "ldl": 3.5 + 0.8 * rng.normal(size=N),
+    }
+    noise = rng.normal(size=N)
+    read = {
+        "age": 65 + 0.7 * (age - 65) + 2 * noise,
+        "asthma": np.clip(np.array([0.2, 0.5, 0.8])[site] + 0.02 * noise, 0.01, 0.99),
+        "hb": 13 + 2 * sex - 0.02 * (age - 65) + 0.1 * noise,
+        "hdl": 1.5 + 0.3 * own + 0.05 * noise,
+        "ldl": 3.5 + 0.001 * noise,
+    }
+    part = np.array(["train", "validation", "test"])[np.repeat([0, 1, 2], [400, 200, 300])]
+    splits = pd.DataFrame({"eid": eid, "fold": 0, "part": part})
+    # A visit again, of a quarter, with an error of measurement.
+    second = rng.random(N) < 0.25
+    again = {k: v + 0.1 * np.std(v) * rng.normal(size=N) for k, v in values.items()}
+    again["asthma"] = np.where(rng.random(N) < 0.1, 1 - ill, ill)
+    targets = pd.DataFrame({"eid": eid, "instance": 2} | values)
+    repeated = pd.DataFrame({"eid": eid, "instance": 3} | again)[second]
+    rows, fits = [], []
+    kept = part != "train"
+    for cell in GRID.cells:
+        if cell.target not in PLANTED:
+            continue
+        names = {"target": cell.target, "inputs": cell.inputs.name, "strategy": "amortised"}
+        names |= {"fold": 0, "seed": 0}
+        rows.append(
+            pd.DataFrame(
+                {"eid": eid[kept], "instance": 2, "split": part[kept]}
+                | {"y_true": values[cell.target][kept], "y_pred": read[cell.target][kept]}
+                | names
+            )
+        )
+        binary = GRID.targets[cell.target].kind == "binary"
+        median = np.nan if binary else np.median(values[cell.target])
+        marks = {"decision_threshold": 0.5 if binary else np.nan, "train_median": median}
+        fits.append(names | {"status": "ok"} | marks)
+    return {
+        "predictions": pd.concat(rows, ignore_index=True),
+        "fits": pd.DataFrame(fits),
+        "participants": participants,
+        "targets": pd.concat([targets, repeated], ignore_index=True),
+        "confounds": participants.drop(columns="family"),
+        "splits": splits,
+    }
+
+
+@pytest.fixture(scope="module")
+def tables(cohort):
+    given = (cohort["predictions"], cohort["fits"], cohort["participants"])
+    return gather_targets(*given, GRID, "amortised")
+
+
+@pytest.fixture(scope="module")
+def draws(cohort):
+    return FamilyDraws(cohort["participants"]["family"], DRAWS, 5)
+
+
+@pytest.fixture(scope="module")
+def validation(cohort):
+    return predictions_of(cohort["predictions"], "amortised", "validation")
+
+
+@pytest.fixture(scope="module")
+def confounds(cohort, tables, draws, validation):
+    names = ("targets", "confounds", "participants", "splits")
+    everybody = Everybody(*(cohort[name] for name in names), validation)
+    return confound_table(tables, everybody, draws, GRID).set_index("target")
+
+
+def test_what_is_read_only_through_site_is_at_chance_within_sites(confounds):
+    row = confounds.loc["asthma"]
+    assert row["score"] > 0.7
+    assert row["within_site_low"] < 0.5 < row["within_site_high"]
+    assert row["gain_low"] < 0 < row["gain_high"] or abs(row["gain"]) < 0.01
+
+
+def test_what_age_and_sex_carry_adds_nothing_beyond_them(confounds):
+    row = confounds.loc["hb"]
+    assert row["score"] > 0.7
+    assert abs(row["gain"]) < 0.01
+
+
+def test_a_sign_of_its_own_is_a_gain(confounds):
+    row = confounds.loc["hdl"]
+    assert row["gain_low"] > 0.3
+    assert row["within_site_low"] > 0.3
+
+
+def test_age_is_no_confound_of_itself(confounds):
+    assert confounds.loc["age", "confounds"] < 0.1
+    assert confounds.loc["age", "gain_low"] > 0.5
+
+
+def test_cells_are_picked_by_their_inputs_alone(tables):
+    assert fullest(tables["age"], GRID)[0] == imaging_alone(tables["age"], GRID)[0]
+    assert fullest(tables["hb"], GRID)[0].endswith("Non-imaging data (C + D + P)")
+    assert imaging_alone(tables["hb"], GRID)[0].endswith("Non-imaging data (C)")
+
+
+def test_permuted_labels_tell_signs_from_nothing(cohort, tables):
+    table = null_table(tables, cohort["participants"], GRID, 199, 1)
+    p = table.groupby("target")["p"].mean()
+    assert p["hdl"] == pytest.approx(1 / 200)
+    # Within strata of site nothing is left of what site says.
+    assert p["asthma"] > 0.01
+    assert set(table["tests"]) >= {"serology, with imaging", "serology, without imaging"}
+
+
+def test_every_metric_of_every_cell_has_an_interval(tables, draws):
+    table = interval_table(tables, draws)
+    cells = sum(len(one.inputs) for one in tables.values())
+    assert len(table) == 4 * cells
+    known = table.dropna(subset=["low", "high"])
+    # Average precision of three distinct predictions may have none.
+    assert set(table.loc[table["low"].isna(), "metric"]) <= {"average_precision"}
+    assert (known["low"] <= known["high"]).all()
+    assert table["validated"].all()
+
+
+def test_cells_that_read_alike_add_nothing(tables, draws):
+    table = comparison_table({k: tables[k] for k in ("hb", "asthma")}, draws, GRID, 0.02)
+    assert set(table["verdict"]) == {"adds nothing"}
+    assert (table["difference"] == 0).all()
+
+
+def test_subgroups_leave_out_what_the_target_decides(cohort, tables, draws):
+    table = subgroup_table(tables, cohort["participants"], draws, GRID, 10)
+    assert set(table.loc[table["target"] == "age", "subgroup_of"]) == {"sex", "site"}
+    assert set(table.loc[table["target"] == "hdl", "subgroup_of"]) == {"sex", "site", "age_band"}
+    assert table.loc[table["target"] == "hdl", "differs"].mean() < 0.2
+
+
+def test_the_ceiling_is_that_of_the_planted_error(cohort, tables, draws):
+    families = cohort["participants"].set_index("eid")["family"]
+    table = retest_table(tables, cohort["targets"], draws, families, GRID).set_index("target")
+    # Errors of a tenth of the spread, at the second visit only.
+    assert table.loc["hdl", "ceiling"] == pytest.approx(1 / np.sqrt(1.01), abs=0.01)
+    assert table.loc["asthma", "disagreement"] == pytest.approx(0.1, abs=0.05)
+    assert (
+        table.loc["hdl", "share_low"] < table.loc["hdl", "share"] < table.loc["hdl", "share_high"]
+    )
+
+
+def test_calibration_finds_predictions_that_say_too_little(tables, draws, validation):
+    numbers, curves = calibration_tables(tables, validation, draws, GRID)
+    found = numbers.set_index(["target", "measure"])
+    assert found.loc[("age", "calibration_slope"), "estimate"] > 1.1
+    after = found.loc[("age", "recalibration_change"), "estimate"]
+    assert after > 0
+    assert curves.groupby("target")["n"].sum().eq(300).all()
+
+
+def test_the_brain_age_gap_does_not_follow_age(tables, validation):
+    gap = gaps(tables["age"], imaging_alone(tables["age"], GRID)[0], validation)
+    assert list(gap.columns) == ["eid", "instance", "fold", "age", "predicted_age", "gap"]
+    raw = (gap["predicted_age"] - gap["age"]).corr(gap["age"])
+    assert raw < -0.5
+    assert abs(gap["gap"].corr(gap["age"])) < 0.15
+
+
+def test_the_gap_of_each_test_person_is_of_the_imaging_cell(tables, validation):
+    name, predicted = imaging_alone(tables["age"], GRID)
+    table = gap_table(tables, validation, GRID)
+    pd.testing.assert_frame_equal(
+        table.drop(columns="inputs"), gaps(tables["age"], name, validation)
+    )
+    assert set(table["inputs"]) == {name}
+    np.testing.assert_array_equal(table["predicted_age"], predicted)
+    assert gap_table({}, validation, GRID).empty
+    assert gap_table(tables, validation.head(0), GRID).empty
+
+
+def test_predictions_of_a_second_scan_repeat(cohort, tables, draws):
+    """A second prediction with an error of its own: ICC is the share of variance that is shared."""
+    rng = np.random.default_rng(8)
+    rows = cohort["predictions"]
+    rows = rows[(rows["split"] == "test") & (rows["target"] != "ldl")].copy()
+    again = rows[rows["eid"] % 2 == 0].assign(instance=3)
+    error = again.groupby("target")["y_pred"].transform("std").to_numpy() / 2
+    again["y_pred"] += error * rng.normal(size=len(again))
+    # Of two later visits the earlier counts; somebody else's prediction is nobody's repeat.
+    later = again.assign(instance=4, y_pred=0.0)
+    stranger = again.head(1).assign(eid=1)
+    table = repeatability_table(tables, pd.concat([later, again, stranger]), draws, GRID)
+    table = table.set_index("target")
+    assert table.loc["ldl", "status"] == NOBODY_TWICE
+    assert table.loc["hdl", "n"] == 150
+    # Var(first) = s², of the second s² + s²/4: shared s² over the mean of both and their shift.
+    assert table.loc["hdl", "icc"] == pytest.approx(1 / 1.125, abs=0.04)
+    assert table.loc["hdl", "icc_low"] < table.loc["hdl", "icc"] < table.loc["hdl", "icc_high"]
+    assert table.loc["hdl", "pearson_r"] == pytest.approx(1 / np.sqrt(1.25), abs=0.04)
+
+
+def test_scores_are_weighted_where_weights_are_given(cohort, tables, draws):
+    assert participation_table(tables, cohort["participants"], draws, GRID).empty
+    people = cohort["participants"].assign(participation_weight=2.0)
+    people.loc[people["eid"] % 3 == 0, "participation_weight"] = np.nan
+    table = participation_table(tables, people, draws, GRID).set_index("target")
+    assert set(table.index) == set(tables)
+    assert (table["n"] == 200).all()
+    np.testing.assert_allclose(table["difference"], 0, atol=1e-12)
+    unknown = people.assign(participation_weight=np.nan)
+    assert participation_table(tables, unknown, draws, GRID)["plain"].isna().all()

@@ -1,0 +1,127 @@
+import numpy as np
+import pandas as pd
+import pytest
+from reporting_cases import invented_folds, small_grid
+
+from ukb_brain.errors import InputError
+from ukb_brain.statistics import METRICS, score_map, with_intervals
+from ukb_brain.statistics.certainty.cell_tables import interval_table
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.scores.folds import Predicted, score_folds
+from ukb_brain.statistics.scores.target_predictions import gather_targets
+
+INPUTS = "FLAIR + T1"
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return small_grid("sex", "age")
+
+
+@pytest.fixture(scope="module")
+def tables(grid):
+    return invented_folds(grid, folds=3, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def gathered(grid, tables):
+    return gather_targets(*tables, grid, "amortised")
+
+
+def scored(table, cell):
+    """Score a column fold by fold, as the map does with the fits that it is made of."""
+    folds, people = [], np.isfinite(table.predicted[:, cell])
+    for label in table.folds:
+        at = people & (table.fold == label)
+        columns = (table.visit[at], table.family[at], table.y[at], table.predicted[at, cell])
+        folds.append(Predicted(*columns))
+    return score_folds(table.kind, folds, table.threshold[:, cell])
+
+
+def test_columns_score_as_the_map_does(grid, tables, gathered):
+    performance = score_map(*tables, grid, "amortised", 100, 0.95, 1)
+    assert list(gathered) == ["sex", "age"]
+    for target, table in gathered.items():
+        expected = performance[performance["target"] == target]
+        assert list(table.inputs) == expected["inputs"].tolist()
+        assert table.kind == grid.targets[target].kind
+        for cell, row in enumerate(expected.to_dict("records")):
+            for metric, score in scored(table, cell).items():
+                assert score == pytest.approx(row[metric], rel=1e-12), metric
+        assert len(METRICS[table.kind]) == 4
+
+
+def test_rows_are_people_in_order_with_their_families(tables, gathered):
+    predictions, _, participants = tables
+    table = gathered["age"]
+    assert table.folds == (0, 1, 2)
+    assert table.threshold.shape == (3, len(table.inputs))
+    rows = pd.DataFrame(table.visit, columns=["eid", "instance"]).assign(fold=table.fold)
+    assert len(rows) == 60
+    pd.testing.assert_frame_equal(
+        rows, rows.sort_values(["fold", "eid", "instance"]), check_like=True
+    )
+    known = rows.merge(participants, on=["eid", "instance"], how="left")
+    np.testing.assert_array_equal(table.family, known["family"])
+    mine = predictions[
+        (predictions["target"] == "age")
+        & (predictions["inputs"] == INPUTS)
+        & (predictions["split"] == "test")
+    ]
+    mean = mine.groupby(["fold", "eid", "instance"])["y_pred"].mean()
+    np.testing.assert_allclose(table.predicted[:, table.inputs.index(INPUTS)], mean, rtol=1e-12)
+
+
+def test_what_a_cell_lacks_is_nan_and_what_failed_is_absent(grid, tables):
+    predictions, fits, participants = tables
+    mine = (predictions["target"] == "age") & (predictions["inputs"] == INPUTS)
+    lost = predictions[~(mine & (predictions["eid"] == 9000001))]
+    failed = fits.copy()
+    failed.loc[(fits["target"] == "age") & (fits["inputs"] == "DWI"), "status"] = "no convergence"
+    failed.loc[fits["target"] == "sex", "status"] = "no convergence"
+    found = gather_targets(lost, failed, participants, grid, "amortised")
+    assert list(found) == ["age"]
+    table = found["age"]
+    assert "DWI" not in table.inputs
+    missing = np.argwhere(np.isnan(table.predicted))
+    assert missing.tolist() == [[0, table.inputs.index(INPUTS)]]
+    assert table.visit[0, 0] == 9000001
+    assert np.isfinite(table.y).all()
+
+
+def test_the_order_of_rows_changes_nothing(grid, tables, gathered):
+    shuffled = [frame.sample(frac=1, random_state=3) for frame in tables]
+    again = gather_targets(*shuffled, grid, "amortised")
+    for target, table in gathered.items():
+        for name in ("visit", "family", "fold", "y", "threshold"):
+            np.testing.assert_array_equal(getattr(again[target], name), getattr(table, name))
+        np.testing.assert_allclose(again[target].predicted, table.predicted, rtol=1e-12)
+
+
+def test_tables_of_different_runs_are_refused_without_naming_anybody(grid, tables):
+    predictions, fits, participants = tables
+    with pytest.raises(InputError, match="no fits of strategy 'linear'"):
+        gather_targets(*tables, grid, "linear")
+    other = predictions.copy()
+    mine = (other["target"] == "age") & (other["inputs"] == INPUTS)
+    other.loc[mine & (other["eid"] == 9000001), "y_true"] += 1
+    with pytest.raises(InputError, match="1 test people") as caught:
+        gather_targets(other, fits, participants, grid, "amortised")
+    assert "9000001" not in str(caught.value)
+
+
+def test_the_map_has_the_intervals_that_are_recommended(grid, tables, gathered):
+    bare = score_map(*tables, grid, "amortised", 0, 0.95, 1)
+    metrics = [*METRICS["binary"], *METRICS["continuous"]]
+    assert bare[[f"{metric}_low" for metric in metrics]].isna().all(axis=None)
+    intervals = interval_table(gathered, FamilyDraws(tables[2]["family"], 100, 1))
+    filled = with_intervals(bare, intervals).set_index(["target", "inputs"])
+    assert len(intervals) == 4 * len(filled)
+    for row in intervals.to_dict("records"):
+        found = filled.loc[(row["target"], row["inputs"])]
+        for name, end in (("estimate", ""), ("low", "_low"), ("high", "_high")):
+            expected = pytest.approx(row[name], rel=1e-9, abs=1e-12, nan_ok=True)
+            assert found[row["metric"] + end] == expected
+    other = intervals.assign(estimate=intervals["estimate"] + 0.01)
+    with pytest.raises(InputError, match="different runs"):
+        with_intervals(bare, other)
