@@ -265,5 +265,8 @@ def certainty_pipeline() -> Pipeline:
                 outputs="reporting.report",
                 name="build_evidence_report",
             ),
-        ]
+        ],
+        # One box in Kedro-Viz, which opens; names of datasets stay as they are.
+        namespace="certainty",
+        prefix_datasets_with_namespace=False,
     )
