@@ -17,8 +17,11 @@ from ukb_brain.atomic import atomic_path
 from ukb_brain.statistics.certainty.cell_intervals import RECOMMENDED
 from ukb_brain.statistics.certainty.coverage import (
     BELOW_AUC,
+    LEAST_MISRANKED,
     LEAST_OF_CLASS,
     LEAST_PEOPLE,
+    is_reliable,
+    is_reliable_continuous,
     simulate_binary,
     simulate_continuous,
 )
@@ -26,7 +29,7 @@ from ukb_brain.statistics.scores.metrics import METRICS
 
 REPLICATES, DRAWS = 2000, 1000
 CLASSES = ((10, 10), (30, 30), (100, 100), (10, 90), (30, 270))
-AREAS = (0.5, 0.7, 0.9, 0.97, 0.99)
+AREAS = (0.5, 0.7, 0.9, 0.96, 0.97, 0.99)
 PEOPLE, CORRELATIONS = (20, 60, 200), (0.0, 0.3, 0.7, 0.95)
 SAVED = WORK / "coverage"
 TABLE = Path(__file__).with_name("coverage.csv")
@@ -38,10 +41,10 @@ INTRODUCTION = f"""# Coverage of the intervals
 How often the report's 95 % intervals hold the truth, in {REPLICATES} simulated samples a row with
 {DRAWS} bootstrap draws each; the median width is in brackets. Written by `benchmarks/coverage.py`;
 `benchmarks/coverage.csv` has the other intervals too. The standard error of a coverage near 95 %
-is half a point. Rows of normal print are in the region where tests hold the coverage within 93
-and 97 %: {LEAST_OF_CLASS} people or more in each class and an AUC below {BELOW_AUC:g}, or
-{LEAST_PEOPLE} people. Rows in italics are not, and the report marks such intervals. People are
-unrelated, and classes have the sizes that are given on average.
+is half a point. Rows in italics are those whose intervals the report marks: fewer than
+{LEAST_OF_CLASS} people in a class, an AUC of {BELOW_AUC:g} or more, so few people in the smaller class that this
+number times the share of pairs ranked wrongly is below {LEAST_MISRANKED:g}, or fewer than {LEAST_PEOPLE} people. In
+the others 93 to 97 % was held. People are unrelated, and classes have the sizes that are given on average.
 """
 
 
@@ -84,7 +87,7 @@ def measure() -> list[Figure]:
                 found.to_csv(part, index=False)
         found = pd.read_csv(path)
         parts.append(found.assign(kind=kind, inside=inside, **settings))
-        pages[kind].append(_row(kind, inside, settings, found))
+        pages[kind].append(_row(kind, settings, found))
         print(pages[kind][-1])
     every = pd.concat(parts, ignore_index=True)
     front = ["kind", "n_pos", "n_neg", "auc", "n", "r", "inside"]
@@ -111,10 +114,16 @@ def _header(kind: str) -> str:
     return f"{row}\n|{' --- |' * (row.count('|') - 1)}"
 
 
-def _row(kind: str, inside: bool, settings: dict[str, float], found: pd.DataFrame) -> str:
+def _row(kind: str, settings: dict[str, float], found: pd.DataFrame) -> str:
     by = found.set_index(["metric", "method"])
     cells = [f"{value:g}" for value in settings.values()]
     for metric in METRICS[kind]:
         one = by.loc[(metric, RECOMMENDED[metric])]
         cells.append(f"{100 * one['coverage']:.1f} ({one['width']:.2f})")
-    return f"| {' | '.join(cell if inside else f'*{cell}*' for cell in cells)} |"
+    values = tuple(settings.values())
+    known = (
+        is_reliable(int(values[0]), int(values[1]), values[2])
+        if kind == "binary"
+        else is_reliable_continuous(int(values[0]))
+    )
+    return f"| {' | '.join(cell if known else f'*{cell}*' for cell in cells)} |"

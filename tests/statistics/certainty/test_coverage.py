@@ -80,6 +80,8 @@ def test_the_region_of_known_coverage():
     assert not is_reliable(29, 400, 0.9)
     assert not is_reliable(400, 29, 0.9)
     assert not is_reliable(400, 400, 0.97)
+    assert is_reliable(38, 270, 0.96)
+    assert not is_reliable(37, 270, 0.96)
     assert not is_reliable(400, 400, 0.02)
     assert not is_reliable(400, 400, np.nan)
     assert is_reliable_continuous(60)
