@@ -42,9 +42,10 @@ How often the report's 95 % intervals hold the truth, in {REPLICATES} simulated 
 {DRAWS} bootstrap draws each; the median width is in brackets. Written by `benchmarks/coverage.py`;
 `benchmarks/coverage.csv` has the other intervals too. The standard error of a coverage near 95 %
 is half a point. Rows in italics are those whose intervals the report marks: fewer than
-{LEAST_OF_CLASS} people in a class, an AUC of {BELOW_AUC:g} or more, so few people in the smaller class that this
-number times the share of pairs ranked wrongly is below {LEAST_MISRANKED:g}, or fewer than {LEAST_PEOPLE} people. In
-the others 93 to 97 % was held. People are unrelated, and classes have the sizes that are given on average.
+{LEAST_OF_CLASS} people in a class, an AUC of {BELOW_AUC:g} or more, so few people in the smaller
+class that this number times the share of pairs ranked wrongly is below {LEAST_MISRANKED:g}, or
+fewer than {LEAST_PEOPLE} people. In the others 93 to 97 % was held. People are unrelated, and
+classes have the sizes that are given on average.
 """
 
 
