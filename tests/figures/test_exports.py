@@ -49,6 +49,28 @@ def test_reports_are_packed_with_their_small_counts_suppressed(reports):
     assert manifest["counts_suppressed_below"] == 10
 
 
+def packed_table(folder, name, table):
+    table.to_parquet(folder / name)
+    write_bundle(folder, RULES)
+    (folder / "copy.parquet").write_bytes(unpacked(folder)[name])
+    return pd.read_parquet(folder / "copy.parquet")
+
+
+def test_a_count_that_is_not_given_cannot_be_found_from_the_others(tmp_path):
+    groups = pd.DataFrame({"subgroup": ["a", "b", "c"], "n": pd.array([341, 52, None], "Int64")})
+    assert packed_table(tmp_path, "subgroups.parquet", groups)["n"].tolist() == [
+        "≈ 340",
+        "≈ 50",
+        "",
+    ]
+
+
+def test_bins_of_few_events_leave_with_what_was_observed_in_them(tmp_path):
+    bins = pd.DataFrame({"n": [40, 40, 40], "events": [3, 20, 35], "observed": [0.075, 0.5, 0.875]})
+    copy = packed_table(tmp_path, "calibration_curves.parquet", bins)
+    assert copy["observed"].tolist() == [0.5]
+
+
 @pytest.mark.parametrize(
     "table",
     [

@@ -1,8 +1,8 @@
 """What may leave: reports gathered into one archive, each checked first.
 
 A table may hold no column that belongs to one person and no eid, and its small counts are
-suppressed in the copy that leaves; a text or page may hold no eid. What is of another kind, such
-as images, is left out and listed.
+suppressed in the copy that leaves; a text or page may hold no eid. Pictures are packed as they are
+drawn, from what may be shown. What is of another kind, such as models, is left out and listed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pandas as pd
 
 from ukb_brain.atomic import atomic_path
 from ukb_brain.errors import InputError
+from ukb_brain.figures.calibration import showable
 from ukb_brain.figures.suppression import suppress_counts
 
 # Columns that only a table of persons has.
@@ -117,8 +118,13 @@ def _table(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
                 f"Column {column!r} of {name} holds {found} participants' eids: it may not leave. "
                 "Move the file out of the folder of reports."
             )
+    if {"n", "events"} <= set(table.columns):
+        # What was observed in a bin gives its events away.
+        table = showable(table, rules.below)
     counts = [c for c in table.columns if COUNTS.match(str(c)) and table[c].dtype.kind in "iuf"]
     small = int(sum(table[c].between(1, rules.below - 1).sum() for c in counts))
+    # A count that is not given was small.
+    small += int(table["n"].isna().sum()) if "n" in counts else 0
     if small:
         table = _suppressed(table, counts, rules.below)
     content = io.BytesIO()
@@ -131,7 +137,7 @@ def _table(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
 
 def _suppressed(table: pd.DataFrame, counts: list[str], below: int) -> pd.DataFrame:
     unknown = table[counts].isna()
-    written = suppress_counts(table.fillna(dict.fromkeys(counts, 0)), counts, below)
+    written = suppress_counts(table.fillna(dict.fromkeys(counts, 1)), counts, below)
     return written.assign(**{c: written[c].mask(unknown[c], "") for c in counts})
 
 

@@ -37,7 +37,7 @@ def in_words(score: float, low: float, high: float, metric: str) -> str:
     return f"{metric} {score:z.2f}{interval}".replace("-", "−")
 
 
-def _row(axes: Axes, y: int, cell: pd.Series, colour: str, left: float) -> None:
+def _row(axes: Axes, y: int, cell: pd.Series, colour: str, left: float, rough: bool) -> None:
     if pd.isna(cell["skill"]):
         axes.text(0.01, y, cell["status"], va="center", size=8.5, color=MUTED, style="italic")
         return
@@ -46,10 +46,13 @@ def _row(axes: Axes, y: int, cell: pd.Series, colour: str, left: float) -> None:
     mark, x = ("<", left) if cell["skill"] < left else ("o", cell["skill"])
     axes.plot(x, y, mark, color=colour, ms=7.5, mec="white", mew=0.8, zorder=4, clip_on=False)
     words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
+    words += " °" if rough else ""
     axes.text(1.03, y, words, va="center", size=9, color=INK, clip_on=False)
 
 
-def draw_legibility(performance: pd.DataFrame, grid: Grid, source: str) -> Figure:
+def draw_legibility(
+    performance: pd.DataFrame, grid: Grid, source: str, intervals: pd.DataFrame | None = None
+) -> Figure:
     """Draw each target's skill from its fullest inputs, with intervals, best read at the top.
 
     Parameters
@@ -60,6 +63,9 @@ def draw_legibility(performance: pd.DataFrame, grid: Grid, source: str) -> Figur
         Gives names and domains.
     source : str
         ``synthetic`` is stamped.
+    intervals : pandas.DataFrame, optional
+        ``target, inputs, metric, validated``: intervals outside the region of known coverage are
+        marked.
 
     Returns
     -------
@@ -70,6 +76,7 @@ def draw_legibility(performance: pd.DataFrame, grid: Grid, source: str) -> Figur
     table = with_skill(performance)
     full = fullest_cells(table, grid).sort_values("skill", na_position="first", kind="stable")
     bare = without_imaging(table, grid).set_index("target")["skill"]
+    rough = _rough(intervals)
     figure = Figure(figsize=(10.5, 0.3 * len(full) + 2.6))
     bottom = 1.25 / figure.get_figheight()
     axes = figure.add_axes((0.16, bottom, 0.6, 1 - bottom - 1.0 / figure.get_figheight()))
@@ -77,7 +84,7 @@ def draw_legibility(performance: pd.DataFrame, grid: Grid, source: str) -> Figur
     left = max(lowest, LEAST_SHOWN) - 0.03
     for y, (_, cell) in enumerate(full.iterrows()):
         colour = colour_of(cell["domain"], tuple(grid.domains))
-        _row(axes, y, cell, colour, left)
+        _row(axes, y, cell, colour, left, (cell["target"], cell["inputs"]) in rough)
         alone = bare.get(cell["target"])
         if alone is not None and pd.notna(alone) and pd.notna(cell["skill"]):
             axes.plot(alone, y, "o", ms=7, mfc="white", mec=colour, mew=1.4, zorder=3)
@@ -100,12 +107,21 @@ def draw_legibility(performance: pd.DataFrame, grid: Grid, source: str) -> Figur
     )
     figure.text(
         *(0.02, 1 - 0.56 / figure.get_figheight()),
-        f"From {RULE}; held-out test people, 95 % intervals.",
+        f"From {RULE}; held-out test people, 95 % intervals"
+        + (" (° a rough guide: few people carry it)." if rough else "."),
         size=9.5,
         color=MUTED,
         va="top",
     )
     return stamp(figure, source)
+
+
+def _rough(intervals: pd.DataFrame | None) -> set[tuple[str, str]]:
+    """Cells whose headline interval is of a size of sample in which none held its coverage."""
+    if intervals is None or "validated" not in intervals:
+        return set()
+    rows = intervals[intervals["metric"].isin(["roc_auc", "r2"]) & ~intervals["validated"]]
+    return set(zip(rows["target"], rows["inputs"], strict=True))
 
 
 def _legend(figure: Figure, grid: Grid) -> None:

@@ -187,7 +187,8 @@ def _certainty(at: _AtHand, performance: pd.DataFrame | None) -> Section:
     section = Section("certainty", "How sure is the map?")
     if performance is not None and len(performance):
         words = "Forest plot: each target's skill from its fullest inputs, with 95 % intervals."
-        drawn = draw_legibility(performance, at.grid, at.source)
+        rough = at.of("intervals") if at.has("intervals") else None
+        drawn = draw_legibility(performance, at.grid, at.source, rough)
         section.parts.append(_picture(drawn, words))
     if at.has("permutations"):
         table = shown.how_sure(at.of("permutations"), at.of("intervals"), at.grid)

@@ -82,7 +82,11 @@ def verdict_table(verdicts: pd.DataFrame, grid: Grid) -> Shown:
             ("Target", "Characteristic"),
             ("Verdict", "By rules written down beforehand, from the tables below"),
             ("Reasons", "What the verdict rests on"),
-            ("Smallest effect", "Smallest difference in skill that these people could show"),
+            (
+                "Smallest effect",
+                "Gain of images over blocks (skill, where there are no blocks) that these "
+                "people would have shown with 80 % power, as the rules set it",
+            ),
         ),
         rows,
     )

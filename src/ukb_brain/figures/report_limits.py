@@ -59,7 +59,10 @@ def confound_rows(confounds: pd.DataFrame, grid: Grid, below: int) -> Shown:
             ("Imaging cell", "All imaging and as few blocks as may be"),
             ("Within sites", "The same predictions, compared among people of one site only"),
             ("Confounds alone", "Site, sex, age, head size, head motion, less the target itself"),
-            ("Added by images", "Confounds and images together, less confounds alone"),
+            (
+                "Added by images",
+                "Confounds, the cell's block and images together, less the first two",
+            ),
             ("Remark", "Why a number is missing"),
         ),
         rows,

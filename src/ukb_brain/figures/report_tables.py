@@ -58,6 +58,7 @@ def how_sure(permutations: pd.DataFrame, intervals: pd.DataFrame, grid: Grid) ->
                 ours = intervals["target"].map(domain) == name
                 kept = intervals[ours & (intervals["metric"] == metric)]
             row.append(Entry(number((kept["high"] - kept["low"]).median(), 3), number=True))
+        row.append(Entry(_share_rough(intervals, domain, name), number=True))
         rows.append(row)
     return Shown(
         "Cells that are told from chance, by domain.",
@@ -67,8 +68,8 @@ def how_sure(permutations: pd.DataFrame, intervals: pd.DataFrame, grid: Grid) ->
             ("Median skill", "R², or 2·AUC − 1, over the domain's cells"),
             (
                 "Told from chance, strictly",
-                "p ≤ .05 after correction for all cells at once (largest skill in each permutation "
-                "of labels): the chance of a single false one among all is 5 %",
+                "p ≤ .05 after correction for all cells at once (largest standardised score in "
+                "each permutation of labels): the chance of a single false one among all is 5 %",
             ),
             (
                 "Told from chance, false discoveries at 5 %",
@@ -76,9 +77,23 @@ def how_sure(permutations: pd.DataFrame, intervals: pd.DataFrame, grid: Grid) ->
             ),
             ("Width of AUC intervals", "Median width of the 95 % intervals of binary targets"),
             ("Width of R² intervals", "Median width of the 95 % intervals of continuous targets"),
+            (
+                "Rough intervals °",
+                "Cells with fewer people in a class than intervals were validated for, or an area "
+                "near 1 that few people carry: see docs/coverage.md",
+            ),
         ),
         rows,
     )
+
+
+def _share_rough(intervals: pd.DataFrame, domain: dict[str, str], name: str) -> str:
+    if "validated" not in intervals:
+        return "–"
+    headline = intervals["metric"].isin(["roc_auc", "r2"])
+    mine = intervals[headline & (intervals["target"].map(domain) == name)]
+    few = int((~mine["validated"].astype(bool)).sum())
+    return f"{few:,} ({100 * few / max(1, len(mine)):.0f} %)"
 
 
 def what_adds(comparisons: pd.DataFrame, grid: Grid) -> Shown:

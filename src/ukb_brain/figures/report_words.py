@@ -9,8 +9,8 @@ WORDS = {
     ),
     "certainty": (
         "Each score is of people never used in training. Some of it is luck of the draw: intervals "
-        "say how much, and permutations say which cells are told from no skill at all. A cell that "
-        "is told from chance may still be of little use: look at its size."
+        "say how much, and permutations say which cells tell more than site, sex and age do. A "
+        "cell that is told from chance may still be of little use: look at its size."
     ),
     "inputs": (
         "Every cell is compared, on the same people, with the cell that lacks one imaging group or "
@@ -60,9 +60,10 @@ HOW = {
     ),
     "certainty": (
         "Intervals: over test people, by the method that held its coverage in simulation for that "
-        "metric. p: labels of test people permuted within strata of confounds, the skill of "
-        "all cells taken anew each time. “Strictly” compares a cell with the largest skill of all "
-        "cells in each permutation."
+        "metric; the map marks with a degree sign those of samples in which none held it. p: "
+        "labels of test people permuted within strata of site, sex and age (the target itself left "
+        "out), so that it tests association beyond these. “Strictly” compares a cell with the "
+        "largest standardised score of all cells in each permutation."
     ),
     "inputs": (
         "Pairs of cells of a target on the people that both have; differences over bootstrap draws "

@@ -78,6 +78,7 @@ class Comparisons(Aggregate):
     difference: Series[float] = pa.Field(nullable=True)
     p: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     p_adjusted: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    p_delong: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     margin: Series[float] = pa.Field(gt=0)
     verdict: Series[str]
 

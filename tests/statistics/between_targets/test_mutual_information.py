@@ -142,7 +142,7 @@ def test_what_cannot_be_measured_says_why():
     rows = relation_table(mutual_information(table, KINDS, families, weights, 10))
     measured = rows["estimate"].notna()
     assert rows.loc[measured, ["target", "other"]].to_numpy().tolist() == [["age", "weight"]]
-    assert rows.loc[~measured, "note"].str.contains("too few, or do not vary").all()
+    assert rows.loc[~measured, "note"].str.contains("too few in common, or").all()
     assert rows.loc[~measured, ["low", "high", "p"]].isna().all(axis=None)
     assert set(rows.loc[rows["other"] == "asthma", "n"]) == {0}
     with pytest.raises(ValueError, match="50 people"):

@@ -7,6 +7,7 @@ from reporting_cases import study_grid
 from statsmodels.stats.multitest import multipletests
 
 from ukb_brain.errors import InputError
+from ukb_brain.statistics.certainty.delong import paired_delong
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.inputs.comparisons import difference, equivalence
 from ukb_brain.statistics.inputs.nested_pairs import (
@@ -89,6 +90,12 @@ def test_rows_are_comparisons_on_the_people_common_to_both(target):
         within = equivalence(skill[0], skill[1:].T, MARGIN)
         assert row["upper"] == pytest.approx(within.upper)
         assert row["p_equivalent"] == pytest.approx(within.p_equivalent)
+        if tested.kind == "continuous":
+            assert np.isnan(row["p_delong"])
+            continue
+        of = tested.family[common], tested.fold[common]
+        areas = paired_delong(tested.y[common], *both[common].T, *of)
+        assert row["p_delong"] == pytest.approx(areas.p)
 
 
 def test_a_cell_is_scored_once_for_the_same_people():

@@ -123,11 +123,17 @@ def test_what_was_not_run_is_named_and_cannot_speak():
     assert judge(replace(bare, skill=about(0.0)), RULES).verdict == ABSENT
 
 
+def found_error(found):
+    return (found.imaging_gain.high - found.imaging_gain.low) / (2 * 1.96)
+
+
 def test_the_smallest_effect_is_told_where_nothing_was_seen():
     judged = judge(NONE, RULES)
-    assert judged.smallest_effect == smallest_skill("continuous", 2000)
-    assert any("80% power" in reason for reason in judged.reasons)
-    yes = replace(NONE, kind="binary", n_positive=100)
+    assert judged.smallest_effect == pytest.approx(2.802 * found_error(NONE), rel=1e-3)
+    assert any("gain of images" in r and "80% power" in r for r in judged.reasons)
+    bare = replace(NONE, imaging_gain=None)
+    assert judge(bare, RULES).smallest_effect == smallest_skill("continuous", 2000)
+    yes = replace(bare, kind="binary", n_positive=100)
     assert judge(yes, RULES).smallest_effect == smallest_skill("binary", 2000, 100)
 
 

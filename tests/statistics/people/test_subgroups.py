@@ -5,11 +5,11 @@ import sklearn.metrics as sk
 from statsmodels.stats.multitest import multipletests
 
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.inputs.comparisons import two_sided_p
 from ukb_brain.statistics.people.subgroups import (
     flag_differences,
     label_subgroups,
     score_subgroups,
-    two_sided_p,
 )
 
 N = 400
@@ -104,9 +104,11 @@ def test_p_agrees_with_the_interval():
     for shift in (0.0, 1.0, 1.9, 2.1, 3.0):
         drawn = rng.normal(shift, 1, 4000)
         low, high = np.quantile(drawn, [0.025, 0.975])
-        assert (two_sided_p(drawn) < 0.05) == (low > 0 or high < 0)
-    assert two_sided_p(np.ones(99)) == pytest.approx(0.02)
-    assert two_sided_p(np.zeros(99)) == 1
+        assert (two_sided_p(shift, drawn) < 0.05) == (low > 0 or high < 0)
+    assert two_sided_p(1.0, np.ones(99)) == pytest.approx(0.02)
+    assert two_sided_p(0.0, np.zeros(99)) == 1
+    # Few draws do not keep it from being small where the difference is large.
+    assert two_sided_p(6.0, rng.normal(6, 1, 999)) < 1e-6
 
 
 def test_flags_are_those_of_statsmodels():

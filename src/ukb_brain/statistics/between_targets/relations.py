@@ -102,7 +102,7 @@ def relation_table(related: Related, level: float = 0.95) -> pd.DataFrame:
         known = np.isfinite(estimate)
         drawn = related.drawn[:, one, two]
         low, high = percentile_interval(drawn, level) if known else (np.nan, np.nan)
-        note = "" if known else f"{n} in common are too few, or do not vary"
+        note = "" if known else "too few in common, or they do not vary"
         pair = (related.measure, related.targets[one], related.targets[two])
         rows.append((*pair, n, estimate, low, high, related.p[one, two], np.nan, note))
     table = pd.DataFrame(rows, columns=COLUMNS)

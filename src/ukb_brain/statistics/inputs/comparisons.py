@@ -104,8 +104,8 @@ def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Differe
     if not np.isfinite(estimate) or len(defined) < max(2, LEAST_DEFINED * len(beyond)):
         return Difference(*[np.nan] * 5)
     low, high = percentile_interval(beyond, level)
-    p = 2 * min(_below(estimate, beyond, 0.0), _below(-estimate, -beyond, 0.0))
-    return Difference(estimate, low, high, float(defined.std(ddof=1)), min(1.0, p))
+    p = two_sided_p(estimate, beyond)
+    return Difference(estimate, low, high, float(defined.std(ddof=1)), p)
 
 
 def equivalence(
@@ -159,6 +159,30 @@ def _less(two: Floats) -> Floats:
     """First score less the second, exactly zero where they are the same."""
     apart = two[0] - two[1]
     return np.where(np.abs(apart) < SAME, 0.0, apart)
+
+
+def two_sided_p(estimate: float, drawn: Floats) -> float:
+    """Test a difference against 0, by its bootstrap draws.
+
+    Parameters
+    ----------
+    estimate : float
+        The difference.
+    drawn : ndarray, shape (draws,)
+        The same by draw; NaN where there is none.
+
+    Returns
+    -------
+    float
+        Twice the smaller share of draws on either side of 0; with fewer than ten draws there, a
+        normal tail, so that corrections for many tests are not stopped by the number of draws.
+
+    Notes
+    -----
+    Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 15; the count of one
+    more keeps it above 0 (Davison & Hinkley, 1997). ``test_p_agrees_with_the_interval``.
+    """
+    return min(1.0, 2 * min(_below(estimate, drawn, 0.0), _below(-estimate, -drawn, 0.0)))
 
 
 def _below(estimate: float, drawn: Floats, bound: float) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Inputs
 from ukb_brain.statistics.certainty.corrections import Method, adjusted_by_family
+from ukb_brain.statistics.certainty.delong import paired_delong
 from ukb_brain.statistics.inputs.comparisons import difference, equivalence, verdict
 from ukb_brain.statistics.scores.drawn_skill import CellScore, drawn_skill
 from ukb_brain.statistics.scores.metrics import Floats
@@ -166,7 +167,7 @@ def _skills(
 
 COLUMNS = [
     *("inputs", "without", "part", "n", "skill", "skill_without"),
-    *("difference", "low", "high", "se", "p", "upper", "p_below", "p_equivalent"),
+    *("difference", "low", "high", "se", "p", "upper", "p_below", "p_equivalent", "p_delong"),
 ]
 
 
@@ -191,7 +192,17 @@ def _row(
         "difference": found.pop("estimate"),
         **found,
         **asdict(equivalence(estimates, drawn, margin, alpha)),
+        "p_delong": _delong_p(tested, pair, people) if np.isfinite(estimates).all() else np.nan,
     }
+
+
+def _delong_p(tested: PairInput, pair: Pair, people: NDArray[np.bool_]) -> float:
+    """Test equal areas of a binary target, beside the bootstrap: an independent second opinion."""
+    if tested.kind != "binary":
+        return np.nan
+    larger, smaller = (tested.predicted[people, at] for at in (pair.larger, pair.smaller))
+    of = (tested.family[people], tested.fold[people])
+    return paired_delong(tested.y[people], larger, smaller, *of).p
 
 
 def adds_table(

@@ -62,9 +62,9 @@ def stack(kind: str, y_fit: Floats, fit: Floats, apply_to: Floats) -> Floats:
 
 
 def stack_on_confounds(
-    kind: str, y_fit: Floats, fit: tuple[Floats, Floats], apply_to: tuple[Floats, Floats]
+    kind: str, y_fit: Floats, fit: tuple[Floats, ...], apply_to: tuple[Floats, ...]
 ) -> tuple[Floats, Floats]:
-    """Predict from confounds alone, and from confounds and a cell together.
+    """Predict without a cell, and with it, from confounds and what else both may have.
 
     Parameters
     ----------
@@ -72,16 +72,17 @@ def stack_on_confounds(
         ``binary`` or ``continuous``.
     y_fit : ndarray, shape (m,)
         Truth of validation people.
-    fit : tuple of two ndarray, shape (m,)
-        Their predictions by the baseline
-        (`ukb_brain.statistics.limits.confounds.confounds_baseline`) and by the cell.
-    apply_to : tuple of two ndarray, shape (n,)
+    fit : tuple of ndarray, shape (m,)
+        Their predictions: first by the baseline
+        (`ukb_brain.statistics.limits.confounds.confounds_baseline`), last by the cell; between
+        them by what the cell has beside images, such as the cell of its block.
+    apply_to : tuple of ndarray, shape (n,)
         The same of test people.
 
     Returns
     -------
     tuple of two ndarray, shape (n,)
-        Confounds alone, and together, both fitted on validation people, so that the two differ
+        Without the cell, and together, both fitted on validation people, so that the two differ
         by the cell alone.
 
     Notes
@@ -90,8 +91,8 @@ def stack_on_confounds(
     scikit-learn's.
     """
     both, both_apply = np.column_stack(fit), np.column_stack(apply_to)
-    alone = stack(kind, y_fit, both[:, :1], both_apply[:, :1])
-    return alone, stack(kind, y_fit, both, both_apply)
+    without = stack(kind, y_fit, both[:, :-1], both_apply[:, :-1])
+    return without, stack(kind, y_fit, both, both_apply)
 
 
 def gain_beyond_confounds(
@@ -102,6 +103,7 @@ def gain_beyond_confounds(
     weights: Floats,
     fold: Labels | None = None,
     level: float = 0.95,
+    without: Floats | None = None,
 ) -> dict[str, float]:
     """Score what a cell adds to confounds on test people, with percentile intervals.
 
@@ -119,12 +121,14 @@ def gain_beyond_confounds(
         Each person's fold.
     level : float
         Coverage of the intervals, between 0 and 1.
+    without : ndarray, shape (n,), optional
+        From `stack_on_confounds`: what the gain is over, where that is more than confounds.
 
     Returns
     -------
     dict of str to float
-        ``confounds, together`` and ``gain``, the second less the first, each with ``_low`` and
-        ``_high``: areas under the curve or R².
+        ``confounds, together`` and ``gain``, the second less what is without the cell, each with
+        ``_low`` and ``_high``: areas under the curve or R².
 
     Notes
     -----
@@ -140,6 +144,7 @@ def gain_beyond_confounds(
     def estimates(w: Floats) -> dict[str, Floats]:
         alone = headline(kind, y_true, confounds, w, fold)
         both = headline(kind, y_true, together, w, fold)
-        return {"confounds": alone, "together": both, "gain": both - alone}
+        less = alone if without is None else headline(kind, y_true, without, w, fold)
+        return {"confounds": alone, "together": both, "gain": both - less}
 
     return measured(estimates, weights, level)

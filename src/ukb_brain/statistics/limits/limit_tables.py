@@ -101,9 +101,10 @@ def confound_table(
     -------
     pandas.DataFrame
         One row a target: ``target, inputs, metric, n, status`` and, each with ``_low`` and
-        ``_high``, ``score`` of the cell, ``confounds`` alone, ``together``, their difference
-        ``gain``, and ``within_site``. The cell is the one with all imaging and as few blocks as
-        may be. Confounds are site, sex, age and its square, head size and head motion, less the
+        ``_high``, ``score`` of the cell, ``confounds`` alone, ``together``, the ``gain`` of images
+        and ``within_site``. The cell is the one with all imaging and as few blocks as may be; the
+        gain is over confounds and the cell of these blocks, of which images get no credit.
+        Confounds are site, sex, age and its square, head size and head motion, less the
         target itself.
     """
     rows = []
@@ -123,8 +124,10 @@ def confound_table(
         row |= measured(headline_of(table.kind, y, p, fold), weights, level)
         row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
         try:
-            alone, together = _beyond(table, name, known, p, everybody)
-            row |= gain_beyond_confounds(table.kind, y, alone, together, weights, fold, level)
+            alone, without, together = _beyond(table, name, known, everybody, grid)
+            row |= gain_beyond_confounds(
+                table.kind, y, alone, together, weights, fold, level, without
+            )
         except InputError:
             # The reason counts people, and this table may leave.
             row["status"] = "too few training or validation people, or classes, for confounds"
@@ -136,38 +139,52 @@ def _beyond(
     table: TargetPredictions,
     name: str,
     known: NDArray[np.bool_],
-    predicted: Floats,
     everybody: Everybody,
-) -> tuple[Floats, Floats]:
-    """Confounds alone and with the cell, for test people, each fold by what it was fitted on."""
+    grid: Grid,
+) -> tuple[Floats, Floats, Floats]:
+    """Confounds alone, with the cell's blocks, and with its images too, for test people.
+
+    Each fold by what it was fitted on.
+    """
+    blocks = next(
+        c.inputs.blocks for c in grid.cells if (c.target, c.inputs.name) == (table.target, name)
+    )
+    bare = grid.inputs((), blocks).name if blocks else ""
+    cells = [one for one in (bare, name) if one in table.inputs]
+    predicted = [table.predicted[known, table.inputs.index(one)] for one in cells]
     first = everybody.first_visits()
     visits = first[["eid", "instance"]].to_numpy(np.int64)
     confounds, family = rows_of(visits, everybody.confounds), first["family"].to_numpy(np.int64)
     y = rows_of(visits, everybody.targets)[table.target].to_numpy(float)
     place = pd.MultiIndex.from_arrays(list(visits.T))
-    alone, together = np.full(len(predicted), np.nan), np.full(len(predicted), np.nan)
+    alone, without, together = np.full((3, int(known.sum())), np.nan)
     held = everybody.validation
-    held = held[(held["target"] == table.target) & (held["inputs"] == name)]
+    held = held[held["target"] == table.target]
+    keys = ["fold", "eid", "instance"]
+    held_cells = [held[held["inputs"] == one].set_index(keys) for one in cells]
     for fold in table.folds:
         part = everybody.splits[everybody.splits["fold"] == fold].set_index("eid")["part"]
         train = (first["eid"].map(part) == "train").to_numpy()
         X, _ = confound_design(confounds, train, table.target)
         baseline = confounds_baseline(table.kind, y, X, train, family)
-        mine = held[held["fold"] == fold]
+        mine = held_cells[-1]
+        mine = mine[mine.index.get_level_values("fold") == fold]
         if len(mine) < 2 or mine["y_true"].nunique() < 2:
             raise InputError(
                 f"{len(mine)} validation people cannot say how to join confounds and cell"
             )
-        at = place.get_indexer(pd.MultiIndex.from_frame(mine[["eid", "instance"]]))
+        at = place.get_indexer(pd.MultiIndex.from_frame(mine.reset_index()[["eid", "instance"]]))
         here = table.fold[known] == fold
         tested = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit[known][here].T)))
-        alone[here], together[here] = stack_on_confounds(
-            table.kind,
-            mine["y_true"].to_numpy(float),
-            (baseline[at], mine["y_pred"].to_numpy(float)),
-            (baseline[tested], predicted[here]),
+        y_fit = mine["y_true"].to_numpy(float)
+        fit = [baseline[at], *(c.loc[mine.index, "y_pred"].to_numpy(float) for c in held_cells)]
+        apply_to = [baseline[tested], *(one[here] for one in predicted)]
+        ends = ((fit[0], fit[-1]), (apply_to[0], apply_to[-1]))
+        alone[here], _ = stack_on_confounds(table.kind, y_fit, *ends)
+        without[here], together[here] = stack_on_confounds(
+            table.kind, y_fit, tuple(fit), tuple(apply_to)
         )
-    return alone, together
+    return alone, without, together
 
 
 # Ways to divide people that the target itself decides.

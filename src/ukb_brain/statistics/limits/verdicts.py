@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pydantic import Field
+from scipy.stats import norm
 
 from ukb_brain.grid import Frozen
 from ukb_brain.statistics.certainty.detectable import smallest_skill
@@ -64,7 +65,8 @@ class Verdict:
     reasons : tuple of str
         In words, with numbers.
     smallest_effect : float
-        Skill that so many test people would have shown; see `detectable.smallest_skill`.
+        Gain of images over the blocks that these test people would have shown, from the standard
+        error of that gain; of a target without blocks, skill (`detectable.smallest_skill`).
     """
 
     verdict: str
@@ -98,14 +100,14 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
     Own rules, after the questions of Schulz et al. 2024 (data), Gell et al. 2024 (measurement) and
     Ruffle et al. 2024 (the study). ``tests/statistics/limits/test_verdicts.py`` plants each case.
     """
-    smallest = smallest_skill(found.kind, found.n_test, found.n_positive, rules.alpha, rules.power)
+    smallest = _smallest(found, rules)
     if found.skill is None or found.status != "ok":
         why = "its score has no interval" if found.status == "ok" else f"no score: {found.status}"
         return Verdict(NO_VERDICT, "", (why, *_untold(found)), smallest)
     reasons = [f"skill {found.skill} of {found.n_test} test people"]
     through = _through(found, rules, reasons)
     read = _is_read(found, rules, reasons) and not through
-    limits = _limits(found, rules, reasons, read, smallest) if not through else []
+    limits = _limits(found, rules, reasons, read) if not through else []
     if read and found.skill.low >= rules.legible:
         verdict = LEGIBLE
     elif limits:
@@ -116,14 +118,28 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
     else:
         verdict = ABSENT
         if not through:
-            reasons.append(_detectable(smallest, rules.power))
+            reasons.append(_detectable(found, smallest, rules.power))
     return Verdict(verdict, through, (*reasons, *_untold(found)), smallest)
 
 
-def _detectable(smallest: float, power: float) -> str:
+def _smallest(found: Findings, rules: VerdictRules) -> float:
+    """Say what a test of these people would have seen: a gain of images, where there are blocks."""
+    gain = found.imaging_gain
+    if gain is None:
+        args = (found.n_test, found.n_positive, rules.alpha, rules.power)
+        return smallest_skill(found.kind, *args)
+    error = (gain.high - gain.low) / (2 * norm.ppf(0.975))
+    return float((norm.ppf(1 - rules.alpha / 2) + norm.ppf(rules.power)) * error)
+
+
+def _detectable(found: Findings, smallest: float, power: float) -> str:
     if np.isnan(smallest):
         return "test people are too few, or all of one class, to see any skill"
-    return f"a skill of {smallest:.2f} or more would have been seen with {power:.0%} power"
+    what = "skill" if found.imaging_gain is None else "gain of images"
+    return (
+        f"a {what} of {smallest:.3f} or more would have been seen with {power:.0%} power, before "
+        "correction for the number of tests"
+    )
 
 
 def _is_read(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
@@ -175,14 +191,14 @@ def _through(found: Findings, rules: VerdictRules, reasons: list[str]) -> str:
     return ""
 
 
-def _limits(
-    found: Findings, rules: VerdictRules, reasons: list[str], read: bool, smallest: float
-) -> list[str]:
+def _limits(found: Findings, rules: VerdictRules, reasons: list[str], read: bool) -> list[str]:
     """List what holds the target back, the strongest first; tell what was found either way."""
     limits: list[tuple[float, str]] = []
     if found.ceiling is not None and found.skill is not None:
         ceiling = found.ceiling
         reasons.append(f"measured twice, the target allows a skill of {ceiling}")
+        args = (found.n_test, found.n_positive, rules.alpha, rules.power)
+        smallest = smallest_skill(found.kind, *args)
         low = ceiling.estimate <= rules.low_ceiling
         reached = read and found.skill.estimate >= rules.share_of_ceiling * ceiling.estimate
         if (low and reached) or (not read and ceiling.high < smallest):

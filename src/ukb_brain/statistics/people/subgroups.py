@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
+from ukb_brain.statistics.inputs.comparisons import two_sided_p
 from ukb_brain.statistics.scores.drawn import bounded, draws_of, estimates_of
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.within import Labels, headline
@@ -185,31 +186,8 @@ def _compared(
     row: dict[str, float] = {}
     for name, estimate in estimates_of(estimator, len(y_true)).items():
         row |= bounded(name, estimate, drawn[name], level)
-    bounded_below = np.isfinite(row["difference_low"])
-    return row | {"p": two_sided_p(drawn["difference"]) if bounded_below else np.nan}
-
-
-def two_sided_p(drawn: Floats) -> float:
-    """Invert a percentile interval: one less the coverage at which it no longer holds 0.
-
-    Parameters
-    ----------
-    drawn : ndarray, shape (draws,)
-        Differences by draw; NaN where there is none.
-
-    Returns
-    -------
-    float
-        Never below 2 / (draws + 1).
-
-    Notes
-    -----
-    Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 15; the count of one
-    more keeps it above 0 (Davison & Hinkley, 1997). ``test_p_agrees_with_the_interval``.
-    """
-    defined = drawn[np.isfinite(drawn)]
-    below, above = (defined <= 0).sum(), (defined >= 0).sum()
-    return float(min(1.0, 2 * (1 + min(below, above)) / (1 + len(defined))))
+    p = two_sided_p(row["difference"], drawn["difference"])
+    return row | {"p": p if np.isfinite(row["difference_low"]) else np.nan}
 
 
 def flag_differences(table: pd.DataFrame, rate: float = 0.05) -> pd.DataFrame:

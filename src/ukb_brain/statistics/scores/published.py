@@ -168,6 +168,12 @@ def read_published(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     _refuse(table, twice, "Inputs", "this cell of its target is there twice")
     kinds = {mode: kind for kind, mode in MODES.items()}
     _refuse(table, ~table["Mode"].isin(kinds), "Mode", f"use one of {list(kinds)}")
+    of_target = {(grid.targets[c.target].name, c.inputs.name): c for c in grid.cells}
+    pairs = list(zip(table["Target"], table["Inputs"], strict=True))
+    stranger = pd.Series([pair not in of_target for pair in pairs], index=table.index)
+    _refuse(table, stranger, "Inputs", "the grid has no such cell of its target")
+    meant = [MODES[grid.targets[of_target[pair].target].kind] for pair in pairs]
+    _refuse(table, table["Mode"] != meant, "Mode", "the target is of the other kind")
     read = pd.DataFrame(
         {
             "target": table["Target"].map(keys).to_numpy(),
