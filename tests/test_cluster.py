@@ -51,6 +51,14 @@ def die_until(item):
     return deaths
 
 
+def learn(item):
+    tell = progress.told_by_epoch(f"Network {item}", 2)
+    for epoch in (1, 2):
+        tell(epoch, {"train": [0.5 / epoch], "validation": [0.7]})
+    # A network is used and written after its last epoch; then the line has come.
+    time.sleep(1)
+
+
 def seen_gpus(item):
     # Long enough that one worker does not do all of them.
     time.sleep(0.5)
@@ -298,3 +306,15 @@ def test_a_run_without_terminal_prints_no_bar(tmp_path):
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert done.stdout == "500\n"
     assert len(done.stderr.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_epochs_are_told_from_whichever_process_trains(workers, caplog):
+    with caplog.at_level(logging.INFO):
+        list(run_items(learn, ["a", "b"], Compute(workers=workers), "learning"))
+    told = [r.getMessage() for r in caplog.records if r.name == progress.EPOCHS]
+    assert sorted(line.partition(", about")[0] for line in told) == [
+        f"Network {name}: epoch {epoch} of 2, loss {0.5 / epoch:.3f}, validation 0.700"
+        for name in "ab"
+        for epoch in (1, 2)
+    ]

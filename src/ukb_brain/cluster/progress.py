@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -18,6 +18,9 @@ from rich.progress import (
 )
 
 logger = logging.getLogger(__name__)
+
+# Name of the logger that tells of epochs.
+EPOCHS = "ukb_brain.epochs"
 
 Result = TypeVar("Result")
 # Of a log file that nobody watches.
@@ -77,6 +80,37 @@ def shown(results: Iterable[Result], total: int, label: str) -> Iterator[Result]
                 _clock(passed),
                 _clock(left),
             )
+
+
+def told_by_epoch(what: str, epochs: int) -> Callable[[int, dict[str, list[float]]], None]:
+    """Make what tells of each epoch of a training, in whichever process that runs.
+
+    Parameters
+    ----------
+    what : str
+        Is trained.
+    epochs : int
+        At most.
+
+    Returns
+    -------
+    callable
+        Takes the number of the epoch and the curves ``train`` and ``validation``.
+    """
+    # Workers have no logging of their own; `open_client` hands on what this logger says.
+    logger = logging.getLogger(EPOCHS)
+    logger.setLevel(logging.INFO)
+    started, done = time.monotonic(), 0
+
+    def tell(epoch: int, curves: dict[str, list[float]]) -> None:
+        nonlocal done
+        done += 1
+        left = (time.monotonic() - started) / done * (epochs - epoch)
+        words = "%s: epoch %d of %d, loss %.3f, validation %.3f, about %s left."
+        losses = (curves["train"][-1], curves["validation"][-1])
+        logger.info(words, what, epoch, epochs, *losses, _clock(left))
+
+    return tell
 
 
 def _clock(seconds: float) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ukb_brain.cluster.progress import EPOCHS
 from ukb_brain.cluster.settings import VISIBLE, Compute, pick_device, visible_gpus
 from ukb_brain.errors import InputError
 
@@ -90,6 +91,7 @@ def open_client(compute: Compute, workers: int, losses: int) -> Iterator[Any]:
         start(compute, workers, Security.temporary()) as cluster,
         Client(cluster) as client,
     ):
+        client.forward_logging(EPOCHS, logging.INFO)
         yield client
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ukb_brain.cluster import pick_device
+from ukb_brain.cluster.progress import told_by_epoch
 from ukb_brain.grid import Cell, Grid, Kind
 from ukb_brain.networks.artifact import Model
 from ukb_brain.networks.fusion import CellNetwork
@@ -141,7 +142,9 @@ def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
     )
     cost = cost_card(network, data.shapes)
     trainer = Trainer(network, data, tasks, job.settings.loop, device, job.seed)
-    trained = train(trainer, np.flatnonzero(fitted), np.flatnonzero(held), folder)
+    what = f"Network of {job.cell.target}, {job.cell.inputs.name}"
+    tell = told_by_epoch(what, job.settings.loop.epochs)
+    trained = train(trainer, np.flatnonzero(fitted), np.flatnonzero(held), folder, tell)
     card = training_card(trained, trainer, cost, int(fitted.sum()))
     if trained.reason:
         result = Result(job.cell, DEDICATED, job.member, trained.reason)

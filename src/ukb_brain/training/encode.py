@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ukb_brain.cluster import pick_device
+from ukb_brain.cluster.progress import told_by_epoch
 from ukb_brain.networks.artifact import Model
 from ukb_brain.networks.cost import network_cost
 from ukb_brain.networks.fusion import JointNetwork
@@ -161,7 +162,9 @@ def train_encoders(job: EncoderJob, folder: Path) -> Model:
     tasks = Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop)
     cost = cost_card(network, data.shapes)
     trainer = Trainer(network, data, tasks, job.settings.loop, device, job.seed)
-    trained = train(trainer, fitted, validated, folder)
+    what = f"Encoders of fold {job.people.fold} without part {job.part}"
+    tell = told_by_epoch(what, job.settings.loop.epochs)
+    trained = train(trainer, fitted, validated, folder, tell)
     if not trained.reason:
         network.load_state_dict(trained.state)
         predict_unseen(trainer, network, job, np.flatnonzero(~job.fitted & anything), outputs)
