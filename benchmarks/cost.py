@@ -14,12 +14,14 @@ from rich.table import Table
 from benchmarks.record import WORK, Figure
 
 PROJECT = Path(__file__).parents[1]
-# Seconds allowed on two cores without a GPU. Modelling is timed by itself, after the whole run.
-BUDGETS = {"generation": 180, "kedro run": 480, "modelling": 300}
+# Seconds allowed on two cores without a GPU. Modelling is timed by itself after the whole run, with
+# its models and predictions deleted, and then reporting.
+BUDGETS = {"generation": 180, "kedro run": 480, "modelling": 240, "reporting": 90}
 COMMANDS = {
     "generation": ["--pipelines", "synthetic_cohort"],
     "kedro run": [],
     "modelling": ["--pipelines", "modelling"],
+    "reporting": ["--pipelines", "reporting"],
 }
 MOST_MEMORY_MB = 4000
 
@@ -74,6 +76,9 @@ def measure() -> list[Figure]:
         table.add_column(column)
     figures = []
     for name, arguments in COMMANDS.items():
+        if name == "modelling":
+            for made in ("06_models", "07_model_output"):
+                shutil.rmtree(WORK / "cost" / made)
         seconds, peak = _timed(arguments)
         table.add_row(name, f"{seconds:.0f}", str(BUDGETS[name]), f"{peak} of {MOST_MEMORY_MB}")
         within, fits = seconds <= BUDGETS[name], peak <= MOST_MEMORY_MB

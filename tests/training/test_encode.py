@@ -201,9 +201,10 @@ def assert_nothing_is_given(model, reason):
     assert reason in model.card["diverged"]
 
 
-def test_a_training_that_diverges_is_recorded_and_gives_nothing(job):
+def test_a_training_that_diverges_is_recorded_told_and_gives_nothing(job, caplog):
     model = encoded(with_loop(job, learning_rate=1e30))
     assert_nothing_is_given(model, "the loss was not finite in epoch 1, 3 times")
+    assert "gave no model: the loss was not finite" in caplog.text
     assert len(losses_of(model)) < job.settings.loop.epochs
 
 

@@ -113,6 +113,19 @@ def told_by_epoch(what: str, epochs: int) -> Callable[[int, dict[str, list[float
     return tell
 
 
+def told_of_failure(what: str, reason: str) -> None:
+    """Warn of a training that gave no model, in whichever process it ran.
+
+    Parameters
+    ----------
+    what : str
+        Was trained.
+    reason : str
+        As in its card.
+    """
+    logging.getLogger(EPOCHS).warning("%s gave no model: %s.", what, reason)
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ukb_brain.cluster import pick_device
-from ukb_brain.cluster.progress import told_by_epoch
+from ukb_brain.cluster.progress import told_by_epoch, told_of_failure
 from ukb_brain.grid import Cell, Grid, Kind
 from ukb_brain.networks.artifact import Model
 from ukb_brain.networks.fusion import CellNetwork
@@ -147,6 +147,7 @@ def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
     trained = train(trainer, np.flatnonzero(fitted), np.flatnonzero(held), folder, tell)
     card = training_card(trained, trainer, cost, int(fitted.sum()))
     if trained.reason:
+        told_of_failure(what, trained.reason)
         result = Result(job.cell, DEDICATED, job.member, trained.reason)
         return results_as_model([result], job.people, job.kind, {}, card)
     network.load_state_dict(trained.state)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ukb_brain.cluster import pick_device
-from ukb_brain.cluster.progress import told_by_epoch
+from ukb_brain.cluster.progress import told_by_epoch, told_of_failure
 from ukb_brain.networks.artifact import Model
 from ukb_brain.networks.cost import network_cost
 from ukb_brain.networks.fusion import JointNetwork
@@ -169,6 +169,8 @@ def train_encoders(job: EncoderJob, folder: Path) -> Model:
         network.load_state_dict(trained.state)
         predict_unseen(trainer, network, job, np.flatnonzero(~job.fitted & anything), outputs)
         arrays |= {f"weights/{k}": v.cpu().numpy().copy() for k, v in trained.state.items()}
+    else:
+        told_of_failure(what, trained.reason)
     return Model(arrays, training_card(trained, trainer, cost, len(fitted)))
 
 
