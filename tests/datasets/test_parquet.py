@@ -2,9 +2,17 @@ import errno
 
 import pandas as pd
 import pytest
+from kedro.io import DatasetError
 
 from ukb_brain.atomic import atomic_path
-from ukb_brain.datasets.parquet import AtomicCSV, AtomicParquet, AtomicText
+from ukb_brain.datasets.parquet import (
+    AtomicCSV,
+    AtomicParquet,
+    AtomicText,
+    GivenCSV,
+    OptionalCSV,
+)
+from ukb_brain.errors import InputError
 
 TABLE = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]})
 
@@ -75,3 +83,26 @@ def test_text_in_utf8(tmp_path):
     dataset.save("R² − 1")
     assert (tmp_path / "report.html").read_bytes() == "R² − 1".encode()
     assert dataset.load() == "R² − 1"
+
+
+def causes(error):
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+@pytest.mark.parametrize("kind", [GivenCSV, OptionalCSV])
+@pytest.mark.parametrize("content", [b"", b'eid,weight\n1,"2', b"\xff\xfe\x00a"])
+def test_a_file_that_is_no_table_is_one_line(kind, content, tmp_path):
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(DatasetError) as caught:
+        kind(filepath=str(tmp_path / "table.csv")).load()
+    (said,) = [str(e) for e in causes(caught.value) if isinstance(e, InputError)]
+    assert "table.csv cannot be read as CSV" in said
+    assert "\n" not in said
+
+
+def test_a_table_that_may_be_absent_is_empty_then(tmp_path):
+    assert OptionalCSV(filepath=str(tmp_path / "no.csv")).load().empty
+    with pytest.raises(DatasetError):
+        GivenCSV(filepath=str(tmp_path / "no.csv")).load()

@@ -13,6 +13,7 @@ from ukb_brain.datasets.parquet import (
     AtomicCSV,
     AtomicParquet,
     AtomicText,
+    GivenCSV,
     OptionalCSV,
     OptionalParquet,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "BulkDataset",
     "BulkFolderDataset",
     "FigureDataset",
+    "GivenCSV",
     "ModelDataset",
     "ModelFolderDataset",
     "NiftiDataset",

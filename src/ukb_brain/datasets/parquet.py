@@ -62,7 +62,34 @@ class AtomicCSV(CSVDataset):
         self._invalidate_cache()
 
 
-class OptionalCSV(CSVDataset):
+class GivenCSV(CSVDataset):
+    """A table of the user's as CSV."""
+
+    def load(self) -> pd.DataFrame:
+        """Read the table.
+
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        InputError
+            If the file is no CSV.
+        """
+        try:
+            return super().load()
+        except DatasetError:
+            if not self._exists():
+                raise
+            # Their own words may quote a row, and with it an eid.
+            raise InputError(
+                f"{self._filepath} cannot be read as CSV; expected a header and rows. "
+                "Export it again, or remove it."
+            ) from None
+
+
+class OptionalCSV(GivenCSV):
     """A table of the user's as CSV; without its file, an empty one."""
 
     def load(self) -> pd.DataFrame:
@@ -72,22 +99,8 @@ class OptionalCSV(CSVDataset):
         -------
         DataFrame
             Without rows and columns where there is no file.
-
-        Raises
-        ------
-        InputError
-            If the file is no CSV.
         """
-        if not self._exists():
-            return pd.DataFrame()
-        try:
-            return super().load()
-        except DatasetError:
-            # Their own words may quote a row, and with it an eid.
-            raise InputError(
-                f"{self._filepath} cannot be read as CSV; expected a header and one row a person. "
-                "Export it again, or remove it."
-            ) from None
+        return super().load() if self._exists() else pd.DataFrame()
 
 
 class AtomicText(TextDataset):
