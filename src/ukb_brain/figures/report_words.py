@@ -78,8 +78,8 @@ HOW = {
     ),
     "limits": (
         "Confounds: a ridge or logistic model on training people, joined with the cell of the "
-        "block, and then with the imaging cell, on validation people; scored on test people. Within "
-        "sites: people are compared with people of their own site only. Ceiling: from the "
+        "block, and then with the imaging cell, on validation people; scored on test people. "
+        "Within sites: people are compared with people of their own site only. Ceiling: from the "
         "agreement of two imaging visits, under the "
         "assumption that errors of both are alike and independent. Intervals are percentile "
         "intervals over families."
