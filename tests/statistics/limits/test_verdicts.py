@@ -131,6 +131,8 @@ def test_the_smallest_effect_is_told_where_nothing_was_seen():
     judged = judge(NONE, RULES)
     assert judged.smallest_effect == pytest.approx(2.802 * found_error(NONE), rel=1e-3)
     assert any("gain of images" in r and "80% power" in r for r in judged.reasons)
+    few = replace(NONE, imaging_gain=Interval(0.1, -0.8, 0.9))
+    assert judge(few, RULES).smallest_effect == 1
     bare = replace(NONE, imaging_gain=None)
     assert judge(bare, RULES).smallest_effect == smallest_skill("continuous", 2000)
     yes = replace(bare, kind="binary", n_positive=100)

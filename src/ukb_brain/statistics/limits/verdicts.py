@@ -129,7 +129,8 @@ def _smallest(found: Findings, rules: VerdictRules) -> float:
         args = (found.n_test, found.n_positive, rules.alpha, rules.power)
         return smallest_skill(found.kind, *args)
     error = (gain.high - gain.low) / (2 * norm.ppf(0.975))
-    return float((norm.ppf(1 - rules.alpha / 2) + norm.ppf(rules.power)) * error)
+    # As of skill itself: with a handful of people nothing up to the largest would have been seen.
+    return float(min(1.0, (norm.ppf(1 - rules.alpha / 2) + norm.ppf(rules.power)) * error))
 
 
 def _detectable(found: Findings, smallest: float, power: float) -> str:
