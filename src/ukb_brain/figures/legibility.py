@@ -9,7 +9,12 @@ from matplotlib.lines import Line2D
 
 from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.scores.skill import fullest_cells, with_skill, without_imaging
+from ukb_brain.statistics.scores.skill import (
+    fullest_cells,
+    headline_intervals,
+    with_skill,
+    without_imaging,
+)
 
 # Skill below this is off the axis: an arrow and the number stand for it.
 LEAST_SHOWN = -0.6
@@ -120,7 +125,7 @@ def _rough(intervals: pd.DataFrame | None) -> set[tuple[str, str]]:
     """Cells whose headline interval is of a size of sample in which none held its coverage."""
     if intervals is None or "validated" not in intervals:
         return set()
-    rows = intervals[intervals["metric"].isin(["roc_auc", "r2"]) & ~intervals["validated"]]
+    rows = headline_intervals(intervals).query("not validated")
     return set(zip(rows["target"], rows["inputs"], strict=True))
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from ukb_brain.figures.coefficients import POINTS, term_name
 from ukb_brain.figures.report_entries import Entry, Shown, estimate, number, p_value
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.scores.skill import headline_intervals
 
 ALPHA = 0.05
 VERDICTS = ("adds", "adds nothing", "unknown")
@@ -90,9 +91,9 @@ def how_sure(permutations: pd.DataFrame, intervals: pd.DataFrame, grid: Grid) ->
 def _share_rough(intervals: pd.DataFrame, domain: dict[str, str], name: str) -> str:
     if "validated" not in intervals:
         return "–"
-    headline = intervals["metric"].isin(["roc_auc", "r2"])
-    mine = intervals[headline & (intervals["target"].map(domain) == name)]
-    few = int((~mine["validated"].astype(bool)).sum())
+    mine = headline_intervals(intervals)
+    mine = mine[mine["target"].map(domain) == name]
+    few = len(mine.query("not validated"))
     return f"{few:,} ({100 * few / max(1, len(mine)):.0f} %)"
 
 

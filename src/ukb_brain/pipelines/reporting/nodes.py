@@ -88,7 +88,7 @@ def choose_map(
     grid : Grid
         Its cells are the rows.
     reporting : Reporting
-        Strategy and level.
+        Strategy.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def choose_map(
         One row a cell, with seeds averaged and folds combined.
     """
     tables = (predictions, cell_fits, participants)
-    scored = statistics.score_map(*tables, grid, reporting.strategy, 0, reporting.level, 0)
+    scored = statistics.score_map(*tables, grid, reporting.strategy)
     return statistics.with_intervals(scored, intervals)
 
 

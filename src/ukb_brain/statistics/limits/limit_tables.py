@@ -18,14 +18,13 @@ from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, 
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
 from ukb_brain.statistics.people.participation import score_weighted
 from ukb_brain.statistics.people.subgroups import flag_differences, label_subgroups, score_subgroups
-from ukb_brain.statistics.scores.drawn import measured
+from ukb_brain.statistics.scores.drawn import bounded_columns, measured
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.scores.within import headline_of, score_within_sites
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
-ENDS = ("_low", "_high")
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +251,7 @@ def subgroup_table(
 WEIGHT = "participation_weight"
 WEIGHTED_COLUMNS = [
     *("target", "inputs", "metric", "n", "n_effective"),
-    *(f"{what}{end}" for what in ("plain", "weighted", "difference") for end in ("", *ENDS)),
+    *bounded_columns("plain", "weighted", "difference"),
 ]
 
 

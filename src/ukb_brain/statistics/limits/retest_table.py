@@ -13,7 +13,7 @@ from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.limits.ceiling import share_of_ceiling
 from ukb_brain.statistics.limits.reliability import retest, retest_estimator
-from ukb_brain.statistics.scores.drawn import draws_of, estimates_of
+from ukb_brain.statistics.scores.drawn import bounded_columns, draws_of, estimates_of
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.scores.within import headline_of
@@ -149,9 +149,5 @@ def repeatability_table(
             found = retest("continuous", predicted[both], second[both], weights, level)
             row |= {what: value for what, value in found.items() if "ceiling" not in what}
         rows.append(row)
-    columns = [*("target", "inputs", "n", "status"), *_bounded("icc"), *_bounded("pearson_r")]
+    columns = ["target", "inputs", "n", "status", *bounded_columns("icc", "pearson_r")]
     return pd.DataFrame(rows).reindex(columns=columns)
-
-
-def _bounded(name: str) -> tuple[str, str, str]:
-    return name, f"{name}_low", f"{name}_high"

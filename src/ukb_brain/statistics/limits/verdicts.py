@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.stats import norm
 
 from ukb_brain.grid import Frozen
-from ukb_brain.statistics.certainty.detectable import smallest_skill
+from ukb_brain.statistics.certainty.detectable import smallest_gain, smallest_skill
 from ukb_brain.statistics.limits.findings import RESTS_ON, Findings, Interval
 
 LEGIBLE = "legible"
@@ -126,11 +125,12 @@ def _smallest(found: Findings, rules: VerdictRules) -> float:
     """Say what a test of these people would have seen: a gain of images, where there are blocks."""
     gain = found.imaging_gain
     if gain is None:
-        args = (found.n_test, found.n_positive, rules.alpha, rules.power)
-        return smallest_skill(found.kind, *args)
-    error = (gain.high - gain.low) / (2 * norm.ppf(0.975))
-    # As of skill itself: with a handful of people nothing up to the largest would have been seen.
-    return float(min(1.0, (norm.ppf(1 - rules.alpha / 2) + norm.ppf(rules.power)) * error))
+        return _smallest_skill(found, rules)
+    return smallest_gain(gain.low, gain.high, rules.alpha, rules.power)
+
+
+def _smallest_skill(found: Findings, rules: VerdictRules) -> float:
+    return smallest_skill(found.kind, found.n_test, found.n_positive, rules.alpha, rules.power)
 
 
 def _detectable(found: Findings, smallest: float, power: float) -> str:
@@ -198,8 +198,7 @@ def _limits(found: Findings, rules: VerdictRules, reasons: list[str], read: bool
     if found.ceiling is not None and found.skill is not None:
         ceiling = found.ceiling
         reasons.append(f"measured twice, the target allows a skill of {ceiling}")
-        args = (found.n_test, found.n_positive, rules.alpha, rules.power)
-        smallest = smallest_skill(found.kind, *args)
+        smallest = _smallest_skill(found, rules)
         low = ceiling.estimate <= rules.low_ceiling
         reached = read and found.skill.estimate >= rules.share_of_ceiling * ceiling.estimate
         if (low and reached) or (not read and ceiling.high < smallest):

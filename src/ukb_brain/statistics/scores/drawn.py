@@ -129,3 +129,19 @@ def measured(
     for name, estimate in estimates_of(estimator, weights.shape[1]).items():
         row |= bounded(name, estimate, drawn[name], level, method)
     return row
+
+
+def bounded_columns(*names: str) -> list[str]:
+    """Name the columns that `bounded` gives.
+
+    Parameters
+    ----------
+    *names : str
+        Of estimates.
+
+    Returns
+    -------
+    list of str
+        Each with ``_low`` and ``_high`` after it.
+    """
+    return [f"{name}{end}" for name in names for end in ("", "_low", "_high")]

@@ -125,9 +125,9 @@ def score_map(
     participants: pd.DataFrame,
     grid: Grid,
     strategy: str,
-    draws: int,
-    level: float,
-    seed: int,
+    draws: int = 0,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Score the strategy that parameters name, one row a cell; it is never chosen by test score.
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.scores.drawn import bounded_columns
 from ukb_brain.statistics.scores.folds import (
     KEYS,
     predicted_people,
@@ -19,7 +20,7 @@ from ukb_brain.statistics.scores.folds import (
 from ukb_brain.statistics.scores.metrics import METRICS
 
 ALL_METRICS = (*METRICS["binary"], *METRICS["continuous"])
-METRIC_COLUMNS = [f"{metric}{end}" for metric in ALL_METRICS for end in ("", "_low", "_high")]
+METRIC_COLUMNS = bounded_columns(*ALL_METRICS)
 SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in ALL_METRICS]
 
 Row = dict[str, Any]

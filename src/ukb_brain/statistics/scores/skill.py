@@ -95,3 +95,19 @@ def without_imaging(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 def _picked(performance: pd.DataFrame, grid: Grid, groups: tuple[str, ...]) -> pd.DataFrame:
     names = {key: grid.inputs(groups, grid.blocks_of(key)).name for key in grid.targets}
     return performance.loc[performance["target"].map(names) == performance["inputs"]]
+
+
+def headline_intervals(intervals: pd.DataFrame) -> pd.DataFrame:
+    """Keep the intervals of the metric that skill is made of.
+
+    Parameters
+    ----------
+    intervals : pandas.DataFrame
+        ``metric`` and more, one row a metric and cell.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell.
+    """
+    return intervals[intervals["metric"].isin(list(HEADLINE.values()))]
