@@ -68,3 +68,9 @@ def finished_run(cohort):
     """Data root of a finished run of every pipeline."""
     (cohort / "output.txt").write_text(succeed(root=cohort))
     return cohort
+
+
+@pytest.fixture
+def says(request):
+    """What the test's mark `bad_input` says is told: the test holds the message to it."""
+    return request.node.get_closest_marker("bad_input").kwargs["says"]

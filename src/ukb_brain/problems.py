@@ -1,0 +1,55 @@
+"""What stands against a run, or should be known before it, each with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from ukb_brain.errors import InputError
+
+MOST_TOLD = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something a user can mend.
+
+    Attributes
+    ----------
+    severity : {"stop", "warning"}
+        Whether a run can go on all the same.
+    what : str
+        The file, field or count, and what is wrong with it; no participant's number.
+    remedy : str
+        What to do.
+    """
+
+    severity: Literal["stop", "warning"]
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what.rstrip('.')}: {self.remedy.rstrip('.')}."
+
+
+def stop_at(problems: Iterable[Problem]) -> None:
+    """Stop a run if any problem asks for it, telling all of them at once.
+
+    Parameters
+    ----------
+    problems : iterable of Problem
+        Warnings among them stop nothing.
+
+    Raises
+    ------
+    InputError
+        With every problem that stops, up to a few, and the number of the others.
+    """
+    stops = [str(problem) for problem in problems if problem.severity == "stop"]
+    if not stops:
+        return
+    told = stops[:MOST_TOLD]
+    if len(stops) > MOST_TOLD:
+        told.append(f"And {len(stops) - MOST_TOLD} more: `kedro run --pipelines check` shows all.")
+    raise InputError(" ".join(told))
