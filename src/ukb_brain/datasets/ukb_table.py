@@ -1,26 +1,16 @@
-"""The main table as UK Biobank hands it out, of which only the columns needed are read."""
+"""The folder in which the main table lies, under whatever names."""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from kedro.io import AbstractDataset
 
 from ukb_brain.errors import InputError
-from ukb_brain.tables.headers import FieldColumn, find_id_column, parse_header
-
-DATE_FIELDS = frozenset({53})
-BLOCK_BYTES = 1 << 25  # a row of the real table, with tens of thousands of columns, must fit
+from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.main_table import MainTable, TableSettings, candidates, find_tables
 
 
 def absent_raw_file(what: str, path: Path) -> InputError:
@@ -46,193 +36,80 @@ def absent_raw_file(what: str, path: Path) -> InputError:
 
 
 @dataclass(frozen=True)
-class UKBTable:
-    """The main table on disk.
+class TableFolder:
+    """Where tables are looked for.
 
     Attributes
     ----------
     path : Path
-        CSV, TSV or Parquet.
-    header : tuple of str
-        All names of columns, as in the file.
-    delimiter : str
-        Of a text file; empty for Parquet.
+        The raw folder.
+    codings : Path
+        Folder of the user's coding files; it may be absent.
     """
 
     path: Path
-    header: tuple[str, ...]
-    delimiter: str
+    codings: Path
 
-    @classmethod
-    def open(cls, path: Path) -> UKBTable:
-        """Read the header.
+    def open(self, settings: TableSettings, codings: Codings) -> MainTable:
+        """Find the main table.
 
         Parameters
         ----------
-        path : Path
-            A file ending in ``.parquet``, or a text file whose first line is the header.
+        settings : TableSettings
+            What shall not be found out.
+        codings : Codings
+            Known labels.
 
         Returns
         -------
-        UKBTable
-            Of which nothing but the header is read yet.
+        MainTable
+            To read columns from.
 
         Raises
         ------
         InputError
-            If the file is not there, is empty, or has no column of participants' numbers.
+            If there is none.
         """
-        if not path.is_file():
-            raise absent_raw_file("main table", path)
-        if path.suffix == ".parquet":
-            header, delimiter = pyarrow.parquet.read_schema(path).names, ""
-        else:
-            with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-                line = file.readline()
-            delimiter = "\t" if line.count("\t") > line.count(",") else ","
-            header = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
-        table = cls(path, tuple(header), delimiter)
-        if find_id_column(table.header) is None:
+        table = find_tables(self.path, settings, codings, self.codings)
+        if table is not None:
+            return table
+        seen = sum(1 for _ in candidates(self.path))
+        if seen:
             raise InputError(
-                f"{path} has no column `eid` (or `f.eid`, `participant.eid`) among its "
-                f"{len(header)} column(s); export the table again with participants' numbers."
+                f"None of the {seen} file(s) in {self.path} that could be the main table has a "
+                "column "
+                "`eid` (or `f.eid`, `participant.eid`, `Participant ID`) beside columns of fields; "
+                "export the table again with participants' numbers."
             )
-        return table
-
-    @cached_property
-    def columns(self) -> dict[FieldColumn, str]:
-        """Name in the file of each field, instance and array that is there."""
-        return parse_header(self.header)
-
-    @property
-    def fields(self) -> frozenset[int]:
-        """Fields that the table holds."""
-        return frozenset(column.field for column in self.columns)
-
-    def read(self, fields: Collection[int]) -> pd.DataFrame:
-        """Read the columns of some fields.
-
-        Parameters
-        ----------
-        fields : collection of int
-            Fields that the table does not hold are left out.
-
-        Returns
-        -------
-        DataFrame
-            ``eid`` (int64) and a column such as ``21003-2.0`` for each field, instance and array,
-            float64, or datetime for field 53.
-
-        Raises
-        ------
-        InputError
-            If an eid comes twice, or a column holds what is neither a number nor missing.
-        """
-        id_column = find_id_column(self.header)
-        assert id_column is not None  # noqa: S101 - checked when the table was opened
-        wanted = {name: column for column, name in self.columns.items() if column.field in fields}
-        types = {
-            name: pa.timestamp("us") if column.field in DATE_FIELDS else pa.float64()
-            for name, column in wanted.items()
-        }
-        types = {id_column: pa.int64()} | types
-        data = self._read_text(types) if self.delimiter else self._read_parquet(types)
-        frame = data.rename_columns(
-            ["eid", *(wanted[name].name for name in data.column_names[1:])]
-        ).to_pandas()
-        self._check_eids(frame)
-        return frame
-
-    def _check_eids(self, frame: pd.DataFrame) -> None:
-        if frame["eid"].isna().any():
-            raise InputError(f"{self.path} has {frame['eid'].isna().sum()} row(s) without an eid.")
-        twice = int(frame["eid"].duplicated().sum())
-        if twice:
-            raise InputError(
-                f"{self.path} has {twice} row(s) whose eid came before, and one row a participant "
-                "was expected; remove the duplicates or export the table again."
-            )
-
-    def _read_text(self, types: dict[str, pa.DataType]) -> pa.Table:
-        try:
-            return pyarrow.csv.read_csv(
-                self.path,
-                read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
-                parse_options=pyarrow.csv.ParseOptions(delimiter=self.delimiter),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=list(types), column_types=types
-                ),
-            )
-        except pa.ArrowInvalid as error:
-            self._explain(str(error), types)
-
-    def _explain(self, message: str, types: dict[str, pa.DataType]) -> NoReturn:
-        # Arrow's own message can quote a whole row, and with it an eid.
-        column = re.search(r"In CSV column #(\d+)", message)
-        value = re.search(r"invalid value '([^']*)'", message)
-        if column and value:
-            raise self._not_numeric(self.header[int(column[1])], value[1], types) from None
-        ragged = re.search(r"Expected (\d+) columns, got (\d+)", message)
-        if ragged:
-            raise InputError(
-                f"{self.path} has a row of {ragged[2]} columns where its header has {ragged[1]}; "
-                "the file is damaged or cut short: export or copy it again."
-            ) from None
-        raise InputError(
-            f"{self.path} cannot be read as a table with delimiter {self.delimiter!r}; expected "
-            "UK Biobank's CSV, tab-separated or Parquet table. Export or copy it again."
-        ) from None
-
-    def _not_numeric(self, name: str, value: str, types: dict[str, pa.DataType]) -> InputError:
-        expected = {pa.float64(): "numbers", pa.int64(): "whole numbers"}.get(
-            types[name], "dates as YYYY-MM-DD"
-        )
-        if re.fullmatch(r"\[?-?\d+([|,] *-?\d+)+\]?|\[-?\d+\]", value):
-            return InputError(
-                f"Column {name!r} of {self.path} holds several answers in one cell, which is not "
-                "read yet; export the field with one column an answer (such as p6150_i2_a0)."
-            )
-        shown = "" if types[name] == pa.int64() else f" {value!r}"
-        return InputError(
-            f"Column {name!r} of {self.path} holds text{shown} where {expected} were expected; "
-            "export the table again with raw codings rather than with labels."
-        )
-
-    def _read_parquet(self, types: dict[str, pa.DataType]) -> pa.Table:
-        data = pyarrow.parquet.read_table(self.path, columns=list(types)).select(list(types))
-        columns: dict[str, Any] = {}
-        for name, wanted in types.items():
-            try:
-                columns[name] = data[name].cast(wanted)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                raise self._not_numeric(name, str(data.schema.field(name).type), types) from None
-        return pa.table(columns)
+        raise absent_raw_file("main table", self.path)
 
 
-class UKBTableDataset(AbstractDataset[Any, UKBTable]):
-    """The main table: loading it reads the header, and the columns only when asked for.
+class UKBTableDataset(AbstractDataset[Any, TableFolder]):
+    """The main table: loading it names the folder, and nothing is read until asked for.
 
     Parameters
     ----------
-    filepath : str
-        CSV, TSV or Parquet; the delimiter and the style of the header are found out.
+    path : str
+        The raw folder.
+    codings : str
+        Folder of the showcase's coding files.
     metadata : dict, optional
         For Kedro-Viz.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
+    def __init__(self, *, path: str, codings: str, metadata: dict[str, Any] | None = None) -> None:
+        self._folder = TableFolder(Path(path), Path(codings))
         self.metadata = metadata
 
-    def load(self) -> UKBTable:
-        """Open the table.
+    def load(self) -> TableFolder:
+        """Name the folder.
 
         Returns
         -------
-        UKBTable
-            To read columns from.
+        TableFolder
+            To find the table in.
         """
-        return UKBTable.open(self._filepath)
+        return self._folder
 
     def save(self, data: Any) -> None:
         """Refuse: raw files are only read.
@@ -245,7 +122,7 @@ class UKBTableDataset(AbstractDataset[Any, UKBTable]):
         raise NotImplementedError("the main table is a raw file and only read")
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {"path": str(self._folder.path)}
 
     def _exists(self) -> bool:
-        return self._filepath.is_file()
+        return next(candidates(self._folder.path), None) is not None

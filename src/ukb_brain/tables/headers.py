@@ -6,12 +6,22 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ukb_brain.errors import InputError
+from ukb_brain.tables.dictionary import fields_by_title
 
-_UKBCONV_CSV = re.compile(r"(\d+)-(\d+)\.(\d+)")
-_UKBCONV_R = re.compile(r"f\.(\d+)\.(\d+)\.(\d+)")
-_PLATFORM = re.compile(r"(?:\w+\.)?p(\d+)(?:_i(\d+))?(?:_a(\d+))?")
-_ID = re.compile(r"(?:f\.|participant\.)?eid")
+# Each after what UK Biobank's tools write; R puts an X before a digit and dots for other signs.
+_STYLES = {
+    "ukbconv r": re.compile(r"f\.(\d+)\.(\d+)\.(\d+)"),
+    "platform": re.compile(r"(?:\w+\.)?p(\d+)(?:_i(\d+))?(?:_a(\d+))?"),
+    "ukbconv": re.compile(r"(\d+)-(\d+)\.(\d+)"),
+    "read in R": re.compile(r"x?(\d+)[._](\d+)[._](\d+)"),
+}
+TITLES = "titles"
+_TITLE = re.compile(
+    r"(?P<title>.+?)(?: ?\| ?instance (?P<instance>\d+))?(?: ?\| ?array (?P<array>\d+))?"
+)
+_MERGED = re.compile(r"(?P<name>.+)[_.](?P<side>[xy])")
+_ID = re.compile(r"(?:(?:f\.|participant\.)?eid|participant[ ._]id)")
+STYLES = (*_STYLES, TITLES)
 
 
 class FieldColumn(NamedTuple):
@@ -27,24 +37,62 @@ class FieldColumn(NamedTuple):
         return f"{self.field}-{self.instance}.{self.array}"
 
 
-def parse_column(name: str) -> FieldColumn | None:
+def parse_column(name: str, titles: bool = False) -> tuple[FieldColumn, ...]:
     """Read field, instance and array from a column's name.
 
     Parameters
     ----------
     name : str
-        Such as ``21003-2.0``, ``f.21003.2.0``, ``p21003_i2`` or ``participant.p31``.
+        Such as ``21003-2.0``, ``f.21003.2.0``, ``p21003_i2``, ``participant.p31``,
+        ``X21003.2.0`` or ``Weight | Instance 2``; ``_x`` or ``.y`` behind it, which merges in
+        pandas and R leave, is passed over.
+    titles : bool
+        Whether names may be titles of the dictionary, as the Platform's exporter writes them.
 
     Returns
     -------
-    FieldColumn or None
-        None where the name is of no known style. An absent instance or array is 0.
+    tuple of FieldColumn
+        None where the name is of no known style; several where fields share the title. An absent
+        instance or array is 0.
     """
-    for style in (_UKBCONV_CSV, _UKBCONV_R, _PLATFORM):
-        match = style.fullmatch(name)
-        if match:
-            return FieldColumn(*(int(part or 0) for part in match.groups()))
-    return None
+    return _parsed(name, titles)[1]
+
+
+def style_of(names: Iterable[str]) -> str:
+    """Name the style of a header.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The header.
+
+    Returns
+    -------
+    str
+        One of `STYLES`, or ``unknown``.
+    """
+    names = list(names)
+    titles = _has_titles(names)
+    return next((style for name in names if (style := _parsed(name, titles)[0])), "unknown")
+
+
+def _has_titles(names: Iterable[str]) -> bool:
+    # Other tables may hold a column called Sex or Age beside an eid, which is no field then.
+    found = find_id_column(names)
+    return found is not None and "participant" in found.casefold() and "eid" not in found.casefold()
+
+
+def _parsed(name: str, titles: bool) -> tuple[str, tuple[FieldColumn, ...]]:
+    plain = " ".join(name.strip().strip('"').split()).casefold()
+    for candidate in (plain, (_MERGED.fullmatch(plain) or {"name": ""})["name"]):
+        for style, pattern in _STYLES.items():
+            if match := pattern.fullmatch(candidate):
+                return style, (FieldColumn(*(int(part or 0) for part in match.groups())),)
+        match = _TITLE.fullmatch(candidate) if titles else None
+        if match and (fields := fields_by_title().get(match["title"])):
+            place = (int(match["instance"] or 0), int(match["array"] or 0))
+            return TITLES, tuple(FieldColumn(field, *place) for field in fields)
+    return "", ()
 
 
 def find_id_column(names: Iterable[str]) -> str | None:
@@ -58,12 +106,12 @@ def find_id_column(names: Iterable[str]) -> str | None:
     Returns
     -------
     str or None
-        ``eid``, ``f.eid`` or ``participant.eid``, whichever is there first.
+        ``eid``, ``f.eid``, ``participant.eid`` or ``Participant ID``, whichever is there first.
     """
-    return next((name for name in names if _ID.fullmatch(name)), None)
+    return next((name for name in names if _ID.fullmatch(name.strip().casefold())), None)
 
 
-def parse_header(names: Iterable[str]) -> dict[FieldColumn, str]:
+def parse_header(names: Iterable[str]) -> dict[FieldColumn, tuple[str, ...]]:
     """Map what is held to the names of the columns that hold it.
 
     Parameters
@@ -73,23 +121,14 @@ def parse_header(names: Iterable[str]) -> dict[FieldColumn, str]:
 
     Returns
     -------
-    dict of FieldColumn to str
-        Columns of no known style are left out.
-
-    Raises
-    ------
-    InputError
-        If two columns hold the same field, instance and array.
+    dict of FieldColumn to tuple of str
+        Two names where a merge left the same column twice; one name under several fields where
+        they share a title. Columns of no known style are left out.
     """
-    held: dict[FieldColumn, str] = {}
+    held: dict[FieldColumn, tuple[str, ...]] = {}
+    names = list(names)
+    titles = _has_titles(names)
     for name in names:
-        column = parse_column(name)
-        if column is None:
-            continue
-        if column in held:
-            raise InputError(
-                f"Columns {held[column]!r} and {name!r} both hold field {column.field}, instance "
-                f"{column.instance}, array {column.array}; remove one of them from the table."
-            )
-        held[column] = name
+        for column in parse_column(name, titles):
+            held[column] = (*held.get(column, ()), name)
     return held

@@ -1,0 +1,256 @@
+"""From the cells of a column, in whatever form, to numbers: one array a position of an answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from ukb_brain.tables.codings import Labels, plain
+
+Floats = npt.NDArray[np.float64]
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ][0-9:.]+(?:Z|[+-]\d\d:?\d\d)?)?")
+OTHER_DATE = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})(?:[T ].*)?")
+NOTHING = frozenset({"", "na", "nan", "null", "none", "nat", "n/a", "<na>"})
+
+
+@dataclass(frozen=True)
+class NotRead:
+    """What of a column could not be read.
+
+    Attributes
+    ----------
+    why : {"text", "decimal comma", "date", "ambiguous date"}
+        The cause.
+    most : tuple of (str, int)
+        The most frequent ones, with how many cells hold them.
+    cells : int
+        All cells that could not be read.
+    """
+
+    why: str
+    most: tuple[tuple[str, int], ...]
+    cells: int
+
+
+def answers_in(cell: object) -> list[str]:
+    """Take a cell's answers apart.
+
+    Parameters
+    ----------
+    cell : object
+        ``4``, ``1|4``, ``[1,4]``, ``["1","4"]``, or a list, as Parquet has it.
+
+    Returns
+    -------
+    list of str
+        In their order; empty where there is none.
+    """
+    if isinstance(cell, list | tuple | np.ndarray):
+        return [text for part in cell for text in answers_in(part)]
+    text = _unquoted(str(cell)) if cell is not None else ""
+    if text.startswith("[") and text.endswith("]"):
+        return _listed(text)
+    parts = [part.strip() for part in text.split("|")]
+    return [part for part in parts if part.casefold() not in NOTHING]
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return text[1:-1].replace('""', '"').strip()
+    return text
+
+
+def _listed(text: str) -> list[str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        # Labels that were not quoted, or quoted as Python would.
+        found = [part.strip().strip("'\"") for part in text[1:-1].split(",")]
+    return [part for part in (str(f).strip() for f in found) if part.casefold() not in NOTHING]
+
+
+def numbers_of(
+    column: pa.ChunkedArray | pd.Series, labels: Labels
+) -> tuple[list[Floats], NotRead | None]:
+    """Read a column of numbers, codes or labels, several answers in a cell or one.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Numbers, text, or lists.
+    labels : dict of str to float
+        Code of each label of the field's coding, by its plain form.
+
+    Returns
+    -------
+    arrays : list of ndarray of float, shape (rows,)
+        One a position; NaN where a cell has no such answer. At least one.
+    not_read : NotRead or None
+        What is neither number nor label.
+    """
+    codes, cells = _distinct(column)
+    counts = np.bincount(codes[codes >= 0], minlength=len(cells))
+    wrong: Counter[str] = Counter()
+    comma = False
+    read: list[list[float]] = []
+    for cell, count in zip(cells, counts, strict=True):
+        whole = labels.get(plain(_unquoted(cell))) if isinstance(cell, str) else None
+        texts = [] if whole is not None else answers_in(cell)
+        values = [whole] if whole is not None else [_number(text, labels) for text in texts]
+        for text, value in zip(texts, values, strict=False):
+            if value is None:
+                wrong[text] += int(count)
+                comma |= DECIMAL_COMMA.fullmatch(text) is not None
+        read.append([np.nan if value is None else value for value in values])
+    longest = max((len(values) for values in read), default=0) or 1
+    table = np.full((len(read) + 1, longest), np.nan)
+    for row, values in enumerate(read):
+        table[row, : len(values)] = values
+    # A code of -1 takes the last row: no answer.
+    arrays = [np.ascontiguousarray(table[codes, k]) for k in range(longest)]
+    if not wrong:
+        return arrays, None
+    why = "decimal comma" if comma else "text"
+    return arrays, NotRead(why, tuple(wrong.most_common(3)), wrong.total())
+
+
+def _number(text: str, labels: Labels) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return labels.get(plain(text))
+
+
+def _distinct(column: pa.ChunkedArray | pd.Series) -> tuple[npt.NDArray[np.intp], Sequence[object]]:
+    """Give each distinct cell a number, so that it is read once however many people gave it."""
+    series = column.to_pandas() if isinstance(column, pa.ChunkedArray) else column
+    if len(series) and series.map(lambda cell: isinstance(cell, list | np.ndarray)).any():
+        series = series.map(lambda cell: None if cell is None else tuple(cell))
+    codes, cells = pd.factorize(series.to_numpy(object))
+    return codes, list(cells)
+
+
+def dates_of(column: pa.ChunkedArray | pd.Series) -> tuple[pd.Series, NotRead | None]:
+    """Read a column of dates.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        ``YYYY-MM-DD``, with or without a time behind it, or ``dd/mm/yyyy``; or dates already.
+
+    Returns
+    -------
+    dates : Series of datetime64[us], shape (rows,)
+        Of the day.
+    not_read : NotRead or None
+        What is no date, or dates of which day and month cannot be told apart.
+    """
+    series = column.to_pandas() if isinstance(column, pa.ChunkedArray) else column
+    if pd.api.types.is_datetime64_any_dtype(series):
+        if series.dt.tz is not None:
+            series = series.dt.tz_localize(None)
+        return series.astype("datetime64[us]").dt.normalize(), None
+    codes, cells = pd.factorize(series)
+    counts = np.bincount(codes[codes >= 0], minlength=len(cells))
+    texts = [_unquoted(str(cell)) for cell in cells]
+    other = [m for text in texts if (m := OTHER_DATE.fullmatch(text))]
+    order, unclear = _order_of(other)
+    days: list[pd.Timestamp | None] = []
+    wrong: Counter[str] = Counter()
+    for text, count in zip(texts, counts, strict=True):
+        day = _day(text, order)
+        if day is None and text.casefold() not in NOTHING:
+            wrong[text] += int(count)
+        days.append(day)
+    table = pd.Series([*days, None], dtype="datetime64[us]")
+    dates = table.take(codes).reset_index(drop=True)
+    if unclear:
+        return dates, NotRead("ambiguous date", ((other[0][0], len(other)),), len(other))
+    if wrong:
+        return dates, NotRead("date", tuple(wrong.most_common(1)), wrong.total())
+    return dates, None
+
+
+def _order_of(found: Iterable[re.Match[str]]) -> tuple[str, bool]:
+    """Tell whether days or months come first, from numbers that only days can have."""
+    pairs = [(int(m[1]), int(m[2])) for m in found]
+    day_first = any(first > 12 for first, _ in pairs)
+    month_first = any(second > 12 for _, second in pairs)
+    unclear = bool(pairs) and day_first == month_first
+    return ("month" if month_first else "day"), unclear
+
+
+def _day(text: str, order: str) -> pd.Timestamp | None:
+    if match := ISO_DATE.fullmatch(text):
+        year, month, day = (int(match[k]) for k in (1, 2, 3))
+    elif match := OTHER_DATE.fullmatch(text):
+        first, second, year = (int(match[k]) for k in (1, 2, 3))
+        day, month = (first, second) if order == "day" else (second, first)
+    else:
+        return None
+    try:
+        return pd.Timestamp(year, month, day)
+    except ValueError:
+        return None
+
+
+def whole_numbers_of(column: pa.ChunkedArray) -> tuple[pd.Series, str]:
+    """Read participants' numbers that are not plain whole numbers.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Of text or decimals.
+
+    Returns
+    -------
+    numbers : Series of Int64
+        Missing where a cell is empty or cannot be read.
+    why : str
+        Empty where all could be read; else ``rounded`` or ``text``.
+    """
+    texts = column.to_pandas().astype("str").map(_unquoted)
+    texts = texts.mask(texts.str.casefold().isin(NOTHING))
+    plainly = texts.str.fullmatch(r"[+-]?\d+(?:\.0*)?").fillna(False).astype(bool)
+    numbers = pd.Series(pd.NA, index=texts.index, dtype="Int64")
+    whole = texts[plainly].str.replace(r"\.0*$", "", regex=True)
+    numbers[plainly] = whole.astype("int64")
+    rest = texts[~plainly].dropna()
+    if rest.empty:
+        return numbers, ""
+    rounded = rest.str.fullmatch(r"[+-]?\d(?:\.\d+)?[eE]\+?\d+").any()
+    return numbers, "rounded" if rounded else "text"
+
+
+def merged(columns: Mapping[str, Floats]) -> tuple[Floats, int]:
+    """Join columns that a merge left twice.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of float, shape (rows,)
+        By name in the file.
+
+    Returns
+    -------
+    values : ndarray of float, shape (rows,)
+        Of whichever column has an answer.
+    contradictions : int
+        Rows in which two have different ones.
+    """
+    values, *others = columns.values()
+    differing = np.zeros(len(values), dtype=bool)
+    for other in others:
+        differing |= ~np.isnan(values) & ~np.isnan(other) & (values != other)
+        values = np.where(np.isnan(values), other, values)
+    return values, int(differing.sum())
