@@ -1,14 +1,12 @@
-"""Folders as Kedro datasets: the bulk files, the folder the generator owns, and models."""
+"""Folders as Kedro datasets: the bulk files, folders that nodes own, and models."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
-from kedro_datasets.partitions import PartitionedDataset
+from kedro.io import AbstractDataset
 
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.bulk import BulkFile
+from ukb_brain.imaging.bulk_index import find_bulk
 from ukb_brain.networks.artifact import (
     Model,
     ModelFolder,
@@ -17,68 +15,59 @@ from ukb_brain.networks.artifact import (
     write_model,
 )
 
-BULK_NAME = re.compile(r"^\d+/(\d+)_(\d+)_(\d+)_\d+\.(zip|txt)$")
 
-
-class BulkDataset(AbstractDataset[BulkFile, BulkFile]):
-    """One bulk file; its members are read on demand.
+class BulkFolderDataset(AbstractDataset[Path, Path]):
+    """The folder of bulk files, in whatever arrangement; nothing of it is read until asked for.
 
     Parameters
     ----------
-    filepath : str
-        A zip or a text file.
+    raw_folder : str
+        In which the bulk files lie, themselves or in a folder.
+    folder : str, optional
+        The folder, where it is another.
+    metadata : dict, optional
+        For kedro-viz.
     """
 
-    def __init__(self, *, filepath: str) -> None:
-        self._filepath = Path(filepath)
+    def __init__(
+        self,
+        *,
+        raw_folder: str,
+        folder: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._raw, self._folder = Path(raw_folder), folder
+        self.metadata = metadata
 
-    def load(self) -> BulkFile:
-        """Open the file lazily.
-
-        Returns
-        -------
-        BulkFile
-            Nothing is read yet.
-        """
-        return BulkFile(self._filepath)
-
-    def save(self, data: BulkFile) -> None:
-        """Raw files are never written by the pipelines that read them."""
-        raise NotImplementedError("bulk files are read only")
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class BulkFolderDataset(PartitionedDataset):
-    """All bulk files under one folder, one sub-folder a field."""
-
-    def load(self) -> dict[str, Any]:
-        """List the bulk files.
+    def load(self) -> Path:
+        """Find the folder.
 
         Returns
         -------
-        dict of str to callable
-            By ``<field>/<file name>``; each call gives a `BulkFile`.
+        Path
 
         Raises
         ------
         InputError
-            If there is no bulk file at all.
+            If a folder was named that is not there.
         """
-        try:
-            found = super().load()
-        except DatasetError:  # Kedro's way to say that there is no file at all
-            found = {}
-        partitions = {name: load for name, load in found.items() if BULK_NAME.match(name)}
-        if not partitions:
-            raise InputError(
-                f"No bulk files under {self._path}: "
-                "expected <field>/<eid>_<field>_<instance>_0.zip. "
-                "`kedro run --pipeline synthetic_cohort` writes the demo's; "
-                "for real data put UK Biobank's there and use `kedro run --env ukb`."
-            )
-        return partitions
+        if self._folder is None:
+            return find_bulk(self._raw)
+        if not Path(self._folder).is_dir():
+            raise InputError(f"There is no folder {self._folder}, which bulk_folder names.")
+        return Path(self._folder)
+
+    def save(self, data: Path) -> None:
+        """Raw files are never written by the pipelines that read them."""
+        raise NotImplementedError("bulk files are read only")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"raw_folder": str(self._raw), "folder": self._folder}
+
+    def _exists(self) -> bool:
+        return (
+            find_bulk(self._raw).is_dir() if self._folder is None else Path(self._folder).is_dir()
+        )
 
 
 class OwnedFolderDataset(AbstractDataset[Path, Path]):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, TypeVar
 
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
+from ukb_brain.errors import InputError
+from ukb_brain.imaging.time_series import TimeSeries, atlas_of, parse_time_series
+
+Result = TypeVar("Result")
 Status = Literal["ok", "missing", "unusable", "broken"]
 
 # A 1 mm image of 64-bit numbers has about 110 MB; a member that claims far more is no scan.
@@ -29,7 +35,9 @@ DAMAGED_ZIP = (
     RuntimeError,
     ValueError,
     OverflowError,
+    KeyError,
     struct.error,
+    zipfile.LargeZipFile,
 )
 NO_IMAGE = (
     OSError,
@@ -55,6 +63,22 @@ class ScanError(Exception):
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
         self.status = status
+
+
+def plain_name(name: str) -> str:
+    """Bring a member's name to the form in which members are looked for.
+
+    Parameters
+    ----------
+    name : str
+        As the zip has it; Windows writes backslashes.
+
+    Returns
+    -------
+    str
+        With ``/`` between its parts.
+    """
+    return name.replace("\\", "/")
 
 
 def _unpacked(content: bytes, name: str) -> bytes:
@@ -86,8 +110,28 @@ class BulkFile:
     @property
     def fingerprint(self) -> str:
         """Changes when the file does: its size and the time it was last written."""
-        stat = self.path.stat()
+        try:
+            stat = self.path.stat()
+        except OSError as error:
+            raise ScanError(
+                "missing", "the bulk file is gone, or a link that leads nowhere"
+            ) from error
         return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+    def names(self) -> dict[str, str]:
+        """List the members of a zip.
+
+        Returns
+        -------
+        dict of str to str
+            Name in the zip by its plain form.
+
+        Raises
+        ------
+        ScanError
+            If the zip is broken, absent, or holds a member whose path leaves it.
+        """
+        return self._opened(self._names_of)
 
     def member(self, name: str) -> bytes:
         """Read one member of a zip.
@@ -107,26 +151,59 @@ class BulkFile:
         ScanError
             If the zip is broken, the member is missing, too large, or lies under `unusable`.
         """
+
+        def read(archive: zipfile.ZipFile) -> bytes:
+            names = self._names_of(archive)
+            if name not in names:
+                raise self._why_absent(name, list(names))
+            if archive.getinfo(names[name]).file_size > LARGEST_MEMBER:
+                raise ScanError("broken", f"{name} claims more than 1 GiB")
+            return archive.read(names[name])
+
+        return self._opened(read)
+
+    def _opened(self, read: Callable[[zipfile.ZipFile], Result]) -> Result:
         try:
             with zipfile.ZipFile(self.path) as archive:
-                names = archive.namelist()
-                self._check_names(names)
-                if name not in names:
-                    raise self._why_absent(name, names)
-                if archive.getinfo(name).file_size > LARGEST_MEMBER:
-                    raise ScanError("broken", f"{name} claims more than 1 GiB")
-                return archive.read(name)
+                return read(archive)
         except FileNotFoundError as error:
-            raise ScanError("missing", "no bulk file") from error
-        except DAMAGED_ZIP as error:
+            dangling = self.path.is_symlink()
+            reason = "the bulk file is a link that leads nowhere" if dangling else "no bulk file"
+            raise ScanError("missing", reason) from error
+        except PermissionError as error:
+            raise ScanError("broken", "no permission to read the bulk file") from error
+        except (OSError, *DAMAGED_ZIP) as error:
             raise ScanError("broken", "the zip is damaged or cut off") from error
 
+    def text(self) -> str:
+        """Read a bulk file that is plain text.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        ScanError
+            If it cannot be read.
+        """
+        try:
+            return self.path.read_text()
+        except FileNotFoundError as error:
+            raise ScanError("missing", "no bulk file") from error
+        except PermissionError as error:
+            raise ScanError("broken", "no permission to read the bulk file") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ScanError("broken", "the matrix file is not text") from error
+
     @staticmethod
-    def _check_names(names: list[str]) -> None:
+    def _names_of(archive: zipfile.ZipFile) -> dict[str, str]:
+        names = {plain_name(name): name for name in archive.namelist()}
         for name in names:
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name:
+            if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
                 raise ScanError("broken", "the zip holds a member whose path leaves the zip")
+        return names
 
     @staticmethod
     def _why_absent(name: str, names: list[str]) -> ScanError:
@@ -148,7 +225,8 @@ class BulkFile:
         Returns
         -------
         nibabel.Nifti1Image
-            Three-dimensional, with finite values.
+            Three-dimensional, with finite values: a fourth axis of length 1 is dropped, and what is
+            no number is 0, as outside the brain.
 
         Raises
         ------
@@ -164,6 +242,10 @@ class BulkFile:
             if claimed > len(unpacked) or image.get_data_dtype().kind not in "iuf":
                 raise ValueError("the header does not fit its data")
             data = np.asarray(image.dataobj, dtype=np.float32)
+            while data.ndim > 3 and data.shape[-1] == 1:
+                data = data[..., 0]
+            # Outside the brain some tools write no number where others write nothing.
+            data = np.where(np.isnan(data), np.float32(0), data)
             volume = nib.Nifti1Image(data, image.affine)
         except NO_IMAGE as error:
             raise ScanError("broken", f"{name} is not a readable NIfTI image") from error
@@ -200,35 +282,38 @@ class BulkFile:
             raise ScanError("broken", f"{name} is not an invertible matrix")
         return matrix
 
-    def table(self) -> np.ndarray:
-        """Read the gzipped CSV of field 31016: one row a region, its label first.
+    def time_series(self, atlas: str | None) -> TimeSeries:
+        """Read the regional time series of fields 31014 to 31019.
+
+        Parameters
+        ----------
+        atlas : str, optional
+            Its name, such as ``Glasser``; needed where a zip holds several.
 
         Returns
         -------
-        ndarray of shape (regions, time_points)
-            Time series.
+        TimeSeries
 
         Raises
         ------
         ScanError
-            If the zip has no such member or it does not hold numbers.
+            If the zip does not have it, or it cannot be read.
         """
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                names = archive.namelist()
-        except FileNotFoundError as error:
-            raise ScanError("missing", "no bulk file") from error
-        except DAMAGED_ZIP as error:
-            raise ScanError("broken", "the zip is damaged or cut off") from error
-        wanted = [n for n in names if n.endswith(".csv.gz")]
-        usable = [n for n in wanted if "unusable" not in PurePosixPath(n).parts]
+        found = {name: of for name in self.names() if (of := atlas_of(name))}
+        asked = {n: of for n, of in found.items() if atlas is None or of == atlas}
+        usable = [name for name in asked if "unusable" not in PurePosixPath(name).parts]
         if not usable:
-            if wanted:
+            if asked:
                 raise ScanError("unusable", "UK Biobank put the scan under `unusable`")
-            raise ScanError("missing", "the zip has no time series")
+            what = f"time series of atlas {atlas}" if atlas else "time series"
+            raise ScanError("missing", f"the zip has no {what}")
+        if len({asked[name] for name in usable}) > 1:
+            listed = ", ".join(sorted(set(found.values())))
+            raise ScanError("broken", f"the zip holds several atlases and none was named: {listed}")
         try:
-            lines = _unpacked(self.member(usable[0]), usable[0]).decode().split("\n")
-            rows = [line.split(",")[1:] for line in lines if line]
-            return np.array(rows, dtype=np.float64)
+            text = _unpacked(self.member(usable[0]), usable[0]).decode()
+            return parse_time_series(text)
+        except InputError as error:
+            raise ScanError("broken", str(error)) from error
         except (OSError, EOFError, zlib.error, ValueError) as error:
             raise ScanError("broken", "the time series is not a table of numbers") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,23 +26,73 @@ def fisher_z_of_time_series(series: NDArray[np.floating]) -> Vector:
     Returns
     -------
     ndarray of shape (regions * (regions - 1) / 2,)
-        The strict upper triangle in MATLAB's column-wise order, as UK Biobank writes it.
+        The strict upper triangle in MATLAB's column-wise order, as UK Biobank writes it. NaN where
+        one of the two regions is constant or has no voxels.
 
     Raises
     ------
     InputError
-        If a region does not vary, or there are too few time points or regions.
+        If fewer than two regions vary, or there are too few time points.
     """
     if series.ndim != 2 or series.shape[0] < 2 or series.shape[1] < 4:
         raise InputError(
             f"A time series of shape {series.shape} gives no correlations: "
             "expected one row a region and at least 4 time points."
         )
-    if not np.isfinite(series).all() or (np.ptp(series, axis=1) == 0).any():
-        raise InputError("A region's time series is constant or not finite.")
-    correlation = np.corrcoef(series)[np.tril_indices(len(series), -1)]
+    there = regions_there(series)
+    if there.sum() < 2:
+        raise InputError("Fewer than two regions have a time series that varies.")
+    correlation = np.full((len(series), len(series)), np.nan)
+    correlation[np.ix_(there, there)] = np.corrcoef(series[there])
+    edges = correlation[np.tril_indices(len(series), -1)]
     limit = LARGEST_CORRELATION
-    return np.arctanh(np.clip(correlation, -limit, limit)).astype(np.float32)
+    return np.arctanh(np.clip(edges, -limit, limit)).astype(np.float32)
+
+
+def regions_there(series: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tell which regions have a time series.
+
+    Parameters
+    ----------
+    series : ndarray of shape (regions, time_points)
+        One row a region.
+
+    Returns
+    -------
+    ndarray of shape (regions,)
+        False where values are not finite or all equal.
+    """
+    finite = np.isfinite(series).all(axis=1)
+    varies = np.zeros(len(series), dtype=bool)
+    varies[finite] = np.ptp(series[finite], axis=1) > 0
+    return finite & varies
+
+
+def matched(
+    labels: Sequence[str], series: NDArray[np.floating], wanted: Sequence[str]
+) -> NDArray[np.float64]:
+    """Bring regions into the order of a cohort.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Of one person's regions.
+    series : ndarray of shape (regions, time_points)
+        Theirs.
+    wanted : sequence of str
+        The cohort's regions.
+
+    Returns
+    -------
+    ndarray of shape (len(wanted), time_points)
+        NaN for a region that the person lacks; others than the cohort's are left out.
+    """
+    out = np.full((len(wanted), series.shape[1]), np.nan)
+    place = {label: k for k, label in enumerate(labels)}
+    for row, label in enumerate(wanted):
+        if label in place:
+            out[row] = series[place[label]]
+    return out
 
 
 def nodes_of(n_edges: int) -> int:

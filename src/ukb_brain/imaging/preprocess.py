@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import nibabel as nib
@@ -21,10 +23,13 @@ from ukb_brain.imaging.affines import common_grid, fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.imaging.connectivity import (
     fisher_z_of_time_series,
+    matched,
     nodes_of,
+    regions_there,
     vector_of_matrix_file,
 )
 from ukb_brain.imaging.store import Key, RecordStore
+from ukb_brain.imaging.time_series import SERIES_FIELDS, TimeSeries
 
 Volume = NDArray[np.float32]
 
@@ -39,6 +44,8 @@ CONNECTIVITY = "rsfmri"
 FA_CENTRE, FA_SPREAD = 0.25, 0.15
 # An image that fills less of the grid than this was registered to the wrong place.
 LEAST_FILLED = 0.08
+# So many people's files tell which regions a cohort has.
+ENOUGH = 25
 
 
 class ImagingPreprocess(BaseModel):
@@ -54,8 +61,14 @@ class ImagingPreprocess(BaseModel):
         Middle of the grid in MNI space.
     clamp_percentiles : tuple of float
         T1 and FLAIR are clamped at these percentiles of the brain before they are z-scored.
-    connectivity_field : {31016, 25750, 25751, 25752, 25753}
-        Time series, or one of UK Biobank's own matrices.
+    connectivity_field : int
+        Time series (31014 to 31019 but for 31017, the global signal), or one of UK Biobank's own
+        matrices (25750 to 25753).
+    atlas : str, optional
+        Of the time series, such as ``Glasser``; must be given where a zip holds several.
+    most_regions_missing : float
+        Share of the cohort's regions that a person may lack. Their correlations are filled with
+        the mean of each fold's training people; who lacks more is left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,12 +77,26 @@ class ImagingPreprocess(BaseModel):
     voxel_mm: float = Field(gt=0)
     centre_mm: tuple[float, float, float] = (0.0, -18.0, 8.0)
     clamp_percentiles: tuple[float, float] = (0.5, 99.5)
-    connectivity_field: Literal[31016, 25750, 25751, 25752, 25753] = 31016
+    connectivity_field: Literal[31014, 31015, 31016, 31018, 31019, 25750, 25751, 25752, 25753] = (
+        31016
+    )
+    atlas: str | None = None
+    most_regions_missing: float = Field(default=0.05, ge=0, lt=1)
 
     @property
     def fields(self) -> dict[str, int]:
         """Bulk field of each modality."""
         return {**VOLUME_FIELDS, CONNECTIVITY: self.connectivity_field}
+
+    @property
+    def members(self) -> dict[int, re.Pattern[str]]:
+        """Pattern of the file that each field's zips must hold; text files have none."""
+        named = {20252: T1_IMAGE, 20253: FLAIR_IMAGE, 20250: FA_IMAGE}
+        needed = {f: re.compile(re.escape(PurePosixPath(m).name)) for f, m in named.items()}
+        if self.connectivity_field in SERIES_FIELDS:
+            atlas = re.escape(self.atlas) if self.atlas else ".+"
+            needed[self.connectivity_field] = re.compile(rf"fMRI\.{atlas}\.csv\.gz")
+        return needed
 
     @property
     def affine(self) -> NDArray[np.float64]:
@@ -86,11 +113,28 @@ class Visit:
 
 
 @dataclass(frozen=True)
+class Parcellation:
+    """Regions of the cohort's connectivity.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        In the order in which vectors have them; empty for matrices without labels.
+    edges : int
+        Length of a connectivity vector; 0 where nobody has one.
+    """
+
+    labels: tuple[str, ...] = ()
+    edges: int = 0
+
+
+@dataclass(frozen=True)
 class Batch:
     """Some visits that one worker preprocesses."""
 
     visits: tuple[Visit, ...]
     settings: ImagingPreprocess
+    parcellation: Parcellation
     volumes: Path
     connectivity: Path
 
@@ -211,28 +255,74 @@ def _volume(
     return volume.astype(np.float16), measures
 
 
+def find_parcellation(visits: Sequence[Visit], settings: ImagingPreprocess) -> Parcellation:
+    """Find the regions that most people have, from the first files that can be read.
+
+    Parameters
+    ----------
+    visits : sequence of Visit
+        Sorted, so that the same cohort gives the same answer.
+    settings : ImagingPreprocess
+        Field and atlas.
+
+    Returns
+    -------
+    Parcellation
+        Of the majority. Labels are sorted, so that no file's order matters.
+    """
+    found: Counter[Parcellation] = Counter()
+    for visit in visits:
+        try:
+            file = _file(visit, settings.connectivity_field)
+            if settings.connectivity_field in SERIES_FIELDS:
+                labels = tuple(sorted(file.time_series(settings.atlas).labels))
+                found[Parcellation(labels, len(labels) * (len(labels) - 1) // 2)] += 1
+            else:
+                found[Parcellation((), len(vector_of_matrix_file(file.text())))] += 1
+        except (ScanError, InputError):
+            continue
+        if found.total() >= ENOUGH:
+            break
+    # Of equally frequent ones the larger, so that nothing is lost.
+    return max(found, key=lambda p: (found[p], p.edges), default=Parcellation())
+
+
 def _vector(
-    visit: Visit, settings: ImagingPreprocess
+    visit: Visit, settings: ImagingPreprocess, cohort: Parcellation
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
     file = _file(visit, settings.connectivity_field)
     try:
-        if settings.connectivity_field == 31016:
-            vector = fisher_z_of_time_series(file.table())
-        else:
-            vector = vector_of_matrix_file(file.path.read_text())
+        if settings.connectivity_field in SERIES_FIELDS:
+            return _vector_of_series(file.time_series(settings.atlas), settings, cohort)
+        vector = vector_of_matrix_file(file.text())
     except InputError as error:
         raise ScanError("broken", str(error)) from error
-    except UnicodeDecodeError as error:
-        raise ScanError("broken", "the matrix file is not text") from error
+    if len(vector) != cohort.edges:
+        raise ScanError("broken", f"{len(vector)} numbers, most have {cohort.edges}")
     return vector, {"mean_connectivity": float(vector.mean()), "regions": nodes_of(len(vector))}
 
 
-def _fingerprint(modality: str, visit: Visit, settings: ImagingPreprocess) -> str:
+def _vector_of_series(
+    series: TimeSeries, settings: ImagingPreprocess, cohort: Parcellation
+) -> tuple[NDArray[np.float32], dict[str, float]]:
+    values = matched(series.labels, series.values, cohort.labels)
+    there, wanted = int(regions_there(values).sum()), len(cohort.labels)
+    if wanted - there > settings.most_regions_missing * wanted:
+        raise ScanError("broken", f"{there} of {wanted} regions have a time series that varies")
+    vector = fisher_z_of_time_series(values)
+    mean = float(np.nanmean(vector))
+    return vector, {"mean_connectivity": mean, "regions": there, "regions_of": wanted}
+
+
+def _fingerprint(
+    modality: str, visit: Visit, settings: ImagingPreprocess, cohort: Parcellation
+) -> str:
     needed = {settings.fields[modality]}
     if modality == "flair":
         needed.add(VOLUME_FIELDS["t1"])
     parts = [f"{f}:{visit.files[f].fingerprint}" for f in sorted(needed) if f in visit.files]
-    text = settings.model_dump_json() + modality + "|".join(parts)
+    regions = f"{cohort.labels}{cohort.edges}" if modality == CONNECTIVITY else ""
+    text = settings.model_dump_json() + modality + "|".join(parts) + regions
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -255,22 +345,21 @@ def preprocess_batch(batch: Batch) -> list[dict[str, Any]]:
     for visit in batch.visits:
         for modality in batch.settings.fields:
             store = connectivity if modality == CONNECTIVITY else volumes
-            rows.append(_one(modality, visit, batch.settings, store))
+            rows.append(_one(modality, visit, batch, store))
     return rows
 
 
-def _one(
-    modality: str, visit: Visit, settings: ImagingPreprocess, store: RecordStore
-) -> dict[str, Any]:
+def _one(modality: str, visit: Visit, batch: Batch, store: RecordStore) -> dict[str, Any]:
+    settings, cohort = batch.settings, batch.parcellation
     row: dict[str, Any] = {"eid": visit.key[0], "instance": visit.key[1], "modality": modality}
-    fingerprint = _fingerprint(modality, visit, settings)
-    there = store.about(modality, visit.key)
-    if there and there["fingerprint"] == fingerprint:
-        return row | {"status": "ok", "reason": ""} | there["measures"]
     array: NDArray[np.generic]
     try:
+        fingerprint = _fingerprint(modality, visit, settings, cohort)
+        there = store.about(modality, visit.key)
+        if there and there["fingerprint"] == fingerprint:
+            return row | {"status": "ok", "reason": ""} | there["measures"]
         if modality == CONNECTIVITY:
-            array, measures = _vector(visit, settings)
+            array, measures = _vector(visit, settings, cohort)
         else:
             array, measures = _volume(modality, visit, settings)
     except ScanError as error:

@@ -21,6 +21,8 @@ from ukb_brain.errors import InputError
 
 Key = tuple[int, int]
 SOURCE = "source"
+# Whether some records have no number where others have one.
+INCOMPLETE = "incomplete"
 
 
 class RecordStore:
@@ -55,6 +57,35 @@ class RecordStore:
                 f"The store {self.path} holds {there} data and this run's are {source}: "
                 "give this run a data root of its own (--params data_root=…)."
             )
+
+    def mark(self, name: str, value: bool) -> None:
+        """Keep a mark of the whole store.
+
+        Parameters
+        ----------
+        name : str
+            Of the mark.
+        value : bool
+            What is kept.
+        """
+        zarr.open_group(self.path, mode="a").attrs[name] = value
+
+    def marked(self, name: str) -> bool:
+        """Read a mark of the whole store.
+
+        Parameters
+        ----------
+        name : str
+            Of the mark.
+
+        Returns
+        -------
+        bool
+            False where there is none.
+        """
+        if not (self.path / "zarr.json").exists():
+            return False
+        return bool(zarr.open_group(self.path, mode="r").attrs.get(name, False))
 
     def _record(self, modality: str, key: Key) -> Path:
         return self.path / modality / f"{key[0]}_{key[1]}"

@@ -54,11 +54,12 @@ def components_of_group(job: ComponentsJob, folder: Path) -> Model:
         group; all of them empty where fewer than three training people have it.
     """
     has = job.people.has[job.group]
-    fitted = fit_components(job.scans, job.people, has, job.number, job.batch_size)
+    scans = job.scans.filled(job.people.keys(has & job.people.train))
+    fitted = fit_components(scans, job.people, has, job.number, job.batch_size)
     if fitted is None:
         nothing = np.zeros((len(has), 0), dtype=np.float32)
         return Model({"scores": nothing}, {"components": 0})
-    scores = component_scores(fitted, job.scans, job.people, has, job.batch_size)
+    scores = component_scores(fitted, scans, job.people, has, job.batch_size)
     arrays: dict[str, NDArray[np.generic]] = {
         "mean": fitted.mean,
         "axes": fitted.axes,

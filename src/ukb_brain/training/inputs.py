@@ -67,8 +67,12 @@ class Inputs:
         cache_gb: float,
         masked: bool,
     ) -> None:
-        self.people, self.scans, self.masked = people, scans, masked
+        self.people, self.masked = people, masked
         self.groups = tuple(scans)
+        self.scans = {
+            group: some.filled(people.keys(people.has[group] & people.train))
+            for group, some in scans.items()
+        }
         self.shapes: dict[str, tuple[int, ...]] = {
             g: self._one(g, int(np.argmax(people.has[g]))).shape for g in self.groups
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from ukb_brain.imaging.preprocess import CONNECTIVITY
-from ukb_brain.imaging.store import Key, RecordStore
+from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore
+
+FILL_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,45 @@ class GroupScans:
         The stores.
     pooling : int
         Volumes are averaged over cubes of so many voxels.
+    fill : ndarray of shape (edges,), optional
+        Stands where a vector has no number.
     """
 
     modalities: tuple[str, ...]
     volumes: Path
     connectivity: Path
     pooling: int
+    fill: NDArray[np.float32] | None = field(default=None, compare=False)
 
     @property
     def is_volume(self) -> bool:
         """Whether the group holds volumes rather than vectors."""
         return self.modalities != (CONNECTIVITY,)
+
+    def filled(self, training: Sequence[Key]) -> GroupScans:
+        """Fill what people's connectivity lacks with the mean of training people.
+
+        Parameters
+        ----------
+        training : sequence of (int, int)
+            Records of training people who have the group.
+
+        Returns
+        -------
+        GroupScans
+            Itself where no record lacks anything, as in volumes.
+        """
+        store = RecordStore(self.connectivity)
+        if self.is_volume or not training or not store.marked(INCOMPLETE):
+            return self
+        total, there = 0.0, 0.0
+        for batch in self.batches(training, FILL_BATCH):
+            known = np.isfinite(batch)
+            total = total + np.where(known, batch, 0).sum(axis=0, dtype=np.float64)
+            there = there + known.sum(axis=0)
+        # An edge that nobody in training has says nothing of anybody.
+        mean = np.divide(total, there, out=np.zeros(np.shape(total)), where=np.asarray(there) > 0)
+        return replace(self, fill=mean.astype(np.float32))
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
         """Read some people's scans.
@@ -52,7 +82,9 @@ class GroupScans:
             Pooled volumes, or vectors.
         """
         if not self.is_volume:
-            return RecordStore(self.connectivity).read_many(CONNECTIVITY, keys).astype(np.float32)
+            store = RecordStore(self.connectivity)
+            vectors = store.read_many(CONNECTIVITY, keys).astype(np.float32)
+            return vectors if self.fill is None else np.where(np.isnan(vectors), self.fill, vectors)
         store = RecordStore(self.volumes)
         first = self._pooled(store, keys[0])
         out = np.empty((len(keys), *first.shape), dtype=np.float32)

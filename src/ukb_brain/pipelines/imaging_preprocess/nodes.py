@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -11,18 +10,19 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.cluster import Compute, run_items
-from ukb_brain.datasets.folders import BULK_NAME
 from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.preprocess import (
     VOLUME_FIELDS,
     Batch,
     ImagingPreprocess,
     Visit,
+    find_parcellation,
     mean_volume,
     preprocess_batch,
 )
-from ukb_brain.imaging.store import RecordStore
+from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +33,11 @@ VOLUMES, CONNECTIVITY = "volumes.zarr", "connectivity.zarr"
 
 
 def preprocess_scans(
-    bulk: dict[str, Callable[[], BulkFile]],
+    bulk: Path,
+    index: pd.DataFrame,
     participants: pd.DataFrame,
     folder: Path,
+    grid: Grid,
     settings: ImagingPreprocess,
     source: str,
     compute: Compute,
@@ -46,12 +48,16 @@ def preprocess_scans(
 
     Parameters
     ----------
-    bulk : dict of str to callable
-        Bulk files by ``<field>/<file name>``.
+    bulk : Path
+        Folder of bulk files.
+    index : pandas.DataFrame
+        As returned by `ukb_brain.imaging.bulk_index.index_bulk`.
     participants : pandas.DataFrame
         ``eid, instance`` and more; nobody else's scans are read.
     folder : Path
         Where the stores are.
+    grid : Grid
+        Whose modalities must have scans.
     settings : ImagingPreprocess
         The common grid.
     source : str
@@ -69,7 +75,7 @@ def preprocess_scans(
     Raises
     ------
     InputError
-        If no scan of any modality can be used.
+        If no scan of a modality of the grid can be used.
     """
     volumes, connectivity = RecordStore(folder / VOLUMES), RecordStore(folder / CONNECTIVITY)
     for store in (volumes, connectivity):
@@ -78,12 +84,13 @@ def preprocess_scans(
         erased = sum(store.erase(eid) for eid in sorted(gone))
         if erased:
             logger.info("Records erased from %s of people who left: %s.", store.path.name, erased)
-    keys = sorted(zip(participants["eid"], participants["instance"], strict=True))
-    visits = _visits(bulk, [(int(eid), int(instance)) for eid, instance in keys], settings)
+    visits = _visits(bulk, index, participants, settings)
+    parcellation = find_parcellation(visits, settings)
     batches = [
         Batch(
             tuple(visits[start : start + VISITS_PER_BATCH]),
             settings,
+            parcellation,
             volumes.path,
             connectivity.path,
         )
@@ -96,54 +103,69 @@ def preprocess_scans(
     ]
     quality = pd.DataFrame(rows).sort_values(["eid", "instance", "modality"], ignore_index=True)
     usable = quality["status"] == "ok"
-    if not usable.any():
-        raise InputError(
-            f"None of {len(quality)} scans of {len(visits)} visits can be used; reasons: "
-            f"{', '.join(sorted(quality['reason'].unique())[:3])}. Check the bulk folder."
-        )
-    check_one_parcellation(quality)
+    require_scans(quality, grid, settings)
+    connectivity.mark(INCOMPLETE, _incomplete(quality[usable]))
     logger.info("Scans in the stores: %s; left out: %s.", int(usable.sum()), int((~usable).sum()))
     return volumes, connectivity, quality
 
 
+def _incomplete(usable: pd.DataFrame) -> bool:
+    """Whether somebody in the stores lacks a region."""
+    if "regions_of" not in usable:
+        return False
+    return bool((usable["regions"] < usable["regions_of"]).any())
+
+
 def _visits(
-    bulk: dict[str, Callable[[], BulkFile]],
-    keys: list[tuple[int, int]],
-    settings: ImagingPreprocess,
+    bulk: Path, index: pd.DataFrame, participants: pd.DataFrame, settings: ImagingPreprocess
 ) -> list[Visit]:
-    files: dict[tuple[int, int], dict[int, BulkFile]] = {key: {} for key in keys}
-    wanted = set(settings.fields.values())
-    for name, load in bulk.items():
-        matched = BULK_NAME.match(name)
-        if matched is None:
-            continue
-        eid, field, instance = (int(matched[k]) for k in (1, 2, 3))
-        if field in wanted and (eid, instance) in files:
-            files[eid, instance][field] = load()
-    return [Visit(key, files[key]) for key in keys]
+    keys = sorted(zip(participants["eid"], participants["instance"], strict=True))
+    files: dict[tuple[int, int], dict[int, BulkFile]] = {
+        (int(eid), int(instance)): {} for eid, instance in keys
+    }
+    mine = index[index["field"].isin(settings.fields.values()) & (index["array"] == 0)]
+    columns = [mine[name].tolist() for name in ("eid", "instance", "field", "path")]
+    for eid, instance, field, path in zip(*columns, strict=True):
+        if (eid, instance) in files:
+            files[eid, instance][field] = BulkFile(bulk / path)
+    return [Visit(key, found) for key, found in files.items()]
 
 
-def check_one_parcellation(quality: pd.DataFrame) -> None:
-    """Check that all connectivity vectors are of one parcellation.
+def require_scans(quality: pd.DataFrame, grid: Grid, settings: ImagingPreprocess) -> None:
+    """Check that each modality of the grid has a scan that can be used.
 
     Parameters
     ----------
     quality : pandas.DataFrame
-        With the measure ``regions`` of connectivity vectors.
+        One row a visit and modality: ``modality, status, reason``.
+    grid : Grid
+        Its modalities.
+    settings : ImagingPreprocess
+        Fields of modalities.
 
     Raises
     ------
     InputError
-        If their lengths differ.
+        Naming every modality without one, with the most frequent reasons.
     """
-    if "regions" not in quality:
-        return
-    counts = quality["regions"].dropna().astype(int).value_counts()
-    if len(counts) > 1:
-        found = ", ".join(f"{n} of {regions} regions" for regions, n in counts.items())
+    told = []
+    for group, modalities in grid.imaging.items():
+        for modality in modalities:
+            mine = quality[quality["modality"] == modality]
+            if (mine["status"] == "ok").any():
+                continue
+            reasons = mine["reason"].value_counts().head(3)
+            listed = "; ".join(f"{reason} ({n:,})" for reason, n in reasons.items())
+            told.append(
+                f"{modality} (field {settings.fields.get(modality)}, imaging group {group}): "
+                f"{listed or 'no visit'}"
+            )
+    if told:
+        groups = [g for g, m in grid.imaging.items() if any(t.startswith(tuple(m)) for t in told)]
         raise InputError(
-            f"Connectivity is of different parcellations ({found}). Keep one of them in the bulk "
-            "folder."
+            f"No scan can be used of {' · '.join(told)}. Put these files among the bulk files "
+            "(`kedro run --pipelines check` says what is there), or leave the imaging group out: "
+            f"--params grid.leave_out={'+'.join(groups)}"
         )
 
 
@@ -165,7 +187,11 @@ def summarise_quality(quality: pd.DataFrame) -> pd.DataFrame:
 
 
 def average_volumes(
-    volumes: RecordStore, quality: pd.DataFrame, splits: pd.DataFrame, settings: ImagingPreprocess
+    volumes: RecordStore,
+    quality: pd.DataFrame,
+    splits: pd.DataFrame,
+    participants: pd.DataFrame,
+    settings: ImagingPreprocess,
 ) -> dict[str, nib.Nifti1Image]:
     """Average each modality's volumes over training people.
 
@@ -177,6 +203,8 @@ def average_volumes(
         Says which there are.
     splits : pandas.DataFrame
         ``eid, fold, part``; of the first fold.
+    participants : pandas.DataFrame
+        ``eid, instance, chosen``.
     settings : ImagingPreprocess
         The common grid.
 
@@ -188,8 +216,9 @@ def average_volumes(
     first = splits["fold"] == splits["fold"].min()
     training = splits.loc[first & (splits["part"] == "train"), "eid"]
     usable = quality[(quality["status"] == "ok") & quality["eid"].isin(training)]
-    # The first visit of each person, so that nobody counts twice.
-    usable = usable.sort_values(["eid", "instance"]).drop_duplicates(["eid", "modality"])
+    # One visit of each person, so that nobody counts twice.
+    chosen = participants.loc[participants["chosen"], ["eid", "instance"]]
+    usable = usable.merge(chosen, on=["eid", "instance"])
     means = {}
     for modality in VOLUME_FIELDS:
         rows = usable[usable["modality"] == modality]

@@ -29,8 +29,10 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 preprocess_scans,
                 inputs=[
                     "raw.bulk",
+                    "intermediate.bulk_index",
                     "primary.participants",
                     "intermediate.folder",
+                    "params:grid",
                     "params:imaging_preprocess",
                     "params:source",
                     "params:compute",
@@ -50,6 +52,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "intermediate.volumes",
                     "primary.quality",
                     "primary.splits",
+                    "primary.participants",
                     "params:imaging_preprocess",
                 ],
                 outputs={modality: f"reporting.mean_{modality}" for modality in VOLUME_FIELDS},

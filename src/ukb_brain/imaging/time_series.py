@@ -1,0 +1,93 @@
+"""Regional time series of fields 31014 to 31019, in the format of their makers.
+
+A gzipped CSV with a header ``label_name,timepoint_0,…``: one row a region, its label first. A
+region without voxels is a row of empty cells. Fields 31018 and 31019 hold several atlases in one
+zip. Held against the makers' own code (github.com/sina-mansour/UKB-connectomics).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ukb_brain.errors import InputError
+
+LABEL = "label_name"
+SERIES_FIELDS = (31014, 31015, 31016, 31018, 31019)
+PREFIX, ENDING = "fMRI.", ".csv.gz"
+
+
+@dataclass(frozen=True)
+class TimeSeries:
+    """Time series of one person's regions.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        Of regions, in the file's order.
+    values : ndarray of shape (regions, time_points)
+        NaN throughout for a region without voxels.
+    """
+
+    labels: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+def atlas_of(member: str) -> str | None:
+    """Name the atlas of a member.
+
+    Parameters
+    ----------
+    member : str
+        Such as ``fMRI/fMRI.Glasser.csv.gz``.
+
+    Returns
+    -------
+    str or None
+        ``Glasser``; None for another kind of file.
+    """
+    name = member.rpartition("/")[2]
+    if not (name.startswith(PREFIX) and name.endswith(ENDING)):
+        return None
+    return name[len(PREFIX) : -len(ENDING)]
+
+
+def parse_time_series(text: str) -> TimeSeries:
+    """Read a table of time series.
+
+    Parameters
+    ----------
+    text : str
+        Unpacked.
+
+    Returns
+    -------
+    TimeSeries
+
+    Raises
+    ------
+    InputError
+        If it has no header, a label twice, rows of different lengths, or something else than
+        numbers.
+    """
+    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    if not rows or rows[0][0].strip().casefold() != LABEL:
+        raise InputError(f"the time series has no header that starts with {LABEL}")
+    width, body = len(rows[0]), rows[1:]
+    if any(len(row) != width for row in body):
+        raise InputError("the time series has rows of different lengths")
+    labels = tuple(row[0].strip() for row in body)
+    if len(set(labels)) < len(labels):
+        raise InputError("the time series has a region twice")
+    try:
+        values = np.array(
+            [[float(cell) if cell.strip() else np.nan for cell in row[1:]] for row in body],
+            dtype=np.float64,
+        )
+    except ValueError:
+        raise InputError("the time series holds something that is not a number") from None
+    return TimeSeries(labels, values.reshape(len(body), width - 1))
