@@ -5,15 +5,70 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from ukb_brain.atomic import PARTIAL, atomic_path
 from ukb_brain.errors import InputError
-from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
+from ukb_brain.synthetic.settings import FIRST_EID, Arrangement, SyntheticCohort
+from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, T1, Scan
 
 MARKER = "synthetic_cohort.json"
-TABLES = ("ukb_table.csv", "w12345_20260101.csv", "ukb_rel.dat")
-BULK = "bulk"
+TABLES = re.compile(
+    r"ukb12345\.(csv|tab|txt|csv\.gz)|data_participant(_\d)?\.(csv|tsv|parquet)"
+    r"|w12345_\d+\.csv|withdraw12345_\d+_\d+\.txt|ukb_rel_a12345_s\d+\.dat"
+)
 SCAN = re.compile(r"^(\d+)_(20252|20253|20250|25750|31016)_[23]_0\.(zip|txt)$")
+# Kinds of bulk file as the Platform names their folders.
+KINDS = {
+    T1: "T1",
+    FLAIR: "T2 FLAIR",
+    DWI: "dMRI",
+    MATRIX: "rfMRI",
+    SERIES: "Functional time series",
+}
+
+
+def bulk_folder(raw: Path, arrangement: Arrangement) -> Path:
+    """Name the folder of bulk files.
+
+    Parameters
+    ----------
+    raw : Path
+        The raw folder.
+    arrangement : str
+        How bulk files lie.
+
+    Returns
+    -------
+    Path
+    """
+    return raw / ("Bulk/Brain MRI" if arrangement == "platform" else "bulk")
+
+
+def file_path(arrangement: Arrangement, scan: Scan, number: int) -> Path:
+    """Place a bulk file under the folder of bulk files.
+
+    Parameters
+    ----------
+    arrangement : str
+        How bulk files lie.
+    scan : Scan
+        Which file.
+    number : int
+        The person's own number, from 1.
+
+    Returns
+    -------
+    Path
+    """
+    name = scan.file_name(number)
+    folders = {
+        "flat": Path(),
+        "by_field": Path(str(scan.field)),
+        "by_person": Path(name.partition("_")[0]),
+        "platform": Path(KINDS[scan.field], name[:2]),
+    }
+    return folders[arrangement] / name
 
 
 def claim(folder: Path, cohort: SyntheticCohort, source: str) -> None:
@@ -41,7 +96,7 @@ def claim(folder: Path, cohort: SyntheticCohort, source: str) -> None:
         )
     marker = folder / MARKER
     if marker.exists():
-        _check_same(folder, SyntheticCohort(**json.loads(marker.read_text())), cohort)
+        _check_same(folder, json.loads(marker.read_text()), cohort)
     _check_nothing_foreign(folder, marker.exists())
     folder.mkdir(parents=True, exist_ok=True)
     text = cohort.model_dump_json(indent=1) + "\n"
@@ -50,12 +105,14 @@ def claim(folder: Path, cohort: SyntheticCohort, source: str) -> None:
             part.write_text(text)
 
 
-def _check_same(folder: Path, there: SyntheticCohort, asked: SyntheticCohort) -> None:
-    old, new = there.model_dump(), asked.model_dump()
+def _check_same(folder: Path, there: dict[str, Any], asked: SyntheticCohort) -> None:
+    new = asked.model_dump()
+    # Earlier versions wrote no more than these, and their time series without a header.
+    old = {"style": "ukbconv csv", "arrangement": "by_field", "written_as": 1} | there
     shrinks = new["participants"] < old["participants"]
     changed = [
         f"{key} {old[key]} there, {new[key]} asked"
-        for key in old
+        for key in new
         if old[key] != new[key] and (key != "participants" or shrinks)
     ]
     if changed:
@@ -82,14 +139,9 @@ def _check_nothing_foreign(folder: Path, claimed: bool) -> None:
 
 
 def _is_ours(path: Path, folder: Path) -> bool:
-    parts = path.relative_to(folder).parts
-    if len(parts) == 1:
-        return parts[0].removeprefix(PARTIAL) in (MARKER, *TABLES)
-    scan = SCAN.match(parts[-1].removeprefix(PARTIAL))
-    return (
-        len(parts) == 3
-        and parts[0] == BULK
-        and scan is not None
-        and scan[2] == parts[1]
-        and int(scan[1]) >= FIRST_EID
-    )
+    name = path.name.removeprefix(PARTIAL)
+    if path.parent == folder and (name == MARKER or TABLES.fullmatch(name)):
+        return True
+    scan = SCAN.match(name)
+    inside = path.relative_to(folder).parts[0] in ("bulk", "Bulk")
+    return inside and scan is not None and int(scan[1]) >= FIRST_EID

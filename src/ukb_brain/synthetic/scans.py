@@ -20,10 +20,13 @@ from scipy.ndimage import binary_dilation
 
 from ukb_brain.atomic import atomic_path
 from ukb_brain.imaging.affines import Affine, fsl_mni, to_flirt
+from ukb_brain.imaging.time_series import LABEL
 from ukb_brain.synthetic import brains
 from ukb_brain.synthetic.anatomy import Anatomy
 from ukb_brain.synthetic.connectomes import N_STYLES, Connectome, matrix_25750, simulate
 from ukb_brain.synthetic.factors import FACTORS, factor_values, site_indicators
+from ukb_brain.synthetic.folder import file_path
+from ukb_brain.synthetic.glasser import region_labels
 from ukb_brain.synthetic.people import Columns, latents, variates
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, T1, Scan, Visits, visits_of
@@ -77,7 +80,8 @@ def missing_files(cohort: SyntheticCohort, number: int, bulk: Path) -> list[Scan
     return [
         scan
         for scan in visits_of(cohort.seed, number).scans
-        if scan.state != "missing" and not (bulk / scan.file_name(number)).exists()
+        if scan.state != "missing"
+        and not (bulk / file_path(cohort.arrangement, scan, number)).exists()
     ]
 
 
@@ -154,11 +158,11 @@ class _Session:
             DWI: self._dwi,
             SERIES: self._time_series,
         }
-        path = self.batch.bulk / scan.file_name(self.number)
+        path = self.batch.bulk / file_path(self.batch.cohort.arrangement, scan, self.number)
         with atomic_path(path) as part:
             if scan.field == MATRIX:
                 values = matrix_25750(self._regions()[1])
-                part.write_text(" ".join(f"{v:.5f}" for v in values) + "\n")
+                part.write_text("   ".join(f"{v:.6f}" for v in values) + "\n")
                 return
             members = make[scan.field]()
             if scan.state == "unusable":
@@ -228,7 +232,8 @@ class _Session:
         in_mni = np.zeros(self.mask.shape, dtype=np.float32)
         in_mni[self.mask] = self._in_mni()["t1"]
         mni_affine = fsl_mni(self.batch.cohort.voxel_mm)[1]
-        matrix = "\n".join("  ".join(f"{x:.10f}" for x in row) for row in flirt)
+        # FLIRT leaves blanks at the end of its rows.
+        matrix = "\n".join("  ".join(f"{x:.10f}" for x in row) + "  " for row in flirt)
         return {
             "T1/T1_unbiased_brain.nii.gz": _nifti(t1 * INTENSITY, affine),
             "T1/T1_brain_mask.nii.gz": _nifti(inside, affine),
@@ -257,11 +262,16 @@ class _Session:
         }
 
     def _time_series(self) -> Members:
+        regions = self._regions()[0]
+        points = ",".join(f"timepoint_{k}" for k in range(regions.shape[1]))
         text = io.StringIO()
-        for k, series in enumerate(self._regions()[0]):
-            text.write(f"region_{k + 1:03d}," + ",".join(f"{v:.4f}" for v in series) + "\n")
+        text.write(f"{LABEL},{points}\n")
+        for label, series in zip(region_labels(len(regions)), regions, strict=True):
+            text.write(f"{label}," + ",".join(f"{v:.4f}" for v in series) + "\n")
         packed = gzip.compress(text.getvalue().encode(), compresslevel=1, mtime=0)
-        return {"fMRI.Glasser.csv.gz": packed}
+        # Both are met: at the top of the zip, and in a folder.
+        place = "fMRI/" if self.number % 2 else ""
+        return {f"{place}fMRI.Glasser.csv.gz": packed}
 
 
 def _with_noise(

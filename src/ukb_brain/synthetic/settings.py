@@ -1,10 +1,14 @@
 """Settings of the synthetic cohort."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from ukb_brain.synthetic.table_styles import Style
 from ukb_brain.tables.exclusions import FIRST_SYNTHETIC_EID
 
 FIRST_EID = FIRST_SYNTHETIC_EID
+Arrangement = Literal["by_field", "flat", "by_person", "platform"]
 
 
 class SyntheticCohort(BaseModel):
@@ -22,6 +26,14 @@ class SyntheticCohort(BaseModel):
         Length of the time series; UK Biobank's have 490.
     seed : int
         A participant's files follow from this and its own number only.
+    style : str
+        In which style the main table is written: one of
+        `ukb_brain.synthetic.table_styles.STYLES`.
+    arrangement : {"by_field", "flat", "by_person", "platform"}
+        How bulk files lie: a folder a field, all in one folder, a folder a person, or as on the
+        Research Analysis Platform.
+    written_as : int
+        Rises when files of the same settings are written otherwise than before.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,3 +43,6 @@ class SyntheticCohort(BaseModel):
     regions: int = Field(ge=25, le=360)
     time_points: int = Field(ge=60)
     seed: int = Field(ge=0)
+    style: Style = "ukbconv csv"
+    arrangement: Arrangement = "by_field"
+    written_as: Literal[2] = 2

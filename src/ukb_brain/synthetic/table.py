@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ukb_brain.atomic import atomic_path
 from ukb_brain.synthetic.people import FAMILY_BLOCK, Columns, family_of, latents, traits, variates
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
 from ukb_brain.synthetic.visits import Visits, visits_of
@@ -186,6 +188,30 @@ def _scan_measures(row: Row, instance: int, z: dict[str, float], rng: np.random.
             row[f"{field}-{instance}.0"] = -999999
         elif not missing:
             row[f"{field}-{instance}.0"] = round(float(value), 5)
+
+
+def write_lists(cohort: SyntheticCohort, folder: Path) -> None:
+    """Write withdrawal lists and the relatedness file under the names that UK Biobank gives them.
+
+    Parameters
+    ----------
+    cohort : SyntheticCohort
+        Number of people and seed.
+    folder : Path
+        Where they go.
+    """
+    gone = withdrawal_list(cohort)["eid"].astype(str).tolist()
+    # Two lists, which are both in force.
+    early, late = gone[::2], gone[1::2]
+    pairs = relatedness_file(cohort)
+    texts = {
+        "w12345_20260101.csv": "".join(f"{eid}\n" for eid in early),
+        f"withdraw12345_{len(late)}_20260601.txt": "".join(f"{eid}\n" for eid in late),
+        "ukb_rel_a12345_s488130.dat": pairs.to_csv(index=False, sep=" "),
+    }
+    for name, text in texts.items():
+        with atomic_path(folder / name) as part:
+            part.write_text(text)
 
 
 def withdrawal_list(cohort: SyntheticCohort) -> pd.DataFrame:

@@ -32,7 +32,7 @@ class Scan:
     state: State
 
     def file_name(self, number: int) -> str:
-        """Name under the bulk folder.
+        """Name of the file.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class Scan:
         """
         ending = "txt" if self.field == MATRIX else "zip"
         stem = f"{FIRST_EID + number - 1}_{self.field}_{self.instance}_0"
-        return f"{self.field}/{stem}.{ending}"
+        return f"{stem}.{ending}"
 
 
 @dataclass(frozen=True)

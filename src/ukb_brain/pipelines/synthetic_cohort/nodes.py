@@ -10,11 +10,13 @@ import pandas as pd
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
 from ukb_brain.synthetic.anatomy import build_anatomy
-from ukb_brain.synthetic.folder import BULK, claim
+from ukb_brain.synthetic.folder import bulk_folder, claim
 from ukb_brain.synthetic.scans import Batch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
-from ukb_brain.synthetic.table import main_table, relatedness_file, withdrawal_list
+from ukb_brain.synthetic.table import main_table, write_lists
+from ukb_brain.synthetic.table_styles import write_table
 from ukb_brain.synthetic.truth import build_truth
+from ukb_brain.tables.codings import Codings
 
 logger = logging.getLogger(__name__)
 
@@ -49,20 +51,26 @@ def claim_raw_folder(
     return synthetic_cohort
 
 
-def make_tables(claimed: SyntheticCohort) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Make the main table, the withdrawal list and the relatedness file.
+def write_tables(claimed: SyntheticCohort, raw_folder: Path, codings: Codings) -> Path:
+    """Write the main table, withdrawal lists and the relatedness file.
 
     Parameters
     ----------
     claimed : SyntheticCohort
         Settings.
+    raw_folder : Path
+        Where they go.
+    codings : Codings
+        Labels, for the styles that write them.
 
     Returns
     -------
-    table, withdrawals, relatedness : pandas.DataFrame
-        As UK Biobank hands them out.
+    Path
+        The raw folder.
     """
-    return main_table(claimed), withdrawal_list(claimed), relatedness_file(claimed)
+    write_table(main_table(claimed), raw_folder, claimed.style, codings)
+    write_lists(claimed, raw_folder)
+    return raw_folder
 
 
 def write_scans(
@@ -82,13 +90,13 @@ def write_scans(
     Returns
     -------
     Path
-        The folder of bulk files.
+        The raw folder.
     """
-    bulk = raw_folder / BULK
+    bulk = bulk_folder(raw_folder, claimed.arrangement)
     todo = [n for n in range(1, claimed.participants + 1) if missing_files(claimed, n, bulk)]
     if not todo:
         logger.info("All bulk files are there.")
-        return bulk
+        return raw_folder
     anatomy = truth_folder / f"anatomy_{claimed.voxel_mm:g}mm.npz"
     if not anatomy.exists():
         truth_folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +107,7 @@ def write_scans(
     ]
     written = sum(run_items(write_batch, batches, compute, "Scans, in batches of people"))
     logger.info("Bulk files written: %s, of %s people.", written, len(todo))
-    return bulk
+    return raw_folder
 
 
 def tabulate_truth(claimed: SyntheticCohort, grid: Grid) -> pd.DataFrame:

@@ -4,9 +4,9 @@ from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.pipelines.synthetic_cohort.nodes import (
     claim_raw_folder,
-    make_tables,
     tabulate_truth,
     write_scans,
+    write_tables,
 )
 
 
@@ -32,10 +32,10 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="claim_raw_folder",
             ),
             Node(
-                make_tables,
-                inputs="claimed",
-                outputs=["synthetic.table", "synthetic.withdrawals", "synthetic.relatedness"],
-                name="make_tables",
+                write_tables,
+                inputs=["claimed", "synthetic.raw_folder", "params:codings"],
+                outputs="synthetic.tables",
+                name="write_tables",
             ),
             Node(
                 write_scans,
