@@ -1,0 +1,98 @@
+"""How many people would enter each cell, by what is listed of their scans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.grid import Grid
+from ukb_brain.problems import Problem
+from ukb_brain.readiness.findings import Readiness
+
+KEYS = ["eid", "instance"]
+
+
+def people_of_cells(
+    targets: pd.DataFrame,
+    participants: pd.DataFrame,
+    index: pd.DataFrame,
+    grid: Grid,
+    fields: Mapping[str, int],
+) -> pd.DataFrame:
+    """Count the people of each cell.
+
+    Parameters
+    ----------
+    targets : pandas.DataFrame
+        ``eid, instance`` and a column a target.
+    participants : pandas.DataFrame
+        ``eid, instance, chosen``; each person counts at the chosen visit.
+    index : pandas.DataFrame
+        Bulk files: ``eid, field, instance, array, state``.
+    grid : Grid
+        Its cells.
+    fields : mapping of str to int
+        Bulk field of each modality.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``target, inputs, n``: one row a cell. Blocks leave nobody out, since their missing
+        traits are filled.
+    """
+    chosen = participants.loc[participants["chosen"], KEYS]
+    known = chosen.merge(targets, on=KEYS, how="left", validate="one_to_one")
+    people = pd.MultiIndex.from_frame(chosen)
+    listed = index[(index["array"] == 0) & (index["state"] == "ok")]
+    modality = {
+        name: people.isin(pd.MultiIndex.from_frame(listed.loc[listed["field"] == field, KEYS]))
+        for name, field in fields.items()
+    }
+    everybody = np.ones(len(people), dtype=bool)
+    has = {
+        group: np.all([modality.get(m, ~everybody) for m in modalities], axis=0)
+        for group, modalities in grid.imaging.items()
+    }
+    rows = []
+    for cell in grid.cells:
+        groups = np.all([everybody, *(has[g] for g in cell.inputs.groups)], axis=0)
+        n = int((groups & known[cell.target].notna().to_numpy()).sum())
+        rows.append((cell.target, cell.inputs.name, n))
+    return pd.DataFrame(rows, columns=["target", "inputs", "n"])
+
+
+def check_cells(ready: Readiness, counted: pd.DataFrame, grid: Grid, least: int) -> None:
+    """Note how many people each target's cells have, and which have too few.
+
+    Parameters
+    ----------
+    ready : Readiness
+        Gets what is found.
+    counted : pandas.DataFrame
+        As returned by `people_of_cells`.
+    grid : Grid
+        Names of targets.
+    least : int
+        People that a cell needs, in all parts of the split together.
+    """
+    for key, cells in counted.groupby("target", sort=False):
+        target = str(key)
+        for n in cells["n"].drop_duplicates().tolist():
+            same = cells.loc[cells["n"] == n, "inputs"]
+            more = f" and {len(same) - 1} more cell(s)" if len(same) > 1 else ""
+            ready.found("cells", grid.targets[target].name, f"{same.iloc[0]}{more}", n)
+    few = counted[counted["n"] < least]
+    if len(few):
+        named = ", ".join(few["target"].drop_duplicates().head(3))
+        more = " …" if few["target"].nunique() > 3 else ""
+        ready.problems.append(
+            Problem(
+                "warning",
+                f"{len(few)} of {len(counted)} cells have fewer than {least} people (targets "
+                f"{named}{more}), and would be left without a model",
+                "see which scans or answers are missing, or leave the imaging group or the target "
+                "out of the grid",
+            )
+        )

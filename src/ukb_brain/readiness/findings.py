@@ -1,0 +1,89 @@
+"""What a check found, in the order in which it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from ukb_brain.problems import Problem
+
+# Keys and headings of the page.
+SECTIONS = {
+    "tables": "Tables",
+    "fields": "Fields",
+    "withdrawals": "Withdrawals",
+    "relatives": "Relatives",
+    "cohort": "Who is in",
+    "scans": "Scans",
+    "cells": "People in each cell",
+    "machine": "This machine",
+    "cost": "What a run would cost",
+}
+PROBLEMS = "problems"
+COLUMNS = ("section", "item", "finding", "n", "severity", "remedy")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is there.
+
+    Attributes
+    ----------
+    section : str
+        A key of `SECTIONS`.
+    item : str
+        What it is of: a file, a field, a target.
+    words : str
+        What was found.
+    n : int, optional
+        Number of people, answers or files; small ones are not shown on the page.
+    """
+
+    section: str
+    item: str
+    words: str
+    n: int | None = None
+
+
+@dataclass
+class Readiness:
+    """Everything a check found.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        What is there.
+    problems : list of Problem
+        What stands against a run, or should be known.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def found(self, section: str, item: str, words: str, n: int | None = None) -> None:
+        """Note something that is there."""
+        self.findings.append(Finding(section, item, words, n))
+
+    @property
+    def can_run(self) -> bool:
+        """Whether no problem stops a run."""
+        return all(problem.severity != "stop" for problem in self.problems)
+
+    def table(self) -> pd.DataFrame:
+        """Tabulate everything, problems first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``section, item, finding, n, severity, remedy``; ``n`` is missing where nothing is
+            counted, ``severity`` and ``remedy`` are empty but for problems.
+        """
+        stops = sorted(self.problems, key=lambda p: p.severity != "stop")
+        rows: list[tuple[object, ...]] = [
+            (PROBLEMS, "", p.what, None, p.severity, p.remedy) for p in stops
+        ]
+        order = list(SECTIONS)
+        found = sorted(self.findings, key=lambda f: order.index(f.section))
+        rows += [(f.section, f.item, f.words, f.n, "", "") for f in found]
+        return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64"})
