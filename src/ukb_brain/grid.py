@@ -48,7 +48,7 @@ class Target(Frozen):
     rule: Literal["value", "any_of"]
     values: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
-    visit: Literal["imaging", "latest"] = "latest"
+    visit: Literal["imaging", "latest", "nearest"] = "latest"
     unit: str = ""
 
     @model_validator(mode="after")

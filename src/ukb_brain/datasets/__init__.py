@@ -2,7 +2,6 @@
 
 from ukb_brain.datasets.figure import FigureDataset
 from ukb_brain.datasets.folders import (
-    BulkDataset,
     BulkFolderDataset,
     ModelDataset,
     ModelFolderDataset,
@@ -20,13 +19,12 @@ from ukb_brain.datasets.parquet import (
 from ukb_brain.datasets.participants_lists import RelatednessDataset, WithdrawalsDataset
 from ukb_brain.datasets.record_store import RecordStoreDataset
 from ukb_brain.datasets.splits import SplitsDataset
-from ukb_brain.datasets.ukb_table import UKBTable, UKBTableDataset
+from ukb_brain.datasets.ukb_table import TableFolder, UKBTableDataset
 
 __all__ = [
     "AtomicCSV",
     "AtomicParquet",
     "AtomicText",
-    "BulkDataset",
     "BulkFolderDataset",
     "FigureDataset",
     "GivenCSV",
@@ -39,7 +37,7 @@ __all__ = [
     "RecordStoreDataset",
     "RelatednessDataset",
     "SplitsDataset",
-    "UKBTable",
+    "TableFolder",
     "UKBTableDataset",
     "WithdrawalsDataset",
 ]

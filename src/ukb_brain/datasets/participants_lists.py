@@ -8,49 +8,33 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset
 
-from ukb_brain.datasets.ukb_table import absent_raw_file
-from ukb_brain.errors import InputError
-from ukb_brain.tables.exclusions import Withdrawals
-
-PAIR_COLUMNS = ("ID1", "ID2", "Kinship")
+from ukb_brain.tables.people_lists import WITHDRAWN, Withdrawals, raw_files, read_withdrawals
+from ukb_brain.tables.relatives import PAIR_COLUMNS, find_relatedness, read_relatedness
 
 
 class WithdrawalsDataset(AbstractDataset[Any, Withdrawals]):
-    """The union of all withdrawal lists of a folder.
+    """The union of all withdrawal lists under the raw folder.
 
     Parameters
     ----------
     path : str
-        The folder.
-    pattern : str
-        Which files are lists: without a header, one eid a line.
+        The raw folder.
     metadata : dict, optional
         For Kedro-Viz.
     """
 
-    def __init__(
-        self, *, path: str, pattern: str = "w*.csv", metadata: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
         self._path = Path(path)
-        self._pattern = pattern
         self.metadata = metadata
 
     def load(self) -> Withdrawals:
-        """Read all lists.
+        """Read all lists; see `ukb_brain.tables.people_lists.read_withdrawals`.
 
         Returns
         -------
         Withdrawals
-            With no list where none is there; the caller decides whether that is right.
-
-        Raises
-        ------
-        InputError
-            If a line is not a whole number.
         """
-        lists = sorted(self._path.glob(self._pattern))
-        eids = frozenset(eid for path in lists for eid in _read_list(path))
-        return Withdrawals(eids, len(lists), str(self._path))
+        return read_withdrawals(self._path)
 
     def save(self, data: Any) -> None:
         """Refuse: raw files are only read.
@@ -63,43 +47,25 @@ class WithdrawalsDataset(AbstractDataset[Any, Withdrawals]):
         raise NotImplementedError("withdrawal lists are raw files and only read")
 
     def _describe(self) -> dict[str, Any]:
-        return {"path": str(self._path), "pattern": self._pattern}
+        return {"path": str(self._path)}
 
     def _exists(self) -> bool:
-        return any(self._path.glob(self._pattern))
-
-
-def _read_list(path: Path) -> list[int]:
-    eids = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        text = line.strip().strip('"')
-        if not text:
-            continue
-        try:
-            eids.append(int(text))
-        except ValueError:
-            # Skipping the line could keep somebody who withdrew.
-            raise InputError(
-                f"Line {number} of the withdrawal list {path} is not a whole number; one eid a "
-                "line without a header was expected. Correct the line, or move the file away if "
-                "it is not a withdrawal list."
-            ) from None
-    return eids
+        return any(WITHDRAWN.fullmatch(path.name) for path in raw_files(self._path))
 
 
 class RelatednessDataset(AbstractDataset[Any, pd.DataFrame]):
-    """Pairs of relatives: ``ID1 ID2 HetHet IBS0 Kinship``, separated by spaces.
+    """Pairs of relatives, from whichever file under the raw folder has them.
 
     Parameters
     ----------
-    filepath : str
-        UK Biobank's relatedness file.
+    path : str
+        The raw folder.
     metadata : dict, optional
         For Kedro-Viz.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
+        self._path = Path(path)
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame:
@@ -108,29 +74,11 @@ class RelatednessDataset(AbstractDataset[Any, pd.DataFrame]):
         Returns
         -------
         DataFrame
-            ``ID1, ID2`` (int64) and ``Kinship`` (float64).
-
-        Raises
-        ------
-        InputError
-            If the file is not there, or its columns are not as expected.
+            ``ID1, ID2`` (int64) and ``Kinship`` (float64); without columns where there is no such
+            file, which the caller judges.
         """
-        if not self._filepath.is_file():
-            raise absent_raw_file("relatedness file", self._filepath)
-        try:
-            return pd.read_csv(
-                self._filepath,
-                sep=r"\s+",
-                usecols=list(PAIR_COLUMNS),
-                dtype={"ID1": "int64", "ID2": "int64", "Kinship": "float64"},
-            )
-        except ValueError:
-            # The reader's own message may quote a value, and with it an eid.
-            raise InputError(
-                f"The relatedness file {self._filepath} cannot be read: columns ID1 ID2 HetHet "
-                "IBS0 Kinship, separated by spaces, with whole numbers as IDs were expected. "
-                "Fetch it again with UK Biobank's `gfetch rel`."
-            ) from None
+        path = find_relatedness(self._path)
+        return pd.DataFrame() if path is None else read_relatedness(path)[list(PAIR_COLUMNS)]
 
     def save(self, data: Any) -> None:
         """Refuse: raw files are only read.
@@ -143,7 +91,7 @@ class RelatednessDataset(AbstractDataset[Any, pd.DataFrame]):
         raise NotImplementedError("the relatedness file is a raw file and only read")
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {"path": str(self._path)}
 
     def _exists(self) -> bool:
-        return self._filepath.is_file()
+        return find_relatedness(self._path) is not None

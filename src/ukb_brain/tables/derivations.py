@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -10,39 +10,75 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Target
+from ukb_brain.problems import Problem
 from ukb_brain.tables.headers import FieldColumn, parse_header
 
 DAYS_PER_YEAR = 365.25
 NO_VISIT = -1
+DATE = 53
+# Days that stand for one visit to the next where there are no dates.
+UNDATED_STEP = 5 * DAYS_PER_YEAR
 
 Floats = npt.NDArray[np.float64]
 
 
-def require_fields(targets: Mapping[str, Target], fields: Iterable[int], where: str) -> None:
-    """Check that the table holds every target's field.
+def problems_of_fields(
+    wanted: Mapping[str, tuple[int, str]],
+    columns: Collection[FieldColumn],
+    imaging_instances: tuple[int, ...],
+) -> list[Problem]:
+    """List what the table lacks of fields that are needed, all of it at once.
 
     Parameters
     ----------
-    targets : mapping of str to Target
-        As in the grid.
-    fields : iterable of int
-        Fields that the table holds.
-    where : str
-        The table's file, for the message.
+    wanted : dict of str to (int, str)
+        Field and rule of visits, by what it is needed for.
+    columns : collection of FieldColumn
+        That the table holds.
+    imaging_instances : tuple of int
+        Instances that are imaging visits.
 
-    Raises
-    ------
-    InputError
-        Naming the first target whose field is not there.
+    Returns
+    -------
+    list of Problem
+        One for all absent fields, and one for all that lack the instance of their rule.
     """
-    held = set(fields)
-    for key, target in targets.items():
-        if target.field not in held:
-            raise InputError(
-                f"Target {key!r} needs field {target.field}, which {where} does not hold. Add the "
-                f"field to your basket and export the table again, correct `field` in "
-                f"conf/base/parameters_grid.yml, or take the target out of it."
+    instances: dict[int, set[int]] = {}
+    for column in columns:
+        instances.setdefault(column.field, set()).add(column.instance)
+    absent = [f"{field} ({name})" for name, (field, _) in wanted.items() if field not in instances]
+    first = min(imaging_instances)
+    late = [
+        f"{field} ({name}: instances {sorted(instances[field])})"
+        for name, (field, rule) in wanted.items()
+        if field in instances
+        and (
+            not instances[field] & set(imaging_instances)
+            if rule == "imaging"
+            else min(instances[field]) > max(imaging_instances)
+        )
+    ]
+    problems = []
+    if absent:
+        problems.append(
+            Problem(
+                "stop",
+                f"the main table lacks field(s) {', '.join(absent)}",
+                "add them to your basket and export the table again, correct `field` in "
+                "conf/base/parameters_grid.yml, or take the targets out of the grid",
             )
+        )
+    if late:
+        problems.append(
+            Problem(
+                "stop",
+                f"the main table lacks the imaging visit (instance {first}) of field(s) "
+                f"{', '.join(late)}",
+                "export these fields at all instances, or set `visit: latest` for a target whose "
+                "earlier answer will do",
+            )
+        )
+    return problems
 
 
 def answers_by_instance(table: pd.DataFrame, target: Target) -> dict[int, Floats]:
@@ -96,7 +132,10 @@ def _numbers(table: pd.DataFrame, name: str) -> Floats:
 
 
 def pick_visit(
-    answers: Mapping[int, Floats], visit: npt.NDArray[np.int64], rule: str
+    answers: Mapping[int, Floats],
+    visit: npt.NDArray[np.int64],
+    rule: str,
+    days: Mapping[int, Floats] | None = None,
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Choose the answer that goes with each scan.
 
@@ -108,7 +147,11 @@ def pick_visit(
         Instance of the scan.
     rule : str
         ``imaging``: of the scan's own visit. ``latest``: of the latest visit not after the scan
-        that has an answer.
+        that has an answer. ``nearest``: of the visit nearest to the scan in time, before or after;
+        of two equally near ones the earlier.
+    days : mapping of int to ndarray of float, shape (rows,), optional
+        Date of each visit in days, by instance. Where both dates are known they say which visit is
+        earlier and how far away it is; else the numbers of instances do.
 
     Returns
     -------
@@ -117,18 +160,54 @@ def pick_visit(
     instance : ndarray of int, shape (rows,)
         Where it was taken from; -1 where there is none.
     """
-    value = np.full(len(visit), np.nan)
-    source = np.full(len(visit), NO_VISIT, dtype=np.int64)
+    rows = len(visit)
+    value, source = np.full(rows, np.nan), np.full(rows, NO_VISIT, dtype=np.int64)
+    best = np.full(rows, np.inf)
+    unknown = np.full(rows, np.nan)
+    days = days or {}
+    scanned = unknown.copy()
+    for instance, day in days.items():
+        scanned = np.where(visit == instance, day, scanned)
     for instance in sorted(answers):
-        allowed = visit == instance if rule == "imaging" else visit >= instance
-        use = allowed & ~np.isnan(answers[instance])
-        value[use] = answers[instance][use]
-        source[use] = instance
+        apart = scanned - days.get(instance, unknown)
+        # A visit without a date lies as many steps of years away as its number says.
+        apart = np.where(np.isnan(apart), (visit - instance) * UNDATED_STEP, apart)
+        apart = np.where(visit == instance, 0.0, apart)
+        if rule == "imaging":
+            allowed = visit == instance
+        else:
+            allowed = (apart >= 0) if rule == "latest" else np.ones(rows, dtype=bool)
+        use = allowed & ~np.isnan(answers[instance]) & (np.abs(apart) < best)
+        value[use], source[use] = answers[instance][use], instance
+        best[use] = np.abs(apart[use])
     return value, source
 
 
+def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
+    """Date of each visit (field 53).
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Columns such as ``53-2.0``.
+
+    Returns
+    -------
+    dict of int to ndarray of float, shape (rows,)
+        Days since 1970 by instance; NaN where there is no date.
+    """
+    return {
+        column.instance: (rows[column.name] - pd.Timestamp("1970-01-01"))
+        .dt.total_seconds()
+        .to_numpy(np.float64)
+        / 86_400
+        for column in parse_header(rows.columns)
+        if column.field == DATE
+    }
+
+
 def lag_in_years(
-    source: npt.NDArray[np.int64], visit: npt.NDArray[np.int64], dates: Mapping[int, pd.Series]
+    source: npt.NDArray[np.int64], visit: npt.NDArray[np.int64], days: Mapping[int, Floats]
 ) -> Floats:
     """Time from an answer's visit to the scan.
 
@@ -136,20 +215,19 @@ def lag_in_years(
     ----------
     source, visit : ndarray of int, shape (rows,)
         Instances of the answer and of the scan.
-    dates : mapping of int to Series of datetime, shape (rows,)
-        Date of attending (field 53), by instance.
+    days : mapping of int to ndarray of float, shape (rows,)
+        Date of attending (field 53) in days, by instance.
 
     Returns
     -------
     ndarray of float, shape (rows,)
         Years; NaN where there is no answer or one of the dates is not known.
     """
-    days = np.full((2, len(visit)), np.nan)
-    for instance, series in dates.items():
-        day = (series - pd.Timestamp("1970-01-01")).dt.total_seconds().to_numpy() / 86_400
+    known = np.full((2, len(visit)), np.nan)
+    for instance, day in days.items():
         for row, wanted in enumerate((source, visit)):
-            days[row] = np.where(wanted == instance, day, days[row])
-    return (days[1] - days[0]) / DAYS_PER_YEAR
+            known[row] = np.where(wanted == instance, day, known[row])
+    return (known[1] - known[0]) / DAYS_PER_YEAR
 
 
 def derive_targets(
@@ -175,23 +253,23 @@ def derive_targets(
     """
     rows = table.set_index("eid").loc[visits["eid"]].reset_index()
     instance = visits["instance"].to_numpy()
-    dates = {
-        column.instance: rows[column.name]
-        for column in parse_header(rows.columns)
-        if column.field == 53
-    }
+    days = visit_days(rows)
     keys = visits[["eid", "instance"]].reset_index(drop=True)
     values, lags = {}, {}
     for key, target in targets.items():
-        values[key], source = pick_visit(answers_by_instance(rows, target), instance, target.visit)
-        lags[key] = lag_in_years(source, instance, dates)
+        answers = answers_by_instance(rows, target)
+        values[key], source = pick_visit(answers, instance, target.visit, days)
+        lags[key] = lag_in_years(source, instance, days)
     return keys.assign(**values), keys.assign(**lags)
 
 
 def summarise_targets(
-    values: pd.DataFrame, lags: pd.DataFrame, targets: Mapping[str, Target]
+    values: pd.DataFrame,
+    lags: pd.DataFrame,
+    targets: Mapping[str, Target],
+    chosen: npt.NDArray[np.bool_],
 ) -> pd.DataFrame:
-    """Describe each target over people, at their first imaging visit.
+    """Describe each target over people, at the chosen visit of each.
 
     Parameters
     ----------
@@ -199,16 +277,17 @@ def summarise_targets(
         As returned by `derive_targets`.
     targets : mapping of str to Target
         As in the grid.
+    chosen : ndarray of bool, shape (rows,)
+        True once a person.
 
     Returns
     -------
     DataFrame
         ``target, name, n, missing, mean_or_prevalence, sd, median_lag_years``.
     """
-    first = values.sort_values(["eid", "instance"]).drop_duplicates("eid").index
     rows = []
     for key, target in targets.items():
-        value, lag = values.loc[first, key], lags.loc[first, key]
+        value, lag = values.loc[chosen, key], lags.loc[chosen, key]
         rows.append(
             {
                 "target": key,

@@ -1,20 +1,25 @@
-"""Who is in the cohort: withdrawn people leave first, then people who were never scanned."""
+"""Who is in the cohort: withdrawn people leave first, then those without what is needed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Frozen
+from ukb_brain.tables.people_lists import Withdrawals
+from ukb_brain.tables.relatives import find_families
 
 # UK Biobank's own numbers are lower.
 FIRST_SYNTHETIC_EID = 9_000_001
 
 DATE_OF_VISIT = 53
+KEYS = ["eid", "instance"]
 
 
 class DataEngineering(Frozen):
@@ -25,34 +30,25 @@ class DataEngineering(Frozen):
     kinship_above : float
         Pairs with a larger kinship coefficient are relatives; 0.0442 is third degree or closer
         (Manichaikul et al., Bioinformatics 26:2867, 2010).
+    relatives : {"keep_together", "thin"}
+        Whether families go to one part of the split together, or only their member with the
+        smallest eid stays.
+    no_relatedness : bool
+        The user states that there is no relatedness file: everybody is a family of one.
     no_withdrawals_issued : bool
         The user states that UK Biobank issued no withdrawal list for this application.
     imaging_instances : tuple of int
         Instances that are imaging visits.
+    cohort : {"available", "complete"}
+        Whether people with any imaging visit stay, or only those with all modalities at one.
     """
 
     kinship_above: float = Field(default=0.0442, ge=0, lt=0.5)
+    relatives: Literal["keep_together", "thin"] = "keep_together"
+    no_relatedness: bool = False
     no_withdrawals_issued: bool = False
     imaging_instances: tuple[int, ...] = Field(default=(2, 3), min_length=1)
-
-
-@dataclass(frozen=True)
-class Withdrawals:
-    """The union of all withdrawal lists.
-
-    Attributes
-    ----------
-    eids : frozenset of int
-        People who withdrew.
-    n_lists : int
-        Number of lists that were read.
-    folder : str
-        Where lists were looked for.
-    """
-
-    eids: frozenset[int]
-    n_lists: int
-    folder: str
+    cohort: Literal["available", "complete"] = "available"
 
 
 def require_withdrawals(withdrawals: Withdrawals, source: str, none_issued: bool) -> None:
@@ -74,9 +70,38 @@ def require_withdrawals(withdrawals: Withdrawals, source: str, none_issued: bool
     """
     if source != "synthetic" and withdrawals.n_lists == 0 and not none_issued:
         raise InputError(
-            f"No withdrawal list (w*.csv) in {withdrawals.folder}: excluding people who withdrew "
-            "is a legal duty. Put the latest list there, or, if UK Biobank issued none for your "
-            "application, run with --params data_engineering.no_withdrawals_issued=true"
+            f"No withdrawal list (w<application>_<date>.csv or .txt) in {withdrawals.folder}: "
+            "excluding people who withdrew is a legal duty. Put every list there, or, if UK "
+            "Biobank "
+            "issued none for your application, run with "
+            "--params data_engineering.no_withdrawals_issued=true"
+        )
+
+
+def require_relatedness(pairs: pd.DataFrame, no_relatedness: bool) -> None:
+    """Stop a run that would part relatives for want of their list.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        As read; without columns where there is no file.
+    no_relatedness : bool
+        Whether the user states that there is none.
+
+    Raises
+    ------
+    InputError
+        If there is no file and the user did not say so.
+    """
+    if not len(pairs.columns) and not no_relatedness:
+        raise InputError(
+            "There is no relatedness file (columns ID1 ID2 HetHet IBS0 Kinship) among the raw "
+            "files, "
+            "and relatives on both sides of the split would inflate every score. Fetch it with UK "
+            "Biobank's `gfetch rel`, or, if your application has no genetic data, run with "
+            "--params data_engineering.no_relatedness=true: everybody is then a family of one, "
+            "which "
+            "your report should say."
         )
 
 
@@ -106,10 +131,95 @@ def require_synthetic(eids: pd.Series, source: str) -> None:
         )
 
 
+def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataFrame:
+    """Tabulate which modalities each visit has, by the directories of bulk files.
+
+    Parameters
+    ----------
+    index : DataFrame
+        ``eid, field, instance, array, state``.
+    modalities : dict of str to int
+        Bulk field of each modality.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by eid and instance, a bool column a modality; visits without any are left out.
+    """
+    fields = {field: name for name, field in modalities.items()}
+    good = index[(index["array"] == 0) & (index["state"] == "ok")]
+    good = good.assign(modality=good["field"].map(fields)).dropna(subset="modality")
+    if good.empty:
+        nothing = pd.MultiIndex.from_arrays([[], []], names=KEYS)
+        return pd.DataFrame(columns=list(modalities), index=nothing, dtype=bool)
+    table = pd.crosstab([good["eid"], good["instance"]], good["modality"]) > 0
+    return table.reindex(columns=list(modalities), fill_value=False)
+
+
+def dated_visits(table: pd.DataFrame, instances: tuple[int, ...]) -> pd.MultiIndex:
+    """List the imaging visits that took place.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``eid`` and columns such as ``53-2.0``; a visit took place if it has a date.
+    instances : tuple of int
+        That are imaging visits.
+
+    Returns
+    -------
+    MultiIndex
+        Of eid and instance, sorted.
+    """
+    found = [
+        pd.DataFrame({"eid": table.loc[table[name].notna(), "eid"], "instance": np.int64(instance)})
+        for instance in instances
+        if (name := f"{DATE_OF_VISIT}-{instance}.0") in table
+    ]
+    none = pd.DataFrame({"eid": pd.Series(dtype="int64"), "instance": pd.Series(dtype="int64")})
+    return pd.MultiIndex.from_frame(pd.concat([none, *found]).sort_values(KEYS))
+
+
+def choose_visits(
+    visits: pd.MultiIndex, scans: pd.DataFrame, wanted: tuple[str, ...]
+) -> npt.NDArray[np.bool_]:
+    """Choose the visit of each person that models learn from and are judged by.
+
+    Parameters
+    ----------
+    visits : MultiIndex
+        Of eid and instance.
+    scans : DataFrame
+        As returned by `usable_scans`.
+    wanted : tuple of str
+        Modalities of the grid.
+
+    Returns
+    -------
+    ndarray of shape (visits,)
+        True once a person: at the first visit with all wanted modalities, or else at the first.
+    """
+    has = scans[list(wanted)].all(axis=1) if wanted else pd.Series(dtype=bool)
+    complete = visits.isin(has.index[has.to_numpy(bool)])
+    order = pd.DataFrame(
+        {
+            "eid": visits.get_level_values(0),
+            "instance": visits.get_level_values(1),
+            "lacks": ~complete,
+        }
+    )
+    first = order.sort_values(["eid", "lacks", "instance"]).drop_duplicates("eid").index
+    return order.index.isin(first)
+
+
 def select_cohort(
-    table: pd.DataFrame, withdrawals: Withdrawals, imaging_instances: tuple[int, ...]
+    table: pd.DataFrame,
+    withdrawals: Withdrawals,
+    scans: pd.DataFrame,
+    pairs: pd.DataFrame,
+    settings: DataEngineering,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Drop withdrawn people, then people without an imaging visit.
+    """Drop withdrawn people, then people without an imaging visit, and whom else settings name.
 
     Parameters
     ----------
@@ -117,8 +227,12 @@ def select_cohort(
         One row a person: ``eid`` and columns such as ``53-2.0``.
     withdrawals : Withdrawals
         A negative eid counts as withdrawn too.
-    imaging_instances : tuple of int
-        Instances that are imaging visits; a visit took place if it has a date (field 53).
+    scans : DataFrame
+        As returned by `usable_scans`, with the modalities of the grid.
+    pairs : DataFrame
+        Related pairs, ``ID1, ID2, Kinship``; needed to thin families.
+    settings : DataEngineering
+        Imaging instances, cohort rule, what becomes of relatives.
 
     Returns
     -------
@@ -134,25 +248,75 @@ def select_cohort(
         If nobody is left.
     """
     eid = table["eid"].to_numpy()
-    withdrawn = (eid < 0) | np.isin(eid, list(withdrawals.eids))
-    dates = [name for i in imaging_instances if (name := f"{DATE_OF_VISIT}-{i}.0") in table]
-    scanned = table[dates].notna().any(axis=1).to_numpy()
+    visits = dated_visits(table, settings.imaging_instances)
+    dated = np.isin(eid, visits.get_level_values(0))
+    listed = np.isin(eid, scans.index.get_level_values(0))
     steps = {
         "in the table": np.zeros(len(table), dtype=bool),
-        "withdrawn (withdrawal list or negative eid)": withdrawn,
-        "no imaging visit": ~scanned,
+        "withdrawn (withdrawal list or negative eid)": (eid < 0)
+        | np.isin(eid, list(withdrawals.eids)),
     }
+    for reason, people in withdrawals.excluded.items():
+        steps[f"left out by list: {reason}"] = np.isin(eid, list(people))
+    steps["scanned, but no imaging visit has a date (field 53)"] = listed & ~dated
+    steps["no imaging visit"] = ~dated
+    if settings.cohort == "complete":
+        whole = scans.index[scans.all(axis=1).to_numpy(bool)]
+        complete = visits[visits.isin(whole)].get_level_values(0)
+        steps["not all modalities at one visit"] = ~np.isin(eid, complete)
     stays = np.ones(len(table), dtype=bool)
-    rows = []
-    for step, (reason, leaves) in enumerate(steps.items()):
+    rows: list[tuple[int, str, int, int]] = []
+    for reason, leaves in steps.items():
         excluded = int((stays & leaves).sum())
         stays &= ~leaves
-        rows.append((step, reason, excluded, int(stays.sum())))
+        rows.append((len(rows), reason, excluded, int(stays.sum())))
+    if settings.relatives == "thin" and stays.any():
+        families = find_families(eid[stays], pairs, settings.kinship_above)
+        kept = pd.DataFrame({"eid": eid[stays], "family": families})
+        first = kept.sort_values("eid").drop_duplicates("family")["eid"]
+        before = int(stays.sum())
+        stays &= np.isin(eid, first)
+        rows.append((len(rows), "related to somebody who stays", before - len(first), len(first)))
     if not stays.any():
+        told = "; ".join(f"{reason}: {n:,}" for _, reason, n, _ in rows[1:] if n)
         raise InputError(
-            f"None of the {len(table)} participants of the table is left: {rows[1][2]} withdrew "
-            f"and {rows[2][2]} have no date of an imaging visit (field 53, instances "
-            f"{list(imaging_instances)}). Check that the table holds these columns."
+            f"None of the {len(table):,} participants of the table is left ({told}). Check that "
+            "the "
+            f"table holds field 53 at instances {list(settings.imaging_instances)}, and that bulk "
+            "files and lists are of the table's application."
         )
     flow = pd.DataFrame(rows, columns=["step", "reason", "excluded", "remaining"])
     return table[stays].sort_values("eid", ignore_index=True), flow
+
+
+def count_scans(
+    scans: pd.DataFrame, table: pd.DataFrame, cohort: pd.DataFrame, instances: tuple[int, ...]
+) -> pd.DataFrame:
+    """Count people with scans of each modality.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        As returned by `usable_scans`.
+    table, cohort : DataFrame
+        Everybody, and who stays: ``eid`` and columns such as ``53-2.0``.
+    instances : tuple of int
+        That are imaging visits.
+
+    Returns
+    -------
+    DataFrame
+        ``modality, people`` (of the table, with a usable scan at any imaging visit), ``undated``
+        (whose visits with such a scan have no date) and ``in_cohort``.
+    """
+    dated = dated_visits(table, instances)
+    mine = scans[scans.index.isin(instances, level=1)]
+    mine = mine[mine.index.isin(table["eid"], level=0)]
+    rows = []
+    for modality in scans.columns:
+        found = mine.index[mine[modality].to_numpy(bool)]
+        people = found.get_level_values(0).unique()
+        with_date = found[found.isin(dated)].get_level_values(0).unique()
+        stays = int(people.isin(cohort["eid"]).sum())
+        rows.append((modality, len(people), len(people) - len(with_date), stays))
+    return pd.DataFrame(rows, columns=["modality", "people", "undated", "in_cohort"])

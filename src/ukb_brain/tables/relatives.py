@@ -2,11 +2,114 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from ukb_brain.errors import InputError
+
+PAIR_COLUMNS = ("ID1", "ID2", "Kinship")
+ENDINGS = (".dat", ".txt", ".csv", ".tsv")
+HEADER_BYTES = 200
+
+
+def find_relatedness(folder: Path) -> Path | None:
+    """Find the relatedness file of a raw folder by its header.
+
+    Parameters
+    ----------
+    folder : Path
+        The raw folder; files in it and one folder down are looked at.
+
+    Returns
+    -------
+    Path or None
+        None where there is none.
+
+    Raises
+    ------
+    InputError
+        If there are several.
+    """
+    places = [*folder.glob("*"), *folder.glob("*/*")] if folder.is_dir() else []
+    found = [path for path in sorted(places) if _is_relatedness(path)]
+    if len(found) > 1:
+        raise InputError(
+            f"There are {len(found)} relatedness files ({', '.join(p.name for p in found)}), and "
+            "they "
+            "may be of different applications: keep that of the tables."
+        )
+    return found[0] if found else None
+
+
+def _is_relatedness(path: Path) -> bool:
+    if path.suffix.lower() not in ENDINGS or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError:
+        return False
+    names = set(header.split(b"\n")[0].decode(errors="replace").replace(",", " ").split())
+    return set(PAIR_COLUMNS) <= {name.strip('"') for name in names}
+
+
+def read_relatedness(path: Path) -> pd.DataFrame:
+    """Read related pairs.
+
+    Parameters
+    ----------
+    path : Path
+        Columns ``ID1 ID2 HetHet IBS0 Kinship``, separated by blanks or tabs, or in a
+        ``.csv`` by commas.
+
+    Returns
+    -------
+    DataFrame
+        ``ID1, ID2`` (int64) and ``Kinship`` (float64); pairs with a withdrawn person, whose
+        number is negative, are left out.
+
+    Raises
+    ------
+    InputError
+        If its columns are not as expected.
+    """
+    try:
+        pairs = pd.read_csv(
+            path,
+            sep="," if path.suffix.lower() == ".csv" else r"\s+",
+            usecols=list(PAIR_COLUMNS),
+            dtype={"ID1": "int64", "ID2": "int64", "Kinship": "float64"},
+        )
+    except ValueError:
+        # The reader's own message may quote a value, and with it an eid.
+        raise InputError(
+            f"The relatedness file {path} cannot be read: columns ID1 ID2 HetHet IBS0 Kinship, "
+            "separated by spaces, with whole numbers as IDs were expected. Fetch it again with "
+            "UK Biobank's `gfetch rel`."
+        ) from None
+    return pairs[(pairs["ID1"] > 0) & (pairs["ID2"] > 0)].reset_index(drop=True)
+
+
+def known_pairs(pairs: pd.DataFrame, eids: npt.NDArray[np.int64]) -> int:
+    """Count pairs of which both people are in a table.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        ``ID1, ID2``.
+    eids : ndarray of int, shape (n,)
+        Of the table.
+
+    Returns
+    -------
+    int
+    """
+    return int((pairs["ID1"].isin(eids) & pairs["ID2"].isin(eids)).sum())
 
 
 def find_families(

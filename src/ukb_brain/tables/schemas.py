@@ -27,6 +27,7 @@ class Participants(Strict):
 
     eid: Series[int] = pa.Field(gt=0)
     instance: Series[int] = pa.Field(ge=0)
+    chosen: Series[bool]
     family: Series[int] = pa.Field(ge=0)
     site: Series[int]
     date: Series
@@ -45,6 +46,11 @@ class Participants(Strict):
     @classmethod
     def _is_a_known_date(cls, date: Series) -> bool:
         return date.dtype.kind == "M" and not date.isna().any()
+
+    @pa.dataframe_check
+    @classmethod
+    def _one_visit_of_each_is_chosen(cls, table: pd.DataFrame) -> bool:
+        return bool((table.groupby("eid")["chosen"].sum() == 1).all())
 
     @pa.dataframe_check
     @classmethod
@@ -82,6 +88,15 @@ class ExclusionFlow(Strict):
     def _adds_up(cls, table: pd.DataFrame) -> bool:
         expected = table["remaining"].shift() - table["excluded"]
         return bool((expected[1:] == table["remaining"][1:]).all())
+
+
+class ScanCounts(Strict):
+    """People with scans of each modality."""
+
+    modality: Series[str] = pa.Field(unique=True)
+    people: Series[int] = pa.Field(ge=0)
+    undated: Series[int] = pa.Field(ge=0)
+    in_cohort: Series[int] = pa.Field(ge=0)
 
 
 class Splits(Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Frozen
+from ukb_brain.tables.visits import one_visit
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,9 @@ class Splitting(Frozen):
 
     Attributes
     ----------
-    scheme : {"hold_out", "k_fold", "leave_one_site_out"}
-        One fold; folds in which everybody is tested once; a fold for each site, which it tests.
+    scheme : {"hold_out", "k_fold", "leave_one_site_out", "file"}
+        One fold; folds in which everybody is tested once; a fold for each site, which it tests;
+        or the parts of a table ``splits.csv`` among the raw files.
     folds : int
         Number of folds of ``k_fold``.
     train, validation, test : float
@@ -38,17 +40,18 @@ class Splitting(Frozen):
         and divide the rest in the ratio of the first two.
     min_per_part : int
         A part with fewer people stops the run; a site with fewer is never tested.
-    age_bands : tuple of float
-        Upper edges (years) of the age bands that are kept in proportion.
+    age_bands : int or tuple of float
+        Number of age bands that are kept in proportion, of equal size in the cohort at hand; or
+        their upper edges (years).
     """
 
-    scheme: Literal["hold_out", "k_fold", "leave_one_site_out"] = "hold_out"
+    scheme: Literal["hold_out", "k_fold", "leave_one_site_out", "file"] = "hold_out"
     folds: int = Field(default=5, ge=2)
     train: float = Field(default=0.8, gt=0, lt=1)
     validation: float = Field(default=0.1, gt=0, lt=1)
     test: float = Field(default=0.1, gt=0, lt=1)
     min_per_part: int = Field(default=5, ge=1)
-    age_bands: tuple[float, ...] = (55, 60, 65, 70, 75)
+    age_bands: Annotated[int, Field(ge=1, le=50)] | tuple[float, ...] = 6
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -57,7 +60,8 @@ class Splitting(Frozen):
             raise ValueError(
                 f"splitting: train, validation and test must add up to 1, they give {total}"
             )
-        if list(self.age_bands) != sorted(set(self.age_bands)):
+        given = self.age_bands
+        if isinstance(given, tuple) and list(given) != sorted(set(given)):
             raise ValueError(f"splitting: age_bands must ascend, got {self.age_bands}")
         return self
 
@@ -78,8 +82,12 @@ def _random_rank(seed: int, eid: int) -> bytes:
 
 
 def _families_in_order(
-    people: pd.DataFrame, age_bands: tuple[float, ...], seed: int
+    people: pd.DataFrame, age_bands: int | tuple[float, ...], seed: int
 ) -> pd.DataFrame:
+    if isinstance(age_bands, int):
+        known = people["age"].dropna()
+        shares = np.arange(1, age_bands) / age_bands
+        age_bands = tuple(np.unique(known.quantile(shares))) if len(known) else ()
     band = np.digitize(people["age"].fillna(-1), age_bands)
     people = people.assign(
         band=np.where(people["age"].isna(), -1, band), sex=people["sex"].fillna(-1)
@@ -142,16 +150,21 @@ def _sites_left_out(
     return parts
 
 
-def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> pd.DataFrame:
+def make_splits(
+    participants: pd.DataFrame,
+    splitting: Splitting,
+    seed: int,
+    given: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Split people by whole families, in proportion within age band, sex and site.
 
-    Families are lined up by stratum (of their member with the smallest eid, at the first imaging
+    Families are lined up by stratum (of their member with the smallest eid, at the chosen
     visit), in random order within it, and each goes to the part that lags most behind its
     fraction. So every run of the line, and with it every stratum, is split in proportion.
 
     ``k_fold`` deals the line to as many test parts of equal size, so that everybody is tested
     once, and in each fold what is left of the line to training and validation.
-    ``leave_one_site_out`` tests in each fold the people whose first imaging visit was at one
+    ``leave_one_site_out`` tests in each fold the people whose chosen visit was at one
     site. Families with any visit of anybody there are in neither training nor validation of that
     fold: their members at other sites have no part in it, and no row.
 
@@ -164,6 +177,8 @@ def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> 
         Scheme, fractions and age bands.
     seed : int
         The same seed and people give the same split.
+    given : DataFrame, optional
+        The user's own parts, ``eid, fold, part``, for the scheme ``file``.
 
     Returns
     -------
@@ -176,8 +191,10 @@ def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> 
     InputError
         If a part gets fewer than ``min_per_part`` people, or fewer than two sites have as many.
     """
-    people = participants.sort_values(["eid", "instance"]).drop_duplicates("eid")
+    people = one_visit(participants)
     families = _families_in_order(people, splitting.age_bands, seed)
+    if splitting.scheme == "file":
+        return _of_file(given, people, splitting.min_per_part)
     if splitting.scheme == "hold_out":
         parts = [_parts(people, families, splitting.fractions)]
     elif splitting.scheme == "k_fold":
@@ -191,6 +208,48 @@ def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> 
     for fold in folds:
         _check_large_enough(fold["part"], splitting.min_per_part)
     splits = pd.concat(folds, ignore_index=True)
+    check_disjoint(splits, people)
+    return splits
+
+
+def _of_file(given: pd.DataFrame | None, people: pd.DataFrame, least: int) -> pd.DataFrame:
+    """Take the user's own parts, once they are found to be of these people and fit to be used."""
+    columns = ["eid", "fold", "part"]
+    if given is None or not len(given.columns):
+        raise InputError(
+            "splitting.scheme is file, and there is no splits.csv among the raw files: put a table "
+            "with columns eid, fold, part there, or use hold_out, k_fold or leave_one_site_out."
+        )
+    lacking = [name for name in columns if name not in given]
+    if lacking:
+        raise InputError(
+            f"splits.csv lacks column(s) {', '.join(lacking)}; expected eid, fold, part."
+        )
+    strange = sorted(set(given["part"].astype(str)) - set(PARTS))
+    if strange:
+        raise InputError(
+            f"splits.csv has parts called {', '.join(strange[:3])}; expected {', '.join(PARTS)}."
+        )
+    if given.duplicated(["eid", "fold"]).any():
+        twice = int(given.duplicated(["eid", "fold"]).sum())
+        raise InputError(f"splits.csv has {twice} row(s) of people who have a part in that fold.")
+    mine = given[given["eid"].isin(people["eid"])]
+    unknown = given["eid"].nunique() - mine["eid"].nunique()
+    if unknown:
+        logger.warning(
+            "splits.csv names %s people who are not in the cohort; passed over.", unknown
+        )
+    without = int((~people["eid"].isin(mine["eid"])).sum())
+    if without:
+        raise InputError(
+            f"splits.csv gives no part to {without} of {len(people)} participants: add them, or "
+            "leave "
+            "them out by a list exclude_<reason>.csv among the raw files."
+        )
+    splits = mine[columns].astype({"eid": "int64", "fold": "int64", "part": str})
+    splits = splits.sort_values(["fold", "eid"], ignore_index=True)
+    for _, fold in splits.groupby("fold"):
+        _check_large_enough(fold["part"], least)
     check_disjoint(splits, people)
     return splits
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Target
-from ukb_brain.tables.derivations import answers_by_instance, pick_visit
+from ukb_brain.tables.derivations import answers_by_instance, pick_visit, visit_days
+from ukb_brain.tables.exclusions import choose_visits
 from ukb_brain.tables.relatives import find_families
 
 logger = logging.getLogger(__name__)
 
 DATE, SITE, SEX, AGE = 53, 54, 31, 21003
-REQUIRED_FIELDS = (DATE, SITE, SEX, AGE)
 EPOCH = pd.Timestamp("2014-01-01")  # imaging began in 2014
 
 # Field of each confound; coding 1317 marks a head position that is not known by -999999.
@@ -38,30 +37,18 @@ CONFOUND_FIELDS = {
     "dmri_outlier_slices": 25746,
     "height": 50,
 }
+# In older baskets deprivation has another number.
+STAND_INS = {22189: 189}
+YEARS = (18, 110)
 
 
-def require_visit_fields(fields: Iterable[int], where: str) -> None:
-    """Check that the table holds date, centre, sex and age.
-
-    Parameters
-    ----------
-    fields : iterable of int
-        Fields that the table holds.
-    where : str
-        The table's file, for the message.
-
-    Raises
-    ------
-    InputError
-        Naming the fields that are not there.
-    """
-    absent = sorted(set(REQUIRED_FIELDS) - set(fields))
-    if absent:
-        raise InputError(
-            f"{where} does not hold field(s) {absent}; the cohort needs 53 (date of attending), 54 "
-            "(assessment centre), 31 (sex) and 21003 (age). Add them to your basket and export "
-            "the table again."
-        )
+# What the cohort needs, by the rule of visits.
+NEEDED = {
+    "date of attending": (DATE, "imaging"),
+    "assessment centre": (SITE, "imaging"),
+    "sex": (SEX, "latest"),
+    "age": (AGE, "imaging"),
+}
 
 
 def _of_field(rows: pd.DataFrame, visit: pd.Series, field: int, rule: str) -> np.ndarray:
@@ -73,12 +60,52 @@ def _of_field(rows: pd.DataFrame, visit: pd.Series, field: int, rule: str) -> np
         rule="value",
         missing=(POSITION_MISSING,),
     )
-    return pick_visit(answers_by_instance(rows, plain), visit.to_numpy(), rule)[0]
+    answers = answers_by_instance(rows, plain)
+    return pick_visit(answers, visit.to_numpy(), rule, visit_days(rows))[0]
+
+
+def one_visit(participants: pd.DataFrame) -> pd.DataFrame:
+    """Take the visit of each person that models learn from and are judged by.
+
+    Parameters
+    ----------
+    participants : DataFrame
+        ``eid, instance`` and, where somebody may have several visits, ``chosen``.
+
+    Returns
+    -------
+    DataFrame
+        One row a person, sorted by eid: the chosen visit, or the first where none was chosen.
+    """
+    ordered = participants.sort_values(["eid", "instance"])
+    if "chosen" in ordered:
+        ordered = ordered[ordered["chosen"]]
+    return ordered.drop_duplicates("eid")
+
+
+def at_chosen_visit(table: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
+    """Take a table's rows at the chosen visit of each person.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``eid, instance`` and more.
+    participants : DataFrame
+        ``eid, instance, chosen``.
+
+    Returns
+    -------
+    DataFrame
+        At most one row a person.
+    """
+    keys = ["eid", "instance"]
+    return table.merge(one_visit(participants)[keys], on=keys, validate="one_to_one")
 
 
 def describe_participants(
     cohort: pd.DataFrame,
     pairs: pd.DataFrame,
+    scans: pd.DataFrame,
     imaging_instances: tuple[int, ...],
     kinship_above: float,
 ) -> pd.DataFrame:
@@ -89,7 +116,9 @@ def describe_participants(
     cohort : DataFrame
         One row a person: ``eid`` and columns such as ``53-2.0``.
     pairs : DataFrame
-        Related pairs, ``ID1, ID2, Kinship``.
+        Related pairs, ``ID1, ID2, Kinship``; without columns everybody is a family of one.
+    scans : DataFrame
+        Which modalities each visit has; see `ukb_brain.tables.exclusions.usable_scans`.
     imaging_instances : tuple of int
         Instances that are imaging visits.
     kinship_above : float
@@ -98,12 +127,15 @@ def describe_participants(
     Returns
     -------
     DataFrame
-        ``eid, instance, family, site, date, age, sex`` and, where the cohort has the fields,
-        ``ethnic_background`` (codes of field 21000) and ``deprivation`` (field 22189), sorted by
+        ``eid, instance, chosen, family, site, date, age, sex`` and, where the cohort has the
+        fields, ``ethnic_background`` (codes of field 21000) and ``deprivation`` (field 22189),
+        sorted by
         eid and instance. ``site`` is -1 where the centre is not known; ``sex`` is 1 for male.
     """
-    known = {name.partition("-")[0] for name in cohort.columns}
-    groups = {name: field for name, field in GROUP_FIELDS.items() if str(field) in known}
+    known = {int(n) for name in cohort.columns if (n := name.partition("-")[0]).isdigit()}
+    found = {n: f if f in known else STAND_INS.get(f, f) for n, f in GROUP_FIELDS.items()}
+    groups = {name: field for name, field in found.items() if field in known}
+    pairs = pairs if len(pairs.columns) else pd.DataFrame(columns=["ID1", "ID2", "Kinship"])
     families = cohort[["eid"]].assign(
         family=find_families(cohort["eid"].to_numpy(), pairs, kinship_above)
     )
@@ -132,8 +164,36 @@ def describe_participants(
             )
         )
     table = pd.concat(visits).merge(families, on="eid", validate="many_to_one")
-    columns = ["eid", "instance", "family", "site", "date", "age", "sex", *groups]
-    return table[columns].sort_values(["eid", "instance"], ignore_index=True)
+    table = table.sort_values(["eid", "instance"], ignore_index=True)
+    keys = pd.MultiIndex.from_frame(table[["eid", "instance"]])
+    table["chosen"] = choose_visits(keys, scans, tuple(scans.columns))
+    _check_values(table)
+    return table[["eid", "instance", "chosen", "family", "site", "date", "age", "sex", *groups]]
+
+
+def _check_values(table: pd.DataFrame) -> None:
+    """Check that ages are years and sexes are 0 and 1, where the cause can still be told."""
+    age, sex = table["age"], table["sex"]
+    outside = age.notna() & ~age.between(*YEARS)
+    if outside.any():
+        months = age.median() > YEARS[1]
+        cause = "as if they were months" if months else "as 0 stands for no answer in some tables"
+        raise InputError(
+            f"{int(outside.sum()):,} of {len(age):,} ages (field {AGE}) are not between "
+            f"{YEARS[0]} and "
+            f"{YEARS[1]} years, {cause}; UK Biobank gives whole years. Export field {AGE} again, "
+            "with "
+            "empty cells where it is not known."
+        )
+    strange = sorted({float(v) for v in sex.dropna().unique()} - {0.0, 1.0})
+    if strange:
+        raise InputError(
+            f"Sex (field {SEX}) holds {', '.join(f'{v:g}' for v in strange[:3])} where coding 9 "
+            "has 0 "
+            "for female and 1 for male, so that it was coded anew by somebody; export it again "
+            "with "
+            "UK Biobank's own codes or labels."
+        )
 
 
 def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:

@@ -14,8 +14,9 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.tables.blocks import MISSING_SUFFIX
 from ukb_brain.tables.splits import check_fitted_on, fingerprint, training_fingerprints
+from ukb_brain.tables.visits import one_visit
 
-# Second visits of test people: nothing is learned from them or judged by them.
+# Other visits of test people: nothing is learned from them or judged by them.
 REPEAT = "repeat"
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -23,7 +24,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class People:
-    """People of one fold at their first imaging visit, and test people also at later ones.
+    """People of one fold at their chosen imaging visit, and test people also at others.
 
     Sorted by eid and instance.
 
@@ -34,7 +35,7 @@ class People:
     eid, instance, family : ndarray of shape (n,)
         Keys and family.
     part : ndarray of shape (n,)
-        ``train``, ``validation`` or ``test``; ``repeat`` is a later visit of a test person.
+        ``train``, ``validation`` or ``test``; ``repeat`` is another visit of a test person.
     targets : dict of str to ndarray of shape (n,)
         In their own units; NaN is unknown.
     blocks : dict of str to ndarray of shape (n, 2 * traits)
@@ -148,7 +149,7 @@ def gather(
     Returns
     -------
     People
-        One row a person, and one a later visit of a test person.
+        One row a person, and one for each other visit of a test person.
 
     Raises
     ------
@@ -160,8 +161,9 @@ def gather(
     for found in block_scaling.loc[block_scaling["fold"] == fold, "training_people"].unique():
         check_fitted_on(str(found), expected, "feature.block_scaling")
     keys = ["eid", "instance"]
+    chosen = pd.MultiIndex.from_frame(one_visit(participants)[keys])
     visits = participants.sort_values(keys)[[*keys, "family"]]
-    again = visits.duplicated("eid").to_numpy()
+    again = ~pd.MultiIndex.from_frame(visits[keys]).isin(chosen)
     rows = visits.assign(again=again).merge(
         splits.loc[splits["fold"] == fold, ["eid", "part"]], on="eid"
     )

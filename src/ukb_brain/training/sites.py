@@ -10,6 +10,7 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
 from ukb_brain.tables.splits import Splitting, make_splits
+from ukb_brain.tables.visits import at_chosen_visit, one_visit
 from ukb_brain.training.people import People, gather
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def leave_sites_out(
         By fold, in the order of the codes of sites; see `ukb_brain.tables.splits.make_splits`.
         Empty where fewer than two sites have enough people.
     """
-    sites = participants.sort_values(["eid", "instance"]).drop_duplicates("eid")["site"]
+    sites = one_visit(participants)["site"]
     enough = int((sites.value_counts() >= splitting.min_per_part).sum())
     if enough < 2:
         words = "No site can be left out: %s has %s people or more, and two are needed."
@@ -50,7 +51,7 @@ def leave_sites_out(
         return {}
     scheme = splitting.model_copy(update={"scheme": "leave_one_site_out"})
     splits = make_splits(participants, scheme, seed)
-    scaling = fit_scaling(targets, splits, list(grid.targets))
+    scaling = fit_scaling(at_chosen_visit(targets, participants), splits, list(grid.targets))
     blocks = apply_scaling(targets, splits, scaling)
     tables = (targets, blocks, scaling, splits, participants, quality)
     return {int(fold): gather(*tables, grid, int(fold)) for fold in sorted(splits["fold"].unique())}
@@ -71,8 +72,7 @@ def names_of_sites(people: Mapping[int, People], participants: pd.DataFrame) -> 
     dict of int to str
         The code of the site where all test people of the fold were first scanned.
     """
-    first = participants.sort_values(["eid", "instance"]).drop_duplicates("eid")
-    site = first.set_index("eid")["site"]
+    site = one_visit(participants).set_index("eid")["site"]
     names = {}
     for fold, one in people.items():
         (code,) = site.loc[one.eid[one.part == "test"]].unique()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.tables.blocks import MISSING_SUFFIX, apply_scaling, fit_scaling
-from ukb_brain.training.people import Floats, Mask, People
+from ukb_brain.training.people import REPEAT, Floats, Mask, People
 
 # Work items are named and seeded by the number of a fold. These are beyond those of any splits.
 PER_SHARE, SHARES = 100, 10_000
@@ -119,7 +119,8 @@ def _blocks(people: People, grid: Grid) -> dict[str, Floats]:
     splits = pd.DataFrame({"eid": people.eid, "fold": people.fold, "part": people.part})
     # A later visit, which comes after the first, is scaled like it.
     splits = splits.drop_duplicates("eid")
-    table = apply_scaling(targets, splits, fit_scaling(targets, splits, list(grid.targets)))
+    scaling = fit_scaling(targets[people.part != REPEAT], splits, list(grid.targets))
+    table = apply_scaling(targets, splits, scaling)
     table = table.set_index(["eid", "instance"]).loc[list(zip(*keys.values(), strict=True))]
     traits = {domain: grid.targets_of(domain) for domain in grid.domains}
     return {

@@ -2,66 +2,129 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
-from ukb_brain.datasets.ukb_table import UKBTable
+from ukb_brain.datasets import TableFolder
 from ukb_brain.grid import Grid
+from ukb_brain.imaging import bulk_index
+from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.problems import stop_at
 from ukb_brain.statistics.people.participation import match_participation
 from ukb_brain.tables import derivations, exclusions, splits, visits
-from ukb_brain.tables.exclusions import DataEngineering, Withdrawals
+from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.derivations import problems_of_fields
+from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableSettings
+from ukb_brain.tables.people_lists import Withdrawals
+from ukb_brain.tables.raw_problems import needed_fields, problems_of_lists, wanted_fields
 from ukb_brain.tables.splits import Splitting
+
+logger = logging.getLogger(__name__)
+
+
+def index_bulk(bulk: Path, before: pd.DataFrame, imaging: ImagingPreprocess) -> pd.DataFrame:
+    """List the bulk files, reading the directories of those zips that are new or changed.
+
+    Parameters
+    ----------
+    bulk : Path
+        Folder of bulk files.
+    before : pandas.DataFrame
+        The index of the run before; without columns where there is none.
+    imaging : ImagingPreprocess
+        Fields of modalities, and what their zips must hold.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `ukb_brain.imaging.bulk_index.index_bulk`, and ``state``.
+    """
+    earlier = before if len(before.columns) else None
+    index, others = bulk_index.index_bulk(bulk, imaging.fields.values(), earlier)
+    index["state"] = bulk_index.states(index, imaging.members)
+    logger.info("Bulk files in %s: %s.", bulk, f"{len(index):,}")
+    if len(others) and len(index):
+        logger.info("Other files there are of %s kind(s), such as %s.", len(others), others[0])
+    return index
 
 
 def select_cohort(
-    table: UKBTable,
+    tables: TableFolder,
     withdrawals: Withdrawals,
+    relatedness: pd.DataFrame,
+    index: pd.DataFrame,
     grid: Grid,
     settings: DataEngineering,
+    reading: TableSettings,
+    codings: Codings,
+    imaging: ImagingPreprocess,
     source: str,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read the columns that are needed and drop who is not in the cohort, the withdrawn first.
 
     Parameters
     ----------
-    table : UKBTable
-        The main table.
+    tables : TableFolder
+        Where the main table lies.
     withdrawals : Withdrawals
         The union of all lists.
+    relatedness : pandas.DataFrame
+        ``ID1, ID2, Kinship``; without columns where there is no such file.
+    index : pandas.DataFrame
+        As returned by `index_bulk`.
     grid : Grid
         Whose targets say which fields are needed.
     settings : DataEngineering
-        Imaging instances, and whether the user states that no list was issued.
+        Imaging instances, cohort rule, and what the user states is not there.
+    reading : TableSettings
+        How tables are read, where that shall not be found out.
+    codings : Codings
+        Labels that may stand in place of codes.
+    imaging : ImagingPreprocess
+        Fields of modalities.
     source : str
         ``synthetic`` or ``ukb``.
 
     Returns
     -------
-    cohort : DataFrame
+    cohort : pandas.DataFrame
         One row a person: ``eid`` and columns such as ``21003-2.0``.
-    flow : DataFrame
+    scans : pandas.DataFrame
+        ``eid, instance`` and a bool column a modality of the grid.
+    flow : pandas.DataFrame
         ``step, reason, excluded, remaining``.
+    counts : pandas.DataFrame
+        ``modality, people, undated, in_cohort``.
 
     Raises
     ------
     InputError
-        If real data come without a withdrawal list or as synthetic ones, or a field is not in the
-        table.
+        If real data come without a withdrawal list or as synthetic ones, relatives are not known,
+        or fields or instances are not in the table.
     """
     exclusions.require_withdrawals(withdrawals, source, settings.no_withdrawals_issued)
-    visits.require_visit_fields(table.fields, str(table.path))
-    derivations.require_fields(grid.targets, table.fields, str(table.path))
-    fields = {target.field for target in grid.targets.values()}
-    fields |= {*visits.REQUIRED_FIELDS, *visits.CONFOUND_FIELDS.values()}
-    fields |= {*visits.GROUP_FIELDS.values()}
-    people = table.read(fields)
+    exclusions.require_relatedness(relatedness, settings.no_relatedness)
+    table = tables.open(reading, codings)
+    stop_at(problems_of_fields(needed_fields(grid), table.columns, settings.imaging_instances))
+    people = table.read({*wanted_fields(grid)})
     exclusions.require_synthetic(people["eid"], source)
-    return exclusions.select_cohort(people, withdrawals, settings.imaging_instances)
+    for problem in problems_of_lists(people["eid"], withdrawals, relatedness, index):
+        logger.warning("%s", problem)
+    modalities = {m: imaging.fields[m] for m in grid.modalities if m in imaging.fields}
+    scans = exclusions.usable_scans(index, modalities)
+    cohort, flow = exclusions.select_cohort(people, withdrawals, scans, relatedness, settings)
+    counts = exclusions.count_scans(scans, people, cohort, settings.imaging_instances)
+    return cohort, scans.reset_index(), flow, counts
 
 
 def describe_participants(
     cohort: pd.DataFrame,
     relatedness: pd.DataFrame,
+    scans: pd.DataFrame,
     weights: pd.DataFrame,
     settings: DataEngineering,
 ) -> pd.DataFrame:
@@ -69,23 +132,29 @@ def describe_participants(
 
     Parameters
     ----------
-    cohort : DataFrame
+    cohort : pandas.DataFrame
         As returned by `select_cohort`.
-    relatedness : DataFrame
+    relatedness : pandas.DataFrame
         ``ID1, ID2, Kinship``.
-    weights : DataFrame
+    scans : pandas.DataFrame
+        As returned by `select_cohort`.
+    weights : pandas.DataFrame
         ``eid, weight`` of participation; without columns where there is no such table.
     settings : DataEngineering
         Imaging instances and the kinship threshold.
 
     Returns
     -------
-    DataFrame
-        ``eid, instance, family, site, date, age, sex``, and where they are known
+    pandas.DataFrame
+        ``eid, instance, chosen, family, site, date, age, sex``, and where they are known
         ``ethnic_background, deprivation, participation_weight``.
     """
     people = visits.describe_participants(
-        cohort, relatedness, settings.imaging_instances, settings.kinship_above
+        cohort,
+        relatedness,
+        scans.set_index(["eid", "instance"]),
+        settings.imaging_instances,
+        settings.kinship_above,
     )
     if not len(weights.columns):
         return people
@@ -112,10 +181,11 @@ def derive_targets(
     targets : DataFrame
         ``eid, instance`` and one float column a target.
     summary : DataFrame
-        One row a target, at people's first imaging visit.
+        One row a target, at the chosen visit of each person.
     """
     values, lags = derivations.derive_targets(cohort, participants, grid.targets)
-    return values, derivations.summarise_targets(values, lags, grid.targets)
+    chosen = participants["chosen"].to_numpy(bool)
+    return values, derivations.summarise_targets(values, lags, grid.targets, chosen)
 
 
 def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
@@ -136,13 +206,17 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
     return visits.derive_confounds(cohort, participants)
 
 
-def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> pd.DataFrame:
+def make_splits(
+    participants: pd.DataFrame, given: pd.DataFrame, splitting: Splitting, seed: int
+) -> pd.DataFrame:
     """Split people by whole families, in proportion within age band, sex and site.
 
     Parameters
     ----------
-    participants : DataFrame
+    participants : pandas.DataFrame
         As returned by `describe_participants`.
+    given : pandas.DataFrame
+        The user's own ``eid, fold, part``; without columns where there is no such table.
     splitting : Splitting
         Scheme, fractions and age bands.
     seed : int
@@ -150,7 +224,7 @@ def make_splits(participants: pd.DataFrame, splitting: Splitting, seed: int) -> 
 
     Returns
     -------
-    DataFrame
+    pandas.DataFrame
         ``eid, fold, part``, with one fold or several.
     """
-    return splits.make_splits(participants, splitting, seed)
+    return splits.make_splits(participants, splitting, seed, given)

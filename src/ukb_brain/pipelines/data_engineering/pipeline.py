@@ -6,6 +6,7 @@ from ukb_brain.pipelines.data_engineering.nodes import (
     derive_confounds,
     derive_targets,
     describe_participants,
+    index_bulk,
     make_splits,
     select_cohort,
 )
@@ -27,15 +28,26 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     return Pipeline(
         [
             Node(
+                index_bulk,
+                inputs=["raw.bulk", "intermediate.bulk_index_before", "params:imaging_preprocess"],
+                outputs="intermediate.bulk_index",
+                name="index_bulk",
+            ),
+            Node(
                 select_cohort,
                 inputs=[
                     "raw.table",
                     "raw.withdrawals",
+                    "raw.relatedness",
+                    "intermediate.bulk_index",
                     "params:grid",
                     "params:data_engineering",
+                    "params:tables",
+                    "params:codings",
+                    "params:imaging_preprocess",
                     "params:source",
                 ],
-                outputs=["cohort", "primary.exclusion_flow"],
+                outputs=["cohort", "scans", "primary.exclusion_flow", "primary.scan_counts"],
                 name="select_cohort",
             ),
             Node(
@@ -43,6 +55,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs=[
                     "cohort",
                     "raw.relatedness",
+                    "scans",
                     "raw.participation_weights",
                     "params:data_engineering",
                 ],
@@ -63,7 +76,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 make_splits,
-                inputs=["primary.participants", "params:splitting", "params:seed"],
+                inputs=["primary.participants", "raw.splits", "params:splitting", "params:seed"],
                 outputs="primary.splits",
                 name="make_splits",
             ),

@@ -7,6 +7,7 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
 from ukb_brain.tables.splits import check_disjoint
+from ukb_brain.tables.visits import at_chosen_visit
 
 
 def fit_block_scaling(
@@ -31,7 +32,8 @@ def fit_block_scaling(
         ``fold, target, mean, sd, n_train``.
     """
     check_disjoint(splits, participants)
-    return fit_scaling(targets, splits, list(grid.targets))
+    chosen = at_chosen_visit(targets, participants)
+    return fit_scaling(chosen, splits, list(grid.targets))
 
 
 def make_blocks(

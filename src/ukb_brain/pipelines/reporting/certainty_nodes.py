@@ -24,6 +24,7 @@ from ukb_brain.statistics.limits.verdicts import VerdictRules, verdict_table
 from ukb_brain.statistics.people import calibration_tables
 from ukb_brain.statistics.scores.common_scores import CommonScores, common_scores, skill_by_cell
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, gather_targets
+from ukb_brain.tables.visits import at_chosen_visit
 
 Targets = dict[str, TargetPredictions]
 Scores = dict[str, CommonScores]
@@ -546,6 +547,7 @@ def relate_targets(
     """
     draws = FamilyDraws(participants["family"], certainty.relation_draws, seed)
     families = participants.drop_duplicates("eid").set_index("eid")["family"]
+    measurements = at_chosen_visit(measurements, participants)
     return relation_tables(measurements, families, scores, draws, grid, reporting.level)
 
 

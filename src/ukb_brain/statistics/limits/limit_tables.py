@@ -22,6 +22,7 @@ from ukb_brain.statistics.scores.drawn import bounded_columns, measured
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.scores.within import headline_of, score_within_sites
+from ukb_brain.tables.visits import one_visit
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
@@ -49,9 +50,8 @@ class Everybody:
     validation: pd.DataFrame
 
     def first_visits(self) -> pd.DataFrame:
-        """Keys and family of everybody's first imaging visit."""
-        ordered = self.participants.sort_values(["eid", "instance"])
-        return ordered.drop_duplicates("eid")[["eid", "instance", "family"]]
+        """Keys and family of everybody at the chosen visit."""
+        return one_visit(self.participants)[["eid", "instance", "family"]]
 
 
 def predictions_of(predictions: pd.DataFrame, strategy: str, split: str) -> pd.DataFrame:

@@ -1,0 +1,158 @@
+"""Lists of people who withdrew or are left out, found by their names."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ukb_brain.errors import InputError
+
+WITHDRAWN = re.compile(r"(?:w\d|withdraw).*\.(?:csv|txt)", re.IGNORECASE)
+EXCLUDED = re.compile(r"exclude[-_. ]?(?P<reason>.*)\.(?:csv|txt)", re.IGNORECASE)
+NO_FOLDER = frozenset({"bulk", "codings"})
+# An unnamed list is looked for among small files only.
+SMALL_BYTES = 1 << 20
+LIST_LINE = re.compile(rb'"?-?\d{6,8}"?')
+
+
+@dataclass(frozen=True)
+class Withdrawals:
+    """The union of all withdrawal lists, and people left out for other reasons.
+
+    Attributes
+    ----------
+    eids : frozenset of int
+        People who withdrew.
+    n_lists : int
+        Number of withdrawal lists that were read.
+    folder : str
+        Where lists were looked for.
+    excluded : dict of str to frozenset of int
+        People left out, by reason: the rest of the name of a list such as ``exclude_artefact.csv``.
+    """
+
+    eids: frozenset[int]
+    n_lists: int
+    folder: str
+    excluded: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+
+def raw_files(folder: Path) -> Iterator[Path]:
+    """List files of the raw folder and its folders, but for bulk files and coding files.
+
+    Parameters
+    ----------
+    folder : Path
+        The raw folder; it may not be there.
+
+    Yields
+    ------
+    Path
+        In the order of names.
+    """
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            f for f in folders if f.casefold() not in NO_FOLDER and not f.startswith(".")
+        )
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def read_withdrawals(folder: Path) -> Withdrawals:
+    """Read every list of a raw folder.
+
+    Parameters
+    ----------
+    folder : Path
+        With all its folders but those of bulk files.
+
+    Returns
+    -------
+    Withdrawals
+        With no list where none is there; the caller decides whether that is right.
+
+    Raises
+    ------
+    InputError
+        If a line of a list is not a whole number, or a file looks like a list and is not named as
+        one.
+    """
+    eids: set[int] = set()
+    excluded: dict[str, frozenset[int]] = {}
+    n_lists = 0
+    for path in raw_files(folder):
+        if WITHDRAWN.fullmatch(path.name):
+            eids.update(read_list(path))
+            n_lists += 1
+        elif match := EXCLUDED.fullmatch(path.name):
+            excluded[match["reason"] or "excluded"] = frozenset(read_list(path))
+        elif looks_like_list(path):
+            raise InputError(
+                f"{path} looks like a list of participants, and its name does not say of which "
+                "kind: "
+                "call a withdrawal list w<application>_<date>.csv, a list of people to leave out "
+                "exclude_<reason>.csv, or move the file away."
+            )
+    return Withdrawals(frozenset(eids), n_lists, str(folder), excluded)
+
+
+def looks_like_list(path: Path) -> bool:
+    """Tell whether a file holds one participant's number a line and nothing else.
+
+    Parameters
+    ----------
+    path : Path
+        Of any file.
+
+    Returns
+    -------
+    bool
+        False for other endings than ``.csv`` and ``.txt``, and for scans' own text files.
+    """
+    if path.suffix.lower() not in (".csv", ".txt") or re.match(r"\d+_\d+_\d+_\d+\.", path.name):
+        return False
+    try:
+        if not 0 < path.stat().st_size <= SMALL_BYTES:
+            return False
+        lines = [line.strip() for line in path.read_bytes().splitlines() if line.strip()]
+    except OSError:
+        return False
+    return bool(lines) and all(LIST_LINE.fullmatch(line) for line in lines)
+
+
+def read_list(path: Path) -> list[int]:
+    """Read one eid a line.
+
+    Parameters
+    ----------
+    path : Path
+        Of a list, in any encoding.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    InputError
+        Naming the line that is not a whole number: to skip it could keep somebody who withdrew.
+    """
+    content = path.read_bytes()
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16") if utf16 else content.decode("utf-8-sig", errors="replace")
+    eids = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        entry = line.strip().strip('"').strip()
+        if not entry:
+            continue
+        if not re.fullmatch(r"-?\d+", entry):
+            raise InputError(
+                f"Line {number} of the list {path} is not a whole number; one eid a line without a "
+                "header was expected. Correct the line, or move the file away if it is no list of "
+                "participants."
+            )
+        eids.append(int(entry))
+    return eids

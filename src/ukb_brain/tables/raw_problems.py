@@ -1,0 +1,104 @@
+"""What raw tables must hold, and what their lists have in common with them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.grid import Grid
+from ukb_brain.problems import Problem
+from ukb_brain.tables import visits
+from ukb_brain.tables.people_lists import Withdrawals
+from ukb_brain.tables.relatives import known_pairs
+
+OTHER_APPLICATION = "each application has its own eids, so that it is likely another application's"
+
+
+def needed_fields(grid: Grid) -> dict[str, tuple[int, str]]:
+    """List fields without which there is no run.
+
+    Parameters
+    ----------
+    grid : Grid
+        Its targets.
+
+    Returns
+    -------
+    dict of str to (int, str)
+        Field and rule of visits, by what it is needed for.
+    """
+    targets = {key: (target.field, target.visit) for key, target in grid.targets.items()}
+    return visits.NEEDED | targets
+
+
+def wanted_fields(grid: Grid) -> frozenset[int]:
+    """List all fields that are read where the table holds them.
+
+    Parameters
+    ----------
+    grid : Grid
+        Its targets.
+
+    Returns
+    -------
+    frozenset of int
+    """
+    needed = {field for field, _ in needed_fields(grid).values()}
+    groups = {*visits.GROUP_FIELDS.values(), *visits.STAND_INS.values()}
+    return frozenset(needed | groups | {*visits.CONFOUND_FIELDS.values()})
+
+
+def problems_of_lists(
+    eids: pd.Series, withdrawals: Withdrawals, relatedness: pd.DataFrame, index: pd.DataFrame
+) -> list[Problem]:
+    """List what of withdrawals, relatives and scans matches nobody of the table.
+
+    Parameters
+    ----------
+    eids : Series of int
+        Of the main table.
+    withdrawals : Withdrawals
+        The union of all lists.
+    relatedness : DataFrame
+        ``ID1, ID2, Kinship``; without columns where there is no such file.
+    index : DataFrame
+        Bulk files: ``eid`` and more.
+
+    Returns
+    -------
+    list of Problem
+        All of them warnings.
+    """
+    people = eids.to_numpy(np.int64)
+    problems = []
+    if withdrawals.eids and not np.isin(people, list(withdrawals.eids)).any():
+        problems.append(
+            Problem(
+                "warning",
+                f"none of the {len(withdrawals.eids):,} people on the withdrawal list(s) is in the "
+                "main table",
+                "either the table was made after they had left, which is well, or "
+                f"{OTHER_APPLICATION} "
+                "list: compare its number with yours",
+            )
+        )
+    if len(relatedness) and not known_pairs(relatedness, people):
+        problems.append(
+            Problem(
+                "warning",
+                f"of {len(relatedness):,} pairs of the relatedness file none has both people in "
+                "the "
+                "main table, so that relatives would not be kept together",
+                f"{OTHER_APPLICATION} file: fetch your own with `gfetch rel`",
+            )
+        )
+    if len(index) and not np.isin(index["eid"].unique(), people).any():
+        problems.append(
+            Problem(
+                "warning",
+                f"none of the {index['eid'].nunique():,} people with bulk files is in the main "
+                "table",
+                f"{OTHER_APPLICATION} folder, or the table is",
+            )
+        )
+    return problems
