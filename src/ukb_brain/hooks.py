@@ -9,11 +9,14 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
 
 from ukb_brain.errors import InputError
+from ukb_brain.problems import stop_at
 
 logger = logging.getLogger(__name__)
 
+READS_RAW, INDEX = "select_cohort", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
 DROPS_WITHDRAWN = {"data_engineering", "__default__"}
 
@@ -56,20 +59,25 @@ class ProjectHooks:
         self._source = str(settings["source"])
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
-        """Log one line, and stop where somebody withdrew since tables were made.
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Log one line, and stop where raw files stand against the run.
 
         Parameters
         ----------
         run_params : dict
             Kedro's record of the run.
+        pipeline : Pipeline
+            What runs.
         catalog : CatalogProtocol
             Of the run.
 
         Raises
         ------
         InputError
-            If participants are on a withdrawal list, and this run would not drop them.
+            If participants are on a withdrawal list, and this run would not drop them; or if the
+            check of raw files finds what stops a run that reads them.
         """
         names_given = run_params.get("pipeline_names") or []
         names = sorted(names_given or ["everything after the raw files"])
@@ -84,6 +92,23 @@ class ProjectHooks:
         drops = not names_given or bool(DROPS_WITHDRAWN & set(names_given))
         if run_params.get("only_missing_outputs") or not drops:
             self._stop_if_somebody_withdrew(catalog)
+        if READS_RAW in {node.name for node in pipeline.nodes}:
+            self._check_raw_files(catalog)
+
+    @staticmethod
+    def _check_raw_files(catalog: CatalogProtocol) -> None:
+        """Look at raw files before anything is made of them, as the pipeline `check` does."""
+        # Only a run that reads raw files needs what these import.
+        from ukb_brain.readiness.check import LOOKED_AT, Asked, look
+
+        tables, bulk, before, *parameters = (catalog.load(name) for name in LOOKED_AT)
+        looked = look(tables, bulk, before, Asked(*parameters))
+        for problem in looked.ready.problems:
+            if problem.severity == "warning":
+                logger.warning("%s", problem)
+        stop_at(looked.ready.problems)
+        # The run goes on with it, so that no zip's directory is read twice.
+        catalog.save(INDEX, looked.index)
 
     @staticmethod
     def _stop_if_somebody_withdrew(catalog: CatalogProtocol) -> None:

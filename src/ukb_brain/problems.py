@@ -22,14 +22,16 @@ class Problem:
     what : str
         The file, field or count, and what is wrong with it; no participant's number.
     remedy : str
-        What to do.
+        What to do; empty where ``what`` says it already.
     """
 
     severity: Literal["stop", "warning"]
     what: str
-    remedy: str
+    remedy: str = ""
 
     def __str__(self) -> str:
+        if not self.remedy:
+            return self.what
         return f"{self.what.rstrip('.')}: {self.remedy.rstrip('.')}."
 
 

@@ -19,7 +19,7 @@ from ukb_brain.datasets.parquet import (
 from ukb_brain.datasets.participants_lists import RelatednessDataset, WithdrawalsDataset
 from ukb_brain.datasets.record_store import RecordStoreDataset
 from ukb_brain.datasets.splits import SplitsDataset
-from ukb_brain.datasets.ukb_table import TableFolder, UKBTableDataset
+from ukb_brain.datasets.ukb_table import UKBTableDataset
 
 __all__ = [
     "AtomicCSV",
@@ -37,7 +37,6 @@ __all__ = [
     "RecordStoreDataset",
     "RelatednessDataset",
     "SplitsDataset",
-    "TableFolder",
     "UKBTableDataset",
     "WithdrawalsDataset",
 ]

@@ -12,6 +12,7 @@ from ukb_brain.problems import Problem
 from ukb_brain.readiness.findings import Readiness
 
 KEYS = ["eid", "instance"]
+NO_IMAGING = "no imaging"
 
 
 def people_of_cells(
@@ -21,7 +22,7 @@ def people_of_cells(
     grid: Grid,
     fields: Mapping[str, int],
 ) -> pd.DataFrame:
-    """Count the people of each cell.
+    """Count the people of each cell; cells of the same imaging groups have the same.
 
     Parameters
     ----------
@@ -39,8 +40,8 @@ def people_of_cells(
     Returns
     -------
     pandas.DataFrame
-        ``target, inputs, n``: one row a cell. Blocks leave nobody out, since their missing
-        traits are filled.
+        ``target, imaging, n``: one row a target and set of imaging groups. Blocks leave nobody
+        out, since their missing traits are filled.
     """
     chosen = participants.loc[participants["chosen"], KEYS]
     known = chosen.merge(targets, on=KEYS, how="left", validate="one_to_one")
@@ -55,12 +56,14 @@ def people_of_cells(
         group: np.all([modality.get(m, ~everybody) for m in modalities], axis=0)
         for group, modalities in grid.imaging.items()
     }
-    rows = []
+    counts: dict[tuple[str, str], int] = {}
     for cell in grid.cells:
-        groups = np.all([everybody, *(has[g] for g in cell.inputs.groups)], axis=0)
-        n = int((groups & known[cell.target].notna().to_numpy()).sum())
-        rows.append((cell.target, cell.inputs.name, n))
-    return pd.DataFrame(rows, columns=["target", "inputs", "n"])
+        key = (cell.target, " + ".join(cell.inputs.groups) or NO_IMAGING)
+        if key not in counts:
+            groups = np.all([everybody, *(has[g] for g in cell.inputs.groups)], axis=0)
+            counts[key] = int((groups & known[cell.target].notna().to_numpy()).sum())
+    rows = [(*key, n) for key, n in counts.items()]
+    return pd.DataFrame(rows, columns=["target", "imaging", "n"])
 
 
 def check_cells(ready: Readiness, counted: pd.DataFrame, grid: Grid, least: int) -> None:
@@ -77,12 +80,8 @@ def check_cells(ready: Readiness, counted: pd.DataFrame, grid: Grid, least: int)
     least : int
         People that a cell needs, in all parts of the split together.
     """
-    for key, cells in counted.groupby("target", sort=False):
-        target = str(key)
-        for n in cells["n"].drop_duplicates().tolist():
-            same = cells.loc[cells["n"] == n, "inputs"]
-            more = f" and {len(same) - 1} more cell(s)" if len(same) > 1 else ""
-            ready.found("cells", grid.targets[target].name, f"{same.iloc[0]}{more}", n)
+    for target, imaging, n in counted[["target", "imaging", "n"]].to_numpy():
+        ready.found("cells", grid.targets[target].name, str(imaging), int(n))
     few = counted[counted["n"] < least]
     if len(few):
         named = ", ".join(few["target"].drop_duplicates().head(3))
@@ -90,8 +89,9 @@ def check_cells(ready: Readiness, counted: pd.DataFrame, grid: Grid, least: int)
         ready.problems.append(
             Problem(
                 "warning",
-                f"{len(few)} of {len(counted)} cells have fewer than {least} people (targets "
-                f"{named}{more}), and would be left without a model",
+                f"cells of {named}{more} have fewer than {least} people and would be left "
+                "without a "
+                "model",
                 "see which scans or answers are missing, or leave the imaging group or the target "
                 "out of the grid",
             )

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ukb_brain.datasets import TableFolder
 from ukb_brain.grid import Grid
 from ukb_brain.imaging import bulk_index
 from ukb_brain.imaging.preprocess import ImagingPreprocess
@@ -22,6 +21,7 @@ from ukb_brain.tables.main_table import TableSettings
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.raw_problems import needed_fields, problems_of_lists, wanted_fields
 from ukb_brain.tables.splits import Splitting
+from ukb_brain.tables.table_folder import TableFolder
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,148 @@
+"""Nodes of the check: look at everything, show it, and say whether a run can go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from ukb_brain.cluster import Compute
+from ukb_brain.errors import InputError
+from ukb_brain.figures.check import build_check, shown_counts
+from ukb_brain.figures.suppression import count_range
+from ukb_brain.grid import Grid
+from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.readiness import SECTIONS
+from ukb_brain.readiness.check import Asked, look
+from ukb_brain.readiness.findings import PROBLEMS
+from ukb_brain.readiness.machine import check_cost, check_machine
+from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableSettings
+from ukb_brain.tables.splits import Splitting
+from ukb_brain.tables.table_folder import TableFolder
+from ukb_brain.training.planning import Case, Planning, StoredRates
+from ukb_brain.training.settings import Modelling
+
+
+def check_raw(
+    tables: TableFolder,
+    bulk: Path,
+    before: pd.DataFrame,
+    grid: Grid,
+    engineering: DataEngineering,
+    reading: TableSettings,
+    codings: Codings,
+    imaging: ImagingPreprocess,
+    splitting: Splitting,
+    compute: Compute,
+    source: str,
+    stores: Path,
+    modelling: Modelling,
+    planning: Planning,
+    stored_rates: StoredRates,
+    preset: str,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Look at raw files and the machine, and foresee what a run would cost.
+
+    Parameters
+    ----------
+    tables : TableFolder
+        The raw folder.
+    bulk : Path
+        Folder of bulk files.
+    before : pandas.DataFrame
+        An earlier index of them.
+    grid, engineering, reading, codings, imaging, splitting, compute, modelling, planning
+        Typed parameters of the run.
+    source : str
+        ``synthetic`` or ``ukb``.
+    stores : Path
+        Folder under the data root, whose disk is looked at.
+    stored_rates : StoredRates
+        Of an earlier measurement.
+    preset : str
+        The run's own.
+
+    Returns
+    -------
+    index : pandas.DataFrame
+        Of bulk files, for the run to go on with.
+    found : pandas.DataFrame
+        ``section, item, finding, n, severity, remedy``.
+    """
+    asked = Asked(grid, engineering, reading, codings, imaging, splitting, compute, source)
+    looked = look(tables, bulk, before, asked)
+    check_machine(looked.ready, stores, compute)
+    if looked.people:
+        size = {"participants": max(50, looked.people)}
+        plan = planning.model_copy(update=size | {"dedicated_cells": modelling.dedicated.cells})
+        case = Case(preset, modelling, grid, imaging.shape, splitting, plan)
+        check_cost(looked.ready, case, stored_rates, compute, stores, looked.visits)
+    return looked.index, looked.ready.table()
+
+
+def show(found: pd.DataFrame, reporting: Reporting, source: str) -> str:
+    """Print what was found, and make its page.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As returned by `check_raw`.
+    reporting : Reporting
+        Smallest count that is shown.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    console = Console()
+    for section, title in {**SECTIONS, PROBLEMS: "Problems"}.items():
+        rows = found[found["section"] == section]
+        if rows.empty:
+            continue
+        printed = Table(title=title, title_justify="left", show_header=False, box=None)
+        counts = shown_counts(rows, reporting.suppress_below)
+        if section == "cells":
+            for item, own in rows.groupby("item", sort=False):
+                few = count_range(own["n"].astype(int), reporting.suppress_below)
+                printed.add_row(str(item), f"{few} people, by the imaging groups of a cell")
+            console.print(printed)
+            continue
+        for row, n in zip(rows.to_dict("records"), counts, strict=True):
+            if section == PROBLEMS:
+                printed.add_row(row["severity"], row["finding"], row["remedy"])
+            else:
+                printed.add_row(row["item"], row["finding"], n)
+        console.print(printed)
+    return build_check(found, source, reporting.suppress_below)
+
+
+def decide(found: pd.DataFrame, page: str) -> None:
+    """End with an error where a run could not go on.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As returned by `check_raw`.
+    page : str
+        Only so that the page is there first.
+
+    Raises
+    ------
+    InputError
+        If any problem stops a run.
+    """
+    stops = int((found["severity"] == "stop").sum())
+    if stops:
+        raise InputError(
+            f"A run cannot go on: {stops} problem(s) stand in the way, each with its remedy "
+            "above and "
+            "in check.html."
+        )

@@ -1,0 +1,224 @@
+"""What the raw files hold: tables, fields, lists, relatives and scans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
+from ukb_brain.problems import Problem
+from ukb_brain.readiness.findings import Readiness
+from ukb_brain.tables import exclusions, visits
+from ukb_brain.tables.derivations import problems_of_fields
+from ukb_brain.tables.dictionary import field_of
+from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.headers import parse_column
+from ukb_brain.tables.main_table import MainTable, TableFile
+from ukb_brain.tables.people_lists import Withdrawals, read_withdrawals
+from ukb_brain.tables.raw_problems import needed_fields, problems_of_lists, wanted_fields
+from ukb_brain.tables.relatives import find_relatedness, known_pairs, read_relatedness
+from ukb_brain.tables.text_files import count_lines
+
+DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+OTHERS_SHOWN = 5
+
+
+def check_tables(ready: Readiness, table: MainTable) -> None:
+    """Note each file of the main table.
+
+    Parameters
+    ----------
+    ready : Readiness
+        Gets what is found.
+    table : MainTable
+        Whose rows are counted.
+    """
+    for file in table.files:
+        form = file.form
+        written = f"{DELIMITERS[form.delimiter]}, {form.encoding}" if form else "Parquet"
+        words = f"style {file.style}, {written}, {len(file.header):,} columns"
+        ready.found("tables", file.path.name, words, _rows(file))
+
+
+def _rows(file: TableFile) -> int:
+    if file.form is None:
+        return int(pyarrow.parquet.read_metadata(file.path).num_rows)
+    return count_lines(file.path, file.form.encoding) - 1
+
+
+def check_fields(
+    ready: Readiness, table: MainTable, grid: Grid, instances: tuple[int, ...]
+) -> pd.DataFrame | None:
+    """Note every field that grid and confounds need, with its answers.
+
+    Parameters
+    ----------
+    ready : Readiness
+        Gets what is found.
+    table : MainTable
+        As found.
+    grid : Grid
+        Its targets.
+    instances : tuple of int
+        That are imaging visits.
+
+    Returns
+    -------
+    DataFrame or None
+        The columns that a run reads; None where they cannot be read.
+    """
+    needed = needed_fields(grid)
+    ready.problems += problems_of_fields(needed, table.columns, instances)
+    try:
+        people = table.read(wanted_fields(grid))
+    except InputError as error:
+        ready.problems.append(Problem("stop", str(error)))
+        return None
+    answers: dict[int, dict[int, int]] = {}
+    for name in people.columns.drop("eid"):
+        for column in parse_column(name):
+            answered = int(people[name].notna().sum())
+            of = answers.setdefault(column.field, {})
+            of[column.instance] = max(of.get(column.instance, 0), answered)
+    uses: dict[int, list[str]] = {}
+    for name, (field, _) in needed.items():
+        uses.setdefault(field, []).append(name)
+    for name, field in {**visits.CONFOUND_FIELDS, **visits.GROUP_FIELDS}.items():
+        uses.setdefault(field, []).append(f"{name.replace('_', ' ')}, if there")
+    for field, names in sorted(uses.items()):
+        entry = field_of(field)
+        title = f"{field} {entry.title}" if entry else str(field)
+        of = answers.get(field, {})
+        told = ", ".join(f"instance {i}: {n:,}" for i, n in sorted(of.items()) if n)
+        words = (
+            f"{', '.join(names)}; answers at {told}" if told else f"{', '.join(names)}; no answers"
+        )
+        ready.found("fields", title, words, max(of.values(), default=0))
+    return people
+
+
+def check_lists(
+    ready: Readiness, raw: Path, settings: DataEngineering, source: str
+) -> tuple[Withdrawals, pd.DataFrame]:
+    """Read withdrawal lists and the relatedness file.
+
+    Parameters
+    ----------
+    ready : Readiness
+        Gets problems.
+    raw : Path
+        The raw folder.
+    settings : DataEngineering
+        What the user states is not there.
+    source : str
+        ``synthetic`` or ``ukb``.
+
+    Returns
+    -------
+    withdrawals : Withdrawals
+        Empty where a list cannot be read.
+    pairs : DataFrame
+        Without columns where there are none.
+    """
+    withdrawals, pairs = Withdrawals(frozenset(), 0, str(raw)), pd.DataFrame()
+    try:
+        withdrawals = read_withdrawals(raw)
+        exclusions.require_withdrawals(withdrawals, source, settings.no_withdrawals_issued)
+    except InputError as error:
+        ready.problems.append(Problem("stop", str(error)))
+    try:
+        path = find_relatedness(raw)
+        if path is not None:
+            pairs = read_relatedness(path)
+            ready.found("relatives", path.name, "pairs in the file", len(pairs))
+        exclusions.require_relatedness(pairs, settings.no_relatedness)
+    except InputError as error:
+        ready.problems.append(Problem("stop", str(error)))
+    return withdrawals, pairs
+
+
+def check_people(
+    ready: Readiness,
+    people: pd.DataFrame,
+    withdrawals: Withdrawals,
+    pairs: pd.DataFrame,
+    index: pd.DataFrame,
+) -> None:
+    """Note what lists and relatives have in common with the table.
+
+    Parameters
+    ----------
+    ready : Readiness
+        Gets what is found.
+    people : DataFrame
+        ``eid`` and more.
+    withdrawals : Withdrawals
+        As read.
+    pairs : DataFrame
+        ``ID1, ID2, Kinship``.
+    index : DataFrame
+        Of bulk files.
+    """
+    eids = people["eid"].to_numpy(np.int64)
+    listed = np.fromiter(withdrawals.eids, dtype=np.int64)
+    ready.found("withdrawals", "lists", "withdrawal lists that are applied", withdrawals.n_lists)
+    ready.found("withdrawals", "on the lists", "people", len(listed))
+    ready.found("withdrawals", "in the table", "of them", int(np.isin(eids, listed).sum()))
+    ready.found("withdrawals", "negative eids", "withdrawn too", int((eids < 0).sum()))
+    for reason, excluded in withdrawals.excluded.items():
+        mine = int(np.isin(eids, list(excluded)).sum())
+        ready.found("withdrawals", f"left out: {reason}", "people of the table", mine)
+    if len(pairs):
+        ready.found("relatives", "both in the table", "of the pairs", known_pairs(pairs, eids))
+    ready.problems += problems_of_lists(people["eid"], withdrawals, pairs, index)
+
+
+def check_scans(
+    ready: Readiness, index: pd.DataFrame, others: list[str], fields: Mapping[str, int], grid: Grid
+) -> None:
+    """Note scans by modality and visit, and files that were not recognised.
+
+    Parameters
+    ----------
+    ready : Readiness
+        Gets what is found.
+    index : DataFrame
+        Bulk files with ``state``.
+    others : list of str
+        Kinds of files that were not recognised.
+    fields : dict of str to int
+        Bulk field of each modality.
+    grid : Grid
+        Whose modalities must be there.
+    """
+    ready.found("scans", "bulk files", "of all fields", len(index))
+    groups = {m: group for group, modalities in grid.imaging.items() for m in modalities}
+    for modality, group in groups.items():
+        field = fields.get(modality)
+        mine = index[(index["field"] == field) & (index["array"] == 0)]
+        for (instance, state), some in mine.groupby(["instance", "state"], observed=True):
+            ready.found(
+                "scans", f"{modality} (field {field})", f"visit {instance}, {state}", len(some)
+            )
+        if not (mine["state"] == "ok").any():
+            states = ", ".join(f"{n:,} {s}" for s, n in mine["state"].value_counts().items())
+            ready.problems.append(
+                Problem(
+                    "stop",
+                    f"no scan of {modality} (field {field}) can be used: {states or 'no file'}",
+                    "put these files among the bulk files, or leave the imaging group out: "
+                    f"--params grid.leave_out={group}",
+                )
+            )
+    second = int((index["array"] > 0).sum())
+    if second:
+        ready.found("scans", "second files of a visit", "listed, not used", second)
+    for name in others[:OTHERS_SHOWN]:
+        ready.found("scans", "not recognised", f"such as {name} (# is a digit)")
+    if len(others) > OTHERS_SHOWN:
+        ready.found("scans", "not recognised", f"{len(others) - OTHERS_SHOWN} more kinds of file")
