@@ -104,9 +104,19 @@ def _of_dataset(error: BaseException) -> str | None:
         broken = ", ".join(
             dict.fromkeys(f"{f.column or 'table'}: {f.check or 'check'}" for f in error.failures)
         )
+        if error.mode == "save":
+            # Made by this very run, so that no earlier version is to blame.
+            return (
+                f"The table {error.dataset_name} came out as it must not ({broken}), so that "
+                "what it is "
+                "made from holds something unforeseen: `kedro run --pipelines check` shows what "
+                "the raw "
+                "files hold. If they are right, this is a defect of the program: report this line."
+            )
         return (
-            f"The table {error.dataset_name} is not what it should be on {error.mode} ({broken}). "
-            "If another version of this project wrote it, delete its file and run again."
+            f"The table {error.dataset_name} on disk is not what it should be ({broken}). "
+            "Another version "
+            "of this project wrote it, or it was changed: delete its file and run again."
         )
     if isinstance(error, DatasetError):
         absent = next((c for c in _chain(error) if isinstance(c, FileNotFoundError)), None)
@@ -181,12 +191,27 @@ def _check_names(wanted: Iterable[str]) -> None:
             )
 
 
+class Interrupted(click.ClickException):
+    """The user stopped a run."""
+
+    exit_code = 130  # as shells have it for SIGINT
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Stopped. Nothing half-written was kept: run the same command again, and it goes on "
+            "where "
+            "it stopped; what is done is not done again."
+        )
+
+
 def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             _check_names(filter(None, [kwargs.get("pipeline"), *(kwargs.get("pipelines") or ())]))
             return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise Interrupted() from None
         except Exception as error:
             message = one_line(error)
             if message is None:

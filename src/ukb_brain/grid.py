@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, combinations
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -108,12 +108,49 @@ def subsets(items: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 class Grid(Frozen):
-    """Targets, domains and imaging groups, and the cells that they span."""
+    """Targets, domains and imaging groups, and the cells that they span.
+
+    Attributes
+    ----------
+    base_domain : str
+        Key of the domain whose block every other target has.
+    domains, targets : dict
+        By key.
+    imaging : dict of str to dict of str to Modality
+        Imaging groups of the grid.
+    leave_out : tuple of str
+        Imaging groups that are taken out of it, for want of scans: ``[functional]``, or
+        ``structural+functional`` in ``--params``.
+    left_out : dict
+        Those groups, as ``imaging`` had them.
+    """
 
     base_domain: str
     domains: dict[str, Domain]
-    imaging: dict[str, dict[str, Modality]]
-    targets: dict[str, Target]
+    imaging: dict[str, dict[str, Modality]] = Field(min_length=1)
+    targets: dict[str, Target] = Field(min_length=1)
+    leave_out: tuple[str, ...] = ()
+    left_out: dict[str, dict[str, Modality]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leaves_out(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not given.get("leave_out"):
+            return given
+        names = given["leave_out"]
+        names = tuple(names.split("+")) if isinstance(names, str) else tuple(names)
+        imaging, left_out = given.get("imaging") or {}, given.get("left_out") or {}
+        unknown = sorted(set(names) - {*imaging, *left_out})
+        if unknown:
+            raise ValueError(
+                f"grid.leave_out names {', '.join(unknown)}; imaging groups are "
+                f"{', '.join(imaging)}"
+            )
+        return given | {
+            "leave_out": names,
+            "imaging": {name: group for name, group in imaging.items() if name not in names},
+            "left_out": left_out | {name: imaging[name] for name in names if name in imaging},
+        }
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import warnings
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 
+from ukb_brain.configuration import local_files, problems_of_names
 from ukb_brain.errors import InputError
-from ukb_brain.problems import stop_at
+from ukb_brain.problems import Problem, stop_at
 
 logger = logging.getLogger(__name__)
 
+SETTINGS = {"grid", "modelling", "reporting", "claims", "evidence"}
 READS_RAW, INDEX = "select_cohort", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
 DROPS_WITHDRAWN = {"data_engineering", "__default__"}
@@ -39,6 +42,8 @@ class ProjectHooks:
 
     def __init__(self) -> None:
         silence_known_warnings()
+        self._step = self._steps = 0
+        self._local: list[str] = []
         self._data_root = ""
         self._source = ""
         self._preset = ""
@@ -51,8 +56,16 @@ class ProjectHooks:
         ----------
         context : KedroContext
             Of the session.
+
+        Raises
+        ------
+        InputError
+            If parameters are named that nothing reads.
         """
         loader = context.config_loader
+        conf = Path(loader.conf_source)
+        stop_at(problems_of_names(conf, context.env, loader.runtime_params or {}))
+        self._local = [path.name for path in local_files(conf, context.env)]
         settings = {**loader["globals"], **(loader.runtime_params or {})}
         self._data_root = str(settings["data_root"])
         self._preset = str(settings["preset"])
@@ -89,11 +102,53 @@ class ProjectHooks:
             self._preset,
             "SYNTHETIC data" if self._source == "synthetic" else f"source {self._source}",
         )
+        if self._local:
+            logger.info("conf/local is in force: %s", ", ".join(self._local))
         drops = not names_given or bool(DROPS_WITHDRAWN & set(names_given))
         if run_params.get("only_missing_outputs") or not drops:
             self._stop_if_somebody_withdrew(catalog)
+        self._steps = len(pipeline.nodes)
+        stop_at(self._problems_of_settings(pipeline, catalog))
         if READS_RAW in {node.name for node in pipeline.nodes}:
             self._check_raw_files(catalog)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Say which step begins.
+
+        Parameters
+        ----------
+        node : Node
+            About to run.
+        """
+        self._step += 1
+        logger.info("Step %d of %d: %s", self._step, self._steps, node.name.replace("_", " "))
+
+    @staticmethod
+    def _problems_of_settings(pipeline: Pipeline, catalog: CatalogProtocol) -> list[Problem]:
+        """Find settings that contradict each other, among those that the run reads."""
+        from ukb_brain.readiness import settings
+
+        read = {
+            name.removeprefix("params:"): catalog.load(name)
+            for name in pipeline.inputs()
+            if name.removeprefix("params:") in SETTINGS
+        }
+        problems: list[Problem] = []
+        if "grid" in read:
+            problems += settings.problems_of_grid(read["grid"])
+        if {"claims", "grid"} <= set(read):
+            problems += settings.problems_of_claims(read["claims"], read["grid"])
+        if "modelling" in read:
+            wanted: dict[str, tuple[str, ...]] = {}
+            if "reporting" in read:
+                wanted["reporting.strategy"] = (read["reporting"].strategy,)
+            if "evidence" in read:
+                for name in ("learning_curves", "left_out_sites", "model_scale"):
+                    named = getattr(getattr(read["evidence"], name, None), "strategies", ())
+                    wanted[f"evidence.{name}.strategies"] = named
+            problems += settings.problems_of_strategies(wanted, read["modelling"].strategies)
+        return problems
 
     @staticmethod
     def _check_raw_files(catalog: CatalogProtocol) -> None:
@@ -120,5 +175,7 @@ class ProjectHooks:
         if gone:
             raise InputError(
                 f"{gone} of {len(participants)} participants have withdrawn since the tables were "
-                "made: run `kedro run` in full, which erases them and fits everything anew."
+                "made: `kedro run --pipelines purge` erases them everywhere, and `kedro run` "
+                "then fits "
+                "everything anew."
             )

@@ -32,7 +32,8 @@ class Problem:
     def __str__(self) -> str:
         if not self.remedy:
             return self.what
-        return f"{self.what.rstrip('.')}: {self.remedy.rstrip('.')}."
+        end = "" if self.remedy.endswith((".", "?")) else "."
+        return f"{self.what.rstrip('.')}: {self.remedy}{end}"
 
 
 def stop_at(problems: Iterable[Problem]) -> None:

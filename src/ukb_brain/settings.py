@@ -1,5 +1,6 @@
 """Kedro project settings (see docs.kedro.org, "Project settings")."""
 
+from ukb_brain.configuration import LocalLastLoader
 from ukb_brain.hooks import ProjectHooks
 from ukb_brain.tracking import Tracking
 
@@ -7,6 +8,9 @@ HOOKS = (ProjectHooks(), Tracking())
 
 # `Tracking` calls its hook itself, once there is something to track.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
+
+# `conf/local` counts in every environment but the tests': see docs/architecture.md.
+CONFIG_LOADER_CLASS = LocalLastLoader
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -61,6 +61,9 @@ def shown(results: Iterable[Result], total: int, label: str) -> Iterator[Result]
     result
         Each of them.
     """
+    if not total:
+        yield from results
+        return
     if Console().is_terminal:
         with progress_bar() as bar:
             yield from bar.track(results, total=total, description=label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
-from ukb_brain.cluster.progress import shown
+from ukb_brain.cluster.progress import EPOCHS, shown
 from ukb_brain.cluster.settings import Compute
 from ukb_brain.cluster.start import open_client
 from ukb_brain.errors import InputError
@@ -26,6 +27,13 @@ def _with_fixed_threads(function: Callable[[Item], Result], item: Item, threads:
             return function(item)
     finally:
         torch.set_num_threads(before)
+
+
+def _in_worker(function: Callable[[Item], Result], item: Item, threads: int) -> Result:
+    """Work on an item in a process of its own."""
+    # What it tells of epochs is handed on to the main process, which shows it.
+    logging.getLogger(EPOCHS).propagate = False
+    return _with_fixed_threads(function, item, threads)
 
 
 def run_items(
@@ -101,7 +109,7 @@ def results_of(
 
         def submit(item: Item) -> Any:
             threads = compute.threads_per_item
-            return client.submit(_with_fixed_threads, function, item, threads, pure=False)
+            return client.submit(_in_worker, function, item, threads, pure=False)
 
         # A few items are under way at a time, so that memory does not hold all of them.
         waiting = iter(todo)

@@ -70,9 +70,10 @@ def open_client(compute: Compute, workers: int, losses: int) -> Iterator[Any]:
     """
     import dask
 
-    # distributed sets its loggers when it is imported, here and in each worker.
-    dask.config.set({"logging.distributed": "error"})
-    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")
+    # distributed sets its loggers when it is imported, here and in each worker. What goes wrong
+    # with a work item is told by us; its own words are of heartbeats and sockets that closed.
+    dask.config.set({"logging.distributed": "critical"})
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
     from distributed import Client
     from distributed.security import Security
 
@@ -199,7 +200,7 @@ def job_of(compute: Compute) -> dict[str, Any]:
     # A job is a process of its own, to which this one's settings of Dask do not go. It may start
     # in another folder, and what it is over its memory for is better killed than left to wait.
     environment = worker_environment(compute.threads_per_item) | {
-        "DASK_LOGGING__DISTRIBUTED": "error",
+        "DASK_LOGGING__DISTRIBUTED": "critical",
         "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
         "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
         "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",

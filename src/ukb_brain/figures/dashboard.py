@@ -177,7 +177,14 @@ def _plot(figure: Figure, name: str) -> str:
         full_html=False,
         include_plotlyjs=False,
         div_id=name,
-        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d"]},
+        config={
+            "displaylogo": False,
+            "responsive": True,
+            "modeBarButtonsToRemove": ["lasso2d"],
+            # plotly offers to upload a chart unless it is told not to.
+            "showSendToCloud": False,
+            "plotlyServerURL": "",
+        },
     )
 
 

@@ -13,6 +13,7 @@ from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 SHOWN = 5
 WHERE_NEXT = {
     "dashboard.html": "the map, every cell and the cohort; open it in a browser",
+    "report.html": "how sure it is, what each input adds, and a verdict with its reasons",
     "heat_maps.png": "the map on one page",
     "legibility.png": "each characteristic with its interval",
     "coefficients.png": "which inputs help, by domain",
@@ -31,7 +32,12 @@ def _table(cells: pd.DataFrame, grid: Grid) -> list[str]:
 
 
 def write_summary(
-    performance: pd.DataFrame, grid: Grid, source: str, folder: str, suppress_below: int = 10
+    performance: pd.DataFrame,
+    grid: Grid,
+    source: str,
+    folder: str,
+    suppress_below: int = 10,
+    verdicts: pd.DataFrame | None = None,
 ) -> str:
     """Name the best and worst read characteristics, and where to look next.
 
@@ -50,6 +56,8 @@ def write_summary(
         Where the reports are.
     suppress_below : int
         The smallest count of people that may be shown.
+    verdicts : pandas.DataFrame, optional
+        ``target, through``: what is read through site, or age and sex, only is listed apart.
 
     Returns
     -------
@@ -58,6 +66,9 @@ def write_summary(
     """
     full = fullest_cells(with_skill(performance), grid)
     read = full.dropna(subset="skill").sort_values("skill", ascending=False, kind="stable")
+    through = {} if verdicts is None else dict(verdicts[["target", "through"]].to_numpy())
+    apart = read["target"].map(lambda target: bool(through.get(target)))
+    only, read = read[apart], read[~apart]
     best, rest = read.head(SHOWN), read.iloc[SHOWN:]
     done = int((performance["status"] == "ok").sum())
     lines = ["# The legibility map", ""]
@@ -78,6 +89,12 @@ def write_summary(
             *_table(rest.tail(SHOWN), grid),
             "",
         ]
+    if len(only):
+        named = [
+            f"{grid.targets[cell['target']].name} (through {through[cell['target']]})"
+            for cell in only.to_dict("records")
+        ]
+        lines += [f"Read through something else only: {', '.join(named)}.", ""]
     without = full.loc[full["skill"].isna()]
     if len(without):
         named = [

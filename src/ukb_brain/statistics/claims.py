@@ -121,6 +121,8 @@ def claims_of(text: Mapping[str, Any]) -> dict[str, Claim]:
     """
     claims = {}
     for name, given in text.items():
+        if given is None:  # an environment takes a claim out so
+            continue
         try:
             claims[name] = Claim(**given)
         except (TypeError, ValidationError) as error:
@@ -214,6 +216,11 @@ def _tested(
     grid: Grid,
     level: float,
 ) -> dict[str, Any]:
+    absent = sorted({g for t in contrast.terms for g in t.groups if g in grid.left_out})
+    if absent:
+        reason = f"the grid leaves out {', '.join(absent)}"
+        counts = {"bound": contrast.bound, "n_targets": 0, "n_missing": len(targets)}
+        return counts | {"verdict": "cannot be tested", "reason": reason}
     values = _values(contrast, targets, skill, grid)
     row: dict[str, Any] = {"bound": contrast.bound, "n_targets": len(values)}
     row["n_missing"] = len(targets) - len(values)

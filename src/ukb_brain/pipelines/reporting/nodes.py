@@ -203,13 +203,21 @@ def build_dashboard(
     )
 
 
-def summarise(performance: pd.DataFrame, grid: Grid, reporting: Reporting, source: str) -> str:
+def summarise(
+    performance: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    grid: Grid,
+    reporting: Reporting,
+    source: str,
+) -> str:
     """Name the best and worst read characteristics, and say so on the console.
 
     Parameters
     ----------
     performance : pandas.DataFrame
         One row a cell.
+    verdicts : pandas.DataFrame
+        One row a target: what it is read through.
     grid : Grid
         Gives names.
     reporting : Reporting
@@ -223,7 +231,7 @@ def summarise(performance: pd.DataFrame, grid: Grid, reporting: Reporting, sourc
         Markdown.
     """
     text = figures.write_summary(
-        performance, grid, source, reporting.folder, reporting.suppress_below
+        performance, grid, source, reporting.folder, reporting.suppress_below, verdicts
     )
     Console().print(Markdown(text))
     return text

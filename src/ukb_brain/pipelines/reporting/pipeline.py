@@ -121,6 +121,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 summarise,
                 inputs=[
                     "reporting.performance",
+                    "reporting.verdicts",
                     "params:grid",
                     "params:reporting",
                     "params:source",

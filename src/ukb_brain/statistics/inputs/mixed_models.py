@@ -45,10 +45,11 @@ def terms_of(domain: str, grid: Grid) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        An interaction is written ``t1:dwi``.
+        An interaction is written ``t1:dwi``. What the grid leaves out has no term.
     """
+    absent = {m for modalities in grid.left_out.values() for m in modalities}
     if domain in STUDY_TERMS:
-        return STUDY_TERMS[domain]
+        return tuple(t for t in STUDY_TERMS[domain] if not absent & set(t.split(":")))
     blocks = tuple(d for d in grid.domains if d not in (grid.base_domain, domain))
     return (
         *(() if domain == grid.base_domain else blocks),
