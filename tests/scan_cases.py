@@ -66,8 +66,24 @@ def dwi_members(seed=2):
     return {"dMRI/TBSS/FA/dti_FA_to_MNI.nii.gz": nifti(fa, affine)}
 
 
-def series_members(seed=3, regions=5):
-    """Members of field 31016."""
+GLASSER = "fMRI.Glasser.csv.gz"
+
+
+def series_text(seed=3, regions=5, order=None, lost=(), without=()):
+    """A table of time series as its makers write it.
+
+    `order` of regions, those `lost` without voxels, those `without` a row.
+    """
     values = np.random.default_rng(seed).standard_normal((regions, 60))
-    lines = [f"r{k}," + ",".join(map(str, row)) for k, row in enumerate(values)]
-    return {"fMRI.csv.gz": gzip.compress("\n".join(lines).encode(), mtime=0)}
+    lines = ["label_name," + ",".join(f"timepoint_{k}" for k in range(60))]
+    for k in order if order is not None else range(regions):
+        if k not in without:
+            cells = [""] * 60 if k in lost else map(str, values[k])
+            lines.append(f"R_{k}_ROI," + ",".join(cells))
+    return "\n".join(lines) + "\n"
+
+
+def series_members(seed=3, regions=5, name=f"fMRI/{GLASSER}", **how):
+    """Members of field 31016."""
+    text = series_text(seed, regions, **how)
+    return {name: gzip.compress(text.encode(), mtime=0)}

@@ -19,7 +19,7 @@ from ukb_brain.problems import Problem, stop_at
 logger = logging.getLogger(__name__)
 
 SETTINGS = {"grid", "modelling", "reporting", "claims", "evidence"}
-READS_RAW, INDEX = "select_cohort", "intermediate.bulk_index"
+READS_RAW, BULK, INDEX = "select_cohort", "raw.bulk", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
 DROPS_WITHDRAWN = {"data_engineering", "__default__"}
 
@@ -89,8 +89,8 @@ class ProjectHooks:
         Raises
         ------
         InputError
-            If participants are on a withdrawal list, and this run would not drop them; or if the
-            check of raw files finds what stops a run that reads them.
+            If participants are on a withdrawal list, or scans came, and this run would not look
+            at them; or if the check of raw files finds what stops a run that reads them.
         """
         names_given = run_params.get("pipeline_names") or []
         names = sorted(names_given or ["everything after the raw files"])
@@ -107,6 +107,8 @@ class ProjectHooks:
         drops = not names_given or bool(DROPS_WITHDRAWN & set(names_given))
         if run_params.get("only_missing_outputs") or not drops:
             self._stop_if_somebody_withdrew(catalog)
+        if run_params.get("only_missing_outputs"):
+            self._stop_if_scans_came(catalog)
         self._steps = len(pipeline.nodes)
         stop_at(self._problems_of_settings(pipeline, catalog))
         if READS_RAW in {node.name for node in pipeline.nodes}:
@@ -164,6 +166,24 @@ class ProjectHooks:
         stop_at(looked.ready.problems)
         # The run goes on with it, so that no zip's directory is read twice.
         catalog.save(INDEX, looked.index)
+
+    @staticmethod
+    def _stop_if_scans_came(catalog: CatalogProtocol) -> None:
+        """Look for bulk files that nodes whose outputs are there would never see."""
+        from ukb_brain.imaging.bulk_index import changed_since
+        from ukb_brain.imaging.preprocess import ImagingPreprocess
+
+        if not catalog.exists(INDEX):
+            return
+        bulk, index = catalog.load(BULK), catalog.load(INDEX)
+        settings = ImagingPreprocess.model_validate(catalog.load("params:imaging_preprocess"))
+        came = changed_since(bulk, index, settings.fields.values())
+        if came:
+            raise InputError(
+                f"{came:,} bulk file(s) in {bulk} are new or changed since they were last listed, "
+                "and --only-missing-outputs would not read them: run without it; what is done "
+                "already is not done again."
+            )
 
     @staticmethod
     def _stop_if_somebody_withdrew(catalog: CatalogProtocol) -> None:

@@ -6,14 +6,12 @@ from kedro.io import DatasetError
 from safetensors.numpy import load_file
 
 from ukb_brain.datasets.folders import (
-    BulkDataset,
     BulkFolderDataset,
     ModelDataset,
     ModelFolderDataset,
     OwnedFolderDataset,
 )
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.networks import artifact
 from ukb_brain.networks.artifact import Model, ModelFolder, write_failure, write_model
 
@@ -23,61 +21,45 @@ MODEL = Model(
 )
 
 
-def bulk_folder(path):
-    return BulkFolderDataset(path=str(path), dataset="ukb_brain.datasets.BulkDataset")
+def bulk_folder(raw, folder=None):
+    return BulkFolderDataset(raw_folder=str(raw), folder=folder and str(folder))
 
 
-def put(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"content of " + name.encode())
+@pytest.mark.parametrize("place", ["Bulk/Brain MRI", "bulk", ""])
+def test_the_bulk_folder_is_found_among_raw_files(tmp_path, place):
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    dataset = bulk_folder(tmp_path)
+    assert dataset.exists()
+    assert dataset.load() == tmp_path / place
 
 
-def test_bulk_files_are_listed_by_field_and_opened_on_demand(tmp_path):
-    names = ["20252/9000001_20252_2_0.zip", "25750/9000002_25750_3_0.txt"]
-    put(tmp_path, *names)
-    partitions = bulk_folder(tmp_path).load()
-    assert set(partitions) == set(names)
-    file = partitions[names[1]]()
-    assert isinstance(file, BulkFile)
-    assert file.path == tmp_path / names[1]
-    assert file.path.read_bytes() == b"content of " + names[1].encode()
+def test_a_bulk_folder_of_its_own_is_taken_as_it_is(tmp_path):
+    (tmp_path / "raw/bulk").mkdir(parents=True)
+    (tmp_path / "scans").mkdir()
+    assert bulk_folder(tmp_path / "raw", tmp_path / "scans").load() == tmp_path / "scans"
 
 
-def test_other_files_are_no_bulk_files(tmp_path):
-    put(
-        tmp_path,
-        "20252/9000001_20252_2_0.zip",
-        "20252/.partial-9000002_20252_2_0.zip",
-        "20252/readme.txt",
-        "20252/9000003_20252_2_0.zip.part",
-        "anatomy.npz",
-    )
-    assert set(bulk_folder(tmp_path).load()) == {"20252/9000001_20252_2_0.zip"}
-
-
-@pytest.mark.parametrize("there", ["nothing", "an empty folder", "other files"])
-def test_no_bulk_files_is_one_line_with_both_remedies(tmp_path, there):
-    folder = tmp_path / "bulk"
-    if there != "nothing":
-        folder.mkdir()
-    if there == "other files":
-        put(folder, "readme.txt")
+@pytest.mark.bad_input(given="a `bulk_folder` that is not there", says="which bulk_folder names")
+def test_a_named_bulk_folder_must_be_there(tmp_path, says):
+    dataset = bulk_folder(tmp_path, tmp_path / "scans")
+    assert not dataset.exists()
     with pytest.raises(DatasetError) as caught:
-        bulk_folder(folder).load()
+        dataset.load()
     assert isinstance(caught.value.__cause__, InputError)
-    message = str(caught.value.__cause__)
-    assert "\n" not in message
-    assert "kedro run --pipeline synthetic_cohort" in message
-    assert "kedro run --env ukb" in message
+    assert says in str(caught.value.__cause__)
+    assert str(tmp_path / "scans") in str(caught.value.__cause__)
+
+
+def test_tables_may_come_without_any_bulk_folder(tmp_path):
+    dataset = bulk_folder(tmp_path / "absent")
+    assert not dataset.exists()
+    assert dataset.load() == tmp_path / "absent"
 
 
 def test_raw_files_are_never_written(tmp_path):
-    path = tmp_path / "scan.zip"
     with pytest.raises(Exception, match="read only"):
-        BulkDataset(filepath=str(path)).save(BulkFile(path))
-    assert not path.exists()
+        bulk_folder(tmp_path).save(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_owned_folder_hands_out_its_path(tmp_path):

@@ -1,12 +1,15 @@
 import gzip
+import lzma
+import re
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scan_cases import nifti
+from scan_cases import GLASSER, nifti, series_members, series_text
 
 from ukb_brain.imaging import bulk
 from ukb_brain.imaging.bulk import BulkFile, ScanError
@@ -70,7 +73,8 @@ def test_missing_member_and_missing_file(zip_of, tmp_path):
     assert status(zip_of({"T1/other": b"1"}).image, NAME) == "missing"
     absent = BulkFile(tmp_path / "absent.zip")
     assert status(absent.image, NAME) == "missing"
-    assert status(absent.table) == "missing"
+    assert status(absent.time_series, None) == "missing"
+    assert status(absent.text) == "missing"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
@@ -79,7 +83,7 @@ def test_cut_off_zip_is_broken(zip_of, volume, share):
     content = file.path.read_bytes()
     file.path.write_bytes(content[: int(share * len(content))])
     assert status(file.image, NAME) == "broken"
-    assert status(file.table) == "broken"
+    assert status(file.time_series, None) == "broken"
 
 
 def test_flipped_byte_is_broken(zip_of, volume):
@@ -117,9 +121,9 @@ def test_gzip_bomb_is_broken(zip_of, monkeypatch):
     file = zip_of({NAME: bomb})
     with pytest.raises(ScanError, match="unpacks to more"):
         file.image(NAME)
-    table = zip_of({"x.csv.gz": bomb}, "table.zip")
+    table = zip_of({GLASSER: bomb}, "table.zip")
     with pytest.raises(ScanError, match="unpacks to more"):
-        table.table()
+        table.time_series(None)
 
 
 def test_header_that_claims_more_than_there_is_allocates_nothing(zip_of, volume):
@@ -166,14 +170,18 @@ def test_any_damage_gives_an_image_or_a_scan_error(tmp_path_factory, data):
             raw[place] = rng.integers(0, 256)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(NAME, gzip.compress(bytes(raw)))
-        archive.writestr("x.csv.gz", gzip.compress(b"r1,1,2\n"))
+        archive.writestr(GLASSER, gzip.compress(series_text(regions=2).encode()))
     if not inside:
         content = bytearray(path.read_bytes())
         for place in rng.integers(0, len(content), 3):
             content[place] = rng.integers(0, 256)
         path.write_bytes(content)
     file = BulkFile(path)
-    for read in (lambda: file.image(NAME), lambda: file.matrix(NAME), file.table):
+    for read in (
+        lambda: file.image(NAME),
+        lambda: file.matrix(NAME),
+        lambda: file.time_series(None),
+    ):
         try:
             read()
         except ScanError as error:
@@ -196,25 +204,125 @@ def test_bad_matrix_is_broken(zip_of, text):
     assert status(zip_of({MATRIX: text}).matrix, MATRIX) == "broken"
 
 
-def test_time_series_are_read_without_labels(zip_of):
-    content = gzip.compress(b"region_1,1,2,3\nregion_2,4,5,6.5\n")
-    np.testing.assert_array_equal(zip_of({"a.csv.gz": content}).table(), [[1, 2, 3], [4, 5, 6.5]])
+@pytest.mark.parametrize("place", ["", "fMRI/", "fMRI\\"], ids=["top", "folder", "backslash"])
+def test_time_series_are_found_at_the_top_and_in_a_folder(zip_of, place):
+    found = zip_of(series_members(regions=3, name=f"{place}{GLASSER}")).time_series(None)
+    assert found.labels == ("R_0_ROI", "R_1_ROI", "R_2_ROI")
+    assert found.values.shape == (3, 60)
+
+
+@pytest.fixture
+def two_atlases(zip_of):
+    small = series_members(regions=3, name="fMRI.Schaefer7n100p.csv.gz")
+    return zip_of(series_members(regions=4, name="fMRI.Schaefer17n100p.csv.gz") | small)
+
+
+@pytest.mark.bad_input(
+    given="two atlases in one zip, one of them named in `imaging_preprocess.atlas`",
+    says="read: the one that is named",
+)
+@pytest.mark.parametrize(("atlas", "regions"), [("Schaefer7n100p", 3), ("Schaefer17n100p", 4)])
+def test_of_several_atlases_the_named_one_is_read(two_atlases, atlas, regions):
+    assert len(two_atlases.time_series(atlas).labels) == regions
+
+
+def test_of_several_atlases_none_is_taken_unasked(two_atlases):
+    with pytest.raises(ScanError, match=r"none is named: Schaefer17n100p, Schaefer7n100p$"):
+        two_atlases.time_series(None)
+    with pytest.raises(ScanError, match="no time series of atlas Glasser"):
+        two_atlases.time_series("Glasser")
+
+
+def test_a_usable_atlas_is_read_beside_an_unusable_one(zip_of):
+    unusable = series_members(regions=3, name="unusable/fMRI.aparc.csv.gz")
+    assert len(zip_of(series_members(regions=4) | unusable).time_series(None).labels) == 4
 
 
 @pytest.mark.parametrize(
     ("members", "expected"),
     [
-        ({"unusable/a.csv.gz": b""}, "unusable"),
+        ({f"unusable/{GLASSER}": b""}, "unusable"),
         ({"readme.txt": b""}, "missing"),
-        ({"a.csv.gz": b"not gzip"}, "broken"),
-        ({"a.csv.gz": gzip.compress(b"r,1,2\nr,1\n")}, "broken"),
-        ({"a.csv.gz": gzip.compress(b"r,1,two\n")}, "broken"),
-        ({"a.csv.gz": gzip.compress(b"\xff\xfe,1\n")}, "broken"),
+        ({"a.csv.gz": b""}, "missing"),
+        ({GLASSER: b"not gzip"}, "broken"),
+        ({GLASSER: gzip.compress(b"label_name,timepoint_0,timepoint_1\nr,1\n")}, "broken"),
+        ({GLASSER: gzip.compress(b"label_name,timepoint_0\nr,two\n")}, "broken"),
+        ({GLASSER: gzip.compress(b"r,1,2\n")}, "broken"),
+        ({GLASSER: gzip.compress(b"\xff\xfe,1\n")}, "broken"),
     ],
-    ids=["unusable", "none", "no gzip", "ragged", "words", "binary"],
+    ids=["unusable", "none", "other", "no gzip", "ragged", "words", "no header", "binary"],
 )
 def test_bad_time_series(zip_of, members, expected):
-    assert status(zip_of(members).table) == expected
+    assert status(zip_of(members).time_series, None) == expected
+
+
+@pytest.mark.bad_input(given="NaN outside the brain in an image", says="read: as 0, like outside")
+def test_nan_outside_the_brain_is_nothing(zip_of, volume):
+    holes = volume.copy()
+    holes[0], holes[:, :2] = np.nan, np.nan
+    image = zip_of({NAME: nifti(holes, AFFINE)}).image(NAME)
+    np.testing.assert_array_equal(image.get_fdata(), np.where(np.isnan(holes), 0, volume))
+
+
+@pytest.mark.bad_input(given="a T1 of shape (x, y, z, 1)", says="read: as (x, y, z)")
+@pytest.mark.parametrize("more", [(1,), (1, 1)])
+def test_a_fourth_axis_of_length_one_is_dropped(zip_of, volume, more):
+    image = zip_of({NAME: nifti(volume.reshape(*volume.shape, *more), AFFINE)}).image(NAME)
+    np.testing.assert_array_equal(image.get_fdata(), volume)
+    np.testing.assert_array_equal(image.affine, AFFINE)
+
+
+@pytest.mark.bad_input(given="backslashes in a zip's names", says="read: as slashes")
+def test_backslashes_are_slashes(zip_of, volume):
+    file = zip_of({NAME.replace("/", "\\"): nifti(volume, AFFINE)})
+    np.testing.assert_array_equal(file.image(NAME).get_fdata(), volume)
+
+
+def test_backslashes_hide_no_unusable_scan(zip_of):
+    file = zip_of({"T1\\unusable\\T1_unbiased_brain.nii.gz": b""})
+    assert status(file.image, NAME) == "unusable"
+
+
+@pytest.mark.bad_input(
+    given="a dangling link among bulk files", says="the bulk file is a link that leads nowhere"
+)
+def test_a_dangling_link_is_missing(tmp_path, says):
+    link = tmp_path / "9000001_20252_2_0.zip"
+    link.symlink_to(tmp_path / "gone.zip")
+    file = BulkFile(link)
+    for read in (lambda: file.fingerprint, lambda: file.image(NAME), file.text):
+        with pytest.raises(ScanError, match=f"^{re.escape(says)}$") as caught:
+            read()
+        assert caught.value.status == "missing"
+
+
+@pytest.mark.bad_input(
+    given="a bulk file that may not be read", says="no permission to read the bulk file"
+)
+def test_an_unreadable_file_is_broken(tmp_path, monkeypatch, says):
+    file = BulkFile(tmp_path / "9000001_20252_2_0.zip")
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied", str(file.path))
+
+    monkeypatch.setattr(zipfile, "ZipFile", refused)
+    monkeypatch.setattr(Path, "stat", refused)
+    monkeypatch.setattr(Path, "read_text", refused)
+    for read in (lambda: file.fingerprint, lambda: file.image(NAME), file.text):
+        with pytest.raises(ScanError, match=f"^{re.escape(says)}$") as caught:
+            read()
+        assert caught.value.status == "broken"
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), lzma.LZMAError("corrupt")])
+def test_what_a_disk_or_an_unpacker_says_is_broken(zip_of, monkeypatch, error):
+    file = zip_of({NAME: b"x"})
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", fails)
+    assert status(file.member, NAME) == "broken"
 
 
 def test_fingerprint_changes_with_the_file(zip_of):

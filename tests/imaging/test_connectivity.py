@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.connectivity import (
     fisher_z_of_time_series,
+    matched,
     nodes_of,
+    regions_there,
     vector_of_matrix_file,
 )
 
@@ -53,11 +55,45 @@ def test_units_of_a_region_do_not_matter(scale, shift):
 
 # A standard deviation of 0.1 repeated is 1e-17 and not 0.
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1, np.nan, np.inf])
-def test_region_that_does_not_vary_is_refused(value):
+def test_region_that_does_not_vary_is_left_out_of_the_others_correlations(value):
     x = series()
+    whole = fisher_z_of_time_series(x)
     x[3] = value
-    with pytest.raises(InputError, match="constant or not finite"):
+    vector = fisher_z_of_time_series(x)
+    # (1,2) (1,3) (2,3) (1,4) (2,4) (3,4) (1,5) (2,5) (3,5) (4,5): the fourth region's are lost.
+    lost = np.array([0, 0, 0, 1, 1, 1, 0, 0, 0, 1], dtype=bool)
+    np.testing.assert_array_equal(np.isnan(vector), lost)
+    np.testing.assert_allclose(vector[~lost], whole[~lost], rtol=1e-6)
+
+
+def test_a_time_series_of_one_region_gives_no_correlations():
+    x = series()
+    x[1:] = np.nan
+    with pytest.raises(InputError, match="Fewer than two regions"):
         fisher_z_of_time_series(x)
+
+
+def test_which_regions_are_there():
+    x = series()
+    x[0, 5], x[2] = np.nan, 7.0
+    np.testing.assert_array_equal(regions_there(x), [False, True, False, True, True])
+
+
+@pytest.mark.bad_input(
+    given="the same regions in another order in some 31016 files",
+    says="read: matched by label, the same vector",
+)
+@given(st.permutations(range(5)))
+def test_the_order_of_regions_changes_nothing(order):
+    x, labels = series(), np.array(list("abcde"))
+    wanted = ("c", "a", "e", "b", "d")
+    expected = x[[2, 0, 4, 1, 3]]
+    np.testing.assert_array_equal(matched(labels[order], x[order], wanted), expected)
+
+
+def test_regions_that_a_person_lacks_are_empty_and_others_are_left_out():
+    found = matched(("x", "b"), np.array([[1.0, 2], [3, 4]]), ("a", "b"))
+    np.testing.assert_array_equal(found, [[np.nan, np.nan], [3, 4]])
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (1, 70), (70,), (0,), (2, 0), (2, 3, 70)])

@@ -1,3 +1,5 @@
+import gzip
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +10,15 @@ from nibabel.affines import apply_affine
 from nitransforms.linear import Affine as LinearTransform
 from pydantic import ValidationError
 from scan_cases import (
+    GLASSER,
     NATIVE,
     NATIVE_FLIRT,
     NATIVE_SHAPE,
     dwi_members,
     flair_members,
+    nifti,
     series_members,
+    series_text,
     t1_members,
     world_of,
     zipped,
@@ -21,10 +26,14 @@ from scan_cases import (
 
 from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
+from ukb_brain.imaging.connectivity import fisher_z_of_time_series
 from ukb_brain.imaging.preprocess import (
+    ENOUGH,
     Batch,
     ImagingPreprocess,
+    Parcellation,
     Visit,
+    find_parcellation,
     flirt_transform,
     mean_volume,
     normalise,
@@ -39,6 +48,7 @@ from ukb_brain.synthetic.visits import T1, Scan
 
 SETTINGS = ImagingPreprocess(shape=(18, 22, 20), voxel_mm=8.0)
 KEY = (9000001, 2)
+REGIONS = Parcellation(tuple(f"R_{k}_ROI" for k in range(5)), 10)
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
 
 
@@ -50,7 +60,8 @@ class Person:
         self.files = {}
         for field, make in MEMBERS.items():
             self.put(field, zipped(make()))
-        self.batch = Batch((), settings, self.folder / "volumes", self.folder / "connectivity")
+        stores = (self.folder / "volumes", self.folder / "connectivity")
+        self.batch = Batch((), settings, REGIONS, *stores)
         self.volumes = RecordStore(self.batch.volumes)
         self.connectivity = RecordStore(self.batch.connectivity)
 
@@ -126,7 +137,7 @@ def at_4_mm(tmp_path_factory):
         scan = Scan(T1, 2, "ok")
         session = scans._Session(batch, number, 2)
         session.write(scan)
-        images.append((BulkFile(folder / scan.file_name(number)), session.brain))
+        images.append((BulkFile(folder / str(T1) / scan.file_name(number)), session.brain))
     settings = ImagingPreprocess(shape=(46, 55, 46), voxel_mm=4, centre_mm=(0, -18, 18))
     np.testing.assert_allclose(settings.affine, fsl_mni(4)[1])
     return anatomy, images, settings
@@ -231,7 +242,7 @@ def test_a_whole_visit_is_stored_and_measured(person):
          {"flair": "unusable"}),
         (20250, b"", {"dwi": "broken"}),
         (31016, zipped(series_members())[:200], {"rsfmri": "broken"}),
-        (31016, zipped({"unusable/fMRI.csv.gz": b""}), {"rsfmri": "unusable"}),
+        (31016, zipped({f"unusable/{GLASSER}": b""}), {"rsfmri": "unusable"}),
     ],
 )  # fmt: skip
 def test_unusable_scans_are_rows_with_a_reason(person, field, content, expected):
@@ -319,6 +330,216 @@ def test_visits_of_one_person_are_kept_apart(tmp_path):
     assert not np.array_equal(store.read("t1", (9000001, 2)), store.read("t1", (9000001, 3)))
 
 
+# --- regions --------------------------------------------------------------------------------
+
+OF_25750 = SETTINGS.model_copy(update={"connectivity_field": 25750})
+
+
+def matrix_person(folder, content, key=KEY):
+    """A person with a text file of field 25750."""
+    person = Person(folder, key, OF_25750)
+    path = Path(folder) / f"{key[0]}_25750_{key[1]}_0.txt"
+    path.write_bytes(content)
+    person.files[25750] = BulkFile(path)
+    return person
+
+
+def functional(person, **how):
+    """What becomes of a time series of 40 regions."""
+    person.put(31016, zipped(series_members(regions=40, **how)))
+    labels = tuple(sorted(f"R_{k}_ROI" for k in range(40)))
+    person.batch = replace(person.batch, parcellation=Parcellation(labels, 780))
+    return person.run()["rsfmri"]
+
+
+@pytest.mark.bad_input(
+    given="the regions of a 31016 file in another order",
+    says="read: matched by label, the same vector",
+)
+def test_another_order_of_regions_is_the_same_vector(person):
+    assert functional(person)["status"] == "ok"
+    vector = person.connectivity.read("rsfmri", KEY)
+    order = np.random.default_rng(0).permutation(40)
+    assert functional(person, order=order)["status"] == "ok"
+    np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), vector)
+    # By sorted label, so that it is nobody's order.
+    series = np.random.default_rng(3).standard_normal((40, 60))
+    place = [int(label[2:-4]) for label in person.batch.parcellation.labels]
+    np.testing.assert_allclose(vector, fisher_z_of_time_series(series[place]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(
+            {"without": (7, 31)},
+            marks=pytest.mark.bad_input(
+                given="a 31016 file that is a region short",
+                says="read: that region's correlations are filled by training people's mean; who "
+                "lacks more than `imaging_preprocess.most_regions_missing` is left out with the "
+                "count",
+            ),
+        ),
+        {"lost": (7, 31)},
+    ],
+)
+def test_a_person_who_lacks_few_regions_stays(person, how):
+    whole = functional(person)
+    expected = person.connectivity.read("rsfmri", KEY)
+    row = functional(person, **how)
+    assert (row["status"], row["regions"], row["regions_of"]) == ("ok", 38, 40)
+    assert (whole["regions"], whole["regions_of"]) == (40, 40)
+    vector = person.connectivity.read("rsfmri", KEY)
+    gone = np.isin(person.batch.parcellation.labels, ["R_7_ROI", "R_31_ROI"])
+    lacks = np.array(
+        [gone[r] | gone[c] for c in range(40) for r in range(c)]  # by columns, the upper triangle
+    )
+    np.testing.assert_array_equal(np.isnan(vector), lacks)
+    np.testing.assert_allclose(vector[~lacks], expected[~lacks], rtol=1e-5)
+    assert row["mean_connectivity"] == pytest.approx(expected[~lacks].mean(), rel=1e-4)
+
+
+def test_a_person_who_lacks_too_many_regions_is_left_out_with_the_count(person):
+    row = functional(person, lost=(1, 2), without=(3,))
+    assert row["status"] == "broken"
+    assert row["reason"] == "37 of 40 regions have a time series that varies"
+    assert person.connectivity.keys("rsfmri") == []
+    person.batch = replace(
+        person.batch, settings=SETTINGS.model_copy(update={"most_regions_missing": 0.1})
+    )
+    assert functional(person, lost=(1, 2), without=(3,))["status"] == "ok"
+
+
+def test_other_regions_are_told_by_count(person):
+    content = gzip.compress(series_text(regions=40).replace("_ROI", "").encode())
+    person.put(31016, zipped({GLASSER: content}))
+    row = person.run()["rsfmri"]
+    assert row["reason"] == "0 of 5 regions have a time series that varies"
+
+
+@pytest.mark.bad_input(
+    given="one 25750 file cut to 190 numbers among files of 210",
+    says="190 numbers, most have 210",
+)
+def test_a_matrix_of_another_size_is_broken_with_its_count(tmp_path, says):
+    people = []
+    for k, n in enumerate((190, 210, 210)):
+        content = " ".join(map(str, range(n))).encode()
+        (tmp_path / str(k)).mkdir()
+        people.append(matrix_person(tmp_path / str(k), content, (9000001 + k, 2)))
+    visits = [Visit(person.key, person.files) for person in people]
+    cohort = find_parcellation(visits, OF_25750)
+    assert cohort == Parcellation((), 210)
+    rows = []
+    for person in people:
+        person.batch = replace(person.batch, parcellation=cohort)
+        rows.append(person.run()["rsfmri"])
+    assert [row["status"] for row in rows] == ["broken", "ok", "ok"]
+    assert rows[0]["reason"] == says
+    assert rows[1]["regions"] == 21
+
+
+def visits_with(tmp_path, contents):
+    out = []
+    for k, content in enumerate(contents):
+        path = tmp_path / f"{9000001 + k}_31016_2_0.zip"
+        path.write_bytes(content)
+        out.append(Visit((9000001 + k, 2), {31016: BulkFile(path)}))
+    return out
+
+
+def test_the_cohorts_regions_are_those_of_most_people(tmp_path):
+    short, whole = (zipped(series_members(regions=n)) for n in (4, 5))
+    turned = zipped(series_members(regions=5, order=(4, 2, 0, 1, 3)))
+    visits = visits_with(tmp_path, [short, b"no zip", whole, turned])
+    assert find_parcellation(visits, SETTINGS) == REGIONS
+    # Of equally frequent ones the larger.
+    assert find_parcellation(visits[:3], SETTINGS) == REGIONS
+    assert find_parcellation(visits[:2], SETTINGS).edges == 6
+    assert find_parcellation(visits[1:2], SETTINGS) == Parcellation()
+    assert find_parcellation([Visit(KEY, {})], SETTINGS) == Parcellation()
+
+
+def test_no_more_files_are_read_for_it_than_it_takes(tmp_path, monkeypatch):
+    visits = visits_with(tmp_path, [zipped(series_members())]) * (2 * ENOUGH)
+    read, times = BulkFile.time_series, []
+    monkeypatch.setattr(
+        BulkFile, "time_series", lambda self, atlas: times.append(1) or read(self, atlas)
+    )
+    assert find_parcellation(visits, SETTINGS) == REGIONS
+    assert len(times) == ENOUGH
+
+
+# --- files that cannot be read --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", [20252, 31016])
+def test_a_file_that_vanishes_after_it_was_listed_is_a_missing_scan(person, field):
+    person.files[field].path.unlink()
+    rows = person.run()
+    gone = {20252: {"t1", "flair"}, 31016: {"rsfmri"}}[field]
+    assert {m for m, row in rows.items() if row["status"] == "missing"} == gone
+    for modality in gone:
+        assert rows[modality]["reason"] == "the bulk file is not there, or no longer"
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_a_missing_scan(person, monkeypatch):
+    opens = zipfile.ZipFile
+
+    def vanishes(path, *more):
+        path.unlink(missing_ok=True)
+        return opens(path, *more)
+
+    monkeypatch.setattr(zipfile, "ZipFile", vanishes)
+    assert set(person.statuses().values()) == {"missing"}
+
+
+def test_a_zip_without_permission_is_a_broken_scan_and_the_others_go_on(person, monkeypatch):
+    opens = zipfile.ZipFile
+
+    def refuses(path, *more):
+        if "_20250_" in path.name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opens(path, *more)
+
+    monkeypatch.setattr(zipfile, "ZipFile", refuses)
+    rows = person.run()
+    assert {m: row["status"] for m, row in rows.items() if row["status"] != "ok"} == {
+        "dwi": "broken"
+    }
+    assert rows["dwi"]["reason"] == "no permission to read the bulk file"
+
+
+def test_a_dangling_link_is_a_missing_scan(person):
+    path = person.files[20250].path
+    path.unlink()
+    path.symlink_to(person.folder / "gone.zip")
+    row = person.run()["dwi"]
+    assert (row["status"], row["reason"]) == (
+        "missing",
+        "the bulk file is a link that leads nowhere",
+    )
+
+
+@pytest.mark.parametrize("how", ["backslashes", "a fourth axis", "NaN outside the brain"])
+def test_scans_of_unusual_tools_come_out_the_same(person, how):
+    rows = person.run()
+    expected = person.volumes.read("t1", KEY)
+    members = t1_members()
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(members["T1/T1_unbiased_brain.nii.gz"]))
+    data = np.asarray(image.dataobj)
+    if how == "a fourth axis":
+        data = data[..., None]
+    elif how == "NaN outside the brain":
+        data = np.where(data == 0, np.nan, data)
+    members["T1/T1_unbiased_brain.nii.gz"] = nifti(data, NATIVE)
+    if how == "backslashes":
+        members = {name.replace("/", "\\"): content for name, content in members.items()}
+    person.put(20252, zipped(members))
+    assert person.run()["t1"] == rows["t1"]
+    np.testing.assert_array_equal(person.volumes.read("t1", KEY), expected)
+
+
 @pytest.mark.parametrize(
     ("content", "status"),
     [
@@ -329,11 +550,8 @@ def test_visits_of_one_person_are_kept_apart(tmp_path):
     ],
 )
 def test_uk_biobanks_own_matrix(tmp_path, content, status):
-    settings = SETTINGS.model_copy(update={"connectivity_field": 25750})
-    person = Person(tmp_path, settings=settings)
-    path = tmp_path / "9000001_25750_2_0.txt"
-    path.write_bytes(content)
-    person.files[25750] = BulkFile(path)
+    person = matrix_person(tmp_path, content)
+    person.batch = replace(person.batch, parcellation=Parcellation((), 3))
     assert person.statuses()["rsfmri"] == status
     if status == "ok":
         np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), [3.5, -2, 11.25])

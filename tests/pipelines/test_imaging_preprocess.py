@@ -1,3 +1,7 @@
+import re
+import shutil
+import zipfile
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -5,14 +9,16 @@ import pytest
 import yaml
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
-from reporting_cases import ROOT
+from reporting_cases import ROOT, study_grid
 from scan_cases import dwi_members, flair_members, series_members, t1_members, zipped
 
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.preprocess import ImagingPreprocess
-from ukb_brain.imaging.store import RecordStore
+from ukb_brain.imaging.store import INCOMPLETE, RecordStore
+from ukb_brain.pipelines.data_engineering.nodes import index_bulk
 from ukb_brain.pipelines.imaging_preprocess import create_pipeline, nodes
 
 SETTINGS = ImagingPreprocess(shape=(18, 22, 20), voxel_mm=8.0)
@@ -52,21 +58,30 @@ def root(tmp_path, members):
     return tmp_path
 
 
-def run(root, keys=KEYS):
+GRID = study_grid()
+
+
+def run(root, keys=KEYS, grid=GRID, settings=SETTINGS):
     entries = {}
     for name in ("data_engineering", "imaging_preprocess"):
         text = (ROOT / f"conf/base/catalog_{name}.yml").read_text().replace("${_root}", str(root))
         entries |= yaml.safe_load(text.replace("${_raw}", str(root / "01_raw")))
+    entries["raw.bulk"].pop("folder")
     catalog = DataCatalog.from_config({k: v for k, v in entries.items() if k[0] != "_"})
-    given = {"imaging_preprocess": SETTINGS, "source": "synthetic", "compute": Compute(workers=1)}
+    given = {"imaging_preprocess": settings, "source": "synthetic", "grid": grid}
+    given["compute"] = Compute(workers=1)
     for name, value in given.items():
         catalog[f"params:{name}"] = value
     people = pd.DataFrame(keys, columns=["eid", "instance"])
     date = pd.Timestamp("2016-01-01")
     people = people.assign(family=people["eid"] - FIRST, site=11025, date=date, age=60.0, sex=1.0)
+    people["chosen"] = people["instance"] == 2
     catalog.save("primary.participants", people)
     splits = pd.DataFrame({"eid": FIRST + np.arange(5), "fold": 0, "part": PARTS})
     catalog.save("primary.splits", splits[splits["eid"].isin(people["eid"])])
+    before = catalog.load("intermediate.bulk_index_before")
+    index = index_bulk(catalog.load("raw.bulk"), before, settings)
+    catalog.save("intermediate.bulk_index", index)
     SequentialRunner().run(create_pipeline(), catalog)
     return catalog
 
@@ -144,8 +159,10 @@ def test_a_repeat_run_reads_and_writes_nothing_again(root, monkeypatch):
     def read_again(*_):
         raise AssertionError("a bulk file is read again")
 
-    for name in ("member", "image", "matrix", "table"):
+    for name in ("image", "matrix"):
         monkeypatch.setattr(BulkFile, name, read_again)
+    monkeypatch.setattr("ukb_brain.imaging.bulk_index.directory_of", read_again)
+    monkeypatch.setattr("ukb_brain.imaging.preprocess._vector", read_again)
     run(root)
     assert [stamps(folder) for folder in folders] == before
 
@@ -180,20 +197,133 @@ def test_the_order_in_which_batches_end_changes_nothing(root, monkeypatch):
     assert quality.read_bytes() == before
 
 
-def test_different_parcellations_are_refused_in_one_line(root):
-    put(root, FIRST + 2, 31016, zipped(series_members(regions=6)))
-    with pytest.raises(InputError, match=r"5 of 5 regions, 1 of 6 regions.*Keep one") as caught:
+def test_one_short_parcellation_loses_its_scan_and_the_run_goes_on(root):
+    put(root, FIRST + 2, 31016, zipped(series_members(regions=4)))
+    quality = run(root).load("primary.quality")
+    (bad,) = quality[quality["status"] != "ok"].to_dict("records")
+    assert (bad["eid"], bad["modality"], bad["status"]) == (FIRST + 2, "rsfmri", "broken")
+    assert bad["reason"] == "4 of 5 regions have a time series that varies"
+    assert not store(root, "connectivity").marked(INCOMPLETE)
+
+
+def test_who_lacks_a_region_stays_where_settings_allow_it(root):
+    put(root, FIRST + 2, 31016, zipped(series_members(lost=(1,))))
+    settings = SETTINGS.model_copy(update={"most_regions_missing": 0.2})
+    quality = run(root, settings=settings).load("primary.quality")
+    assert (quality["status"] == "ok").all()
+    kept = store(root, "connectivity")
+    assert kept.marked(INCOMPLETE)
+    assert np.isnan(kept.read("rsfmri", (FIRST + 2, 2))).sum() == 4
+    put(root, FIRST + 2, 31016, zipped(series_members()))
+    run(root, settings=settings)
+    assert not kept.marked(INCOMPLETE)
+
+
+@pytest.mark.bad_input(
+    given="no 31016 at all, or T1 only",
+    says="No scan can be used of",
+)
+@pytest.mark.parametrize(
+    ("fields", "told", "groups"),
+    [
+        (
+            (31016,),
+            r"rsfmri \(field 31016, imaging group functional\): no bulk file \(6\)\.",
+            "functional",
+        ),
+        (
+            (31016, 20253, 20250),
+            r"flair \(field 20253, .* · dwi \(field 20250, .* · rsfmri \(field 31016, ",
+            "structural+diffusion+functional",
+        ),
+    ],
+)
+def test_a_modality_without_any_scan_is_one_error_before_training(root, fields, told, groups, says):
+    for field in fields:
+        shutil.rmtree(root / f"01_raw/bulk/{field}")
+    with pytest.raises(InputError, match=f"^{says} .*{told}") as caught:
         run(root)
-    assert "\n" not in str(caught.value)
-    assert str(FIRST + 2) not in str(caught.value)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(f"--params grid.leave_out={groups}")
+    assert str(FIRST) not in message
+
+
+def test_a_modality_without_any_scan_may_be_left_out_by_name(root):
+    shutil.rmtree(root / "01_raw/bulk/31016")
+    grid = Grid.model_validate(GRID.model_dump() | {"leave_out": ("functional",)})
+    quality = run(root, grid=grid).load("primary.quality")
+    assert set(quality.loc[quality["modality"] == "rsfmri", "status"]) == {"missing"}
+    assert set(quality.loc[quality["modality"] != "rsfmri", "status"]) == {"ok"}
 
 
 def test_scans_of_which_none_can_be_used_stop_the_run_in_one_line(root):
     for path in (root / "01_raw/bulk").rglob("*.zip"):
         path.write_bytes(b"no zip")
-    with pytest.raises(InputError, match=r"None of 24 scans of 6 visits.*damaged") as caught:
+    with pytest.raises(
+        InputError, match=r"t1 \(.*damaged or cut off \(6\).*flair.*rsfmri"
+    ) as caught:
         run(root)
     assert "\n" not in str(caught.value)
+
+
+def test_the_second_file_of_a_visit_is_not_used(root):
+    run(root)
+    before = records(root)
+    (root / f"01_raw/bulk/20252/{FIRST}_20252_2_1.zip").write_bytes(b"broken")
+    put(root, FIRST + 1, 20252, zipped(t1_members(seed=50)))
+    shutil.move(
+        bulk_file(root, FIRST + 1, 20252),
+        root / f"01_raw/bulk/20252/{FIRST + 1}_20252_2_1.zip",
+    )
+    quality = run(root).load("primary.quality")
+    state = quality[quality["modality"] == "t1"].set_index(["eid", "instance"])["status"]
+    assert state[FIRST, 2] == "ok"
+    assert state[FIRST + 1, 2] == "missing"
+    assert records(root)["t1", FIRST, 2] == before["t1", FIRST, 2]
+
+
+@pytest.mark.bad_input(
+    given="two atlases in each zip, none of them named",
+    says="and no atlas is named: name one of them: --params imaging_preprocess.atlas=Glasser",
+)
+def test_several_atlases_stop_before_anything_is_read(root, says):
+    for eid, instance in KEYS:
+        both = series_members() | series_members(name="fMRI/fMRI.aparc.csv.gz", regions=3)
+        put(root, eid, 31016, zipped(both), instance)
+    with pytest.raises(InputError, match=re.escape(says)) as caught:
+        run(root)
+    assert "\n" not in str(caught.value)
+    assert not (root / "02_intermediate/volumes.zarr").exists()
+    named = SETTINGS.model_copy(update={"atlas": "aparc"})
+    assert set(run(root, settings=named).load("primary.quality")["status"]) == {"ok"}
+    assert store(root, "connectivity").read("rsfmri", (FIRST, 2)).shape == (3,)
+
+
+@pytest.mark.bad_input(
+    given="one scan that cannot be read, for whatever reason", says="left out with its reason"
+)
+def test_dangling_unreadable_and_vanished_files_end_no_run(root, monkeypatch):
+    dangling = bulk_file(root, FIRST, 20250)
+    dangling.unlink()
+    dangling.symlink_to(root / "gone.zip")
+    opens, asked = zipfile.ZipFile, []
+
+    def opened(path, *more):
+        asked.append(path.name)
+        if path.name == bulk_file(root, FIRST + 1, 20250).name:
+            raise PermissionError(13, "Permission denied", str(path))
+        if path.name == bulk_file(root, FIRST + 2, 20250).name and asked.count(path.name) > 1:
+            path.unlink(missing_ok=True)
+        return opens(path, *more)
+
+    monkeypatch.setattr(zipfile, "ZipFile", opened)
+    quality = run(root).load("primary.quality").query("status != 'ok'").sort_values("eid")
+    assert quality[["eid", "modality", "status", "reason"]].to_numpy().tolist() == [
+        [FIRST, "dwi", "missing", "the bulk file is a link that leads nowhere"],
+        [FIRST + 1, "dwi", "broken", "no permission to read the bulk file"],
+        [FIRST + 2, "dwi", "missing", "the bulk file is not there, or no longer"],
+    ]
 
 
 def test_a_mean_of_few_people_shows_nothing(root):

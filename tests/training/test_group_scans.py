@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ukb_brain.imaging.store import RecordStore
+from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.training.scans import GroupScans
 
 KEYS = [(9_000_001, 2), (9_000_002, 3)]
@@ -71,3 +71,68 @@ def test_batches_hold_everybody_once_in_order_and_are_never_too_small(n, size):
     assert max(lengths) - min(lengths) <= 1
     assert min(lengths) >= min(n, size)
     assert max(lengths) < 2 * size + 1
+
+
+# --- what people lack -----------------------------------------------------------------------
+
+PEOPLE = [(9_000_001 + k, 2) for k in range(5)]
+TRAINING, TESTED = PEOPLE[:3], PEOPLE[3:]
+nan = np.nan
+# The last edge is known of nobody in training.
+VECTORS = np.array(
+    [[1, 2, 3, nan], [3, nan, 6, nan], [5, 4, nan, nan], [nan, 7, nan, 9], [8, 8, 8, nan]],
+    dtype=np.float32,
+)
+MEAN = [3, 3, 4.5, 0]
+
+
+def connectivity(folder, vectors, incomplete=True):
+    store = RecordStore(folder / "connectivity")
+    for key, vector in zip(PEOPLE, vectors, strict=True):
+        store.write("rsfmri", key, np.asarray(vector, dtype=np.float32), {})
+    store.mark(INCOMPLETE, incomplete)
+    return GroupScans(("rsfmri",), folder / "none", folder / "connectivity", 1)
+
+
+def test_what_is_lacking_is_the_training_mean_of_known_edges(tmp_path):
+    filled = connectivity(tmp_path, VECTORS).filled(TRAINING)
+    np.testing.assert_allclose(filled.fill, MEAN)
+    np.testing.assert_allclose(filled.read(PEOPLE), np.where(np.isnan(VECTORS), MEAN, VECTORS))
+    np.testing.assert_allclose(np.concatenate(list(filled.batches(PEOPLE, 2))), filled.read(PEOPLE))
+
+
+def test_batches_of_training_people_change_nothing(tmp_path, monkeypatch):
+    scans = connectivity(tmp_path, VECTORS)
+    whole = scans.filled(TRAINING).fill
+    monkeypatch.setattr("ukb_brain.training.scans.FILL_BATCH", 1)
+    np.testing.assert_allclose(scans.filled(TRAINING).fill, whole)
+    np.testing.assert_allclose(scans.filled(TRAINING[::-1]).fill, whole)
+
+
+@pytest.mark.parametrize("value", [nan, 1e6])
+def test_no_value_of_a_test_person_moves_what_is_filled(tmp_path, value):
+    before = connectivity(tmp_path / "before", VECTORS).filled(TRAINING)
+    changed = VECTORS.copy()
+    changed[3:] = value
+    after = connectivity(tmp_path / "after", changed).filled(TRAINING)
+    np.testing.assert_array_equal(after.fill, before.fill)
+    np.testing.assert_array_equal(after.read(TRAINING), before.read(TRAINING))
+    # A training person's value does.
+    changed = VECTORS.copy()
+    changed[0, 0] = 4
+    moved = connectivity(tmp_path / "moved", changed).filled(TRAINING)
+    np.testing.assert_allclose(moved.fill, [4, *MEAN[1:]])
+
+
+def test_where_nobody_lacks_anything_nothing_is_read_or_changed(tmp_path, volumes):
+    scans = connectivity(tmp_path, np.ones((5, 4)), incomplete=False)
+    assert scans.filled(TRAINING) is scans
+    of_volumes = GroupScans(("t1",), tmp_path / "volumes", tmp_path / "connectivity", 1)
+    assert of_volumes.filled(KEYS) is of_volumes
+    lacking = connectivity(tmp_path, VECTORS)
+    assert lacking.filled([]) is lacking
+
+
+def test_a_fill_is_no_part_of_what_a_group_is(tmp_path):
+    scans = connectivity(tmp_path, VECTORS)
+    assert scans.filled(TRAINING) == scans

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import re
 import struct
@@ -38,6 +39,7 @@ DAMAGED_ZIP = (
     KeyError,
     struct.error,
     zipfile.LargeZipFile,
+    lzma.LZMAError,
 )
 NO_IMAGE = (
     OSError,
@@ -113,9 +115,7 @@ class BulkFile:
         try:
             stat = self.path.stat()
         except OSError as error:
-            raise ScanError(
-                "missing", "the bulk file is gone, or a link that leads nowhere"
-            ) from error
+            raise self._why_unread(error) from error
         return f"{stat.st_size}-{stat.st_mtime_ns}"
 
     def names(self) -> dict[str, str]:
@@ -166,14 +166,20 @@ class BulkFile:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return read(archive)
-        except FileNotFoundError as error:
-            dangling = self.path.is_symlink()
-            reason = "the bulk file is a link that leads nowhere" if dangling else "no bulk file"
-            raise ScanError("missing", reason) from error
-        except PermissionError as error:
-            raise ScanError("broken", "no permission to read the bulk file") from error
+        except (FileNotFoundError, PermissionError) as error:
+            raise self._why_unread(error) from error
         except (OSError, *DAMAGED_ZIP) as error:
             raise ScanError("broken", "the zip is damaged or cut off") from error
+
+    def _why_unread(self, error: OSError) -> ScanError:
+        """Tell what the system said, without the path: it has the participant's number."""
+        if isinstance(error, PermissionError):
+            return ScanError("broken", "no permission to read the bulk file")
+        if self.path.is_symlink():
+            return ScanError("missing", "the bulk file is a link that leads nowhere")
+        if isinstance(error, FileNotFoundError):
+            return ScanError("missing", "the bulk file is not there, or no longer")
+        return ScanError("broken", "the disk gave an error for the bulk file")
 
     def text(self) -> str:
         """Read a bulk file that is plain text.
@@ -189,11 +195,9 @@ class BulkFile:
         """
         try:
             return self.path.read_text()
-        except FileNotFoundError as error:
-            raise ScanError("missing", "no bulk file") from error
-        except PermissionError as error:
-            raise ScanError("broken", "no permission to read the bulk file") from error
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise self._why_unread(error) from error
+        except UnicodeDecodeError as error:
             raise ScanError("broken", "the matrix file is not text") from error
 
     @staticmethod
@@ -309,7 +313,7 @@ class BulkFile:
             raise ScanError("missing", f"the zip has no {what}")
         if len({asked[name] for name in usable}) > 1:
             listed = ", ".join(sorted(set(found.values())))
-            raise ScanError("broken", f"the zip holds several atlases and none was named: {listed}")
+            raise ScanError("broken", f"the zip holds several atlases and none is named: {listed}")
         try:
             text = _unpacked(self.member(usable[0]), usable[0]).decode()
             return parse_time_series(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import zipfile
@@ -14,10 +15,15 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.imaging.bulk import DAMAGED_ZIP, plain_name
+from ukb_brain.imaging.time_series import atlas_of
+from ukb_brain.problems import Problem
+
+logger = logging.getLogger(__name__)
 
 # As UK Biobank names them; endings in any case.
 BULK_NAME = re.compile(r"(\d+)_(\d+)_(\d+)_(\d+)\.(zip|txt)", re.IGNORECASE)
-COLUMNS = ["eid", "field", "instance", "array", "path", "size", "mtime_ns", "members"]
+ONE = ["eid", "field", "instance", "array"]
+AS_IT_WAS = ["path", "size", "mtime_ns"]
 # Where scans lie on the Research Analysis Platform, and elsewhere.
 PLACES = ("Bulk/Brain MRI", "bulk/Brain MRI", "bulk", "Bulk")
 # A directory that cannot be read.
@@ -51,7 +57,7 @@ class Listed:
     path : str
         From the folder.
     size, mtime_ns : int
-        0 for a link that leads nowhere.
+        Both 0 for a link that leads nowhere.
     """
 
     path: str
@@ -75,29 +81,36 @@ def list_files(folder: Path) -> Iterator[Listed]:
     Yields
     ------
     Listed
-        In no promised order. A folder that cannot be opened is passed over.
+        A folder before what lies in it. A folder that cannot be opened is told and passed over.
     """
-    waiting, seen = [folder], set()
+    waiting, seen, closed = [""], set(), 0
     while waiting:
-        place = waiting.pop()
+        inside = waiting.pop()
+        place = folder / inside
         try:
             about = place.stat()
-            entries = list(os.scandir(place))
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name, reverse=True)
+        except FileNotFoundError:
+            continue
         except OSError:
+            closed += 1
             continue
         if (about.st_dev, about.st_ino) in seen:  # a link that leads back
             continue
         seen.add((about.st_dev, about.st_ino))
         for entry in entries:
+            path = f"{inside}{entry.name}"
             try:
                 if entry.is_dir():
-                    waiting.append(Path(entry.path))
+                    waiting.append(path + os.sep)
                     continue
                 found = entry.stat()
                 size, changed = found.st_size, found.st_mtime_ns
             except OSError:
                 size = changed = 0
-            yield Listed(os.path.relpath(entry.path, folder), size, changed)
+            yield Listed(path, size, changed)
+    if closed:
+        logger.warning("Folders of bulk files that cannot be opened: %s.", closed)
 
 
 def index_bulk(
@@ -124,6 +137,12 @@ def index_bulk(
     others : list of str
         Kinds of file that were not recognised: their names with digits as ``#``.
     """
+    index, others = _listed(folder)
+    index["members"] = _members(folder, index, fields, before).astype("category")
+    return index, others
+
+
+def _listed(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     rows, others = [], set()
     for file in list_files(folder):
         match = BULK_NAME.fullmatch(file.name)
@@ -131,12 +150,13 @@ def index_bulk(
             others.add(re.sub(r"\d", "#", file.name))
             continue
         rows.append((*(int(match[k]) for k in range(1, 5)), file.path, file.size, file.mtime_ns))
-    index = pd.DataFrame(rows, columns=COLUMNS[:-1]).sort_values(
-        ["eid", "field", "instance", "array", "path"], ignore_index=True
-    )
-    index = index.drop_duplicates(["eid", "field", "instance", "array"], ignore_index=True)
-    index["members"] = _members(folder, index, fields, before).astype("category")
-    return index, sorted(others)
+    index = pd.DataFrame(rows, columns=[*ONE, *AS_IT_WAS])
+    numbers = index.columns.drop("path")
+    index[numbers] = index[numbers].astype(np.int64)
+    # Links may show a file twice. One that leads somewhere comes before one that does not.
+    index["empty"] = index["size"] == 0
+    index = index.sort_values([*ONE, "empty", "path"]).drop(columns="empty")
+    return index.drop_duplicates(ONE, ignore_index=True), sorted(others)
 
 
 def _members(
@@ -144,11 +164,10 @@ def _members(
 ) -> pd.Series:
     members = pd.Series("", index=index.index, dtype=object)
     known = pd.Series(dtype=object)
-    keys = ["path", "size", "mtime_ns"]
     if before is not None and len(before):
-        known = before.set_index(keys)["members"].astype(object)
+        known = before.set_index(AS_IT_WAS)["members"].astype(object)
         known = known[~known.index.duplicated()]
-    at = pd.MultiIndex.from_frame(index[keys])
+    at = pd.MultiIndex.from_frame(index[AS_IT_WAS])
     zips = index["path"].str.lower().str.endswith(".zip") & index["field"].isin(list(fields))
     old = zips & at.isin(known.index)
     # What could not be read, or was not asked for then, is looked at again.
@@ -207,8 +226,9 @@ def states(index: pd.DataFrame, needed: Mapping[int, re.Pattern[str]]) -> pd.Ser
     ]
     joined = index[keys].astype({"members": object}).merge(kinds, on=keys, how="left")
     found = joined["state"].set_axis(index.index)
-    # A link that leads nowhere, or an empty file.
-    return found.mask(index["size"] == 0, "broken")
+    found = found.mask(index["size"] == 0, "broken")
+    leads_nowhere = (index["size"] == 0) & (index["mtime_ns"] == 0)
+    return found.mask(leads_nowhere, "missing")
 
 
 def _state(members: str, wanted: re.Pattern[str]) -> str:
@@ -221,7 +241,39 @@ def _state(members: str, wanted: re.Pattern[str]) -> str:
     return "ok" if good else "unusable"
 
 
-def changed_since(folder: Path, index: pd.DataFrame) -> int:
+def problems_of_atlas(index: pd.DataFrame, field: int, wanted: str | None) -> list[Problem]:
+    """Find out whether it is clear which time series of a zip are meant.
+
+    Parameters
+    ----------
+    index : DataFrame
+        As returned by `index_bulk`.
+    field : int
+        Of time series.
+    wanted : str or None
+        Atlas that is asked for.
+
+    Returns
+    -------
+    list of Problem
+        Empty where zips hold one atlas, or the one that is asked for.
+    """
+    held = index.loc[index["field"] == field, "members"].unique()
+    of_zips = [
+        {atlas for name in str(members).split("\n") if (atlas := atlas_of(name))}
+        for members in held
+    ]
+    there = sorted({name for names in of_zips for name in names})
+    remedy = f"name one of them: --params imaging_preprocess.atlas={there[0]}" if there else ""
+    what = f"zips of field {field} hold time series of {', '.join(there)}"
+    if wanted is None and any(len(names) > 1 for names in of_zips):
+        return [Problem("stop", f"{what}, and no atlas is named", remedy)]
+    if wanted is not None and there and wanted not in there:
+        return [Problem("stop", f"{what}, and none of atlas {wanted}", remedy)]
+    return []
+
+
+def changed_since(folder: Path, index: pd.DataFrame, fields: Collection[int]) -> int:
     """Count bulk files that are new or changed since an index was made.
 
     Parameters
@@ -230,14 +282,14 @@ def changed_since(folder: Path, index: pd.DataFrame) -> int:
         Of bulk files.
     index : DataFrame
         As returned by `index_bulk`.
+    fields : collection of int
+        That count.
 
     Returns
     -------
     int
     """
-    known = set(zip(index["path"], index["size"], index["mtime_ns"], strict=True))
-    return sum(
-        BULK_NAME.fullmatch(file.name) is not None
-        and (file.path, file.size, file.mtime_ns) not in known
-        for file in list_files(folder)
-    )
+    now = _listed(folder)[0]
+    now = now[now["field"].isin(list(fields))]
+    same = pd.MultiIndex.from_frame(now[AS_IT_WAS]).isin(pd.MultiIndex.from_frame(index[AS_IT_WAS]))
+    return int((~same).sum())

@@ -68,7 +68,9 @@ class RecordStore:
         value : bool
             What is kept.
         """
-        zarr.open_group(self.path, mode="a").attrs[name] = value
+        group = zarr.open_group(self.path, mode="a")
+        if group.attrs.get(name) != value:
+            group.attrs[name] = value
 
     def marked(self, name: str) -> bool:
         """Read a mark of the whole store.

@@ -106,6 +106,9 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
     earlier = before if len(before.columns) else None
     index, others = bulk_index.index_bulk(bulk, asked.imaging.fields.values(), earlier)
     index["state"] = bulk_index.states(index, asked.imaging.members)
+    ready.problems += bulk_index.problems_of_atlas(
+        index, asked.imaging.connectivity_field, asked.imaging.atlas
+    )
     raw.check_scans(ready, index, others, asked.imaging.fields, asked.grid)
     if people is None:
         return Looked(ready, index)

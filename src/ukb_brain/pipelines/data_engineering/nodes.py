@@ -42,9 +42,15 @@ def index_bulk(bulk: Path, before: pd.DataFrame, imaging: ImagingPreprocess) -> 
     -------
     pandas.DataFrame
         See `ukb_brain.imaging.bulk_index.index_bulk`, and ``state``.
+
+    Raises
+    ------
+    InputError
+        If zips hold several atlases and none is named, or not the one that is.
     """
     earlier = before if len(before.columns) else None
     index, others = bulk_index.index_bulk(bulk, imaging.fields.values(), earlier)
+    stop_at(bulk_index.problems_of_atlas(index, imaging.connectivity_field, imaging.atlas))
     index["state"] = bulk_index.states(index, imaging.members)
     logger.info("Bulk files in %s: %s.", bulk, f"{len(index):,}")
     if len(others) and len(index):
