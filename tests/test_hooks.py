@@ -1,24 +1,29 @@
 import logging
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.errors import InputError
 from ukb_brain.hooks import ProjectHooks
-from ukb_brain.tables.exclusions import Withdrawals
+from ukb_brain.tables.people_lists import Withdrawals
+
+NOTHING = Pipeline([])
 
 
 class Loader(dict):
     runtime_params: dict
+    conf_source = str(Path(__file__).parents[1] / "conf")
 
 
 def context(runtime=None, source="synthetic"):
     loader = Loader(globals={"data_root": "data", "preset": "demo", "source": source})
     loader.runtime_params = runtime
-    return SimpleNamespace(config_loader=loader)
+    return SimpleNamespace(config_loader=loader, env="test")
 
 
 def catalog(participants=(), withdrawn=()):
@@ -40,14 +45,14 @@ def catalog(participants=(), withdrawn=()):
 )
 def test_a_run_stops_where_somebody_withdrew_since_tables_were_made(run):
     hooks = ProjectHooks()
-    hooks.before_pipeline_run(run, catalog([1, 2, 3], [4]))
+    hooks.before_pipeline_run(run, NOTHING, catalog([1, 2, 3], [4]))
     with pytest.raises(InputError, match="2 of 3 participants have withdrawn"):
-        hooks.before_pipeline_run(run, catalog([1, 2, 3], [2, 3, 4]))
+        hooks.before_pipeline_run(run, NOTHING, catalog([1, 2, 3], [2, 3, 4]))
 
 
 @pytest.mark.parametrize("names", [[], ["data_engineering"]])
 def test_a_run_that_drops_the_withdrawn_goes_on(names):
-    ProjectHooks().before_pipeline_run({"pipeline_names": names}, catalog([1, 2], [2]))
+    ProjectHooks().before_pipeline_run({"pipeline_names": names}, NOTHING, catalog([1, 2], [2]))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,8 @@ def test_a_run_says_in_one_line_on_what_it_works(caplog, runtime, source, said):
         hooks = ProjectHooks()
     hooks.after_context_created(context(runtime, source))
     with caplog.at_level(logging.INFO, logger="ukb_brain"):
-        hooks.before_pipeline_run({"env": "test", "pipeline_names": ["reporting"]}, catalog())
+        run = {"env": "test", "pipeline_names": ["reporting"]}
+        hooks.before_pipeline_run(run, NOTHING, catalog())
     (line,) = caplog.messages
     for words in [*said, "environment test", "reporting"]:
         assert words in line
@@ -76,3 +82,19 @@ def test_known_warnings_are_silent_and_others_are_not():
         warnings.warn("Option '--pipeline' is deprecated and will be", stacklevel=1)
         warnings.warn("something new", stacklevel=1)
     assert [str(w.message) for w in caught] == ["something new"]
+
+
+def test_steps_are_counted(caplog):
+    nodes = [Node(lambda: 0, inputs=None, outputs=name, name=name) for name in ("a_b", "c")]
+    hooks = ProjectHooks()
+    hooks.before_pipeline_run({"pipeline_names": ["reporting"]}, Pipeline(nodes), catalog())
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="ukb_brain"):
+        for node in nodes:
+            hooks.before_node_run(node)
+    assert caplog.messages == ["Step 1 of 2: a b", "Step 2 of 2: c"]
+
+
+def test_a_name_that_nothing_reads_stops_with_the_nearest_one():
+    with pytest.raises(InputError, match=r"'presett', .* did you mean 'preset'\?"):
+        ProjectHooks().after_context_created(context({"presett": "study64"}))

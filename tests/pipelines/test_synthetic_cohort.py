@@ -12,8 +12,9 @@ from ukb_brain.atomic import PARTIAL
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.pipelines.synthetic_cohort import create_pipeline, nodes
-from ukb_brain.synthetic.folder import MARKER, TABLES
+from ukb_brain.synthetic.folder import MARKER
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
+from ukb_brain.tables.codings import Codings
 
 FEW, MORE = 4, 7
 
@@ -28,7 +29,9 @@ def run(root, participants=MORE, workers=1, only=None, source="synthetic"):
     text = (ROOT / "conf/base/catalog_synthetic_cohort.yml").read_text()
     entries = yaml.safe_load(text.replace("${_root}", str(root)))
     catalog = DataCatalog.from_config({k: v for k, v in entries.items() if k[0] != "_"})
+    codings = yaml.safe_load((ROOT / "conf/base/parameters_codings.yml").read_text())["codings"]
     given = {"synthetic_cohort": cohort(participants), "source": source}
+    given |= {"codings": Codings(codings)}
     given |= {"compute": Compute(workers=workers), "grid": study_grid()}
     for name, value in given.items():
         catalog[f"params:{name}"] = value
@@ -69,11 +72,17 @@ def of_people(files, participants):
 
 
 def table_of(root):
-    return pd.read_csv(root / "01_raw/ukb_table.csv", dtype=str, keep_default_na=False)
+    return pd.read_csv(root / "01_raw/ukb12345.csv", dtype=str, keep_default_na=False)
 
 
 def test_raw_files_are_all_there(written):
-    assert {p.name for p in (written / "01_raw").iterdir() if p.is_file()} == {MARKER, *TABLES}
+    assert {p.name for p in (written / "01_raw").iterdir() if p.is_file()} == {
+        MARKER,
+        "ukb12345.csv",
+        "w12345_20260101.csv",
+        "withdraw12345_88_20260601.txt",
+        "ukb_rel_a12345_s488130.dat",
+    }
     assert table_of(written)["eid"].tolist() == [str(FIRST_EID + k) for k in range(MORE)]
     people = {int(Path(name).name[:7]) for name in of_people(contents(written), MORE)}
     assert len(people) >= MORE - 1
@@ -116,8 +125,8 @@ def test_a_killed_generation_goes_on(written, again):
         path.unlink()
     left = bulk[0].with_name(PARTIAL + bulk[0].name)
     left.write_bytes(b"half a scan")
-    (again / "01_raw/.partial-ukb_table.csv").write_text("eid")
-    (again / "01_raw/ukb_table.csv").unlink()
+    (again / "01_raw/.partial-ukb12345.csv").write_text("eid")
+    (again / "01_raw/ukb12345.csv").unlink()
     run(again)
     assert not left.exists()
     assert contents(again) == contents(written)

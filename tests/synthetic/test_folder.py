@@ -3,9 +3,10 @@ import json
 import pytest
 
 from ukb_brain.errors import InputError
-from ukb_brain.synthetic.folder import BULK, MARKER, claim
+from ukb_brain.synthetic.folder import MARKER, claim
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
 
+BULK = "bulk"
 COHORT = SyntheticCohort(participants=20, voxel_mm=8, regions=25, time_points=60, seed=5)
 
 
@@ -32,9 +33,11 @@ def test_its_own_files_may_be_there_and_it_may_grow(tmp_path):
     claim(tmp_path, COHORT, "synthetic")
     put(
         tmp_path,
-        "ukb_table.csv",
+        "ukb12345.csv",
         f"{BULK}/20252/{FIRST_EID}_20252_2_0.zip",
         f"{BULK}/31016/.partial-{FIRST_EID}_31016_3_0.zip",
+        f"{BULK}/{FIRST_EID}/{FIRST_EID}_20252_2_0.zip",
+        f"Bulk/Brain MRI/T2 FLAIR/90/{FIRST_EID}_20253_2_0.zip",
     )
     claim(tmp_path, COHORT, "synthetic")
     larger = COHORT.model_copy(update={"participants": 30})
@@ -59,7 +62,7 @@ def test_another_cohort_is_refused(tmp_path):
     "name",
     [
         "notes.txt",
-        "another/ukb_table.csv",
+        "another/ukb12345.csv",
         f"{BULK}/20252/1000001_20252_2_0.zip",
         f"{BULK}/20253/{FIRST_EID}_20252_2_0.zip",
         f"{BULK}/20252/deeper/{FIRST_EID}_20252_2_0.zip",
@@ -76,7 +79,7 @@ def test_a_folder_with_anything_foreign_is_refused_and_left_alone(tmp_path, name
 
 
 def test_tables_without_a_claim_are_foreign(tmp_path):
-    put(tmp_path, "ukb_table.csv")
+    put(tmp_path, "ukb12345.csv")
     with pytest.raises(InputError, match="never mixed with other data"):
         claim(tmp_path, COHORT, "synthetic")
 

@@ -102,7 +102,9 @@ def test_a_resumed_person_has_the_same_bytes(write):
     for name in files:
         (bulk / name).unlink()
         others = {p: p.stat().st_mtime_ns for p in bulk.rglob("*") if p.is_file()}
-        assert [s.file_name(number) for s in missing_files(cohort(), number, bulk)] == [name]
+        assert [
+            f"{s.field}/{s.file_name(number)}" for s in missing_files(cohort(), number, bulk)
+        ] == [name]
         assert write("bulk", [number])[1] == 1
         assert digests(bulk) == files
         assert all(p.stat().st_mtime_ns == stamp for p, stamp in others.items())
@@ -125,7 +127,7 @@ def test_a_killed_generation_leaves_nothing_that_counts(write, monkeypatch):
 def test_all_scans_but_the_missing_are_files(write):
     bulk, _ = write("bulk", range(1, 13))
     expected = {
-        scan.file_name(number)
+        f"{scan.field}/{scan.file_name(number)}"
         for number in range(1, 13)
         for scan in visits_of(SEED, number).scans
         if scan.state != "missing"
@@ -151,7 +153,7 @@ def one_scan(anatomy_file, tmp_path_factory):
         scan = Scan(field, instance, state)
         batch = Batch((number,), of or cohort(), anatomy_file, bulk)
         scans._Session(batch, number, instance).write(scan)
-        return BulkFile(bulk / scan.file_name(number))
+        return BulkFile(bulk / str(field) / scan.file_name(number))
 
     return run
 
@@ -184,7 +186,7 @@ def test_unusable_and_broken_scans_are_so(one_scan, field):
 def test_unusable_and_broken_time_series(one_scan):
     for state in ("unusable", "broken"):
         with pytest.raises(ScanError) as caught:
-            one_scan(SERIES, state).table()
+            one_scan(SERIES, state).time_series("Glasser")
         assert caught.value.status == state
 
 
@@ -244,9 +246,12 @@ def test_connectivity_files(one_scan):
     values = [float(v) for v in one_scan(MATRIX).path.read_text().split()]
     assert len(values) == 210
     assert max(map(abs, values)) > 1
-    series = one_scan(SERIES).table()
+    series = one_scan(SERIES).time_series("Glasser").values
     assert series.shape == (26, 60)
-    assert one_scan(SERIES, of=cohort(regions=40, time_points=75)).table().shape == (40, 75)
+    larger = one_scan(SERIES, of=cohort(regions=40, time_points=75)).time_series(None)
+    assert larger.values.shape == (40, 75)
+    assert larger.labels[:2] == ("R_V1_ROI", "R_MST_ROI")
+    assert larger.labels[20] == "L_V1_ROI"
 
 
 def test_head_size_is_undone_by_the_matrix(anatomy_file, tmp_path):

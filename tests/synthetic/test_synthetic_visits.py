@@ -59,5 +59,5 @@ def test_shares_of_scans_that_cannot_be_used(visits, field):
 
 
 def test_names_of_files():
-    assert Scan(20252, 2, "ok").file_name(1) == "20252/9000001_20252_2_0.zip"
-    assert Scan(25750, 3, "ok").file_name(1234) == "25750/9001234_25750_3_0.txt"
+    assert Scan(20252, 2, "ok").file_name(1) == "9000001_20252_2_0.zip"
+    assert Scan(25750, 3, "ok").file_name(1234) == "9001234_25750_3_0.txt"

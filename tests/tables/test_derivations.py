@@ -10,9 +10,10 @@ from ukb_brain.tables.derivations import (
     answers_by_instance,
     derive_targets,
     pick_visit,
-    require_fields,
+    problems_of_fields,
     summarise_targets,
 )
+from ukb_brain.tables.headers import FieldColumn
 
 NAN = np.nan
 
@@ -77,10 +78,40 @@ def test_text_where_numbers_are_expected_names_the_column():
         answers_by_instance(table, continuous())
 
 
-def test_an_unknown_field_names_target_field_file_and_remedy():
-    with pytest.raises(InputError, match=r"'tea'.*field 1488.*ukb\.csv.*Add the field") as caught:
-        require_fields({"tea": continuous(1488)}, {31, 21003}, "ukb.csv")
-    assert "\n" not in str(caught.value)
+def columns(*held):
+    return [FieldColumn(field, instance, 0) for field, instance in held]
+
+
+WANTED = {"age": (21003, "imaging"), "hb": (30020, "latest"), "tea": (1488, "nearest")}
+
+
+def test_a_table_with_everything_has_no_problem():
+    held = columns((21003, 2), (30020, 0), (1488, 3))
+    assert problems_of_fields(WANTED, held, (2, 3)) == []
+
+
+@pytest.mark.bad_input(
+    given="several fields that the table lacks",
+    says="the main table lacks field(s) 30020 (hb), 1488 (tea)",
+)
+def test_all_missing_fields_are_told_at_once(says):
+    (problem,) = problems_of_fields(WANTED, columns((21003, 2)), (2, 3))
+    assert problem.severity == "stop"
+    assert problem.what == says
+    assert "add them to your basket" in problem.remedy
+
+
+@pytest.mark.bad_input(
+    given="only 21003-0.0 and 54-0.0, not at the imaging visit",
+    says="lacks the imaging visit (instance 2) of field(s) 21003 (age: instances [0]), "
+    "54 (assessment centre: instances [0, 1])",
+)
+def test_a_field_without_the_imaging_visit_is_no_column_of_nothing(says):
+    wanted = {"age": (21003, "imaging"), "assessment centre": (54, "imaging")}
+    held = columns((21003, 0), (54, 0), (54, 1))
+    (problem,) = problems_of_fields(wanted, held, (2, 3))
+    assert says in problem.what
+    assert "visit: latest" in problem.remedy
 
 
 @given(
@@ -99,6 +130,26 @@ def test_the_latest_answer_is_the_last_one_not_after_the_scan(answers, data):
         known = [i for i in range(scan + 1) if not np.isnan(answers[row][i])]
         assert source[row] == (known[-1] if known else -1)
         np.testing.assert_equal(value[row], answers[row][known[-1]] if known else NAN)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected", "source"),
+    [
+        # The second person came back half a year after the scan, and nine years before it.
+        ("latest", [1.0, 1.0, 1.0], [0, 0, 0]),
+        ("nearest", [1.0, 3.0, 3.0], [0, 3, 3]),
+    ],
+)
+def test_dates_say_which_answer_is_near(rule, expected, source):
+    answers = {0: np.ones(3), 2: np.full(3, NAN), 3: np.full(3, 3.0)}
+    days = {
+        0: np.array([3000.0, 0.0, NAN]),
+        2: np.array([3300.0, 3300.0, NAN]),
+        3: np.array([4400.0, 3480.0, NAN]),
+    }
+    value, taken = pick_visit(answers, np.array([2, 2, 2]), rule, days)
+    np.testing.assert_equal(value, expected)
+    np.testing.assert_equal(taken, source)
 
 
 def test_the_imaging_rule_takes_the_scans_own_visit_only():
@@ -132,10 +183,11 @@ def test_targets_follow_people_and_visits_not_the_order_of_rows(table):
     np.testing.assert_allclose(lags["bp"].to_numpy(), [0, NAN, 0, 3], atol=0.01)
 
 
-def test_summary_counts_people_once_at_their_first_imaging_visit(table):
+def test_summary_counts_people_once_at_their_chosen_visit(table):
     visits = pd.DataFrame({"eid": [30, 10, 20, 30], "instance": [3, 2, 2, 2]})
     targets = {"hb": continuous(), "bp": binary()}
-    summary = summarise_targets(*derive_targets(table, visits, targets), targets)
+    chosen = np.array([False, True, True, True])
+    summary = summarise_targets(*derive_targets(table, visits, targets), targets, chosen)
     assert summary["n"].tolist() == [2, 2]
     assert summary["missing"].tolist() == [1, 1]
     assert summary["mean_or_prevalence"].tolist() == [13.5, 0.5]

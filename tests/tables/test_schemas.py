@@ -53,11 +53,14 @@ def mixed_models():
 
 VALID = {
     "Participants": pd.DataFrame(VISITS).assign(
-        family=0, site=11025, date=DAY, age=60.0, sex=[1.0, 1.0, np.nan]
+        chosen=[True, False, True], family=0, site=11025, date=DAY, age=60.0, sex=[1.0, 1.0, np.nan]
     ),
     "PeopleByVisit": pd.DataFrame(VISITS).assign(hb=[14.0, np.nan, 13.0]),
     "ExclusionFlow": pd.DataFrame(
         {"step": [0, 1], "reason": ["all", "left"], "excluded": [0, 2], "remaining": [9, 7]}
+    ),
+    "ScanCounts": pd.DataFrame(
+        {"modality": ["t1", "dwi"], "people": [9, 8], "undated": [1, 0], "in_cohort": [7, 7]}
     ),
     "Splits": pd.DataFrame({"eid": [1, 2], "fold": 0, "part": ["train", "test"]}),
     "Blocks": pd.DataFrame(VISITS).assign(fold=0, hb=np.float32(1), hb__missing=np.float32(0)),
@@ -80,6 +83,8 @@ VALID = {
 BROKEN = {
     "Participants": [
         {"family": [0, 1, 2]},
+        {"chosen": [True, True, True]},
+        {"chosen": [False, False, True]},
         {"eid": [1, -1, 2]},
         {"instance": [2, 2, 2]},
         {"date": ["2016", "2016", "2016"]},
@@ -88,6 +93,7 @@ BROKEN = {
     ],
     "PeopleByVisit": [{"instance": [2, 2, 2]}, {"hb": ["a", "b", "c"]}, {"eid": [1.0, 1.0, 2.0]}],
     "ExclusionFlow": [{"remaining": [9, 8]}, {"excluded": [0, -2]}],
+    "ScanCounts": [{"people": [-1, 8]}, {"modality": "t1"}],
     "Splits": [{"eid": [1, 1]}, {"part": ["train", "tset"]}, {"family": 1}],
     "Blocks": [{"hb": np.float32(np.nan)}, {"hb": 1.0}, {"instance": 2}],
     "BlockScaling": [{"sd": [0.0]}, {"mean": [np.nan]}],

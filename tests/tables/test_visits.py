@@ -5,13 +5,17 @@ import pandas as pd
 import pytest
 
 from ukb_brain.errors import InputError
+from ukb_brain.tables.exclusions import usable_scans
 from ukb_brain.tables.visits import (
+    at_chosen_visit,
     derive_confounds,
     describe_participants,
-    require_visit_fields,
+    one_visit,
 )
 
 NAN = np.nan
+NO_INDEX = pd.DataFrame(columns=["eid", "field", "instance", "array", "state"])
+NO_SCANS = usable_scans(NO_INDEX, {"t1": 20252, "flair": 20253})
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def cohort():
 @pytest.fixture
 def participants(cohort):
     pairs = pd.DataFrame({"ID1": [33], "ID2": [11], "Kinship": [0.25]})
-    return describe_participants(cohort, pairs, (3, 2), 0.0442)
+    return describe_participants(cohort, pairs, NO_SCANS, (3, 2), 0.0442)
 
 
 def test_one_row_a_visit_with_what_was_so_at_that_visit(participants):
@@ -62,9 +66,69 @@ def test_confounds_of_each_visit(cohort, participants, caplog):
     assert "head_motion (field 25741)" in caplog.text
 
 
-def test_the_fields_that_every_cohort_needs():
-    with pytest.raises(InputError, match=r"raw\.csv.*\[53, 54\]"):
-        require_visit_fields({31, 21003}, "raw.csv")
+def scans_of(*visits):
+    """Visits that have T1 and FLAIR, or T1 only."""
+    keys = pd.MultiIndex.from_tuples([key for key, _ in visits], names=["eid", "instance"])
+    return pd.DataFrame({"t1": True, "flair": [both for _, both in visits]}, index=keys)
+
+
+@pytest.mark.parametrize(
+    ("scans", "chosen"),
+    [
+        (NO_SCANS, [True, False, True, True]),
+        (scans_of(((11, 2), True), ((11, 3), True)), [True, False, True, True]),
+        (scans_of(((11, 2), False), ((11, 3), True)), [False, True, True, True]),
+        (scans_of(((11, 2), False), ((11, 3), False)), [True, False, True, True]),
+    ],
+)
+def test_the_first_visit_with_all_modalities_is_chosen_or_else_the_first(cohort, scans, chosen):
+    people = describe_participants(cohort, pd.DataFrame(), scans, (2, 3), 0.0442)
+    assert people["chosen"].tolist() == chosen
+    once = one_visit(people)
+    assert once["eid"].tolist() == [11, 22, 33]
+    table = people[["eid", "instance"]].assign(hb=1.0)
+    assert at_chosen_visit(table, people)["instance"].tolist() == once["instance"].tolist()
+
+
+def test_without_a_relatedness_file_everybody_is_a_family_of_one(cohort):
+    people = describe_participants(cohort, pd.DataFrame(), NO_SCANS, (2,), 0.0442)
+    assert people["family"].tolist() == [0, 2]
+
+
+def strange(cohort, **columns):
+    with pytest.raises(InputError) as caught:
+        describe_participants(cohort.assign(**columns), pd.DataFrame(), NO_SCANS, (2,), 0.0442)
+    assert "11" not in str(caught.value).split("field")[0]
+    return str(caught.value)
+
+
+@pytest.mark.bad_input(
+    given="ages in months", says="are not between 18 and 110 years, as if they were months"
+)
+def test_ages_in_months(cohort, says):
+    assert says in strange(cohort, **{"21003-2.0": [720.0, NAN, 744.0]})
+
+
+@pytest.mark.bad_input(
+    given="an age of 0", says="are not between 18 and 110 years, as 0 stands for no answer"
+)
+def test_an_age_of_0(cohort, says):
+    message = strange(cohort, **{"21003-2.0": [60.0, NAN, 0.0]})
+    assert says in message
+    assert message.startswith("1 of 2 ages (field 21003)")
+
+
+@pytest.mark.bad_input(
+    given="sex coded as 1 and 2", says="holds 2 where coding 9 has 0 for female and 1 for male"
+)
+def test_sex_as_1_and_2(cohort, says):
+    assert says in strange(cohort, **{"31-0.0": [1.0, 2.0, 2.0]})
+
+
+def test_deprivation_of_older_baskets(cohort):
+    cohort["189-0.0"] = [-1.6, NAN, 2.5]
+    people = describe_participants(cohort, pd.DataFrame(), NO_SCANS, (2,), 0.0442)
+    np.testing.assert_equal(people["deprivation"].to_numpy(), [-1.6, 2.5])
 
 
 def test_groups_are_described_where_the_table_holds_their_fields(cohort):
@@ -72,6 +136,6 @@ def test_groups_are_described_where_the_table_holds_their_fields(cohort):
     cohort["21000-3.0"] = [NAN, 5.0, NAN]
     cohort["22189-0.0"] = [-1.6, NAN, 2.5]
     pairs = pd.DataFrame({"ID1": [], "ID2": [], "Kinship": []})
-    people = describe_participants(cohort, pairs, (2, 3), 0.0442)
+    people = describe_participants(cohort, pairs, NO_SCANS, (2, 3), 0.0442)
     np.testing.assert_equal(people["ethnic_background"].to_numpy(), [1001, 1001, 5, 4])
     np.testing.assert_equal(people["deprivation"].to_numpy(), [-1.6, -1.6, NAN, 2.5])

@@ -21,8 +21,8 @@ class BulkFolderDataset(AbstractDataset[Path, Path]):
 
     Parameters
     ----------
-    raw_folder : str
-        In which the bulk files lie, themselves or in a folder.
+    path : str
+        The raw folder, in which the bulk files lie, themselves or in a folder.
     folder : str, optional
         The folder, where it is another.
     metadata : dict, optional
@@ -32,11 +32,11 @@ class BulkFolderDataset(AbstractDataset[Path, Path]):
     def __init__(
         self,
         *,
-        raw_folder: str,
+        path: str,
         folder: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        self._raw, self._folder = Path(raw_folder), folder
+        self._path, self._folder = Path(path), folder
         self.metadata = metadata
 
     def load(self) -> Path:
@@ -52,7 +52,7 @@ class BulkFolderDataset(AbstractDataset[Path, Path]):
             If a folder was named that is not there.
         """
         if self._folder is None:
-            return find_bulk(self._raw)
+            return find_bulk(self._path)
         if not Path(self._folder).is_dir():
             raise InputError(f"There is no folder {self._folder}, which bulk_folder names.")
         return Path(self._folder)
@@ -62,11 +62,11 @@ class BulkFolderDataset(AbstractDataset[Path, Path]):
         raise NotImplementedError("bulk files are read only")
 
     def _describe(self) -> dict[str, Any]:
-        return {"raw_folder": str(self._raw), "folder": self._folder}
+        return {"path": str(self._path), "folder": self._folder}
 
     def _exists(self) -> bool:
         return (
-            find_bulk(self._raw).is_dir() if self._folder is None else Path(self._folder).is_dir()
+            find_bulk(self._path).is_dir() if self._folder is None else Path(self._folder).is_dir()
         )
 
 

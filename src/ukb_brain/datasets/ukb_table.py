@@ -25,7 +25,8 @@ class UKBTableDataset(AbstractDataset[Any, TableFolder]):
     """
 
     def __init__(self, *, path: str, codings: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder = TableFolder(Path(path), Path(codings))
+        self._path = Path(path)
+        self._folder = TableFolder(self._path, Path(codings))
         self.metadata = metadata
 
     def load(self) -> TableFolder:

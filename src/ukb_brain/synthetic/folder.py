@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ukb_brain.atomic import PARTIAL, atomic_path
 from ukb_brain.errors import InputError
@@ -17,7 +17,7 @@ TABLES = re.compile(
     r"ukb12345\.(csv|tab|txt|csv\.gz)|data_participant(_\d)?\.(csv|tsv|parquet)"
     r"|w12345_\d+\.csv|withdraw12345_\d+_\d+\.txt|ukb_rel_a12345_s\d+\.dat"
 )
-SCAN = re.compile(r"^(\d+)_(20252|20253|20250|25750|31016)_[23]_0\.(zip|txt)$")
+SCAN = re.compile(r"^(\d+)_(20252|20253|20250|25750|31016)_([23])_0\.(zip|txt)$")
 # Kinds of bulk file as the Platform names their folders.
 KINDS = {
     T1: "T1",
@@ -142,6 +142,12 @@ def _is_ours(path: Path, folder: Path) -> bool:
     name = path.name.removeprefix(PARTIAL)
     if path.parent == folder and (name == MARKER or TABLES.fullmatch(name)):
         return True
-    scan = SCAN.match(name)
-    inside = path.relative_to(folder).parts[0] in ("bulk", "Bulk")
-    return inside and scan is not None and int(scan[1]) >= FIRST_EID
+    found = SCAN.match(name)
+    if found is None or int(found[1]) < FIRST_EID:
+        return False
+    scan = Scan(int(found[2]), int(found[3]), "ok")
+    number = int(found[1]) - FIRST_EID + 1
+    places = [
+        bulk_folder(folder, way) / file_path(way, scan, number) for way in get_args(Arrangement)
+    ]
+    return path.with_name(name) in places

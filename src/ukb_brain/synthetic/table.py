@@ -206,7 +206,7 @@ def write_lists(cohort: SyntheticCohort, folder: Path) -> None:
     pairs = relatedness_file(cohort)
     texts = {
         "w12345_20260101.csv": "".join(f"{eid}\n" for eid in early),
-        f"withdraw12345_{len(late)}_20260601.txt": "".join(f"{eid}\n" for eid in late),
+        "withdraw12345_88_20260601.txt": "".join(f"{eid}\n" for eid in late),
         "ukb_rel_a12345_s488130.dat": pairs.to_csv(index=False, sep=" "),
     }
     for name, text in texts.items():

@@ -112,9 +112,9 @@ def select_cohort(
         If real data come without a withdrawal list or as synthetic ones, relatives are not known,
         or fields or instances are not in the table.
     """
+    table = tables.open(reading, codings)
     exclusions.require_withdrawals(withdrawals, source, settings.no_withdrawals_issued)
     exclusions.require_relatedness(relatedness, settings.no_relatedness)
-    table = tables.open(reading, codings)
     stop_at(problems_of_fields(needed_fields(grid), table.columns, settings.imaging_instances))
     people = table.read({*wanted_fields(grid)})
     exclusions.require_synthetic(people["eid"], source)
