@@ -45,7 +45,8 @@ mlflow: install ## Show the tracked runs in a browser, on this machine only; ENV
 jupyter: install ## Open the notebooks, on this machine only
 	$(BIN)/kedro jupyter lab --ip=127.0.0.1
 
-docs: install ## Check what the documents name, and write the pipelines as a web page into build/
+docs: install ## Write the documents' generated lists, check what they name, and draw the pipelines into build/
+	$(BIN)/python -m tools.own_data
 	$(BIN)/python -m pytest -q tests/test_documents.py
 	$(BIN)/kedro viz build
 

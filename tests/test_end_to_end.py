@@ -103,8 +103,9 @@ def test_families_never_straddle(table):
 
 
 def test_withdrawn_people_are_nowhere(finished_run, table):
-    (path,) = (finished_run / "01_raw").glob("w*.csv")
-    gone = {int(line) for line in path.read_text().split()}
+    lists = list((finished_run / "01_raw").glob("w*12345_*"))
+    gone = {int(line) for path in lists for line in path.read_text().split()}
+    assert len(lists) == 2
     assert gone
     for name in ("participants", "targets", "confounds", "splits", "quality"):
         assert not gone & set(table(f"03_primary/{name}")["eid"]), name
@@ -188,3 +189,37 @@ def test_the_number_of_workers_changes_nothing(finished_run, run_kedro, tmp_path
         for root in (finished_run, tmp_path)
     )
     pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+def stamps(folder):
+    return {
+        path: (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_cohort_as_on_the_platform_gives_the_same_map(finished_run, run_kedro, tmp_path):
+    """Labels, several answers in a cell, scans by kind and prefix, in a read-only folder."""
+    made = run_kedro(
+        "--pipelines", "synthetic_cohort", "--nodes", "claim_raw_folder,write_tables,write_scans",
+        root=tmp_path, synthetic_cohort__style="exporter labels",
+        synthetic_cohort__arrangement="platform",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    raw, worker = tmp_path / "01_raw", tmp_path / "worker"
+    assert "High blood pressure" in (raw / "data_participant.csv").read_text()
+    assert list((raw / "Bulk/Brain MRI/T2 FLAIR/90").glob("*_20253_2_0.zip"))
+    for path in [raw, *raw.rglob("*")]:
+        path.chmod(path.stat().st_mode & ~0o222)
+    before = stamps(raw)
+    done = run_kedro("--to-outputs", "reporting.performance", root=worker, raw_folder=raw)
+    assert done.returncode == 0, done.stderr
+    assert stamps(raw) == before
+    for name in ("03_primary/participants", "03_primary/quality", "08_reporting/performance"):
+        there, expected = (
+            pd.read_parquet(root / f"{name}.parquet").drop(columns=TIMING, errors="ignore")
+            for root in (worker, finished_run)
+        )
+        pd.testing.assert_frame_equal(there, expected, check_exact=True, obj=name)
+    assert len(there) == 700

@@ -176,7 +176,7 @@ def _parquet(table: pd.DataFrame, folder: Path, codings: Codings) -> list[Path]:
         entry = field_of(parsed.field)
         cells = out[name].replace("", None)
         if entry and entry.value_type == "categorical_multiple":
-            lists = [None if c is None else [int(a) for a in c.split("|")] for c in cells]
+            lists = [[int(a) for a in c.split("|")] if isinstance(c, str) else None for c in cells]
             out[name] = pd.Series(lists, index=out.index, dtype=object)
         elif entry and entry.value_type == "date":
             out[name] = pd.to_datetime(cells)
