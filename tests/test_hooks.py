@@ -1,4 +1,5 @@
 import logging
+import re
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,8 @@ from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.errors import InputError
 from ukb_brain.hooks import ProjectHooks
+from ukb_brain.imaging.bulk_index import index_bulk
+from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.tables.people_lists import Withdrawals
 
 NOTHING = Pipeline([])
@@ -98,3 +101,36 @@ def test_steps_are_counted(caplog):
 def test_a_name_that_nothing_reads_stops_with_the_nearest_one():
     with pytest.raises(InputError, match=r"'presett', .* did you mean 'preset'\?"):
         ProjectHooks().after_context_created(context({"presett": "study64"}))
+
+
+@pytest.mark.bad_input(
+    given="new scans since the last run, and `--only-missing-outputs`",
+    says="are new or changed since they were last listed, and --only-missing-outputs would not "
+    "read them: run without it",
+)
+@pytest.mark.parametrize("typed", [True, False])
+def test_scans_that_came_stop_a_run_of_missing_outputs(tmp_path, says, typed):
+    def scan(name):
+        (tmp_path / name).write_bytes(b"a zip")
+
+    scan("1234567_20252_2_0.zip")
+    index, _ = index_bulk(tmp_path, (20252,))
+    given = {"shape": (8, 8, 8), "voxel_mm": 20.0}
+    entries = {
+        "raw.bulk": tmp_path,
+        "intermediate.bulk_index": index,
+        "params:imaging_preprocess": ImagingPreprocess(**given) if typed else given,
+    }
+    of_run = DataCatalog({name: MemoryDataset(value) for name, value in entries.items()})
+    missing = {"pipeline_names": [], "only_missing_outputs": True}
+    run = ProjectHooks().before_pipeline_run
+    run(missing, Pipeline([]), of_run)
+    # A field that no modality needs.
+    scan("1234567_20227_2_0.zip")
+    run(missing, Pipeline([]), of_run)
+    scan("2345678_20252_2_0.zip")
+    with pytest.raises(InputError, match=re.escape(says)) as caught:
+        run(missing, Pipeline([]), of_run)
+    assert str(caught.value).startswith("1 bulk file(s)")
+    assert "2345678" not in str(caught.value)
+    run({"pipeline_names": []}, Pipeline([]), of_run)

@@ -119,10 +119,10 @@ class Grid(Frozen):
     imaging : dict of str to dict of str to Modality
         Imaging groups of the grid.
     leave_out : tuple of str
-        Imaging groups that are taken out of it, for want of scans: ``[functional]``, or
-        ``structural+functional`` in ``--params``.
+        Imaging groups or single modalities that are taken out of it, for want of scans:
+        ``[functional]``, or ``flair+functional`` in ``--params``.
     left_out : dict
-        Those groups, as ``imaging`` had them.
+        Those groups and modalities, as ``imaging`` had them.
     """
 
     base_domain: str
@@ -140,17 +140,21 @@ class Grid(Frozen):
         names = given["leave_out"]
         names = tuple(names.split("+")) if isinstance(names, str) else tuple(names)
         imaging, left_out = given.get("imaging") or {}, given.get("left_out") or {}
-        unknown = sorted(set(names) - {*imaging, *left_out})
+        known = {n for part in (imaging, left_out) for g, held in part.items() for n in (g, *held)}
+        unknown = sorted(set(names) - known)
         if unknown:
             raise ValueError(
                 f"grid.leave_out names {', '.join(unknown)}; imaging groups are "
-                f"{', '.join(imaging)}"
+                f"{', '.join(imaging)}, of modalities "
+                f"{', '.join(name for held in imaging.values() for name in held)}"
             )
-        return given | {
-            "leave_out": names,
-            "imaging": {name: group for name, group in imaging.items() if name not in names},
-            "left_out": left_out | {name: imaging[name] for name in names if name in imaging},
-        }
+        stays: dict[str, dict[str, Any]] = {}
+        leaves = {group: dict(held) for group, held in left_out.items()}
+        for group, held in imaging.items():
+            for modality, described in held.items():
+                gone = group in names or modality in names
+                (leaves if gone else stays).setdefault(group, {})[modality] = described
+        return given | {"leave_out": names, "imaging": stays, "left_out": leaves}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

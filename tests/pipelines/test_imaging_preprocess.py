@@ -221,20 +221,20 @@ def test_who_lacks_a_region_stays_where_settings_allow_it(root):
 
 @pytest.mark.bad_input(
     given="no 31016 at all, or T1 only",
-    says="No scan can be used of",
+    says="no scan can be used of",
 )
 @pytest.mark.parametrize(
     ("fields", "told", "groups"),
     [
         (
             (31016,),
-            r"rsfmri \(field 31016, imaging group functional\): no bulk file \(6\)\.",
+            r"rsfmri \(field 31016, imaging group functional\): no bulk file \(6\): put",
             "functional",
         ),
         (
             (31016, 20253, 20250),
             r"flair \(field 20253, .* · dwi \(field 20250, .* · rsfmri \(field 31016, ",
-            "structural+diffusion+functional",
+            "flair+diffusion+functional",
         ),
     ],
 )
@@ -245,7 +245,7 @@ def test_a_modality_without_any_scan_is_one_error_before_training(root, fields, 
         run(root)
     message = str(caught.value)
     assert "\n" not in message
-    assert message.endswith(f"--params grid.leave_out={groups}")
+    assert message.endswith(f"--params grid.leave_out={groups}.")
     assert str(FIRST) not in message
 
 
@@ -255,6 +255,16 @@ def test_a_modality_without_any_scan_may_be_left_out_by_name(root):
     quality = run(root, grid=grid).load("primary.quality")
     assert set(quality.loc[quality["modality"] == "rsfmri", "status"]) == {"missing"}
     assert set(quality.loc[quality["modality"] != "rsfmri", "status"]) == {"ok"}
+
+
+def test_who_has_t1_only_leaves_single_modalities_out(root):
+    for field in (31016, 20253, 20250):
+        shutil.rmtree(root / f"01_raw/bulk/{field}")
+    names = "flair+diffusion+functional"
+    grid = Grid.model_validate(GRID.model_dump() | {"leave_out": names})
+    assert {group: [*held] for group, held in grid.imaging.items()} == {"structural": ["t1"]}
+    quality = run(root, grid=grid).load("primary.quality")
+    assert set(quality.loc[quality["modality"] == "t1", "status"]) == {"ok"}
 
 
 def test_scans_of_which_none_can_be_used_stop_the_run_in_one_line(root):

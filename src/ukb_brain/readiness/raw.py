@@ -11,6 +11,7 @@ import pyarrow.parquet
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
+from ukb_brain.imaging.lacking import problems_of_modalities
 from ukb_brain.problems import Problem
 from ukb_brain.readiness.findings import Readiness
 from ukb_brain.tables import exclusions, visits
@@ -197,8 +198,8 @@ def check_scans(
         Whose modalities must be there.
     """
     ready.found("scans", "bulk files", "of all fields", len(index))
-    groups = {m: group for group, modalities in grid.imaging.items() for m in modalities}
-    for modality, group in groups.items():
+    lacking = {}
+    for modality in grid.modalities:
         field = fields.get(modality)
         mine = index[(index["field"] == field) & (index["array"] == 0)]
         for (instance, state), some in mine.groupby(["instance", "state"], observed=True):
@@ -207,14 +208,8 @@ def check_scans(
             )
         if not (mine["state"] == "ok").any():
             states = ", ".join(f"{n:,} {s}" for s, n in mine["state"].value_counts().items())
-            ready.problems.append(
-                Problem(
-                    "stop",
-                    f"no scan of {modality} (field {field}) can be used: {states or 'no file'}",
-                    "put these files among the bulk files, or leave the imaging group out: "
-                    f"--params grid.leave_out={group}",
-                )
-            )
+            lacking[modality] = states or "no file"
+    ready.problems += problems_of_modalities(lacking, grid, fields)
     second = int((index["array"] > 0).sum())
     if second:
         ready.found("scans", "second files of a visit", "listed, not used", second)

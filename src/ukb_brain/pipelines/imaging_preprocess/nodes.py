@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.cluster import Compute, run_items
-from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
+from ukb_brain.imaging.lacking import problems_of_modalities
 from ukb_brain.imaging.preprocess import (
     VOLUME_FIELDS,
     Batch,
@@ -23,6 +23,7 @@ from ukb_brain.imaging.preprocess import (
     preprocess_batch,
 )
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
+from ukb_brain.problems import stop_at
 
 logger = logging.getLogger(__name__)
 
@@ -148,25 +149,14 @@ def require_scans(quality: pd.DataFrame, grid: Grid, settings: ImagingPreprocess
     InputError
         Naming every modality without one, with the most frequent reasons.
     """
-    told = []
-    for group, modalities in grid.imaging.items():
-        for modality in modalities:
-            mine = quality[quality["modality"] == modality]
-            if (mine["status"] == "ok").any():
-                continue
+    lacking = {}
+    for modality in grid.modalities:
+        mine = quality[quality["modality"] == modality]
+        if not (mine["status"] == "ok").any():
             reasons = mine["reason"].value_counts().head(3)
             listed = "; ".join(f"{reason} ({n:,})" for reason, n in reasons.items())
-            told.append(
-                f"{modality} (field {settings.fields.get(modality)}, imaging group {group}): "
-                f"{listed or 'no visit'}"
-            )
-    if told:
-        groups = [g for g, m in grid.imaging.items() if any(t.startswith(tuple(m)) for t in told)]
-        raise InputError(
-            f"No scan can be used of {' · '.join(told)}. Put these files among the bulk files "
-            "(`kedro run --pipelines check` says what is there), or leave the imaging group out: "
-            f"--params grid.leave_out={'+'.join(groups)}"
-        )
+            lacking[modality] = listed or "no visit"
+    stop_at(problems_of_modalities(lacking, grid, settings.fields))
 
 
 def summarise_quality(quality: pd.DataFrame) -> pd.DataFrame:
