@@ -223,3 +223,53 @@ def test_a_cohort_as_on_the_platform_gives_the_same_map(finished_run, run_kedro,
         )
         pd.testing.assert_frame_equal(there, expected, check_exact=True, obj=name)
     assert len(there) == 700
+
+
+def texts_of(root):
+    """Every name under a data root but those of raw files, and all that can be read in the files."""
+    for path in root.rglob("*"):
+        at = path.relative_to(root)
+        if at.parts[0] == "01_raw":
+            continue
+        yield at, at.as_posix()
+        if path.suffix == ".parquet":
+            yield at, pd.read_parquet(path).astype(str).to_csv()
+        elif path.is_file() and path.suffix not in (".png", ".gz", ".npz") and "c" not in at.parts:
+            # Chunks of scans (their folders are called c) are compressed noise.
+            yield at, path.read_bytes().decode("latin-1")
+
+
+def test_who_withdraws_later_is_erased_everywhere(finished_run, tmp_path, run_kedro):
+    root = shutil.copytree(finished_run, tmp_path / "data")
+    splits = pd.read_parquet(root / "03_primary/splits.parquet")
+    gone = splits.drop_duplicates("part", keep="last").set_index("part")["eid"]
+    assert set(gone.index) == {"train", "validation", "test"}
+    (root / "run.log").write_text(f"Scan of {gone['test']} took long.\n")
+    listed = root / "01_raw/lists from 2027"
+    listed.mkdir()
+    (listed / "withdraw12345_9_20270101.txt").write_text("".join(f"{eid}\n" for eid in gone))
+    alone = re.compile(rf"(?<!\d)({'|'.join(gone.astype(str))})(?!\d)")
+    before = {at for at, text in texts_of(root) if alone.search(text)}
+    assert {at.parts[0][:2] for at in before} >= {"02", "03", "04", "07"}
+
+    stopped = run_kedro("--pipelines", "bundle", root=root)
+    said = " ".join((stopped.stdout + stopped.stderr).split())
+    assert stopped.returncode and "kedro run --pipelines purge" in said
+
+    done = run_kedro("--pipelines", "purge", root=root)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    assert not alone.search(told)
+    assert "models, which the next run fits anew" in " ".join(told.split())
+    assert [at for at, text in texts_of(root) if alone.search(text)] == []
+    assert not list((root / "06_models").rglob("*.safetensors"))
+
+    # Some pipelines go on by themselves, and those that read raw files leave them out too: the
+    # others keep their parts.
+    names = "bundle,data_engineering,feature_tabular"
+    again = run_kedro("--pipelines", names, root=root)
+    assert again.returncode == 0, again.stdout + again.stderr
+    now = pd.read_parquet(root / "03_primary/splits.parquet")
+    stay = splits[~splits["eid"].isin(gone)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(now[stay.columns.tolist()], stay)
+    assert [at for at, text in texts_of(root) if alone.search(text)] == []

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 SETTINGS = {"grid", "modelling", "reporting", "claims", "evidence"}
 READS_RAW, BULK, INDEX = "select_cohort", "raw.bulk", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
-DROPS_WITHDRAWN = {"data_engineering", "__default__"}
+DROPS_WITHDRAWN, PURGE = {"data_engineering", "__default__"}, "purge"
 
 # Known and meant: names of datasets read `layer.name`, and `--pipeline` is what the documents say.
 QUIET = (
@@ -105,7 +105,7 @@ class ProjectHooks:
         if self._local:
             logger.info("conf/local is in force: %s", ", ".join(self._local))
         drops = not names_given or bool(DROPS_WITHDRAWN & set(names_given))
-        if run_params.get("only_missing_outputs") or not drops:
+        if names != [PURGE] and (run_params.get("only_missing_outputs") or not drops):
             self._stop_if_somebody_withdrew(catalog)
         if run_params.get("only_missing_outputs"):
             self._stop_if_scans_came(catalog)
@@ -196,6 +196,5 @@ class ProjectHooks:
             raise InputError(
                 f"{gone} of {len(participants)} participants have withdrawn since the tables were "
                 "made: `kedro run --pipelines purge` erases them everywhere, and `kedro run` "
-                "then fits "
-                "everything anew."
+                "then fits everything anew."
             )

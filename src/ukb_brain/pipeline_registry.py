@@ -5,7 +5,7 @@ from kedro.pipeline import Pipeline
 
 GENERATORS = ("synthetic_cohort",)
 # Asked for by name only.
-APART = ("bundle", "check", "compare", "evidence", "plan", "published", "search")
+APART = ("bundle", "check", "compare", "evidence", "plan", "published", "purge", "search")
 
 
 def register_pipelines() -> dict[str, Pipeline]:

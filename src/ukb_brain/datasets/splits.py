@@ -10,7 +10,7 @@ import pandas as pd
 from ukb_brain.atomic import atomic_path
 from ukb_brain.datasets.parquet import AtomicParquet
 from ukb_brain.errors import InputError
-from ukb_brain.tables.splits import check_disjoint
+from ukb_brain.tables.splits import PEOPLE_LEFT, check_disjoint
 
 logger = logging.getLogger(__name__)
 
@@ -64,19 +64,22 @@ class SplitsDataset(AtomicParquet):
         new = _in_order(data)
         if self._exists():
             there = _in_order(pd.read_parquet(self._get_load_path()))
-            if there.equals(new) or there.attrs.get(MADE_ANEW) == _hash(new):
+            left = there.attrs.pop(PEOPLE_LEFT, False)
+            same = there.equals(new)
+            if not left and (same or there.attrs.get(MADE_ANEW) == _hash(new)):
                 return
-            new = self._without_leavers(there, new)
+            new = new if same else self._without_leavers(there, new, left)
         with atomic_path(self._get_save_path()) as partial:
             new.to_parquet(partial, **self._save_args)
         self._invalidate_cache()
 
-    def _without_leavers(self, there: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    def _without_leavers(self, there: pd.DataFrame, new: pd.DataFrame, left: bool) -> pd.DataFrame:
+        """Keep parts, where people left now or were purged, and nothing else changed."""
         stay = there["eid"].isin(new["eid"])
         kept = there[stay].reset_index(drop=True)
         # Not row by row: where sites are left out, a leaver's relatives may gain a part.
         same = all(set(kept[key]) == set(new[key]) for key in ("eid", "fold"))
-        if stay.all() or not same:
+        if (stay.all() and not left) or not same:
             joined = int((~new["eid"].drop_duplicates().isin(there["eid"])).sum())
             raise InputError(
                 f"Other splits are in {self._filepath}: {there['eid'].nunique()} participants in "
@@ -85,11 +88,13 @@ class SplitsDataset(AtomicParquet):
                 "because models were trained on them. To make new ones, delete that file and the "
                 "folders 04_feature, 06_models and 07_model_output, and run `kedro run`."
             )
-        logger.warning(
-            "People who left the cohort: %s. Their rows are erased from the splits, and everybody "
-            "else keeps their part.",
-            there.loc[~stay, "eid"].nunique(),
-        )
+        gone = there.loc[~stay, "eid"].nunique()
+        if gone:
+            logger.warning(
+                "People who left the cohort: %s. Their rows are erased from the splits, and "
+                "everybody else keeps their part.",
+                gone,
+            )
         kept.attrs[MADE_ANEW] = _hash(new)
         return kept
 

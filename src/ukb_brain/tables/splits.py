@@ -19,6 +19,8 @@ from ukb_brain.tables.visits import one_visit
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "validation", "test")
+# Kept with the table of splits: rows of people who withdrew were erased from it.
+PEOPLE_LEFT = "people_left"
 RESTORE = (
     "Restore the splits file from where it was made, or delete it and the folders 04_feature, "
     "06_models and 07_model_output, and run `kedro run`."
