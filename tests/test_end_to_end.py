@@ -226,7 +226,7 @@ def test_a_cohort_as_on_the_platform_gives_the_same_map(finished_run, run_kedro,
 
 
 def texts_of(root):
-    """Every name under a data root but those of raw files, and all that can be read in the files."""
+    """Every name under a data root, and all that can be read in the files; not raw ones."""
     for path in root.rglob("*"):
         at = path.relative_to(root)
         if at.parts[0] == "01_raw":

@@ -320,6 +320,20 @@ def test_changes_are_counted(tmp_path):
     assert changed_since(tmp_path, index, FIELDS) == 2
 
 
+def test_files_of_people_who_withdrew_are_passed_over(tmp_path, opened):
+    arrange(tmp_path, "{eid}/{name}")
+    everybody, _ = index_bulk(tmp_path, FIELDS)
+    opened.clear()
+    gone = {int(everybody["eid"].iloc[0])}
+    index, _ = index_bulk(tmp_path, FIELDS, None, gone)
+    stay = everybody[~everybody["eid"].isin(gone)]
+    assert 0 < len(stay) < len(everybody)
+    assert index["path"].tolist() == stay["path"].tolist()
+    assert not [name for name in opened if name.startswith(str(*gone))]
+    assert changed_since(tmp_path, index, FIELDS, gone) == 0
+    assert changed_since(tmp_path, index, FIELDS) == len(everybody) - len(stay)
+
+
 # --- atlases --------------------------------------------------------------------------------
 
 

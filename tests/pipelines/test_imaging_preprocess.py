@@ -80,7 +80,7 @@ def run(root, keys=KEYS, grid=GRID, settings=SETTINGS):
     splits = pd.DataFrame({"eid": FIRST + np.arange(5), "fold": 0, "part": PARTS})
     catalog.save("primary.splits", splits[splits["eid"].isin(people["eid"])])
     before = catalog.load("intermediate.bulk_index_before")
-    index = index_bulk(catalog.load("raw.bulk"), before, settings)
+    index = index_bulk(catalog.load("raw.bulk"), before, settings, catalog.load("raw.withdrawals"))
     catalog.save("intermediate.bulk_index", index)
     SequentialRunner().run(create_pipeline(), catalog)
     return catalog

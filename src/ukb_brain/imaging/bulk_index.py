@@ -114,7 +114,10 @@ def list_files(folder: Path) -> Iterator[Listed]:
 
 
 def index_bulk(
-    folder: Path, fields: Collection[int], before: pd.DataFrame | None = None
+    folder: Path,
+    fields: Collection[int],
+    before: pd.DataFrame | None = None,
+    gone: Collection[int] = (),
 ) -> tuple[pd.DataFrame, list[str]]:
     """List bulk files, and read the directories of those zips that are new or changed.
 
@@ -126,6 +129,8 @@ def index_bulk(
         Whose zips' directories are read; other bulk files are only listed.
     before : DataFrame, optional
         An earlier index of the same folder.
+    gone : collection of int
+        Who withdrew: their files are passed over.
 
     Returns
     -------
@@ -137,12 +142,12 @@ def index_bulk(
     others : list of str
         Kinds of file that were not recognised: their names with digits as ``#``.
     """
-    index, others = _listed(folder)
+    index, others = _listed(folder, gone)
     index["members"] = _members(folder, index, fields, before).astype("category")
     return index, others
 
 
-def _listed(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+def _listed(folder: Path, gone: Collection[int]) -> tuple[pd.DataFrame, list[str]]:
     rows, others = [], set()
     for file in list_files(folder):
         match = BULK_NAME.fullmatch(file.name)
@@ -154,6 +159,7 @@ def _listed(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     numbers = index.columns.drop("path")
     index[numbers] = index[numbers].astype(np.int64)
     # Links may show a file twice. One that leads somewhere comes before one that does not.
+    index = index[~index["eid"].isin(list(gone))]
     index["empty"] = index["size"] == 0
     index = index.sort_values([*ONE, "empty", "path"]).drop(columns="empty")
     return index.drop_duplicates(ONE, ignore_index=True), sorted(others)
@@ -273,7 +279,9 @@ def problems_of_atlas(index: pd.DataFrame, field: int, wanted: str | None) -> li
     return []
 
 
-def changed_since(folder: Path, index: pd.DataFrame, fields: Collection[int]) -> int:
+def changed_since(
+    folder: Path, index: pd.DataFrame, fields: Collection[int], gone: Collection[int] = ()
+) -> int:
     """Count bulk files that are new or changed since an index was made.
 
     Parameters
@@ -284,12 +292,14 @@ def changed_since(folder: Path, index: pd.DataFrame, fields: Collection[int]) ->
         As returned by `index_bulk`.
     fields : collection of int
         That count.
+    gone : collection of int
+        Who withdrew: their files do not count.
 
     Returns
     -------
     int
     """
-    now = _listed(folder)[0]
+    now = _listed(folder, gone)[0]
     now = now[now["field"].isin(list(fields))]
     same = pd.MultiIndex.from_frame(now[AS_IT_WAS]).isin(pd.MultiIndex.from_frame(index[AS_IT_WAS]))
     return int((~same).sum())

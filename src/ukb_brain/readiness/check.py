@@ -104,7 +104,8 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
     raw.check_tables(ready, table)
     people = raw.check_fields(ready, table, asked.grid, engineering.imaging_instances)
     earlier = before if len(before.columns) else None
-    index, others = bulk_index.index_bulk(bulk, asked.imaging.fields.values(), earlier)
+    fields, gone = asked.imaging.fields.values(), withdrawals.eids
+    index, others = bulk_index.index_bulk(bulk, fields, earlier, gone)
     index["state"] = bulk_index.states(index, asked.imaging.members)
     ready.problems += bulk_index.problems_of_atlas(
         index, asked.imaging.connectivity_field, asked.imaging.atlas

@@ -26,7 +26,9 @@ from ukb_brain.tables.table_folder import TableFolder
 logger = logging.getLogger(__name__)
 
 
-def index_bulk(bulk: Path, before: pd.DataFrame, imaging: ImagingPreprocess) -> pd.DataFrame:
+def index_bulk(
+    bulk: Path, before: pd.DataFrame, imaging: ImagingPreprocess, withdrawals: Withdrawals
+) -> pd.DataFrame:
     """List the bulk files, reading the directories of those zips that are new or changed.
 
     Parameters
@@ -37,6 +39,8 @@ def index_bulk(bulk: Path, before: pd.DataFrame, imaging: ImagingPreprocess) -> 
         The index of the run before; without columns where there is none.
     imaging : ImagingPreprocess
         Fields of modalities, and what their zips must hold.
+    withdrawals : Withdrawals
+        Whose files are passed over.
 
     Returns
     -------
@@ -49,7 +53,8 @@ def index_bulk(bulk: Path, before: pd.DataFrame, imaging: ImagingPreprocess) -> 
         If zips hold several atlases and none is named, or not the one that is.
     """
     earlier = before if len(before.columns) else None
-    index, others = bulk_index.index_bulk(bulk, imaging.fields.values(), earlier)
+    fields, gone = imaging.fields.values(), withdrawals.eids
+    index, others = bulk_index.index_bulk(bulk, fields, earlier, gone)
     stop_at(bulk_index.problems_of_atlas(index, imaging.connectivity_field, imaging.atlas))
     index["state"] = bulk_index.states(index, imaging.members)
     logger.info("Bulk files in %s: %s.", bulk, f"{len(index):,}")

@@ -29,7 +29,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             Node(
                 index_bulk,
-                inputs=["raw.bulk", "intermediate.bulk_index_before", "params:imaging_preprocess"],
+                inputs=[
+                    "raw.bulk",
+                    "intermediate.bulk_index_before",
+                    "params:imaging_preprocess",
+                    "raw.withdrawals",
+                ],
                 outputs="intermediate.bulk_index",
                 name="index_bulk",
             ),
