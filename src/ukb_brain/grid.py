@@ -7,16 +7,37 @@ those of Ruffle et al., NeuroImage 291:120600 (2024); the lists come from
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, combinations
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ukb_brain.errors import InputError
 
 Kind = Literal["binary", "continuous"]
+Rule = Literal["value", "equals", "any_of", "mean", "difference", "log", "binned"]
+
+
+class _Takes(NamedTuple):
+    """What a rule makes, how many fields it takes (the last 0: any number), and if it has codes."""
+
+    kind: Kind
+    fields: tuple[int, int] = (1, 1)
+    values: bool = False
+
+
+RULES: dict[Rule, _Takes] = {
+    "value": _Takes("continuous"),
+    "equals": _Takes("binary", values=True),
+    "any_of": _Takes("binary", values=True),
+    "mean": _Takes("continuous", (1, 0)),
+    "difference": _Takes("continuous", (2, 2)),
+    "log": _Takes("continuous"),
+    "binned": _Takes("binary"),
+}
 
 
 class Frozen(BaseModel):
@@ -39,30 +60,89 @@ class Modality(Frozen):
 
 
 class Target(Frozen):
-    """A characteristic to predict and how it is derived from its UK Biobank field."""
+    """A characteristic to predict and how it is derived from its UK Biobank fields.
+
+    Attributes
+    ----------
+    name : str
+        Shown in reports.
+    domain : str
+        Key of its domain.
+    kind : {"binary", "continuous"}
+        Given by the rule: ``any_of``, ``equals`` and ``binned`` make binary targets.
+    fields : tuple of int
+        Written as ``field: 46``, or ``fields: [46, 47]`` for rules that take several.
+    rule : str
+        See `ukb_brain.tables.rules`.
+    values : tuple of int
+        Codes that count as yes; of ``any_of`` and ``equals``.
+    missing : tuple of int
+        Codes that are no answer.
+    threshold, quantile : float, optional
+        Cut-off of ``binned``: a number, or a quantile of each fold's training people.
+    direction : {"above", "below"}
+        Which side of the cut-off is yes.
+    visit : {"imaging", "latest", "nearest"}
+        Which visit's answer goes with a scan.
+    unit : str
+        Shown in reports.
+    """
 
     name: str
     domain: str
     kind: Kind
-    field: int
-    rule: Literal["value", "any_of"]
+    fields: tuple[int, ...] = Field(min_length=1)
+    rule: Rule
     values: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
+    threshold: float | None = None
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+    direction: Literal["above", "below"] = "above"
     visit: Literal["imaging", "latest", "nearest"] = "latest"
     unit: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_field_is_a_list_of_one(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or "field" not in given:
+            return given
+        if "fields" in given:
+            raise ValueError("give `field` for one field or `fields` for several, not both")
+        return {k: v for k, v in given.items() if k != "field"} | {"fields": (given["field"],)}
+
     @model_validator(mode="after")
-    def _rule_fits_kind(self) -> Self:
-        if (self.rule == "any_of") != (self.kind == "binary"):
-            raise ValueError(
-                f"target {self.name!r}: a binary target takes rule any_of and a continuous one "
-                f"rule value; this one is {self.kind} with rule {self.rule}"
+    def _rule_fits(self) -> Self:
+        taken = RULES[self.rule]
+        problems = []
+        if taken.kind != self.kind:
+            fit = ", ".join(
+                sorted(rule for rule, takes in RULES.items() if takes.kind == self.kind)
             )
-        if self.rule == "any_of" and not self.values:
-            raise ValueError(
-                f"target {self.name!r}: rule any_of needs `values`, the codes that count"
-            )
+            problems.append(f"a {self.kind} target takes rule {fit}; {self.rule} makes no such one")
+        fewest, most = taken.fields
+        if not fewest <= len(self.fields) <= (most or len(self.fields)):
+            number = f"{fewest} field" if most == 1 else f"{fewest} fields"
+            problems.append(f"rule {self.rule} takes {number}, got {list(self.fields)}")
+        if taken.values != bool(self.values):
+            words = "needs `values`, the codes that count" if taken.values else "takes no `values`"
+            problems.append(f"rule {self.rule} {words}")
+        if self.rule == "equals" and len(self.values) > 1:
+            problems.append("rule equals takes one of `values`; rule any_of takes several")
+        cuts = sum(cut is not None for cut in (self.threshold, self.quantile))
+        if self.rule == "binned" and cuts != 1:
+            problems.append("rule binned needs either `threshold`, a number, or `quantile`")
+        if self.rule != "binned" and (cuts or self.direction != "above"):
+            problems.append(f"rule {self.rule} takes no `threshold`, `quantile` or `direction`")
+        if both := sorted({*self.values} & {*self.missing}):
+            problems.append(f"codes {both} are among `values` and among `missing`")
+        if problems:
+            raise ValueError(f"target {self.name!r}: {'; '.join(problems)}")
         return self
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether its cut-off is fitted on training people, so that it differs between folds."""
+        return self.quantile is not None
 
 
 @dataclass(frozen=True)

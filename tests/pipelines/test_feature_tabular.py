@@ -23,7 +23,12 @@ def tables():
     values[rng.random(values.shape) < 0.1] = np.nan
     parts = ["train"] * 30 + ["validation"] * 5 + ["test"] * 5
     people = keys.assign(
-        family=keys["eid"] - eid[0], site=11025, date=pd.Timestamp("2016-01-01"), age=60.0, sex=1.0
+        chosen=keys["instance"] == 2,
+        family=keys["eid"] - eid[0],
+        site=11025,
+        date=pd.Timestamp("2016-01-01"),
+        age=60.0,
+        sex=1.0,
     )
     return {
         "primary.targets": pd.concat(

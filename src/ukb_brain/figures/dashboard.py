@@ -92,6 +92,8 @@ def target_table(target_summary: pd.DataFrame, grid: Grid, below: int) -> pd.Dat
         few = row["n"] < below or (binary and (0 < yes < below or 0 < row["n"] - yes < below))
         if few:
             value = "too few"
+        elif target.is_fitted:
+            value = f"cut at quantile {target.quantile:g} of training people"
         elif binary:
             value = f"{100 * average:.0f} % yes"
         else:

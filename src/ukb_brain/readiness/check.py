@@ -23,6 +23,7 @@ from ukb_brain.tables.main_table import TableSettings
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_folder import TableFolder
+from ukb_brain.tables.target_checks import problems_of_values
 
 PARTS = 3
 # What is looked at, by name in the catalog: the arguments of `look`, then those of `Asked`.
@@ -116,7 +117,8 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
     raw.check_people(ready, people, withdrawals, pairs, index)
     try:
         exclusions.require_synthetic(people["eid"], asked.source)
-        return _cohort(ready, index, people, withdrawals, pairs, asked)
+        labels = asked.codings.extended(tables.codings)
+        return _cohort(ready, index, people, withdrawals, pairs, asked, labels)
     except InputError as error:
         ready.problems.append(Problem("stop", str(error)))
         return Looked(ready, index)
@@ -129,6 +131,7 @@ def _cohort(
     withdrawals: Withdrawals,
     pairs: pd.DataFrame,
     asked: Asked,
+    labels: Codings,
 ) -> Looked:
     settings, grid = asked.engineering, asked.grid
     fields = {m: asked.imaging.fields[m] for m in grid.modalities if m in asked.imaging.fields}
@@ -148,6 +151,8 @@ def _cohort(
         cohort, pairs, scans, settings.imaging_instances, settings.kinship_above
     )
     values, _ = derivations.derive_targets(cohort, there, grid.targets)
+    once = values[there["chosen"].to_numpy(bool)]
+    ready.problems += problems_of_values(cohort, once, grid, labels)
     counted = people_of_cells(values, there, index, grid, fields)
     check_cells(ready, counted, grid, PARTS * asked.splitting.min_per_part)
     return Looked(ready, index, len(cohort), len(there))

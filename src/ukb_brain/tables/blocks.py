@@ -8,11 +8,18 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.tables.splits import training_fingerprints
+from ukb_brain.tables.thresholds import Cut
 
 MISSING_SUFFIX = "__missing"
 
 
-def fit_scaling(targets: pd.DataFrame, splits: pd.DataFrame, traits: Sequence[str]) -> pd.DataFrame:
+def _as_measured(targets: pd.DataFrame, _fold: int) -> pd.DataFrame:
+    return targets
+
+
+def fit_scaling(
+    targets: pd.DataFrame, splits: pd.DataFrame, traits: Sequence[str], cut: Cut = _as_measured
+) -> pd.DataFrame:
     """Fit imputation and scaling on each fold's training people.
 
     Parameters
@@ -24,6 +31,8 @@ def fit_scaling(targets: pd.DataFrame, splits: pd.DataFrame, traits: Sequence[st
         ``eid, fold, part``.
     traits : sequence of str
         Columns to fit.
+    cut : callable
+        Cuts targets whose cut-off is fitted; see `ukb_brain.tables.thresholds`.
 
     Returns
     -------
@@ -39,6 +48,7 @@ def fit_scaling(targets: pd.DataFrame, splits: pd.DataFrame, traits: Sequence[st
     train = splits[splits["part"] == "train"]
     for fold in sorted(train["fold"].unique().tolist()):
         training = first[first.index.isin(train.loc[train["fold"] == fold, "eid"])]
+        training = cut(training, fold)
         for trait in traits:
             answers = training[trait].dropna().to_numpy()
             mean, sd = (answers.mean(), answers.std()) if len(answers) else (0.0, 0.0)
@@ -50,7 +60,7 @@ def fit_scaling(targets: pd.DataFrame, splits: pd.DataFrame, traits: Sequence[st
 
 
 def apply_scaling(
-    targets: pd.DataFrame, splits: pd.DataFrame, scaling: pd.DataFrame
+    targets: pd.DataFrame, splits: pd.DataFrame, scaling: pd.DataFrame, cut: Cut = _as_measured
 ) -> pd.DataFrame:
     """Impute and scale everybody's traits with what was fitted on training people.
 
@@ -62,6 +72,8 @@ def apply_scaling(
         ``eid, fold, part``.
     scaling : DataFrame
         As returned by `fit_scaling`.
+    cut : callable
+        As there.
 
     Returns
     -------
@@ -73,7 +85,7 @@ def apply_scaling(
     for fold in sorted(scaling["fold"].unique().tolist()):
         fitted = scaling[scaling["fold"] == fold]
         people = splits.loc[splits["fold"] == fold, "eid"]
-        rows = targets[targets["eid"].isin(people)]
+        rows = cut(targets[targets["eid"].isin(people)], fold)
         columns: dict[str, pd.Series] = {}
         for trait, mean, sd in zip(fitted["target"], fitted["mean"], fitted["sd"], strict=True):
             columns[trait] = ((rows[trait] - mean) / sd).fillna(0).astype(np.float32)

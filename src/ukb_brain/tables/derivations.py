@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ukb_brain.errors import InputError
 from ukb_brain.grid import Target
 from ukb_brain.problems import Problem
 from ukb_brain.tables.headers import FieldColumn, parse_header
+from ukb_brain.tables.rules import answers_by_instance
 
 DAYS_PER_YEAR = 365.25
 NO_VISIT = -1
@@ -79,56 +79,6 @@ def problems_of_fields(
             )
         )
     return problems
-
-
-def answers_by_instance(table: pd.DataFrame, target: Target) -> dict[int, Floats]:
-    """Reduce the entries of each visit to one answer.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a person, columns such as ``6150-2.0`` (field-instance.array), numeric.
-    target : Target
-        Its field, rule, values and missing codes. ``any_of`` gives 1 where any entry of the visit
-        is among the values and 0 where there are only others, so that -7 ("none of the above")
-        is an answer; ``value`` gives the first entry. No entry at all, or only missing codes, is
-        no answer.
-
-    Returns
-    -------
-    dict of int to ndarray of float, shape (people,)
-        By instance, ascending; NaN is no answer.
-
-    Raises
-    ------
-    InputError
-        If a column is not numeric.
-    """
-    arrays: dict[int, list[FieldColumn]] = {}
-    for column in sorted(parse_header(table.columns)):
-        if column.field == target.field:
-            arrays.setdefault(column.instance, []).append(column)
-    answers = {}
-    for instance, columns in arrays.items():
-        entries = np.column_stack([_numbers(table, column.name) for column in columns])
-        usable = np.isfinite(entries) & ~np.isin(entries, target.missing)
-        answered = usable.any(axis=1)
-        if target.rule == "any_of":
-            answer = (usable & np.isin(entries, target.values)).any(axis=1).astype(np.float64)
-        else:
-            answer = entries[np.arange(len(entries)), usable.argmax(axis=1)]
-        answers[instance] = np.where(answered, answer, np.nan)
-    return answers
-
-
-def _numbers(table: pd.DataFrame, name: str) -> Floats:
-    try:
-        return table[name].to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"Column {name!r} holds {table[name].dtype} where numbers are expected; export the "
-            "table with raw codings rather than with labels."
-        ) from None
 
 
 def pick_visit(
@@ -294,8 +244,9 @@ def summarise_targets(
                 "name": target.name,
                 "n": int(value.notna().sum()),
                 "missing": int(value.isna().sum()),
-                "mean_or_prevalence": value.mean(),
-                "sd": value.std(),
+                # Cut by fold later: what was measured is no prevalence.
+                "mean_or_prevalence": np.nan if target.is_fitted else value.mean(),
+                "sd": np.nan if target.is_fitted else value.std(),
                 "median_lag_years": lag.median(),
             }
         )

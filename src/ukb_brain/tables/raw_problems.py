@@ -27,7 +27,11 @@ def needed_fields(grid: Grid) -> dict[str, tuple[int, str]]:
     dict of str to (int, str)
         Field and rule of visits, by what it is needed for.
     """
-    targets = {key: (target.field, target.visit) for key, target in grid.targets.items()}
+    targets = {
+        key if len(target.fields) == 1 else f"{key} of {field}": (field, target.visit)
+        for key, target in grid.targets.items()
+        for field in target.fields
+    }
     return visits.NEEDED | targets
 
 

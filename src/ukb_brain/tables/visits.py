@@ -9,9 +9,10 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Target
-from ukb_brain.tables.derivations import answers_by_instance, pick_visit, visit_days
+from ukb_brain.tables.derivations import pick_visit, visit_days
 from ukb_brain.tables.exclusions import choose_visits
 from ukb_brain.tables.relatives import find_families
+from ukb_brain.tables.rules import answers_by_instance
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def _of_field(rows: pd.DataFrame, visit: pd.Series, field: int, rule: str) -> np
         name=str(field),
         domain="",
         kind="continuous",
-        field=field,
+        fields=(field,),
         rule="value",
         missing=(POSITION_MISSING,),
     )

@@ -14,6 +14,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.tables.blocks import MISSING_SUFFIX
 from ukb_brain.tables.splits import check_fitted_on, fingerprint, training_fingerprints
+from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import one_visit
 
 # Other visits of test people: nothing is learned from them or judged by them.
@@ -37,7 +38,7 @@ class People:
     part : ndarray of shape (n,)
         ``train``, ``validation`` or ``test``; ``repeat`` is another visit of a test person.
     targets : dict of str to ndarray of shape (n,)
-        In their own units; NaN is unknown.
+        In their own units, cut as in this fold where a cut-off is fitted; NaN is unknown.
     blocks : dict of str to ndarray of shape (n, 2 * traits)
         By domain: imputed and scaled traits, then their masks.
     has : dict of str to ndarray of shape (n,)
@@ -169,7 +170,9 @@ def gather(
     )
     rows = rows[~rows["again"] | (rows["part"] == "test")]
     rows["part"] = rows["part"].mask(rows["again"], REPEAT)
-    rows = rows.merge(targets, on=keys, validate="one_to_one")
+    mine = splits[splits["fold"] == fold]
+    cut = fit_cut(targets, participants, mine, grid)(targets, fold)
+    rows = rows.merge(cut, on=keys, validate="one_to_one")
     known = blocks.loc[blocks["fold"] == fold].drop(columns="fold").set_index(keys)
     known = lined_up(known, pd.MultiIndex.from_frame(rows[keys]), "feature.blocks")
     usable = quality.assign(ok=quality["status"] == "ok")

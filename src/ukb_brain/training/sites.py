@@ -10,6 +10,7 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
 from ukb_brain.tables.splits import Splitting, make_splits
+from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import at_chosen_visit, one_visit
 from ukb_brain.training.people import People, gather
 
@@ -51,8 +52,10 @@ def leave_sites_out(
         return {}
     scheme = splitting.model_copy(update={"scheme": "leave_one_site_out"})
     splits = make_splits(participants, scheme, seed)
-    scaling = fit_scaling(at_chosen_visit(targets, participants), splits, list(grid.targets))
-    blocks = apply_scaling(targets, splits, scaling)
+    cut = fit_cut(targets, participants, splits, grid)
+    once = at_chosen_visit(targets, participants)
+    scaling = fit_scaling(once, splits, list(grid.targets), cut)
+    blocks = apply_scaling(targets, splits, scaling, cut)
     tables = (targets, blocks, scaling, splits, participants, quality)
     return {int(fold): gather(*tables, grid, int(fold)) for fold in sorted(splits["fold"].unique())}
 

@@ -22,6 +22,7 @@ from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.raw_problems import needed_fields, problems_of_lists, wanted_fields
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_folder import TableFolder
+from ukb_brain.tables.target_checks import problems_of_values
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,11 @@ def describe_participants(
 
 
 def derive_targets(
-    cohort: pd.DataFrame, participants: pd.DataFrame, grid: Grid
+    cohort: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    tables: TableFolder,
+    codings: Codings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Derive every target for every imaging visit, and describe the targets.
 
@@ -186,6 +191,10 @@ def derive_targets(
         As returned by `describe_participants`.
     grid : Grid
         Whose targets are derived.
+    tables : TableFolder
+        Where the user's own files of codings lie.
+    codings : Codings
+        What codes mean.
 
     Returns
     -------
@@ -193,9 +202,19 @@ def derive_targets(
         ``eid, instance`` and one float column a target.
     summary : DataFrame
         One row a target, at the chosen visit of each person.
+
+    Raises
+    ------
+    InputError
+        If the table holds something else than targets ask for.
     """
     values, lags = derivations.derive_targets(cohort, participants, grid.targets)
     chosen = participants["chosen"].to_numpy(bool)
+    labels = codings.extended(tables.codings)
+    problems = problems_of_values(cohort, values[chosen], grid, labels)
+    stop_at(problems)
+    for problem in problems:
+        logger.warning("%s", problem)
     return values, derivations.summarise_targets(values, lags, grid.targets, chosen)
 
 

@@ -69,7 +69,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 derive_targets,
-                inputs=["cohort", "primary.participants", "params:grid"],
+                inputs=[
+                    "cohort",
+                    "primary.participants",
+                    "params:grid",
+                    "raw.table",
+                    "params:codings",
+                ],
                 outputs=["primary.targets", "primary.target_summary"],
                 name="derive_targets",
             ),

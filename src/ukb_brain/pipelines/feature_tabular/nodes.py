@@ -7,6 +7,7 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
 from ukb_brain.tables.splits import check_disjoint
+from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import at_chosen_visit
 
 
@@ -33,11 +34,16 @@ def fit_block_scaling(
     """
     check_disjoint(splits, participants)
     chosen = at_chosen_visit(targets, participants)
-    return fit_scaling(chosen, splits, list(grid.targets))
+    cut = fit_cut(targets, participants, splits, grid)
+    return fit_scaling(chosen, splits, list(grid.targets), cut)
 
 
 def make_blocks(
-    targets: pd.DataFrame, splits: pd.DataFrame, block_scaling: pd.DataFrame
+    targets: pd.DataFrame,
+    splits: pd.DataFrame,
+    block_scaling: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
 ) -> pd.DataFrame:
     """Impute and scale everybody's traits.
 
@@ -49,10 +55,16 @@ def make_blocks(
         ``eid, fold, part``.
     block_scaling : DataFrame
         As returned by `fit_block_scaling`.
+    participants : DataFrame
+        ``eid, instance, chosen``.
+    grid : Grid
+        Whose targets are traits.
 
     Returns
     -------
     DataFrame
         ``eid, instance, fold`` and per trait its float32 values and its mask.
     """
-    return apply_scaling(targets, splits, block_scaling)
+    return apply_scaling(
+        targets, splits, block_scaling, fit_cut(targets, participants, splits, grid)
+    )

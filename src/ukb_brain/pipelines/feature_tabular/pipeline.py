@@ -28,7 +28,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 make_blocks,
-                inputs=["primary.targets", "primary.splits", "feature.block_scaling"],
+                inputs=[
+                    "primary.targets",
+                    "primary.splits",
+                    "feature.block_scaling",
+                    "primary.participants",
+                    "params:grid",
+                ],
                 outputs="feature.blocks",
                 name="make_blocks",
             ),

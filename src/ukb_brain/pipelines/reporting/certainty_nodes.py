@@ -24,6 +24,7 @@ from ukb_brain.statistics.limits.verdicts import VerdictRules, verdict_table
 from ukb_brain.statistics.people import calibration_tables
 from ukb_brain.statistics.scores.common_scores import CommonScores, common_scores, skill_by_cell
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, gather_targets
+from ukb_brain.tables.thresholds import as_tested
 from ukb_brain.tables.visits import at_chosen_visit
 
 Targets = dict[str, TargetPredictions]
@@ -458,6 +459,7 @@ def measure_reliability(
     targets: Targets,
     measurements: pd.DataFrame,
     participants: pd.DataFrame,
+    splits: pd.DataFrame,
     draws: FamilyDraws,
     grid: Grid,
     reporting: Reporting,
@@ -468,8 +470,8 @@ def measure_reliability(
     ----------
     targets : dict of str to TargetPredictions
         By target.
-    measurements, participants : pandas.DataFrame
-        Targets at all visits, and families.
+    measurements, participants, splits : pandas.DataFrame
+        Targets at all visits, families, and who is tested in which fold.
     draws : FamilyDraws
         From `draw_families`.
     grid : Grid
@@ -483,7 +485,8 @@ def measure_reliability(
         One row a target.
     """
     families = participants.drop_duplicates("eid").set_index("eid")["family"]
-    return retest_table(targets, measurements, draws, families, grid, reporting.level)
+    cut = as_tested(measurements, participants, splits, grid)
+    return retest_table(targets, cut, draws, families, grid, reporting.level)
 
 
 def measure_repeatability(
@@ -520,6 +523,7 @@ def relate_targets(
     scores: Scores,
     measurements: pd.DataFrame,
     participants: pd.DataFrame,
+    splits: pd.DataFrame,
     grid: Grid,
     certainty: Certainty,
     reporting: Reporting,
@@ -531,8 +535,8 @@ def relate_targets(
     ----------
     scores : dict of str to CommonScores
         By target.
-    measurements, participants : pandas.DataFrame
-        Targets, and families.
+    measurements, participants, splits : pandas.DataFrame
+        Targets, families, and who is tested in which fold.
     grid : Grid
         Targets and their kinds.
     certainty, reporting : Certainty, Reporting
@@ -547,7 +551,8 @@ def relate_targets(
     """
     draws = FamilyDraws(participants["family"], certainty.relation_draws, seed)
     families = participants.drop_duplicates("eid").set_index("eid")["family"]
-    measurements = at_chosen_visit(measurements, participants)
+    cut = as_tested(measurements, participants, splits, grid)
+    measurements = at_chosen_visit(cut, participants)
     return relation_tables(measurements, families, scores, draws, grid, reporting.level)
 
 

@@ -22,6 +22,7 @@ from ukb_brain.statistics.scores.drawn import bounded_columns, measured
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.scores.within import headline_of, score_within_sites
+from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import one_visit
 
 Targets = Mapping[str, TargetPredictions]
@@ -154,7 +155,7 @@ def _beyond(
     first = everybody.first_visits()
     visits = first[["eid", "instance"]].to_numpy(np.int64)
     confounds, family = rows_of(visits, everybody.confounds), first["family"].to_numpy(np.int64)
-    y = rows_of(visits, everybody.targets)[table.target].to_numpy(float)
+    cut = fit_cut(everybody.targets, everybody.participants, everybody.splits, grid)
     place = pd.MultiIndex.from_arrays(list(visits.T))
     alone, without, together = np.full((3, int(known.sum())), np.nan)
     held = everybody.validation
@@ -164,6 +165,8 @@ def _beyond(
     for fold in table.folds:
         part = everybody.splits[everybody.splits["fold"] == fold].set_index("eid")["part"]
         train = (first["eid"].map(part) == "train").to_numpy()
+        measured_here = rows_of(visits, cut(everybody.targets, fold))
+        y = measured_here[table.target].to_numpy(float)
         X, _ = confound_design(confounds, train, table.target)
         baseline = confounds_baseline(table.kind, y, X, train, family)
         mine = held_cells[-1]

@@ -1,0 +1,146 @@
+"""From the entries of one visit to one answer, by the rule of a target.
+
+=============  ==================================================================================
+``value``      the first entry
+``equals``     1 where the first entry is the code, 0 where it is another
+``any_of``     1 where any entry is among the codes, 0 where there are only others
+``mean``       the mean of a field's entries; of several fields that of theirs, where all have one
+``difference`` the first field's first entry less the second field's, where both have one
+``log``        the natural logarithm of the first entry; what is not above 0 is no answer
+``binned``     1 where the first entry is beyond the cut-off, 0 where it is not
+=============  ==================================================================================
+
+A cut-off that is fitted is not known here: then ``binned`` gives the first entry, and
+`ukb_brain.tables.thresholds` cuts it by each fold's training people.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Target
+from ukb_brain.tables.headers import FieldColumn, parse_header
+
+logger = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float64]
+
+
+def answers_by_instance(table: pd.DataFrame, target: Target) -> dict[int, Floats]:
+    """Reduce the entries of each visit to one answer.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a person, columns such as ``6150-2.0`` (field-instance.array), numeric.
+    target : Target
+        Its fields, rule, values and missing codes. In a field of several answers -7 ("none of the
+        above") is an answer. No entry at all, or only missing codes, is no answer.
+
+    Returns
+    -------
+    dict of int to ndarray of float, shape (people,)
+        By instance, ascending; NaN is no answer.
+
+    Raises
+    ------
+    InputError
+        If a column is not numeric.
+    """
+    arrays: dict[int, dict[int, list[FieldColumn]]] = {}
+    for column in sorted(parse_header(table.columns)):
+        if column.field in target.fields:
+            of = arrays.setdefault(column.instance, {field: [] for field in target.fields})
+            of[column.field].append(column)
+    answers = {}
+    for instance in sorted(arrays):
+        fields = [_entries(table, columns, target) for columns in arrays[instance].values()]
+        answers[instance] = _reduced(fields, target)
+    return answers
+
+
+def beyond(value: Floats, threshold: float, direction: str) -> Floats:
+    """Cut values.
+
+    Parameters
+    ----------
+    value : ndarray of float
+        NaN is no answer.
+    threshold : float
+        The cut-off; itself it is on neither side.
+    direction : {"above", "below"}
+        Which side is 1.
+
+    Returns
+    -------
+    ndarray of float
+        0, 1 or NaN.
+    """
+    side = value > threshold if direction == "above" else value < threshold
+    return np.where(np.isnan(value), np.nan, side.astype(np.float64))
+
+
+def _entries(table: pd.DataFrame, columns: list[FieldColumn], target: Target) -> Floats:
+    """Entries of a field at a visit, shape (people, arrays); NaN is none."""
+    if not columns:
+        return np.full((len(table), 1), np.nan)
+    entries = np.column_stack([_numbers(table, column.name) for column in columns])
+    usable = np.isfinite(entries) & ~np.isin(entries, target.missing)
+    return np.where(usable, entries, np.nan)
+
+
+def _reduced(fields: list[Floats], target: Target) -> Floats:
+    entries = fields[0]
+    first = _first(entries)
+    if target.rule == "any_of":
+        found = np.isin(entries, target.values).any(axis=1).astype(np.float64)
+        return np.where(np.isnan(first), np.nan, found)
+    if target.rule == "equals":
+        (code,) = target.values  # noqa: PD011 - of a target, not of a table
+        return np.where(np.isnan(first), np.nan, (first == code).astype(np.float64))
+    if target.rule == "mean":
+        return np.mean([_mean(each) for each in fields], axis=0)
+    if target.rule == "difference":
+        return first - _first(fields[1])
+    if target.rule == "log":
+        return _log(first, target)
+    if target.threshold is not None:
+        return beyond(first, target.threshold, target.direction)
+    return first
+
+
+def _first(entries: Floats) -> Floats:
+    return entries[np.arange(len(entries)), np.isfinite(entries).argmax(axis=1)]
+
+
+def _mean(entries: Floats) -> Floats:
+    there = np.isfinite(entries)
+    count = there.sum(axis=1)
+    total = np.where(there, entries, 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _log(value: Floats, target: Target) -> Floats:
+    impossible = value <= 0
+    if impossible.any():
+        logger.warning(
+            "%s: %s answers are not above 0 and have no logarithm; they count as no answer.",
+            target.name,
+            f"{int(impossible.sum()):,}",
+        )
+    return np.log(np.where(impossible, np.nan, value))
+
+
+def _numbers(table: pd.DataFrame, name: str) -> Floats:
+    try:
+        return table[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"Column {name!r} holds {table[name].dtype} where numbers are expected; export the "
+            "table with raw codings rather than with labels."
+        ) from None

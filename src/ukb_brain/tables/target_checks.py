@@ -1,0 +1,242 @@
+"""Whether what the table holds can be what a target asks for: its role, cut-off and direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ukb_brain.grid import Grid, Target
+from ukb_brain.problems import Problem
+from ukb_brain.tables.codings import Codings, plain
+from ukb_brain.tables.dictionary import FieldEntry, field_of
+from ukb_brain.tables.headers import parse_column
+from ukb_brain.tables.rules import beyond
+
+# Fewer people are not told; with fewer answers chance may leave a class out.
+FEW, ENOUGH = 10, 100
+# A share of answers beyond which a code or a 0 is no slip.
+SLIP = 0.01
+MOST_CODES = 6
+NO_ANSWER = frozenset({"do not know", "prefer not to answer"})
+# Where the median of adults lies whatever the cohort, in the dictionary's units, and what else it
+# might be in: far wider than any population, so that only another unit or coding is outside.
+MEDIANS: dict[int, tuple[float, float, dict[str, float]]] = {
+    21003: (18, 110, {"months": 12, "days": 365.25}),
+    21002: (35, 160, {"grams": 1000, "pounds": 2.2046}),
+    23098: (35, 160, {"grams": 1000, "pounds": 2.2046}),
+    50: (130, 210, {"metres": 0.01, "millimetres": 10}),
+    21001: (15, 45, {}),
+    23099: (5, 65, {"a fraction of 1": 0.01}),
+    30020: (8, 20, {"grams per litre": 10, "millimoles per litre": 0.6206}),
+    30750: (20, 80, {"per cent": 0.15}),
+    30760: (0.6, 3, {"milligrams per decilitre": 38.67}),
+    30780: (1.5, 7, {"milligrams per decilitre": 38.67}),
+    20023: (200, 1500, {"seconds": 0.001}),
+}
+CATEGORICAL = ("categorical", "categorical_multiple")
+
+
+def problems_of_values(
+    table: pd.DataFrame, values: pd.DataFrame, grid: Grid, codings: Codings
+) -> list[Problem]:
+    """List where the table holds something else than targets ask for, all of it at once.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a person: columns such as ``1707-2.0`` (field-instance.array), numeric.
+    values : DataFrame
+        One row a person and a float column a target, as derived from it.
+    grid : Grid
+        Its targets.
+    codings : Codings
+        What codes mean.
+
+    Returns
+    -------
+    list of Problem
+        Each names target, field, what the table holds (counts of 10 people or more) and the
+        remedy.
+    """
+    held: dict[int, list[str]] = {}
+    for name in table.columns:
+        for column in parse_column(str(name)):
+            held.setdefault(column.field, []).append(str(name))
+    problems: list[Problem] = []
+    for key, target in grid.targets.items():
+        found: list[Problem] = []
+        for field in target.fields:
+            entries = table[held.get(field, [])].to_numpy(np.float64, na_value=np.nan).ravel()
+            asked = _Asked(key, target, field, entries[np.isfinite(entries)], codings)
+            found += asked.problems()
+        # What explains a constant has been told.
+        if not any(problem.severity == "stop" for problem in found):
+            found += _of_derived(key, target, values[key].to_numpy(np.float64))
+        problems += found
+    return list(dict.fromkeys(problems))
+
+
+class _Asked:
+    """A target's field, and the answers that the table has of it."""
+
+    def __init__(
+        self,
+        key: str,
+        target: Target,
+        field: int,
+        entries: npt.NDArray[np.float64],
+        codings: Codings,
+    ) -> None:
+        self.target, self.field = target, field
+        self.entry: FieldEntry | None = field_of(field)
+        self.coding = self.entry.coding if self.entry else None
+        self.labels = codings.root.get(self.coding, {}) if self.coding else {}
+        codes, counts = np.unique(entries[~np.isin(entries, target.missing)], return_counts=True)
+        self.counts = pd.Series(counts, index=codes, dtype=np.int64)
+        self.answers = int(self.counts.sum())
+        title = f" ({self.entry.title})" if self.entry else ""
+        self.of = f"target {key!r}: field {field}{title}"
+
+    @property
+    def is_categorical(self) -> bool:
+        return self.entry is not None and self.entry.value_type in CATEGORICAL
+
+    def problems(self) -> list[Problem]:
+        if not self.answers:
+            words = f"{self.of} has no answer that counts"
+            remedy = "check `missing` and the field, or take the target out of the grid"
+            return [Problem("stop", words, remedy)]
+        by_codes = self.target.rule in ("any_of", "equals")
+        checks = [*self._of_coding(), *(self._of_codes() if by_codes else self._of_numbers())]
+        return checks
+
+    def _told(self, codes: pd.Series) -> str:
+        shown = codes.sort_values(ascending=False).head(MOST_CODES).sort_index()
+        parts = [
+            f"{code:g}{self._label(code)}: {f'{n:,}' if n >= FEW else f'fewer than {FEW}'}"
+            for code, n in zip(shown.index.to_numpy(np.float64), shown, strict=True)
+        ]
+        return ", ".join(parts) + (" and others" if len(codes) > MOST_CODES else "")
+
+    def _label(self, code: float) -> str:
+        return f" ({self.labels[int(code)]})" if code in self.labels else ""
+
+    def _of_coding(self) -> Iterator[Problem]:
+        """Codes that the coding does not have, so that somebody coded the field anew."""
+        if not (self.is_categorical and self.labels):
+            return
+        strange = self.counts[~self.counts.index.isin(self.labels)]
+        if strange.empty:
+            return
+        known = ", ".join(f"{code} {label}" for code, label in [*self.labels.items()][:MOST_CODES])
+        yield Problem(
+            "stop" if strange.sum() > SLIP * self.answers else "warning",
+            f"{self.of} holds codes that coding {self.coding} ({known}) does not have: "
+            f"{self._told(strange)}",
+            "export it with UK Biobank's own codes or labels; if the coding has grown, put its "
+            "file into the folder codings",
+        )
+
+    def _of_codes(self) -> Iterator[Problem]:
+        wanted = self.target.values  # noqa: PD011 - of a target, not of a table
+        yes = self.counts[self.counts.index.isin(wanted)]
+        if yes.empty:
+            codes = ", ".join(f"{code}{self._label(code)}" for code in wanted)
+            yield Problem(
+                "stop" if self.answers >= ENOUGH else "warning",
+                f"{self.of} never holds {codes}, which the target counts as yes, but "
+                f"{self._told(self.counts)}",
+                "correct `values`",
+            )
+        unsure = [code for code in self.counts.index if self._is_no_answer(code)]
+        if unsure:
+            yield Problem(
+                "warning",
+                f"{self.of} counts as no what is no answer: {self._told(self.counts[unsure])}",
+                f"add {[int(code) for code in unsure]} to `missing`",
+            )
+        if self.entry and not self.is_categorical and self.coding is None:
+            yield Problem(
+                "warning",
+                f"{self.of} is {self.entry.value_type} in UK Biobank's dictionary, and rule "
+                f"{self.target.rule} takes its numbers as codes",
+                "rule binned with a `threshold` divides amounts",
+            )
+
+    def _is_no_answer(self, code: float) -> bool:
+        return code in self.labels and plain(self.labels[int(code)]) in NO_ANSWER
+
+    def _of_numbers(self) -> Iterator[Problem]:
+        if self.is_categorical:
+            yield Problem(
+                "warning",
+                f"{self.of} is categorical in UK Biobank's dictionary (coding {self.coding}), and "
+                f"rule {self.target.rule} takes its codes as amounts: {self._told(self.counts)}",
+                "unless they are in order, take rule any_of with `values`",
+            )
+        # Of a field of numbers, a coding says what its special values mean; most are below 0.
+        special = self.counts[self.counts.index.isin(self.labels)]
+        if not self.labels and self.coding is not None:
+            special = self.counts[self.counts.index.isin((-1, -3, -10))]
+        special = special[special.index < 0]
+        if len(special):
+            yield Problem(
+                "stop",
+                f"{self.of} takes codes as amounts (coding {self.coding}): {self._told(special)}",
+                f"add {[int(code) for code in special.index]} to `missing`",
+            )
+        if self.field in MEDIANS:
+            yield from self._of_range(*MEDIANS[self.field])
+
+    def _of_range(self, low: float, high: float, others: dict[str, float]) -> Iterator[Problem]:
+        zeros = int(self.counts.get(0.0, 0))
+        if zeros > SLIP * self.answers:
+            yield Problem(
+                "stop",
+                f"{self.of} is 0 for {f'{zeros:,}' if zeros >= FEW else f'fewer than {FEW}'} "
+                "answers, which nobody is",
+                "leave cells empty where it is not known, or add 0 to `missing`",
+            )
+        nonzero = self.counts[self.counts.index != 0]
+        if nonzero.empty:
+            return
+        median = float(np.median(np.repeat(nonzero.index.to_numpy(), nonzero)))
+        if not low <= median <= high:
+            unit = self.entry.unit if self.entry else ""
+            guesses = [name for name, by in others.items() if low <= median / by <= high]
+            guess = f", as if it were {guesses[0]}" if guesses else ""
+            yield Problem(
+                "stop",
+                f"{self.of} has a median of {median:,.4g}{guess}; UK Biobank gives "
+                f"{unit.lower() or 'another unit'}, between {low:g} and {high:g} for most people",
+                "export the field again as it is",
+            )
+
+
+def _of_derived(key: str, target: Target, value: npt.NDArray[np.float64]) -> list[Problem]:
+    """Whether anybody differs from anybody, once a target is derived."""
+    known = value[np.isfinite(value)]
+    field = ", ".join(str(each) for each in target.fields)
+    severity: Literal["stop", "warning"] = "stop" if len(known) >= ENOUGH else "warning"
+    if not len(known):
+        words = f"target {key!r}: nobody has an answer of field {field} by visit {target.visit!r}"
+        return [Problem("stop", words, "set `visit: latest`, or take the target out of the grid")]
+    if target.quantile is not None:
+        cut = float(np.quantile(known, target.quantile))
+        derived = beyond(known, cut, target.direction)
+        at = f"quantile {target.quantile:g} ({cut:g})"
+    else:
+        derived, at = known, f"{target.threshold:g}" if target.threshold is not None else ""
+    if np.ptp(derived) > 0:
+        return []
+    if target.kind == "continuous":
+        words = f"target {key!r}: everybody has the same value of field {field}"
+        return [Problem(severity, words, "check the field, or take the target out of the grid")]
+    who = "everybody" if derived[0] else "nobody"
+    side = f" {target.direction} {at}" if at else ""
+    remedy = "check cut-off and `direction` against the field's unit" if at else "check `values`"
+    return [Problem(severity, f"target {key!r}: {who} is yes (field {field}{side})", remedy)]

@@ -1,0 +1,154 @@
+"""Cut-offs that are fitted on training people, and the binary targets that they give.
+
+Such a target is kept as measured in ``primary.targets`` and is cut by fold, in training, in blocks
+and in scoring alike, at a quantile of that fold's training people: a value of anybody whom a fold
+validates or tests moves nothing in it. Where a table holds everybody once, each person's value is
+cut as in the fold that tests them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
+from ukb_brain.tables.rules import beyond
+from ukb_brain.tables.splits import training_fingerprints
+from ukb_brain.tables.visits import at_chosen_visit
+
+# Takes targets as measured and a fold, and gives them as the fold cuts them.
+Cut = Callable[[pd.DataFrame, int], pd.DataFrame]
+COLUMNS = ["fold", "target", "threshold", "n_train", "training_people"]
+
+
+def fit_thresholds(
+    targets: pd.DataFrame, participants: pd.DataFrame, splits: pd.DataFrame, grid: Grid
+) -> pd.DataFrame:
+    """Fit the cut-off of each target that has a quantile, on each fold's training people.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        ``eid, instance`` and a float column a target, as measured. The chosen visit of each person
+        counts.
+    participants : DataFrame
+        ``eid, instance, chosen``.
+    splits : DataFrame
+        ``eid, fold, part``.
+    grid : Grid
+        Whose targets say which are cut, and where.
+
+    Returns
+    -------
+    DataFrame
+        ``fold, target, threshold, n_train, training_people``: the fingerprint of those it was
+        fitted on. Without rows where no target has a quantile.
+
+    Raises
+    ------
+    InputError
+        If no training person of a fold has an answer.
+    """
+    fitted = {
+        key: target.quantile for key, target in grid.targets.items() if target.quantile is not None
+    }
+    if not fitted:
+        return pd.DataFrame(columns=COLUMNS).astype(
+            {"fold": "int64", "threshold": "float64", "n_train": "int64"}
+        )
+    once = at_chosen_visit(targets, participants)
+    prints = training_fingerprints(splits)
+    rows = []
+    for fold, people in splits[splits["part"] == "train"].groupby("fold")["eid"]:
+        training = once[once["eid"].isin(people)]
+        for key, quantile in fitted.items():
+            answers = training[key].dropna().to_numpy()
+            if not len(answers):
+                raise InputError(
+                    f"Target {key!r} has no answer from any training person of fold {fold}, so "
+                    f"that its quantile cannot be fitted: check its field, or give "
+                    "a `threshold` in its place."
+                )
+            cut = float(np.quantile(answers, quantile))
+            rows.append((int(str(fold)), key, cut, len(answers), prints[int(str(fold))]))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def fit_cut(
+    targets: pd.DataFrame, participants: pd.DataFrame, splits: pd.DataFrame, grid: Grid
+) -> Cut:
+    """Fit the cut-offs of all folds.
+
+    Parameters
+    ----------
+    targets, participants, splits, grid
+        As of `fit_thresholds`.
+
+    Returns
+    -------
+    callable
+        Gives targets as a fold cuts them; see `in_fold`.
+    """
+    thresholds = fit_thresholds(targets, participants, splits, grid)
+    return lambda table, fold: in_fold(table, thresholds, grid, fold)
+
+
+def in_fold(targets: pd.DataFrame, thresholds: pd.DataFrame, grid: Grid, fold: int) -> pd.DataFrame:
+    """Cut targets as a fold does.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        As measured.
+    thresholds : DataFrame
+        As returned by `fit_thresholds`.
+    grid : Grid
+        Its targets' directions.
+    fold : int
+        Of the splits.
+
+    Returns
+    -------
+    DataFrame
+        With 0, 1 or NaN in the columns that are cut; the others are as they were.
+    """
+    mine = thresholds[thresholds["fold"] == fold]
+    return targets.assign(
+        **{
+            key: beyond(targets[key].to_numpy(np.float64), cut, grid.targets[key].direction)
+            for key, cut in zip(mine["target"], mine["threshold"], strict=True)
+        }
+    )
+
+
+def as_tested(
+    targets: pd.DataFrame, participants: pd.DataFrame, splits: pd.DataFrame, grid: Grid
+) -> pd.DataFrame:
+    """Cut each person's targets as in the fold that tests them.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        As measured.
+    participants : DataFrame
+        ``eid, instance, chosen``.
+    splits : DataFrame
+        ``eid, fold, part``. Who is never tested is cut as in the first fold.
+    grid : Grid
+        Whose targets say which are cut, and where.
+
+    Returns
+    -------
+    DataFrame
+        With the rows of ``targets``, in their order.
+    """
+    thresholds = fit_thresholds(targets, participants, splits, grid)
+    if thresholds.empty:
+        return targets
+    tested = splits[splits["part"] == "test"].drop_duplicates("eid").set_index("eid")["fold"]
+    fold = targets["eid"].map(tested).fillna(splits["fold"].min()).astype(int)
+    cut = [in_fold(rows, thresholds, grid, int(str(of))) for of, rows in targets.groupby(fold)]
+    return pd.concat(cut).loc[targets.index]
