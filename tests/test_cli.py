@@ -151,3 +151,21 @@ def test_only_what_a_user_can_mend_is_shortened():
 
     with pytest.raises(KeyError):
         cli._with_one_line(breaks)()
+
+
+def test_a_run_that_is_stopped_says_how_to_go_on():
+    def stopped(**given):
+        raise KeyboardInterrupt
+
+    with pytest.raises(click.ClickException, match="run the same command again") as caught:
+        cli._with_one_line(stopped)()
+    assert caught.value.exit_code == 130
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"), [("save", "report this line"), ("load", "delete its file")]
+)
+def test_a_broken_table_has_the_remedy_that_helps(mode, says):
+    failure = CheckFailure("m", check="isin", column="sex", failure_examples=[2])
+    error = DataValidationError("x", dataset_name="p.t", mode=mode, failures=[failure])
+    assert says in cli.one_line(error)

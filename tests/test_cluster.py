@@ -318,3 +318,36 @@ def test_epochs_are_told_from_whichever_process_trains(workers, caplog):
         for name in "ab"
         for epoch in (1, 2)
     ]
+
+
+def test_nothing_to_do_shows_no_bar(monkeypatch):
+    class Terminal:
+        is_terminal = True
+
+    monkeypatch.setattr(progress, "Console", Terminal)
+    monkeypatch.setattr(progress, "progress_bar", lambda: 1 / 0)
+    assert list(progress.shown([], 0, "Nothing")) == []
+
+
+def test_what_a_worker_tells_is_shown_once():
+    """As a user sees it: Kedro gives every process a handler of its own."""
+    code = (
+        "import logging\n"
+        "logging.basicConfig(format='told %(message)s', level=logging.INFO)\n"
+        "from test_cluster import tell_of_an_epoch\n"
+        "from ukb_brain.cluster import Compute, run_items\n"
+        "if __name__ == '__main__':\n"
+        "    list(run_items(tell_of_an_epoch, ['A'], Compute(workers=1, backend='local'), 'x'))\n"
+        "    list(run_items(tell_of_an_epoch, ['B', 'C'], Compute(workers=2), 'x'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for name in "ABC":
+        assert (done.stdout + done.stderr).count(f"{name}: epoch 1 of 1") == 1
+
+
+def tell_of_an_epoch(name):
+    logging.basicConfig(format="told %(message)s", level=logging.INFO)
+    progress.told_by_epoch(name, 1)(1, {"train": [1.0], "validation": [1.0]})

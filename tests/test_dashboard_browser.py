@@ -133,3 +133,29 @@ def test_results_of_every_kind_are_listed_with_intervals(visit):
     cells = reported().query("target == 'age'")
     assert sorted(column(page, "95 % low")) == sorted(f"{v:.2f}" for v in cells["r2_low"].round(3))
     clear(page)
+
+
+@pytest.mark.bad_input(
+    given="a click on any control of a plot", says="stays on the page: no chart can be uploaded"
+)
+def test_no_control_can_send_anything(visit):
+    page, asked, _ = visit
+    opened = []
+    page.context.on("page", lambda other: opened.append(other.url))
+    for domain in ("constitutional", "psychology"):
+        page.click(f".tabs button[data-domain={domain}]")
+        page.locator(".map:visible .nsewdrag").first.hover()
+        buttons = page.locator(".map:visible .modebar-btn")
+        titles = [buttons.nth(k).get_attribute("data-title") or "" for k in range(buttons.count())]
+        assert len(titles) >= 3
+        assert not [t for t in titles if "hare" in t or "loud" in t or "tudio" in t]
+        for k, title in enumerate(titles):
+            if "Download" not in title:
+                buttons.nth(k).click(force=True)
+    assert page.locator(".plotly-cloud-dialog").count() == 0
+    assert opened == []
+    assert [url for url in asked if url.startswith(("http:", "https:", "ws:", "wss:"))] == []
+    assert page.locator("a[href^='http'], form[action], [ping]").count() == 0
+    config = page.evaluate("document.querySelector('.js-plotly-plot')._context")
+    assert config["showSendToCloud"] is False
+    assert config["plotlyServerURL"] == ""

@@ -131,3 +131,16 @@ def test_a_mistake_in_yaml_is_named(spoil, named):
 def test_unknown_inputs_are_named_with_what_there_is(grid):
     with pytest.raises(InputError, match=r"\['pet'\].*structural.*constitutional"):
         grid.inputs(("pet",), ("constitutional",))
+
+
+def test_imaging_groups_are_left_out_by_name():
+    grid = Grid(**study())
+    fewer = Grid(**(grid.model_dump() | {"leave_out": "functional+diffusion"}))
+    assert list(fewer.imaging) == ["structural"]
+    assert set(fewer.left_out) == {"functional", "diffusion"}
+    assert len(fewer.cells) == 4 + 21 * 8
+    assert Grid(**fewer.model_dump()) == fewer
+    with pytest.raises(ValueError, match="leave_out names spectral; imaging groups are structural"):
+        Grid(**(grid.model_dump() | {"leave_out": ["spectral"]}))
+    with pytest.raises(ValueError):
+        Grid(**(grid.model_dump() | {"leave_out": list(grid.imaging)}))

@@ -100,3 +100,15 @@ def test_summary_lists_no_characteristic_twice():
     rows = re.findall(r"^\| ([^|]+?) \| (?:AUC|R²)", text, flags=re.M)
     assert len(rows) == len(set(rows)) == 7
     assert "Worst read (2)" in text
+
+
+def test_summary_sets_apart_what_is_read_through_something_else():
+    skill = fullest_cells(with_skill(reported()), GRID).dropna(subset="skill")
+    best = skill.sort_values("skill", ascending=False)["target"].iloc[0]
+    verdicts = pd.DataFrame({"target": list(GRID.targets), "through": ""})
+    verdicts.loc[verdicts["target"] == best, "through"] = "site"
+    text = write_summary(reported(), GRID, "ukb", "x", verdicts=verdicts)
+    name = GRID.targets[best].name
+    assert f"Read through something else only: {name} (through site)." in text
+    assert f"| {name} |" not in text
+    assert "`x/report.html`" in text

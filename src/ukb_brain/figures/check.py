@@ -8,7 +8,10 @@ import pandas as pd
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.figures.suppression import suppress_counts
 
-PROBLEMS, CELLS = "problems", "cells"
+PROBLEMS = "problems"
+# Told as a table of counts: what its rows and its columns are.
+MATRICES = {"fields": ("Field", "Used for"), "cells": ("Target", "")}
+USE = "for "
 HEADINGS = {
     "tables": "Tables",
     "fields": "Fields that the grid and confounds need",
@@ -63,14 +66,10 @@ def build_check(found: pd.DataFrame, source: str, below: int = 10) -> str:
     sections = []
     for key, heading in HEADINGS.items():
         rows = found[found["section"] == key]
-        if len(rows) and key != CELLS:
+        if len(rows) and key not in MATRICES:
             columns = (rows["item"], rows["finding"], shown_counts(rows, below))
             sections.append((key, heading, list(zip(*columns, strict=True))))
-    cells = found[found["section"] == CELLS]
-    cells = cells.assign(n=shown_counts(cells, below))
-    by_imaging = cells.pivot_table(
-        index="item", columns="finding", values="n", aggfunc="first", sort=False, fill_value="–"
-    )
+    matrices = {key: _matrix(found[found["section"] == key], below) for key in MATRICES}
     problems = found.loc[found["section"] == PROBLEMS, ["severity", "finding", "remedy"]]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ukb_brain", "figures"),
@@ -81,14 +80,24 @@ def build_check(found: pd.DataFrame, source: str, below: int = 10) -> str:
     )
     return environment.get_template("check.html.j2").render(
         sections=sections,
-        imaging=list(by_imaging.columns),
-        cells=[
-            (str(target), list(row))
-            for target, row in zip(by_imaging.index, by_imaging.to_numpy(), strict=True)
-        ],
+        matrices={k: (HEADINGS[k], MATRICES[k], *m) for k, m in matrices.items() if m[1]},
         problems=problems.to_numpy().tolist(),
         stops=int((problems["severity"] == "stop").sum()),
         synthetic=is_synthetic(source),
         notice=NOTICE,
         below=below,
     )
+
+
+def _matrix(rows: pd.DataFrame, below: int) -> tuple[list[str], list[tuple[str, str, list[str]]]]:
+    """Spread findings over columns: their names, and a row an item with its use and its counts."""
+    counted = rows[rows["n"].notna()]
+    counted = counted.assign(n=shown_counts(counted, below))
+    columns = sorted(counted["finding"].unique()) if rows["n"].isna().any() else []
+    columns = columns or list(dict.fromkeys(counted["finding"]))
+    uses = rows[rows["n"].isna()].set_index("item")["finding"].str.removeprefix(USE)
+    written = []
+    for item in dict.fromkeys(rows["item"]):
+        own = counted[counted["item"] == item].set_index("finding")["n"]
+        written.append((str(item), uses.get(item, ""), [own.get(c, "–") for c in columns]))
+    return columns, written

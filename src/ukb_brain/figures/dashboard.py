@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jinja2
@@ -19,6 +20,7 @@ from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 
+OUTWARD = re.compile(r"<a href=\\?[\"']https?://[^>]*>.*?<\\?/a>")
 CELL_COLUMNS = {
     "domain": "Domain",
     "name": "Target",
@@ -199,7 +201,7 @@ def _table_library() -> str:
 def _sortable(table: pd.DataFrame) -> str:
     place = {name: at for at, name in enumerate(table.columns)}
     numbers = [place[name] for name in ("Score", "95 % low", "95 % high", "Skill")]
-    return to_html_datatable(
+    html = to_html_datatable(
         table,
         connected=False,
         table_id="cells",
@@ -218,6 +220,8 @@ def _sortable(table: pd.DataFrame) -> str:
         order=[[place["Skill"], "desc"]],
         columnDefs=[{"targets": numbers, "render": JavascriptFunction(TWO_DIGITS)}],
     )
+    # Its note for readers without scripts leads to the library's site.
+    return OUTWARD.sub("", html)
 
 
 def build_dashboard(

@@ -138,8 +138,9 @@ def _cohort(
     scans = exclusions.usable_scans(index, fields)
     cohort, flow = exclusions.select_cohort(people, withdrawals, scans, pairs, settings)
     for reason, excluded, remaining in flow[["reason", "excluded", "remaining"]].to_numpy():
-        words = f"{excluded:,} leave, people who stay" if excluded else "people who stay"
-        ready.found("cohort", str(reason), words, int(remaining))
+        if excluded:
+            ready.found("cohort", str(reason), "people who leave", int(excluded))
+        ready.found("cohort", str(reason), "people who stay", int(remaining))
     counts = exclusions.count_scans(scans, people, cohort, settings.imaging_instances)
     for modality, n, undated in counts[["modality", "people", "undated"]].to_numpy():
         if undated:

@@ -27,6 +27,7 @@ from ukb_brain.tables.text_files import count_lines
 
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 OTHERS_SHOWN = 5
+USED_AS = "for"
 
 
 def check_tables(ready: Readiness, table: MainTable) -> None:
@@ -94,12 +95,9 @@ def check_fields(
     for field, names in sorted(uses.items()):
         entry = field_of(field)
         title = f"{field} {entry.title}" if entry else str(field)
-        of = answers.get(field, {})
-        told = ", ".join(f"instance {i}: {n:,}" for i, n in sorted(of.items()) if n)
-        words = (
-            f"{', '.join(names)}; answers at {told}" if told else f"{', '.join(names)}; no answers"
-        )
-        ready.found("fields", title, words, max(of.values(), default=0))
+        ready.found("fields", title, f"{USED_AS} {', '.join(names)}")
+        for instance, n in sorted(answers.get(field, {}).items()):
+            ready.found("fields", title, f"instance {instance}", n)
     return people
 
 
@@ -167,7 +165,7 @@ def check_people(
     """
     eids = people["eid"].to_numpy(np.int64)
     listed = np.fromiter(withdrawals.eids, dtype=np.int64)
-    ready.found("withdrawals", "lists", "withdrawal lists that are applied", withdrawals.n_lists)
+    ready.found("withdrawals", "lists", f"{withdrawals.n_lists} withdrawal list(s) are applied")
     ready.found("withdrawals", "on the lists", "people", len(listed))
     ready.found("withdrawals", "in the table", "of them", int(np.isin(eids, listed).sum()))
     ready.found("withdrawals", "negative eids", "withdrawn too", int((eids < 0).sum()))
@@ -197,7 +195,7 @@ def check_scans(
     grid : Grid
         Whose modalities must be there.
     """
-    ready.found("scans", "bulk files", "of all fields", len(index))
+    ready.found("scans", "bulk files", f"{len(index):,} of all fields")
     lacking = {}
     for modality in grid.modalities:
         field = fields.get(modality)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
-from ukb_brain.figures.check import build_check, shown_counts
+from ukb_brain.figures.check import MATRICES, build_check, shown_counts
 from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.preprocess import ImagingPreprocess
@@ -108,13 +108,12 @@ def show(found: pd.DataFrame, reporting: Reporting, source: str) -> str:
         if rows.empty:
             continue
         printed = Table(title=title, title_justify="left", show_header=False, box=None)
-        counts = shown_counts(rows, reporting.suppress_below)
-        if section == "cells":
+        if section in MATRICES:
             for item, own in rows.groupby("item", sort=False):
-                few = count_range(own["n"].astype(int), reporting.suppress_below)
-                printed.add_row(str(item), f"{few} people, by the imaging groups of a cell")
+                printed.add_row(*_in_a_line(str(item), own, reporting.suppress_below))
             console.print(printed)
             continue
+        counts = shown_counts(rows, reporting.suppress_below)
         for row, n in zip(rows.to_dict("records"), counts, strict=True):
             if section == PROBLEMS:
                 printed.add_row(row["severity"], row["finding"], row["remedy"])
@@ -122,6 +121,17 @@ def show(found: pd.DataFrame, reporting: Reporting, source: str) -> str:
                 printed.add_row(row["item"], row["finding"], n)
         console.print(printed)
     return build_check(found, source, reporting.suppress_below)
+
+
+def _in_a_line(item: str, own: pd.DataFrame, below: int) -> tuple[str, str]:
+    counted = own[own["n"].notna()]
+    if counted.empty:
+        return item, "no answers"
+    if len(counted) < len(own):
+        named = zip(counted["finding"], shown_counts(counted, below), strict=True)
+        return item, ", ".join(f"{finding}: {n}" for finding, n in named)
+    few = count_range(counted["n"].astype(int), below)
+    return item, f"{few} people, by the imaging groups of a cell"
 
 
 def decide(found: pd.DataFrame, page: str) -> None:

@@ -1,0 +1,155 @@
+import shutil
+
+import pandas as pd
+import pytest
+from raw_cases import CODINGS, cohort_of, write_raw
+from reporting_cases import study_grid
+
+from ukb_brain.cluster import Compute
+from ukb_brain.errors import InputError
+from ukb_brain.imaging.bulk_index import find_bulk
+from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.problems import stop_at
+from ukb_brain.readiness.check import Asked, look
+from ukb_brain.synthetic.visits import FLAIR, T1, visits_of
+from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableSettings
+from ukb_brain.tables.splits import Splitting
+from ukb_brain.tables.table_folder import TableFolder
+
+GRID = study_grid()
+
+
+def asked(grid=GRID, source="synthetic", **engineering):
+    return Asked(
+        grid,
+        DataEngineering(**engineering),
+        TableSettings(),
+        CODINGS,
+        ImagingPreprocess(shape=(20, 24, 20), voxel_mm=8),
+        Splitting(),
+        Compute(workers=1),
+        source,
+    )
+
+
+def looked(raw, before=None, **given):
+    tables = TableFolder(raw, raw / "codings")
+    return look(
+        tables, find_bulk(raw), pd.DataFrame() if before is None else before, asked(**given)
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return write_raw(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture
+def raw(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "raw")
+    return tmp_path / "raw"
+
+
+def of(ready, section):
+    return {(f.item, f.words): f.n for f in ready.findings if f.section == section}
+
+
+def test_a_folder_with_everything_can_run(whole):
+    found = looked(whole)
+    assert found.ready.problems == []
+    assert found.ready.can_run
+    assert found.people > 30
+    tables = of(found.ready, "tables")
+    assert list(tables.values()) == [40]
+    fields = of(found.ready, "fields")
+    assert fields["31 Sex", "instance 0"] == 40
+    assert fields["31 Sex", "for sex"] is None
+    cells = of(found.ready, "cells")
+    assert cells["Age", "structural + diffusion + functional"] <= cells["Age", "structural"]
+    assert cells["Hb", "no imaging"] <= found.people
+    table = found.ready.table()
+    assert set(table["severity"]) == {""}
+    assert not table.astype(str).apply(lambda c: c.str.contains("90000")).any(axis=None)
+
+
+@pytest.mark.parametrize("style", ["exporter labels", "dx extract", "ukbconv r"])
+@pytest.mark.parametrize("arrangement", ["platform", "flat"])
+def test_whatever_the_style_and_arrangement_the_same_is_found(whole, tmp_path, style, arrangement):
+    write_raw(tmp_path, cohort_of(style=style, arrangement=arrangement))
+    other, first = looked(tmp_path), looked(whole)
+    for section in ("fields", "withdrawals", "relatives", "cohort", "scans", "cells"):
+        assert of(other.ready, section) == of(first.ready, section)
+
+
+def test_many_problems_are_told_at_once(raw):
+    table = pd.read_csv(raw / "ukb12345.csv", dtype=str)
+    lacking = [c for c in table if c.startswith(("30020-", "1920-", "21003-2", "21003-3"))]
+    table.drop(columns=lacking).to_csv(raw / "ukb12345.csv", index=False)
+    shutil.rmtree(raw / "bulk" / "31016")
+    (raw / "w12345_20260101.csv").write_bytes(b"9000001\nM\xe9ni\xe8re\n")
+    found = looked(raw)
+    assert not found.ready.can_run
+    told = " ".join(str(problem) for problem in found.ready.problems)
+    for words in (
+        "lacks field(s) 30020 (hb), 1920 (mood_swings)",
+        "21003 (age",
+        "no scan of rsfmri (field 31016) can be used: no file",
+        "grid.leave_out=functional",
+        "Line 2 of the list",
+    ):
+        assert words in told
+    with pytest.raises(InputError, match="Line 2 of the list"):
+        stop_at(found.ready.problems)
+
+
+def test_a_group_that_the_grid_leaves_out_needs_no_scans(raw):
+    shutil.rmtree(raw / "bulk" / "31016")
+    grid = type(GRID)(**(GRID.model_dump() | {"leave_out": "functional"}))
+    assert looked(raw, grid=grid).ready.can_run
+
+
+def test_real_data_need_a_withdrawal_list_or_a_word(raw):
+    for path in (*raw.glob("w*.csv"), *raw.glob("w*.txt")):
+        path.unlink()
+    found = looked(raw, source="ukb")
+    assert any("legal duty" in str(problem) for problem in found.ready.problems)
+    assert looked(raw, source="ukb", no_withdrawals_issued=True).ready.can_run
+
+
+def test_files_that_match_nobody_are_a_warning(raw):
+    for path in raw.glob("ukb_rel*"):
+        path.write_text("ID1 ID2 HetHet IBS0 Kinship\n1000001 1000002 0.1 0.01 0.25\n")
+    (raw / "w12345_20260101.csv").write_text("1000001\n")
+    found = looked(raw)
+    told = [str(p) for p in found.ready.problems if p.severity == "warning"]
+    assert any("relatedness file none has both people" in words for words in told)
+    assert found.ready.can_run
+
+
+def test_no_table_is_told_with_both_commands(tmp_path):
+    with pytest.raises(InputError, match="kedro run --env ukb"):
+        looked(tmp_path)
+
+
+def test_an_index_of_before_spares_reading_zips_again(whole, monkeypatch):
+    first = looked(whole)
+    monkeypatch.setattr("ukb_brain.imaging.bulk_index.directory_of", lambda path: 1 / 0)
+    again = looked(whole, before=first.index)
+    pd.testing.assert_frame_equal(again.index, first.index)
+
+
+def test_the_choice_of_visit_counts_in_cells(whole):
+    """Whoever lacks a modality at the first visit and has all at the second counts there."""
+    found = looked(whole)
+    cells = of(found.ready, "cells")
+    both = sum(
+        any(
+            {T1, FLAIR} <= {s.field for s in v.scans if s.instance == i and s.state == "ok"}
+            for i in (2, 3)
+        )
+        for n in range(1, 41)
+        if not (v := visits_of(3, n)).withdrawn
+    )
+    # Zips of this test hold all members, so that only missing files count.
+    assert abs(cells["Sex (Male)", "structural"] - both) <= 3

@@ -1,0 +1,56 @@
+import pytest
+import yaml
+from raw_cases import CONF
+from reporting_cases import study_grid
+
+from ukb_brain.grid import Grid
+from ukb_brain.readiness.settings import (
+    problems_of_claims,
+    problems_of_grid,
+    problems_of_strategies,
+)
+
+GRID = study_grid()
+CLAIMS = yaml.safe_load((CONF / "parameters" / "claims.yml").read_text())["claims"]
+
+
+def changed(**given):
+    return Grid(**(GRID.model_dump() | given))
+
+
+def test_the_projects_own_settings_are_sound():
+    assert problems_of_grid(GRID) == []
+    assert problems_of_claims(CLAIMS, GRID) == []
+    assert problems_of_strategies({"reporting.strategy": ["linear"]}, ["linear"]) == []
+
+
+def test_a_domain_without_targets():
+    domains = GRID.model_dump()["domains"] | {"dreams": {"letter": "X"}}
+    (problem,) = problems_of_grid(changed(domains=domains))
+    assert "'dreams'" in problem.what
+
+
+def test_a_strategy_that_is_not_trained():
+    (problem,) = problems_of_strategies({"reporting.strategy": ["amortised"]}, ["linear"])
+    assert "amortised" in problem.what
+    assert "linear" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("claim", "named"),
+    [
+        ({"targets": ["moon"], "groups": ["structural"]}, "moon"),
+        ({"domain": "dreams", "groups": ["structural"]}, "dreams"),
+        ({"targets": ["sex"], "groups": ["spectral"]}, "spectral"),
+    ],
+)
+def test_a_claim_that_names_what_is_not_there(claim, named):
+    groups = claim.pop("groups")
+    contrast = {"name": "x", "above": 0.1, "terms": [{"weight": 1, "groups": groups}]}
+    (problem,) = problems_of_claims({"c": {"text": "T", "contrasts": [contrast], **claim}}, GRID)
+    assert named in problem.what
+
+
+def test_claims_of_groups_that_are_left_out_and_claims_taken_out_are_no_problem():
+    assert problems_of_claims(CLAIMS, changed(leave_out="functional")) == []
+    assert problems_of_claims({"sex_is_legible": None}, GRID) == []
