@@ -94,7 +94,7 @@ def test_many_problems_are_told_at_once(raw):
     for words in (
         "lacks field(s) 30020 (hb), 1920 (mood_swings)",
         "21003 (age",
-        "no scan of rsfmri (field 31016) can be used: no file",
+        "no scan can be used of rsfmri (field 31016, imaging group functional): no file",
         "grid.leave_out=functional",
         "Line 2 of the list",
     ):

@@ -20,7 +20,7 @@ from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 
-OUTWARD = re.compile(r"<a href=\\?[\"']https?://[^>]*>.*?<\\?/a>")
+OUTWARD = re.compile(r"<a href=['\"]?https?://[^>]*>.*?</a>")
 CELL_COLUMNS = {
     "domain": "Domain",
     "name": "Target",
