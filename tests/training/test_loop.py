@@ -1,4 +1,5 @@
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -174,6 +175,46 @@ def test_out_of_memory_halves_the_batch_and_accumulates():
     trained = train(trainer(network=full, epochs=1), FITTED, VALIDATED)
     assert trained.reason == ""
     assert full.seen == [8, 4] + [2] * 20
+
+
+def test_validation_takes_the_pieces_that_training_had_to_take():
+    full, whole = trainer(network=Full(3)), trainer()
+    full.run_epoch(FITTED, 0, 5)
+    whole.run_epoch(FITTED, 0, 5)
+    whole.network.load_state_dict(full.network.state_dict())
+    full.network.register_forward_pre_hook(lambda _, given: full.network.seen.append(len(given[1])))
+    full.network.seen = []
+    expected = whole.evaluate(VALIDATED)
+    assert full.evaluate(VALIDATED) == pytest.approx(expected, rel=1e-5)
+    assert max(full.network.seen) == 2
+
+
+def test_nothing_of_a_piece_that_failed_is_kept_when_it_is_tried_again():
+    class Backward(torch.autograd.Function):
+        """Memory runs out on the way back, when everything of the way forward is held."""
+
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            if len(gradient) > 4:
+                raise torch.OutOfMemoryError
+            return gradient
+
+    class Holds(Net):
+        held, alive = None, ()
+
+        def forward(self, inputs, used):
+            self.alive += (self.held is not None and self.held() is not None,)
+            x = Backward.apply(super().forward(inputs, used))
+            self.held = weakref.ref(x.grad_fn)
+            return x
+
+    holds = trainer(network=Holds())
+    holds._backward(Vectors().read(FITTED[:8], None), FITTED[:8])
+    assert (holds.pieces, holds.network.alive) == (2, (False, False, False))
 
 
 def test_out_of_memory_with_two_people_is_an_error():

@@ -154,25 +154,28 @@ class Trainer:
     def _backward(self, inputs: Tensors, rows: Rows) -> float:
         """Gradients of a batch, in pieces where it does not fit into memory."""
         while True:
+            self.optimiser.zero_grad(set_to_none=True)
             try:
-                self.optimiser.zero_grad(set_to_none=True)
-                total = 0.0
-                for some in np.array_split(np.arange(len(rows)), self.pieces):
-                    part = {name: tensor[some] for name, tensor in inputs.items()}
-                    sums, weights = self._loss(part, rows[some])
-                    loss = sums.sum() / weights.sum().clamp(min=1) * (len(some) / len(rows))
-                    if self.settings.mean_square_penalty:
-                        loss = loss + self._penalty() * (len(some) / len(rows))
-                    self.scaler.scale(loss).backward()
-                    total += float(loss.detach())
-                return total
+                parts = np.array_split(np.arange(len(rows)), self.pieces)
+                return sum(self._piece(inputs, rows, some) for some in parts)
             except torch.OutOfMemoryError:
                 # Batch norm needs two people.
                 if len(rows) // (2 * self.pieces) < 2:
                     raise
-                self.pieces *= 2
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
+            # Only now is nothing left of the piece that failed: neither its graph nor the error,
+            # whose traceback holds what its layers had computed.
+            self.pieces *= 2
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _piece(self, inputs: Tensors, rows: Rows, some: Rows) -> float:
+        part = {name: tensor[some] for name, tensor in inputs.items()}
+        sums, weights = self._loss(part, rows[some])
+        loss = sums.sum() / weights.sum().clamp(min=1) * (len(some) / len(rows))
+        if self.settings.mean_square_penalty:
+            loss = loss + self._penalty() * (len(some) / len(rows))
+        self.scaler.scale(loss).backward()
+        return float(loss.detach())
 
     def _penalty(self) -> torch.Tensor:
         s, terms = self.settings, []
@@ -248,8 +251,13 @@ class Trainer:
         self.network.eval()
         sums = weights = torch.zeros(len(self.tasks.binary), device=self.device)
         for inputs, chunk in self._batches(rows, None):
-            more = self._loss(inputs, chunk)
-            sums, weights = sums + more[0], weights + more[1]
+            # A batch that training had to divide may not fit here either.
+            for some in np.array_split(np.arange(len(chunk)), self.pieces):
+                part = {name: tensor[some] for name, tensor in inputs.items()}
+                if not len(some):
+                    continue
+                more = self._loss(part, chunk[some])
+                sums, weights = sums + more[0], weights + more[1]
         known = weights > 0
         return float((sums[known] / weights[known]).mean()) if known.any() else math.nan
 

@@ -133,6 +133,9 @@ def measure_steps(form: Form, planning: Planning, device: torch.device) -> StepR
     sizes = _sizes(form)
     costs = {k: cost if k == 1 else network_cost(form.build(k), form.smaller(k)) for k, _ in sizes}
     shrunk, batch = _largest(form, sizes, costs, planning, device)
+    if device.type == "cuda":
+        # Otherwise the peak is that of the largest network this process has measured.
+        torch.cuda.reset_peak_memory_stats(device)
     probe = _Probe(form, shrunk, batch, device)
     whole, predict, epoch = probe.step(batch), probe.predict(), probe.epoch()
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
