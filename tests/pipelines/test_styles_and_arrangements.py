@@ -91,7 +91,7 @@ def test_a_cohort_in_any_style_is_the_same_cohort(style, table, expected, tmp_pa
 
 
 @settings(
-    max_examples=12,
+    max_examples=8,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
@@ -159,3 +159,11 @@ def test_time_series_lie_at_the_top_of_the_zip_for_some_and_in_a_folder_for_othe
     index = index_of(tmp_path / "raw")
     members = index.loc[(index["field"] == 31016) & (index["state"] == "ok"), "members"]
     assert set(members) == {"fMRI.Glasser.csv.gz", "fMRI/fMRI.Glasser.csv.gz"}
+
+
+def test_answers_come_in_quotes_and_without(table, tmp_path):
+    paths = write_table(table, tmp_path, "dx extract", CODINGS)
+    assert len(paths) == 2
+    written = pd.concat([pd.read_csv(path, dtype=str) for path in paths])
+    answers = set(written.filter(like="p6152_i").to_numpy().ravel())
+    assert {"[-7]", '["-7"]'} <= answers

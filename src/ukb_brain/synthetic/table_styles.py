@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -158,7 +159,14 @@ def _exporter_ukb(table: pd.DataFrame, folder: Path, codings: Codings) -> list[P
 
 
 def _dx_extract(table: pd.DataFrame, folder: Path, codings: Codings) -> list[Path]:
-    out = _exporter(table, _platform_name, join=lambda answers: f"[{','.join(answers)}]")
+    turn = count()
+
+    def bracketed(answers: list[str]) -> str:
+        # Both are met: answers in quotes, and without.
+        quote = '"' if next(turn) % 2 else ""
+        return f"[{','.join(f'{quote}{answer}{quote}' for answer in answers)}]"
+
+    out = _exporter(table, _platform_name, join=bracketed)
     out = out.rename(columns=lambda name: f"participant.{name}")
     # Its columns are too many for one call, so that people get several files.
     half = len(out.columns) // 2
