@@ -20,6 +20,8 @@ FIRST_SYNTHETIC_EID = 9_000_001
 
 DATE_OF_VISIT = 53
 KEYS = ["eid", "instance"]
+# More than any field has.
+INSTANCES = 1000
 
 
 class DataEngineering(Frozen):
@@ -152,8 +154,14 @@ def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataF
     if good.empty:
         nothing = pd.MultiIndex.from_arrays([[], []], names=KEYS)
         return pd.DataFrame(columns=list(modalities), index=nothing, dtype=bool)
-    table = pd.crosstab([good["eid"], good["instance"]], good["modality"]) > 0
-    return table.reindex(columns=list(modalities), fill_value=False)
+    # One number a visit: to cross-tabulate takes thirty times as long.
+    numbers = good["eid"].to_numpy(np.int64) * INSTANCES + good["instance"].to_numpy(np.int64)
+    visits, row = np.unique(numbers, return_inverse=True)
+    table = np.zeros((len(visits), len(modalities)), dtype=bool)
+    column = good["modality"].map({name: n for n, name in enumerate(modalities)})
+    table[row, column.to_numpy(np.int64)] = True
+    keys = pd.MultiIndex.from_arrays([visits // INSTANCES, visits % INSTANCES], names=KEYS)
+    return pd.DataFrame(table, columns=list(modalities), index=keys)
 
 
 def dated_visits(table: pd.DataFrame, instances: tuple[int, ...]) -> pd.MultiIndex:

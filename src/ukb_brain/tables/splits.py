@@ -103,11 +103,14 @@ def _families_in_order(
 
 def _dealt(families: pd.DataFrame, fractions: npt.NDArray[np.float64]) -> pd.Series:
     """Deal families in their order, each to the share that lags most behind its fraction."""
-    assigned = np.zeros(len(fractions))
+    # Plain numbers: arrays as short as these would take ten times as long.
+    shares = fractions.tolist()
+    assigned, dealt = [0] * len(shares), 0
     chosen = []
-    for size in families["size"]:
-        lag = fractions * (assigned.sum() + size) - assigned
-        chosen.append(int(np.argmax(np.round(lag, 9))))
+    for size in families["size"].tolist():
+        dealt += size
+        lag = [round(s * dealt - a, 9) for s, a in zip(shares, assigned, strict=True)]
+        chosen.append(lag.index(max(lag)))
         assigned[chosen[-1]] += size
     return pd.Series(chosen, index=families.index, dtype="int64")
 
