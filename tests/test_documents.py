@@ -50,7 +50,7 @@ DATA = {
     )
     for entry in CATALOG.values()
     if "filepath" in entry or "path" in entry
-}
+} - {PurePosixPath("data")}  # the data root itself says nothing of what lies in it
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 
 
