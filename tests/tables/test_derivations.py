@@ -192,3 +192,17 @@ def test_summary_counts_people_once_at_their_chosen_visit(table):
     assert summary["missing"].tolist() == [1, 1]
     assert summary["mean_or_prevalence"].tolist() == [13.5, 0.5]
     np.testing.assert_allclose(summary["median_lag_years"], [9.0, 0.0], atol=0.01)
+
+
+def test_a_visit_without_a_date_lies_between_its_neighbours():
+    """Blood of a first repeat whose date the table lacks is later than that of the first visit."""
+    answers = {0: np.array([13.2, 13.2]), 1: np.array([13.4, 13.4])}
+    days = {
+        0: np.array([0.0, np.nan]),
+        2: np.array([2610.0, 2610.0]),
+        3: np.array([3381.0, 3381.0]),
+    }
+    for rule in ("latest", "nearest"):
+        value, source = pick_visit(answers, np.array([3, 3]), rule, days)
+        assert value.tolist() == [13.4, 13.4]
+        assert source.tolist() == [1, 1]

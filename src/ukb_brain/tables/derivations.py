@@ -101,7 +101,8 @@ def pick_visit(
         of two equally near ones the earlier.
     days : mapping of int to ndarray of float, shape (rows,), optional
         Date of each visit in days, by instance. Where both dates are known they say which visit is
-        earlier and how far away it is; else the numbers of instances do.
+        earlier and how far away it is. A visit without one lies between its neighbours of the same
+        person, or some years beyond the nearest.
 
     Returns
     -------
@@ -113,15 +114,12 @@ def pick_visit(
     rows = len(visit)
     value, source = np.full(rows, np.nan), np.full(rows, NO_VISIT, dtype=np.int64)
     best = np.full(rows, np.inf)
-    unknown = np.full(rows, np.nan)
     days = days or {}
-    scanned = unknown.copy()
-    for instance, day in days.items():
-        scanned = np.where(visit == instance, day, scanned)
+    last = max([*answers, *days, *np.unique(visit)], default=0)
+    placed = _placed(days, last, rows)
+    scanned = placed[visit, np.arange(rows)]
     for instance in sorted(answers):
-        apart = scanned - days.get(instance, unknown)
-        # A visit without a date lies as many steps of years away as its number says.
-        apart = np.where(np.isnan(apart), (visit - instance) * UNDATED_STEP, apart)
+        apart = scanned - placed[instance]
         apart = np.where(visit == instance, 0.0, apart)
         if rule == "imaging":
             allowed = visit == instance
@@ -131,6 +129,28 @@ def pick_visit(
         value[use], source[use] = answers[instance][use], instance
         best[use] = np.abs(apart[use])
     return value, source
+
+
+def _placed(days: Mapping[int, Floats], last: int, rows: int) -> Floats:
+    """Place every visit in time, of shape (instances, rows), also those without a date."""
+    known = np.stack([days.get(k, np.full(rows, np.nan)) for k in range(last + 1)])
+    number = np.broadcast_to(np.arange(last + 1)[:, None], known.shape)
+    there = ~np.isnan(known)
+    before = np.maximum.accumulate(np.where(there, number, -1))
+    after = np.minimum.accumulate(np.where(there, number, last + 1)[::-1])[::-1]
+    early, late = (known[np.clip(near, 0, last), np.arange(rows)] for near in (before, after))
+    share = (number - before) / np.maximum(after - before, 1)
+    has_before, has_after = before >= 0, after <= last
+    return np.select(
+        [there, has_before & has_after, has_before, has_after],
+        [
+            known,
+            early + share * (late - early),
+            early + (number - before) * UNDATED_STEP,
+            late - (after - number) * UNDATED_STEP,
+        ],
+        number * UNDATED_STEP,
+    )
 
 
 def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
