@@ -165,6 +165,34 @@ def draw_heat_maps(
     return figures.draw_heat_maps(performance, grid, source, reporting.suppress_below)
 
 
+def draw_exclusion_flow(
+    exclusion_flow: pd.DataFrame,
+    scan_counts: pd.DataFrame,
+    grid: Grid,
+    reporting: Reporting,
+    source: str,
+) -> Figure:
+    """Draw who left the cohort at which step, and who has scans.
+
+    Parameters
+    ----------
+    exclusion_flow, scan_counts : pandas.DataFrame
+        Of data engineering.
+    grid : Grid
+        Names of modalities.
+    reporting : Reporting
+        Which counts may be shown.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    below = reporting.suppress_below
+    return figures.draw_exclusion_flow(exclusion_flow, scan_counts, grid, below, source)
+
+
 def build_dashboard(
     performance: pd.DataFrame,
     exclusion_flow: pd.DataFrame,

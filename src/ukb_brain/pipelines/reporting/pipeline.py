@@ -9,6 +9,7 @@ from ukb_brain.pipelines.reporting.nodes import (
     arrange_as_published,
     build_dashboard,
     choose_map,
+    draw_exclusion_flow,
     draw_heat_maps,
     fit_mixed_models,
     score_all_cells,
@@ -102,6 +103,18 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 ],
                 outputs="reporting.compute",
                 name="draw_compute",
+            ),
+            Node(
+                draw_exclusion_flow,
+                inputs=[
+                    "primary.exclusion_flow",
+                    "primary.scan_counts",
+                    "params:grid",
+                    "params:reporting",
+                    "params:source",
+                ],
+                outputs="reporting.exclusion_flow",
+                name="draw_exclusion_flow",
             ),
             Node(
                 build_dashboard,
