@@ -187,7 +187,6 @@ def _plot(figure: Figure, name: str) -> str:
             "modeBarButtonsToRemove": ["lasso2d"],
             # plotly offers to upload a chart unless it is told not to.
             "showSendToCloud": False,
-            "plotlyServerURL": "about:blank",  # an empty one means its default
         },
     )
 
