@@ -109,6 +109,13 @@ def exclusion_flow() -> pd.DataFrame:
     )
 
 
+def scan_counts() -> pd.DataFrame:
+    """People with scans, one of whom left."""
+    return pd.DataFrame(
+        {"modality": ["t1", "flair"], "people": [140, 139], "undated": 0, "in_cohort": [140, 138]}
+    )
+
+
 def quality_summary() -> pd.DataFrame:
     rows = [
         (modality, status, n)
