@@ -18,6 +18,7 @@ from benchmarks import (
     step,
     strategies,
     study,
+    tables,
     tried,
     workers,
 )
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "evidence": evidence.measure,
     "memory": memory.measure,
     "planner": planner.measure,
+    "tables": tables.measure,
 }
 
 

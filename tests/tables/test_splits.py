@@ -1,5 +1,6 @@
 import hashlib
 import logging
+import re
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from ukb_brain.tables.splits import (
 )
 
 SITES = [11025, 11026, 11027]
+BANDS = (55, 60, 65, 70, 75)
 
 
 def cohort(n=400, seed=0, family_size=1.2):
@@ -96,7 +98,8 @@ def test_the_hold_out_is_what_it_was_before_there_were_folds():
     family = i // 2 * (i % 3 > 0) + (1000 + i) * (i % 3 == 0)
     people = pd.DataFrame({"eid": 9_000_001 + i, "instance": 2, "family": family})
     people = people.assign(site=11025 + i % 3, age=45.0 + i * 7 % 40, sex=(i % 2).astype(float))
-    splits = make_splits(people, Splitting(), 7)
+    # Bands were fixed then.
+    splits = make_splits(people, Splitting(age_bands=BANDS), 7)
     assert set(splits["fold"]) == {0}
     parts = "".join(splits["part"].str[0]).encode()
     assert hashlib.sha256(parts).hexdigest()[:16] == "628908deaf220760"
@@ -134,7 +137,7 @@ def test_in_k_folds_everybody_is_tested_once_in_whole_families(seed, n, size, fo
 
 def test_k_folds_are_in_proportion_and_differ():
     people = cohort(2000, family_size=0.01).assign(family=np.arange(2000))
-    merged = make_splits(people, k_fold(), 3).merge(people, on="eid")
+    merged = make_splits(people, k_fold(age_bands=BANDS), 3).merge(people, on="eid")
     for stratum in (["site"], ["sex"], ["site", "sex"]):
         for part, share in (("test", 0.2), ("validation", 0.8 / 9)):
             shares = (
@@ -249,3 +252,96 @@ def test_everybody_needs_a_part():
     people = pd.DataFrame({"eid": [1, 2, 3], "family": [0, 1, 2]})
     with pytest.raises(InputError, match="2 of 3 participants have no part"):
         check_disjoint(splits_of((1, 0, "train")), people)
+
+
+@pytest.mark.parametrize("youngest", [0, 20, 50])
+def test_age_bands_follow_the_cohort(youngest):
+    people = cohort(2000, family_size=0.01).assign(family=np.arange(2000), site=11025, sex=0.0)
+    # A cohort younger than UK Biobank's is split in proportion too.
+    people["age"] = youngest + np.random.default_rng(1).gamma(2, 5, len(people))
+    merged = make_splits(people, Splitting(), 3).merge(people, on="eid")
+    bands = pd.qcut(merged["age"], 6)
+    tested = (merged["part"] == "test").groupby(bands, observed=True).mean()
+    assert tested.between(0.095, 0.105).all(), tested
+
+
+def test_ages_of_one_value_or_none_are_one_band():
+    for age in (60.0, np.nan):
+        splits = make_splits(cohort().assign(age=age), Splitting(), 1)
+        assert splits["eid"].nunique() == 400
+
+
+def own_parts(people):
+    parts = make_splits(people, Splitting(), 9)
+    return parts.sample(frac=1, random_state=0)
+
+
+OF_FILE = Splitting(scheme="file")
+
+
+def test_the_users_own_parts_are_taken_as_they_are():
+    people = cohort()
+    own = own_parts(people)
+    expected = own.sort_values(["fold", "eid"], ignore_index=True)
+    pd.testing.assert_frame_equal(make_splits(people, OF_FILE, 1, own), expected)
+    more = pd.concat([own, splits_of((1, 0, "train"))])
+    pd.testing.assert_frame_equal(make_splits(people, OF_FILE, 1, more), expected)
+
+
+def no_parts(people):
+    return own_parts(people)[:-1]
+
+
+def straddling(people):
+    family = people.groupby("family").filter(lambda f: len(f) > 1).sort_values("family")[:2]
+    own = own_parts(people)
+    own.loc[own["eid"] == family["eid"].iloc[0], "part"] = "train"
+    own.loc[own["eid"] == family["eid"].iloc[1], "part"] = "test"
+    return own
+
+
+OWN_PARTS = {
+    "`splitting.scheme` file without a file": (
+        lambda people: None,
+        "there is no splits.csv among the raw files",
+    ),
+    "`splits.csv` without a column `fold`": (
+        lambda people: own_parts(people).drop(columns="fold"),
+        "splits.csv lacks column(s) fold",
+    ),
+    "`splits.csv` with parts of other names": (
+        lambda people: own_parts(people).replace("validation", "dev"),
+        "splits.csv has parts called dev; expected train, validation, test",
+    ),
+    "`splits.csv` with somebody twice": (
+        lambda people: pd.concat([own_parts(people), own_parts(people)[:2]]),
+        "splits.csv has 2 row(s) of people who have a part in that fold",
+    ),
+    "`splits.csv` without somebody of the cohort": (
+        no_parts,
+        "splits.csv gives no part to 1 of 400 participants",
+    ),
+    "`splits.csv` that parts a family": (
+        straddling,
+        "1 families are in more than one part of the splits",
+    ),
+    "`splits.csv` without validation people": (
+        lambda people: own_parts(people).replace("validation", "train"),
+        "validation 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        pytest.param(own, marks=pytest.mark.bad_input(given=given, says=says), id=given)
+        for given, (own, says) in OWN_PARTS.items()
+    ],
+)
+def test_own_parts_that_cannot_be_used(own, says):
+    people = cohort()
+    with pytest.raises(InputError, match=re.escape(says)) as caught:
+        make_splits(people, OF_FILE, 1, own(people))
+    assert "9000" not in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -19,11 +19,12 @@ from ukb_brain.tables.derivations import problems_of_fields
 from ukb_brain.tables.dictionary import field_of
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.headers import parse_column
-from ukb_brain.tables.main_table import MainTable, TableFile
+from ukb_brain.tables.main_table import MainTable
 from ukb_brain.tables.people_lists import Withdrawals, read_withdrawals
 from ukb_brain.tables.raw_problems import needed_fields, problems_of_lists, wanted_fields
 from ukb_brain.tables.relatives import find_relatedness, known_pairs, read_relatedness
-from ukb_brain.tables.text_files import count_lines
+from ukb_brain.tables.table_file import TableFile
+from ukb_brain.tables.text_lines import count_lines
 
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 OTHERS_SHOWN = 5

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ukb_brain.tables.codings import Labels, plain
 
 Floats = npt.NDArray[np.float64]
 
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ][0-9:.]+(?:Z|[+-]\d\d:?\d\d)?)?")
 OTHER_DATE = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})(?:[T ].*)?")
+LONGEST_EID = 15
 NOTHING = frozenset({"", "na", "nan", "null", "none", "nat", "n/a", "<na>"})
 
 
@@ -80,9 +83,7 @@ def _listed(text: str) -> list[str]:
     return [part for part in (str(f).strip() for f in found) if part.casefold() not in NOTHING]
 
 
-def numbers_of(
-    column: pa.ChunkedArray | pd.Series, labels: Labels
-) -> tuple[list[Floats], NotRead | None]:
+def numbers_of(column: pa.ChunkedArray, labels: Labels) -> tuple[list[Floats], NotRead | None]:
     """Read a column of numbers, codes or labels, several answers in a cell or one.
 
     Parameters
@@ -99,6 +100,8 @@ def numbers_of(
     not_read : NotRead or None
         What is neither number nor label.
     """
+    if _is_number(column.type):
+        return [pc.cast(column, pa.float64(), safe=False).to_numpy()], None
     codes, cells = _distinct(column)
     counts = np.bincount(codes[codes >= 0], minlength=len(cells))
     wrong: Counter[str] = Counter()
@@ -125,23 +128,41 @@ def numbers_of(
     return arrays, NotRead(why, tuple(wrong.most_common(3)), wrong.total())
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_boolean(kind)
+        or types.is_decimal(kind)
+        or types.is_null(kind)
+    )
+
+
 def _number(text: str, labels: Labels) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return labels.get(plain(text))
+    return float(text) if NUMBER.fullmatch(text) else labels.get(plain(text))
 
 
-def _distinct(column: pa.ChunkedArray | pd.Series) -> tuple[npt.NDArray[np.intp], Sequence[object]]:
+def _distinct(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.intp], Sequence[object]]:
     """Give each distinct cell a number, so that it is read once however many people gave it."""
-    series = column.to_pandas() if isinstance(column, pa.ChunkedArray) else column
-    if len(series) and series.map(lambda cell: isinstance(cell, list | np.ndarray)).any():
-        series = series.map(lambda cell: None if cell is None else tuple(cell))
-    codes, cells = pd.factorize(series.to_numpy(object))
-    return codes, list(cells)
+    kind = column.type
+    if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        whole = pc.dictionary_encode(column).unify_dictionaries().combine_chunks()
+        codes = pc.fill_null(pc.cast(whole.indices, pa.int64()), -1).to_numpy()
+        return codes, whole.dictionary.to_pylist()
+    cells = [tuple(cell) if isinstance(cell, list) else cell for cell in column.to_pylist()]
+    numbers, distinct = pd.factorize(_objects(cells))
+    return numbers, list(distinct)
 
 
-def dates_of(column: pa.ChunkedArray | pd.Series) -> tuple[pd.Series, NotRead | None]:
+def _objects(cells: Sequence[object]) -> npt.NDArray[np.object_]:
+    # numpy would make a table of tuples of one length.
+    array = np.empty(len(cells), dtype=object)
+    array[:] = cells
+    return array
+
+
+def dates_of(column: pa.ChunkedArray) -> tuple[pd.Series, NotRead | None]:
     """Read a column of dates.
 
     Parameters
@@ -156,7 +177,7 @@ def dates_of(column: pa.ChunkedArray | pd.Series) -> tuple[pd.Series, NotRead | 
     not_read : NotRead or None
         What is no date, or dates of which day and month cannot be told apart.
     """
-    series = column.to_pandas() if isinstance(column, pa.ChunkedArray) else column
+    series = column.to_pandas()
     if pd.api.types.is_datetime64_any_dtype(series):
         if series.dt.tz is not None:
             series = series.dt.tz_localize(None)
@@ -225,6 +246,8 @@ def whole_numbers_of(column: pa.ChunkedArray) -> tuple[pd.Series, str]:
     plainly = texts.str.fullmatch(r"[+-]?\d+(?:\.0*)?").fillna(False).astype(bool)
     numbers = pd.Series(pd.NA, index=texts.index, dtype="Int64")
     whole = texts[plainly].str.replace(r"\.0*$", "", regex=True)
+    if whole.str.len().max() > LONGEST_EID:
+        return numbers, "text"
     numbers[plainly] = whole.astype("int64")
     rest = texts[~plainly].dropna()
     if rest.empty:
@@ -233,24 +256,26 @@ def whole_numbers_of(column: pa.ChunkedArray) -> tuple[pd.Series, str]:
     return numbers, "rounded" if rounded else "text"
 
 
-def merged(columns: Mapping[str, Floats]) -> tuple[Floats, int]:
+def merged(columns: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, int]:
     """Join columns that a merge left twice.
 
     Parameters
     ----------
-    columns : dict of str to ndarray of float, shape (rows,)
-        By name in the file.
+    columns : sequence of DataFrame
+        Of the same rows: one column a position of an answer.
 
     Returns
     -------
-    values : ndarray of float, shape (rows,)
-        Of whichever column has an answer.
+    values : DataFrame
+        Of whichever has an answer.
     contradictions : int
         Rows in which two have different ones.
     """
-    values, *others = columns.values()
-    differing = np.zeros(len(values), dtype=bool)
+    values, *others = columns
+    differing = pd.Series(data=False, index=values.index)
     for other in others:
-        differing |= ~np.isnan(values) & ~np.isnan(other) & (values != other)
-        values = np.where(np.isnan(values), other, values)
+        places = values.columns.union(other.columns)
+        values, other = values.reindex(columns=places), other.reindex(columns=places)
+        differing |= (values.notna() & other.notna() & (values != other)).any(axis=1)
+        values = values.where(values.notna(), other)
     return values, int(differing.sum())

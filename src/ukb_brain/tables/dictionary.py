@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -120,6 +121,22 @@ def field_of(number: int) -> FieldEntry | None:
     )
 
 
+def words(title: str) -> str:
+    """Bring a title to the form in which titles are compared.
+
+    Parameters
+    ----------
+    title : str
+        As the dictionary has it, or as R mangles it: with dots for blanks and other signs.
+
+    Returns
+    -------
+    str
+        Its letters and digits, small, with single blanks between.
+    """
+    return " ".join(re.findall(r"[a-z0-9]+", title.casefold()))
+
+
 @cache
 def fields_by_title() -> dict[str, tuple[int, ...]]:
     """Map titles to fields, as the headers of the Platform's exporter need it.
@@ -127,11 +144,11 @@ def fields_by_title() -> dict[str, tuple[int, ...]]:
     Returns
     -------
     dict of str to tuple of int
-        By title in small letters. Some fields share one: weight is 21002 and 23098.
+        By the `words` of the title. Some fields share one: weight is 21002 and 23098.
     """
     table = _fields().select(["field_id", "title"]).to_pydict()
     titles: dict[str, tuple[int, ...]] = {}
     for number, title in zip(table["field_id"], table["title"], strict=True):
-        key = " ".join(title.split()).casefold()
+        key = words(title)
         titles[key] = (*titles.get(key, ()), number)
     return titles

@@ -6,19 +6,19 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ukb_brain.tables.dictionary import fields_by_title
+from ukb_brain.tables.dictionary import fields_by_title, words
 
-# Each after what UK Biobank's tools write; R puts an X before a digit and dots for other signs.
+# Each after what UK Biobank's tools write; R puts an X before a digit and dots for other signs, and
+# its package ukbtools a title before it all.
 _STYLES = {
     "ukbconv r": re.compile(r"f\.(\d+)\.(\d+)\.(\d+)"),
     "platform": re.compile(r"(?:\w+\.)?p(\d+)(?:_i(\d+))?(?:_a(\d+))?"),
     "ukbconv": re.compile(r"(\d+)-(\d+)\.(\d+)"),
     "read in R": re.compile(r"x?(\d+)[._](\d+)[._](\d+)"),
+    "ukbtools": re.compile(r"(?:\w+_)?f_?(\d+)_(\d+)_(\d+)"),
 }
 TITLES = "titles"
-_TITLE = re.compile(
-    r"(?P<title>.+?)(?: ?\| ?instance (?P<instance>\d+))?(?: ?\| ?array (?P<array>\d+))?"
-)
+_TITLE = re.compile(r"(?P<title>.+?)(?: instance (?P<instance>\d+))?(?: array (?P<array>\d+))?")
 _MERGED = re.compile(r"(?P<name>.+)[_.](?P<side>[xy])")
 _ID = re.compile(r"(?:(?:f\.|participant\.)?eid|participant[ ._]id)")
 STYLES = (*_STYLES, TITLES)
@@ -88,7 +88,7 @@ def _parsed(name: str, titles: bool) -> tuple[str, tuple[FieldColumn, ...]]:
         for style, pattern in _STYLES.items():
             if match := pattern.fullmatch(candidate):
                 return style, (FieldColumn(*(int(part or 0) for part in match.groups())),)
-        match = _TITLE.fullmatch(candidate) if titles else None
+        match = _TITLE.fullmatch(words(candidate)) if titles else None
         if match and (fields := fields_by_title().get(match["title"])):
             place = (int(match["instance"] or 0), int(match["array"] or 0))
             return TITLES, tuple(FieldColumn(field, *place) for field in fields)
@@ -111,8 +111,8 @@ def find_id_column(names: Iterable[str]) -> str | None:
     return next((name for name in names if _ID.fullmatch(name.strip().casefold())), None)
 
 
-def parse_header(names: Iterable[str]) -> dict[FieldColumn, tuple[str, ...]]:
-    """Map what is held to the names of the columns that hold it.
+def parse_header(names: Iterable[str]) -> dict[FieldColumn, tuple[int, ...]]:
+    """Map what is held to the places of the columns that hold it.
 
     Parameters
     ----------
@@ -121,14 +121,14 @@ def parse_header(names: Iterable[str]) -> dict[FieldColumn, tuple[str, ...]]:
 
     Returns
     -------
-    dict of FieldColumn to tuple of str
-        Two names where a merge left the same column twice; one name under several fields where
+    dict of FieldColumn to tuple of int
+        Two places where a merge left the same column twice; one place under several fields where
         they share a title. Columns of no known style are left out.
     """
-    held: dict[FieldColumn, tuple[str, ...]] = {}
+    held: dict[FieldColumn, tuple[int, ...]] = {}
     names = list(names)
     titles = _has_titles(names)
-    for name in names:
+    for place, name in enumerate(names):
         for column in parse_column(name, titles):
-            held[column] = (*held.get(column, ()), name)
+            held[column] = (*held.get(column, ()), place)
     return held

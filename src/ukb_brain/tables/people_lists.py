@@ -13,10 +13,12 @@ from ukb_brain.errors import InputError
 
 WITHDRAWN = re.compile(r"(?:w\d|withdraw).*\.(?:csv|txt)", re.IGNORECASE)
 EXCLUDED = re.compile(r"exclude[-_. ]?(?P<reason>.*)\.(?:csv|txt)", re.IGNORECASE)
+# Named as one, and of a kind that is not read.
+OTHER_KIND = re.compile(r"(?:w\d+[-_.]\d|withdraw).*", re.IGNORECASE)
 NO_FOLDER = frozenset({"bulk", "codings"})
 # An unnamed list is looked for among small files only.
 SMALL_BYTES = 1 << 20
-LIST_LINE = re.compile(rb'"?-?\d{6,8}"?')
+LIST_LINE = re.compile(r'"?-?\d{6,8}"?')
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ def read_withdrawals(folder: Path) -> Withdrawals:
             n_lists += 1
         elif match := EXCLUDED.fullmatch(path.name):
             excluded[match["reason"] or "excluded"] = frozenset(read_list(path))
+        elif OTHER_KIND.fullmatch(path.name):
+            raise InputError(
+                f"{path} is named as a withdrawal list and is neither .csv nor .txt, so that it "
+                "would not be applied: save it as text, one eid a line, or move it away."
+            )
         elif looks_like_list(path):
             raise InputError(
                 f"{path} looks like a list of participants, and its name does not say of which "
@@ -117,10 +124,16 @@ def looks_like_list(path: Path) -> bool:
     try:
         if not 0 < path.stat().st_size <= SMALL_BYTES:
             return False
-        lines = [line.strip() for line in path.read_bytes().splitlines() if line.strip()]
-    except OSError:
+        text = _text(path.read_bytes())
+    except (OSError, UnicodeDecodeError):
         return False
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return bool(lines) and all(LIST_LINE.fullmatch(line) for line in lines)
+
+
+def _text(content: bytes) -> str:
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16") if utf16 else content.decode("utf-8-sig", errors="replace")
 
 
 def read_list(path: Path) -> list[int]:
@@ -138,11 +151,16 @@ def read_list(path: Path) -> list[int]:
     Raises
     ------
     InputError
-        Naming the line that is not a whole number: to skip it could keep somebody who withdrew.
+        If it cannot be read, or a line is not a whole number: to skip it could keep somebody who
+        withdrew.
     """
-    content = path.read_bytes()
-    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = content.decode("utf-16") if utf16 else content.decode("utf-8-sig", errors="replace")
+    try:
+        text = _text(path.read_bytes())
+    except (OSError, UnicodeDecodeError):
+        raise InputError(
+            f"The list {path} cannot be read, so that people who withdrew could stay: allow it to "
+            "be read, or copy it again."
+        ) from None
     eids = []
     for number, line in enumerate(text.splitlines(), start=1):
         entry = line.strip().strip('"').strip()

@@ -11,10 +11,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ukb_brain.errors import InputError
+from ukb_brain.tables.people_lists import raw_files
 
 PAIR_COLUMNS = ("ID1", "ID2", "Kinship")
-ENDINGS = (".dat", ".txt", ".csv", ".tsv")
 HEADER_BYTES = 200
+# Other files, of which there may be many, have these endings.
+NO_TEXT = (".zip", ".gz", ".parquet", ".nii")
 
 
 def find_relatedness(folder: Path) -> Path | None:
@@ -23,7 +25,7 @@ def find_relatedness(folder: Path) -> Path | None:
     Parameters
     ----------
     folder : Path
-        The raw folder; files in it and one folder down are looked at.
+        The raw folder, with all its folders but those of bulk files; of any name.
 
     Returns
     -------
@@ -35,8 +37,7 @@ def find_relatedness(folder: Path) -> Path | None:
     InputError
         If there are several.
     """
-    places = [*folder.glob("*"), *folder.glob("*/*")] if folder.is_dir() else []
-    found = [path for path in sorted(places) if _is_relatedness(path)]
+    found = [path for path in raw_files(folder) if set(PAIR_COLUMNS) <= set(_header(path))]
     if len(found) > 1:
         raise InputError(
             f"There are {len(found)} relatedness files ({', '.join(p.name for p in found)}), and "
@@ -46,16 +47,19 @@ def find_relatedness(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _is_relatedness(path: Path) -> bool:
-    if path.suffix.lower() not in ENDINGS or not path.is_file():
-        return False
+def _header(path: Path) -> list[str]:
+    if path.suffix.lower() in NO_TEXT or not path.is_file():
+        return []
+    return [name.strip('"') for name in _first_line(path).replace(",", " ").split()]
+
+
+def _first_line(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            header = file.read(HEADER_BYTES)
+            start = file.read(HEADER_BYTES)
     except OSError:
-        return False
-    names = set(header.split(b"\n")[0].decode(errors="replace").replace(",", " ").split())
-    return set(PAIR_COLUMNS) <= {name.strip('"') for name in names}
+        return ""
+    return start.split(b"\n")[0].decode("utf-8-sig", errors="replace")
 
 
 def read_relatedness(path: Path) -> pd.DataFrame:
@@ -64,8 +68,7 @@ def read_relatedness(path: Path) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        Columns ``ID1 ID2 HetHet IBS0 Kinship``, separated by blanks or tabs, or in a
-        ``.csv`` by commas.
+        Columns ``ID1 ID2 HetHet IBS0 Kinship``, separated by blanks, tabs or commas.
 
     Returns
     -------
@@ -81,11 +84,11 @@ def read_relatedness(path: Path) -> pd.DataFrame:
     try:
         pairs = pd.read_csv(
             path,
-            sep="," if path.suffix.lower() == ".csv" else r"\s+",
+            sep="," if "," in _first_line(path) else r"\s+",
             usecols=list(PAIR_COLUMNS),
             dtype={"ID1": "int64", "ID2": "int64", "Kinship": "float64"},
         )
-    except ValueError:
+    except (ValueError, OSError):
         # The reader's own message may quote a value, and with it an eid.
         raise InputError(
             f"The relatedness file {path} cannot be read: columns ID1 ID2 HetHet IBS0 Kinship, "

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ukb_brain.errors import InputError
 from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.main_table import MainTable, TableSettings, candidates, find_tables
+from ukb_brain.tables.main_table import MainTable, candidates, find_tables
+from ukb_brain.tables.table_file import TableSettings
 
 
 def absent_raw_file(what: str, path: Path) -> InputError:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
-import io
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
 
 import pyarrow as pa
 import pyarrow.csv
 
 from ukb_brain.errors import InputError
+from ukb_brain.tables.headers import find_id_column, parse_header
+from ukb_brain.tables.text_lines import CHUNK_BYTES, Counted, Encoding, lines_of, opened
 
-Encoding = Literal["utf-8", "utf-16", "latin-1"]
 BLOCK_BYTES = 1 << 25  # a row of the real table, with tens of thousands of columns, must fit
-CHUNK_BYTES = 1 << 24
 DELIMITERS = (",", "\t", ";")
 TEXT = pa.dictionary(pa.int32(), pa.string())
+EID = re.compile(r'"?-?\d+(?:\.0*)?"?')
 
 
 @dataclass(frozen=True)
@@ -47,21 +46,6 @@ class TextForm:
     header: tuple[str, ...]
 
 
-def opened(path: Path) -> BinaryIO:
-    """Open a file for reading, unpacked where its name ends in ``.gz``.
-
-    Parameters
-    ----------
-    path : Path
-        Of a text file.
-
-    Returns
-    -------
-    binary file
-    """
-    return cast(BinaryIO, gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb"))
-
-
 def find_form(
     path: Path, delimiter: str | None = None, encoding: Encoding | None = None
 ) -> TextForm:
@@ -78,27 +62,41 @@ def find_form(
     -------
     TextForm
         With an empty header for an empty file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
     """
-    with opened(path) as file:
-        start = file.read(4)
-        if encoding is None:
-            utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-            encoding = "utf-16" if utf16 else "utf-8"
-    with opened(path) as file:
-        text = io.TextIOWrapper(
-            file,
-            encoding="utf-8-sig" if encoding == "utf-8" else encoding,
-            # What is no UTF-8 is a name that nobody asks for.
-            errors="replace",
-            newline="\n",
-        )
-        line = text.readline().rstrip("\r\n")
+    if encoding is None:
+        with opened(path) as file:
+            start = file.read(4)
+        utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        encoding = "utf-16" if utf16 else "utf-8"
+    line = next(lines_of(path, encoding), "").rstrip("\r\n")
     if delimiter is None:
-        delimiter = max(DELIMITERS, key=line.count)
-    quoted = delimiter != "\t" or line.startswith('"')
-    reader = csv.reader([line], delimiter=delimiter) if quoted else [line.split(delimiter)]
-    header = next(iter(reader), [])
-    return TextForm(delimiter, encoding, quoted, tuple(name.strip() for name in header))
+        delimiter = max(DELIMITERS, key=lambda sign: _recognised(line, sign))
+    return TextForm(delimiter, encoding, _quoted(line, delimiter), _cells(line, delimiter))
+
+
+def _quoted(line: str, delimiter: str) -> bool:
+    return delimiter != "\t" or line.startswith('"')
+
+
+def _cells(line: str, delimiter: str) -> tuple[str, ...]:
+    if not _quoted(line, delimiter):
+        return tuple(name.strip() for name in line.split(delimiter))
+    try:
+        rows = list(csv.reader([line], delimiter=delimiter))
+    except csv.Error:
+        return ()
+    return tuple(name.strip() for row in rows for name in row)
+
+
+def _recognised(line: str, delimiter: str) -> tuple[bool, int, int]:
+    # Titles hold commas and semicolons, so that signs alone say little.
+    names = _cells(line, delimiter)
+    return find_id_column(names) is not None, len(parse_header(names)), len(names)
 
 
 def read_columns(path: Path, form: TextForm, types: Mapping[int, pa.DataType]) -> pa.Table:
@@ -123,18 +121,25 @@ def read_columns(path: Path, form: TextForm, types: Mapping[int, pa.DataType]) -
     InputError
         If rows are of different lengths, or rows that the file has are not in the table.
     """
-    wanted, lines = dict(types), count_lines(path, form.encoding) - 1
-    breaks = False
+    wanted, breaks, worded = dict(types), False, 0
     while True:
         try:
-            table = _parsed(path, form, wanted, breaks)
+            table, lines = _parsed(path, form, wanted, breaks)
         except pa.ArrowInvalid as error:
             message = str(error)
-            column = re.search(r"In CSV column #(\d+)", message)
-            if column and "UTF8" in message.upper() and form.encoding == "utf-8":
+            if "Could not skip" in message and path.stat().st_size < BLOCK_BYTES:
+                # A header and nothing else.
+                return pa.table({str(k): pa.array([], kind) for k, kind in types.items()})
+            found = re.search(r"In CSV column #(\d+)", message)
+            place = int(found[1]) if found else -1
+            if found and "UTF8" in message.upper() and form.encoding == "utf-8":
                 form = replace(form, encoding="latin-1")
-            elif column and wanted[int(column[1])] != TEXT:
-                wanted[int(column[1])] = TEXT
+            elif found and wanted[place] != TEXT:
+                wanted[place] = TEXT
+                worded += 1
+                if worded > 1:
+                    # Labels, it seems: not to begin anew at every column of them.
+                    wanted = {k: TEXT if pa.types.is_floating(t) else t for k, t in wanted.items()}
             elif form.quoted and not breaks:
                 # An answer may hold a line break, which takes longer to read.
                 breaks = True
@@ -144,26 +149,23 @@ def read_columns(path: Path, form: TextForm, types: Mapping[int, pa.DataType]) -
             else:
                 raise _why(path, form, message) from None
             continue
-        if table.num_rows == lines:
-            return table
-        if form.quoted and not breaks:
-            breaks = True
-            continue
-        _explain_rows(path, form, table.num_rows, lines)
+        if table.num_rows != lines - 1:
+            _explain_rows(path, form, table.num_rows)
         return table
 
 
-def _parsed(path: Path, form: TextForm, types: Mapping[int, pa.DataType], breaks: bool) -> pa.Table:
-    names = [str(k) for k in range(len(form.header))]
+def _parsed(
+    path: Path, form: TextForm, types: Mapping[int, pa.DataType], breaks: bool
+) -> tuple[pa.Table, int]:
     with opened(path) as file:
-        return pyarrow.csv.read_csv(
-            pa.input_stream(file) if path.suffix.lower() == ".gz" else path,
+        counted = Counted(file, form.encoding)
+        table = pyarrow.csv.read_csv(
+            pa.PythonFile(counted, mode="r"),
             read_options=pyarrow.csv.ReadOptions(
                 block_size=BLOCK_BYTES,
                 # Names may be there twice, or hold what is no UTF-8.
-                column_names=names,
+                column_names=[str(k) for k in range(len(form.header))],
                 skip_rows=1,
-                encoding={"utf-8": "utf8", "utf-16": "utf16"}.get(form.encoding, form.encoding),
             ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=form.delimiter,
@@ -176,6 +178,7 @@ def _parsed(path: Path, form: TextForm, types: Mapping[int, pa.DataType], breaks
                 strings_can_be_null=True,
             ),
         )
+        return table, counted.lines
 
 
 def _sample(path: Path, form: TextForm) -> str:
@@ -183,89 +186,60 @@ def _sample(path: Path, form: TextForm) -> str:
         return file.read(CHUNK_BYTES).decode(form.encoding, errors="replace")
 
 
-def _chunks(path: Path, encoding: Encoding) -> Iterator[bytes]:
-    """Give a file's bytes in pieces; UTF-16 as UTF-8, so that bytes can be counted."""
-    decoder = codecs.getincrementaldecoder("utf-16")() if encoding == "utf-16" else None
-    with opened(path) as file:
-        while piece := file.read(CHUNK_BYTES):
-            yield decoder.decode(piece).encode() if decoder else piece
-
-
-def count_lines(path: Path, encoding: Encoding) -> int:
-    """Count a file's lines.
-
-    Parameters
-    ----------
-    path : Path
-        Of a text file.
-    encoding : str
-        Of its text.
-
-    Returns
-    -------
-    int
-        With the header, and with empty lines.
-    """
-    lines, last = 0, b"\n"
-    for piece in _chunks(path, encoding):
-        lines += piece.count(b"\n")
-        last = piece[-1:]
-    return lines + (last != b"\n")
-
-
-def _explain_rows(path: Path, form: TextForm, rows: int, lines: int) -> None:
+def _explain_rows(path: Path, form: TextForm, rows: int) -> None:
     """Find out why a table has not as many rows as its file has lines."""
-    full = sum(1 for piece in _lines(path, form) if piece.strip("\r\n \t")) - 1
+    full = sum(1 for line in lines_of(path, form.encoding) if not line.isspace()) - 1
     if full == rows:
         return
-    if form.quoted and full > rows:
-        swallowed = _rows_within_cells(path, form)
-        if not swallowed:
-            return
+    if not form.quoted or full < rows:
         raise InputError(
-            f"{path.name}: {swallowed} line(s) that look like whole rows lie inside quoted "
-            "cells, so "
-            "that stray quotes would swallow people without a word. Export the table again with "
-            "quotes doubled inside answers, or leave the column of free text out."
+            f"{path.name} has {full:,} lines under its header and gave {rows:,} rows: it is "
+            "damaged or cut short. Export or copy it again."
         )
-    raise InputError(
-        f"{path.name} has {lines:,} lines under its header and gave {rows:,} rows: it is damaged "
-        "or "
-        "cut short. Export or copy it again."
-    )
-
-
-def _lines(path: Path, form: TextForm) -> Iterator[str]:
-    encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
-    with opened(path) as file:
-        yield from io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="\n")
+    swallowed = _rows_within_cells(path, form)
+    if swallowed:
+        raise InputError(
+            f"{path.name}: {swallowed:,} line(s) that look like whole rows lie inside quoted "
+            "cells, so that stray quotes would swallow people without a word. Export the table "
+            "again with quotes doubled inside answers, or leave the column of free text out."
+        )
 
 
 def _rows_within_cells(path: Path, form: TextForm) -> int:
-    """Count lines inside quoted cells that have as many cells as the header."""
-    separators, found, inside = len(form.header) - 1, 0, False
-    for line in _lines(path, form):
-        began = inside
-        inside ^= line.count('"') % 2 == 1
-        if began and line.count(form.delimiter) >= separators:
-            found += 1
+    """Count rows that lie inside quoted cells, by their delimiters and eids."""
+    separators = max(len(form.header) - 1, 1)
+    eid_first = find_id_column(form.header[:1]) is not None
+    # A cell may have swallowed much.
+    csv.field_size_limit(sys.maxsize)
+    found = 0
+    for row in csv.reader(lines_of(path, form.encoding), delimiter=form.delimiter):
+        for cell in row:
+            # From one stray quote to the next there are as many cells as in rows.
+            if "\n" not in cell or cell.count(form.delimiter) < separators:
+                continue
+            begun = [line.partition(form.delimiter)[0] for line in cell.split("\n")[1:]]
+            if any(EID.fullmatch(start) for start in begun) or not eid_first:
+                found += cell.count(form.delimiter) // separators
     return found
 
 
 def _why(path: Path, form: TextForm, message: str) -> InputError:
     # Arrow's own message can quote a whole row, and with it an eid.
     ragged = re.search(r"Expected (\d+) columns, got (\d+)", message)
-    if ragged and int(ragged[2]) == int(ragged[1]) + 1:
+    if not ragged:
         return InputError(
-            f"{path.name} has rows of {ragged[2]} columns where its header has {ragged[1]}: R's "
+            f"{path.name} cannot be read as a table with delimiter {form.delimiter!r}; expected "
+            "UK Biobank's CSV, tab-separated or Parquet table. Export or copy it again."
+        )
+    expected, got = int(ragged[1]), int(ragged[2])
+    lines = lines_of(path, form.encoding)
+    next(lines, "")
+    if len(_cells(next(lines, ""), form.delimiter)) == expected + 1 == got:
+        return InputError(
+            f"{path.name} has rows of {got} columns where its header has {expected}: R's "
             "write.table leaves names of rows in front. Write it with row.names = FALSE."
         )
-    if ragged:
-        return InputError(
-            f"{path.name} has a row of {ragged[2]} columns where its header has {ragged[1]}; "
-            "the file is damaged or cut short: export or copy it again."
-        )
     return InputError(
-        f"{path.name} cannot be read as a table with delimiter {form.delimiter!r}; expected "
-        "UK Biobank's CSV, tab-separated or Parquet table. Export or copy it again."
+        f"{path.name} has a row of {got} columns where its header has {expected}; "
+        "the file is damaged or cut short: export or copy it again."
     )

@@ -1,0 +1,256 @@
+"""One file of the main table, of which only the columns needed are read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+from pydantic import Field
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Frozen
+from ukb_brain.tables import cells, text_files
+from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import field_of
+from ukb_brain.tables.headers import FieldColumn, find_id_column, parse_header, style_of
+from ukb_brain.tables.text_files import TEXT, TextForm
+from ukb_brain.tables.text_lines import Encoding
+
+DATE_FIELDS = frozenset({53})
+LONGEST_SHOWN = 40
+
+
+class TableSettings(Frozen):
+    """How tables are found and read, where that shall not be found out.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Names under the raw folder; by default every file whose header is that of a table.
+    delimiter : str, optional
+        Of text files: one of ``,``, tab, ``;``.
+    encoding : {"utf-8", "utf-16", "latin-1"}, optional
+        Of text files.
+    """
+
+    files: tuple[str, ...] = ()
+    delimiter: str | None = Field(default=None, pattern="^[,;\t]$")
+    encoding: Encoding | None = None
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One file of the main table.
+
+    Attributes
+    ----------
+    path : Path
+        Text or Parquet.
+    header : tuple of str
+        All names of columns.
+    form : TextForm or None
+        How it is written; None for Parquet.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    form: TextForm | None
+
+    @classmethod
+    def open(cls, path: Path, settings: TableSettings | None = None) -> TableFile:
+        """Read the header.
+
+        Parameters
+        ----------
+        path : Path
+            Of a file.
+        settings : TableSettings, optional
+            What shall not be found out.
+
+        Returns
+        -------
+        TableFile
+            Of which nothing else is read yet.
+        """
+        settings = settings or TableSettings()
+        if path.suffix.lower() == ".parquet":
+            try:
+                header = tuple(pyarrow.parquet.read_schema(path).names)
+            except pa.ArrowException:
+                raise InputError(
+                    f"{path.name} is no readable Parquet file: export or copy it again."
+                ) from None
+            return cls(path, header, None)
+        form = text_files.find_form(path, settings.delimiter, settings.encoding)
+        return cls(path, form.header, form)
+
+    @cached_property
+    def columns(self) -> dict[FieldColumn, tuple[int, ...]]:
+        """Places in the file of each field, instance and array that is there."""
+        return parse_header(self.header)
+
+    @property
+    def id_column(self) -> str | None:
+        """Name of the column of participants' numbers."""
+        return find_id_column(self.header)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the header is that of a table of participants."""
+        return self.id_column is not None and bool(self.columns)
+
+    @property
+    def style(self) -> str:
+        """Style of its header."""
+        return style_of(self.header)
+
+    def read(self, fields: Collection[int], codings: Codings) -> pd.DataFrame:
+        """Read the columns of some fields.
+
+        Parameters
+        ----------
+        fields : collection of int
+            Fields that the file does not hold are left out.
+        codings : Codings
+            Labels that may stand in place of codes.
+
+        Returns
+        -------
+        DataFrame
+            ``eid`` (int64) and columns such as ``21003-2.0``, float64 or datetime.
+
+        Raises
+        ------
+        InputError
+            If an eid comes twice, or cells hold what cannot be understood.
+        """
+        wanted = {c: places for c, places in self.columns.items() if c.field in fields}
+        assert self.id_column is not None  # noqa: S101 - only tables are read
+        id_place = self.header.index(self.id_column)
+        types: dict[int, pa.DataType] = {id_place: pa.int64()}
+        for column, places in wanted.items():
+            kind = TEXT if column.field in DATE_FIELDS else pa.float64()
+            types |= dict.fromkeys(places, kind)
+        raw = self._raw(types)
+        eid = self._eids(raw[id_place])
+        keep = eid.notna()
+        if not keep.all():
+            raise InputError(
+                f"{self.path.name} has {(~keep).sum():,} row(s) without an eid: it is damaged or "
+                "cut short. Export or copy it again."
+            )
+        found: dict[str, npt.NDArray[Any]] = {}
+        for column, places in wanted.items():
+            for name, values in self._column(column, {k: raw[k] for k in places}, codings).items():
+                if name in found:
+                    raise InputError(
+                        f"{self.path.name} holds {name} twice: as a second answer in the cell of "
+                        "an array, and as a column. Export the table again."
+                    )
+                found[name] = values
+        return pd.DataFrame({"eid": eid.to_numpy("int64"), **found})
+
+    def _raw(self, types: dict[int, pa.DataType]) -> dict[int, pa.ChunkedArray]:
+        if self.form is not None:
+            table = text_files.read_columns(self.path, self.form, types)
+            return {place: table[str(place)] for place in types}
+        names = [self.header[place] for place in types]
+        if any(self.header.count(name) > 1 for name in names):
+            raise InputError(
+                f"{self.path.name} has two columns of one name, and Parquet readers cannot tell "
+                "them apart: export the table again."
+            )
+        table = pyarrow.parquet.read_table(self.path, columns=names)
+        return {place: table[self.header[place]] for place in types}
+
+    def _eids(self, column: pa.ChunkedArray) -> pd.Series:
+        if pa.types.is_integer(column.type):
+            eids = column.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        else:
+            eids, why = cells.whole_numbers_of(column)
+            if why == "rounded":
+                raise InputError(
+                    f"{self.path.name} has eids such as 1e+06: a spreadsheet or R rounded them, "
+                    "and "
+                    "people can no longer be told apart. Export the table again and keep eids "
+                    "whole."
+                )
+            if why:
+                raise InputError(
+                    f"Column {self.id_column!r} of {self.path.name} holds text where participants' "
+                    "whole numbers were expected; export the table again."
+                )
+        twice = int(eids.dropna().duplicated().sum())
+        if twice:
+            raise InputError(
+                f"{self.path.name} has {twice:,} row(s) whose eid came before, and one row a "
+                "participant was expected; remove the duplicates or export the table again."
+            )
+        return eids
+
+    def _column(
+        self, column: FieldColumn, raw: dict[int, pa.ChunkedArray], codings: Codings
+    ) -> dict[str, npt.NDArray[Any]]:
+        entry = field_of(column.field)
+        labels = codings.codes(entry.coding if entry else None)
+        found: list[list[npt.NDArray[Any]]] = []
+        for place, cell in raw.items():
+            answers: list[npt.NDArray[Any]]
+            if column.field in DATE_FIELDS:
+                dates, not_read = cells.dates_of(cell)
+                answers = [dates.to_numpy()]
+            else:
+                answers, not_read = cells.numbers_of(cell, labels)
+            if not_read:
+                raise self._not_read(self.header[place], column, not_read)
+            found.append(answers)
+        names = [column._replace(array=column.array + k).name for k in range(max(map(len, found)))]
+        if len(found) == 1:
+            return dict(zip(names, found[0], strict=True))
+        tables = [pd.DataFrame(dict(zip(names, arrays, strict=False))) for arrays in found]
+        merged, differ = cells.merged(tables)
+        if differ:
+            raise InputError(
+                f"Column {self.header[min(raw)]!r} of {self.path.name} is there twice, after a "
+                f"merge or as two fields of one title, and the two differ for {differ:,} people: "
+                "remove the wrong one."
+            )
+        return {name: merged[name].to_numpy() for name in names}
+
+    def _not_read(self, name: str, column: FieldColumn, wrong: cells.NotRead) -> InputError:
+        entry = field_of(column.field)
+        coding = entry.coding if entry else None
+        where = f"Column {name!r} of {self.path.name}"
+        if wrong.why == "decimal comma":
+            return InputError(
+                f"{where} holds numbers with a decimal comma in {wrong.cells:,} cell(s); export "
+                "the "
+                "table again with a decimal point."
+            )
+        if "date" in wrong.why:
+            cause = "day and month cannot be told apart" if "amb" in wrong.why else "is no date"
+            return InputError(
+                f"{where} holds {wrong.most[0][0]!r}, and {cause} ({wrong.cells:,} cell(s)); "
+                "dates "
+                "as YYYY-MM-DD were expected: export the table again."
+            )
+        if coding is None:
+            return InputError(
+                f"{where} (field {column.field}) holds text in {wrong.cells:,} cell(s) where "
+                "numbers "
+                "were expected; export the table again."
+            )
+        shown = ", ".join(f"{value[:LONGEST_SHOWN]!r} ({n:,})" for value, n in wrong.most)
+        return InputError(
+            f"{where} (field {column.field}) holds labels that coding {coding} is not known to "
+            "have: "
+            f"{shown}. Put the showcase's coding{coding}.tsv into the folder codings beside the "
+            "tables, or export the table again with raw codes."
+        )
