@@ -13,8 +13,8 @@ from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.pipelines.data_engineering import create_pipeline
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering
-from ukb_brain.tables.main_table import TableSettings
 from ukb_brain.tables.splits import Splitting
+from ukb_brain.tables.table_file import TableSettings
 
 CONF = Path(__file__).parents[2] / "conf" / "base"
 N, WITHDRAWN, NEVER_SCANNED = 120, 3, 7

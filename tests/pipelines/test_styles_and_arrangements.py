@@ -20,9 +20,9 @@ from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import STYLES, write_table
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering
-from ukb_brain.tables.main_table import TableSettings
 from ukb_brain.tables.people_lists import read_withdrawals
 from ukb_brain.tables.relatives import find_relatedness, read_relatedness
+from ukb_brain.tables.table_file import TableSettings
 from ukb_brain.tables.table_folder import TableFolder
 
 ARRANGEMENTS = Arrangement.__args__
