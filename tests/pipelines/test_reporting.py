@@ -12,6 +12,7 @@ from pydantic import ValidationError
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from reporting_cases import (
     SEED,
+    described,
     exclusion_flow,
     invented,
     invented_folds,
@@ -85,6 +86,7 @@ def outputs():
         "primary.scan_counts": scan_counts(),
         "primary.target_summary": target_summary(grid),
         "primary.quality_summary": quality_summary(),
+        "primary.data_dictionary": pd.DataFrame([described(key, grid) for key in grid.targets]),
         "params:grid": grid,
         "params:reporting": Reporting(draws=100, folder="out"),
         "params:seed": SEED,
@@ -161,3 +163,10 @@ def test_parameters_are_typed():
     )
     with pytest.raises(ValidationError, match="draw"):
         Reporting(draw=10)
+
+
+def test_the_data_dictionary_says_what_each_target_is(outputs):
+    shown, page = outputs["reporting.data_dictionary"], outputs["reporting.data_dictionary_page"]
+    assert shown["key"].tolist() == list(study_grid().targets)
+    assert all(name in page for name in shown["name"])
+    assert "SYNTHETIC" in page

@@ -14,6 +14,7 @@ SHOWN = 5
 WHERE_NEXT = {
     "dashboard.html": "the map, every cell and the cohort; open it in a browser",
     "report.html": "how sure it is, what each input adds, and a verdict with its reasons",
+    "data_dictionary.html": "what each variable is, where it is from, how it is distributed",
     "heat_maps.png": "the map on one page",
     "legibility.png": "each characteristic with its interval",
     "coefficients.png": "which inputs help, by domain",

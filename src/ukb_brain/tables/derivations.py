@@ -207,6 +207,25 @@ def derive_targets(
 
     Parameters
     ----------
+    table, visits, targets
+        As of `derive_with_sources`.
+
+    Returns
+    -------
+    values, lags : DataFrame
+        As there.
+    """
+    values, lags, _ = derive_with_sources(table, visits, targets)
+    return values, lags
+
+
+def derive_with_sources(
+    table: pd.DataFrame, visits: pd.DataFrame, targets: Mapping[str, Target]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Derive every target for every scan, and say where each answer is from.
+
+    Parameters
+    ----------
     table : DataFrame
         One row a person: ``eid`` and columns such as ``21003-2.0``.
     visits : DataFrame
@@ -220,17 +239,20 @@ def derive_targets(
         ``eid, instance`` and one float column a target; NaN is no answer.
     lags : DataFrame
         Of the same shape: years from the answer's visit to the scan.
+    sources : DataFrame
+        Of the same shape: instance that the answer is of; -1 where there is none.
     """
     rows = table.set_index("eid").loc[visits["eid"]].reset_index()
     instance = visits["instance"].to_numpy()
     days = visit_days(rows)
     keys = visits[["eid", "instance"]].reset_index(drop=True)
-    values, lags = {}, {}
+    values, lags, sources = {}, {}, {}
     for key, target in targets.items():
         answers = answers_by_instance(rows, target)
         values[key], source = pick_visit(answers, instance, target.visit, days)
         lags[key] = lag_in_years(source, instance, days)
-    return keys.assign(**values), keys.assign(**lags)
+        sources[key] = source
+    return keys.assign(**values), keys.assign(**lags), keys.assign(**sources)
 
 
 def summarise_targets(

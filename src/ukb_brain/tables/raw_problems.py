@@ -49,6 +49,7 @@ def wanted_fields(grid: Grid) -> frozenset[int]:
     """
     needed = {field for field, _ in needed_fields(grid).values()}
     groups = {*visits.GROUP_FIELDS.values(), *visits.STAND_INS.values()}
+    groups |= {*visits.MEDICATION_FIELDS}
     return frozenset(needed | groups | {*visits.CONFOUND_FIELDS.values()})
 
 

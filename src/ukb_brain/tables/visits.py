@@ -38,6 +38,14 @@ CONFOUND_FIELDS = {
     "dmri_outlier_slices": 25746,
     "height": 50,
 }
+# What people take, by code of both fields: women are asked the first, men the second.
+MEDICATION_FIELDS = (6153, 6177)
+MEDICATIONS = {
+    "medication_cholesterol": 1,
+    "medication_blood_pressure": 2,
+    "medication_insulin": 3,
+}
+NOT_KNOWN = (-1, -3)
 # In older baskets deprivation has another number.
 STAND_INS = {22189: 189}
 YEARS = (18, 110)
@@ -213,6 +221,8 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
         ``eid, instance`` and float columns: site, date (days since 2014-01-01), head size, head
         motion (mm), positions, image quality, height (cm, latest not after the scan), age (years)
         and sex. NaN is not known; a field that the table lacks is NaN throughout and logged.
+        Further the covariates that the table has the fields of, which nothing uses unless it is
+        asked to: ethnic background, deprivation, and medication (1 where it is taken).
     """
     rows = cohort.set_index("eid").loc[participants["eid"]].reset_index()
     site = participants["site"].astype(float)
@@ -226,4 +236,27 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
         if np.isnan(values[name]).all():
             logger.warning("Confound %s (field %s) is not known for anybody.", name, field)
     values |= {"age": participants["age"], "sex": participants["sex"]}
+    values |= {name: participants[name] for name in GROUP_FIELDS if name in participants}
+    values |= _medication(rows, participants["instance"])
     return participants[["eid", "instance"]].assign(**values)
+
+
+def _medication(rows: pd.DataFrame, visit: pd.Series) -> dict[str, np.ndarray]:
+    """Whether each kind is taken, by the latest answer not after the scan."""
+    taken: dict[str, np.ndarray] = {}
+    for name, code in MEDICATIONS.items():
+        for field in MEDICATION_FIELDS:
+            asked = Target(
+                name=name,
+                domain="",
+                kind="binary",
+                fields=(field,),
+                rule="any_of",
+                values=(code,),
+                missing=NOT_KNOWN,
+            )
+            answers = answers_by_instance(rows, asked)
+            if answers:
+                found = pick_visit(answers, visit.to_numpy(), "latest", visit_days(rows))[0]
+                taken[name] = np.fmax(taken.get(name, np.nan), found)
+    return taken

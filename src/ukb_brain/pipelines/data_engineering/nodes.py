@@ -13,7 +13,7 @@ from ukb_brain.imaging import bulk_index
 from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.problems import stop_at
 from ukb_brain.statistics.people.participation import match_participation
-from ukb_brain.tables import derivations, exclusions, splits, visits
+from ukb_brain.tables import data_dictionary, derivations, exclusions, splits, visits
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.derivations import problems_of_fields
 from ukb_brain.tables.exclusions import DataEngineering
@@ -180,7 +180,7 @@ def derive_targets(
     grid: Grid,
     tables: TableFolder,
     codings: Codings,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Derive every target for every imaging visit, and describe the targets.
 
     Parameters
@@ -202,20 +202,23 @@ def derive_targets(
         ``eid, instance`` and one float column a target.
     summary : DataFrame
         One row a target, at the chosen visit of each person.
+    lags, sources : DataFrame
+        As ``targets``: years from the answer to the scan, and the instance it is of.
 
     Raises
     ------
     InputError
         If the table holds something else than targets ask for.
     """
-    values, lags = derivations.derive_targets(cohort, participants, grid.targets)
+    values, lags, sources = derivations.derive_with_sources(cohort, participants, grid.targets)
     chosen = participants["chosen"].to_numpy(bool)
     labels = codings.extended(tables.codings)
     problems = problems_of_values(cohort, values[chosen], grid, labels)
     stop_at(problems)
     for problem in problems:
         logger.warning("%s", problem)
-    return values, derivations.summarise_targets(values, lags, grid.targets, chosen)
+    summary = derivations.summarise_targets(values, lags, grid.targets, chosen)
+    return values, summary, lags, sources
 
 
 def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
@@ -234,6 +237,41 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
         ``eid, instance`` and float columns.
     """
     return visits.derive_confounds(cohort, participants)
+
+
+def describe_data(
+    targets: pd.DataFrame,
+    lags: pd.DataFrame,
+    sources: pd.DataFrame,
+    confounds: pd.DataFrame,
+    participants: pd.DataFrame,
+    splits: pd.DataFrame,
+    grid: Grid,
+    tables: TableFolder,
+    codings: Codings,
+) -> pd.DataFrame:
+    """Describe every target, confound and covariate.
+
+    Parameters
+    ----------
+    targets, lags, sources, confounds, participants, splits : pandas.DataFrame
+        Of this pipeline.
+    grid : Grid
+        Its targets.
+    tables : TableFolder
+        Where the user's own files of codings lie.
+    codings : Codings
+        What codes mean.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `ukb_brain.tables.data_dictionary.describe`.
+    """
+    labels = codings.extended(tables.codings)
+    return data_dictionary.describe(
+        targets, lags, sources, confounds, participants, splits, grid, labels
+    )
 
 
 def make_splits(

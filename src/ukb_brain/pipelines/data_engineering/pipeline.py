@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from ukb_brain.pipelines.data_engineering.nodes import (
     derive_confounds,
     derive_targets,
+    describe_data,
     describe_participants,
     index_bulk,
     make_splits,
@@ -76,7 +77,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "raw.table",
                     "params:codings",
                 ],
-                outputs=["primary.targets", "primary.target_summary"],
+                outputs=["primary.targets", "primary.target_summary", "lags", "sources"],
                 name="derive_targets",
             ),
             Node(
@@ -90,6 +91,22 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs=["primary.participants", "raw.splits", "params:splitting", "params:seed"],
                 outputs="primary.splits",
                 name="make_splits",
+            ),
+            Node(
+                describe_data,
+                inputs=[
+                    "primary.targets",
+                    "lags",
+                    "sources",
+                    "primary.confounds",
+                    "primary.participants",
+                    "primary.splits",
+                    "params:grid",
+                    "raw.table",
+                    "params:codings",
+                ],
+                outputs="primary.data_dictionary",
+                name="describe_data",
             ),
         ]
     )

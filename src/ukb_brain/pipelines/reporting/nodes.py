@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from ukb_brain import figures, statistics
+from ukb_brain.figures.data_dictionary import build_data_dictionary, shown_dictionary
 from ukb_brain.grid import Grid
 
 
@@ -263,3 +264,30 @@ def summarise(
     )
     Console().print(Markdown(text))
     return text
+
+
+def write_data_dictionary(
+    dictionary: pd.DataFrame, grid: Grid, reporting: Reporting, source: str
+) -> tuple[pd.DataFrame, str]:
+    """Write the data dictionary so that it may leave, and make its page.
+
+    Parameters
+    ----------
+    dictionary : pandas.DataFrame
+        Of data engineering.
+    grid : Grid
+        Its domains order the targets.
+    reporting : Reporting
+        Smallest count that is shown.
+    source : str
+        ``synthetic`` is stamped.
+
+    Returns
+    -------
+    shown : pandas.DataFrame
+        One row a variable, all text.
+    page : str
+        HTML.
+    """
+    shown = shown_dictionary(dictionary, reporting.suppress_below)
+    return shown, build_data_dictionary(shown, grid, source, reporting.suppress_below)

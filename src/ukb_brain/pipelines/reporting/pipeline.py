@@ -14,6 +14,7 @@ from ukb_brain.pipelines.reporting.nodes import (
     fit_mixed_models,
     score_all_cells,
     summarise,
+    write_data_dictionary,
 )
 
 SCORED = [
@@ -129,6 +130,17 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 ],
                 outputs="reporting.dashboard",
                 name="build_dashboard",
+            ),
+            Node(
+                write_data_dictionary,
+                inputs=[
+                    "primary.data_dictionary",
+                    "params:grid",
+                    "params:reporting",
+                    "params:source",
+                ],
+                outputs=["reporting.data_dictionary", "reporting.data_dictionary_page"],
+                name="write_data_dictionary",
             ),
             Node(
                 summarise,

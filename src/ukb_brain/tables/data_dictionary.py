@@ -1,0 +1,247 @@
+"""What each target, confound and covariate is, where it comes from, and how it is distributed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.grid import Grid, Target
+from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import field_of
+from ukb_brain.tables.thresholds import fit_thresholds, in_fold
+from ukb_brain.tables.visits import (
+    AGE,
+    CONFOUND_FIELDS,
+    DATE,
+    GROUP_FIELDS,
+    MEDICATION_FIELDS,
+    MEDICATIONS,
+    SEX,
+    SITE,
+    at_chosen_visit,
+    one_visit,
+)
+
+PARTS = ("train", "validation", "test")
+COUNTS = ("n", "missing", *(f"{part}_n" for part in PARTS))
+# Fields that UK Biobank computes from others: in which words, and from which fields.
+ALGEBRA: dict[int, tuple[str, tuple[int, ...]]] = {
+    21001: ("weight by the square of height", (21002, 50)),
+    23098: ("the same weight as field 21002, by the impedance scale", (21002,)),
+    **{
+        field: (f"{what} by the scale's formula of impedance, sex, age, height and weight", used)
+        for used in ((31, 21003, 50, 21002, 23098),)
+        for field, what in {
+            23099: "estimated",
+            23100: "fat mass estimated",
+            23101: "fat-free mass estimated",
+            23102: "water mass estimated",
+            23105: "metabolic rate estimated",
+        }.items()
+    },
+    23104: ("weight by the square of height", (21002, 23098, 50)),
+    30050: ("haemoglobin by red cell count", (30020, 30010)),
+    30060: ("haemoglobin by haematocrit", (30020, 30030)),
+    22189: ("of the area of the home, not of the person", ()),
+    189: ("of the area of the home, not of the person", ()),
+}
+ABBREVIATED = {
+    "t1": "T1",
+    "flair": "FLAIR",
+    "dmri": "dMRI",
+    "rfmri": "rfMRI",
+    "snr": "SNR",
+    "cnr": "CNR",
+}
+VISITS = {
+    "imaging": "of the scan's own visit",
+    "latest": "of the latest visit not after the scan",
+    "nearest": "of the visit nearest to the scan",
+}
+
+
+def in_words(target: Target, codings: Codings, threshold: float | None = None) -> str:
+    """Say how a target is derived.
+
+    Parameters
+    ----------
+    target : Target
+        Of the grid.
+    codings : Codings
+        What codes mean.
+    threshold : float, optional
+        The cut-off that was fitted.
+
+    Returns
+    -------
+    str
+    """
+    entry = field_of(target.fields[0])
+    labels = codings.root.get(entry.coding, {}) if entry and entry.coding else {}
+
+    def named(codes: tuple[int, ...]) -> str:
+        return ", ".join(f"{c} ({labels[c]})" if c in labels else f"{c}" for c in codes)
+
+    codes = named(target.values)
+    at = f"{target.threshold:g}" if target.threshold is not None else ""
+    if target.quantile is not None:
+        at = f"quantile {target.quantile:g} of training people"
+        at += f", {threshold:.4g} in the first fold" if threshold is not None else ""
+    several = " and ".join(str(field) for field in target.fields)
+    words = {
+        "value": "the first answer",
+        "equals": f"1 where the first answer is {codes}, else 0",
+        "any_of": f"1 where any answer is {codes}, else 0",
+        "mean": "the mean of answers" + (f" of {several}" if len(target.fields) > 1 else ""),
+        "difference": " less ".join(str(field) for field in target.fields),
+        "log": "the natural logarithm of the first answer; none where it is not above 0",
+        "binned": f"1 where {target.direction} {at}, else 0",
+    }[target.rule]
+    absent = f"; {named(target.missing)}: no answer" if target.missing else ""
+    return f"{words}, {VISITS[target.visit]}{absent}"
+
+
+def describe(
+    values: pd.DataFrame,
+    lags: pd.DataFrame,
+    sources: pd.DataFrame,
+    confounds: pd.DataFrame,
+    participants: pd.DataFrame,
+    splits: pd.DataFrame,
+    grid: Grid,
+    codings: Codings,
+) -> pd.DataFrame:
+    """Describe every target, confound and covariate at the chosen visit of each person.
+
+    Parameters
+    ----------
+    values, lags, sources : DataFrame
+        ``eid, instance`` and a column a target: as measured, years to the scan, and the instance
+        that the answer is of.
+    confounds : DataFrame
+        ``eid, instance`` and a column each.
+    participants : DataFrame
+        ``eid, instance, chosen``.
+    splits : DataFrame
+        ``eid, fold, part``; distributions are by part of the first fold.
+    grid : Grid
+        Its targets.
+    codings : Codings
+        What codes mean.
+
+    Returns
+    -------
+    DataFrame
+        One row each: ``role, key, name, fields, title, coding, derivation, kind, unit, n,
+        missing``, by part ``_n, _events, _mean, _sd``, ``lag_median, lag_low, lag_high`` (years;
+        quartiles), ``from_<instance>`` (people whose answer is of it) and ``algebra``.
+    """
+    fold = int(splits["fold"].min())
+    part = splits[splits["fold"] == fold].set_index("eid")["part"]
+    mine = splits[splits["fold"] == fold]
+    thresholds = fit_thresholds(values, participants, mine, grid)
+    cut = at_chosen_visit(in_fold(values, thresholds, grid, fold), participants)
+    of_fold = dict(zip(thresholds["target"], thresholds["threshold"], strict=True))
+    keys = ["eid", "instance"]
+    places = pd.MultiIndex.from_frame(one_visit(participants)[keys])
+    lag, source = (each.set_index(keys).reindex(places) for each in (lags, sources))
+    rows: list[dict[str, object]] = []
+    for key, target in grid.targets.items():
+        entry = field_of(target.fields[0])
+        about: dict[str, object] = {
+            "role": "target",
+            "key": key,
+            "name": target.name,
+            "fields": ", ".join(str(field) for field in target.fields),
+            "title": entry.title if entry else "",
+            "coding": f"{entry.coding}" if entry and entry.coding else "",
+            "derivation": in_words(target, codings, of_fold.get(key)),
+            "kind": target.kind,
+            "unit": target.unit,
+            "algebra": algebra_of(key, grid),
+        }
+        answered = cut.set_index(keys).reindex(places)[key]
+        spread = _distribution(answered, part, target.kind == "binary")
+        rows.append({**about, **spread, **_where_from(lag[key], source[key])})
+    fields: dict[str, int] = {"site": SITE, "date": DATE, "age": AGE, "sex": SEX}
+    fields |= CONFOUND_FIELDS | GROUP_FIELDS
+    once = at_chosen_visit(confounds, participants).set_index(keys).reindex(places)
+    for key in once.columns.astype(str):
+        rows.append(_other(key, once[key], fields.get(key), part))
+    table = pd.DataFrame(rows)
+    counted = [n for n in table.columns.astype(str) if n in COUNTS or n.startswith("from_")]
+    return table.assign(**{name: table[name].fillna(0).astype(np.int64) for name in counted})
+
+
+def algebra_of(key: str, grid: Grid) -> str:
+    """Say which targets have something in common by the way they are made.
+
+    Parameters
+    ----------
+    key : str
+        Of a target.
+    grid : Grid
+        Its targets.
+
+    Returns
+    -------
+    str
+        Empty where there is nothing to say.
+    """
+    own = set(grid.targets[key].fields)
+    said = []
+    for field in sorted(own & set(ALGEBRA)):
+        words, used = ALGEBRA[field]
+        among = [k for k, t in grid.targets.items() if k != key and set(t.fields) & set(used)]
+        said.append(words + (f"; targets here: {', '.join(among)}" if among else ""))
+    same = [k for k, t in grid.targets.items() if k != key and set(t.fields) & own]
+    if same:
+        said.append(f"of the same field as {', '.join(same)}")
+    return "; ".join(said)
+
+
+def _other(key: str, answered: pd.Series, field: int | None, part: pd.Series) -> dict[str, object]:
+    covariate = key in GROUP_FIELDS or key in MEDICATIONS
+    fields = MEDICATION_FIELDS if key in MEDICATIONS else (field,) if field else ()
+    entry = field_of(fields[0]) if fields else None
+    by_code = key in ("site", "ethnic_background")
+    binary = key == "sex" or key in MEDICATIONS
+    derivation = {
+        "date": "days from 2014-01-01 to the scan",
+        "sex": "1 for male",
+        **{name: f"1 where any answer is {code}, else 0" for name, code in MEDICATIONS.items()},
+    }.get(key, "the first answer")
+    about: dict[str, object] = {
+        "role": "covariate" if covariate else "confound",
+        "key": key,
+        "name": " ".join(ABBREVIATED.get(word, word) for word in key.split("_")),
+        "fields": ", ".join(str(field) for field in fields),
+        "title": entry.title if entry else "",
+        "coding": f"{entry.coding}" if entry and entry.coding else "",
+        "derivation": derivation,
+        "kind": "categorical" if by_code else "binary" if binary else "continuous",
+        "unit": "days" if key == "date" else entry.unit.lower() if entry else "",
+        "algebra": ALGEBRA[field][0] if field in ALGEBRA else "",
+    }
+    return about | {**_distribution(answered, part, binary, by_code)}
+
+
+def _distribution(
+    answered: pd.Series, part: pd.Series, binary: bool, by_code: bool = False
+) -> dict[str, float]:
+    told: dict[str, float] = {"n": answered.notna().sum(), "missing": answered.isna().sum()}
+    of = part.reindex(answered.index.get_level_values("eid")).to_numpy()
+    for name in PARTS:
+        mine = answered[of == name].dropna()
+        told[f"{name}_n"] = len(mine)
+        told[f"{name}_events"] = mine.sum() if binary else np.nan
+        told[f"{name}_mean"] = np.nan if by_code else mine.mean()
+        told[f"{name}_sd"] = np.nan if by_code or binary else mine.std()
+    return told
+
+
+def _where_from(lag: pd.Series, source: pd.Series) -> dict[str, float]:
+    low, median, high = lag.quantile([0.25, 0.5, 0.75])
+    counts = source[source >= 0].value_counts().sort_index()
+    spread = {"lag_median": median, "lag_low": low, "lag_high": high}
+    return spread | {f"from_{instance:g}": n for instance, n in counts.items()}
