@@ -12,11 +12,14 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.pipelines.data_engineering import create_pipeline
 from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import field_of
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
 
 CONF = Path(__file__).parents[2] / "conf" / "base"
+# Of fields in their own units: values of another size are refused.
+MEANS = {21002: 76, 23099: 31, 30020: 14, 30760: 1.5, 30750: 36, 30780: 3.6, 20023: 560}
 N, WITHDRAWN, NEVER_SCANNED = 120, 3, 7
 
 
@@ -38,8 +41,11 @@ def raw_files(folder, seed=0):
         for target in parameters("grid")["grid"]["targets"].values():
             if target["field"] in (31, 21003):
                 continue
-            codes = ["0", "1", "4", "8", "9", "", "-3"]
-            answers = rng.choice(codes, N) if target["kind"] == "binary" else rng.normal(50, 9, N)
+            if target["kind"] == "binary":
+                known = parameters("codings")["codings"][field_of(target["field"]).coding]
+                answers = rng.choice(["", *map(str, known)], N)
+            else:
+                answers = MEANS[target["field"]] * rng.normal(1, 0.1, N)
             table[f"{target['field']}-{instance}.0"] = np.where(came, answers.astype(str), "")
     table["9999-0.0"] = "nobody asked for this"
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,6 +103,8 @@ def test_raw_files_become_tables_that_agree(root):
     assert list(targets)[2:] == list(parameters("grid")["grid"]["targets"])
     np.testing.assert_equal(targets["age"].to_numpy(), people["age"].to_numpy())
     assert splits["part"].value_counts().to_dict() == {"train": 88, "validation": 11, "test": 11}
+    described = catalog.load("primary.data_dictionary")
+    assert (described["n"] + described["missing"] == people["eid"].nunique()).all()
     assert (splits.merge(people).groupby("family")["part"].agg(set).str.len() == 1).all()
     assert people.drop_duplicates("eid")["family"].duplicated().sum() == 10
     summary = catalog.load("primary.target_summary")
