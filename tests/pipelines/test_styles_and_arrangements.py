@@ -40,7 +40,7 @@ def cohort(participants, **changes):
 
 
 def index_of(raw):
-    return engineering.index_bulk(find_bulk(raw), NO_INDEX, IMAGING)
+    return engineering.index_bulk(find_bulk(raw), NO_INDEX, IMAGING, read_withdrawals(raw))
 
 
 def engineered(raw):
@@ -53,7 +53,7 @@ def engineered(raw):
         CODINGS, IMAGING, "synthetic",
     )  # fmt: skip
     participants = engineering.describe_participants(people, related, scans, NO_INDEX, asked)
-    targets, summary = engineering.derive_targets(people, participants, grid)
+    targets, summary = engineering.derive_targets(people, participants, grid, folder, CODINGS)
     confounds = engineering.derive_confounds(people, participants)
     return {
         "participants": participants, "targets": targets, "confounds": confounds,
