@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelling_cases import GRID, PARTS, REPEATED, TESTED_TWICE, N, invented_cohort, people_of
 
-from ukb_brain.grid import Cell
+from ukb_brain.grid import Cell, Grid
 from ukb_brain.training.people import REPEAT, People
 
 
@@ -148,3 +148,20 @@ def test_the_fingerprint_is_of_training_people(fold, moved):
         assert replace(fold, part=part).fingerprint == fold.fingerprint
     changed = {target: values + 1 for target, values in fold.targets.items()}
     assert replace(fold, targets=changed).fingerprint == fold.fingerprint
+
+
+def test_a_fitted_cut_off_is_the_folds_own_and_test_people_do_not_move_it(invented):
+    dump = GRID.model_dump()
+    fat = dump["targets"]["body_fat"] | {"kind": "binary", "rule": "binned", "quantile": 0.5}
+    grid = Grid(**(dump | {"targets": dump["targets"] | {"body_fat": fat}}))
+    before = people_of(invented, grid).targets["body_fat"]
+    measured = people_of(invented).targets["body_fat"]
+    cut = np.nanmedian(measured[PARTS == "train"])
+    known = np.isfinite(measured)
+    np.testing.assert_array_equal(before[known], measured[known] > cut)
+    np.testing.assert_array_equal(np.isfinite(before), known)
+    others = invented.of("test")
+    after = people_of(invented.overwrite(others), grid).targets["body_fat"]
+    kept = ~np.isin(invented.eid, others)
+    np.testing.assert_array_equal(after[kept], before[kept])
+    assert not np.array_equal(after[~kept], before[~kept], equal_nan=True)
