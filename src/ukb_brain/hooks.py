@@ -164,8 +164,6 @@ class ProjectHooks:
             if problem.severity == "warning":
                 logger.warning("%s", problem)
         stop_at(looked.ready.problems)
-        # The run goes on with it, so that no zip's directory is read twice.
-        catalog.save(INDEX, looked.index)
 
     @staticmethod
     def _stop_if_scans_came(catalog: CatalogProtocol) -> None:

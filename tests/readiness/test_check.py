@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import pandas as pd
@@ -7,7 +8,7 @@ from reporting_cases import study_grid
 
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.bulk_index import find_bulk
+from ukb_brain.imaging.bulk_index import find_bulk, index_bulk
 from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.problems import stop_at
 from ukb_brain.readiness.check import Asked, look
@@ -132,11 +133,22 @@ def test_no_table_is_told_with_both_commands(tmp_path):
         looked(tmp_path)
 
 
-def test_an_index_of_before_spares_reading_zips_again(whole, monkeypatch):
+def test_an_index_of_before_spares_opening_zips_again(whole, monkeypatch):
+    fields = asked().imaging.fields.values()
+    index, _ = index_bulk(find_bulk(whole), fields)
     first = looked(whole)
     monkeypatch.setattr("ukb_brain.imaging.bulk_index.directory_of", lambda path: 1 / 0)
-    again = looked(whole, before=first.index)
-    pd.testing.assert_frame_equal(again.index, first.index)
+    again = looked(whole, before=index)
+    assert again.ready.table().equals(first.ready.table())
+
+
+def test_of_many_zips_a_sample_is_opened_and_all_are_listed(whole, monkeypatch):
+    monkeypatch.setattr("ukb_brain.readiness.check.SAMPLE", 10)
+    scans, every = of(looked(whole).ready, "scans"), of(looked(whole).ready, "scans")
+    (words,) = [words for item, words in scans if item == "opened"]
+    opened, listed = (int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:of|zips)", words))
+    assert 4 * 10 <= opened < 4 * 20 < listed
+    assert scans["t1 (field 20252)", "visit 2, ok"] == every["t1 (field 20252)", "visit 2, ok"]
 
 
 def test_the_choice_of_visit_counts_in_cells(whole):

@@ -28,6 +28,8 @@ AS_IT_WAS = ["path", "size", "mtime_ns"]
 PLACES = ("Bulk/Brain MRI", "bulk/Brain MRI", "bulk", "Bulk")
 # A directory that cannot be read.
 BROKEN = "\0broken"
+# A zip that was listed and not opened.
+UNOPENED = "\0unopened"
 THREADS = 8
 
 
@@ -118,6 +120,7 @@ def index_bulk(
     fields: Collection[int],
     before: pd.DataFrame | None = None,
     gone: Collection[int] = (),
+    most: int | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """List bulk files, and read the directories of those zips that are new or changed.
 
@@ -131,19 +134,23 @@ def index_bulk(
         An earlier index of the same folder.
     gone : collection of int
         Who withdrew: their files are passed over.
+    most : int, optional
+        Of each field no more zips are opened than these, spread over the list; the others are only
+        listed.
 
     Returns
     -------
     index : DataFrame
         ``eid, field, instance, array`` (int64), ``path`` from the folder, ``size``, ``mtime_ns``,
         and ``members``: names in the zip, one a line, as categories since most zips hold the
-        same; empty for text files and fields that are not asked for. Sorted; each eid, field,
+        same; empty for text files and fields that are not asked for, `UNOPENED` for what was only
+        listed. Sorted; each eid, field,
         instance and array once.
     others : list of str
         Kinds of file that were not recognised: their names with digits as ``#``.
     """
     index, others = _listed(folder, gone)
-    index["members"] = _members(folder, index, fields, before).astype("category")
+    index["members"] = _members(folder, index, fields, before, most).astype("category")
     return index, others
 
 
@@ -166,7 +173,11 @@ def _listed(folder: Path, gone: Collection[int]) -> tuple[pd.DataFrame, list[str
 
 
 def _members(
-    folder: Path, index: pd.DataFrame, fields: Collection[int], before: pd.DataFrame | None
+    folder: Path,
+    index: pd.DataFrame,
+    fields: Collection[int],
+    before: pd.DataFrame | None,
+    most: int | None,
 ) -> pd.Series:
     members = pd.Series("", index=index.index, dtype=object)
     known = pd.Series(dtype=object)
@@ -178,7 +189,12 @@ def _members(
     old = zips & at.isin(known.index)
     # What could not be read, or was not asked for then, is looked at again.
     members[old] = known.reindex(at[old.to_numpy()]).to_numpy()
-    new = zips & (~old | members.isin(["", BROKEN]))
+    new = zips & (~old | members.isin(["", BROKEN, UNOPENED]))
+    if most is not None:
+        members[new] = UNOPENED
+        place = index[new].groupby("field").cumcount()
+        step = index[new].groupby("field")["eid"].transform("size").floordiv(most).clip(lower=1)
+        new = new & (place % step == 0).reindex(index.index, fill_value=False)
     paths = [folder / path for path in index.loc[new, "path"]]
     with ThreadPoolExecutor(THREADS) as threads:
         found = list(threads.map(directory_of, paths, chunksize=64))
@@ -238,6 +254,8 @@ def states(index: pd.DataFrame, needed: Mapping[int, re.Pattern[str]]) -> pd.Ser
 
 
 def _state(members: str, wanted: re.Pattern[str]) -> str:
+    if members == UNOPENED:
+        return "ok"
     if members == BROKEN:
         return "broken"
     found = [name for name in members.split("\n") if wanted.fullmatch(PurePosixPath(name).name)]

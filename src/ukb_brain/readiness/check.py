@@ -26,6 +26,8 @@ from ukb_brain.tables.table_folder import TableFolder
 from ukb_brain.tables.target_checks import problems_of_values
 
 PARTS = 3
+# So many zips of each field are opened; all are listed.
+SAMPLE = 500
 # What is looked at, by name in the catalog: the arguments of `look`, then those of `Asked`.
 LOOKED_AT = (
     *("raw.table", "raw.bulk", "intermediate.bulk_index_before", "params:grid"),
@@ -64,14 +66,11 @@ class Looked:
     ----------
     ready : Readiness
         Findings and problems.
-    index : DataFrame
-        Of bulk files, for the run to go on with.
     people, visits : int
         People with an imaging visit, and their visits; 0 where it did not come so far.
     """
 
     ready: Readiness
-    index: pd.DataFrame
     people: int = 0
     visits: int = 0
 
@@ -106,14 +105,14 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
     people = raw.check_fields(ready, table, asked.grid, engineering.imaging_instances)
     earlier = before if len(before.columns) else None
     fields, gone = asked.imaging.fields.values(), withdrawals.eids
-    index, others = bulk_index.index_bulk(bulk, fields, earlier, gone)
+    index, others = bulk_index.index_bulk(bulk, fields, earlier, gone, SAMPLE)
     index["state"] = bulk_index.states(index, asked.imaging.members)
     ready.problems += bulk_index.problems_of_atlas(
         index, asked.imaging.connectivity_field, asked.imaging.atlas
     )
     raw.check_scans(ready, index, others, asked.imaging.fields, asked.grid)
     if people is None:
-        return Looked(ready, index)
+        return Looked(ready)
     raw.check_people(ready, people, withdrawals, pairs, index)
     try:
         exclusions.require_synthetic(people["eid"], asked.source)
@@ -121,7 +120,7 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
         return _cohort(ready, index, people, withdrawals, pairs, asked, labels)
     except InputError as error:
         ready.problems.append(Problem("stop", str(error)))
-        return Looked(ready, index)
+        return Looked(ready)
 
 
 def _cohort(
@@ -147,7 +146,7 @@ def _cohort(
             ready.found("cohort", f"{modality} without a date (field 53)", "people", int(undated))
         ready.found("cohort", str(modality), "people of the table with a usable scan", int(n))
     if any(problem.severity == "stop" for problem in ready.problems):
-        return Looked(ready, index)
+        return Looked(ready)
     there = visits.describe_participants(
         cohort, pairs, scans, settings.imaging_instances, settings.kinship_above
     )
@@ -156,4 +155,4 @@ def _cohort(
     ready.problems += problems_of_values(cohort, once, grid, labels)
     counted = people_of_cells(values, there, index, grid, fields)
     check_cells(ready, counted, grid, PARTS * asked.splitting.min_per_part)
-    return Looked(ready, index, len(cohort), len(there))
+    return Looked(ready, len(cohort), len(there))

@@ -11,6 +11,7 @@ import pyarrow.parquet
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
+from ukb_brain.imaging.bulk_index import UNOPENED
 from ukb_brain.imaging.lacking import problems_of_modalities
 from ukb_brain.problems import Problem
 from ukb_brain.readiness.findings import Readiness
@@ -197,6 +198,10 @@ def check_scans(
         Whose modalities must be there.
     """
     ready.found("scans", "bulk files", f"{len(index):,} of all fields")
+    zips = index["members"].astype(str) != ""
+    unopened = int((index["members"].astype(str) == UNOPENED).sum())
+    opened = f"{int(zips.sum()) - unopened:,} of {int(zips.sum()):,} zips of modalities"
+    ready.found("scans", "opened", f"{opened}; others count as they are listed")
     lacking = {}
     for modality in grid.modalities:
         field = fields.get(modality)

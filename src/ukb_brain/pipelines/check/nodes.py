@@ -45,7 +45,7 @@ def check_raw(
     planning: Planning,
     stored_rates: StoredRates,
     preset: str,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> pd.DataFrame:
     """Look at raw files and the machine, and foresee what a run would cost.
 
     Parameters
@@ -69,9 +69,7 @@ def check_raw(
 
     Returns
     -------
-    index : pandas.DataFrame
-        Of bulk files, for the run to go on with.
-    found : pandas.DataFrame
+    pandas.DataFrame
         ``section, item, finding, n, severity, remedy``.
     """
     asked = Asked(grid, engineering, reading, codings, imaging, splitting, compute, source)
@@ -82,7 +80,7 @@ def check_raw(
         plan = planning.model_copy(update=size | {"dedicated_cells": modelling.dedicated.cells})
         case = Case(preset, modelling, grid, imaging.shape, splitting, plan)
         check_cost(looked.ready, case, stored_rates, compute, stores, looked.visits)
-    return looked.index, looked.ready.table()
+    return looked.ready.table()
 
 
 def show(found: pd.DataFrame, reporting: Reporting, source: str) -> str:

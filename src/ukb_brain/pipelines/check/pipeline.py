@@ -31,7 +31,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "params:stored_rates",
                     "params:preset",
                 ],
-                outputs=["intermediate.bulk_index", "reporting.check"],
+                outputs="reporting.check",
                 name="check_raw",
             ),
             Node(
