@@ -48,18 +48,24 @@ def test_the_example_of_a_target_makes_a_larger_grid():
 def test_marks_are_collected_wherever_they_stand(tmp_path):
     (tmp_path / "imaging").mkdir()
     (tmp_path / "imaging" / "test_one.py").write_text(
+        "import pytest\n"
         '@pytest.mark.bad_input(given="a zip", says="no " "zip | here")\ndef test_it(): ...\n'
-        'CASES = [pytest.param(1, marks=pytest.mark.bad_input(given="b", says="c"))]\n'
+        'CASES = [pytest.param(1, marks=pytest.mark.bad_input(given=w, says="c")) for w in "bd"]\n'
+        '@pytest.mark.parametrize("n", CASES)\ndef test_n(n): ...\n'
     )
-    (tmp_path / "test_two.py").write_text('mark.bad_input(given="d", says="e")\n')
+    (tmp_path / "test_two.py").write_text(
+        "import pytest\n"
+        '@pytest.mark.slow\n@pytest.mark.bad_input(given="d", says="e")\ndef test_it(): ...\n'
+    )
     assert own_data.bad_input_rows(tmp_path) == [
         ("Scans", "a zip", "no zip | here"),
         ("Scans", "b", "c"),
+        ("Scans", "d", "c"),
         ("Settings and runs", "d", "e"),
     ]
 
 
-def test_a_mark_whose_words_are_not_plain_is_named(tmp_path):
-    (tmp_path / "test_three.py").write_text("\nmark.bad_input(given=words, says='e')\n")
-    with pytest.raises(ValueError, match=r"test_three\.py, line 2: given and says"):
+def test_tests_that_cannot_be_collected_are_an_error(tmp_path):
+    (tmp_path / "test_three.py").write_text("import nowhere  # pytest.mark.bad_input\n")
+    with pytest.raises(RuntimeError, match="nowhere"):
         own_data.bad_input_rows(tmp_path)

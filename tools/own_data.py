@@ -5,8 +5,11 @@ Run as ``python -m tools.own_data``, or by ``make docs``.
 
 from __future__ import annotations
 
-import ast
+import json
 import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,28 +109,26 @@ def bad_input_rows(tests: Path = PROJECT / "tests") -> list[tuple[str, str, str]
 
     Raises
     ------
-    ValueError
-        Naming the mark whose words are not plain text.
+    RuntimeError
+        If the tests cannot be collected.
     """
-    rows = set()
-    for path in sorted(tests.rglob("test_*.py")):
-        heading = ABOUT.get(path.relative_to(tests).parts[0], ELSE)
-        for call in _marks(ast.parse(path.read_text())):
-            words = {keyword.arg: keyword.value for keyword in call.keywords}
-            try:
-                given, says = (ast.literal_eval(words[name]) for name in ("given", "says"))
-            except ValueError:
-                raise ValueError(
-                    f"{path}, line {call.lineno}: given and says of bad_input must be plain text"
-                ) from None
-            rows.add((heading, given, says))
-    return sorted(rows)
-
-
-def _marks(tree: ast.Module) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and {"given", "says"} <= {k.arg for k in node.keywords}:
-            yield node
+    files = [p for p in sorted(tests.rglob("test_*.py")) if "mark.bad_input" in p.read_text()]
+    with tempfile.TemporaryDirectory() as folder:
+        marks = Path(folder) / "marks.json"
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts="]
+        command += ["-c", "pyproject.toml", "-p", "tools.bad_input_marks", "--marks-to", marks]
+        done = subprocess.run(  # noqa: S603 - our own command
+            [*map(str, command), *map(str, files)],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"tests cannot be collected:\n{done.stdout}{done.stderr}")
+        found = json.loads(marks.read_text())
+    about = [(Path(path).relative_to(tests).parts[0], given, says) for path, given, says in found]
+    return sorted({(ABOUT.get(place, ELSE), given, says) for place, given, says in about})
 
 
 def bad_input_tables() -> str:
