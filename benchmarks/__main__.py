@@ -7,6 +7,7 @@ import sys
 from benchmarks import (
     agreement,
     bootstrap,
+    bulk,
     cohorts,
     cost,
     coverage,
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "memory": memory.measure,
     "planner": planner.measure,
     "tables": tables.measure,
+    "bulk": bulk.measure,
 }
 
 

@@ -119,6 +119,7 @@ def test_scans_that_came_stop_a_run_of_missing_outputs(tmp_path, says, typed):
     entries = {
         "raw.bulk": tmp_path,
         "intermediate.bulk_index": index,
+        "raw.withdrawals": Withdrawals(frozenset(), 1, "x"),
         "params:imaging_preprocess": ImagingPreprocess(**given) if typed else given,
     }
     of_run = DataCatalog({name: MemoryDataset(value) for name, value in entries.items()})

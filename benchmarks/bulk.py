@@ -1,0 +1,106 @@
+"""Index of 120,000 bulk files as they lie on the Research Analysis Platform.
+
+The zips are small, since only their directories are read, and each lists as many members as UK
+Biobank's do. They are made in the temporary folder of the system and erased afterwards.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.record import Figure
+from ukb_brain.imaging.bulk_index import index_bulk, states
+from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.synthetic.folder import KINDS
+
+PEOPLE, NEW, GOAL = 30_000, 1_000, 60.0
+FIRST, STEP = 1_000_001, 131
+SETTINGS = ImagingPreprocess(shape=(64, 64, 64), voxel_mm=2.857)
+# By field: the member that is needed, the folder of others, and how many.
+MEMBERS = {
+    20252: ("T1/T1_unbiased_brain.nii.gz", "T1/T1_fast", 43),
+    20253: ("T2_FLAIR/T2_FLAIR_unbiased_brain.nii.gz", "T2_FLAIR/lesions", 39),
+    20250: ("dMRI/TBSS/FA/dti_FA_to_MNI.nii.gz", "dMRI/dMRI", 52),
+    31016: ("fMRI/fMRI.Glasser.csv.gz", "fMRI", 0),
+}
+
+
+def _content(field: int) -> bytes:
+    needed, folder, others = MEMBERS[field]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in (needed, *(f"{folder}/member_{k:02d}.nii.gz" for k in range(others))):
+            archive.writestr(name, b"")
+    return packed.getvalue()
+
+
+def write(folder: Path, numbers: range) -> None:
+    """Write the zips of some people.
+
+    Parameters
+    ----------
+    folder : Path
+        Of bulk files.
+    numbers : range
+        Of people.
+    """
+    for field in MEMBERS:
+        content = _content(field)
+        for number in numbers:
+            eid = str(FIRST + STEP * number)
+            place = folder / KINDS[field] / eid[:2]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{eid}_{field}_2_0.zip").write_bytes(content)
+
+
+def _timed(folder: Path, before: pd.DataFrame | None) -> tuple[float, pd.DataFrame]:
+    start = time.perf_counter()
+    index, _ = index_bulk(folder, MEMBERS, before)
+    state = states(index, SETTINGS.members)
+    seconds = time.perf_counter() - start
+    assert (state == "ok").all()
+    return seconds, index
+
+
+def measure() -> list[Figure]:
+    """Index them anew, again, and with new ones.
+
+    Returns
+    -------
+    list of Figure
+        Seconds, and the number of zips.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="bulk_"))
+    try:
+        write(folder, range(PEOPLE))
+        first, index = _timed(folder, None)
+        again, _ = _timed(folder, index)
+        write(folder, range(PEOPLE, PEOPLE + NEW // len(MEMBERS)))
+        grown, larger = _timed(folder, index)
+    finally:
+        shutil.rmtree(folder)
+    seconds = {
+        "first, on a warm disk": first,
+        "again, nothing new": again,
+        f"again, {len(larger) - len(index):,} new": grown,
+    }
+    for what, value in seconds.items():
+        print(f"Index of {len(index):,} bulk files, {what}: {value:.1f} s", flush=True)
+    return [
+        Figure(
+            f"bulk index, {what}",
+            value,
+            "s",
+            f"< {GOAL:.0f}",
+            value < GOAL,
+            {"files": len(index)},
+        )
+        for what, value in seconds.items()
+    ]
