@@ -49,6 +49,25 @@ def test_the_target_is_no_confound_of_itself(target, left_out):
     assert names - set(confound_design(table, train, target)[1]) == left_out
 
 
+def test_covariates_enter_only_where_they_are_asked_for():
+    table, train = cohort(), first(300, 200)
+    rng = np.random.default_rng(1)
+    table["deprivation"] = rng.normal(-1, 3, 300)
+    # White, British, Irish, mixed, Indian; do not know.
+    table["ethnic_background"] = rng.choice([1.0, 1001, 1002, 2001, 3001, -1], 300)
+    _, without = confound_design(table, train, "weight")
+    X, names = confound_design(table, train, "weight", ("deprivation", "ethnic_background"))
+    ethnic = ["ethnic_background 1", "ethnic_background 2", "ethnic_background 3"]
+    assert set(names) - set(without) == {"deprivation", *ethnic}
+    white = X[:, names.index(ethnic[0])]
+    known = table["ethnic_background"] > 0
+    assert (np.abs(white[~known]) < 1e-12).all()
+    np.testing.assert_array_equal(
+        white[known] > 0, table.loc[known, "ethnic_background"].isin([1, 1001, 1002])
+    )
+    assert "deprivation" not in confound_design(table, train, "deprivation", ("deprivation",))[1]
+
+
 def test_what_is_not_known_is_the_training_mean():
     table, train = cohort(), first(300, 200)
     table.loc[250, "head_size"] = np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pandas as pd
@@ -26,6 +27,8 @@ from ukb_brain.statistics.scores.common_scores import CommonScores, common_score
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, gather_targets
 from ukb_brain.tables.thresholds import as_tested
 from ukb_brain.tables.visits import at_chosen_visit
+
+logger = logging.getLogger(__name__)
 
 Targets = dict[str, TargetPredictions]
 Scores = dict[str, CommonScores]
@@ -451,7 +454,12 @@ def compare_with_confounds(
     pandas.DataFrame
         One row a target.
     """
-    known = limits.Everybody(measurements, confounds, participants, splits, validation)
+    absent = [name for name in reporting.covariates if name not in confounds]
+    if absent:
+        logger.warning("The table lacks the covariates %s: they are left out.", ", ".join(absent))
+    known = limits.Everybody(
+        measurements, confounds, participants, splits, validation, reporting.covariates
+    )
     return limits.confound_table(targets, known, draws, grid, reporting.level)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pandas as pd
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +13,14 @@ from rich.markdown import Markdown
 from ukb_brain import figures, statistics
 from ukb_brain.figures.data_dictionary import build_data_dictionary, shown_dictionary
 from ukb_brain.grid import Grid
+
+Covariate = Literal[
+    "ethnic_background",
+    "deprivation",
+    "medication_cholesterol",
+    "medication_blood_pressure",
+    "medication_insulin",
+]
 
 
 class Reporting(BaseModel):
@@ -26,6 +36,8 @@ class Reporting(BaseModel):
         Coverage of the intervals.
     suppress_below : int
         The smallest count of people that figures, dashboard and summary may show.
+    covariates : tuple of str
+        Taken beside the confounds proper where scores are compared with confounds alone.
     folder : str
         Where the reports are, as the closing summary names it.
     """
@@ -36,6 +48,7 @@ class Reporting(BaseModel):
     draws: int = Field(default=1000, ge=100)
     level: float = Field(default=0.95, gt=0.5, lt=1)
     suppress_below: int = Field(default=10, ge=1)
+    covariates: tuple[Covariate, ...] = ()
     folder: str = "data/08_reporting"
 
 

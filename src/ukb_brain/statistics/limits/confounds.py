@@ -15,13 +15,16 @@ from ukb_brain.statistics.scores.metrics import Floats
 
 Mask = NDArray[np.bool_]
 
+ETHNIC = "ethnic_background"
 NUMBERS = ("sex", "age", "head_size", "head_motion")
 RIDGE_PENALTIES = np.logspace(-2, 4, 13)
 LOGISTIC_STRENGTHS = np.logspace(-3, 2, 6)
 FOLDS_FOR_PENALTY = 5
 
 
-def confound_design(confounds: pd.DataFrame, train: Mask, target: str) -> tuple[Floats, list[str]]:
+def confound_design(
+    confounds: pd.DataFrame, train: Mask, target: str, covariates: tuple[str, ...] = ()
+) -> tuple[Floats, list[str]]:
     """Write confounds as numbers: centred and scaled by training people, without the target.
 
     Parameters
@@ -32,6 +35,8 @@ def confound_design(confounds: pd.DataFrame, train: Mask, target: str) -> tuple[
         The training people.
     target : str
         Key of the target: age is no confound of ``age``, nor sex of ``sex``.
+    covariates : tuple of str
+        Further columns that are asked for; ethnic background by its main groups.
 
     Returns
     -------
@@ -59,14 +64,13 @@ def confound_design(confounds: pd.DataFrame, train: Mask, target: str) -> tuple[
             f"The table of confounds has {what}; it needs site, sex and age of everybody. Run "
             "data_engineering again."
         )
-    raw: dict[str, Floats] = {}
-    site = confounds["site"].to_numpy(float)
-    for label in np.unique(site[train & np.isfinite(site)]):
-        raw[f"site {label:.0f}"] = np.where(np.isfinite(site), site == label, np.nan)
-    # A site that is new in the test is like one that is not known.
-    new = np.isfinite(site) & ~np.isin(site, site[train])
-    raw = {name: np.where(new, np.nan, column) for name, column in raw.items()}
-    for name in NUMBERS:
+    raw = _labels("site", confounds["site"].to_numpy(float), train)
+    if ETHNIC in covariates and ETHNIC in confounds:
+        # Codes of four digits belong to the main group of their first one (coding 1001).
+        code = confounds[ETHNIC].to_numpy(float)
+        main = np.where(code >= 1000, code // 1000, np.where(code > 0, code, np.nan))
+        raw |= _labels(ETHNIC, main, train)
+    for name in (*NUMBERS, *(each for each in covariates if each != ETHNIC)):
         if name in confounds and name != target:
             raw[name] = confounds[name].to_numpy(float)
     if "age" in raw:
@@ -79,6 +83,16 @@ def confound_design(confounds: pd.DataFrame, train: Mask, target: str) -> tuple[
             columns.append(np.nan_to_num((column - known.mean()) / known.std()))
             names.append(name)
     return np.column_stack([np.empty((len(confounds), 0)), *columns]), names
+
+
+def _labels(name: str, code: Floats, train: Mask) -> dict[str, Floats]:
+    """Write a column for each code among training people."""
+    # One that is new in the test is like one that is not known.
+    known = np.isin(code, code[train & np.isfinite(code)])
+    return {
+        f"{name} {label:.0f}": np.where(known, code == label, np.nan)
+        for label in np.unique(code[train & np.isfinite(code)])
+    }
 
 
 def confounds_baseline(kind: str, y: Floats, X: Floats, train: Mask, family: Any) -> Floats:

@@ -42,6 +42,8 @@ class Everybody:
     validation : pandas.DataFrame
         The strategy's predictions of validation people, averaged over seeds: ``eid, instance,
         target, inputs, fold, y_true, y_pred``.
+    covariates : tuple of str
+        Columns of ``confounds`` that are asked for beside the confounds proper.
     """
 
     targets: pd.DataFrame
@@ -49,6 +51,7 @@ class Everybody:
     participants: pd.DataFrame
     splits: pd.DataFrame
     validation: pd.DataFrame
+    covariates: tuple[str, ...] = ()
 
     def first_visits(self) -> pd.DataFrame:
         """Keys and family of everybody at the chosen visit."""
@@ -167,7 +170,7 @@ def _beyond(
         train = (first["eid"].map(part) == "train").to_numpy()
         measured_here = rows_of(visits, cut(everybody.targets, fold))
         y = measured_here[table.target].to_numpy(float)
-        X, _ = confound_design(confounds, train, table.target)
+        X, _ = confound_design(confounds, train, table.target, everybody.covariates)
         baseline = confounds_baseline(table.kind, y, X, train, family)
         mine = held_cells[-1]
         mine = mine[mine.index.get_level_values("fold") == fold]
