@@ -8,6 +8,7 @@ from benchmarks import (
     agreement,
     bootstrap,
     bulk,
+    cohort,
     cohorts,
     cost,
     coverage,
@@ -43,6 +44,7 @@ BENCHMARKS = {
     "planner": planner.measure,
     "tables": tables.measure,
     "bulk": bulk.measure,
+    "cohort": cohort.measure,
 }
 
 
