@@ -95,7 +95,9 @@ class MainTable:
 def _joined(there: pd.DataFrame, more: pd.DataFrame, seen: list[str], name: str) -> pd.DataFrame:
     people = there.index.union(more.index)
     there, more = there.reindex(people), more.reindex(people)
-    for column in more.columns.intersection(there.columns):
+    both = more.columns.intersection(there.columns)
+    filled: dict[str, pd.Series] = {}
+    for column in both:
         old, new = there[column], more[column]
         differ = int((old.notna() & new.notna() & (old != new)).sum())
         if differ:
@@ -103,8 +105,9 @@ def _joined(there: pd.DataFrame, more: pd.DataFrame, seen: list[str], name: str)
                 f"{name} and {', '.join(seen[:2])} contradict each other: {column} differs for "
                 f"{differ:,} people. Keep one of them, or name the files to read in tables.files."
             )
-        there[column] = old.where(old.notna(), new)
-    return there.join(more[more.columns.difference(there.columns)])
+        filled[column] = old.where(old.notna(), new)
+    joined = [there.drop(columns=both), pd.DataFrame(filled, index=people), more.drop(columns=both)]
+    return pd.concat(joined, axis=1)
 
 
 def candidates(folder: Path) -> Iterator[Path]:
