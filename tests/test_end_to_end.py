@@ -161,6 +161,7 @@ def test_the_run_ends_with_a_summary_and_shows_nobody(finished_run, table):
     assert "Worst read" in output
     eids = {str(eid) for eid in table("03_primary/participants")["eid"]}
     exportable = ["summary.md", "dashboard.html", "metrics_comparison_test.csv"]
+    exportable += ["data_dictionary.html"]
     for text in (output, *((finished_run / f"08_reporting/{e}").read_text() for e in exportable)):
         # Whole numbers: seven digits within a decimal, such as a training time, name nobody.
         assert not eids & set(re.findall(r"(?<![\d.])\d{7}(?!\d)", text))
