@@ -241,7 +241,7 @@ def whole_numbers_of(column: pa.ChunkedArray) -> tuple[pd.Series, str]:
     why : str
         Empty where all could be read; else ``rounded`` or ``text``.
     """
-    texts = column.to_pandas().astype("str").map(_unquoted)
+    texts = column.to_pandas().astype("str").map(_unquoted, na_action="ignore")
     texts = texts.mask(texts.str.casefold().isin(NOTHING))
     plainly = texts.str.fullmatch(r"[+-]?\d+(?:\.0*)?").fillna(False).astype(bool)
     numbers = pd.Series(pd.NA, index=texts.index, dtype="Int64")
