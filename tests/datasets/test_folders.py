@@ -22,7 +22,7 @@ MODEL = Model(
 
 
 def bulk_folder(raw, folder=None):
-    return BulkFolderDataset(raw_folder=str(raw), folder=folder and str(folder))
+    return BulkFolderDataset(path=str(raw), folder=folder and str(folder))
 
 
 @pytest.mark.parametrize("place", ["Bulk/Brain MRI", "bulk", ""])
