@@ -8,6 +8,7 @@ from benchmarks import (
     agreement,
     bootstrap,
     bulk,
+    check,
     cohort,
     cohorts,
     cost,
@@ -27,6 +28,7 @@ from benchmarks import (
 from benchmarks.record import record
 
 BENCHMARKS = {
+    "check": check.measure,
     "cost": cost.measure,
     "truth": cohorts.measure,
     "agreement": agreement.measure,
