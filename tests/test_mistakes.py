@@ -99,6 +99,9 @@ def test_a_corrupt_zip_is_counted_and_the_run_goes_on(run_kedro, finished_run, t
 
     for folder in ("01_raw", "03_primary"):
         shutil.copytree(finished_run / folder, tmp_path / folder)
+    (tmp_path / "02_intermediate").mkdir()
+    index = "02_intermediate/bulk_index.parquet"
+    shutil.copyfile(finished_run / index, tmp_path / index)
     before = pd.read_parquet(tmp_path / "03_primary/quality.parquet")
     victim = before.query("modality == 'dwi' and status == 'ok'").iloc[0]
     name = f"{victim['eid']}_20250_{victim['instance']}_0.zip"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from ukb_brain.problems import Problem, stop_at
 logger = logging.getLogger(__name__)
 
 SETTINGS = {"grid", "modelling", "reporting", "claims", "evidence"}
-READS_RAW, BULK, INDEX = "select_cohort", "raw.bulk", "intermediate.bulk_index"
+READS_RAW, READS_SCANS = "select_cohort", "preprocess_scans"
+BULK, INDEX = "raw.bulk", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
 DROPS_WITHDRAWN, PURGE = {"data_engineering", "__default__"}, "purge"
 
@@ -111,8 +113,9 @@ class ProjectHooks:
             self._stop_if_scans_came(catalog)
         self._steps = len(pipeline.nodes)
         stop_at(self._problems_of_settings(pipeline, catalog))
-        if READS_RAW in {node.name for node in pipeline.nodes}:
-            self._check_raw_files(catalog)
+        steps = {node.name for node in pipeline.nodes}
+        if READS_RAW in steps:
+            self._check_raw_files(catalog, READS_SCANS in steps)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -153,13 +156,14 @@ class ProjectHooks:
         return problems
 
     @staticmethod
-    def _check_raw_files(catalog: CatalogProtocol) -> None:
+    def _check_raw_files(catalog: CatalogProtocol, reads_scans: bool) -> None:
         """Look at raw files before anything is made of them, as the pipeline `check` does."""
         # Only a run that reads raw files needs what these import.
         from ukb_brain.readiness.check import LOOKED_AT, Asked, look
 
         tables, bulk, before, *parameters = (catalog.load(name) for name in LOOKED_AT)
-        looked = look(tables, bulk, before, Asked(*parameters))
+        asked = replace(Asked(*parameters), reads_scans=reads_scans)
+        looked = look(tables, bulk, before, asked)
         for problem in looked.ready.problems:
             if problem.severity == "warning":
                 logger.warning("%s", problem)

@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -165,3 +166,11 @@ def test_the_choice_of_visit_counts_in_cells(whole):
     )
     # Zips of this test hold all members, so that only missing files count.
     assert abs(cells["Sex (Male)", "structural"] - both) <= 3
+
+
+def test_tables_can_be_made_before_scans_are_there(raw):
+    shutil.rmtree(raw / "bulk")
+    tables = TableFolder(raw, raw / "codings")
+    found = look(tables, find_bulk(raw), pd.DataFrame(), replace(asked(), reads_scans=False))
+    assert found.ready.can_run
+    assert not looked(raw).ready.can_run

@@ -46,6 +46,8 @@ class Asked:
         Typed parameters of the run.
     source : str
         ``synthetic`` or ``ukb``.
+    reads_scans : bool
+        Whether the run itself reads scans, so that it stops without them.
     """
 
     grid: Grid
@@ -56,6 +58,7 @@ class Asked:
     splitting: Splitting
     compute: Compute
     source: str
+    reads_scans: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,9 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
     ready.problems += bulk_index.problems_of_atlas(
         index, asked.imaging.connectivity_field, asked.imaging.atlas
     )
-    raw.check_scans(ready, index, others, asked.imaging.fields, asked.grid)
+    lacking = raw.check_scans(ready, index, others, asked.imaging.fields, asked.grid)
+    # Tables can be made before the scans are there.
+    ready.problems += lacking if asked.reads_scans else []
     if people is None:
         return Looked(ready)
     raw.check_people(ready, people, withdrawals, pairs, index)

@@ -181,7 +181,7 @@ def check_people(
 
 def check_scans(
     ready: Readiness, index: pd.DataFrame, others: list[str], fields: Mapping[str, int], grid: Grid
-) -> None:
+) -> list[Problem]:
     """Note scans by modality and visit, and files that were not recognised.
 
     Parameters
@@ -196,6 +196,11 @@ def check_scans(
         Bulk field of each modality.
     grid : Grid
         Whose modalities must be there.
+
+    Returns
+    -------
+    list of Problem
+        Of modalities without a scan that can be used.
     """
     ready.found("scans", "bulk files", f"{len(index):,} of all fields")
     zips = index["members"].astype(str) != ""
@@ -213,7 +218,6 @@ def check_scans(
         if not (mine["state"] == "ok").any():
             states = ", ".join(f"{n:,} {s}" for s, n in mine["state"].value_counts().items())
             lacking[modality] = states or "no file"
-    ready.problems += problems_of_modalities(lacking, grid, fields)
     second = int((index["array"] > 0).sum())
     if second:
         ready.found("scans", "second files of a visit", "listed, not used", second)
@@ -221,3 +225,4 @@ def check_scans(
         ready.found("scans", "not recognised", f"such as {name} (# is a digit)")
     if len(others) > OTHERS_SHOWN:
         ready.found("scans", "not recognised", f"{len(others) - OTHERS_SHOWN} more kinds of file")
+    return problems_of_modalities(lacking, grid, fields)
