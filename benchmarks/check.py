@@ -37,12 +37,17 @@ def write_raw(folder: Path) -> None:
     """
     cohort = SyntheticCohort(participants=DISTINCT, voxel_mm=8, regions=25, time_points=60, seed=1)
     few = main_table(cohort)
-    rest = few.drop(columns="eid").to_csv(index=False, header=False).splitlines()
+    answers = few.drop(columns="eid")
+    scanned = answers.to_csv(index=False, header=False).splitlines()
+    # Of half a million people a fifth came to an imaging visit.
+    at_scan = [name for name in answers if "-2." in name or "-3." in name]
+    others = answers.assign(**dict.fromkeys(at_scan, "")).to_csv(index=False, header=False)
     folder.mkdir(parents=True)
     with (folder / "ukb12345.csv").open("w") as file:
         file.write(",".join(few.columns) + "\n")
         for start in range(0, PEOPLE, DISTINCT):
-            file.writelines(f"{FIRST_EID + start + k},{row}\n" for k, row in enumerate(rest))
+            rows = scanned if start < SCANNED else others.splitlines()
+            file.writelines(f"{FIRST_EID + start + k},{row}\n" for k, row in enumerate(rows))
     write_lists(cohort, folder)
     for kind, (name, members) in KINDS.items():
         first = folder / f"{kind}.zip"

@@ -148,6 +148,7 @@ def invented_cohort(seed: int = 0, twice: tuple[int, ...] = TRAINED_TWICE) -> Co
         {
             "eid": [*eid, *eid[list(twice)]],
             "instance": [2] * N + [3] * len(twice),
+            "chosen": np.arange(N + len(twice)) < N,
             "family": np.array([*range(N), *twice]) // 2,
             "site": 11025,
             "date": pd.Timestamp("2016-01-01"),

@@ -203,6 +203,7 @@ def stamps(folder):
     }
 
 
+@pytest.mark.slow
 def test_a_cohort_as_on_the_platform_gives_the_same_map(finished_run, run_kedro, tmp_path):
     """Labels, several answers in a cell, scans by kind and prefix, in a read-only folder."""
     made = run_kedro(

@@ -1,13 +1,15 @@
 """A project of the Research Analysis Platform: one read-only tree of tables, lists and scans."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import yaml
-from conftest import PROJECT, succeed
 
 from ukb_brain.imaging.store import RecordStore
 
 # As the browser's table exporter and the Platform's own folders leave them.
+PROJECT = Path(__file__).parents[1]
 WRITTEN = {"style": "exporter labels", "arrangement": "platform", "participants": 80}
 
 
@@ -17,11 +19,12 @@ def everything(folder):
 
 
 @pytest.fixture(scope="module")
-def mounted(tmp_path_factory):
+def mounted(tmp_path_factory, run_kedro):
     """What lies under /mnt/project."""
     root = tmp_path_factory.mktemp("made")
     written = {f"synthetic_cohort__{name}": value for name, value in WRITTEN.items()}
-    succeed("--pipelines", "synthetic_cohort", root=root, **written)
+    done = run_kedro("--pipelines", "synthetic_cohort", root=root, **written)
+    assert done.returncode == 0, done.stdout + done.stderr
     project = root / "01_raw"
     (project / "synthetic_cohort.json").unlink()
     # What else lies in a project.
@@ -40,12 +43,14 @@ def test_the_platforms_environment_reads_the_mounted_project():
     assert not settings["data_root"].startswith("/mnt/project")
 
 
-def test_a_project_is_read_as_it_is_and_nothing_is_written_into_it(mounted, tmp_path):
+def test_a_project_is_read_as_it_is_and_nothing_is_written_into_it(mounted, tmp_path, run_kedro):
     before = everything(mounted)
     assert len([p for p in before if p.suffix == ".zip"]) > 200
     assert any(p.parent.parent.name == "Functional time series" for p in before)
     given = {"root": tmp_path / "results", "env": "rap", "raw_folder": mounted, "preset": "test"}
-    text = succeed("--pipelines", "data_engineering,imaging_preprocess", **given)
+    done = run_kedro("--pipelines", "data_engineering,imaging_preprocess", **given)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
     assert everything(mounted) == before
     participants = pd.read_parquet(tmp_path / "results/03_primary/participants.parquet")
     assert participants["eid"].nunique() > 50

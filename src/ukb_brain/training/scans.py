@@ -36,7 +36,7 @@ class GroupScans:
     volumes: Path
     connectivity: Path
     pooling: int
-    fill: NDArray[np.float32] | None = field(default=None, compare=False)
+    fill: NDArray[np.float32] | None = field(default=None, compare=False, kw_only=True)
 
     @property
     def is_volume(self) -> bool:
