@@ -6,7 +6,7 @@ from ukb_brain.datasets.participants_lists import RelatednessDataset, Withdrawal
 def test_all_lists_together(tmp_path):
     (tmp_path / "w12345_20250101.csv").write_text("9000001\n9000002\n")
     (tmp_path / "w12345_20260101.csv").write_text('9000002\r\n"9000003"\r\n\r\n')
-    (tmp_path / "ukb_table.csv").write_text("eid\n9000004\n")
+    (tmp_path / "ukb_table.csv").write_text("eid,31-0.0\n9000004,1\n")
     dataset = WithdrawalsDataset(path=str(tmp_path))
     withdrawals = dataset.load()
     assert withdrawals.eids == {9000001, 9000002, 9000003}

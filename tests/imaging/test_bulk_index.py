@@ -1,7 +1,9 @@
 import builtins
+import io
 import os
 import re
 import shutil
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from scan_cases import series_members, zipped
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging import bulk_index
+from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.imaging.bulk_index import (
     changed_since,
     find_bulk,
@@ -420,3 +423,53 @@ def test_a_folder_that_is_gone_since_has_lost_its_files(tmp_path):
     shutil.rmtree(folder)
     again, _ = index_bulk(folder, FIELDS, index)
     assert again.empty
+
+
+def test_a_log_or_a_cut_copy_does_not_hide_a_scan(tmp_path):
+    good = packed("T1/T1_unbiased_brain.nii.gz")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "1000001_20252_2_0.txt").write_text("a log")
+    (tmp_path / "a" / "1000001_20252_2_0.zip").write_bytes(good[:40])
+    (tmp_path / "b" / "1000001_20252_2_0.zip").write_bytes(good)
+    index, _ = index_bulk(tmp_path, [20252])
+    assert index["path"].tolist() == ["b/1000001_20252_2_0.zip"]
+
+
+def packed(name):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, b"x")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("T1/T1_unbiased_brain.nii.gz", "ok"),
+        ("1000001/T1/T1_unbiased_brain.nii.gz", "ok"),
+        ("./T1/T1_unbiased_brain.nii.gz", "ok"),
+        ("T1_unbiased_brain.nii.gz", "missing"),
+        ("T1/Unusable/T1_unbiased_brain.nii.gz", "unusable"),
+        ("../T1/T1_unbiased_brain.nii.gz", "broken"),
+    ],
+)
+def test_the_index_judges_as_reading_does(tmp_path, name, state):
+    path = tmp_path / "1000001_20252_2_0.zip"
+    path.write_bytes(packed(name))
+    index, _ = index_bulk(tmp_path, [20252])
+    needed = ImagingPreprocess(shape=(20, 24, 20), voxel_mm=8).members
+    assert states(index, needed).tolist() == [state]
+    try:
+        BulkFile(path).member("T1/T1_unbiased_brain.nii.gz")
+        read = "ok"
+    except ScanError as error:
+        read = error.status
+    assert read == state
+
+
+def test_a_number_that_no_eid_has_is_another_file(tmp_path):
+    (tmp_path / f"{'9' * 20}_20252_2_0.zip").write_bytes(b"")
+    index, others = index_bulk(tmp_path, [20252])
+    assert index.empty
+    assert others == ["#" * 20 + "_#####_#_#.zip"]

@@ -96,3 +96,9 @@ def test_written_by_the_tests_own_cases():
 )
 def test_the_atlas_is_in_the_name(member, atlas):
     assert atlas_of(member) == atlas
+
+
+def test_line_ends_of_old_and_new_machines():
+    text = "\ufefflabel_name,timepoint_0,timepoint_1{end}A,1,2{end}B,3,4{end}"
+    for end in ("\n", "\r\n", "\r"):
+        assert parse_time_series(text.format(end=end)).labels == ("A", "B")

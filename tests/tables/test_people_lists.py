@@ -62,7 +62,7 @@ def test_a_line_that_is_no_number_is_told_by_its_place(tmp_path, content, says):
     assert "9000003" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["gone.csv", "my_withdrawals.TXT", "sub/leavers.txt"])
+@pytest.mark.parametrize("name", ["gone.csv", "people.TXT", "sub/leavers.txt"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @bad_input(
     given="a list of eids whose name says nothing",
@@ -134,4 +134,50 @@ def test_a_list_without_permission_stops(tmp_path):
 def test_a_dangling_list_stops(tmp_path, says):
     (tmp_path / "w1_2.csv").symlink_to(tmp_path / "nowhere.csv")
     with pytest.raises(InputError, match=re.escape(says)):
+        read_withdrawals(tmp_path)
+
+
+def test_lists_in_linked_folders_are_in_force_and_loops_end(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "w12345_20250101.csv").write_text("9000001\n")
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "lists").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(raw)
+    assert read_withdrawals(raw).eids == {9000001}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("participants_withdrawn.csv", "eid\n9000001\n"),
+        ("Copy of w12345_20230425.csv", "9000001\n"),
+        ("consent-withdrawn 2026.TXT", "9000001\r\n"),
+    ],
+)
+def test_withdrawal_lists_by_names_that_people_give(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert read_withdrawals(tmp_path).eids == {9000001}
+
+
+@pytest.mark.parametrize(
+    "name", ["w12345.csv.gz", "w12345", "consent_withdrawn.xlsx", "exclude_x.tsv"]
+)
+def test_lists_that_are_not_read_stop(tmp_path, name):
+    (tmp_path / name).write_bytes(b"9000001\n")
+    with pytest.raises(InputError, match="would not be applied"):
+        read_withdrawals(tmp_path)
+
+
+def test_lists_of_one_reason_are_joined(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "exclude_qc.csv").write_text("9000001\n9000002\n")
+    (tmp_path / "b" / "exclude_qc.txt").write_text("9000003\n")
+    assert read_withdrawals(tmp_path).excluded == {"qc": {9000001, 9000002, 9000003}}
+
+
+def test_a_list_with_a_header_and_a_name_that_says_nothing_stops(tmp_path):
+    (tmp_path / "optout.csv").write_text("eid\n9000001\n")
+    with pytest.raises(InputError, match="its name does not say"):
         read_withdrawals(tmp_path)

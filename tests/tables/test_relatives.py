@@ -117,3 +117,14 @@ def test_pairs_with_both_people_in_the_table():
     both = pairs((1, 2, 0.25), (2, 9, 0.25), (8, 9, 0.25))
     assert known_pairs(both, np.array([1, 2, 3])) == 1
     assert known_pairs(both, np.array([3])) == 0
+
+
+@pytest.mark.parametrize(
+    "row", ["9000003 9000004 0.1", "9000003 9000004 0.1 0.01 NA", "9000003 9000004 0.1 0.01 25",
+            "1e+06 9000004 0.1 0.01 0.25", "1 9000003 9000004 0.1 0.01 0.25"]
+)  # fmt: skip
+def test_a_row_that_would_part_relatives_stops(tmp_path, row):
+    path = tmp_path / "rel.dat"
+    path.write_text(f"{HEADER}9000001 9000002 0.1 0.01 0.25\n{row}\n")
+    with pytest.raises(InputError, match="relatedness file"):
+        read_relatedness(path)

@@ -80,7 +80,38 @@ def plain_name(name: str) -> str:
     str
         With ``/`` between its parts.
     """
-    return name.replace("\\", "/")
+    return name.replace("\\", "/").removeprefix("./")
+
+
+def leaves_the_zip(name: str) -> bool:
+    """Tell whether a member's path leads out of its zip.
+
+    Parameters
+    ----------
+    name : str
+        In its plain form.
+
+    Returns
+    -------
+    bool
+    """
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None
+
+
+def is_unusable(name: str) -> bool:
+    """Tell whether UK Biobank put a member aside.
+
+    Parameters
+    ----------
+    name : str
+        In its plain form.
+
+    Returns
+    -------
+    bool
+    """
+    return "unusable" in (part.casefold() for part in PurePosixPath(name).parts)
 
 
 def _unpacked(content: bytes, name: str) -> bytes:
@@ -154,11 +185,14 @@ class BulkFile:
 
         def read(archive: zipfile.ZipFile) -> bytes:
             names = self._names_of(archive)
-            if name not in names:
+            # Some zip a folder around everything.
+            found = [n for n in names if f"/{n}".endswith(f"/{name}") and not is_unusable(n)]
+            if not found:
                 raise self._why_absent(name, list(names))
-            if archive.getinfo(names[name]).file_size > LARGEST_MEMBER:
+            member = names[min(found, key=len)]
+            if archive.getinfo(member).file_size > LARGEST_MEMBER:
                 raise ScanError("broken", f"{name} claims more than 1 GiB")
-            return archive.read(names[name])
+            return archive.read(member)
 
         return self._opened(read)
 
@@ -203,18 +237,15 @@ class BulkFile:
     @staticmethod
     def _names_of(archive: zipfile.ZipFile) -> dict[str, str]:
         names = {plain_name(name): name for name in archive.namelist()}
-        for name in names:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
-                raise ScanError("broken", "the zip holds a member whose path leaves the zip")
+        if any(leaves_the_zip(name) for name in names):
+            raise ScanError("broken", "the zip holds a member whose path leaves the zip")
         return names
 
     @staticmethod
     def _why_absent(name: str, names: list[str]) -> ScanError:
         file_name = PurePosixPath(name).name
         for other in names:
-            parts = PurePosixPath(other).parts
-            if "unusable" in parts and parts[-1] == file_name:
+            if is_unusable(other) and PurePosixPath(other).name == file_name:
                 return ScanError("unusable", "UK Biobank put the scan under `unusable`")
         return ScanError("missing", f"the zip has no {name}")
 
@@ -305,7 +336,7 @@ class BulkFile:
         """
         found = {name: of for name in self.names() if (of := atlas_of(name))}
         asked = {n: of for n, of in found.items() if atlas is None or of == atlas}
-        usable = [name for name in asked if "unusable" not in PurePosixPath(name).parts]
+        usable = [name for name in asked if not is_unusable(name)]
         if not usable:
             if asked:
                 raise ScanError("unusable", "UK Biobank put the scan under `unusable`")

@@ -9,19 +9,21 @@ import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ukb_brain.imaging.bulk import DAMAGED_ZIP, plain_name
+from ukb_brain.imaging.bulk import DAMAGED_ZIP, is_unusable, leaves_the_zip, plain_name
 from ukb_brain.imaging.time_series import atlas_of
 from ukb_brain.problems import Problem
 
 logger = logging.getLogger(__name__)
 
 # As UK Biobank names them; endings in any case.
-BULK_NAME = re.compile(r"(\d+)_(\d+)_(\d+)_(\d+)\.(zip|txt)", re.IGNORECASE)
+BULK_NAME = re.compile(
+    r"(\d{1,15})_(\d{1,7})_(\d{1,3})_(\d{1,5})\.(zip|txt)", re.IGNORECASE | re.ASCII
+)
 ONE = ["eid", "field", "instance", "array"]
 AS_IT_WAS = ["path", "size", "mtime_ns"]
 # Where scans lie on the Research Analysis Platform, and elsewhere.
@@ -30,7 +32,10 @@ PLACES = ("Bulk/Brain MRI", "bulk/Brain MRI", "bulk", "Bulk")
 BROKEN = "\0broken"
 # A zip that was listed and not opened.
 UNOPENED = "\0unopened"
+UNUSABLE = re.compile(r"(^|/)unusable/", re.IGNORECASE)
 THREADS = 8
+# Their files are plain text.
+TEXT_FIELDS = (25750, 25751, 25752, 25753)
 
 
 def find_bulk(raw: Path) -> Path:
@@ -165,10 +170,13 @@ def _listed(folder: Path, gone: Collection[int]) -> tuple[pd.DataFrame, list[str
     index = pd.DataFrame(rows, columns=[*ONE, *AS_IT_WAS])
     numbers = index.columns.drop("path")
     index[numbers] = index[numbers].astype(np.int64)
-    # Links may show a file twice. One that leads somewhere comes before one that does not.
+    # Links may show a file twice, and a log may have its name.
     index = index[~index["eid"].isin(list(gone))]
-    index["empty"] = index["size"] == 0
-    index = index.sort_values([*ONE, "empty", "path"]).drop(columns="empty")
+    text = index["path"].str.lower().str.endswith(".txt")
+    index["odd"] = text != index["field"].isin(TEXT_FIELDS)
+    # Of two files of one name a cut one is the smaller.
+    order = {**dict.fromkeys([*ONE, "odd"], True), "size": False, "path": True}
+    index = index.sort_values(list(order), ascending=list(order.values())).drop(columns="odd")
     return index.drop_duplicates(ONE, ignore_index=True), sorted(others)
 
 
@@ -258,10 +266,14 @@ def _state(members: str, wanted: re.Pattern[str]) -> str:
         return "ok"
     if members == BROKEN:
         return "broken"
-    found = [name for name in members.split("\n") if wanted.fullmatch(PurePosixPath(name).name)]
+    names = members.split("\n")
+    if any(leaves_the_zip(name) for name in names):
+        return "broken"
+    # Members are put aside in a folder beside where they belong.
+    found = [n for n in names if wanted.fullmatch(UNUSABLE.sub(r"\1", n))]
     if not found:
         return "missing"
-    good = [name for name in found if "unusable" not in PurePosixPath(name).parts]
+    good = [name for name in found if not is_unusable(name)]
     return "ok" if good else "unusable"
 
 

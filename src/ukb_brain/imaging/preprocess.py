@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import nibabel as nib
@@ -90,12 +90,12 @@ class ImagingPreprocess(BaseModel):
 
     @property
     def members(self) -> dict[int, re.Pattern[str]]:
-        """Pattern of the file that each field's zips must hold; text files have none."""
+        """Pattern of the member that each field's zips must hold; text files have none."""
         named = {20252: T1_IMAGE, 20253: FLAIR_IMAGE, 20250: FA_IMAGE}
-        needed = {f: re.compile(re.escape(PurePosixPath(m).name)) for f, m in named.items()}
+        needed = {f: re.compile(rf"(?:.*/)?{re.escape(m)}") for f, m in named.items()}
         if self.connectivity_field in SERIES_FIELDS:
             atlas = re.escape(self.atlas) if self.atlas else ".+"
-            needed[self.connectivity_field] = re.compile(rf"fMRI\.{atlas}\.csv\.gz")
+            needed[self.connectivity_field] = re.compile(rf"(?:.*/)?fMRI\.{atlas}\.csv\.gz")
         return needed
 
     @property

@@ -74,7 +74,12 @@ def parse_time_series(text: str) -> TimeSeries:
         If it has no header, a label twice, rows of different lengths, or something else than
         numbers.
     """
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    try:
+        rows = [
+            row for row in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")) if row
+        ]
+    except csv.Error:
+        raise InputError("the time series is not a table") from None
     if not rows or rows[0][0].strip().casefold() != LABEL:
         raise InputError(f"the time series has no header that starts with {LABEL}")
     width, body = len(rows[0]), rows[1:]

@@ -29,6 +29,8 @@ from ukb_brain.tables.text_lines import count_lines
 
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 OTHERS_SHOWN = 5
+# What is so wide may be a part of the main table.
+WIDE = 10
 USED_AS = "for"
 
 
@@ -47,6 +49,19 @@ def check_tables(ready: Readiness, table: MainTable) -> None:
         written = f"{DELIMITERS[form.delimiter]}, {form.encoding}" if form else "Parquet"
         words = f"style {file.style}, {written}, {len(file.header):,} columns"
         ready.found("tables", file.path.name, words, _rows(file))
+    for file in table.passed:
+        words = f"passed over: none of its {len(file.header):,} columns is an eid beside fields"
+        ready.found("tables", file.path.name, words)
+        if len(file.header) >= WIDE:
+            ready.problems.append(
+                Problem(
+                    "warning",
+                    f"{file.path.name} has {len(file.header):,} columns and is passed over, "
+                    "since its "
+                    "first line is not the header of a table of participants",
+                    "if it is a part of the main table, export it again with its header",
+                )
+            )
 
 
 def _rows(file: TableFile) -> int:

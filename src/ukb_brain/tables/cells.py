@@ -101,7 +101,9 @@ def numbers_of(column: pa.ChunkedArray, labels: Labels) -> tuple[list[Floats], N
         What is neither number nor label.
     """
     if _is_number(column.type):
-        return [pc.cast(column, pa.float64(), safe=False).to_numpy()], None
+        values = pc.cast(column, pa.float64(), safe=False).to_numpy()
+        endless = int(np.isinf(values).sum())
+        return [values], NotRead("text", (("inf", endless),), endless) if endless else None
     codes, cells = _distinct(column)
     counts = np.bincount(codes[codes >= 0], minlength=len(cells))
     wrong: Counter[str] = Counter()

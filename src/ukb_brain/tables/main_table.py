@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pandas as pd
 from ukb_brain.errors import InputError
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.headers import FieldColumn
+from ukb_brain.tables.people_lists import raw_files
 from ukb_brain.tables.table_file import TableFile, TableSettings
 
 ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
@@ -21,7 +21,6 @@ ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
 NO_TABLE = re.compile(
     r"(?:w\d|withdraw|participation_weights|splits|exclude|coding\d|\d+_\d+_\d+_\d+\.).*", re.I
 )
-NO_FOLDER = frozenset({"bulk", "codings"})
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,13 @@ class MainTable:
         At least one.
     codings : Codings
         Labels that may stand in place of codes.
+    passed : tuple of TableFile
+        Files beside them whose header is not that of a table of participants.
     """
 
     files: tuple[TableFile, ...]
     codings: Codings
+    passed: tuple[TableFile, ...] = ()
 
     @property
     def named(self) -> str:
@@ -111,7 +113,7 @@ def _joined(there: pd.DataFrame, more: pd.DataFrame, seen: list[str], name: str)
 
 
 def candidates(folder: Path) -> Iterator[Path]:
-    """List files that may be tables: in a folder, or one further down.
+    """List files that may be tables: in a folder, and in its folders but those of bulk files.
 
     Parameters
     ----------
@@ -123,12 +125,8 @@ def candidates(folder: Path) -> Iterator[Path]:
     Path
         In the order of names, those of the folder itself first.
     """
-    for place, folders, names in os.walk(folder):
-        deeper = place == str(folder)
-        folders[:] = sorted(
-            f for f in folders if deeper and f.casefold() not in NO_FOLDER and not f.startswith(".")
-        )
-        yield from (path for name in sorted(names) if _may_be_table(path := Path(place, name)))
+    found = [path for path in raw_files(folder) if _may_be_table(path)]
+    yield from sorted(found, key=lambda path: (len(path.relative_to(folder).parts), path))
 
 
 def _may_be_table(path: Path) -> bool:
@@ -172,7 +170,8 @@ def find_tables(
             f"among its {len(wrong.header)} column(s); export the table again with participants' "
             "numbers."
         )
-    return MainTable(tables, codings.extended(coding_folder)) if tables else None
+    passed = tuple(file for file in files if not file.is_table)
+    return MainTable(tables, codings.extended(coding_folder), passed) if tables else None
 
 
 def _opened(paths: Iterable[Path], settings: TableSettings) -> Iterator[TableFile]:

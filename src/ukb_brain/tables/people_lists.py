@@ -11,14 +11,18 @@ from pathlib import Path
 
 from ukb_brain.errors import InputError
 
-WITHDRAWN = re.compile(r"(?:w\d|withdraw).*\.(?:csv|txt)", re.IGNORECASE)
+# UK Biobank's own names, and what people make of them.
+WITHDRAWN = re.compile(r"(?:w\d.*|.*withdr.*|.*[^a-z]w\d{4,}[^a-z]*)\.(?:csv|txt)", re.IGNORECASE)
 EXCLUDED = re.compile(r"exclude[-_. ]?(?P<reason>.*)\.(?:csv|txt)", re.IGNORECASE)
 # Named as one, and of a kind that is not read.
-OTHER_KIND = re.compile(r"(?:w\d+[-_.]\d|withdraw).*", re.IGNORECASE)
+OTHER_KIND = re.compile(
+    r"w\d+[-_.]\d.*|w\d{4,}(?:\..*)?|.*withdr.*|.*[^a-z]w\d{4,}[^a-z].*|exclude.*", re.IGNORECASE
+)
 NO_FOLDER = frozenset({"bulk", "codings"})
 # An unnamed list is looked for among small files only.
 SMALL_BYTES = 1 << 20
-LIST_LINE = re.compile(r'"?-?\d{6,8}"?')
+LIST_LINE = re.compile(r'"?-?\d{6,8}(?:\.0)?"?,*')
+HEADS = frozenset({"eid", "f.eid", "participant.eid", "participant id"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,13 @@ def raw_files(folder: Path) -> Iterator[Path]:
     Path
         In the order of names.
     """
-    for place, folders, names in os.walk(folder):
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        about = Path(place).stat()
+        if (about.st_dev, about.st_ino) in seen:  # a link that leads back
+            folders[:] = []
+            continue
+        seen.add((about.st_dev, about.st_ino))
         folders[:] = sorted(
             f for f in folders if f.casefold() not in NO_FOLDER and not f.startswith(".")
         )
@@ -90,11 +100,14 @@ def read_withdrawals(folder: Path) -> Withdrawals:
             eids.update(read_list(path))
             n_lists += 1
         elif match := EXCLUDED.fullmatch(path.name):
-            excluded[match["reason"] or "excluded"] = frozenset(read_list(path))
+            reason = match["reason"] or "excluded"
+            excluded[reason] = excluded.get(reason, frozenset()) | frozenset(read_list(path))
         elif OTHER_KIND.fullmatch(path.name):
             raise InputError(
-                f"{path} is named as a withdrawal list and is neither .csv nor .txt, so that it "
-                "would not be applied: save it as text, one eid a line, or move it away."
+                f"{path} is named as a withdrawal list and is neither .csv nor .txt, or as a "
+                "list of "
+                "people to leave out, so that it would not be applied: save it as text, one eid a "
+                "line, or move it away."
             )
         elif looks_like_list(path):
             raise InputError(
@@ -128,7 +141,9 @@ def looks_like_list(path: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return bool(lines) and all(LIST_LINE.fullmatch(line) for line in lines)
+    # A header in front, of one column, makes it no other kind of file.
+    body = lines[1:] if lines and not LIST_LINE.fullmatch(lines[0]) else lines
+    return bool(body) and all(LIST_LINE.fullmatch(line) for line in body)
 
 
 def _text(content: bytes) -> str:
@@ -164,9 +179,9 @@ def read_list(path: Path) -> list[int]:
     eids = []
     for number, line in enumerate(text.splitlines(), start=1):
         entry = line.strip().strip('"').strip()
-        if not entry:
+        if not entry or (number == 1 and entry.casefold() in HEADS):
             continue
-        if not re.fullmatch(r"-?\d+", entry):
+        if not re.fullmatch(r"-?\d{1,15}", entry):
             raise InputError(
                 f"Line {number} of the list {path} is not a whole number; one eid a line without a "
                 "header was expected. Correct the line, or move the file away if it is no list of "

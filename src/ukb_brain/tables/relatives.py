@@ -82,19 +82,38 @@ def read_relatedness(path: Path) -> pd.DataFrame:
         If its columns are not as expected.
     """
     try:
-        pairs = pd.read_csv(
-            path,
-            sep="," if "," in _first_line(path) else r"\s+",
-            usecols=list(PAIR_COLUMNS),
-            dtype={"ID1": "int64", "ID2": "int64", "Kinship": "float64"},
-        )
-    except (ValueError, OSError):
+        raw = pd.read_csv(path, sep="," if "," in _first_line(path) else r"\s+", dtype=str)
+        pairs = raw[list(PAIR_COLUMNS)]
+        whole = pairs[["ID1", "ID2"]].apply(lambda ids: ids.str.fullmatch(r"-?\d{1,15}"))
+        kinship = pd.to_numeric(pairs["Kinship"], errors="coerce")
+        # KING's estimate is at most a half, and for strangers may be well below 0.
+        sound = whole.fillna(False).all(axis=1) & kinship.between(-5, 0.51)
+        if not isinstance(raw.index, pd.RangeIndex):
+            raise ValueError("more columns than names")
+    except (ValueError, KeyError, OSError):
         # The reader's own message may quote a value, and with it an eid.
         raise InputError(
             f"The relatedness file {path} cannot be read: columns ID1 ID2 HetHet IBS0 Kinship, "
-            "separated by spaces, with whole numbers as IDs were expected. Fetch it again with "
-            "UK Biobank's `gfetch rel`."
+            "separated by spaces or commas, with whole numbers as IDs were expected. Fetch it "
+            "again "
+            "with UK Biobank's `gfetch rel`."
         ) from None
+    if not sound.all():
+        raise InputError(
+            f"The relatedness file {path} is cut short or damaged: {int((~sound).sum()):,} of "
+            f"{len(raw):,} rows lack a kinship up to 0.5, or IDs, where columns ID1 ID2 HetHet "
+            "IBS0 "
+            "Kinship with whole numbers as IDs were expected, and relatives would be parted. "
+            "Fetch it "
+            "again with UK Biobank's `gfetch rel`."
+        )
+    pairs = pd.DataFrame(
+        {
+            "ID1": pairs["ID1"].astype("int64"),
+            "ID2": pairs["ID2"].astype("int64"),
+            "Kinship": kinship.astype("float64"),
+        }
+    )
     return pairs[(pairs["ID1"] > 0) & (pairs["ID2"] > 0)].reset_index(drop=True)
 
 

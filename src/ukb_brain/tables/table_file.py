@@ -167,7 +167,12 @@ class TableFile:
                 f"{self.path.name} has two columns of one name, and Parquet readers cannot tell "
                 "them apart: export the table again."
             )
-        table = pyarrow.parquet.read_table(self.path, columns=names)
+        try:
+            table = pyarrow.parquet.read_table(self.path, columns=names)
+        except (pa.ArrowException, OSError):
+            raise InputError(
+                f"{self.path.name} is no readable Parquet file: export or copy it again."
+            ) from None
         return {place: table[self.header[place]] for place in types}
 
     def _eids(self, column: pa.ChunkedArray) -> pd.Series:
@@ -203,11 +208,19 @@ class TableFile:
         found: list[list[npt.NDArray[Any]]] = []
         for place, cell in raw.items():
             answers: list[npt.NDArray[Any]]
-            if column.field in DATE_FIELDS:
-                dates, not_read = cells.dates_of(cell)
-                answers = [dates.to_numpy()]
-            else:
-                answers, not_read = cells.numbers_of(cell, labels)
+            try:
+                if column.field in DATE_FIELDS:
+                    dates, not_read = cells.dates_of(cell)
+                    answers = [dates.to_numpy()]
+                else:
+                    answers, not_read = cells.numbers_of(cell, labels)
+            except (TypeError, pa.ArrowException):
+                raise InputError(
+                    f"Column {self.header[place]!r} of {self.path.name} holds values within values "
+                    f"({cell.type}), where one answer or a list of them was expected; export the "
+                    "table "
+                    "again."
+                ) from None
             if not_read:
                 raise self._not_read(self.header[place], column, not_read)
             found.append(answers)
