@@ -218,6 +218,17 @@ def test_models_stay_where_nobody_who_took_part_withdrew(root):
     assert len(list((root / "06_models").rglob("card.json"))) == 2
 
 
+def test_models_of_evidence_go_even_if_tables_and_map_were_made_anew(root):
+    # After a full run without them, only what evidence had fitted before still rests on them.
+    spare = frozenset({9_000_099})
+    old = Model({"scores": np.arange(3.0)}, {"training_people": "another", "hash": "x"})
+    write_model(root / "06_models" / "evidence" / "half-age", old)
+    erase_people(root, spare)
+    assert not list((root / "06_models" / "evidence").rglob("*.safetensors"))
+    assert len(list((root / "06_models" / "cells").rglob("card.json"))) == 1
+    assert erase_people(root, spare).empty
+
+
 def test_negative_eids_are_erased_too(root):
     path = root / "03_primary/participants.parquet"
     table = pd.read_parquet(path)

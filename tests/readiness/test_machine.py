@@ -43,7 +43,7 @@ def test_every_strategy_of_the_run_has_its_cost(tmp_path):
     check_cost(ready, case_of(100), RATES, Compute(workers=1, device="cpu"), tmp_path, 120)
     told = {finding.item: finding.words for finding in ready.findings}
     assert set(told) == {"scans", "disk", *MODELLING.strategies}
-    assert "120 visits" in told["scans"]
+    assert "all imaging visits" in told["scans"]
     assert ready.problems == []
 
 

@@ -206,3 +206,11 @@ def test_a_visit_without_a_date_lies_between_its_neighbours():
         value, source = pick_visit(answers, np.array([3, 3]), rule, days)
         assert value.tolist() == [13.4, 13.4]
         assert source.tolist() == [1, 1]
+
+
+def test_of_two_visits_on_one_day_the_scans_own_counts():
+    answers = {1: np.array([5.0]), 2: np.array([7.0])}
+    days = {1: np.array([3300.0]), 2: np.array([3300.0])}
+    for rule in ("latest", "nearest", "imaging"):
+        value, taken = pick_visit(answers, np.array([2]), rule, days)
+        assert (value[0], taken[0]) == (7.0, 2)

@@ -225,7 +225,8 @@ REFUSED = {
     ),
     "an unknown label": (
         "eid,20116-2.0\n9000001,Sometimes\n9000002,Never\n9000003,Sometimes\n",
-        "(field 20116) holds labels that coding 90 is not known to have: 'Sometimes' (2)",
+        "(field 20116) holds labels that coding 90 is not known to have: 'Sometimes' (fewer than "
+        "10)",
     ),
     "text where numbers belong": (
         "eid,21002-2.0\n9000001,heavy\n",
@@ -233,11 +234,11 @@ REFUSED = {
     ),
     "dates of which day and month cannot be told apart": (
         "eid,53-2.0\n9000001,03/05/2016\n",
-        "'03/05/2016', and day and month cannot be told apart",
+        "'##/##/####', and day and month cannot be told apart",
     ),
     "a date that is none": (
         "eid,53-2.0\n9000001,2016-02-31\n",
-        "'2016-02-31', and is no date (1 cell(s))",
+        "'####-##-##', and is no date (fewer than 10 cell(s))",
     ),
     "a row that is cut short": (
         "eid,31-0.0,50-0.0\n9000001,1,170\n9000002,1",
@@ -334,9 +335,18 @@ def test_only_what_is_asked_for_is_read(tmp_path):
     assert table.instances(20116) == (2,)
 
 
+def test_how_many_have_an_unknown_label_is_told_where_they_are_many(tmp_path):
+    rows = "".join(f"{9000001 + k},Sometimes\n" for k in range(12))
+    written(tmp_path, "eid,20116-2.0\n" + rows)
+    with pytest.raises(InputError, match=r"'Sometimes' \(12\)"):
+        read(tmp_path, [20116])
+
+
 def test_coding_files_of_the_user_name_further_labels(tmp_path):
     written(tmp_path, "eid,p1647_i0\n1,England\n2,Wales\n")
-    with pytest.raises(InputError, match=r"coding 100420 .*'England' \(1\).*coding100420\.tsv"):
+    with pytest.raises(
+        InputError, match=r"coding 100420 .*'England' \(fewer than 10\).*coding100420\.tsv"
+    ):
         read(tmp_path)
     (tmp_path / "codings").mkdir()
     written(tmp_path / "codings", "coding\tmeaning\n1\tEngland\n2\tWales\n", "coding100420.tsv")

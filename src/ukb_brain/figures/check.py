@@ -25,12 +25,15 @@ HEADINGS = {
 }
 
 
-def shown_counts(rows: pd.DataFrame, below: int) -> list[str]:
-    """Write a section's counts, without small ones and what would give them away.
+def shown_counts(found: pd.DataFrame, below: int) -> list[str]:
+    """Write all counts of a check, without small ones and what would give them away.
+
+    Sections count the same people, so that a small number could be found from two of them: one
+    that is suppressed anywhere rounds the others everywhere.
 
     Parameters
     ----------
-    rows : pandas.DataFrame
+    found : pandas.DataFrame
         ``n``, missing where nothing is counted.
     below : int
         The smallest count that may be shown.
@@ -40,8 +43,13 @@ def shown_counts(rows: pd.DataFrame, below: int) -> list[str]:
     list of str
         Empty where nothing is counted.
     """
-    counted = rows["n"].notna().to_numpy(bool)
-    numbers = pd.DataFrame({"n": rows["n"].to_numpy()[counted].astype(int)})
+    counted = found["n"].notna().to_numpy(bool)
+    numbers = pd.DataFrame({"n": found["n"].to_numpy()[counted].astype(int)})
+    # Two counts that differ by less than the limit give as few people away.
+    ordered = numbers["n"].drop_duplicates().sort_values()
+    close = ordered[(ordered > 0) & ordered.diff().between(1, below - 1)]
+    if len(close):
+        numbers = pd.concat([numbers, pd.DataFrame({"n": [1]})], ignore_index=True)
     written = iter(suppress_counts(numbers, ["n"], below)["n"])
     return [next(written) if has else "" for has in counted]
 
@@ -63,13 +71,14 @@ def build_check(found: pd.DataFrame, source: str, below: int = 10) -> str:
     str
         HTML that loads nothing from elsewhere and names no participant.
     """
+    found = found.assign(shown=shown_counts(found, below))
     sections = []
     for key, heading in HEADINGS.items():
         rows = found[found["section"] == key]
         if len(rows) and key not in MATRICES:
-            columns = (rows["item"], rows["finding"], shown_counts(rows, below))
+            columns = (rows["item"], rows["finding"], rows["shown"])
             sections.append((key, heading, list(zip(*columns, strict=True))))
-    matrices = {key: _matrix(found[found["section"] == key], below) for key in MATRICES}
+    matrices = {key: _matrix(found[found["section"] == key]) for key in MATRICES}
     problems = found.loc[found["section"] == PROBLEMS, ["severity", "finding", "remedy"]]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ukb_brain", "figures"),
@@ -89,15 +98,14 @@ def build_check(found: pd.DataFrame, source: str, below: int = 10) -> str:
     )
 
 
-def _matrix(rows: pd.DataFrame, below: int) -> tuple[list[str], list[tuple[str, str, list[str]]]]:
+def _matrix(rows: pd.DataFrame) -> tuple[list[str], list[tuple[str, str, list[str]]]]:
     """Spread findings over columns: their names, and a row an item with its use and its counts."""
     counted = rows[rows["n"].notna()]
-    counted = counted.assign(n=shown_counts(counted, below))
     columns = sorted(counted["finding"].unique()) if rows["n"].isna().any() else []
     columns = columns or list(dict.fromkeys(counted["finding"]))
     uses = rows[rows["n"].isna()].set_index("item")["finding"].str.removeprefix(USE)
     written = []
     for item in dict.fromkeys(rows["item"]):
-        own = counted[counted["item"] == item].set_index("finding")["n"]
+        own = counted[counted["item"] == item].set_index("finding")["shown"]
         written.append((str(item), uses.get(item, ""), [own.get(c, "–") for c in columns]))
     return columns, written

@@ -17,6 +17,7 @@ from ukb_brain.tables.splits import training_fingerprints
 MODELS, SPLITS, INDEX = "06_models", Path("03_primary/splits.parquet"), "bulk_index.parquet"
 # Of the map: fitted on all training people of a fold, which those of evidence and search are not.
 OF_THE_MAP = ("components", "encoders", "cells", "dedicated")
+OF_OTHERS = ("evidence", "search")
 # Losses of all trials, averaged over people: no model, and nobody's row.
 DATABASES = {".db"}
 
@@ -55,6 +56,11 @@ def erase_people(root: Path, gone: frozenset[int]) -> pd.DataFrame:
         done["models, which the next run fits anew"] = erase_models(root / MODELS)
         done["tables that were fitted, which the next run makes anew"] = _remove(
             path for path in tables if purge.fitted_on(path)
+        )
+    elif gone:
+        # No table says whom these were fitted on: parts of the training people of any earlier run.
+        done["models of evidence and search, which are made anew where they are asked for"] = sum(
+            erase_models(root / MODELS / kind) for kind in OF_OTHERS
         )
     for store in stores:
         done["scans"] += sum(store.erase(eid) for eid in sorted(gone & store.eids()))

@@ -100,7 +100,7 @@ def check_cost(
     plan = plan_table([own], {own.name: rates_from(own, stored, device)}, others)
     plan = plan[plan["strategy"].isin(case.modelling.strategies) & plan["devices"].notna()]
     scans = stored.preprocessing(case.voxels, visits) / others / 3600
-    ready.found("cost", "scans", f"about {_hours(scans)} to preprocess those of {visits:,} visits")
+    ready.found("cost", "scans", f"about {_hours(scans)} to preprocess those of all imaging visits")
     for row in plan.to_dict("records"):
         words = (
             f"about {_hours(row['hours'])}; {row['process_gb']:,.1f} GB of memory a process, "

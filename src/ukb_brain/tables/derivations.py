@@ -15,6 +15,7 @@ from ukb_brain.tables.rules import answers_by_instance
 
 DAYS_PER_YEAR = 365.25
 NO_VISIT = -1
+SAME_DAY = 1e-6  # days
 DATE = 53
 # Days that stand for one visit to the next where there are no dates.
 UNDATED_STEP = 5 * DAYS_PER_YEAR
@@ -120,7 +121,8 @@ def pick_visit(
     scanned = placed[visit, np.arange(rows)]
     for instance in sorted(answers):
         apart = scanned - placed[instance]
-        apart = np.where(visit == instance, 0.0, apart)
+        # Of two visits on one day the scan's own is the nearer.
+        apart = np.where(visit == instance, 0.0, np.where(apart == 0, SAME_DAY, apart))
         if rule == "imaging":
             allowed = visit == instance
         else:

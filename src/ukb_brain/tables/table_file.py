@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ from ukb_brain.tables.text_lines import Encoding
 
 DATE_FIELDS = frozenset({53})
 LONGEST_SHOWN = 40
+SMALLEST_TOLD = 10
 
 
 class TableSettings(Frozen):
@@ -250,7 +252,8 @@ class TableFile:
         if "date" in wrong.why:
             cause = "day and month cannot be told apart" if "amb" in wrong.why else "is no date"
             return InputError(
-                f"{where} holds {wrong.most[0][0]!r}, and {cause} ({wrong.cells:,} cell(s)); "
+                f"{where} holds {_masked(wrong.most[0][0])}, and {cause} ({_few(wrong.cells)} "
+                "cell(s)); "
                 "dates "
                 "as YYYY-MM-DD were expected: export the table again."
             )
@@ -260,10 +263,20 @@ class TableFile:
                 "numbers "
                 "were expected; export the table again."
             )
-        shown = ", ".join(f"{value[:LONGEST_SHOWN]!r} ({n:,})" for value, n in wrong.most)
+        shown = ", ".join(f"{v[:LONGEST_SHOWN]!r} ({_few(n)})" for v, n in wrong.most)
         return InputError(
             f"{where} (field {column.field}) holds labels that coding {coding} is not known to "
             "have: "
             f"{shown}. Put the showcase's coding{coding}.tsv into the folder codings beside the "
             "tables, or export the table again with raw codes."
         )
+
+
+def _few(n: int) -> str:
+    """Write a number of cells, small ones not at all: each is a person's."""
+    return f"{n:,}" if n >= SMALLEST_TOLD else f"fewer than {SMALLEST_TOLD}"
+
+
+def _masked(cell: str) -> str:
+    """Show the form of a cell, and not whose it is."""
+    return repr(re.sub(r"\d", "#", cell[:LONGEST_SHOWN]))

@@ -11,7 +11,6 @@ from rich.table import Table
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.figures.check import MATRICES, build_check, shown_counts
-from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.pipelines.reporting.nodes import Reporting
@@ -101,35 +100,35 @@ def show(found: pd.DataFrame, reporting: Reporting, source: str) -> str:
         HTML.
     """
     console = Console()
+    shown = found.assign(shown=shown_counts(found, reporting.suppress_below))
     for section, title in {**SECTIONS, PROBLEMS: "Problems"}.items():
-        rows = found[found["section"] == section]
+        rows = shown[shown["section"] == section]
         if rows.empty:
             continue
         printed = Table(title=title, title_justify="left", show_header=False, box=None)
         if section in MATRICES:
             for item, own in rows.groupby("item", sort=False):
-                printed.add_row(*_in_a_line(str(item), own, reporting.suppress_below))
+                printed.add_row(*_in_a_line(str(item), own))
             console.print(printed)
             continue
-        counts = shown_counts(rows, reporting.suppress_below)
-        for row, n in zip(rows.to_dict("records"), counts, strict=True):
+        for row in rows.to_dict("records"):
             if section == PROBLEMS:
                 printed.add_row(row["severity"], row["finding"], row["remedy"])
             else:
-                printed.add_row(row["item"], row["finding"], n)
+                printed.add_row(row["item"], row["finding"], row["shown"])
         console.print(printed)
     return build_check(found, source, reporting.suppress_below)
 
 
-def _in_a_line(item: str, own: pd.DataFrame, below: int) -> tuple[str, str]:
+def _in_a_line(item: str, own: pd.DataFrame) -> tuple[str, str]:
     counted = own[own["n"].notna()]
     if counted.empty:
         return item, "no answers"
     if len(counted) < len(own):
-        named = zip(counted["finding"], shown_counts(counted, below), strict=True)
+        named = zip(counted["finding"], counted["shown"], strict=True)
         return item, ", ".join(f"{finding}: {n}" for finding, n in named)
-    few = count_range(counted["n"].astype(int), below)
-    return item, f"{few} people, by the imaging groups of a cell"
+    ends = counted.sort_values("n")["shown"].iloc[[0, -1]].tolist()
+    return item, f"{' to '.join(dict.fromkeys(ends))} people, by the imaging groups of a cell"
 
 
 def decide(found: pd.DataFrame, page: str) -> None:
