@@ -236,9 +236,9 @@ def test_canary_a_label_in_a_trait_of_test_people_changes_nothing_fitted(
             assert without(old.card, names) == without(new.card, names), model
 
 
-def scale_with_everybody(targets, splits, traits):
-    honest = fit_scaling(targets, splits, traits)
-    leaky = fit_scaling(targets, splits.assign(part="train"), traits)
+def scale_with_everybody(targets, splits, traits, cut):
+    honest = fit_scaling(targets, splits, traits, cut)
+    leaky = fit_scaling(targets, splits.assign(part="train"), traits, cut)
     # Its fingerprint would give it away before any model is fitted.
     return leaky.assign(training_people=honest["training_people"])
 

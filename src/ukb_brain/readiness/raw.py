@@ -109,6 +109,8 @@ def check_fields(
         uses.setdefault(field, []).append(name)
     for name, field in {**visits.CONFOUND_FIELDS, **visits.GROUP_FIELDS}.items():
         uses.setdefault(field, []).append(f"{name.replace('_', ' ')}, if there")
+    for field in visits.MEDICATION_FIELDS:
+        uses.setdefault(field, []).append("medication, if there")
     for field, names in sorted(uses.items()):
         entry = field_of(field)
         title = f"{field} {entry.title}" if entry else str(field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,8 @@ from ukb_brain.tables.table_file import TableSettings
 from ukb_brain.tables.table_folder import TableFolder
 from ukb_brain.training.planning import Case, Planning, StoredRates
 from ukb_brain.training.settings import Modelling
+
+logger = logging.getLogger(__name__)
 
 
 def check_raw(
@@ -153,3 +156,4 @@ def decide(found: pd.DataFrame, page: str) -> None:
             "above and "
             "in check.html."
         )
+    logger.info("A run can go on. The same as a page: check.html.")
