@@ -143,8 +143,9 @@ def read_columns(path: Path, form: TextForm, types: Mapping[int, pa.DataType]) -
                     # Labels, it seems: not to begin anew at every column of them.
                     wanted = {k: TEXT if pa.types.is_floating(t) else t for k, t in wanted.items()}
             elif form.quoted and not breaks:
-                # An answer may hold a line break, which takes longer to read.
-                breaks = True
+                # An answer may hold a line break, which takes longer to read. Rows were cut in
+                # pieces until now: what they said of the columns' types is nothing.
+                wanted, breaks, worded = dict(types), True, 0
             elif not form.quoted and '"' in _sample(path, form):
                 # Some write tabs and quote all the same.
                 form = replace(form, quoted=True)
@@ -156,7 +157,7 @@ def read_columns(path: Path, form: TextForm, types: Mapping[int, pa.DataType]) -
         full = sum(1 for line in lines_of(path, form.encoding) if not line.isspace()) - 1
         if form.quoted and not breaks and full != table.num_rows:
             # Arrow may lose a row whose answer lies across the edge of its blocks.
-            breaks = True
+            wanted, breaks, worded = dict(types), True, 0
             continue
         if full != table.num_rows:
             _explain_rows(path, form, table.num_rows, full)
