@@ -1,4 +1,4 @@
-"""The planner benchmark: what `kedro run --pipeline plan` predicts, against what then is measured.
+"""The planner benchmark: what `kedro run --pipelines plan` predicts, against what then is measured.
 
 Two small settings on random cohorts, one process. Each is saved when it is done.
 """

@@ -38,8 +38,8 @@ from ukb_brain.training.trainer import Trainer
 
 ROOT = WORK / "tried"
 DEFAULT = "as it is"
-# Of the demo's preset: found by `kedro run --pipeline search` on the people of this cohort, of whom
-# nobody tested took part; docs/search.md.
+# Of the demo's preset: found by `kedro run --pipelines search` on the people of this cohort, of
+# whom nobody tested took part; docs/search.md.
 FOUND: dict[str, object] = {
     "network": {"dropout": 0.5, "options": {"volume": {"stem": 2, "width": 16}}},
     "loop": {"learning_rate": 0.0003, "weight_decay": 0.008, "ema": 0.98},

@@ -1,38 +1,21 @@
-import shutil
-
 import pytest
+from browser_cases import needs_chromium, opened
 from reporting_cases import dashboard, reported, study_grid
 
 from ukb_brain.statistics.scores.skill import with_skill
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no program `chromium`: apt-get install chromium"
-)
+pytestmark = needs_chromium
 ROWS = "#cells tbody tr"
 
 
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory):
     """The open page, everything it asked for, and its errors."""
-    from playwright.sync_api import sync_playwright
-
     path = tmp_path_factory.mktemp("dashboard") / "dashboard.html"
     path.write_text(dashboard(), encoding="utf-8")
-    asked, errors = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-        )
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.goto(path.as_uri())
-        page.wait_for_selector("body[data-ready=true]", timeout=30_000)
-        yield page, asked, errors
-        browser.close()
+    with opened(path) as visited:
+        visited[0].wait_for_selector("body[data-ready=true]", timeout=30_000)
+        yield visited
 
 
 def column(page, name):

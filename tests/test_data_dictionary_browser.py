@@ -1,40 +1,23 @@
-import shutil
-
 import pandas as pd
 import pytest
+from browser_cases import needs_chromium, opened
 from reporting_cases import described, study_grid
 
 from ukb_brain.figures.data_dictionary import build_data_dictionary, shown_dictionary
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no program `chromium`: apt-get install chromium"
-)
+pytestmark = needs_chromium
 WIDE, NARROW = {"width": 1500, "height": 900}, {"width": 420, "height": 900}
 
 
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory):
     """The open page, everything it asked for, and its errors."""
-    from playwright.sync_api import sync_playwright
-
     grid = study_grid()
     shown = shown_dictionary(pd.DataFrame([described(key, grid) for key in grid.targets]), 10)
     path = tmp_path_factory.mktemp("dictionary") / "data_dictionary.html"
     path.write_text(build_data_dictionary(shown, grid, "synthetic"), encoding="utf-8")
-    asked, errors = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-        )
-        page = browser.new_page(viewport=WIDE)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda m: errors.append(m.text))
-        page.goto(path.as_uri(), wait_until="load")
-        yield page, asked, errors
-        browser.close()
+    with opened(path, WIDE) as visited:
+        yield visited
 
 
 def test_it_opens_stamped_without_network_or_errors(visit):

@@ -166,7 +166,7 @@ def test_what_a_document_names_exists(document):
         ("`make everything`", "make everything"),
         ("```bash\nmake tset   # all\n```", "make tset"),
         ("`kedro fly`", "kedro fly"),
-        ("`kedro run --pipeline dreams`", "--pipeline dreams"),
+        ("`kedro run --pipelines dreams`", "--pipelines dreams"),
         ("`kedro run --pipelines reporting,dreams`", "--pipelines dreams"),
         ("`kedro run --env moon`", "--env moon"),
         ("`kedro run --params presett=demo`", "--params presett"),
@@ -192,7 +192,7 @@ def test_what_does_not_exist_is_found(text, wrong):
     [
         "`make bench ONLY=truth`",
         "`kedro run --env ukb --params preset=study64`",
-        "`kedro run --pipeline <name>`",
+        "`kedro run --pipelines <name>`",
         "`reporting.mean_t1` and `splitting.train`",
         "`data/03_primary` and `data/08_reporting/performance.parquet`",
         "`some words` and `source` and `21003-2.0`",

@@ -82,7 +82,6 @@ def test_known_warnings_are_silent_and_others_are_not():
         warnings.simplefilter("always")
         ProjectHooks()
         warnings.warn("One or more dataset names contain '.' characters, which", stacklevel=1)
-        warnings.warn("Option '--pipeline' is deprecated and will be", stacklevel=1)
         warnings.warn("something new", stacklevel=1)
     assert [str(w.message) for w in caught] == ["something new"]
 

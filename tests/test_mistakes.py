@@ -28,7 +28,7 @@ def half_written(root):
 
 def test_no_raw_files(run_kedro, tmp_path):
     line = last_line(run_kedro(root=tmp_path))
-    assert "kedro run --pipeline synthetic_cohort" in line
+    assert "kedro run --pipelines synthetic_cohort" in line
     assert "kedro run --env ukb" in line
     assert files(tmp_path) == []
 

@@ -1,34 +1,17 @@
-import shutil
-
 import pytest
+from browser_cases import needs_chromium, opened
 from report_cases import report
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no program `chromium`: apt-get install chromium"
-)
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory):
     """The open page, everything it asked for, and its errors."""
-    from playwright.sync_api import sync_playwright
-
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(report(), encoding="utf-8")
-    asked, errors = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-        )
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda m: errors.append(m.text))
-        page.goto(path.as_uri(), wait_until="load")
-        yield page, asked, errors
-        browser.close()
+    with opened(path) as visited:
+        yield visited
 
 
 def test_it_opens_without_network_or_errors(visit):

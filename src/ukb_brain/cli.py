@@ -128,7 +128,7 @@ def _of_dataset(error: BaseException) -> str | None:
             return (
                 f"There is no {path}, which this run reads. "
                 "`kedro run` makes everything in order; without raw files, "
-                "`kedro run --pipeline synthetic_cohort` writes the demo's."
+                "`kedro run --pipelines synthetic_cohort` writes the demo's."
             )
     return None
 
@@ -187,7 +187,7 @@ def _check_names(wanted: Iterable[str]) -> None:
         if name not in (*there, DEFAULT):
             raise InputError(
                 f"There is no pipeline {name!r}: pipelines are {', '.join(there)}; "
-                "without --pipeline, everything after the raw files runs."
+                "without --pipelines, everything after the raw files runs."
             )
 
 

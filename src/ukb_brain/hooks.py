@@ -25,10 +25,9 @@ BULK, INDEX = "raw.bulk", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
 DROPS_WITHDRAWN, PURGE = {"data_engineering", "__default__"}, "purge"
 
-# Known and meant: names of datasets read `layer.name`, and `--pipeline` is what the documents say.
+# Known and meant: names of datasets read `layer.name`.
 QUIET = (
     r"One or more dataset names contain '\.' characters",
-    r"Option '--pipeline' is deprecated",
     r"\s*register_new_resolver\(\) is deprecated",
 )
 

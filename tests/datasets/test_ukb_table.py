@@ -59,7 +59,7 @@ def test_a_missing_table_names_both_commands_in_one_line(tmp_path, says):
     with pytest.raises(InputError, match=says) as caught:
         opened(tmp_path / "01_raw")
     message = str(caught.value)
-    assert "kedro run --pipeline synthetic_cohort" in message
+    assert "kedro run --pipelines synthetic_cohort" in message
     assert "kedro run --env ukb" in message
     assert "\n" not in message
 

@@ -188,8 +188,8 @@ def test_what_is_missing_is_said_with_its_command():
         for section in page.findall(".//section")
     }
     assert len(missing) == 9
-    assert "kedro run --pipeline evidence" in missing["learning"]
-    assert "kedro run --pipeline reporting" in missing["limits"]
+    assert "kedro run --pipelines evidence" in missing["learning"]
+    assert "kedro run --pipelines reporting" in missing["limits"]
     assert page.find(".//table") is page.find(".//img") is None
 
 

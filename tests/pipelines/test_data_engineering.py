@@ -176,7 +176,7 @@ def test_a_target_whose_field_is_not_there(root):
 
 
 def test_no_raw_files(tmp_path):
-    assert "kedro run --pipeline synthetic_cohort" in stopped(tmp_path)
+    assert "kedro run --pipelines synthetic_cohort" in stopped(tmp_path)
 
 
 def test_too_few_people(root):

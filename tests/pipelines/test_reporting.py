@@ -56,6 +56,7 @@ def measured(grid, predictions, participants):
     return {
         "primary.participants": people,
         "primary.targets": targets,
+        "primary.target_sources": targets.assign(**dict.fromkeys(grid.targets, 2)),
         "primary.confounds": people.drop(columns="family"),
         "primary.splits": pd.DataFrame({"eid": people["eid"], "fold": 0, "part": "train"}),
     }

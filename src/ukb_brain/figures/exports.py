@@ -95,7 +95,7 @@ def write_bundle(folder: Path, rules: Rules) -> pd.DataFrame:
             packed.writestr(zipfile.ZipInfo(name, DATED), content)
             rows.append(row | {"sha256": hashlib.sha256(content).hexdigest()})
         if not rows:
-            raise InputError(f"{folder} holds no reports: run `kedro run --pipeline reporting`.")
+            raise InputError(f"{folder} holds no reports: run `kedro run --pipelines reporting`.")
         about = {"synthetic": rules.synthetic, "counts_suppressed_below": rules.below}
         manifest = json.dumps(about | {"files": rows}, indent=1)
         packed.writestr(zipfile.ZipInfo(MANIFEST, DATED), manifest)

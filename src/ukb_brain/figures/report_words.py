@@ -107,9 +107,9 @@ HOW = {
 }
 EVIDENCE = (
     "Nothing was retrained yet. Learning curves and left-out sites are made by "
-    "kedro run --pipeline evidence; then run kedro run --pipeline reporting again."
+    "kedro run --pipelines evidence; then run kedro run --pipelines reporting again."
 )
 MISSING = {
-    "": "No table of this is at hand. It is made by kedro run --pipeline reporting.",
+    "": "No table of this is at hand. It is made by kedro run --pipelines reporting.",
     "learning": EVIDENCE,
 }

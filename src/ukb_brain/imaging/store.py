@@ -170,7 +170,7 @@ class RecordStore:
             # Its own message would name the person.
             raise InputError(
                 f"The store {self.path} lacks a {modality} record that the quality table calls "
-                "usable: run `kedro run --pipeline imaging_preprocess` again."
+                "usable: run `kedro run --pipelines imaging_preprocess` again."
             ) from None
 
     def read_many(self, modality: str, keys: Sequence[Key]) -> NDArray[np.generic]:

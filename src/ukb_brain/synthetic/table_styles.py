@@ -67,6 +67,7 @@ def _text(path: Path, content: str, encoding: str = "utf-8", packed: bool = Fals
 
 
 def _csv(table: pd.DataFrame, quoting: int = 0, sep: str = ",", end: str = "\n") -> str:
+    # pandas' stubs know only the literal numbers of quoting.
     return table.to_csv(index=False, quoting=quoting, sep=sep, lineterminator=end)  # type: ignore[call-overload]
 
 

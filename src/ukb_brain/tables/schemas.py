@@ -75,6 +75,23 @@ class PeopleByVisit(pa.DataFrameModel):
         return _other_columns_are(table, KEYS, "float64")
 
 
+class SourcesByVisit(pa.DataFrameModel):
+    """Instance that each answer is of, by person and imaging visit."""
+
+    eid: Series[int] = pa.Field(gt=0)
+    instance: Series[int] = pa.Field(ge=0)
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = KEYS
+
+    @pa.dataframe_check
+    @classmethod
+    def _others_are_instances(cls, table: pd.DataFrame) -> bool:
+        return _other_columns_are(table, KEYS, "int64")
+
+
 class ExclusionFlow(Strict):
     """Who left the cohort at which step."""
 

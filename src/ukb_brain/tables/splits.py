@@ -361,7 +361,7 @@ def check_disjoint(splits: pd.DataFrame, people: pd.DataFrame | None = None) -> 
     if without:
         raise InputError(
             f"{without} of {len(families)} participants have no part in the splits. The splits "
-            "belong to another cohort: run `kedro run --pipeline data_engineering` again."
+            "belong to another cohort: run `kedro run --pipelines data_engineering` again."
         )
     _check_straddling(splits.merge(families, on="eid"), "family", "families")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,15 +150,19 @@ class TableFile:
                 "cut short. Export or copy it again."
             )
         found: dict[str, npt.NDArray[Any]] = {}
-        for column, places in wanted.items():
-            for name, values in self._column(column, {k: raw[k] for k in places}, codings).items():
-                if name in found:
+        with ThreadPoolExecutor() as pool:
+            parts = [{place: raw[place] for place in places} for places in wanted.values()]
+            read = pool.map(lambda column, part: self._column(column, part, codings), wanted, parts)
+            for arrays in read:
+                twice = next((name for name in arrays if name in found), None)
+                if twice:
                     raise InputError(
-                        f"{self.path.name} holds {name} twice: as a second answer in the cell of "
+                        f"{self.path.name} holds {twice} twice: as a second answer in the cell of "
                         "an array, and as a column. Export the table again."
                     )
-                found[name] = values
-        return pd.DataFrame({"eid": eid.to_numpy("int64"), **found})
+                found |= arrays
+        # Not copied into one block: a table of all people is large.
+        return pd.DataFrame({"eid": eid.to_numpy("int64"), **found}, copy=False)
 
     def _raw(self, types: dict[int, pa.DataType]) -> dict[int, pa.ChunkedArray]:
         if self.form is not None:

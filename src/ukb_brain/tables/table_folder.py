@@ -28,7 +28,7 @@ def absent_raw_file(what: str, path: Path) -> InputError:
     """
     return InputError(
         f"There is no {what} at {path}. For the demo, make a synthetic cohort with `kedro run "
-        "--pipeline synthetic_cohort`; for real UK Biobank files, put them under 01_raw of the "
+        "--pipelines synthetic_cohort`; for real UK Biobank files, put them under 01_raw of the "
         "data_root in conf/ukb/globals.yml (data/ukb/01_raw) and use `kedro run --env ukb`."
     )
 

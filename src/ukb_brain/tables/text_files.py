@@ -17,7 +17,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.tables.headers import find_id_column, parse_header
 from ukb_brain.tables.text_lines import CHUNK_BYTES, Counted, Encoding, lines_of, opened
 
-BLOCK_BYTES = 1 << 25  # a row of the real table, with tens of thousands of columns, must fit
+BLOCK_BYTES = 1 << 22  # a row of the real table, some .3 MB, must fit; larger blocks are slower
 DELIMITERS = (",", "\t", ";")
 TEXT = pa.dictionary(pa.int32(), pa.string())
 EID = re.compile(r'"?-?\d+(?:\.0*)?"?')

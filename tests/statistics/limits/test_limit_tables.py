@@ -22,7 +22,12 @@ from ukb_brain.statistics.limits.limit_tables import (
     predictions_of,
     subgroup_table,
 )
-from ukb_brain.statistics.limits.retest_table import NOBODY_TWICE, repeatability_table, retest_table
+from ukb_brain.statistics.limits.retest_table import (
+    NOBODY_TWICE,
+    NOT_ASKED_AGAIN,
+    repeatability_table,
+    retest_table,
+)
 from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table, gaps
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 
@@ -206,15 +211,45 @@ def test_subgroups_leave_out_what_the_target_decides(cohort, tables, draws):
     assert table.loc[table["target"] == "hdl", "differs"].mean() < 0.2
 
 
+def sources_of(targets):
+    """Every answer is of the visit of its scan."""
+    return targets.assign(**dict.fromkeys(PLANTED, targets["instance"]))
+
+
 def test_the_ceiling_is_that_of_the_planted_error(cohort, tables, draws):
     families = cohort["participants"].set_index("eid")["family"]
-    table = retest_table(tables, cohort["targets"], draws, families, GRID).set_index("target")
+    targets = cohort["targets"]
+    table = retest_table(tables, targets, sources_of(targets), draws, families, GRID)
+    table = table.set_index("target")
     # Errors of a tenth of the spread, at the second visit only.
     assert table.loc["hdl", "ceiling"] == pytest.approx(1 / np.sqrt(1.01), abs=0.01)
     assert table.loc["asthma", "disagreement"] == pytest.approx(0.1, abs=0.05)
     assert (
         table.loc["hdl", "share_low"] < table.loc["hdl", "share"] < table.loc["hdl", "share_high"]
     )
+
+
+def test_an_answer_that_goes_with_two_scans_is_one_measurement(cohort, tables, draws):
+    """Half of the people were not asked again; of some who were scanned three times the last."""
+    families = cohort["participants"].set_index("eid")["family"]
+    targets = cohort["targets"]
+    asked = retest_table(tables, targets, sources_of(targets), draws, families, GRID)
+    first, second = targets[targets["instance"] == 2], targets[targets["instance"] == 3]
+    carried = first[first["eid"].isin(second["eid"])].assign(instance=3)
+    # The others are asked again at the third scan only.
+    again = second[second["eid"] % 2 == 0]
+    third = second[second["eid"] % 2 == 1].assign(instance=4)
+    carried = carried[~carried["eid"].isin(again["eid"])]
+    shuffled = pd.concat([third, carried, first, again])
+    sources = sources_of(shuffled)
+    for key in PLANTED:
+        sources[key] = sources[key].where((sources["instance"] != 3) | (sources["eid"] % 2 == 0), 2)
+    found = retest_table(tables, shuffled, sources, draws, families, GRID)
+    pd.testing.assert_frame_equal(found, asked)
+    carried = pd.concat([first, first.assign(instance=3)])
+    nothing = sources_of(carried).assign(**dict.fromkeys(PLANTED, 0))
+    found = retest_table(tables, carried, nothing, draws, families, GRID)
+    assert set(found["status"]) == {NOT_ASKED_AGAIN}
 
 
 def test_calibration_finds_predictions_that_say_too_little(tables, draws, validation):

@@ -77,7 +77,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "raw.table",
                     "params:codings",
                 ],
-                outputs=["primary.targets", "primary.target_summary", "lags", "sources"],
+                outputs=[
+                    "primary.targets",
+                    "primary.target_summary",
+                    "lags",
+                    "primary.target_sources",
+                ],
                 name="derive_targets",
             ),
             Node(
@@ -97,7 +102,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs=[
                     "primary.targets",
                     "lags",
-                    "sources",
+                    "primary.target_sources",
                     "primary.confounds",
                     "primary.participants",
                     "primary.splits",

@@ -203,6 +203,7 @@ def certainty_pipeline() -> Pipeline:
                 inputs=[
                     "test_people",
                     "primary.targets",
+                    "primary.target_sources",
                     "primary.participants",
                     "primary.splits",
                     "family_draws",

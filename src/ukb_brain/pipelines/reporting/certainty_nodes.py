@@ -466,6 +466,7 @@ def compare_with_confounds(
 def measure_reliability(
     targets: Targets,
     measurements: pd.DataFrame,
+    sources: pd.DataFrame,
     participants: pd.DataFrame,
     splits: pd.DataFrame,
     draws: FamilyDraws,
@@ -478,8 +479,9 @@ def measure_reliability(
     ----------
     targets : dict of str to TargetPredictions
         By target.
-    measurements, participants, splits : pandas.DataFrame
-        Targets at all visits, families, and who is tested in which fold.
+    measurements, sources, participants, splits : pandas.DataFrame
+        Targets at all visits, the visit that each answer is of, families, and who is tested in
+        which fold.
     draws : FamilyDraws
         From `draw_families`.
     grid : Grid
@@ -494,7 +496,7 @@ def measure_reliability(
     """
     families = participants.drop_duplicates("eid").set_index("eid")["family"]
     cut = as_tested(measurements, participants, splits, grid)
-    return retest_table(targets, cut, draws, families, grid, reporting.level)
+    return retest_table(targets, cut, sources, draws, families, grid, reporting.level)
 
 
 def measure_repeatability(

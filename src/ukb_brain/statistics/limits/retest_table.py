@@ -23,11 +23,13 @@ Row = dict[str, Any]
 NO_CELL = "its imaging cell has no scores"
 NOBODY_TWICE = "no test person was scanned twice"
 ONE_MEASUREMENT = "the same for everybody at both visits: one measurement, or nothing ever changes"
+NOT_ASKED_AGAIN = "no answer of a second visit: later scans go with the answer of the first"
 
 
 def retest_table(
     targets: Targets,
     measurements: pd.DataFrame,
+    sources: pd.DataFrame,
     draws: FamilyDraws,
     families: pd.Series,
     grid: Grid,
@@ -41,6 +43,9 @@ def retest_table(
         By target.
     measurements : pandas.DataFrame
         ``eid, instance`` and a column a target, at all imaging visits.
+    sources : pandas.DataFrame
+        Of the same shape: instance that each answer is of. One answer that goes with two scans
+        is one measurement.
     draws : FamilyDraws
         Of all families.
     families : pandas.Series
@@ -56,17 +61,17 @@ def retest_table(
         One row a target: ``target, inputs``, what `ukb_brain.statistics.limits.reliability.retest`
         says, and ``share`` of the ceiling with bounds.
     """
-    ordered = measurements.sort_values(["eid", "instance"])
-    repeated = ordered[ordered.duplicated("eid", keep=False)].groupby("eid")
-    first, second = repeated.nth(0).set_index("eid"), repeated.nth(1).set_index("eid")
+    visit = ["eid", "instance"]
+    measured = measurements.sort_values(visit).set_index(visit)
+    sources = sources.set_index(visit).reindex(measured.index)
     rows = []
     for key, table in targets.items():
-        both = np.isfinite(first[key]) & np.isfinite(second[key])
-        one, two = first.loc[both, key].to_numpy(float), second.loc[both, key].to_numpy(float)
-        weights = draws.weights(families.loc[first.index[both]].to_numpy(np.int64))
+        people, one, two = _measured_twice(measured[key], sources[key])
+        weights = draws.weights(families.loc[people].to_numpy(np.int64))
         row: Row = {"target": key} | retest(table.kind, one, two, weights, level)
-        if row["status"] == "ok" and np.array_equal(one, two):
-            # Such as blood, which was taken once: it says nothing of how well it is measured.
+        if not len(people):
+            row["status"] = NOT_ASKED_AGAIN
+        elif row["status"] == "ok" and np.array_equal(one, two):
             row = {"target": key, "status": ONE_MEASUREMENT}
         cell = fullest(table, grid)
         if row["status"] == "ok" and cell is not None:
@@ -74,6 +79,15 @@ def retest_table(
             row |= _share(table, cell[1], draws, (one, two), weights, level)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _measured_twice(values: pd.Series, sources: pd.Series) -> tuple[pd.Index, Floats, Floats]:
+    """Give the people of whom there are two measurements, and the first two of each."""
+    known = pd.DataFrame({"value": values, "source": sources})[np.isfinite(values)].reset_index()
+    known = known.drop_duplicates(["eid", "source"])
+    known = known[known.duplicated("eid", keep=False)].groupby("eid")
+    one, two = (known.nth(k).set_index("eid")["value"] for k in (0, 1))
+    return one.index, one.to_numpy(np.float64), two.to_numpy(np.float64)
 
 
 def _share(

@@ -158,7 +158,7 @@ def ensemble(members: Sequence[Predicted]) -> Predicted:
         raise InputError(
             "The seeds of a cell have different test people, so their predictions cannot be "
             "averaged: they are of different runs. Delete the folders 06_models and "
-            "07_model_output, and run `kedro run --pipeline modelling`."
+            "07_model_output, and run `kedro run --pipelines modelling`."
         )
     mean = np.mean([member.y_pred for member in members], axis=0)
     return Predicted(first.visit, first.family, first.y_true, mean)

@@ -221,7 +221,7 @@ def with_intervals(performance: pd.DataFrame, intervals: pd.DataFrame) -> pd.Dat
         if not np.allclose(*estimates, rtol=1e-6, atol=1e-9, equal_nan=True):
             raise InputError(
                 f"The map's {metric} is not that of the table of intervals: they are of different "
-                "runs. Run `kedro run --pipeline reporting`."
+                "runs. Run `kedro run --pipelines reporting`."
             )
         for end in ("low", "high"):
             filled[f"{metric}_{end}"] = theirs[end].to_numpy(float)

@@ -137,7 +137,7 @@ def _side_by_side(
         raise InputError(
             f"Cells of target {target!r} differ in the true value of "
             f"{int((lowest != highest).sum())} test people: they are of different runs. Delete "
-            "the folders 06_models and 07_model_output, and run `kedro run --pipeline modelling`."
+            "the folders 06_models and 07_model_output, and run `kedro run --pipelines modelling`."
         )
     label, eid, instance = (both.index.get_level_values(name) for name in ROW)
     return TargetPredictions(

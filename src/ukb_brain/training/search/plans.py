@@ -271,7 +271,7 @@ def _check_numbers(search: HeadSearch, modelling: Modelling) -> None:
             raise InputError(
                 f"search.heads.space has {path!r} up to {max(parameter.ends)}, and models have "
                 f"{there} components: raise the number in the settings of modelling and run "
-                f"`kedro run --pipeline modelling`, or lower it in the space. {REMEDY}"
+                f"`kedro run --pipelines modelling`, or lower it in the space. {REMEDY}"
             )
 
 
@@ -281,7 +281,7 @@ def _check_models(paths: list[Path], people: People, modelling: Modelling, kind:
     if absent:
         raise InputError(
             f"{len(absent)} of {len(cards)} models of {kind} are missing or failed, and the search "
-            "of heads needs them all: run `kedro run --pipeline modelling`, or set "
+            "of heads needs them all: run `kedro run --pipelines modelling`, or set "
             "search.heads.trials to 0."
         )
     for name, card in cards.items():
