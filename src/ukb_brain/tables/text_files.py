@@ -187,8 +187,17 @@ def _parsed(
                 column_types={str(place): kind for place, kind in types.items()},
                 strings_can_be_null=True,
             ),
+            memory_pool=_pool(),
         )
         return table, counted.lines
+
+
+def _pool() -> pa.MemoryPool:
+    """Give the allocator that hands pieces of a file on fastest, where Arrow was built with it."""
+    try:
+        return pa.jemalloc_memory_pool()
+    except NotImplementedError:
+        return pa.default_memory_pool()
 
 
 def _sample(path: Path, form: TextForm) -> str:
