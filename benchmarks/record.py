@@ -43,6 +43,27 @@ class Figure:
     more: dict[str, Any] = field(default_factory=dict)
 
 
+def write_section(page: Path, name: str, text: str) -> None:
+    """Write a benchmark's own section of a page; what else the page holds stays.
+
+    Parameters
+    ----------
+    page : Path
+        In Markdown.
+    name : str
+        Of the section, which two comments mark.
+    text : str
+        Of the section.
+    """
+    start, end = f"<!-- {name}: generated -->\n", f"<!-- end of {name} -->\n"
+    there = page.read_text() if page.exists() else ""
+    before, _, rest = there.partition(start)
+    after = rest.partition(end)[2]
+    gap = "\n" if before and not rest else ""
+    with atomic_path(page) as part:
+        part.write_text(f"{before}{gap}{start}{text}{end}{after}")
+
+
 def machine() -> str:
     """Describe this machine in a few words.
 

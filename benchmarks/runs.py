@@ -13,7 +13,9 @@ from typing import Any
 PROJECT = Path(__file__).parents[1]
 
 
-def kedro_run(root: Path, pipelines: str, params: Mapping[str, Any]) -> float:
+def kedro_run(
+    root: Path, pipelines: str, params: Mapping[str, Any], env: str | None = None
+) -> float:
     """Run pipelines on a data root; stop the benchmark if that fails.
 
     Parameters
@@ -24,13 +26,16 @@ def kedro_run(root: Path, pipelines: str, params: Mapping[str, Any]) -> float:
         Names, separated by commas; empty for the default.
     params : dict
         Further runtime parameters; nested ones, and lists, as they are in YAML.
+    env : str, optional
+        Environment of the run.
 
     Returns
     -------
     float
         Seconds.
     """
-    asked = json.dumps({"pipelines": pipelines, "params": {"data_root": str(root)} | dict(params)})
+    given = {"data_root": str(root)} | dict(params)
+    asked = json.dumps({"pipelines": pipelines, "params": given, "env": env})
     command = [sys.executable, "-m", "benchmarks.runs", asked]
     started = time.monotonic()
     done = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
@@ -48,7 +53,8 @@ def main() -> None:
     bootstrap_project(PROJECT)
     names = [name for name in asked["pipelines"].split(",") if name] or ["__default__"]
     for name in names:
-        with KedroSession.create(PROJECT, runtime_params=asked["params"]) as session:
+        given = {"env": asked["env"], "runtime_params": asked["params"]}
+        with KedroSession.create(PROJECT, **given) as session:
             session.run(pipeline_names=[name])
 
 

@@ -15,10 +15,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.record import WORK, Figure
+from benchmarks.record import WORK, Figure, write_section
 from benchmarks.runs import kedro_run
 from benchmarks.skills import CONF, LEVEL, skill_draws, study_grid, test_predictions
-from ukb_brain.atomic import atomic_path
 from ukb_brain.statistics.certainty.intervals import percentile_interval
 
 ROOT = WORK / "strategies"
@@ -34,7 +33,7 @@ NETWORK = {"dropout": 0.3, "options": {"volume": {"stem": 2, "width": 32}}}
 LOOP = {"epochs": 10, "learning_rate": 0.001, "weight_decay": 0.05, "ema": 0.0}
 ENCODERS: dict[str, Any] = {"network": NETWORK, "loop": LOOP}
 PAGE = Path(__file__).parents[1] / "docs" / "strategies.md"
-INTRODUCTION = f"""# Where deep networks win, tie and lose
+INTRODUCTION = f"""## The demo
 
 SYNTHETIC. Skill (R², or 2·AUC − 1) of {CELLS} cells, drawn by a fixed rule, on the same 1,000 test
 people, of whom nothing was learned; differences with 95 % intervals over these people, families
@@ -172,8 +171,7 @@ def compare() -> list[Figure]:
         table.add_row(*cell, *shown, *differences)
         page.append(f"| {' | '.join((*cell, *shown, *differences))} |")
     Console(width=200).print(table)
-    with atomic_path(PAGE) as part:
-        part.write_text("\n".join(page) + "\n")
+    write_section(PAGE, "strategies", "\n".join(page) + "\n")
     figures = []
     for name in ("heads alone", "amortised", "linear"):
         change = (found[name].loc[cells] - found["dedicated"]).mean().to_numpy()

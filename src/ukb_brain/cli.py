@@ -1,4 +1,4 @@
-"""``kedro run`` as Kedro has it, except that a user's mistake ends in one line, not a traceback."""
+"""The project's commands, of which a user's mistake ends in one line, not a traceback."""
 
 import copy
 import errno
@@ -18,6 +18,7 @@ from kedro.validation.exceptions import DataValidationError, ParameterValidation
 from omegaconf.errors import OmegaConfBaseException
 
 from ukb_brain.errors import InputError
+from ukb_brain.get_abide import ATLASES, get_abide
 
 LONGEST_CHAIN = 20
 MOST_MISTAKES = 3
@@ -232,3 +233,27 @@ def cli() -> None:
 
 
 cli.add_command(run)
+
+
+@cli.command("get-abide")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data/abide/01_raw"),
+    show_default=True,
+    help="Where to put the files.",
+)
+@click.option(
+    "--atlas",
+    "atlases",
+    type=click.Choice(ATLASES),
+    multiple=True,
+    default=("cc200", "ho"),
+    show_default=True,
+    help="Whose time series; several times for several.",
+)
+@_with_one_line
+def get_abide_command(folder: Path, atlases: tuple[str, ...]) -> None:
+    """Fetch ABIDE's public time series of 1,035 people, for `kedro run --env abide`."""
+    people = get_abide(folder, atlases)
+    click.echo(f"{people:,} people in {folder}. Next: kedro run --env abide")

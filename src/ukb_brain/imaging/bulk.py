@@ -19,6 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from ukb_brain.errors import InputError
+from ukb_brain.imaging.roi_series import ROI_NAME, parse_rois
 from ukb_brain.imaging.time_series import TimeSeries, atlas_of, parse_time_series
 
 Result = TypeVar("Result")
@@ -232,7 +233,7 @@ class BulkFile:
         except OSError as error:
             raise self._why_unread(error) from error
         except UnicodeDecodeError as error:
-            raise ScanError("broken", "the matrix file is not text") from error
+            raise ScanError("broken", "the file is not text") from error
 
     @staticmethod
     def _names_of(archive: zipfile.ZipFile) -> dict[str, str]:
@@ -318,7 +319,7 @@ class BulkFile:
         return matrix
 
     def time_series(self, atlas: str | None) -> TimeSeries:
-        """Read the regional time series of fields 31014 to 31019.
+        """Read regional time series: of fields 31014 to 31019, or an AFNI table.
 
         Parameters
         ----------
@@ -334,6 +335,8 @@ class BulkFile:
         ScanError
             If the zip does not have it, or it cannot be read.
         """
+        if ROI_NAME.fullmatch(self.path.name):
+            return self._rois()
         found = {name: of for name in self.names() if (of := atlas_of(name))}
         asked = {n: of for n, of in found.items() if atlas is None or of == atlas}
         usable = [name for name in asked if not is_unusable(name)]
@@ -352,3 +355,9 @@ class BulkFile:
             raise ScanError("broken", str(error)) from error
         except (OSError, EOFError, zlib.error, ValueError) as error:
             raise ScanError("broken", "the time series is not a table of numbers") from error
+
+    def _rois(self) -> TimeSeries:
+        try:
+            return parse_rois(self.text())
+        except InputError as error:
+            raise ScanError("broken", str(error)) from error

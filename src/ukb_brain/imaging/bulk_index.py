@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.imaging.bulk import DAMAGED_ZIP, is_unusable, leaves_the_zip, plain_name
+from ukb_brain.imaging.roi_series import person_and_field, require_one_pipeline
 from ukb_brain.imaging.time_series import atlas_of
 from ukb_brain.problems import Problem
 
@@ -162,22 +163,33 @@ def index_bulk(
 def _listed(folder: Path, gone: Collection[int]) -> tuple[pd.DataFrame, list[str]]:
     rows, others = [], set()
     for file in list_files(folder):
-        match = BULK_NAME.fullmatch(file.name)
-        if match is None:
+        what = _what(file.name)
+        if what is None:
             others.add(re.sub(r"\d", "#", file.name))
             continue
-        rows.append((*(int(match[k]) for k in range(1, 5)), file.path, file.size, file.mtime_ns))
+        rows.append((*what, file.path, file.size, file.mtime_ns))
     index = pd.DataFrame(rows, columns=[*ONE, *AS_IT_WAS])
     numbers = index.columns.drop("path")
     index[numbers] = index[numbers].astype(np.int64)
-    # Links may show a file twice, and a log may have its name.
     index = index[~index["eid"].isin(list(gone))]
+    require_one_pipeline(index)
+    # Links may show a file twice, and a log may have its name.
     text = index["path"].str.lower().str.endswith(".txt")
     index["odd"] = text != index["field"].isin(TEXT_FIELDS)
     # Of two files of one name a cut one is the smaller.
     order = {**dict.fromkeys([*ONE, "odd"], True), "size": False, "path": True}
     index = index.sort_values(list(order), ascending=list(order.values())).drop(columns="odd")
     return index.drop_duplicates(ONE, ignore_index=True), sorted(others)
+
+
+def _what(name: str) -> tuple[int, int, int, int] | None:
+    """Person, field, instance and array of a file, by its name."""
+    if match := BULK_NAME.fullmatch(name):
+        eid, field, instance, array = (int(match[k]) for k in range(1, 5))
+        return eid, field, instance, array
+    series = person_and_field(name)
+    # There is one visit.
+    return (*series, 0, 0) if series else None
 
 
 def _members(

@@ -28,6 +28,7 @@ from ukb_brain.imaging.connectivity import (
     regions_there,
     vector_of_matrix_file,
 )
+from ukb_brain.imaging.roi_series import ROI_FIELDS
 from ukb_brain.imaging.store import Key, RecordStore
 from ukb_brain.imaging.time_series import SERIES_FIELDS, TimeSeries
 
@@ -39,6 +40,12 @@ FLAIR_IMAGE = "T2_FLAIR/T2_FLAIR_unbiased_brain.nii.gz"
 FA_IMAGE = "dMRI/TBSS/FA/dti_FA_to_MNI.nii.gz"
 VOLUME_FIELDS = {"t1": 20252, "flair": 20253, "dwi": 20250}
 CONNECTIVITY = "rsfmri"
+
+# UK Biobank's time series and matrices, and atlases of ABIDE's time series.
+Source = (
+    Literal[31014, 31015, 31016, 31018, 31019, 25750, 25751, 25752, 25753]
+    | Literal["aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt"]
+)
 
 # FA is a physical measure, so all volumes share one scale; about its mean and SD in the brain.
 FA_CENTRE, FA_SPREAD = 0.25, 0.15
@@ -61,9 +68,9 @@ class ImagingPreprocess(BaseModel):
         Middle of the grid in MNI space.
     clamp_percentiles : tuple of float
         T1 and FLAIR are clamped at these percentiles of the brain before they are z-scored.
-    connectivity_field : int
-        Time series (31014 to 31019 but for 31017, the global signal), or one of UK Biobank's own
-        matrices (25750 to 25753).
+    connectivity_field : int or str
+        Time series (31014 to 31019 but for 31017, the global signal), one of UK Biobank's own
+        matrices (25750 to 25753), or an atlas of ABIDE's time series (cc200, ho, …).
     atlas : str, optional
         Of the time series, such as ``Glasser``; must be given where a zip holds several.
     most_regions_missing : float
@@ -77,16 +84,21 @@ class ImagingPreprocess(BaseModel):
     voxel_mm: float = Field(gt=0)
     centre_mm: tuple[float, float, float] = (0.0, -18.0, 8.0)
     clamp_percentiles: tuple[float, float] = (0.5, 99.5)
-    connectivity_field: Literal[31014, 31015, 31016, 31018, 31019, 25750, 25751, 25752, 25753] = (
-        31016
-    )
+    connectivity_field: Source = 31016
     atlas: str | None = None
     most_regions_missing: float = Field(default=0.05, ge=0, lt=1)
 
     @property
     def fields(self) -> dict[str, int]:
         """Bulk field of each modality."""
-        return {**VOLUME_FIELDS, CONNECTIVITY: self.connectivity_field}
+        source = self.connectivity_field
+        number = ROI_FIELDS[source] if isinstance(source, str) else source
+        return {**VOLUME_FIELDS, CONNECTIVITY: number}
+
+    @property
+    def has_series(self) -> bool:
+        """Whether connectivity is made of time series."""
+        return self.connectivity_field in (*SERIES_FIELDS, *ROI_FIELDS)
 
     @property
     def members(self) -> dict[int, re.Pattern[str]]:
@@ -95,7 +107,7 @@ class ImagingPreprocess(BaseModel):
         needed = {f: re.compile(rf"(?:.*/)?{re.escape(m)}") for f, m in named.items()}
         if self.connectivity_field in SERIES_FIELDS:
             atlas = re.escape(self.atlas) if self.atlas else ".+"
-            needed[self.connectivity_field] = re.compile(rf"(?:.*/)?fMRI\.{atlas}\.csv\.gz")
+            needed[self.fields[CONNECTIVITY]] = re.compile(rf"(?:.*/)?fMRI\.{atlas}\.csv\.gz")
         return needed
 
     @property
@@ -273,8 +285,8 @@ def find_parcellation(visits: Sequence[Visit], settings: ImagingPreprocess) -> P
     found: Counter[Parcellation] = Counter()
     for visit in visits:
         try:
-            file = _file(visit, settings.connectivity_field)
-            if settings.connectivity_field in SERIES_FIELDS:
+            file = _file(visit, settings.fields[CONNECTIVITY])
+            if settings.has_series:
                 labels = tuple(sorted(file.time_series(settings.atlas).labels))
                 found[Parcellation(labels, len(labels) * (len(labels) - 1) // 2)] += 1
             else:
@@ -290,9 +302,9 @@ def find_parcellation(visits: Sequence[Visit], settings: ImagingPreprocess) -> P
 def _vector(
     visit: Visit, settings: ImagingPreprocess, cohort: Parcellation
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
-    file = _file(visit, settings.connectivity_field)
+    file = _file(visit, settings.fields[CONNECTIVITY])
     try:
-        if settings.connectivity_field in SERIES_FIELDS:
+        if settings.has_series:
             return _vector_of_series(file.time_series(settings.atlas), settings, cohort)
         vector = vector_of_matrix_file(file.text())
     except InputError as error:

@@ -11,7 +11,7 @@ from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging import bulk_index
-from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.imaging.preprocess import CONNECTIVITY, ImagingPreprocess
 from ukb_brain.problems import Problem
 from ukb_brain.readiness import raw
 from ukb_brain.readiness.cells import check_cells, people_of_cells
@@ -105,13 +105,13 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
     table = tables.open(asked.reading, asked.codings)
     withdrawals, pairs = raw.check_lists(ready, tables.path, engineering, asked.source)
     raw.check_tables(ready, table)
-    people = raw.check_fields(ready, table, asked.grid, engineering.imaging_instances)
+    people = raw.check_fields(ready, table, asked.grid, engineering)
     earlier = before if len(before.columns) else None
     fields, gone = asked.imaging.fields.values(), withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields, earlier, gone, SAMPLE)
     index["state"] = bulk_index.states(index, asked.imaging.members)
     ready.problems += bulk_index.problems_of_atlas(
-        index, asked.imaging.connectivity_field, asked.imaging.atlas
+        index, asked.imaging.fields[CONNECTIVITY], asked.imaging.atlas
     )
     lacking = raw.check_scans(ready, index, others, asked.imaging.fields, asked.grid)
     # Tables can be made before the scans are there.
@@ -145,15 +145,17 @@ def _cohort(
         if excluded:
             ready.found("cohort", str(reason), "people who leave", int(excluded))
         ready.found("cohort", str(reason), "people who stay", int(remaining))
-    counts = exclusions.count_scans(scans, people, cohort, settings.imaging_instances)
+    instances, field = settings.imaging_instances, settings.visit_field
+    counts = exclusions.count_scans(scans, people, cohort, instances, field)
     for modality, n, undated in counts[["modality", "people", "undated"]].to_numpy():
         if undated:
-            ready.found("cohort", f"{modality} without a date (field 53)", "people", int(undated))
+            told = f"{modality} without a {'site' if settings.no_dates else 'date'} (field {field})"
+            ready.found("cohort", told, "people", int(undated))
         ready.found("cohort", str(modality), "people of the table with a usable scan", int(n))
     if any(problem.severity == "stop" for problem in ready.problems):
         return Looked(ready)
     there = visits.describe_participants(
-        cohort, pairs, scans, settings.imaging_instances, settings.kinship_above
+        cohort, pairs, scans, instances, settings.kinship_above, field, settings.age_years
     )
     values, _ = derivations.derive_targets(cohort, there, grid.targets)
     once = values[there["chosen"].to_numpy(bool)]

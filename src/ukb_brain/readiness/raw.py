@@ -71,7 +71,7 @@ def _rows(file: TableFile) -> int:
 
 
 def check_fields(
-    ready: Readiness, table: MainTable, grid: Grid, instances: tuple[int, ...]
+    ready: Readiness, table: MainTable, grid: Grid, settings: DataEngineering
 ) -> pd.DataFrame | None:
     """Note every field that grid and confounds need, with its answers.
 
@@ -83,16 +83,16 @@ def check_fields(
         As found.
     grid : Grid
         Its targets.
-    instances : tuple of int
-        That are imaging visits.
+    settings : DataEngineering
+        Which instances are imaging visits, and whether they have dates.
 
     Returns
     -------
     DataFrame or None
         The columns that a run reads; None where they cannot be read.
     """
-    needed = needed_fields(grid)
-    ready.problems += problems_of_fields(needed, table.columns, instances)
+    needed = needed_fields(grid, settings.no_dates)
+    ready.problems += problems_of_fields(needed, table.columns, settings.imaging_instances)
     try:
         people = table.read(wanted_fields(grid))
     except InputError as error:

@@ -18,7 +18,9 @@ from ukb_brain.tables.relatives import find_families
 # UK Biobank's own numbers are lower.
 FIRST_SYNTHETIC_EID = 9_000_001
 
-DATE_OF_VISIT = 53
+DATE_OF_VISIT, SITE_OF_VISIT = 53, 54
+# Ages of UK Biobank's people, with room to spare.
+ADULTS = (18.0, 110.0)
 KEYS = ["eid", "instance"]
 # More than any field has.
 INSTANCES = 1000
@@ -39,6 +41,10 @@ class DataEngineering(Frozen):
         The user states that there is no relatedness file: everybody is a family of one.
     no_withdrawals_issued : bool
         The user states that UK Biobank issued no withdrawal list for this application.
+    no_dates : bool
+        The user states that visits have no dates: one took place where it has a site.
+    age_years : (float, float)
+        Nobody of the cohort is younger or older; other ages are a mistake of the table.
     imaging_instances : tuple of int
         Instances that are imaging visits.
     cohort : {"available", "complete"}
@@ -49,8 +55,15 @@ class DataEngineering(Frozen):
     relatives: Literal["keep_together", "thin"] = "keep_together"
     no_relatedness: bool = False
     no_withdrawals_issued: bool = False
+    no_dates: bool = False
+    age_years: tuple[float, float] = ADULTS
     imaging_instances: tuple[int, ...] = Field(default=(2, 3), min_length=1)
     cohort: Literal["available", "complete"] = "available"
+
+    @property
+    def visit_field(self) -> int:
+        """Field that has an answer where a visit took place."""
+        return SITE_OF_VISIT if self.no_dates else DATE_OF_VISIT
 
 
 def require_withdrawals(withdrawals: Withdrawals, source: str, none_issued: bool) -> None:
@@ -164,7 +177,9 @@ def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataF
     return pd.DataFrame(table, columns=list(modalities), index=keys)
 
 
-def dated_visits(table: pd.DataFrame, instances: tuple[int, ...]) -> pd.MultiIndex:
+def dated_visits(
+    table: pd.DataFrame, instances: tuple[int, ...], field: int = DATE_OF_VISIT
+) -> pd.MultiIndex:
     """List the imaging visits that took place.
 
     Parameters
@@ -173,6 +188,8 @@ def dated_visits(table: pd.DataFrame, instances: tuple[int, ...]) -> pd.MultiInd
         ``eid`` and columns such as ``53-2.0``; a visit took place if it has a date.
     instances : tuple of int
         That are imaging visits.
+    field : int
+        Another field that says so, where there are no dates.
 
     Returns
     -------
@@ -182,7 +199,7 @@ def dated_visits(table: pd.DataFrame, instances: tuple[int, ...]) -> pd.MultiInd
     found = [
         pd.DataFrame({"eid": table.loc[table[name].notna(), "eid"], "instance": np.int64(instance)})
         for instance in instances
-        if (name := f"{DATE_OF_VISIT}-{instance}.0") in table
+        if (name := f"{field}-{instance}.0") in table
     ]
     none = pd.DataFrame({"eid": pd.Series(dtype="int64"), "instance": pd.Series(dtype="int64")})
     return pd.MultiIndex.from_frame(pd.concat([none, *found]).sort_values(KEYS))
@@ -256,7 +273,9 @@ def select_cohort(
         If nobody is left.
     """
     eid = table["eid"].to_numpy()
-    visits = dated_visits(table, settings.imaging_instances)
+    field = settings.visit_field
+    marked = "site" if settings.no_dates else "date"
+    visits = dated_visits(table, settings.imaging_instances, field)
     dated = np.isin(eid, visits.get_level_values(0))
     listed = np.isin(eid, scans.index.get_level_values(0))
     steps = {
@@ -266,7 +285,7 @@ def select_cohort(
     }
     for reason, people in withdrawals.excluded.items():
         steps[f"left out by list: {reason}"] = np.isin(eid, list(people))
-    steps["scanned, but no imaging visit has a date (field 53)"] = listed & ~dated
+    steps[f"scanned, but no imaging visit has a {marked} (field {field})"] = listed & ~dated
     steps["no imaging visit"] = ~dated
     if settings.cohort == "complete":
         whole = scans.index[scans.all(axis=1).to_numpy(bool)]
@@ -289,16 +308,19 @@ def select_cohort(
         told = "; ".join(f"{reason}: {n:,}" for _, reason, n, _ in rows[1:] if n)
         raise InputError(
             f"None of the {len(table):,} participants of the table is left ({told}). Check that "
-            "the "
-            f"table holds field 53 at instances {list(settings.imaging_instances)}, and that bulk "
-            "files and lists are of the table's application."
+            f"the table holds field {field} at instances {list(settings.imaging_instances)}, and "
+            "that bulk files and lists are of the table's application."
         )
     flow = pd.DataFrame(rows, columns=["step", "reason", "excluded", "remaining"])
     return table[stays].sort_values("eid", ignore_index=True), flow
 
 
 def count_scans(
-    scans: pd.DataFrame, table: pd.DataFrame, cohort: pd.DataFrame, instances: tuple[int, ...]
+    scans: pd.DataFrame,
+    table: pd.DataFrame,
+    cohort: pd.DataFrame,
+    instances: tuple[int, ...],
+    field: int = DATE_OF_VISIT,
 ) -> pd.DataFrame:
     """Count people with scans of each modality.
 
@@ -310,6 +332,8 @@ def count_scans(
         Everybody, and who stays: ``eid`` and columns such as ``53-2.0``.
     instances : tuple of int
         That are imaging visits.
+    field : int
+        That says whether a visit took place.
 
     Returns
     -------
@@ -317,7 +341,7 @@ def count_scans(
         ``modality, people`` (of the table, with a usable scan at any imaging visit), ``undated``
         (whose visits with such a scan have no date) and ``in_cohort``.
     """
-    dated = dated_visits(table, instances)
+    dated = dated_visits(table, instances, field)
     mine = scans[scans.index.isin(instances, level=1)]
     mine = mine[mine.index.isin(table["eid"], level=0)]
     rows = []

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ukb_brain.errors import InputError
+from ukb_brain.tables.abide import AbideFile, is_abide
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import raw_files
@@ -178,4 +179,5 @@ def _opened(paths: Iterable[Path], settings: TableSettings) -> Iterator[TableFil
     for path in paths:
         if not path.is_file():
             raise InputError(f"There is no {path}, which tables.files names.")
-        yield TableFile.open(path, settings)
+        file = TableFile.open(path, settings)
+        yield AbideFile(path, file.header, file.form) if is_abide(file.header) else file

@@ -14,13 +14,15 @@ from ukb_brain.tables.relatives import known_pairs
 OTHER_APPLICATION = "each application has its own eids, so that it is likely another application's"
 
 
-def needed_fields(grid: Grid) -> dict[str, tuple[int, str]]:
+def needed_fields(grid: Grid, no_dates: bool = False) -> dict[str, tuple[int, str]]:
     """List fields without which there is no run.
 
     Parameters
     ----------
     grid : Grid
         Its targets.
+    no_dates : bool
+        Whether visits have no dates.
 
     Returns
     -------
@@ -32,7 +34,8 @@ def needed_fields(grid: Grid) -> dict[str, tuple[int, str]]:
         for key, target in grid.targets.items()
         for field in target.fields
     }
-    return visits.NEEDED | targets
+    always = {use: of for use, of in visits.NEEDED.items() if of[0] != visits.DATE or not no_dates}
+    return always | targets
 
 
 def wanted_fields(grid: Grid) -> frozenset[int]:

@@ -16,7 +16,7 @@ from ukb_brain.tables.people_lists import raw_files
 PAIR_COLUMNS = ("ID1", "ID2", "Kinship")
 HEADER_BYTES = 200
 # Other files, of which there may be many, have these endings.
-NO_TEXT = (".zip", ".gz", ".parquet", ".nii")
+NO_TEXT = (".zip", ".gz", ".parquet", ".nii", ".1d")
 
 
 def find_relatedness(folder: Path) -> Path | None:

@@ -44,8 +44,9 @@ class Participants(Strict):
 
     @pa.check("date")
     @classmethod
-    def _is_a_known_date(cls, date: Series) -> bool:
-        return date.dtype.kind == "M" and not date.isna().any()
+    def _are_known_dates_or_none(cls, date: Series) -> bool:
+        # Some cohorts have no dates at all.
+        return date.dtype.kind == "M" and date.isna().nunique() < 2
 
     @pa.dataframe_check
     @classmethod

@@ -22,10 +22,11 @@ FEW, ENOUGH = 10, 100
 SLIP = 0.01
 MOST_CODES = 6
 NO_ANSWER = frozenset({"do not know", "prefer not to answer"})
-# Where the median of adults lies whatever the cohort, in the dictionary's units, and what else it
-# might be in: far wider than any population, so that only another unit or coding is outside.
+# Where the median lies whatever the cohort, in the dictionary's units, and what else it might be
+# in: far wider than any population, so that only another unit or coding is outside. Some cohorts
+# are of children; single ages are looked at where participants are listed.
 MEDIANS: dict[int, tuple[float, float, dict[str, float]]] = {
-    21003: (18, 110, {"months": 12, "days": 365.25}),
+    21003: (5, 110, {"months": 12, "days": 365.25}),
     21002: (35, 160, {"grams": 1000, "pounds": 2.2046}),
     23098: (35, 160, {"grams": 1000, "pounds": 2.2046}),
     50: (130, 210, {"metres": 0.01, "millimetres": 10}),

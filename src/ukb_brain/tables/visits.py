@@ -10,13 +10,13 @@ import pandas as pd
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Target
 from ukb_brain.tables.derivations import pick_visit, visit_days
-from ukb_brain.tables.exclusions import choose_visits
+from ukb_brain.tables.exclusions import ADULTS, DATE_OF_VISIT, choose_visits
 from ukb_brain.tables.relatives import find_families
 from ukb_brain.tables.rules import answers_by_instance
 
 logger = logging.getLogger(__name__)
 
-DATE, SITE, SEX, AGE = 53, 54, 31, 21003
+DATE, SITE, SEX, AGE = DATE_OF_VISIT, 54, 31, 21003
 EPOCH = pd.Timestamp("2014-01-01")  # imaging began in 2014
 
 # Field of each confound; coding 1317 marks a head position that is not known by -999999.
@@ -48,7 +48,7 @@ MEDICATIONS = {
 NOT_KNOWN = (-1, -3)
 # In older baskets deprivation has another number.
 STAND_INS = {22189: 189}
-YEARS = (18, 110)
+NO_DATE = np.datetime64("NaT", "us")
 
 
 # What the cohort needs, by the rule of visits.
@@ -117,6 +117,8 @@ def describe_participants(
     scans: pd.DataFrame,
     imaging_instances: tuple[int, ...],
     kinship_above: float,
+    visit_field: int = DATE,
+    years: tuple[float, float] = ADULTS,
 ) -> pd.DataFrame:
     """List each person's imaging visits with family, site, date, age and sex.
 
@@ -132,14 +134,18 @@ def describe_participants(
         Instances that are imaging visits.
     kinship_above : float
         Pairs with a larger kinship coefficient are related.
+    visit_field : int
+        That has an answer where a visit took place; without dates another than 53.
+    years : (float, float)
+        Between which ages lie.
 
     Returns
     -------
     DataFrame
         ``eid, instance, chosen, family, site, date, age, sex`` and, where the cohort has the
         fields, ``ethnic_background`` (codes of field 21000) and ``deprivation`` (field 22189),
-        sorted by
-        eid and instance. ``site`` is -1 where the centre is not known; ``sex`` is 1 for male.
+        sorted by eid and instance. ``date`` is NaT throughout where there are no dates, ``site`` is
+        -1 where the centre is not known; ``sex`` is 1 for male.
     """
     known = {int(n) for name in cohort.columns if (n := name.partition("-")[0]).isdigit()}
     found = {n: f if f in known else STAND_INS.get(f, f) for n, f in GROUP_FIELDS.items()}
@@ -150,7 +156,7 @@ def describe_participants(
     )
     visits = []
     for instance in sorted(imaging_instances):
-        name = f"{DATE}-{instance}.0"
+        name = f"{visit_field}-{instance}.0"
         if name not in cohort:
             continue
         attended = cohort[cohort[name].notna()]
@@ -162,7 +168,7 @@ def describe_participants(
                     "eid": attended["eid"],
                     "instance": np.int64(instance),
                     "site": np.where(np.isnan(site), -1, site).astype(np.int64),
-                    "date": attended[name],
+                    "date": attended[name] if visit_field == DATE else NO_DATE,
                     "age": _of_field(attended, visit, AGE, "imaging"),
                     "sex": _of_field(attended, visit, SEX, "latest"),
                 }
@@ -176,21 +182,21 @@ def describe_participants(
     table = table.sort_values(["eid", "instance"], ignore_index=True)
     keys = pd.MultiIndex.from_frame(table[["eid", "instance"]])
     table["chosen"] = choose_visits(keys, scans, tuple(scans.columns))
-    _check_values(table)
+    _check_values(table, years)
     return table[["eid", "instance", "chosen", "family", "site", "date", "age", "sex", *groups]]
 
 
-def _check_values(table: pd.DataFrame) -> None:
+def _check_values(table: pd.DataFrame, years: tuple[float, float]) -> None:
     """Check that ages are years and sexes are 0 and 1, where the cause can still be told."""
     age, sex = table["age"], table["sex"]
-    outside = age.notna() & ~age.between(*YEARS)
+    outside = age.notna() & ~age.between(*years)
     if outside.any():
-        months = age.median() > YEARS[1]
+        months = age.median() > years[1]
         cause = "as if they were months" if months else "as 0 stands for no answer in some tables"
         raise InputError(
             f"{int(outside.sum()):,} of {len(age):,} ages (field {AGE}) are not between "
-            f"{YEARS[0]} and "
-            f"{YEARS[1]} years, {cause}; UK Biobank gives whole years. Export field {AGE} again, "
+            f"{years[0]:g} and "
+            f"{years[1]:g} years, {cause}; UK Biobank gives whole years. Export field {AGE} again, "
             "with "
             "empty cells where it is not known."
         )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.imaging import bulk_index
-from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.imaging.preprocess import CONNECTIVITY, ImagingPreprocess
 from ukb_brain.problems import stop_at
 from ukb_brain.statistics.people.participation import match_participation
 from ukb_brain.tables import data_dictionary, derivations, exclusions, splits, visits
@@ -56,7 +56,7 @@ def index_bulk(
     earlier = before if len(before.columns) else None
     fields, gone = imaging.fields.values(), withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields, earlier, gone)
-    stop_at(bulk_index.problems_of_atlas(index, imaging.connectivity_field, imaging.atlas))
+    stop_at(bulk_index.problems_of_atlas(index, imaging.fields[CONNECTIVITY], imaging.atlas))
     index["state"] = bulk_index.states(index, imaging.members)
     logger.info("Bulk files in %s: %s.", bulk, f"{len(index):,}")
     if len(others) and len(index):
@@ -121,7 +121,8 @@ def select_cohort(
     table = tables.open(reading, codings)
     exclusions.require_withdrawals(withdrawals, source, settings.no_withdrawals_issued)
     exclusions.require_relatedness(relatedness, settings.no_relatedness)
-    stop_at(problems_of_fields(needed_fields(grid), table.columns, settings.imaging_instances))
+    needed = needed_fields(grid, settings.no_dates)
+    stop_at(problems_of_fields(needed, table.columns, settings.imaging_instances))
     people = table.read({*wanted_fields(grid)})
     exclusions.require_synthetic(people["eid"], source)
     for problem in problems_of_lists(people["eid"], withdrawals, relatedness, index):
@@ -129,7 +130,8 @@ def select_cohort(
     modalities = {m: imaging.fields[m] for m in grid.modalities if m in imaging.fields}
     scans = exclusions.usable_scans(index, modalities)
     cohort, flow = exclusions.select_cohort(people, withdrawals, scans, relatedness, settings)
-    counts = exclusions.count_scans(scans, people, cohort, settings.imaging_instances)
+    instances, field = settings.imaging_instances, settings.visit_field
+    counts = exclusions.count_scans(scans, people, cohort, instances, field)
     return cohort, scans.reset_index(), flow, counts
 
 
@@ -167,6 +169,8 @@ def describe_participants(
         scans.set_index(["eid", "instance"]),
         settings.imaging_instances,
         settings.kinship_above,
+        settings.visit_field,
+        settings.age_years,
     )
     if not len(weights.columns):
         return people

@@ -1,0 +1,194 @@
+"""What a few lines of scikit-learn read off connectivity: the yardstick of benchmark `real_people`.
+
+Nothing here is of the project's engine. A model learns from training and validation people
+together; its penalty is chosen among them, by closed-form leave-one-out or in five inner folds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+
+Floats = NDArray[np.float64]
+RIDGE_Z = "kernel ridge, Fisher z"
+LOGISTIC_Z = "logistic regression, Fisher z"
+RIDGE_TANGENT = "kernel ridge, tangent space"
+MODELS = (RIDGE_Z, LOGISTIC_Z, RIDGE_TANGENT)
+
+PENALTIES = np.logspace(-1, 7, 33)
+STRENGTHS = np.logspace(-6, -1, 6)
+INNER_FOLDS = 5
+LARGEST_CORRELATION = 0.999999
+# Of a covariance with filled gaps, which may have no inverse.
+LEAST_EIGENVALUE = 1e-4
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """Of people whose scans were read.
+
+    Attributes
+    ----------
+    eids : ndarray of int, shape (people,)
+        Their numbers.
+    z : ndarray of shape (people, edges)
+        Fisher's z; NaN where a region is constant.
+    covariances : ndarray of shape (people, regions, regions)
+        Of standardised series, after Ledoit and Wolf; NaN where a region is constant.
+    """
+
+    eids: NDArray[np.int64]
+    z: NDArray[np.float32]
+    covariances: Floats
+
+
+def read_connectivity(folder: Path, atlas: str, eids: NDArray[np.int64]) -> Connectivity:
+    """Read time series and turn them into connectivity.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``*_<number>_rois_<atlas>.1D``, in any folder of it.
+    atlas : str
+        Such as ``cc200``.
+    eids : ndarray of int
+        Whose to read.
+
+    Returns
+    -------
+    Connectivity
+    """
+    name = re.compile(rf".*_(\d{{7}})_rois_{atlas}\.1D")
+    files = {int(m[1]): path for path in folder.rglob("*.1D") if (m := name.fullmatch(path.name))}
+    series = [np.loadtxt(files[eid]) for eid in eids.tolist()]
+    rows, columns = np.tril_indices(series[0].shape[1], -1)
+    z, covariances = [], []
+    for values in series:
+        constant = np.ptp(values, axis=0) == 0
+        standard = (values - values.mean(axis=0)) / np.where(constant, 1, values.std(axis=0))
+        correlation = standard.T @ standard / len(standard)
+        shrunk = LedoitWolf(assume_centered=True).fit(standard[:, ~constant]).covariance_
+        covariance = np.full_like(correlation, np.nan)
+        covariance[np.ix_(~constant, ~constant)] = shrunk
+        correlation[constant] = correlation[:, constant] = np.nan
+        limited = np.clip(correlation[rows, columns], -LARGEST_CORRELATION, LARGEST_CORRELATION)
+        z.append(np.arctanh(limited).astype(np.float32))
+        covariances.append(covariance)
+    return Connectivity(eids, np.array(z), np.array(covariances))
+
+
+def filled(values: NDArray[np.floating], learn: NDArray[np.intp]) -> NDArray[np.floating]:
+    """Fill what is NaN with the mean of those who are learned from.
+
+    Parameters
+    ----------
+    values : ndarray of shape (people, ...)
+        One row a person.
+    learn : ndarray of int
+        Rows that are learned from.
+
+    Returns
+    -------
+    ndarray of shape (people, ...)
+    """
+    mean = np.nan_to_num(np.nanmean(values[learn], axis=0))
+    return np.where(np.isnan(values), mean, values)
+
+
+def logarithms(matrices: Floats) -> Floats:
+    """Take matrix logarithms of symmetric matrices, shape (people, regions, regions)."""
+    values, vectors = np.linalg.eigh(matrices)
+    logs = np.log(np.maximum(values, LEAST_EIGENVALUE))
+    return (vectors * logs[:, None, :]) @ vectors.transpose(0, 2, 1)
+
+
+def tangent_space(covariances: Floats, learn: NDArray[np.intp]) -> Floats:
+    """Write covariances in the tangent space at the log-Euclidean mean of some people.
+
+    Parameters
+    ----------
+    covariances : ndarray of shape (people, regions, regions)
+        Complete.
+    learn : ndarray of int
+        Rows of whom the mean is taken.
+
+    Returns
+    -------
+    ndarray of shape (people, regions * (regions + 1) / 2)
+        Such that distances between rows are those between matrices.
+    """
+    values, vectors = np.linalg.eigh(logarithms(covariances[learn]).mean(axis=0))
+    white = (vectors * np.exp(-values / 2)) @ vectors.T
+    rows, columns = np.tril_indices(len(white))
+    root = np.where(rows == columns, 1, np.sqrt(2))
+    return logarithms(white @ covariances @ white)[:, rows, columns] * root
+
+
+def fold_predictions(
+    connectivity: Connectivity,
+    targets: pd.DataFrame,
+    binary: frozenset[str],
+    learn: NDArray[np.intp],
+    test: NDArray[np.intp],
+) -> Iterator[pd.DataFrame]:
+    """Fit every model for every target in one fold.
+
+    Parameters
+    ----------
+    connectivity : Connectivity
+        Of all people.
+    targets : DataFrame
+        A column a target, in the order of people; NaN is not known.
+    binary : frozenset of str
+        Targets that are yes or no.
+    learn, test : ndarray of int
+        Rows of training and validation people, and of test people.
+
+    Yields
+    ------
+    DataFrame
+        ``eid, target, model, y_pred`` of test people; a model and target each.
+    """
+    spaces = {
+        RIDGE_Z: lambda: filled(connectivity.z, learn),
+        RIDGE_TANGENT: lambda: tangent_space(filled(connectivity.covariances, learn), learn),
+    }
+    for name, space in spaces.items():
+        features = space()
+        for target, y in targets.items():
+            mine = learn[np.isfinite(y.to_numpy()[learn])]
+            known = y.to_numpy()[mine]
+            models = {name: RidgeCV(PENALTIES)}
+            if name == RIDGE_Z and target in binary:
+                inner = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=0)
+                search = GridSearchCV(
+                    LogisticRegression(max_iter=2000),
+                    {"C": STRENGTHS},
+                    scoring="roc_auc",
+                    cv=inner,
+                )
+                # All components: the same model in fewer columns.
+                models[LOGISTIC_Z] = make_pipeline(PCA(), search)
+            for called, model in models.items():
+                model.fit(features[mine], known)
+                yes = called == LOGISTIC_Z
+                predict = model.decision_function if yes else model.predict
+                yield pd.DataFrame(
+                    {
+                        "eid": connectivity.eids[test],
+                        "target": str(target),
+                        "model": called,
+                        "y_pred": predict(features[test]),
+                    }
+                )
