@@ -81,7 +81,7 @@ def has_dataset(name):
 
 def has_data_path(path):
     """Is it an entry of the catalog, a folder of one, or a file in a folder of one?"""
-    wanted = PurePosixPath(re.sub(r"^(<data_root>|data/(ukb|test))/", "data/", path))
+    wanted = PurePosixPath(re.sub(r"^(<data_root>|data/(ukb|abide|test))/", "data/", path))
     if wanted.name in FOREIGN or "<" in path:
         return any(folder in DATA for folder in wanted.parents) or wanted.parent in {
             entry.parent for entry in DATA
