@@ -131,10 +131,13 @@ def evidence_tables() -> dict[str, pd.DataFrame]:
         "permutations": names.assign(skill=0.3, p=p, p_bh=p, p_max=p * 10),
         "comparisons": pd.DataFrame(
             {
-                "target": "smoking",
-                "part": ["diffusion"] * 7 + ["serology"] * 4,
-                "difference": [0.1] * 7 + [0.0] * 4,
-                "verdict": ["adds"] * 5 + ["unknown"] * 2 + ["adds nothing"] * 4,
+                "target": ["smoking"] * 3 + ["age"],
+                "part": ["diffusion", "serology", "all images", "diffusion"],
+                "difference": [0.1, 0.0, 0.0, -0.001],
+                "low": [0.05, -0.03, np.nan, -0.01],
+                "high": [0.15, 0.03, np.nan, 0.008],
+                "verdict": ["adds", "unknown", "unknown", "no gain"],
+                "note": ["", "", "both cells predict the same", ""],
                 "margin": 0.02,
             }
         ),
@@ -224,7 +227,6 @@ def evidence_tables() -> dict[str, pd.DataFrame]:
                 "target": ["sex"],
                 "verdict": ["limited by the number of people"],
                 "reasons": ["its curve still rises"],
-                "smallest_effect": [0.012],
             }
         ),
     }

@@ -18,7 +18,7 @@ from ukb_brain.figures.legibility import RULE
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
+from ukb_brain.statistics.scores.skill import fullest_cells, why_no_interval, with_skill
 
 OUTWARD = re.compile(r"<a href=['\"]?https?://[^>]*>.*?</a>")
 CELL_COLUMNS = {
@@ -61,7 +61,9 @@ def cell_table(table: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
         Numbers rounded to three digits after the point.
     """
     named = table.assign(name=[grid.targets[t].name for t in table["target"]])
-    shown = suppress_counts(named, ["n_test"], below)[list(CELL_COLUMNS)]
+    whys = [why_no_interval(cell) for cell in named.to_dict("records")]
+    status = [f"no interval: {why}" if why else s for s, why in zip(named["status"], whys, strict=True)]
+    shown = suppress_counts(named.assign(status=status), ["n_test"], below)[list(CELL_COLUMNS)]
     return shown.round(3).rename(columns=CELL_COLUMNS)
 
 

@@ -12,7 +12,7 @@ from ukb_brain.figures.legibility import in_words
 from ukb_brain.figures.stamp import INK, MUTED, NOTICE, WARNING, colour_of, is_synthetic
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.scores.skill import HEADLINE_NAME, fullest_cells
+from ukb_brain.statistics.scores.skill import HEADLINE_NAME, fullest_cells, why_no_interval
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 BELOW_CHANCE = "#efe9e3"
@@ -58,6 +58,8 @@ def hover_texts(table: pd.DataFrame, grid: Grid, below: int) -> pd.Series:
     texts = []
     for cell, counts in zip(table.to_dict("records"), shown.to_dict("records"), strict=True):
         words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
+        if why := why_no_interval(cell):
+            words += f": {why}"
         if cell["status"] != "ok":
             words = f"no result: {cell['status']}"
         texts.append(

@@ -12,6 +12,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores.skill import (
     fullest_cells,
     headline_intervals,
+    why_no_interval,
     with_skill,
     without_imaging,
 )
@@ -27,7 +28,7 @@ def in_words(score: float, low: float, high: float, metric: str) -> str:
     Parameters
     ----------
     score, low, high : float
-        NaN bounds are left out.
+        Of NaN bounds it is said that there is no interval.
     metric : str
         Its name.
 
@@ -38,7 +39,8 @@ def in_words(score: float, low: float, high: float, metric: str) -> str:
     """
     if pd.isna(score):
         return "no result"
-    interval = "" if pd.isna(low) or pd.isna(high) else f" [{low:z.2f}, {high:z.2f}]"
+    known = pd.notna(low) and pd.notna(high)
+    interval = f" [{low:z.2f}, {high:z.2f}]" if known else ", no interval"
     return f"{metric} {score:z.2f}{interval}".replace("-", "−")
 
 
@@ -82,6 +84,7 @@ def draw_legibility(
     full = fullest_cells(table, grid).sort_values("skill", na_position="first", kind="stable")
     bare = without_imaging(table, grid).set_index("target")["skill"]
     rough = _rough(intervals)
+    missing = {why for why in (why_no_interval(row) for row in full.to_dict("records")) if why}
     figure = Figure(figsize=(10.5, 0.3 * len(full) + 2.6))
     bottom = 1.25 / figure.get_figheight()
     axes = figure.add_axes((0.16, bottom, 0.6, 1 - bottom - 1.0 / figure.get_figheight()))
@@ -113,7 +116,8 @@ def draw_legibility(
     figure.text(
         *(0.02, 1 - 0.56 / figure.get_figheight()),
         f"From {RULE}; held-out test people, 95 % intervals"
-        + (" (° a rough guide: few people carry it)." if rough else "."),
+        + (" (° a rough guide: few people carry it)." if rough else ".")
+        + "".join(f" No interval: {why}." for why in sorted(missing)),
         size=9.5,
         color=MUTED,
         va="top",

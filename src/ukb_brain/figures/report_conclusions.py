@@ -58,7 +58,7 @@ def verdict_table(verdicts: pd.DataFrame, grid: Grid) -> Shown:
     Parameters
     ----------
     verdicts : pandas.DataFrame
-        ``target, verdict, reasons, smallest_effect``.
+        ``target, verdict, reasons``.
     grid : Grid
         Gives names.
 
@@ -71,7 +71,6 @@ def verdict_table(verdicts: pd.DataFrame, grid: Grid) -> Shown:
             Entry(grid.targets[row["target"]].name),
             Entry(str(row["verdict"])),
             Entry(_joined(row["reasons"])),
-            Entry(number(row["smallest_effect"], 3), number=True),
         ]
         for _, row in verdicts.iterrows()
         if row["target"] in grid.targets
@@ -80,13 +79,12 @@ def verdict_table(verdicts: pd.DataFrame, grid: Grid) -> Shown:
         "What stands in the way of reading each target better.",
         (
             ("Target", "Characteristic"),
-            ("Verdict", "By rules written down beforehand, from the tables below"),
-            ("Reasons", "What the verdict rests on"),
             (
-                "Smallest effect",
-                "Gain of images over blocks (skill, where there are no blocks) that these "
-                "people would have shown with 80 % power, as the rules set it",
+                "Verdict",
+                "By rules written down beforehand, from the tables below; of these models, not of "
+                "what others would read",
             ),
+            ("Reasons", "What the verdict rests on"),
         ),
         rows,
     )

@@ -9,6 +9,9 @@ import pandas as pd
 
 # Ends of an interval.
 BOTH = 2
+NO_INTERVAL = (
+    "no interval: it is the same in every draw of people, or they are too few for one"
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def estimate(
     Returns
     -------
     Entry
-        Such as ``0.71 [0.60, 0.81]``.
+        Such as ``0.71 [0.60, 0.81]``, or ``0.00, no interval``.
     """
     low, high = bounds or (f"{name}_low", f"{name}_high")
     value = row.get(name)
@@ -106,6 +109,9 @@ def estimate(
     if len(ends) == BOTH and all(pd.notna(end) for end in ends):
         text += f" [{', '.join(number(end * scale, digits) for end in ends)}]"
         exact += f"; 95 % interval {' to '.join(number(end * scale, 4) for end in ends)}"
+    else:
+        text += ", no interval"
+        exact += f"; {NO_INTERVAL}"
     return Entry(text, f"{exact}. {how}".strip(), number=True)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
 from ukb_brain.figures.coefficients import POINTS, term_name
 from ukb_brain.figures.report_entries import Entry, Shown, estimate, number, p_value
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
 from ukb_brain.statistics.scores.skill import headline_intervals
 
 ALPHA = 0.05
-VERDICTS = ("adds", "adds nothing", "unknown")
 RESAMPLED = (
     "Families of test people drawn anew, all cells rescored and the model refitted: rest on this, "
     "for these targets and trained networks"
@@ -98,57 +99,48 @@ def _share_rough(intervals: pd.DataFrame, domain: dict[str, str], name: str) -> 
 
 
 def what_adds(comparisons: pd.DataFrame, grid: Grid) -> Shown:
-    """Count verdicts of pairs of cells by domain and part.
+    """List what each part adds to all others, target by target.
 
     Parameters
     ----------
     comparisons : pandas.DataFrame
-        ``target, part, difference, verdict`` a pair of cells that differ by one part.
+        ``target, part, difference, low, high, verdict, note, margin``, one row a target and part.
     grid : Grid
-        Gives domains and parts, in their order.
+        Gives names, and parts in their order.
 
     Returns
     -------
     Shown
-        Counts are of pairs of cells.
+        A row a target, a column a part.
     """
-    domain = {key: target.domain for key, target in grid.targets.items()}
-    table = comparisons.assign(domain=comparisons["target"].map(domain))
+    there = set(comparisons["part"])
+    parts = [part for part in (*grid.imaging, ALL_IMAGES, *grid.domains) if part in there]
+    of_pair = {(row["target"], row["part"]): row for _, row in comparisons.iterrows()}
     rows = []
-    for name in grid.domains:
-        for part in (*grid.imaging, *grid.domains):
-            mine = table[(table["domain"] == name) & (table["part"] == part)]
-            if mine.empty:
-                continue
-            counts = [int((mine["verdict"] == verdict).sum()) for verdict in VERDICTS]
-            rows.append(
-                [
-                    Entry(f"{name.capitalize()}: {part}"),
-                    *(
-                        Entry(f"{n:,} ({100 * n / len(mine):.0f} %)", number=True)
-                        if n
-                        else Entry("0", number=True)
-                        for n in counts
-                    ),
-                    Entry(f"{len(mine):,}", number=True),
-                    Entry(number(mine["difference"].median(), 3), number=True),
-                    Entry(number(mine["difference"].max(), 3), number=True),
-                ]
-            )
+    for key in grid.targets:
+        mine = [of_pair.get((key, part)) for part in parts]
+        if any(row is not None for row in mine):
+            entries = [Entry("") if row is None else _gain(row) for row in mine]
+            rows.append([Entry(grid.targets[key].name), *entries])
     margin = number(comparisons["margin"].iloc[0]) if len(comparisons) else "the margin"
+    how = (
+        "Skill of all inputs together less the same without this one, before the ladder. Adds: "
+        "above 0 after correction within domain and input. No gain: by these models; the upper "
+        f"bound of the 90 % interval lies below {margin}. Unknown: these people cannot tell"
+    )
     return Shown(
-        "What a part adds to cells without it, by domain of the target.",
+        "What each input adds to all others, in skill, by these models.",
         (
-            ("Domain and part", "Pairs of a target's cells that differ by this part alone"),
-            ("Adds", "The difference in skill is above 0 after correction within its family"),
-            ("Adds nothing", f"The upper bound of the difference lies below {margin} in skill"),
-            ("Unknown", "Neither can be said with these people"),
-            ("Pairs", "Of cells, not people"),
-            ("Median difference", "In skill, over the pairs"),
-            ("Largest difference", "In skill; the best of many, thus too good"),
+            ("Target", "Characteristic"),
+            *((part.capitalize(), how) for part in parts),
         ),
         rows,
     )
+
+
+def _gain(row: pd.Series) -> Entry:
+    found = estimate(row, "difference", str(row["note"]), 3, ("low", "high"))
+    return replace(found, text=f"{row['verdict']}: {found.text}")
 
 
 def domain_means(contributions: pd.DataFrame, grid: Grid) -> Shown:

@@ -13,10 +13,11 @@ WORDS = {
         "cell that is told from chance may still be of little use: look at its size."
     ),
     "inputs": (
-        "Every cell is compared, on the same people, with the cell that lacks one imaging group or "
-        "one block of traits. “Adds nothing” is a positive finding: a gain that matters is "
-        "excluded. Shapley values share out the skill of all inputs, and do not depend on the order"
-        " in which one adds them; what two inputs know in common is split between them."
+        "The cell with all inputs is compared, on the same people, with the cell that lacks one of "
+        "them. “No gain” is said of these models and no others: a gain of theirs that matters is "
+        "excluded. It does not say that there is nothing in the images. Shapley values share out "
+        "the skill of all inputs, and do not depend on the order in which one adds them; what two "
+        "inputs know in common is split between them."
     ),
     "models": (
         "The study summarises the map by a mixed model a domain. Its p values take the cells of a "
@@ -66,10 +67,13 @@ HOW = {
         "largest standardised score of all cells in each permutation."
     ),
     "inputs": (
-        "Pairs of cells of a target on the people that both have; differences over bootstrap draws "
+        "Pairs of cells of a target on the people that both have, as cells predicted before the "
+        "ladder, which may give both the same predictions; differences over bootstrap draws "
         "of whole families. “Adds”: above 0 after correction within the family of comparisons. "
-        "“Adds nothing”: the upper bound lies below the margin. Shapley values: on the people "
-        "common to all of a target's cells, draw by draw."
+        "“No gain”: the upper bound lies below the margin; where both cells predict the same there "
+        "is no interval and no verdict. Shapley values: of the map's cells, on the people common to "
+        "all of a target's cells, draw by draw; where the ladder chose no cell with an input they "
+        "are 0 without an interval."
     ),
     "models": (
         "Balanced accuracy on inputs with a random intercept a target, by REML, as the study did. "

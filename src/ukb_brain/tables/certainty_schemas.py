@@ -30,6 +30,7 @@ class Intervals(Strict):
     estimate: Series[float] = pa.Field(nullable=True)
     low: Series[float] = pa.Field(nullable=True)
     high: Series[float] = pa.Field(nullable=True)
+    note: Series[str]
     validated: Series[bool]
 
     class Config:
@@ -79,8 +80,9 @@ class Comparisons(Aggregate):
     p: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     p_adjusted: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     p_delong: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    note: Series[str]
     margin: Series[float] = pa.Field(gt=0)
-    verdict: Series[str]
+    verdict: Series[str] = pa.Field(isin=["adds", "no gain", "unknown"])
 
     class Config:
         """Settings of pandera."""

@@ -134,12 +134,12 @@ class Verdicts(Strict):
             "limited by data",
             "limited by model",
             "limited by measurement",
-            "not in these images as far as n allows",
+            "not read by these models",
+            "not told apart from confounds",
             "no verdict",
         ]
     )
     through: Series[str] = pa.Field(isin=["", "site", "age and sex"])
-    smallest_effect: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     skill: Series[float] = pa.Field(le=1, nullable=True)
     skill_low: Series[float] = pa.Field(le=1, nullable=True)
     skill_high: Series[float] = pa.Field(le=1, nullable=True)

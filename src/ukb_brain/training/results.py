@@ -16,6 +16,8 @@ from ukb_brain.training.people import REPEAT, Floats, Mask, People
 
 PREDICTED_PARTS = ("validation", "test", REPEAT)
 KEYS = ("target", "inputs", "strategy", "seed")
+# What is predicted: by a strategy, and by its cells before the ladder.
+FINAL, UNREFINED = "predictions", "unrefined"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def results_as_model(
     kind: Kind,
     arrays: dict[str, NDArray[np.generic]],
     card: dict[str, Any],
+    unrefined: Iterable[Result] = (),
 ) -> Model:
     """Keep results as a work item does.
 
@@ -70,21 +73,22 @@ def results_as_model(
         Of the target.
     arrays, card : dict
         What else is kept: weights, coefficients.
+    unrefined : iterable of Result
+        Of some cells as they were before the ladder.
 
     Returns
     -------
     Model
-        ``predictions/…``: of validation and test people and of repeat visits, NaN for who lacks
-        something. The card's ``cells`` has a row a result.
+        ``predictions/…`` and ``unrefined/…``: of validation and test people and of repeat visits,
+        NaN for who lacks something. The card's ``cells`` has a row a result.
     """
-    rows = predicted_rows(people)
-    table = []
-    for result in results:
-        table.append(_row(result, people, kind))
-        if result.status == "ok":
-            usable = people.usable(result.cell)[rows]
-            arrays[f"predictions/{result.key}"] = np.where(usable, result.predicted[rows], np.nan)
-    return Model(arrays, card | {"cells": table})
+    results, rows = list(results), predicted_rows(people)
+    for kept, some in ((FINAL, results), (UNREFINED, unrefined)):
+        for result in some:
+            if result.status == "ok":
+                usable = people.usable(result.cell)[rows]
+                arrays[f"{kept}/{result.key}"] = np.where(usable, result.predicted[rows], np.nan)
+    return Model(arrays, card | {"cells": [_row(result, people, kind) for result in results]})
 
 
 def predicted_rows(people: People) -> NDArray[np.int64]:
@@ -155,7 +159,9 @@ def loss_of(predicted: Floats, y: Floats, rows: Mask, kind: Kind) -> float | Non
     return float(-(y[rows] * np.log(p) + (1 - y[rows]) * np.log(1 - p)).mean())
 
 
-def predictions_of(model: Model, people: People, seed: int) -> Iterator[pd.DataFrame]:
+def predictions_of(
+    model: Model, people: People, seed: int, kept: str = FINAL
+) -> Iterator[pd.DataFrame]:
     """List the predictions that a work item kept.
 
     Parameters
@@ -166,6 +172,8 @@ def predictions_of(model: Model, people: People, seed: int) -> Iterator[pd.DataF
         Of its fold.
     seed : int
         Of the run; that of an ensemble's member is so many more.
+    kept : {"predictions", "unrefined"}
+        The strategy's, or those of some cells before the ladder.
 
     Yields
     ------
@@ -174,7 +182,7 @@ def predictions_of(model: Model, people: People, seed: int) -> Iterator[pd.DataF
     """
     rows = predicted_rows(people)
     for key, predicted in model.arrays.items():
-        if not key.startswith("predictions/"):
+        if not key.startswith(f"{kept}/"):
             continue
         _, strategy, member, target, inputs = key.split("/", 4)
         known = np.isfinite(predicted) & np.isfinite(people.targets[target][rows])

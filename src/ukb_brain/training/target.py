@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.networks.artifact import Model, read_model
+from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
 from ukb_brain.training.calibrate import calibrate
 from ukb_brain.training.cells import (
     CellFit,
@@ -125,7 +126,7 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
     s = job.settings
     linear = _fits(job, _components(job), s.linear, encoded=False)
     arrays = _coefficients(linear, LINEAR)
-    results = list(_results(job, linear, LINEAR, 0))
+    results, unrefined = list(_results(job, linear, LINEAR, 0)), []
     if AMORTISED not in s.strategies:
         return results_as_model(results, job.people, job.kind, arrays, {})
     for member, paths in enumerate(job.encoders):
@@ -138,11 +139,14 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
             cell: {"head_share": share_used(heads[cell], linear[cell], share)} for cell in fits
         }
         if s.ladder:
+            judged = {one.name for one in judged_inputs([cell.inputs for cell in job.cells])}
+            before = {cell: fit for cell, fit in fits.items() if cell.inputs.name in judged}
+            unrefined += _results(job, before, AMORTISED, member)
             fits, rungs = climb(job, fits)
             for cell, rung in rungs.items():
                 notes[cell] |= {"own_share": rung.own, "mean_of": rung.weights}
         results += _results(job, fits, AMORTISED, member, notes)
-    return results_as_model(results, job.people, job.kind, arrays, {})
+    return results_as_model(results, job.people, job.kind, arrays, {}, unrefined)
 
 
 def _components(job: CellsJob) -> dict[str, Floats]:

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from reporting_cases import study_grid
 from statsmodels.stats.multitest import multipletests
@@ -11,12 +10,17 @@ from ukb_brain.statistics.certainty.delong import paired_delong
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.inputs.comparisons import difference, equivalence
 from ukb_brain.statistics.inputs.nested_pairs import (
+    ALL_IMAGES,
+    NO_SCORE,
+    SAME_PREDICTIONS,
     PairInput,
     adds_table,
     compare_pairs,
-    nested_pairs,
+    judged_inputs,
+    judged_pairs,
 )
 from ukb_brain.statistics.scores.drawn_skill import drawn_skill, headline
+from ukb_brain.tables.certainty_schemas import Comparisons
 
 GRID = study_grid()
 N, DRAWS, MARGIN = 120, 300, 0.03
@@ -47,21 +51,42 @@ def invented(target, seed=0):
 WEIGHTS = FamilyDraws(range(N), DRAWS, seed=3).weights
 
 
-def test_pairs_of_the_study_s_grid_differ_by_one_part():
-    for target in ("age", "hypertension"):
+def test_pairs_are_the_fullest_cell_and_it_without_a_part():
+    groups, domains = set(GRID.imaging), set(GRID.domains)
+    for target, parts in (("age", groups), ("hypertension", groups | domains - {"disease"})):
         inputs = cells_of(target)
-        pairs = nested_pairs(inputs)
+        pairs = judged_pairs(inputs)
+        full = {(p.larger, *inputs[p.larger].groups, *inputs[p.larger].blocks) for p in pairs}
+        ((at, *of_full),) = full
+        assert set(of_full) == parts
+        assert at == len(inputs) - 1
         for pair in pairs:
-            large, small = inputs[pair.larger], inputs[pair.smaller]
-            parts = [{*one.groups, *one.blocks} for one in (large, small)]
-            assert parts[0] - parts[1] == {pair.part}
-            assert parts[1] < parts[0]
-        # 3 groups x 3 non-empty rests; 5 parts x half of the 32 cells.
-        assert len(pairs) == len(set(pairs)) == {"age": 9, "hypertension": 80}[target]
+            small = inputs[pair.smaller]
+            lacking = set(of_full) - {*small.groups, *small.blocks}
+            assert lacking == (groups if pair.part == ALL_IMAGES else {pair.part})
+        # The base block is never missing; without it a target of the base domain has no cell.
+        told = {*groups, *(domains - {"disease", "constitutional"}), ALL_IMAGES}
+        assert [p.part for p in pairs] == sorted(
+            groups if target == "age" else told, key=[*GRID.imaging, *GRID.domains, ALL_IMAGES].index
+        )
+
+
+def test_cells_that_are_kept_are_those_of_pairs_and_the_least_blocks():
+    kept = judged_inputs(cells_of("age"))
+    assert [len(one.groups) for one in kept] == [2, 2, 2, 3]
+    kept = judged_inputs(cells_of("hypertension"))
+    bare = [one for one in kept if not one.groups]
+    assert {one.blocks for one in bare} == {
+        ("constitutional",),
+        ("constitutional", "serology", "psychology"),
+    }
+    assert len(kept) == 1 + 5 + len(bare) + 1
+    assert judged_inputs([]) == []
 
 
 def test_no_pair_without_its_smaller_cell():
-    assert nested_pairs(cells_of("age")[-1:]) == []
+    assert judged_pairs(cells_of("age")[-1:]) == []
+    assert judged_pairs([]) == []
 
 
 @pytest.mark.parametrize("target", ["age", "sex"])
@@ -72,7 +97,7 @@ def test_rows_are_comparisons_on_the_people_common_to_both(target):
     noise = 0.5 * rng.normal(size=lacking.shape)
     tested = replace(tested, predicted=np.where(lacking, np.nan, tested.predicted + noise))
     found = compare_pairs(tested, WEIGHTS, MARGIN, level=0.9)
-    for pair, row in zip(nested_pairs(tested.inputs), found.to_dict("records"), strict=True):
+    for pair, row in zip(judged_pairs(tested.inputs), found.to_dict("records"), strict=True):
         both = tested.predicted[:, [pair.larger, pair.smaller]]
         common = np.isfinite(both).all(axis=1)
         weights = np.vstack([np.ones(common.sum()), WEIGHTS(tested.family[common])])
@@ -106,13 +131,17 @@ def test_a_cell_is_scored_once_for_the_same_people():
         return headline("continuous")(y, predicted, weights)
 
     compare_pairs(tested, WEIGHTS, MARGIN, score=scorer)
-    assert asked == [7]
+    assert asked == [4]
 
 
 def test_verdicts_tell_what_adds_from_what_does_not():
-    compared = {
-        target: compare_pairs(invented(target), WEIGHTS, MARGIN) for target in ("age", "sex")
-    }
+    rng, compared = np.random.default_rng(5), {}
+    for target in ("age", "sex"):
+        tested = invented(target)
+        # Cells differ a little, as those that were fitted one by one do.
+        noise = 0.02 * rng.normal(size=tested.predicted.shape)
+        tested = replace(tested, predicted=tested.predicted + noise)
+        compared[target] = compare_pairs(tested, WEIGHTS, MARGIN)
     declared = {
         target: [f"constitutional {part}" for part in rows["part"]]
         for target, rows in compared.items()
@@ -120,9 +149,10 @@ def test_verdicts_tell_what_adds_from_what_does_not():
     table = adds_table(compared, declared, MARGIN)
     functional = table["part"] == "functional"
     assert set(table.loc[functional, "verdict"]) == {"adds"}
-    assert set(table.loc[~functional, "verdict"]) == {"adds nothing"}
-    assert (table.loc[~functional, "p"] == 1).all()
-    assert table["target"].tolist() == ["age"] * 9 + ["sex"] * 9
+    assert set(table.loc[~functional, "verdict"]) == {"no gain"}
+    assert (table["high"] > table["low"]).all()
+    assert (table["note"] == "").all()
+    assert table["target"].tolist() == ["age"] * 3 + ["sex"] * 3
     for _, rows in table.groupby("tests"):
         expected = multipletests(rows["p"], method="holm")[1]
         np.testing.assert_allclose(rows["p_adjusted"], expected)
@@ -131,30 +161,45 @@ def test_verdicts_tell_what_adds_from_what_does_not():
     assert not any("eid" in name for name in table)
 
 
+@pytest.mark.parametrize("target", ["age", "sex"])
+def test_the_same_predictions_are_no_evidence(target):
+    """Without images the latent is read as well: to the test, as if the ladder had tied them."""
+    table = adds_table(
+        {target: compare_pairs(invented(target), WEIGHTS, MARGIN)}, {target: ["all"] * 3}, MARGIN
+    )
+    tied = table[table["part"] != "functional"]
+    assert (tied["difference"] == 0).all()
+    assert tied[["low", "high", "upper", "p_below", "p_equivalent"]].isna().all(axis=None)
+    assert set(tied["verdict"]) == {"unknown"}
+    assert set(tied["note"]) == {SAME_PREDICTIONS}
+
+
 def test_what_cannot_be_scored_is_empty_and_unknown():
     tested = invented("sex")
     nobody = tested.predicted.copy()
-    nobody[:, 0] = np.nan
+    nobody[:, -2] = np.nan
     one_class = replace(tested, y=np.where(tested.fold == 0, 1.0, tested.y))
-    for case, empty in ((replace(tested, predicted=nobody), 2), (one_class, 9)):
+    for case, empty in ((replace(tested, predicted=nobody), 1), (one_class, 3)):
         compared = {"sex": compare_pairs(case, WEIGHTS, MARGIN)}
-        table = adds_table(compared, {"sex": ["all"] * 9}, MARGIN)
-        assert table["difference"].isna().sum() == empty
-        assert (table.loc[table["difference"].isna(), "verdict"] == "unknown").all()
+        table = adds_table(compared, {"sex": ["all"] * 3}, MARGIN)
+        lost = table["difference"].isna()
+        assert lost.sum() == empty
+        assert (table.loc[lost, "verdict"] == "unknown").all()
+        assert (table.loc[lost, "note"] == NO_SCORE).all()
 
 
 def test_bad_input_is_one_line():
     with pytest.raises(InputError, match="above 0"):
         compare_pairs(invented("age"), WEIGHTS, 0.0)
-    nothing = compare_pairs(
-        replace(invented("age"), inputs=cells_of("age")[:1], predicted=np.zeros((N, 1))),
-        WEIGHTS,
-        MARGIN,
-    )
-    assert isinstance(nothing, pd.DataFrame)
-    assert nothing.empty
-    with pytest.raises(InputError, match="nothing to compare"):
-        adds_table({"age": nothing}, {"age": []}, MARGIN)
+
+
+def test_a_grid_of_single_parts_has_nothing_to_compare():
+    alone = replace(invented("age"), inputs=cells_of("age")[:1], predicted=np.zeros((N, 1)))
+    nothing = compare_pairs(alone, WEIGHTS, MARGIN)
+    table = adds_table({"age": nothing}, {"age": []}, MARGIN)
+    assert table.empty
+    assert adds_table({}, {}, MARGIN).columns.tolist() == table.columns.tolist()
+    Comparisons.validate(table)
 
 
 @pytest.mark.slow
@@ -166,6 +211,6 @@ def test_false_adds_in_a_family_of_equal_cells_are_within_five_per_cent():
         read = 0.4 * (latent[:, None] + rng.normal(size=(N, 1)) + rng.normal(size=(N, 7)))
         tested = PairInput("continuous", inputs, latent, read, np.zeros(N, dtype=int), np.arange(N))
         compared = {"age": compare_pairs(tested, FamilyDraws(range(N), 500, trial).weights, MARGIN)}
-        wrong += "adds" in set(adds_table(compared, {"age": ["all"] * 9}, MARGIN)["verdict"])
+        wrong += "adds" in set(adds_table(compared, {"age": ["all"] * 3}, MARGIN)["verdict"])
     print(f"any false adds: {wrong / trials:.3f}")
     assert wrong / trials <= 0.05

@@ -14,7 +14,8 @@ from ukb_brain.statistics.certainty.cell_tables import (
     null_table,
 )
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.inputs.pair_tables import comparison_table
+from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE
+from ukb_brain.statistics.inputs.pair_tables import comparison_table, imaging_gains
 from ukb_brain.statistics.limits.limit_tables import (
     Everybody,
     confound_table,
@@ -29,6 +30,7 @@ from ukb_brain.statistics.limits.retest_table import (
     retest_table,
 )
 from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table, gaps
+from ukb_brain.statistics.scores.skill import SAME_FOR_ALL
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 
 GRID = study_grid()
@@ -125,7 +127,7 @@ def validation(cohort):
 def confounds(cohort, tables, draws, validation):
     names = ("targets", "confounds", "participants", "splits")
     everybody = Everybody(*(cohort[name] for name in names), validation)
-    return confound_table(tables, everybody, draws, GRID).set_index("target")
+    return confound_table(tables, tables, everybody, draws, GRID).set_index("target")
 
 
 def test_what_is_read_only_through_site_is_at_chance_within_sites(confounds):
@@ -161,7 +163,7 @@ def test_images_get_no_credit_for_what_their_block_reads(cohort, tables, draws, 
     names = ("targets", "confounds", "participants", "splits")
     everybody = Everybody(*(cohort[name] for name in names), known)
     given = {"hdl": replace(table, predicted=columns)}
-    row = confound_table(given, everybody, draws, GRID).iloc[0]
+    row = confound_table(given, given, everybody, draws, GRID).iloc[0]
     assert row["score"] - row["confounds"] > 0.3
     assert abs(row["gain"]) < 0.01
 
@@ -198,10 +200,41 @@ def test_every_metric_of_every_cell_has_an_interval(tables, draws):
     assert table["validated"].all()
 
 
-def test_cells_that_read_alike_add_nothing(tables, draws):
+def test_cells_that_predict_the_same_are_no_evidence(tables, draws):
     table = comparison_table({k: tables[k] for k in ("hb", "asthma")}, draws, GRID, 0.02)
-    assert set(table["verdict"]) == {"adds nothing"}
+    assert set(table["verdict"]) == {"unknown"}
     assert (table["difference"] == 0).all()
+    gains = imaging_gains(table, GRID)
+    assert gains["target"].tolist() == ["hb", "asthma"]
+    assert gains[["gain_low", "gain_high"]].isna().all(axis=None)
+
+
+def test_a_cell_without_scores_leaves_its_pair_unknown(tables, draws):
+    table = tables["hdl"]
+    kept = [at for at, name in enumerate(table.inputs) if "DWI" in name or "rsfMRI" not in name]
+    less = replace(
+        table,
+        inputs=tuple(table.inputs[at] for at in kept),
+        predicted=table.predicted[:, kept],
+        threshold=table.threshold[:, kept],
+    )
+    rows = comparison_table({"hdl": less}, draws, GRID, 0.02).set_index("part")
+    assert rows.loc["diffusion", "note"] == NO_SCORE
+    assert rows.loc["diffusion", "verdict"] == "unknown"
+    assert len(rows) == 6
+
+
+def test_an_auc_of_one_prediction_for_everybody_has_no_interval(tables, draws):
+    table = tables["asthma"]
+    flat = table.predicted.copy()
+    flat[:, -1] = 0.3
+    found = interval_table({"asthma": replace(table, predicted=flat)}, draws)
+    row = found[(found["inputs"] == table.inputs[-1]) & (found["metric"] == "roc_auc")].iloc[0]
+    assert row["estimate"] == 0.5
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert row["note"] == SAME_FOR_ALL
+    others = found[found["inputs"] != table.inputs[-1]]
+    assert (others.loc[others["low"].notna(), "note"] == "").all()
 
 
 def test_subgroups_leave_out_what_the_target_decides(cohort, tables, draws):

@@ -19,7 +19,7 @@ from ukb_brain.training.components import components_of_group
 from ukb_brain.training.dedicated import DEDICATED, train_dedicated
 from ukb_brain.training.encode import train_encoders as train_encoder
 from ukb_brain.training.people import People, gather
-from ukb_brain.training.results import PREDICTED_PARTS, predictions_of
+from ukb_brain.training.results import FINAL, PREDICTED_PARTS, UNREFINED, predictions_of
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Modelling
 from ukb_brain.training.target import AMORTISED, LINEAR, fit_cells_of_target
@@ -261,7 +261,7 @@ def collect(
     dedicated: ModelFolder,
     grid: Grid,
     seed: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Gather every strategy's predictions, and what each cell cost.
 
     Parameters
@@ -281,6 +281,9 @@ def collect(
     -------
     predictions : pandas.DataFrame
         Of validation and test people, and of repeat visits of the latter.
+    unrefined : pandas.DataFrame
+        The same of the cells on which gains are judged, before the ladder; without rows for a
+        strategy that has none.
     cell_fits : pandas.DataFrame
         One row a cell, strategy, fold and seed.
     """
@@ -292,17 +295,21 @@ def collect(
     }
     # Before all tables are joined, which text would fill memory with.
     dtypes = {name: pd.CategoricalDtype(sorted(known)) for name, known in names.items()}
-    tables: list[pd.DataFrame] = []
+    tables: dict[str, list[pd.DataFrame]] = {FINAL: [], UNREFINED: []}
     cards = []
     for models in (cells, dedicated):
         for name, card in models.cards().items():
             cards.append(card)
             if card["status"] == "ok":
-                predictions = predictions_of(models.read(name), people[card["fold"]], seed)
-                tables += (table.astype(dtypes) for table in predictions)
+                model, mine = models.read(name), people[card["fold"]]
+                for kept, found in tables.items():
+                    predicted = predictions_of(model, mine, seed, kept)
+                    found += (table.astype(dtypes) for table in predicted)
     fits = accounting.cell_fits(cards, [components, encoders], grid, seed)
     items.check_any_fitted(fits)
-    joined = pd.concat(tables, ignore_index=True)
-    for name in dtypes:
-        joined[name] = joined[name].cat.remove_unused_categories()
-    return joined, fits
+    final = pd.concat(tables[FINAL], ignore_index=True)
+    unrefined = pd.concat([final.head(0), *tables[UNREFINED]], ignore_index=True)
+    for table in (final, unrefined):
+        for name in dtypes:
+            table[name] = table[name].cat.remove_unused_categories()
+    return final, unrefined, fits

@@ -81,7 +81,11 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "params:grid",
                     SEED,
                 ],
-                outputs=["model_output.predictions", "model_output.cell_fits"],
+                outputs=[
+                    "model_output.predictions",
+                    "model_output.unrefined",
+                    "model_output.cell_fits",
+                ],
                 name="collect",
             ),
         ]

@@ -9,6 +9,7 @@ from ukb_brain.pipelines.reporting.certainty_nodes import (
     draw_families,
     evaluate_study_claims,
     gather_test_people,
+    gather_unrefined,
     gather_validation_people,
     judge_targets,
     measure_brain_age,
@@ -87,6 +88,19 @@ def certainty_pipeline() -> Pipeline:
                 name="gather_validation_people",
             ),
             Node(
+                gather_unrefined,
+                inputs=[
+                    "model_output.unrefined",
+                    "model_output.predictions",
+                    "model_output.cell_fits",
+                    "primary.participants",
+                    "params:grid",
+                    "params:reporting",
+                ],
+                outputs=["unrefined_people", "unrefined_validation"],
+                name="gather_unrefined",
+            ),
+            Node(
                 score_common_people,
                 inputs=["test_people", "family_draws"],
                 outputs="common_scores",
@@ -107,7 +121,7 @@ def certainty_pipeline() -> Pipeline:
             Node(
                 compare_cells,
                 inputs=[
-                    "test_people",
+                    "unrefined_people",
                     "family_draws",
                     "params:grid",
                     "params:certainty",
@@ -186,7 +200,8 @@ def certainty_pipeline() -> Pipeline:
                 compare_with_confounds,
                 inputs=[
                     "test_people",
-                    "validation_people",
+                    "unrefined_people",
+                    "unrefined_validation",
                     "primary.targets",
                     "primary.confounds",
                     "primary.participants",
@@ -245,7 +260,7 @@ def certainty_pipeline() -> Pipeline:
                 inputs=[
                     "reporting.performance",
                     "test_people",
-                    "common_scores",
+                    "reporting.comparisons",
                     "reporting.permutations",
                     "reporting.confounds",
                     "reporting.reliability",

@@ -61,7 +61,7 @@ class Certainty(BaseModel):
     permutations : int
         Of labels; the smallest p is one over one more.
     margin : float
-        Smallest difference in skill that matters: what adds less, adds nothing.
+        Smallest difference in skill that matters: what surely adds less is no gain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +96,41 @@ def gather_test_people(
         By target.
     """
     return gather_targets(predictions, cell_fits, participants, grid, reporting.strategy)
+
+
+def gather_unrefined(
+    unrefined: pd.DataFrame,
+    predictions: pd.DataFrame,
+    cell_fits: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    reporting: Reporting,
+) -> tuple[Targets, pd.DataFrame]:
+    """Take what cells predicted before the ladder, which gains are judged on.
+
+    Parameters
+    ----------
+    unrefined, predictions, cell_fits, participants : pandas.DataFrame
+        Of modelling and data engineering.
+    grid : Grid
+        Its cells.
+    reporting : Reporting
+        Names the strategy of the map; one without a ladder predicts the same before it.
+
+    Returns
+    -------
+    tested : dict of str to TargetPredictions
+        Of test people, by target.
+    validation : pandas.DataFrame
+        Of validation people.
+    """
+    strategy = reporting.strategy
+    has_ladder = bool((unrefined["strategy"] == strategy).any())
+    known = unrefined if has_ladder else predictions
+    return (
+        gather_targets(known, cell_fits, participants, grid, strategy),
+        limits.predictions_of(known, strategy, "validation"),
+    )
 
 
 def gather_validation_people(
@@ -219,12 +254,12 @@ def compare_cells(
     certainty: Certainty,
     reporting: Reporting,
 ) -> pd.DataFrame:
-    """Say of every input whether it adds to each cell that has it.
+    """Say of every input whether it adds to all others.
 
     Parameters
     ----------
     targets : dict of str to TargetPredictions
-        By target.
+        From `gather_unrefined`.
     draws : FamilyDraws
         From `draw_families`.
     grid : Grid
@@ -423,6 +458,7 @@ def score_in_subgroups(
 
 def compare_with_confounds(
     targets: Targets,
+    unrefined: Targets,
     validation: pd.DataFrame,
     measurements: pd.DataFrame,
     confounds: pd.DataFrame,
@@ -438,8 +474,8 @@ def compare_with_confounds(
     ----------
     targets : dict of str to TargetPredictions
         By target.
-    validation : pandas.DataFrame
-        From `gather_validation_people`.
+    unrefined, validation : dict, pandas.DataFrame
+        From `gather_unrefined`.
     measurements, confounds, participants, splits : pandas.DataFrame
         Of data engineering.
     draws : FamilyDraws
@@ -460,7 +496,7 @@ def compare_with_confounds(
     known = limits.Everybody(
         measurements, confounds, participants, splits, validation, reporting.covariates
     )
-    return limits.confound_table(targets, known, draws, grid, reporting.level)
+    return limits.confound_table(targets, unrefined, known, draws, grid, reporting.level)
 
 
 def measure_reliability(
@@ -569,7 +605,7 @@ def relate_targets(
 def judge_targets(
     performance: pd.DataFrame,
     targets: Targets,
-    scores: Scores,
+    comparisons: pd.DataFrame,
     permutations: pd.DataFrame,
     confounds: pd.DataFrame,
     reliability: pd.DataFrame,
@@ -586,9 +622,9 @@ def judge_targets(
     ----------
     performance : pandas.DataFrame
         The map.
-    targets, scores : dict
-        Test people, and their scores.
-    permutations, confounds, reliability : pandas.DataFrame
+    targets : dict
+        Test people.
+    comparisons, permutations, confounds, reliability : pandas.DataFrame
         Of this pipeline.
     left_out_sites, learning_curve_fits, model_scale : pandas.DataFrame
         Of the pipeline `evidence`; without columns where it was not run.
@@ -610,7 +646,7 @@ def judge_targets(
         reporting.strategy,
         positives(targets, grid),
         permutations,
-        pair_tables.imaging_gains(scores, grid, reporting.level),
+        pair_tables.imaging_gains(comparisons, grid),
         confounds,
         reliability,
         known(left_out_sites),

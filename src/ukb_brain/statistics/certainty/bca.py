@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
-from ukb_brain.statistics.certainty.intervals import LEAST_DEFINED
+from ukb_brain.statistics.certainty.intervals import LEAST_DEFINED, SAME
 from ukb_brain.statistics.scores.metrics import Floats
 
-# Scores that differ by less are the same score, summed in another order.
-SAME = 1e-12
 POLE = 1e-6
 # Some thousand draws tell nothing of higher levels.
 HIGHEST_LEVEL = 0.9999
@@ -34,7 +32,8 @@ def bca_interval(
     Returns
     -------
     tuple of float
-        Lower and upper bound; NaN where there is no estimate or most draws have no score.
+        Lower and upper bound; NaN where there is no estimate, most draws have no score, or all
+        have the same.
 
     Notes
     -----
@@ -46,6 +45,8 @@ def bca_interval(
     """
     defined = drawn[np.isfinite(drawn)]
     if not np.isfinite(estimate) or len(defined) < max(1, LEAST_DEFINED * len(drawn)):
+        return np.nan, np.nan
+    if np.ptp(defined) <= SAME:
         return np.nan, np.nan
     correction, acceleration = bias_correction(estimate, defined), acceleration_of(left_out)
     shifted = correction + ndtri([(1 - level) / 2, (1 + level) / 2])

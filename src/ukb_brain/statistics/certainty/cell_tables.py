@@ -14,6 +14,7 @@ from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.certainty.permutation import NullInput, null_scores, permutation_table
 from ukb_brain.statistics.certainty.strata import coarse_strata
 from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.skill import SAME_FOR_ALL, TOO_FEW
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 Targets = Mapping[str, TargetPredictions]
@@ -38,16 +39,26 @@ def interval_table(
     Returns
     -------
     pandas.DataFrame
-        ``target, inputs, metric, method, estimate, low, high, validated``: whether the interval
-        is of a size of sample in which its coverage was found to be within 93 and 97 %
-        (`ukb_brain.statistics.certainty.coverage`).
+        ``target, inputs, metric, method, estimate, low, high, note, validated``: why there is no
+        interval, where there is none, and whether it is of a size of sample in which its coverage
+        was found to be within 93 and 97 % (`ukb_brain.statistics.certainty.coverage`).
     """
     tables = []
     for table in targets.values():
         rows = score_cells_with_intervals(table, draws, level, threads=threads)
         validated = dict(zip(table.inputs, _validated(table, rows), strict=True))
+        without = rows["estimate"].notna() & rows["low"].isna()
+        why = rows["inputs"].isin(_constant(table)).map({True: SAME_FOR_ALL, False: TOO_FEW})
+        rows = rows.assign(note=why.where(without, ""))
         tables.append(rows.assign(validated=rows["inputs"].map(validated).astype(bool)))
     return pd.concat(tables, ignore_index=True)
+
+
+def _constant(table: TargetPredictions) -> list[str]:
+    """Name the cells that predict the same for everybody whom a fold tested."""
+    rows = pd.DataFrame(table.predicted).groupby(table.fold)
+    flat = ((rows.max() - rows.min()).max() == 0).to_numpy()
+    return [name for name, one in zip(table.inputs, flat, strict=True) if one]
 
 
 def _validated(table: TargetPredictions, rows: pd.DataFrame) -> list[bool]:

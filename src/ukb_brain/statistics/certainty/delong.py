@@ -168,7 +168,8 @@ def logit_interval(
     Returns
     -------
     tuple of float
-        Lower and upper bound, between 0 and 1; NaN without an area.
+        Lower and upper bound, between 0 and 1; NaN without an area, and where an area between 0
+        and 1 has no standard error, as where everybody has the same prediction.
 
     Notes
     -----
@@ -185,7 +186,7 @@ def logit_interval(
         return np.nan, np.nan
     if auc <= 0 or auc >= 1:
         return newcombe_area_interval(auc, n_pos, n_neg, level)
-    if not np.isfinite(se):
+    if not np.isfinite(se) or se <= INSIDE:
         return np.nan, np.nan
     reach = t.ppf((1 + level) / 2, df) * se / (auc * (1 - auc))
     return float(expit(logit(auc) - reach)), float(expit(logit(auc) + reach))

@@ -49,32 +49,6 @@ def smallest_skill(
     return float(min(1.0, z * 2 * np.sqrt((n + 1) / (12 * positive * negative))))
 
 
-def smallest_gain(low: float, high: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Difference that a two-sided test with this standard error would have found this often.
-
-    Parameters
-    ----------
-    low, high : float
-        95 % interval of the difference, whose width gives the standard error.
-    alpha : float
-        Of the test.
-    power : float
-        Wanted.
-
-    Returns
-    -------
-    float
-        At most 1, as skill: with a handful of people nothing up to the largest would be seen.
-
-    Notes
-    -----
-    (z₁₋α/₂ + z_power) standard errors, as in `smallest_skill`. Held to that number by
-    ``test_the_smallest_effect_is_told_where_nothing_was_seen``.
-    """
-    error = (high - low) / (2 * norm.ppf(0.975))
-    return float(min(1.0, _errors_apart(alpha, power) * error))
-
-
 def _errors_apart(alpha: float, power: float) -> float:
     """Count standard errors from 0 at which a two-sided test finds a difference this often."""
     return float(norm.ppf(1 - alpha / 2) + norm.ppf(power))

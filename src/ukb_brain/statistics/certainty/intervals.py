@@ -13,6 +13,8 @@ from ukb_brain.statistics.scores.metrics import Floats, Score, mean_by_people
 LARGEST_CHUNK = 4_000_000
 # An interval that most draws say nothing about is not given.
 LEAST_DEFINED = 0.5
+# Scores that differ by less are the same score, summed in another order.
+SAME = 1e-12
 
 
 class FamilyDraws:
@@ -158,10 +160,11 @@ def percentile_interval(drawn: Floats, level: float) -> tuple[float, float]:
     Returns
     -------
     tuple of float
-        Lower and upper bound; NaN where most draws have no score.
+        Lower and upper bound; NaN where most draws have no score, and where all have the same: a
+        width of 0 comes from predictions that do not differ, and is no certainty.
     """
     defined = drawn[np.isfinite(drawn)]
-    if len(defined) < LEAST_DEFINED * len(drawn):
+    if len(defined) < max(1, LEAST_DEFINED * len(drawn)) or np.ptp(defined) <= SAME:
         return np.nan, np.nan
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -88,7 +88,8 @@ def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Differe
     Returns
     -------
     Difference
-        First less second; all NaN where a cell has no score or most draws have none.
+        First less second; all NaN where a cell has no score or most draws have none, and without
+        bounds where the two are the same in every draw.
 
     Notes
     -----
@@ -104,6 +105,7 @@ def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Differe
     if not np.isfinite(estimate) or len(defined) < max(2, LEAST_DEFINED * len(beyond)):
         return Difference(*[np.nan] * 5)
     low, high = percentile_interval(beyond, level)
+    # Both the same in all draws: no interval, and p is 1.
     p = two_sided_p(estimate, beyond)
     return Difference(estimate, low, high, float(defined.std(ddof=1)), p)
 
@@ -127,7 +129,7 @@ def equivalence(
     Returns
     -------
     Equivalence
-        All NaN where `difference` is.
+        All NaN where `difference` has no bounds.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def equivalence(
             "matters, above 0, such as 0.02."
         )
     found = difference(estimates, drawn)
-    if np.isnan(found.estimate):
+    if np.isnan(found.low):
         return Equivalence(*[np.nan] * 3)
     beyond = _less(drawn)
     below = _below(-found.estimate, -beyond, -margin)
@@ -219,19 +221,20 @@ def verdict(estimate: float, p_adjusted: float, upper: float, margin: float, alp
     Returns
     -------
     str
-        ``adds``: the difference is above zero after correction, however small it is. ``adds
-        nothing``: otherwise, and the upper bound is below the margin. ``unknown``: neither, or
-        there is no difference to judge.
+        ``adds``: the difference is above zero after correction, however small it is. ``no gain``
+        (by these models): otherwise, and the upper bound is below the margin. ``unknown``:
+        neither, or there is no difference to judge, as where both cells predict the same.
 
     Notes
     -----
     The verdict is about adding, so the second test is of non-superiority and one-sided: an input
-    that costs skill adds nothing too, and the interval shows what it costs. The chance of a
-    false ``adds`` is corrected within the family of comparisons; that of a false ``adds nothing``
-    is alpha for each comparison.
+    that costs skill is no gain too, and the interval shows what it costs. The chance of a
+    false ``adds`` is corrected within the family of comparisons; that of a false ``no gain``
+    is alpha for each comparison. It is a statement on these fitted models: what others, or more
+    people, would find is not in it.
     """
     if np.isnan([estimate, p_adjusted, upper]).any():
         return "unknown"
     if estimate > 0 and p_adjusted < alpha:
         return "adds"
-    return "adds nothing" if upper < margin else "unknown"
+    return "no gain" if upper < margin else "unknown"

@@ -1,4 +1,9 @@
-"""What each imaging group and block adds: every cell against the cell without that part."""
+"""What each imaging group and block adds: the fullest cell against the cell without that part.
+
+Gains are judged on predictions as cells made them, before the ladder: it gives a cell whose own
+inputs were not chosen the very predictions of the cell without them, and a difference of exactly 0
+that no test person had a say in (`ukb_brain.training.ladder`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ukb_brain.errors import InputError
 from ukb_brain.grid import Inputs
 from ukb_brain.statistics.certainty.corrections import Method, adjusted_by_family
 from ukb_brain.statistics.certainty.delong import paired_delong
@@ -18,16 +22,22 @@ from ukb_brain.statistics.scores.drawn_skill import CellScore, drawn_skill
 from ukb_brain.statistics.scores.metrics import Floats
 
 
+# The part of the pair that differs by every imaging group.
+ALL_IMAGES = "all images"
+SAME_PREDICTIONS = "both cells predict the same, which is no evidence"
+NO_SCORE = "a cell has no score, or test people in common are too few or of one class"
+
+
 @dataclass(frozen=True)
 class Pair:
-    """Two cells of a target that differ by one part.
+    """Two cells of a target that differ by one part, or by all images.
 
     Attributes
     ----------
     larger, smaller : int
         Their places among the target's cells.
     part : str
-        The imaging group or block that only the larger has.
+        The imaging group or block that only the larger has, or `ALL_IMAGES`.
     """
 
     larger: int
@@ -61,8 +71,8 @@ class PairInput:
     family: NDArray[np.int64]
 
 
-def nested_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
-    """Pair each cell with the cells that lack exactly one of its imaging groups or blocks.
+def judged_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
+    """Pair a target's fullest cell with the cells that lack one part of it, or all its images.
 
     Parameters
     ----------
@@ -72,16 +82,44 @@ def nested_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
     Returns
     -------
     list of Pair
-        In the order of the larger cells; a pair whose smaller cell is not given is left out.
+        In the order of the parts, then of all images together (`ALL_IMAGES`), where those are
+        several groups; a pair whose smaller cell is not given is left out.
     """
+    if not inputs:
+        return []
     place = {(one.groups, one.blocks): at for at, one in enumerate(inputs)}
-    pairs = []
-    for at, one in enumerate(inputs):
-        for part in (*one.groups, *one.blocks):
-            rest = (_without(one.groups, part), _without(one.blocks, part))
-            if rest in place:
-                pairs.append(Pair(at, place[rest], part))
-    return pairs
+    full = max(inputs, key=lambda one: len(one.groups) + len(one.blocks))
+    without = {
+        part: (_without(full.groups, part), _without(full.blocks, part))
+        for part in (*full.groups, *full.blocks)
+    }
+    if len(full.groups) > 1:
+        without[ALL_IMAGES] = ((), full.blocks)
+    at = place[full.groups, full.blocks]
+    return [Pair(at, place[rest], part) for part, rest in without.items() if rest in place]
+
+
+def judged_inputs(inputs: Sequence[Inputs]) -> list[Inputs]:
+    """List the cells of a target whose predictions before the ladder are kept.
+
+    Parameters
+    ----------
+    inputs : sequence of Inputs
+        Cells of one target.
+
+    Returns
+    -------
+    list of Inputs
+        In the given order: those of `judged_pairs`, and those with as few blocks as may be, with
+        all images and with none, on which the gain beyond confounds is judged.
+    """
+    pairs = judged_pairs(inputs)
+    used = {at for pair in pairs for at in (pair.larger, pair.smaller)}
+    groups = max((one.groups for one in inputs), key=len, default=())
+    for some in (groups, ()):
+        mine = [at for at, one in enumerate(inputs) if one.groups == some]
+        used |= set(sorted(mine, key=lambda at: len(inputs[at].blocks))[:1])
+    return [one for at, one in enumerate(inputs) if at in used]
 
 
 def _without(parts: tuple[str, ...], part: str) -> tuple[str, ...]:
@@ -96,7 +134,7 @@ def compare_pairs(
     alpha: float = 0.05,
     score: CellScore | None = None,
 ) -> pd.DataFrame:
-    """Compare every nested pair of a target's cells on the people common to both.
+    """Compare a target's fullest cell with those that lack a part, on the people common to both.
 
     Parameters
     ----------
@@ -117,8 +155,8 @@ def compare_pairs(
     -------
     pandas.DataFrame
         One row a pair: ``inputs, without, part, n`` (people in common), ``skill, skill_without``
-        on these people, ``difference, low, high, se, p, upper, p_below, p_equivalent``. Numbers
-        are NaN where the people in common leave a score undefined.
+        on these people, ``difference, low, high, se, p, upper, p_below, p_equivalent, p_delong``
+        and ``note``: why numbers are missing, or empty.
 
     Raises
     ------
@@ -126,7 +164,7 @@ def compare_pairs(
         If the margin is not above 0.
     """
     known = np.isfinite(tested.predicted)
-    pairs = nested_pairs(tested.inputs)
+    pairs = judged_pairs(tested.inputs)
     # Pairs of the same people share their scores: a cell is scored once a set of people.
     together: dict[bytes, list[Pair]] = {}
     for pair in pairs:
@@ -165,10 +203,13 @@ def _skills(
     return skills
 
 
-COLUMNS = [
-    *("inputs", "without", "part", "n", "skill", "skill_without"),
-    *("difference", "low", "high", "se", "p", "upper", "p_below", "p_equivalent", "p_delong"),
+NUMBERS = [
+    *("skill", "skill_without", "difference", "low", "high", "se"),
+    *("p", "upper", "p_below", "p_equivalent", "p_delong"),
 ]
+TEXTS = ["target", "tests", "inputs", "without", "part", "note"]
+COLUMNS = ["inputs", "without", "part", "n", *NUMBERS, "note"]
+FIRST = ["target", "tests", *COLUMNS]
 
 
 def _row(
@@ -182,6 +223,7 @@ def _row(
 ) -> dict[str, object]:
     estimates, drawn = skills[:, 0], skills[:, 1:]
     found = asdict(difference(estimates, drawn, level))
+    told = NO_SCORE if np.isnan(found["estimate"]) else SAME_PREDICTIONS
     return {
         "inputs": tested.inputs[pair.larger].name,
         "without": tested.inputs[pair.smaller].name,
@@ -193,6 +235,7 @@ def _row(
         **found,
         **asdict(equivalence(estimates, drawn, margin, alpha)),
         "p_delong": _delong_p(tested, pair, people) if np.isfinite(estimates).all() else np.nan,
+        "note": told if np.isnan(found["low"]) else "",
     }
 
 
@@ -232,23 +275,17 @@ def adds_table(
     pandas.DataFrame
         The rows of all, after ``target`` and ``tests`` (the declared family of tests), and with
         ``p_adjusted, margin, verdict``.
-
-    Raises
-    ------
-    InputError
-        If the targets have no nested pairs at all.
+        No row where no target has two such cells, as with a single part.
     """
     parts = [frame.assign(target=key, tests=list(declared[key])) for key, frame in compared.items()]
-    if not any(len(part) for part in parts):
-        raise InputError(
-            "No two cells differ by one imaging group or block, so there is nothing to compare: "
-            "the grid needs subsets of its largest inputs."
-        )
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    found = [part for part in parts if len(part)]
+    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=FIRST)
+    table = table.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(TEXTS, "str"))
+    table = table.astype({"n": "int64"})
     table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
-    table["verdict"] = [
+    verdicts = [
         verdict(row["difference"], row["p_adjusted"], row["upper"], margin, alpha)
         for row in table.to_dict("records")
     ]
-    first = ["target", "tests", *COLUMNS, "p_adjusted"]
-    return table.assign(margin=margin)[[*first, "margin", "verdict"]]
+    table["verdict"] = pd.Series(verdicts, dtype="str")
+    return table.assign(margin=float(margin))[[*FIRST, "p_adjusted", "margin", "verdict"]]

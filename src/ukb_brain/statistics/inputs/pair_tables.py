@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
+from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.inputs.contributions import (
     TargetSkill,
     contributions_table,
@@ -47,12 +47,12 @@ def inputs_of(target: str, names: tuple[str, ...], grid: Grid) -> tuple[Inputs, 
 def comparison_table(
     targets: Targets, draws: FamilyDraws, grid: Grid, margin: float, level: float = 0.95
 ) -> pd.DataFrame:
-    """Say of every imaging group and block whether it adds to each cell that has it.
+    """Say of every imaging group and block whether it adds to all others.
 
     Parameters
     ----------
     targets : dict of str to TargetPredictions
-        By target.
+        By target: what cells predicted before the ladder.
     draws : FamilyDraws
         Of all families.
     grid : Grid
@@ -70,8 +70,14 @@ def comparison_table(
     """
     compared, declared = {}, {}
     for key, table in targets.items():
-        inputs = inputs_of(key, table.inputs, grid)
-        tested = PairInput(table.kind, inputs, table.y, table.predicted, table.fold, table.family)
+        inputs = tuple(cell.inputs for cell in grid.cells if cell.target == key)
+        # A cell without scores has its pair all the same, which then says so.
+        place = {name: at for at, name in enumerate(table.inputs)}
+        predicted = np.full((len(table.y), len(inputs)), np.nan)
+        for at, one in enumerate(inputs):
+            if one.name in place:
+                predicted[:, at] = table.predicted[:, place[one.name]]
+        tested = PairInput(table.kind, inputs, table.y, predicted, table.fold, table.family)
         score = auc_of_cells if table.kind == "binary" else None
         compared[key] = compare_pairs(tested, draws.weights, margin, level, score=score)
         domain = grid.targets[key].domain
@@ -109,17 +115,15 @@ def contribution_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.Da
     return pd.concat(tables, ignore_index=True)
 
 
-def imaging_gains(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:
-    """Give what all imaging adds to each target's other inputs, in skill.
+def imaging_gains(comparisons: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Take what all imaging adds to each target's blocks from the comparisons.
 
     Parameters
     ----------
-    scores : dict of str to CommonScores
-        By target.
+    comparisons : pandas.DataFrame
+        From `comparison_table`.
     grid : Grid
         Names the cells.
-    level : float
-        Coverage of the intervals.
 
     Returns
     -------
@@ -127,17 +131,10 @@ def imaging_gains(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFra
         ``target, gain, gain_low, gain_high``, one row a target outside the base domain: the cell
         with everything less the one with every block and no imaging.
     """
-    rows = []
-    for key, one in scores.items():
-        blocks = grid.blocks_of(key)
-        names = [grid.inputs(groups, blocks).name for groups in (tuple(grid.imaging), ())]
-        if not blocks or not set(names) <= set(one.inputs):
-            continue
-        full, without = (one.skill[:, one.inputs.index(name)] for name in names)
-        gain = full - without
-        low, high = percentile_interval(gain[1:], level)
-        rows.append({"target": key, "gain": gain[0], "gain_low": low, "gain_high": high})
-    return pd.DataFrame(rows, columns=["target", "gain", "gain_low", "gain_high"])
+    bare = {key: grid.inputs((), grid.blocks_of(key)).name for key in grid.targets}
+    mine = comparisons[comparisons["target"].map(bare) == comparisons["without"]]
+    names = {"difference": "gain", "low": "gain_low", "high": "gain_high"}
+    return mine.rename(columns=names)[["target", *names.values()]].reset_index(drop=True)
 
 
 def resampled_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from ukb_brain.grid import Grid, Kind
 from ukb_brain.statistics.certainty.cell_tables import fullest
+from ukb_brain.statistics.certainty.intervals import SAME
 from ukb_brain.statistics.limits.left_out_sites import ALL_SITES
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
@@ -57,11 +58,11 @@ class Findings:
     p : float, optional
         By permutation within strata of site, sex and age.
     imaging_gain : Interval, optional
-        Over the same cell without images.
+        Over the same cell without images, both as they were before the ladder.
     imaging_cell : Interval, optional
         Skill of the cell with all imaging and as few blocks as there are; the two next are its.
     within_site, confounds_gain : Interval, optional
-        Skill of that cell within sites, and its gain beyond confounds.
+        Skill of that cell within sites, and its gain beyond confounds, before the ladder.
     left_out_sites : Interval, optional
         Skill on sites that were not learned from.
     curve : str, optional
@@ -269,9 +270,12 @@ def _of_cells(table: pd.DataFrame | None, names: Mapping[str, str] | None = None
 def _interval(
     row: Row, name: str, kind: str = "continuous", difference: bool = False
 ) -> Interval | None:
-    """Read an estimate with bounds; an AUC becomes 2·AUC − 1, a difference of AUCs twice it."""
+    """Read an estimate with bounds; an AUC becomes 2·AUC − 1, a difference of AUCs twice it.
+
+    Bounds that are equal come from predictions that are: they are no evidence.
+    """
     values = [float(row.get(f"{name}{end}", np.nan)) for end in ("", "_low", "_high")]
-    if not np.isfinite(values).all():
+    if not np.isfinite(values).all() or values[2] - values[1] <= SAME:
         return None
     scale, shift = (2.0, 0.0 if difference else 1.0) if kind == "binary" else (1.0, 0.0)
     return Interval(*(scale * value - shift for value in values))

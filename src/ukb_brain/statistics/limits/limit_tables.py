@@ -83,7 +83,12 @@ def predictions_of(predictions: pd.DataFrame, strategy: str, split: str) -> pd.D
 
 
 def confound_table(
-    targets: Targets, everybody: Everybody, draws: FamilyDraws, grid: Grid, level: float = 0.95
+    targets: Targets,
+    unrefined: Targets,
+    everybody: Everybody,
+    draws: FamilyDraws,
+    grid: Grid,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Compare each target's imaging cell with confounds alone, and score it within sites.
 
@@ -91,8 +96,11 @@ def confound_table(
     ----------
     targets : dict of str to TargetPredictions
         By target.
+    unrefined : dict of str to TargetPredictions
+        What cells predicted before the ladder, which may give a cell with images the predictions
+        of the one without: no evidence that images add nothing.
     everybody : Everybody
-        Of the same run.
+        Of the same run; its validation people as before the ladder.
     draws : FamilyDraws
         Of all families.
     grid : Grid
@@ -106,7 +114,8 @@ def confound_table(
         One row a target: ``target, inputs, metric, n, status`` and, each with ``_low`` and
         ``_high``, ``score`` of the cell, ``confounds`` alone, ``together``, the ``gain`` of images
         and ``within_site``. The cell is the one with all imaging and as few blocks as may be; the
-        gain is over confounds and the cell of these blocks, of which images get no credit.
+        gain is over confounds and the cell of these blocks, of which images get no credit, all by
+        ``unrefined`` predictions.
         Confounds are site, sex, age and its square, head size and head motion, less the
         target itself.
     """
@@ -127,7 +136,7 @@ def confound_table(
         row |= measured(headline_of(table.kind, y, p, fold), weights, level)
         row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
         try:
-            alone, without, together = _beyond(table, name, known, everybody, grid)
+            alone, without, together = _beyond(unrefined[key], name, everybody, grid)
             row |= gain_beyond_confounds(
                 table.kind, y, alone, together, weights, fold, level, without
             )
@@ -139,16 +148,13 @@ def confound_table(
 
 
 def _beyond(
-    table: TargetPredictions,
-    name: str,
-    known: NDArray[np.bool_],
-    everybody: Everybody,
-    grid: Grid,
+    table: TargetPredictions, name: str, everybody: Everybody, grid: Grid
 ) -> tuple[Floats, Floats, Floats]:
-    """Confounds alone, with the cell's blocks, and with its images too, for test people.
+    """Confounds alone, with the cell's blocks, and with its images too, for its test people.
 
     Each fold by what it was fitted on.
     """
+    known = np.isfinite(table.predicted[:, table.inputs.index(name)])
     blocks = next(
         c.inputs.blocks for c in grid.cells if (c.target, c.inputs.name) == (table.target, name)
     )

@@ -11,16 +11,17 @@ import pandas as pd
 from pydantic import Field
 
 from ukb_brain.grid import Frozen
-from ukb_brain.statistics.certainty.detectable import smallest_gain, smallest_skill
+from ukb_brain.statistics.certainty.detectable import smallest_skill
 from ukb_brain.statistics.limits.findings import RESTS_ON, Findings, Interval
 
 LEGIBLE = "legible"
 BY_DATA, BY_MODEL, BY_MEASUREMENT = (
     f"limited by {what}" for what in ("data", "model", "measurement")
 )
-ABSENT = "not in these images as far as n allows"
+NOT_READ = "not read by these models"
+NOT_APART = "not told apart from confounds"
 NO_VERDICT = "no verdict"
-VERDICTS = (LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT, ABSENT, NO_VERDICT)
+VERDICTS = (LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT, NOT_READ, NOT_APART, NO_VERDICT)
 SITE, AGE_AND_SEX = "site", "age and sex"
 
 
@@ -32,11 +33,13 @@ class VerdictRules(Frozen):
     alpha : float
         Of p values; corrected ones, where a table has them.
     power : float
-        With which the smallest effect would have been found.
+        Of the test against which a ceiling is held: below what these people would show, the
+        target's own measurement is the limit.
     legible : float
         A skill is good enough where its interval lies at or above this.
     gain : float
-        Smallest gain that counts: of more people, of other models, beyond confounds, of images.
+        Smallest that counts: gains of more people, of other models, beyond confounds; and skill
+        within sites.
     low_ceiling : float
         A test-retest ceiling at or below this holds a target back.
     share_of_ceiling : float
@@ -63,15 +66,11 @@ class Verdict:
         ``site`` or ``age and sex`` where the target is read through these only; empty otherwise.
     reasons : tuple of str
         In words, with numbers.
-    smallest_effect : float
-        Gain of images over the blocks that these test people would have shown, from the standard
-        error of that gain; of a target without blocks, skill (`detectable.smallest_skill`).
     """
 
     verdict: str
     through: str
     reasons: tuple[str, ...]
-    smallest_effect: float
 
 
 def judge(found: Findings, rules: VerdictRules) -> Verdict:
@@ -87,60 +86,57 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
     Returns
     -------
     Verdict
-        By the first of these that holds. No score: ``no verdict``. Read, and the skill's interval
-        at or above ``legible``: ``legible``. Measurement, model or data hold it back (in that
-        order, model and data by the larger gain): ``limited by`` these. Read: ``legible``, if
-        weakly. Else ``not in these images as far as n allows``. *Read* means that the skill's
-        interval lies above 0, p is below alpha, and neither site nor confounds nor blocks explain
-        it; whatever was not run cannot speak against it, and is named among the reasons.
+        By the first of these that holds. No score: ``no verdict``. A skill above 0 that is carried
+        by site, or by age and sex, or is shown neither within sites nor beyond confounds: ``not
+        told apart from confounds``. Read, and the skill's interval at or above ``legible``:
+        ``legible``. Measurement, model or data hold it back (in that order, model and data by the
+        larger gain): ``limited by`` these. Read: ``legible``, if weakly. Else ``not read by these
+        models``. *Read* means that the skill's interval lies above 0, p is below alpha, images add
+        to the blocks, and that it is *shown*: within sites, or beyond confounds, with an interval
+        above 0 and an estimate of ``gain`` or more. What else was not run cannot speak against it,
+        and is named among the reasons; where neither of those two was measured there is no verdict.
 
     Notes
     -----
     Own rules, after the questions of Schulz et al. 2024 (data), Gell et al. 2024 (measurement) and
     Ruffle et al. 2024 (the study). ``tests/statistics/limits/test_verdicts.py`` plants each case.
+    Nothing is said of what other models, or finer images, would find.
     """
-    smallest = _smallest(found, rules)
     if found.skill is None or found.status != "ok":
         why = "its score has no interval" if found.status == "ok" else f"no score: {found.status}"
-        return Verdict(NO_VERDICT, "", (why, *_untold(found)), smallest)
+        return Verdict(NO_VERDICT, "", (why, *_untold(found)))
     reasons = [f"skill {found.skill} of {found.n_test} test people"]
     through = _through(found, rules, reasons)
     read = _is_read(found, rules, reasons) and not through
-    limits = _limits(found, rules, reasons, read) if not through else []
-    if read and found.skill.low >= rules.legible:
+    shown = read and _is_shown(found, rules, reasons)
+    limits = _limits(found, rules, reasons, shown) if not through else []
+    if read and found.within_site is None and found.confounds_gain is None:
+        verdict = NO_VERDICT
+    elif through or shown != read:
+        verdict = NOT_APART
+    elif shown and found.skill.low >= rules.legible:
         verdict = LEGIBLE
     elif limits:
         verdict = limits[0]
-    elif read:
+    elif shown:
         verdict = LEGIBLE
         reasons.append("weakly: it is there, and nothing that was looked at holds it back")
     else:
-        verdict = ABSENT
-        if not through:
-            reasons.append(_detectable(found, smallest, rules.power))
-    return Verdict(verdict, through, (*reasons, *_untold(found)), smallest)
+        verdict = NOT_READ
+    return Verdict(verdict, through, (*reasons, *_untold(found)))
 
 
-def _smallest(found: Findings, rules: VerdictRules) -> float:
-    """Say what a test of these people would have seen: a gain of images, where there are blocks."""
-    gain = found.imaging_gain
-    if gain is None:
-        return _smallest_skill(found, rules)
-    return smallest_gain(gain.low, gain.high, rules.alpha, rules.power)
-
-
-def _smallest_skill(found: Findings, rules: VerdictRules) -> float:
-    return smallest_skill(found.kind, found.n_test, found.n_positive, rules.alpha, rules.power)
-
-
-def _detectable(found: Findings, smallest: float, power: float) -> str:
-    if np.isnan(smallest):
-        return "test people are too few, or all of one class, to see any skill"
-    what = "skill" if found.imaging_gain is None else "gain of images"
-    return (
-        f"a {what} of {smallest:.3f} or more would have been seen with {power:.0%} power, before "
-        "correction for the number of tests"
+def _is_shown(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
+    """Tell whether it is read within sites, or beyond confounds."""
+    known = [one for one in (found.within_site, found.confounds_gain) if one is not None]
+    if any(one.low > 0 and one.estimate >= rules.gain for one in known):
+        return True
+    reasons.append(
+        f"neither within sites nor beyond confounds are {rules.gain:g} or more shown"
+        if known
+        else "neither scores within sites nor a gain beyond confounds could be measured"
     )
+    return False
 
 
 def _is_read(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
@@ -198,7 +194,9 @@ def _limits(found: Findings, rules: VerdictRules, reasons: list[str], read: bool
     if found.ceiling is not None and found.skill is not None:
         ceiling = found.ceiling
         reasons.append(f"measured twice, the target allows a skill of {ceiling}")
-        smallest = _smallest_skill(found, rules)
+        smallest = smallest_skill(
+            found.kind, found.n_test, found.n_positive, rules.alpha, rules.power
+        )
         low = ceiling.estimate <= rules.low_ceiling
         reached = read and found.skill.estimate >= rules.share_of_ceiling * ceiling.estimate
         if (low and reached) or (not read and ceiling.high < smallest):
@@ -238,8 +236,8 @@ def verdict_table(findings: Iterable[Findings], rules: VerdictRules) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        One row a target: ``target, verdict, through, smallest_effect, skill, skill_low,
-        skill_high, reasons``, the last one text.
+        One row a target: ``target, verdict, through, skill, skill_low, skill_high, reasons``,
+        the last one text.
     """
     rows: list[dict[str, Any]] = []
     for found in findings:
@@ -249,7 +247,6 @@ def verdict_table(findings: Iterable[Findings], rules: VerdictRules) -> pd.DataF
                 "target": found.target,
                 "verdict": verdict.verdict,
                 "through": verdict.through,
-                "smallest_effect": verdict.smallest_effect,
                 "skill": skill.estimate,
                 "skill_low": skill.low,
                 "skill_high": skill.high,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores.metrics import HEADLINE
 
 HEADLINE_NAME = {"binary": "AUC", "continuous": "R²"}
+SAME_FOR_ALL = "everybody has the same prediction"
+TOO_FEW = "people are too few, or nearly all of one class"
 
 
 def with_skill(performance: pd.DataFrame) -> pd.DataFrame:
@@ -34,6 +39,25 @@ def with_skill(performance: pd.DataFrame) -> pd.DataFrame:
             f"skill{end}": (2 * auc - 1).where(binary, explained),
         }
     return performance.assign(**added)
+
+
+def why_no_interval(cell: Mapping[Any, Any]) -> str:
+    """Say why a cell's score has no interval.
+
+    Parameters
+    ----------
+    cell : mapping
+        A row of `with_skill`.
+
+    Returns
+    -------
+    str
+        Empty where there is one, or no score either.
+    """
+    if pd.isna(cell["score"]) or pd.notna(cell["score_low"]):
+        return ""
+    constant = cell["kind"] == "binary" and cell["score"] == 0.5
+    return SAME_FOR_ALL if constant else TOO_FEW
 
 
 def skill_of_cells(cells: pd.DataFrame) -> pd.DataFrame:
