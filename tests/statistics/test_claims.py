@@ -10,6 +10,7 @@ from scipy import stats
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.claims import Claim, Contrast, evaluate_claims
+from ukb_brain.tables.certainty_schemas import Claims
 
 CONF = Path(__file__).parents[2] / "conf/base"
 GRID = study_grid()
@@ -128,6 +129,51 @@ def test_null_claims_are_supported_in_a_fortieth_of_cases():
 def test_what_the_grid_has_not_is_named(wrong, named):
     with pytest.raises(InputError, match=named):
         judged(cells([0.1] * 5), **wrong)
+
+
+def test_one_target_of_a_table_has_the_interval_of_its_test_people():
+    skill = cells([0.04] * 5)
+    claim = {"domain": None, "targets": ["asthma"]}
+    bare = judged(skill, **claim).loc["gain"]
+    assert bare["verdict"] == "undecided"
+    errors = pd.Series(0.012, index=skill.index)
+    table = evaluate_claims({"it": Claim(**(ADDS | claim))}, skill, GRID, errors=errors)
+    row = table.set_index("part").loc["gain"]
+    # Both cells are of the same people; their errors are taken for independent.
+    reach = 1.959964 * 0.012 * np.sqrt(2)
+    np.testing.assert_allclose([row["low"], row["high"]], [0.04 - reach, 0.04 + reach])
+    assert row["p"] == pytest.approx(stats.norm.sf(0.04 / (0.012 * np.sqrt(2))))
+    assert (row["basis"], row["verdict"]) == ("number of test people", "supported")
+
+
+def test_draws_that_all_agree_are_no_evidence():
+    row = judged(cells([0.04] * 5, draws=300, spread=0.0)).loc["gain"]
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert row["verdict"] == "undecided"
+
+
+def test_the_studys_own_test_stands_beside_and_decides_nothing():
+    effects = {"serology": (0.01, 0.004, 0.016), "t1": (0.0, -0.01, 0.01)}
+    models = pd.DataFrame(
+        [
+            {"domain": "disease", "term": term, "estimate": e, "low": low, "high": high, "p": 0.2}
+            for term, (e, low, high) in effects.items()
+        ]
+    )
+    study = [{"term": "serology", "below": 0}, {"term": "t1", "above": 0}]
+    study.append({"term": "dwi", "above": 0})
+    claim = Claim(**(ADDS | {"study": study}))
+    skill = cells([0.04] * 5, 300, 0.02)
+    table = evaluate_claims({"it": claim}, skill, GRID, mixed_models=models).set_index("part")
+    verdicts = table["verdict"]
+    assert verdicts["the study's mixed model: serology"] == "contradicted"
+    assert verdicts["the study's mixed model: t1"] == "undecided"
+    assert verdicts["the study's mixed model: dwi"] == "cannot be tested"
+    assert verdicts["gain"] == verdicts["all"] == "supported"
+    assert table.loc["the study's mixed model: serology", "p"] == 0.2
+    Claims.validate(table.reset_index())
+    with pytest.raises(ValidationError, match="of a `domain`"):
+        Claim(**(ADDS | {"domain": None, "targets": ["asthma"], "study": study}))
 
 
 def test_a_contrast_has_one_bound_and_a_claim_names_targets_once():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
+from ukb_brain.statistics.claims import BY_CELLS, BY_TARGETS, BY_TEST_SIZE
 
 WORDS = {
     "supported": "holds here",
     "contradicted": "does not hold here",
-    "undecided": "cannot be told: too few people or targets",
+    "undecided": "cannot be told from these people or targets",
     "cannot be tested": "cannot be tested: cells are missing",
 }
 
@@ -45,8 +46,12 @@ def write_claims(claims: pd.DataFrame, source: str) -> str:
         head = f"| {whole['text']} | **{WORDS[whole['verdict']]}** "
         for _, row in rows[rows["part"] != "all"].iterrows():
             bounds = f" [{_number(row['low'])}, {_number(row['high'])}]"
-            shown = _number(row["statistic"]) + ("" if pd.isna(row["low"]) else bounds)
-            lines.append(f"{head}| {row['part']} | {shown} | {row['bound']:g} | {_p(row['p'])} |")
+            none = "" if pd.isna(row["statistic"]) else ", no interval"
+            shown = _number(row["statistic"]) + (none if pd.isna(row["low"]) else bounds)
+            part = row["part"]
+            if row["basis"] == BY_CELLS:
+                part = f"{part} ({WORDS[row['verdict']]})"
+            lines.append(f"{head}| {part} | {shown} | {row['bound']:g} | {_p(row['p'])} |")
             head = "| | "
     bases = set(claims["basis"].dropna()) - {""}
     lines += ["", *(_basis(basis) for basis in sorted(bases))]
@@ -54,11 +59,22 @@ def write_claims(claims: pd.DataFrame, source: str) -> str:
 
 
 def _basis(basis: str) -> str:
-    if basis == "targets":
+    if basis == BY_TARGETS:
         return (
-            "A table of scores says nothing of its test people: intervals and p values are over "
-            "the targets of a claim (Student's t), as if these were drawn from many such "
-            "characteristics, and a claim about one target has none."
+            "A table of scores says nothing of its test people: intervals and p values of several "
+            "targets are over these (Student's t), as if they were drawn from many such "
+            "characteristics. Skill of binary targets is 2·BA − 1 there, for the table's AUC is "
+            "not that of the trait; of continuous ones R², which has no interval for one target."
+        )
+    if basis == BY_TEST_SIZE:
+        return (
+            "One binary target: by the standard error of its balanced accuracy, from the number of "
+            "test people and the class sizes that the table's precision and F1 give away."
+        )
+    if basis == BY_CELLS:
+        return (
+            "“The study's mixed model”: its own test, told beside ours, in balanced accuracy. It "
+            "takes cells of the same test people for independent; it decides nothing here."
         )
     return (
         "Skill is R², or 2·AUC − 1. Intervals and p values are from bootstrap draws of whole "

@@ -62,7 +62,9 @@ def cell_table(table: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
     """
     named = table.assign(name=[grid.targets[t].name for t in table["target"]])
     whys = [why_no_interval(cell) for cell in named.to_dict("records")]
-    status = [f"no interval: {why}" if why else s for s, why in zip(named["status"], whys, strict=True)]
+    status = [
+        f"no interval: {why}" if why else s for s, why in zip(named["status"], whys, strict=True)
+    ]
     shown = suppress_counts(named.assign(status=status), ["n_test"], below)[list(CELL_COLUMNS)]
     return shown.round(3).rename(columns=CELL_COLUMNS)
 

@@ -9,6 +9,7 @@ import pandas as pd
 from ukb_brain.figures.claims import WORDS
 from ukb_brain.figures.report_entries import Entry, Shown, estimate, number, p_value
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.claims import BY_CELLS
 
 
 def claims_table(claims: pd.DataFrame) -> Shown:
@@ -32,7 +33,7 @@ def claims_table(claims: pd.DataFrame) -> Shown:
                 [
                     Entry(whole["text"] if at == 0 else ""),
                     Entry(WORDS[whole["verdict"]] if at == 0 else "", whole["reason"]),
-                    Entry(row["part"], row["reason"]),
+                    Entry(_part(row), row["reason"]),
                     estimate(row, "statistic", row["reason"], 3, ("low", "high")),
                     Entry(number(row["bound"]), number=True),
                     Entry(p_value(row["p"]), number=True),
@@ -88,6 +89,12 @@ def verdict_table(verdicts: pd.DataFrame, grid: Grid) -> Shown:
         ),
         rows,
     )
+
+
+def _part(row: pd.Series) -> str:
+    """Name a part; the study's own test has its own verdict, which decides nothing."""
+    by_study = row["basis"] == BY_CELLS
+    return f"{row['part']}: {WORDS[row['verdict']]}" if by_study else str(row["part"])
 
 
 def _joined(reasons: str | Sequence[str]) -> str:

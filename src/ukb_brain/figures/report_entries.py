@@ -9,9 +9,7 @@ import pandas as pd
 
 # Ends of an interval.
 BOTH = 2
-NO_INTERVAL = (
-    "no interval: it is the same in every draw of people, or they are too few for one"
-)
+NO_INTERVAL = "no interval: it is the same in every draw of people, or they are too few for one"
 
 
 @dataclass(frozen=True)

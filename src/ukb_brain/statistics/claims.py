@@ -13,6 +13,7 @@ from scipy import stats
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Frozen, Grid
+from ukb_brain.statistics.certainty.intervals import percentile_interval
 
 COLUMNS = [
     *("claim", "text", "part", "basis", "statistic", "low", "high", "bound", "p"),
@@ -20,6 +21,9 @@ COLUMNS = [
 ]
 BY_PEOPLE = "test people"
 BY_TARGETS = "targets"
+BY_TEST_SIZE = "number of test people"
+BY_CELLS = "cells"
+BY_STUDY = "the study's mixed model"
 # Of several parts, which must all hold, the first of these that any has is the claim's.
 VERDICTS = ("contradicted", "cannot be tested", "undecided", "supported")
 
@@ -40,6 +44,12 @@ class Term(Frozen):
     blocks: tuple[str, ...] = ()
 
 
+def _one_bound(given: Any) -> Any:
+    if (given.above is None) == (given.below is None):
+        raise ValueError(f"{given.name!r} takes one of `above` and `below`")
+    return given
+
+
 class Contrast(Frozen):
     """A weighted sum of skills, averaged over targets.
 
@@ -58,11 +68,7 @@ class Contrast(Frozen):
     above: float | None = None
     below: float | None = None
 
-    @model_validator(mode="after")
-    def _has_one_bound(self) -> Self:
-        if (self.above is None) == (self.below is None):
-            raise ValueError(f"contrast {self.name!r} takes one of `above` and `below`")
-        return self
+    _has_one_bound = model_validator(mode="after")(_one_bound)
 
     @property
     def bound(self) -> float:
@@ -73,6 +79,29 @@ class Contrast(Frozen):
     def sign(self) -> int:
         """1 where the claim is that the contrast lies above, -1 where below."""
         return 1 if self.above is not None else -1
+
+
+class Effect(Frozen):
+    """A fixed effect of the study's mixed model of a claim's domain, and where it should lie.
+
+    Attributes
+    ----------
+    term : str
+        Of `ukb_brain.statistics.inputs.mixed_models`.
+    above, below : float, optional
+        The claim is that it lies above, or below, this balanced accuracy; one of both.
+    """
+
+    term: str
+    above: float | None = None
+    below: float | None = None
+
+    _has_one_bound = model_validator(mode="after")(_one_bound)
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+        return f"{BY_STUDY}: {self.term}"
 
 
 class Claim(Frozen):
@@ -88,17 +117,22 @@ class Claim(Frozen):
         All its targets.
     contrasts : tuple of Contrast
         All of them must hold.
+    study : tuple of Effect
+        How the study itself tests it, told beside ours.
     """
 
     text: str
     targets: tuple[str, ...] = ()
     domain: str | None = None
     contrasts: tuple[Contrast, ...] = Field(min_length=1)
+    study: tuple[Effect, ...] = ()
 
     @model_validator(mode="after")
     def _names_targets_once(self) -> Self:
         if bool(self.targets) == (self.domain is not None):
             raise ValueError(f"claim {self.text!r} takes one of `targets` and `domain`")
+        if self.study and self.domain is None:
+            raise ValueError(f"claim {self.text!r}: the study's models are of a `domain`")
         return self
 
 
@@ -132,15 +166,23 @@ def claims_of(text: Mapping[str, Any]) -> dict[str, Claim]:
 
 
 def evaluate_claims(
-    claims: Mapping[str, Claim], skill: pd.DataFrame, grid: Grid, level: float = 0.95
+    claims: Mapping[str, Claim],
+    skill: pd.DataFrame,
+    grid: Grid,
+    level: float = 0.95,
+    errors: pd.Series | None = None,
+    mixed_models: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Test claims on the skill of a map's cells.
 
     With bootstrap draws of test people, intervals and p values are over people: percentile
     intervals, and the share of draws on the wrong side of the bound, one-sided, with one added
     to both counts. With the sample's skill alone, as from a published table, they are over
-    targets, by Student's t; one target has none. All parts of a claim must hold, so its p is the
-    largest of theirs (an intersection-union test, Berger 1982), and nothing is corrected for.
+    targets, by Student's t. One target has none of these; its interval is normal, by the standard
+    errors of its cells, whose people are taken for different ones, which makes it too wide rather
+    than too narrow. All parts of a claim must hold, so its p is the largest of theirs (an
+    intersection-union test, Berger 1982), and nothing is corrected for. The study's own test, by
+    its mixed models, stands beside them and decides nothing here.
 
     Parameters
     ----------
@@ -153,11 +195,16 @@ def evaluate_claims(
         Names the inputs.
     level : float
         Coverage of the intervals.
+    errors : pandas.Series, optional
+        Standard errors of skill by ``target, inputs``, where there are no draws.
+    mixed_models : pandas.DataFrame, optional
+        From `ukb_brain.statistics.inputs.mixed_models.fit_domains`, for the study's own test.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each contrast and, under part ``all``, for each claim: `COLUMNS`. A verdict is
+        A row for each contrast, for each effect of the study's models and, under part ``all``, for
+        each claim: `COLUMNS`. A verdict is
         ``supported`` where the interval lies on the claim's side of the bound, ``contradicted``
         where it lies wholly on the other, ``undecided`` otherwise, ``cannot be tested`` where
         cells are missing.
@@ -177,10 +224,19 @@ def evaluate_claims(
         targets = _targets_of(name, claim, grid)
         parts = [
             {"claim": name, "text": claim.text, "part": contrast.name}
-            | _tested(contrast, targets, skill, grid, level)
+            | _tested(contrast, targets, skill, grid, level, errors)
             for contrast in claim.contrasts
         ]
-        rows += [*parts, {"claim": name, "text": claim.text, "part": "all"} | _joined(parts)]
+        studied = [
+            {"claim": name, "text": claim.text, "part": effect.name}
+            | _of_study(effect, mixed_models, str(claim.domain), len(targets))
+            for effect in (claim.study if mixed_models is not None else ())
+        ]
+        rows += [
+            *parts,
+            *studied,
+            {"claim": name, "text": claim.text, "part": "all"} | _joined(parts),
+        ]
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 
@@ -215,6 +271,7 @@ def _tested(
     skill: pd.DataFrame,
     grid: Grid,
     level: float,
+    errors: pd.Series | None,
 ) -> dict[str, Any]:
     absent = sorted({g for t in contrast.terms for g in t.groups if g in grid.left_out})
     if absent:
@@ -234,16 +291,63 @@ def _tested(
         else _over_targets(values[:, 0], contrast, level)
     )
     row |= {"basis": basis, "statistic": sample, "low": low, "high": high, "p": p}
+    if np.isnan(low) and errors is not None and len(targets) == 1:
+        low, high, p = _over_test_size(sample, contrast, targets[0], grid, level, errors)
+        row |= {"basis": BY_TEST_SIZE, "low": low, "high": high, "p": p}
     if np.isnan(low):
-        reason = "one target alone has no interval without its test people"
+        reason = "it has no interval: one target alone, of a score without a standard error"
         return row | {"verdict": "undecided", "reason": reason}
-    near, far = (low, high) if contrast.sign > 0 else (-high, -low)
-    bound = contrast.sign * contrast.bound
-    verdict = "supported" if near > bound else "contradicted" if far < bound else "undecided"
-    above = (verdict == "supported") == (contrast.sign > 0)
+    return row | _decided(low, high, contrast.sign, contrast.bound)
+
+
+def _decided(low: float, high: float, sign: int, bound: float) -> dict[str, str]:
+    """Say on which side of the bound an interval lies."""
+    near, far = (low, high) if sign > 0 else (-high, -low)
+    verdict = "contradicted" if far < sign * bound else "undecided"
+    verdict = "supported" if near > sign * bound else verdict
+    above = (verdict == "supported") == (sign > 0)
     where = "holds" if verdict == "undecided" else "lies above" if above else "lies below"
-    reason = f"the interval {where} {contrast.bound:g}"
-    return row | {"verdict": verdict, "reason": reason}
+    return {"verdict": verdict, "reason": f"the interval {where} {bound:g}"}
+
+
+def _of_study(
+    effect: Effect, mixed_models: pd.DataFrame | None, domain: str, n_targets: int
+) -> dict[str, Any]:
+    """Read the verdict of the study's own model off an effect's interval."""
+    row: dict[str, Any] = {"basis": BY_CELLS, "n_targets": n_targets, "n_missing": 0}
+    table = pd.DataFrame() if mixed_models is None else mixed_models
+    sign, bound = (1, effect.above) if effect.above is not None else (-1, effect.below)
+    row |= {"bound": bound}
+    mine = table[(table["domain"] == domain) & (table["term"] == effect.term)]
+    known = mine.dropna(subset=["estimate", "low", "high"])
+    if known.empty or bound is None:
+        reason = "the model has no such term here, or could not be fitted"
+        return row | {"verdict": "cannot be tested", "reason": reason}
+    found = known.iloc[0]
+    row |= {"statistic": found["estimate"], "low": found["low"], "high": found["high"]}
+    row |= {"p": found["p"]}
+    return row | _decided(float(found["low"]), float(found["high"]), sign, bound)
+
+
+def _over_test_size(
+    sample: float,
+    contrast: Contrast,
+    target: str,
+    grid: Grid,
+    level: float,
+    errors: pd.Series,
+) -> tuple[float, float, float]:
+    """Give a normal interval by the standard errors of a target's cells, and a one-sided p."""
+    cells = [(target, grid.inputs(t.groups, t.blocks).name) for t in contrast.terms]
+    each = errors.reindex(pd.MultiIndex.from_tuples(cells)).to_numpy(float)
+    error = float(
+        np.sqrt(sum((t.weight * e) ** 2 for t, e in zip(contrast.terms, each, strict=True)))
+    )
+    if not error > 0:
+        return np.nan, np.nan, np.nan
+    reach = stats.norm.ppf((1 + level) / 2) * error
+    p = float(stats.norm.sf(contrast.sign * (sample - contrast.bound) / error))
+    return sample - reach, sample + reach, p
 
 
 def _over_people(
@@ -252,9 +356,9 @@ def _over_people(
     known = drawn[np.isfinite(drawn)]
     if not len(known):
         return np.nan, np.nan, np.nan, BY_PEOPLE
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = percentile_interval(known, level)
     wrong = np.count_nonzero(contrast.sign * (known - contrast.bound) <= 0)
-    return float(low), float(high), (1 + wrong) / (1 + len(known)), BY_PEOPLE
+    return low, high, (1 + wrong) / (1 + len(known)), BY_PEOPLE
 
 
 def _over_targets(

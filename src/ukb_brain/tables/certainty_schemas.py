@@ -130,6 +130,23 @@ class ResampledModels(Strict):
         unique = ("domain", "outcome", "weighting", "term")
 
 
+class PublishedIntervals(Strict):
+    """Single cells of a table from outside."""
+
+    target: Series[str]
+    inputs: Series[str]
+    metric: Series[str] = pa.Field(isin=["balanced_accuracy", "pearson_r", "r2"])
+    estimate: Series[float] = pa.Field(le=1, nullable=True)
+    low: Series[float] = pa.Field(le=1, nullable=True)
+    high: Series[float] = pa.Field(le=1, nullable=True)
+    note: Series[str]
+
+    class Config:
+        """Settings of pandera."""
+
+        unique = ("target", "inputs", "metric")
+
+
 class Claims(Strict):
     """Claims and their parts, with verdicts."""
 

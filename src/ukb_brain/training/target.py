@@ -126,7 +126,8 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
     s = job.settings
     linear = _fits(job, _components(job), s.linear, encoded=False)
     arrays = _coefficients(linear, LINEAR)
-    results, unrefined = list(_results(job, linear, LINEAR, 0)), []
+    results = list(_results(job, linear, LINEAR, 0))
+    unrefined: list[Result] = []
     if AMORTISED not in s.strategies:
         return results_as_model(results, job.people, job.kind, arrays, {})
     for member, paths in enumerate(job.encoders):

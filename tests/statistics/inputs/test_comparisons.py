@@ -100,7 +100,9 @@ def test_rounding_is_no_difference():
     apart = np.stack([first + 1e-14 * (1 + rng.random(500)), first])
     found = difference(np.array([0.3 + 1e-14, 0.3]), apart)
     assert (found.estimate, found.se, found.p) == (0, 0, 1)
-    assert np.isnan([found.low, equivalence(np.array([0.3 + 1e-14, 0.3]), apart, MARGIN).upper]).all()
+    assert np.isnan(
+        [found.low, equivalence(np.array([0.3 + 1e-14, 0.3]), apart, MARGIN).upper]
+    ).all()
 
 
 def test_without_scores_there_is_no_difference_and_no_verdict():

@@ -67,7 +67,8 @@ def test_pairs_are_the_fullest_cell_and_it_without_a_part():
         # The base block is never missing; without it a target of the base domain has no cell.
         told = {*groups, *(domains - {"disease", "constitutional"}), ALL_IMAGES}
         assert [p.part for p in pairs] == sorted(
-            groups if target == "age" else told, key=[*GRID.imaging, *GRID.domains, ALL_IMAGES].index
+            groups if target == "age" else told,
+            key=[*GRID.imaging, *GRID.domains, ALL_IMAGES].index,
         )
 
 
@@ -198,7 +199,6 @@ def test_a_grid_of_single_parts_has_nothing_to_compare():
     nothing = compare_pairs(alone, WEIGHTS, MARGIN)
     table = adds_table({"age": nothing}, {"age": []}, MARGIN)
     assert table.empty
-    assert adds_table({}, {}, MARGIN).columns.tolist() == table.columns.tolist()
     Comparisons.validate(table)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -14,7 +15,25 @@ from ukb_brain.figures.claims import write_claims
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.statistics.claims import claims_of, evaluate_claims
+from ukb_brain.statistics.scores.published_intervals import published_intervals, skill_errors
 from ukb_brain.statistics.scores.skill import skill_of_cells
+
+
+class Published(BaseModel):
+    """A table from outside in the published layout.
+
+    Attributes
+    ----------
+    table : str
+        Its file; the catalog reads it.
+    test_people : int
+        How many people it tested.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str = ""
+    test_people: int = Field(default=2381, ge=4)
 
 
 def read_table(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
@@ -72,8 +91,35 @@ def draw_coefficients(mixed_models: pd.DataFrame, grid: Grid) -> Figure:
     return figures.draw_coefficients(mixed_models, grid, "published")
 
 
+def measure_intervals(
+    cells: pd.DataFrame, published: Published, reporting: Reporting
+) -> pd.DataFrame:
+    """Give single cells their intervals, from the number of test people.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        From `read_table`.
+    published : Published
+        Test people of the table.
+    reporting : Reporting
+        Level of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell and metric.
+    """
+    return published_intervals(cells, published.test_people, reporting.level)
+
+
 def evaluate(
-    cells: pd.DataFrame, claims: dict[str, Any], grid: Grid, reporting: Reporting
+    cells: pd.DataFrame,
+    intervals: pd.DataFrame,
+    mixed_models: pd.DataFrame,
+    claims: dict[str, Any],
+    grid: Grid,
+    reporting: Reporting,
 ) -> tuple[pd.DataFrame, str]:
     """Test the claims that need only this table, and say so on the console.
 
@@ -81,6 +127,8 @@ def evaluate(
     ----------
     cells : pandas.DataFrame
         From `read_table`.
+    intervals, mixed_models : pandas.DataFrame
+        Of the same table.
     claims : dict
         As in the file of claims.
     grid : Grid
@@ -95,7 +143,9 @@ def evaluate(
     text : str
         The same in words, as Markdown.
     """
-    table = evaluate_claims(claims_of(claims), skill_of_cells(cells), grid, reporting.level)
+    level = reporting.level
+    known = skill_of_cells(cells), grid, level, skill_errors(intervals, level), mixed_models
+    table = evaluate_claims(claims_of(claims), *known)
     text = write_claims(table, "published")
     Console().print(Markdown(text))
     return table, text

@@ -6,6 +6,7 @@ from ukb_brain.pipelines.published.nodes import (
     draw_coefficients,
     evaluate,
     fit_mixed_models,
+    measure_intervals,
     read_table,
 )
 
@@ -44,8 +45,21 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="draw_published_coefficients",
             ),
             Node(
+                measure_intervals,
+                inputs=["published_cells", "params:published", "params:reporting"],
+                outputs="published.intervals",
+                name="measure_published_intervals",
+            ),
+            Node(
                 evaluate,
-                inputs=["published_cells", "params:claims", "params:grid", "params:reporting"],
+                inputs=[
+                    "published_cells",
+                    "published.intervals",
+                    "published.mixed_models",
+                    "params:claims",
+                    "params:grid",
+                    "params:reporting",
+                ],
                 outputs=["published.claims", "published.claims_text"],
                 name="evaluate_published_claims",
             ),

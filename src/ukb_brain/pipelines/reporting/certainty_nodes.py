@@ -316,7 +316,12 @@ def resample_mixed_models(scores: Scores, grid: Grid, reporting: Reporting) -> p
 
 
 def evaluate_study_claims(
-    scores: Scores, claims: dict[str, Any], grid: Grid, reporting: Reporting, source: str
+    scores: Scores,
+    mixed_models: pd.DataFrame,
+    claims: dict[str, Any],
+    grid: Grid,
+    reporting: Reporting,
+    source: str,
 ) -> tuple[pd.DataFrame, str]:
     """Test the study's claims on this run's map.
 
@@ -324,6 +329,8 @@ def evaluate_study_claims(
     ----------
     scores : dict of str to CommonScores
         By target.
+    mixed_models : pandas.DataFrame
+        The study's own, of this map.
     claims : dict
         As in the file of claims.
     grid : Grid
@@ -340,7 +347,13 @@ def evaluate_study_claims(
     text : str
         The same in words, as Markdown.
     """
-    table = evaluate_claims(claims_of(claims), skill_by_cell(scores), grid, reporting.level)
+    table = evaluate_claims(
+        claims_of(claims),
+        skill_by_cell(scores),
+        grid,
+        reporting.level,
+        mixed_models=mixed_models,
+    )
     return table, write_claims(table, source)
 
 

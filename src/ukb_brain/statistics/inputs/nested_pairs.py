@@ -20,7 +20,7 @@ from ukb_brain.statistics.certainty.delong import paired_delong
 from ukb_brain.statistics.inputs.comparisons import difference, equivalence, verdict
 from ukb_brain.statistics.scores.drawn_skill import CellScore, drawn_skill
 from ukb_brain.statistics.scores.metrics import Floats
-
+from ukb_brain.tables.certainty_schemas import Comparisons
 
 # The part of the pair that differs by every imaging group.
 ALL_IMAGES = "all images"
@@ -207,7 +207,6 @@ NUMBERS = [
     *("skill", "skill_without", "difference", "low", "high", "se"),
     *("p", "upper", "p_below", "p_equivalent", "p_delong"),
 ]
-TEXTS = ["target", "tests", "inputs", "without", "part", "note"]
 COLUMNS = ["inputs", "without", "part", "n", *NUMBERS, "note"]
 FIRST = ["target", "tests", *COLUMNS]
 
@@ -278,14 +277,12 @@ def adds_table(
         No row where no target has two such cells, as with a single part.
     """
     parts = [frame.assign(target=key, tests=list(declared[key])) for key, frame in compared.items()]
-    found = [part for part in parts if len(part)]
-    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=FIRST)
-    table = table.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(TEXTS, "str"))
-    table = table.astype({"n": "int64"})
+    if not any(len(part) for part in parts):
+        return Comparisons.empty()
+    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
-    verdicts = [
+    table["verdict"] = [
         verdict(row["difference"], row["p_adjusted"], row["upper"], margin, alpha)
         for row in table.to_dict("records")
     ]
-    table["verdict"] = pd.Series(verdicts, dtype="str")
     return table.assign(margin=float(margin))[[*FIRST, "p_adjusted", "margin", "verdict"]]

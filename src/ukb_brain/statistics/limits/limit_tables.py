@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid

@@ -6,12 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_fscore_support
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores.folds import predicted_people
 from ukb_brain.statistics.scores.legibility_map import Combined, combine, fits_by_cell
+from ukb_brain.statistics.scores.metrics import Floats
 
 FLAGS = {
     "Constitutional": "constitutional",
@@ -41,33 +47,59 @@ COLUMNS = [
     *FLAGS,
     "Domain",
 ]
-# Column of the file: its name here, the kind of target it is of, and the least that it can be.
+# Column of the file: its name here, the kind of target it is of, and the least that it can be. Its
+# AUC is none of the trait: `micro_averaged`.
 SCORES = {
     "Balanced accuracy": ("balanced_accuracy", None, 0.0),
-    "AUC": ("roc_auc", "binary", 0.0),
     "r2": ("r2", "continuous", -np.inf),
+    "r": ("pearson_r", "continuous", -1.0),
 }
-MODES = {"binary": "classification", "continuous": "regression"}
-WEIGHTED = ("Weighted precision", "Weighted recall", "Weighted F1")
+# Of the split that was scored, never a kind of target.
+MODES = ("Test", "Validation")
+SPLIT_SCORES = ("Balanced accuracy", "Weighted precision", "Weighted recall", "Weighted F1", "AUC")
 
 
-def _weighted_scores(combined: Combined) -> dict[str, float]:
-    """Each fold's scores at its own threshold, averaged by test people."""
-    folds = combined.averaged
-    scores = [
-        precision_recall_fscore_support(
-            fold.y_true > 0, fold.y_pred > threshold, average="weighted", zero_division=0
-        )[:3]
-        for fold, threshold in zip(folds, combined.threshold, strict=True)
-    ]
+def micro_averaged(y: NDArray[np.bool_], first: Floats) -> float:
+    """Area under the curve of both one-hot outputs taken as one, as the study computes it.
+
+    Parameters
+    ----------
+    y : ndarray of bool, shape (n,)
+        Who is of the second class.
+    first : ndarray, shape (n,)
+        What is predicted for the second class, between 0 and 1; the first has the rest.
+
+    Returns
+    -------
+    float
+        It follows the share of the larger class; of hard decisions it is their plain accuracy.
+    """
+    truth = np.concatenate([y, ~y])
+    return float(roc_auc_score(truth, np.concatenate([first, 1 - first])))
+
+
+def _split_scores(combined: Combined, kind: str) -> dict[str, float]:
+    """Scores of two classes in each fold, averaged by test people.
+
+    A continuous target and its predictions are split at the training median, as in the study.
+    """
+    folds, scores = combined.averaged, []
+    for fold, threshold in zip(combined.averaged, combined.threshold, strict=True):
+        said = fold.y_pred > threshold
+        truth = fold.y_true > (0 if kind == "binary" else threshold)
+        macro = precision_recall_fscore_support(truth, said, average="macro", zero_division=0)[:3]
+        outputs = fold.y_pred if kind == "binary" else said.astype(float)
+        scores.append(
+            (balanced_accuracy_score(truth, said), *macro, micro_averaged(truth, outputs))
+        )
     means = np.average(scores, axis=0, weights=[len(fold.y_true) for fold in folds])
-    return dict(zip(WEIGHTED, means.tolist(), strict=True))
+    return dict(zip(SPLIT_SCORES, means.tolist(), strict=True))
 
 
 def _row(cell: Any, loss: float, combined: Combined | None, grid: Grid) -> dict[str, Any]:
     blocks = [cell[domain] for domain in grid.domains]
     row: dict[str, Any] = dict.fromkeys(COLUMNS, 0.0) | {
-        "Mode": MODES[cell["kind"]],
+        "Mode": "Test",
         "Target": grid.targets[cell["target"]].name,
         "Inputs": cell["inputs"],
         "Training time (mins)": cell["train_seconds"] / 60,
@@ -77,16 +109,10 @@ def _row(cell: Any, loss: float, combined: Combined | None, grid: Grid) -> dict[
     }
     row |= {name: "Yes" if cell.get(key, False) else "No" for name, key in FLAGS.items()}
     if cell["kind"] == "continuous":
-        return row | {
-            "Balanced accuracy": cell["median_split_accuracy"],
-            "r2": cell["r2"],
-            "r": cell["pearson_r"],
-            "MAE": cell["mae"],
-        }
-    row |= {"Balanced accuracy": cell["balanced_accuracy"], "AUC": cell["roc_auc"]}
+        row |= {"r2": cell["r2"], "r": cell["pearson_r"], "MAE": cell["mae"]}
     if combined is None or combined.status != "ok":
-        return row | dict.fromkeys(WEIGHTED, np.nan)
-    return row | _weighted_scores(combined)
+        return row | dict.fromkeys(SPLIT_SCORES, np.nan)
+    return row | _split_scores(combined, cell["kind"])
 
 
 def published_layout(
@@ -94,12 +120,15 @@ def published_layout(
 ) -> pd.DataFrame:
     """Arrange the performance table in the columns of the study's published table.
 
-    A metric that does not apply to a kind of target is 0, as published; one that applies but
-    could not be measured (a status other than ``ok``) is empty. The "balanced accuracy" of a
-    continuous target is that of a split at the training median. Precision, recall and F1 are
-    means over both classes weighted by their size (scikit-learn), at the decision threshold; of
-    several folds they are averaged by test people, as the balanced accuracy is. The loss is the
-    mean over folds and seeds, the training time their sum.
+    Columns are what the study's ``train.py`` puts there, whatever their names: ``Mode`` is the
+    split that was scored; precision, recall and F1 are plain means over both classes, so that
+    recall is the balanced accuracy; the AUC is `micro_averaged`. Those of a continuous target are
+    of a split at the training median. R², r and MAE of a binary target are 0, as published; what
+    could not be measured (a status other than ``ok``) is empty. Folds are averaged by test people.
+    Ours differ in three: a yes is said above the training share of yes rather than by the larger
+    of two outputs, no target is clamped before it is scored, and the loss (mean over folds and
+    seeds) is of validation people, without a weight penalty. The training time is the sum over
+    folds and seeds.
 
     Parameters
     ----------
@@ -136,22 +165,23 @@ def read_published(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     Parameters
     ----------
     table : pandas.DataFrame
-        With at least the columns Mode, Target, Inputs, Domain, Balanced accuracy, AUC, r2 and the
-        Yes/No flags.
+        With at least the columns Mode, Target, Inputs, Domain, Balanced accuracy, r2, r and the
+        Yes/No flags. Its AUC is not read: it is none of the trait (`micro_averaged`).
     grid : Grid
         Names the targets.
 
     Returns
     -------
     pandas.DataFrame
-        ``target, domain, kind, inputs, balanced_accuracy, roc_auc, r2``, empty where a metric does
-        not apply, and one boolean column a flag.
+        ``target, domain, kind, inputs, balanced_accuracy, r2, pearson_r``, empty where a metric
+        does not apply, ``precision, f1`` where the file has them, and one boolean column a flag.
+        The kind is that of the grid's target.
 
     Raises
     ------
     InputError
-        If a column is absent, a cell is there twice, a target or inputs are not of the grid, a
-        score is impossible, or a flag is neither Yes nor No.
+        If a column is absent, a cell is there twice, rows are of several splits, a target or inputs
+        are not of the grid, a score is impossible, or a flag is neither Yes nor No.
     """
     needed = ("Mode", "Target", "Inputs", "Domain", *SCORES, *FLAGS)
     absent = [name for name in needed if name not in table]
@@ -166,22 +196,25 @@ def read_published(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     _refuse(table, ~table["Inputs"].isin(inputs), "Inputs", "the grid has no such inputs")
     twice = table.duplicated(["Target", "Inputs"])
     _refuse(table, twice, "Inputs", "this cell of its target is there twice")
-    kinds = {mode: kind for kind, mode in MODES.items()}
-    _refuse(table, ~table["Mode"].isin(kinds), "Mode", f"use one of {list(kinds)}")
+    _refuse(table, ~table["Mode"].isin(MODES), "Mode", f"use one of {list(MODES)}")
+    several = table["Mode"] != table["Mode"].iloc[0]
+    _refuse(table, several, "Mode", f"others are {table['Mode'].iloc[0]}; give one split at a time")
     of_target = {(grid.targets[c.target].name, c.inputs.name): c for c in grid.cells}
     pairs = list(zip(table["Target"], table["Inputs"], strict=True))
     stranger = pd.Series([pair not in of_target for pair in pairs], index=table.index)
     _refuse(table, stranger, "Inputs", "the grid has no such cell of its target")
-    meant = [MODES[grid.targets[of_target[pair].target].kind] for pair in pairs]
-    _refuse(table, table["Mode"] != meant, "Mode", "the target is of the other kind")
+    targets = [grid.targets[keys[name]] for name in table["Target"]]
     read = pd.DataFrame(
         {
             "target": table["Target"].map(keys).to_numpy(),
-            "domain": [grid.targets[keys[name]].domain for name in table["Target"]],
-            "kind": table["Mode"].map(kinds).to_numpy(),
+            "domain": [target.domain for target in targets],
+            "kind": [target.kind for target in targets],
             "inputs": table["Inputs"].to_numpy(),
         }
     )
+    for name, key in {"Weighted precision": "precision", "Weighted F1": "f1"}.items():
+        values = table[name] if name in table else pd.Series(np.nan, index=table.index)
+        read[key] = pd.to_numeric(values, errors="coerce").to_numpy(float)
     for name, (key, kind, least) in SCORES.items():
         values = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
         applies = np.ones(len(read), dtype=bool) if kind is None else read["kind"] == kind

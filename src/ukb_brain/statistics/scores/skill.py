@@ -61,19 +61,19 @@ def why_no_interval(cell: Mapping[Any, Any]) -> str:
 
 
 def skill_of_cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """Give each cell's skill alone, as claims take it where there are no draws.
+    """Give each published cell's skill, as claims take it where there are no draws.
 
     Parameters
     ----------
     cells : pandas.DataFrame
-        ``target, inputs, kind, roc_auc, r2``.
+        ``target, inputs, kind, balanced_accuracy, r2``: a published AUC is none of the trait.
 
     Returns
     -------
     pandas.DataFrame
-        Index ``target, inputs``; column 0.
+        Index ``target, inputs``; column 0: 2·BA − 1 of binary targets, R² of others.
     """
-    skill = (2 * cells["roc_auc"] - 1).where(cells["kind"] == "binary", cells["r2"])
+    skill = (2 * cells["balanced_accuracy"] - 1).where(cells["kind"] == "binary", cells["r2"])
     index = pd.MultiIndex.from_frame(cells[["target", "inputs"]])
     return pd.DataFrame({0: skill.to_numpy(float)}, index=index)
 

@@ -1,0 +1,158 @@
+"""Intervals of single cells of a published table, from its number of test people alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from ukb_brain.statistics.scores.metrics import Floats
+
+COLUMNS = ["target", "inputs", "metric", "estimate", "low", "high", "note"]
+NO_R2 = "R² is not r², so that it has no interval without its test people"
+NO_SIZES = "the table's precision and F1 belong to no class sizes of so many test people"
+# A table is rounded to six digits or more.
+ROUNDED = 1e-6
+# So many cells tell the sizes of a target's classes.
+ENOUGH = 6
+
+
+def class_size(cells: pd.DataFrame, n: int) -> int | None:
+    """Find how many test people are of a target's smaller class.
+
+    Balanced accuracy and macro-averaged precision and F1 are functions of four counts that add up
+    to the test people, so that few sizes fit one cell, and hardly ever more than neighbours fit
+    all.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        Of one target: ``balanced_accuracy, precision, f1``.
+    n : int
+        Test people.
+
+    Returns
+    -------
+    int or None
+        None where no size fits all cells looked at: they are rounded too much, or of others.
+
+    Notes
+    -----
+    ``tests/statistics/scores/test_published_intervals.py`` recovers the sizes of invented classes.
+    """
+    sizes: Iterable[int] = range(1, n // 2 + 1)
+    known = cells.dropna(subset=["balanced_accuracy", "precision", "f1"]).head(ENOUGH)
+    if known.empty:
+        return None
+    scores = known[["balanced_accuracy", "precision", "f1"]].to_numpy(float)
+    for cell in scores:
+        sizes = [size for size in sizes if _fits(size, n, cell)]
+    found = list(sizes)
+    return found[len(found) // 2] if found else None
+
+
+def _fits(size: int, n: int, cell: Floats) -> bool:
+    """Whether some count of hits in either class gives a cell's scores."""
+    accuracy, precision, f1 = cell
+    rest = n - size
+    hits = np.arange(size + 1)
+    exact = rest * (2 * accuracy - hits / size)
+    others = np.rint(exact)
+    # An error of rounding counts twice, and once for each of the larger class.
+    right = (np.abs(exact - others) < 2 * ROUNDED * rest) & (others >= 0) & (others <= rest)
+    hits, others = hits[right], others[right]
+    one, two = (
+        _precision_and_f1(hits, rest - others, size),
+        _precision_and_f1(others, size - hits, rest),
+    )
+    means = (one + two) / 2
+    return bool((np.abs(means - [[precision], [f1]]) < ROUNDED).all(axis=0).any())
+
+
+def _precision_and_f1(hits: NDArray, false: NDArray, size: int) -> Floats:
+    """Of one class, shape (2, m); 0 where nobody is said to be of it, as scikit-learn has it."""
+    said = np.maximum(hits + false, 1)
+    return np.array([hits / said, 2 * hits / (hits + false + size)])
+
+
+def standard_error(accuracy: float, size: int, n: int) -> float:
+    """Give the standard error of a balanced accuracy, which is a mean of two recalls.
+
+    Parameters
+    ----------
+    accuracy : float
+        Balanced accuracy, which stands for both recalls.
+    size, n : int
+        Test people of one class, and all.
+
+    Returns
+    -------
+    float
+        ½√(BA(1 − BA)(1/n₁ + 1/n₀)); people are taken for unrelated.
+    """
+    return 0.5 * float(np.sqrt(accuracy * (1 - accuracy) * (1 / size + 1 / (n - size))))
+
+
+def published_intervals(cells: pd.DataFrame, n: int, level: float = 0.95) -> pd.DataFrame:
+    """Give single cells of a published table their intervals.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        From `ukb_brain.statistics.scores.published.read_published`.
+    n : int
+        Test people of the table.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `COLUMNS`: one row a cell and metric. Balanced accuracy by `standard_error`, r by Fisher's
+        z, R² without; ``note`` says why there is none.
+    """
+    z, rows = norm.ppf((1 + level) / 2), []
+    for target, mine in cells.groupby("target", sort=False):
+        size = class_size(mine, n)
+        for cell in mine.to_dict("records"):
+            names = {"target": target, "inputs": cell["inputs"]}
+            accuracy = cell["balanced_accuracy"]
+            reach = np.nan if size is None else z * standard_error(accuracy, size, n)
+            ends = {"low": max(accuracy - reach, 0.0), "high": min(accuracy + reach, 1.0)}
+            ends = ends if reach > 0 else dict.fromkeys(ends, np.nan)
+            note = "" if reach > 0 else NO_SIZES
+            row = {"metric": "balanced_accuracy", "estimate": accuracy, "note": note}
+            rows.append(names | row | ends)
+            if cell["kind"] == "continuous":
+                r, apart = np.arctanh(cell["pearson_r"]), z / np.sqrt(n - 3)
+                ends = {"low": float(np.tanh(r - apart)), "high": float(np.tanh(r + apart))}
+                row = {"metric": "pearson_r", "estimate": cell["pearson_r"], "note": ""}
+                rows.append(names | row | ends)
+                rows.append(names | {"metric": "r2", "estimate": cell["r2"], "note": NO_R2})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def skill_errors(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:
+    """Read standard errors of skill off the intervals.
+
+    Parameters
+    ----------
+    intervals : pandas.DataFrame
+        From `published_intervals`.
+    level : float
+        Their coverage.
+
+    Returns
+    -------
+    pandas.Series
+        By target and inputs: of 2·BA − 1 of binary targets; of no other there is one.
+    """
+    continuous = intervals.loc[intervals["metric"] == "r2", "target"]
+    mine = intervals[
+        (intervals["metric"] == "balanced_accuracy") & ~intervals["target"].isin(continuous)
+    ].set_index(["target", "inputs"])
+    # Bounds are cut at 1: the lower one is the whole reach away.
+    return 2 * (mine["estimate"] - mine["low"]) / norm.ppf((1 + level) / 2)
