@@ -137,7 +137,7 @@ def evidence_tables() -> dict[str, pd.DataFrame]:
                 "low": [0.05, -0.03, np.nan, -0.01],
                 "high": [0.15, 0.03, np.nan, 0.008],
                 "verdict": ["adds", "unknown", "unknown", "no gain"],
-                "note": ["", "", "both cells predict the same", ""],
+                "note": ["", "", "both cells score the same", ""],
                 "margin": 0.02,
             }
         ),

@@ -150,9 +150,21 @@ def test_counts_of_cells_and_pairs():
         for at, column in ((3, "p_max"), (4, "p_bh")):
             assert row[at].split(" ")[0] == str((mine[column] <= 0.05).sum())
         assert row[1] == str(len(mine))
-    adds = texts(what_adds(TABLES["comparisons"], GRID))
-    assert adds[0][:5] == ["Disease: diffusion", "5 (71 %)", "0", "2 (29 %)", "7"]
-    assert adds[1][:5] == ["Disease: serology", "0", "4 (100 %)", "0", "4"]
+
+
+def test_gains_are_listed_with_interval_and_verdict_or_why_there_is_none():
+    shown = what_adds(TABLES["comparisons"], GRID)
+    assert [head[0] for head in shown.heads] == ["Target", "Diffusion", "All images", "Serology"]
+    rows = {row[0]: row[1:] for row in texts(shown)}
+    assert rows["Smoking"] == [
+        "adds: 0.100 [0.050, 0.150]",
+        "unknown: 0.000, no interval",
+        "unknown: 0.000 [−0.030, 0.030]",
+    ]
+    assert rows["Age"] == ["no gain: −0.001 [−0.010, 0.008]", "", ""]
+    tied = next(row for row in shown.rows if row[0].text == "Smoking")[2]
+    assert "both cells score the same" in tied.hover
+    assert all("before the ladder" in how for _, how in shown.heads[1:])
 
 
 def test_mixed_models_show_both_intervals_and_name_the_pseudo_replication(tree):
@@ -223,6 +235,7 @@ def test_the_same_tables_give_the_same_page():
 
 def test_estimates_without_an_interval_or_value():
     row = pd.Series({"x": -0.004, "x_low": float("nan"), "x_high": 1.0})
-    assert estimate(row, "x").text == "0.00"
-    assert estimate(row, "x", digits=3).text == "−0.004"
+    assert estimate(row, "x").text == "0.00, no interval"
+    assert estimate(row, "x", digits=3).text == "−0.004, no interval"
+    assert "the same in every draw" in estimate(row, "x").hover
     assert estimate(row, "y").text == "–"

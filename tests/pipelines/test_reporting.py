@@ -24,7 +24,7 @@ from reporting_cases import (
 )
 
 from ukb_brain.pipelines.reporting import create_pipeline
-from ukb_brain.pipelines.reporting.certainty_nodes import Certainty
+from ukb_brain.pipelines.reporting.certainty_nodes import Certainty, gather_unrefined
 from ukb_brain.pipelines.reporting.nodes import Reporting, choose_map, score_all_cells
 from ukb_brain.statistics.certainty.cell_tables import interval_table
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
@@ -81,6 +81,7 @@ def outputs():
     )
     given = {
         "model_output.predictions": predictions,
+        "model_output.unrefined": predictions[predictions["strategy"] == "amortised"],
         "model_output.cell_fits": cell_fits,
         "primary.participants": participants,
         "primary.exclusion_flow": exclusion_flow(),
@@ -128,6 +129,22 @@ def test_tables_pass_their_schemas(outputs):
         len(outputs["reporting.performance"]) == len(outputs["reporting.published_layout"]) == 700
     )
     assert len(outputs["reporting.performance_all"]) == 1400
+
+
+def test_gains_are_judged_on_what_cells_predicted_before_the_ladder():
+    """A strategy without a ladder predicts the same before it."""
+    grid = small_grid("age")
+    predictions, fits, participants = invented(grid)
+    refined = predictions["strategy"] == "amortised"
+    before = predictions[refined].assign(y_pred=lambda rows: rows["y_pred"] + 1)
+    given = (before, predictions, fits, participants, grid)
+    tested, held = gather_unrefined(*given, Reporting())
+    moved, _ = gather_unrefined(before.head(0), *given[1:], Reporting())
+    np.testing.assert_allclose(tested["age"].predicted, moved["age"].predicted + 1)
+    assert len(held) == len(before) / 2
+    linear, _ = gather_unrefined(*given, Reporting(strategy="linear"))
+    own = gather_targets(predictions, fits, participants, grid, "linear")
+    np.testing.assert_array_equal(linear["age"].predicted, own["age"].predicted)
 
 
 def test_nothing_exportable_names_a_person(outputs):

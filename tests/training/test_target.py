@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from ukb_brain.grid import Grid
 from ukb_brain.networks.artifact import Model, write_model
+from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
 from ukb_brain.training.cells import CellFit, class_weights, standardised
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.items import cells_by_target
-from ukb_brain.training.results import predicted_rows
+from ukb_brain.training.results import FINAL, UNREFINED, predicted_rows
 from ukb_brain.training.target import (
     CellsJob,
     blend,
@@ -135,6 +136,23 @@ def test_every_cell_is_fitted_by_both_strategies_or_says_why_not(job_of, tmp_pat
     assert predicted == {f"predictions/{s}/{m}/{target}/{i}" for s, m, i in fitted}
 
 
+@pytest.mark.parametrize("target", ["body_fat", "age"])
+def test_cells_that_gains_are_judged_on_are_kept_as_they_were_before_the_ladder(
+    job_of, tmp_path, target
+):
+    with_ladder, without = (
+        fit(job_of(target, changed(ONE_CHOICE, ladder=ladder)), tmp_path)[0].arrays
+        for ladder in (True, False)
+    )
+    judged = {one.name for one in judged_inputs([cell.inputs for cell in CELLS[target]])}
+    kept = {name for name in with_ladder if name.startswith("unrefined/")}
+    assert kept == {f"unrefined/amortised/0/{target}/{name}" for name in judged}
+    assert 1 < len(judged) < len(CELLS[target])
+    for name in kept:
+        np.testing.assert_array_equal(with_ladder[name], without[name.replace(UNREFINED, FINAL)])
+    assert not any(name.startswith("unrefined/") for name in without)
+
+
 @pytest.mark.parametrize("target", FITTED)
 def test_a_cell_has_a_coefficient_for_each_of_its_columns_and_no_other(job_of, tmp_path, target):
     model, _ = fit(job_of(target), tmp_path)
@@ -228,7 +246,7 @@ NOT_OF_FITTING = ("seconds", "loss")
 def assert_same_fits(before, after, but=NOT_OF_FITTING):
     """Everything but predictions; of the rows, everything that is fitted or chosen."""
     for name, array in before[0].arrays.items():
-        if not name.startswith("predictions/"):
+        if not name.startswith((f"{FINAL}/", f"{UNREFINED}/")):
             assert array.tobytes() == after[0].arrays[name].tobytes(), name
     for key, row in before[1].items():
         kept = ({k: v for k, v in r.items() if k not in but} for r in (row, after[1][key]))
@@ -244,7 +262,7 @@ def test_people_in_test_choose_and_fit_nothing(job_of, fold, tmp_path, target):
     assert_same_fits(before, after, ("seconds",))
     kept = (fold.part == "validation")[predicted_rows(fold)]
     for name, array in before[0].arrays.items():
-        if name.startswith("predictions/"):
+        if name.startswith((f"{FINAL}/", f"{UNREFINED}/")):
             assert array[kept].tobytes() == after[0].arrays[name][kept].tobytes(), name
             assert array[~kept].tobytes() != after[0].arrays[name][~kept].tobytes(), name
 

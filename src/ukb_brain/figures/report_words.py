@@ -70,7 +70,7 @@ HOW = {
         "Pairs of cells of a target on the people that both have, as cells predicted before the "
         "ladder, which may give both the same predictions; differences over bootstrap draws "
         "of whole families. “Adds”: above 0 after correction within the family of comparisons. "
-        "“No gain”: the upper bound lies below the margin; where both cells predict the same there "
+        "“No gain”: the upper bound lies below the margin; where both cells score the same there "
         "is no interval and no verdict. Shapley values: of the map's cells, on the people common "
         "to all of a target's cells, draw by draw; where the ladder chose no cell with an input "
         "they are 0 without an interval."

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import bootstrap, norm, t
@@ -56,6 +56,7 @@ def test_blocks_have_nearly_the_acceleration_of_single_people():
 @settings(max_examples=40, deadline=None)
 @given(arrays(float, 60, elements=FINITE), st.floats(0.5, 0.99))
 def test_bounds_are_ordered_and_among_the_draws(drawn, level):
+    assume(np.ptp(drawn) > 1e-9)
     low, high = bca_interval(float(np.median(drawn)), drawn, drawn[:9], level)
     assert drawn.min() <= low <= high <= drawn.max()
 
@@ -82,8 +83,11 @@ def test_draws_on_one_side_give_a_finite_correction():
     assert 1 <= low <= high < 1.01
 
 
-def test_a_perfect_score_has_an_interval_of_no_width():
-    assert bca_interval(1.0, np.ones(100), np.ones(20)) == (1, 1)
+def test_a_score_that_never_varies_has_no_interval():
+    """Neither a perfect score nor a constant prediction is certain for having no spread."""
+    for score in (1.0, 0.5):
+        found = bca_interval(score, np.full(100, score), np.full(20, score))
+        assert np.isnan(found).all()
 
 
 def test_draws_without_a_score_are_left_out_and_a_majority_of_them_gives_none():

@@ -111,10 +111,14 @@ def test_folds_count_by_their_people():
 
 def test_a_draw_without_a_class_in_one_fold_averages_the_others():
     y, p = np.array([1.0, 0, 0]), np.array([0.9, 0.95, 0.1])
-    full, one_class = np.ones((5, 3)), np.array([[0.0, 3, 4]] * 5)
+    full = np.array([[1.0, 1, 1]] * 4 + [[1, 1, 3]])
+    one_class = np.array([[0.0, 3, 4]] * 5)
     scores = [metrics.roc_auc] * 2
-    _, low, high = score_folds_with_interval(scores, [y, y], [p, p[::-1]], [full, one_class])
-    assert low == high == 0.5
+    _, low, high = score_folds_with_interval(scores, [y, y], [p, p[::-1]], [full, one_class], 0.9)
+    # Of the first fold alone: half of the comparisons are won, in the last draw three quarters.
+    np.testing.assert_allclose([low, high], np.quantile([0.5] * 4 + [0.75], [0.05, 0.95]))
+    same = [np.ones((5, 3)), one_class]
+    assert np.isnan(score_folds_with_interval(scores, [y, y], [p, p[::-1]], same)[1:]).all()
     _, low, _ = score_folds_with_interval(scores, [y, y], [p, p], [one_class, one_class])
     assert np.isnan(low)
 

@@ -12,7 +12,7 @@ from ukb_brain.statistics.inputs.comparisons import difference, equivalence
 from ukb_brain.statistics.inputs.nested_pairs import (
     ALL_IMAGES,
     NO_SCORE,
-    SAME_PREDICTIONS,
+    SAME_SCORES,
     PairInput,
     adds_table,
     compare_pairs,
@@ -172,7 +172,7 @@ def test_the_same_predictions_are_no_evidence(target):
     assert (tied["difference"] == 0).all()
     assert tied[["low", "high", "upper", "p_below", "p_equivalent"]].isna().all(axis=None)
     assert set(tied["verdict"]) == {"unknown"}
-    assert set(tied["note"]) == {SAME_PREDICTIONS}
+    assert set(tied["note"]) == {SAME_SCORES}
 
 
 def test_what_cannot_be_scored_is_empty_and_unknown():

@@ -38,11 +38,14 @@ def test_half_of_the_labels_ones_is_spearmans_attenuation():
 
 
 def test_share_is_of_skill():
-    same = np.full(100, 0.8)
-    row = share_of_ceiling("binary", 0.7, np.full(100, 0.7), 0.8, same)
+    same, little = np.full(100, 0.8), 1e-9 * np.arange(100)
+    row = share_of_ceiling("binary", 0.7, 0.7 + little, 0.8, same)
     assert list(row.values()) == pytest.approx([2 / 3] * 3)
-    row = share_of_ceiling("continuous", 0.2, np.full(100, 0.2), 0.8, same)
+    row = share_of_ceiling("continuous", 0.2, 0.2 + little, 0.8, same)
     assert list(row.values()) == pytest.approx([0.25] * 3)
+    # Draws that never differ are no interval.
+    row = share_of_ceiling("continuous", 0.2, np.full(100, 0.2), 0.8, same)
+    assert np.isnan([row["share_low"], row["share_high"]]).all()
 
 
 def test_a_ceiling_that_may_be_chance_gives_no_bounds():

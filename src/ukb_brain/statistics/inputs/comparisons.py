@@ -223,7 +223,8 @@ def verdict(estimate: float, p_adjusted: float, upper: float, margin: float, alp
     str
         ``adds``: the difference is above zero after correction, however small it is. ``no gain``
         (by these models): otherwise, and the upper bound is below the margin. ``unknown``:
-        neither, or there is no difference to judge, as where both cells predict the same.
+        neither, or there is no difference to judge, as where both cells score the same in every
+        draw.
 
     Notes
     -----

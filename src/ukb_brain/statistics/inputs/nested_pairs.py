@@ -24,7 +24,7 @@ from ukb_brain.tables.certainty_schemas import Comparisons
 
 # The part of the pair that differs by every imaging group.
 ALL_IMAGES = "all images"
-SAME_PREDICTIONS = "both cells predict the same, which is no evidence"
+SAME_SCORES = "both cells score the same in every draw, which is no evidence"
 NO_SCORE = "a cell has no score, or test people in common are too few or of one class"
 
 
@@ -222,7 +222,7 @@ def _row(
 ) -> dict[str, object]:
     estimates, drawn = skills[:, 0], skills[:, 1:]
     found = asdict(difference(estimates, drawn, level))
-    told = NO_SCORE if np.isnan(found["estimate"]) else SAME_PREDICTIONS
+    told = NO_SCORE if np.isnan(found["estimate"]) else SAME_SCORES
     return {
         "inputs": tested.inputs[pair.larger].name,
         "without": tested.inputs[pair.smaller].name,

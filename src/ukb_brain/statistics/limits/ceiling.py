@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ukb_brain.statistics.certainty.intervals import LEAST_DEFINED
 from ukb_brain.statistics.scores.drawn import bounded
 from ukb_brain.statistics.scores.metrics import Floats
 
@@ -86,7 +87,10 @@ def share_of_ceiling(
     drawn, drawn_most = scale * drawn_score - shift, scale * drawn_ceiling - shift
     if not most > 0:
         return {"share": np.nan, "share_low": np.nan, "share_high": np.nan}
-    lowest = bounded("ceiling", most, drawn_most, level)["ceiling_low"]
+    # A ceiling that no draw varies has no interval, and may divide all the same.
+    most_drawn = drawn_most[np.isfinite(drawn_most)]
+    enough = len(most_drawn) >= LEAST_DEFINED * len(drawn_most)
+    lowest = np.quantile(most_drawn, (1 - level) / 2) if enough else np.nan
     ratio = drawn / np.where(drawn_most > 0, drawn_most, np.nan)
     return bounded(
         "share", skill / most, ratio if lowest > 0 else np.full_like(ratio, np.nan), level

@@ -12,6 +12,7 @@ import pandas as pd
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone, rows_of
+from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
@@ -134,6 +135,8 @@ def confound_table(
         row |= {"inputs": name, "n": int(known.sum()), "status": "ok"}
         row |= measured(headline_of(table.kind, y, p, fold), weights, level)
         row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
+        if table.kind == "binary":
+            row |= _perfect(row, int((y > 0).sum()), len(y), level)
         try:
             alone, without, together = _beyond(unrefined[key], name, everybody, grid)
             row |= gain_beyond_confounds(
@@ -144,6 +147,17 @@ def confound_table(
             row["status"] = "too few training or validation people, or classes, for confounds"
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _perfect(row: Row, positives: int, n: int, level: float) -> Row:
+    """Give areas of 1, which no draw of people varies, the bounds that class sizes allow."""
+    low, high = newcombe_area_interval(1.0, positives, n - positives, level)
+    return {
+        f"{name}_{end}": bound
+        for name in ("score", "within_site")
+        if row[name] == 1.0
+        for end, bound in (("low", low), ("high", high))
+    }
 
 
 def _beyond(

@@ -213,8 +213,8 @@ def read_published(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
         }
     )
     for name, key in {"Weighted precision": "precision", "Weighted F1": "f1"}.items():
-        values = table[name] if name in table else pd.Series(np.nan, index=table.index)
-        read[key] = pd.to_numeric(values, errors="coerce").to_numpy(float)
+        given = table[name] if name in table else pd.Series(np.nan, index=table.index)
+        read[key] = pd.to_numeric(given, errors="coerce").to_numpy(float)
     for name, (key, kind, least) in SCORES.items():
         values = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
         applies = np.ones(len(read), dtype=bool) if kind is None else read["kind"] == kind
