@@ -19,7 +19,7 @@ from rich.table import Table
 from scipy.stats import t
 
 from benchmarks.record import WORK, Figure
-from benchmarks.truth import GOALS, agreement, compared
+from benchmarks.truth import GOALS, compared, figures_of
 from ukb_brain.atomic import atomic_path
 
 PROJECT = Path(__file__).parents[1]
@@ -56,10 +56,7 @@ def run_cohort(seed: int) -> dict[str, dict[str, float]]:
         figures = {}
         for strategy in STRATEGIES:
             both = compared(root, strategy)
-            figures[strategy] = agreement(both) | {
-                "mean skill over cells": float(both["skill"].mean()),
-                "mean reachable skill": float(both["reachable_skill"].mean()),
-            }
+            figures[strategy] = figures_of(both)
         with atomic_path(saved) as part:
             part.write_text(json.dumps(figures, indent=1))
         # What the figures rest on stays; the scans can be made again.
@@ -110,7 +107,11 @@ def measure() -> list[Figure]:
                     "",
                     goal,
                     holds,
-                    {"standard_error": error, "cohorts": [float(value) for value in row]},
+                    {
+                        "standard_error": error,
+                        "cohorts": [float(value) for value in row],
+                        "seeds": list(SEEDS),
+                    },
                 )
             )
         Console(width=150).print(table)

@@ -274,7 +274,7 @@ def extrapolate(
     for name, values in read.items():
         low, high = percentile_interval(values[1:], level)
         found |= {name: float(values[0]), f"{name}_low": low, f"{name}_high": high}
-    above_zero = np.quantile(complete[:, last], (1 - level) / 2) > 0
+    above_zero = float(np.quantile(complete[:, last], (1 - level) / 2)) > 0
     found["shape"] = _shape(float(found["rise_low"]) > 0, above_zero)
     return found | {"n_largest": largest}
 
