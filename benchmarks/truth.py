@@ -181,8 +181,8 @@ def main() -> None:
     if seeds:
         print(
             f"Ranges: where another cohort of {demo:,} people lies 19 times in 20, by the cohorts "
-            f"of seeds {', '.join(map(str, seeds))} (make bench ONLY=truth); so one figure in twenty "
-            "lies outside by chance."
+            f"of seeds {', '.join(map(str, seeds))} (make bench ONLY=truth); so one figure in "
+            "twenty lies outside by chance."
         )
 
 

@@ -114,6 +114,7 @@ def test_signal_within_sites_is_found():
     n, rng = 600, np.random.default_rng(6)
     site, y = rng.integers(0, 3, n), rng.normal(size=n)
     weights = FamilyDraws(range(n), 200, 1).weights(range(n))
-    row = within.score_within_sites("continuous", y + site, 0.5 * y, site, weights)
-    assert row["within_site"] == pytest.approx(0.75, abs=1e-9)
+    read = 0.5 * y + 0.01 * rng.normal(size=n)
+    row = within.score_within_sites("continuous", y + site, read, site, weights)
+    assert row["within_site"] == pytest.approx(0.75, abs=0.002)
     assert row["within_site_low"] > 0.7
