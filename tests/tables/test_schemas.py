@@ -135,6 +135,14 @@ def test_a_broken_promise_is_found(name, change):
         getattr(schemas, name).validate(VALID[name].assign(**change))
 
 
+def test_a_cohort_may_have_no_dates_and_none_may_lack_some():
+    table = VALID["Participants"]
+    none = table.assign(date=pd.Series(pd.NaT, index=table.index, dtype="datetime64[us]"))
+    schemas.Participants.validate(none)
+    with pytest.raises((SchemaError, SchemaErrors)):
+        schemas.Participants.validate(table.assign(date=table["date"].where(table.index > 0)))
+
+
 @pytest.mark.parametrize("name", VALID)
 def test_every_key_column_is_required(name):
     with pytest.raises((SchemaError, SchemaErrors)):

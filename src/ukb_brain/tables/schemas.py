@@ -30,7 +30,7 @@ class Participants(Strict):
     chosen: Series[bool]
     family: Series[int] = pa.Field(ge=0)
     site: Series[int]
-    date: Series
+    date: Series = pa.Field(nullable=True)
     age: Series[float] = pa.Field(gt=0, lt=120, nullable=True)
     sex: Series[float] = pa.Field(isin=[0, 1], nullable=True)
     ethnic_background: Series[float] | None = pa.Field(nullable=True)
@@ -44,9 +44,13 @@ class Participants(Strict):
 
     @pa.check("date")
     @classmethod
-    def _are_known_dates_or_none(cls, date: Series) -> bool:
-        # Some cohorts have no dates at all.
-        return date.dtype.kind == "M" and date.isna().nunique() < 2
+    def _is_a_date(cls, date: Series) -> bool:
+        return date.dtype.kind == "M"
+
+    @pa.dataframe_check
+    @classmethod
+    def _has_all_dates_or_none(cls, table: pd.DataFrame) -> bool:
+        return table["date"].isna().nunique() < 2
 
     @pa.dataframe_check
     @classmethod
