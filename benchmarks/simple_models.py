@@ -15,10 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
 
 Floats = NDArray[np.float64]
 RIDGE_Z = "kernel ridge, Fisher z"
@@ -46,11 +44,14 @@ class Connectivity:
         Fisher's z; NaN where a region is constant.
     covariances : ndarray of shape (people, regions, regions)
         Of standardised series, after Ledoit and Wolf; NaN where a region is constant.
+    logarithms : ndarray of shape (people, regions, regions)
+        Of the covariances; NaN throughout for a person with a constant region.
     """
 
     eids: NDArray[np.int64]
     z: NDArray[np.float32]
     covariances: Floats
+    logarithms: Floats
 
 
 def read_connectivity(folder: Path, atlas: str, eids: NDArray[np.int64]) -> Connectivity:
@@ -85,7 +86,11 @@ def read_connectivity(folder: Path, atlas: str, eids: NDArray[np.int64]) -> Conn
         limited = np.clip(correlation[rows, columns], -LARGEST_CORRELATION, LARGEST_CORRELATION)
         z.append(np.arctanh(limited).astype(np.float32))
         covariances.append(covariance)
-    return Connectivity(eids, np.array(z), np.array(covariances))
+    found = np.array(covariances)
+    logs = np.full_like(found, np.nan)
+    whole = ~np.isnan(found).any(axis=(1, 2))
+    logs[whole] = logarithms(found[whole])
+    return Connectivity(eids, np.array(z), found, logs)
 
 
 def filled(values: NDArray[np.floating], learn: NDArray[np.intp]) -> NDArray[np.floating]:
@@ -113,26 +118,48 @@ def logarithms(matrices: Floats) -> Floats:
     return (vectors * logs[:, None, :]) @ vectors.transpose(0, 2, 1)
 
 
-def tangent_space(covariances: Floats, learn: NDArray[np.intp]) -> Floats:
+def tangent_space(covariances: Floats, mean_logarithm: Floats) -> Floats:
     """Write covariances in the tangent space at the log-Euclidean mean of some people.
 
     Parameters
     ----------
     covariances : ndarray of shape (people, regions, regions)
         Complete.
-    learn : ndarray of int
-        Rows of whom the mean is taken.
+    mean_logarithm : ndarray of shape (regions, regions)
+        Of those people.
 
     Returns
     -------
     ndarray of shape (people, regions * (regions + 1) / 2)
         Such that distances between rows are those between matrices.
     """
-    values, vectors = np.linalg.eigh(logarithms(covariances[learn]).mean(axis=0))
+    values, vectors = np.linalg.eigh(mean_logarithm)
     white = (vectors * np.exp(-values / 2)) @ vectors.T
     rows, columns = np.tril_indices(len(white))
     root = np.where(rows == columns, 1, np.sqrt(2))
     return logarithms(white @ covariances @ white)[:, rows, columns] * root
+
+
+def components(features: NDArray[np.floating], learn: NDArray[np.intp]) -> Floats:
+    """Give all principal components of those who are learned from: the same space, fewer columns.
+
+    Parameters
+    ----------
+    features : ndarray of shape (people, columns)
+        One row a person.
+    learn : ndarray of int
+        Rows that are learned from.
+
+    Returns
+    -------
+    ndarray of shape (people, components)
+        Of which ridge and logistic regression are those of the features.
+    """
+    centred = features - features[learn].mean(axis=0)
+    gram = (centred @ centred[learn].T).astype(np.float64)
+    values, vectors = np.linalg.eigh(gram[learn])
+    kept = values > values.max() * len(learn) * np.finfo(features.dtype).eps
+    return gram @ (vectors[:, kept] / np.sqrt(values[kept]))
 
 
 def fold_predictions(
@@ -162,24 +189,22 @@ def fold_predictions(
     """
     spaces = {
         RIDGE_Z: lambda: filled(connectivity.z, learn),
-        RIDGE_TANGENT: lambda: tangent_space(filled(connectivity.covariances, learn), learn),
+        RIDGE_TANGENT: lambda: tangent_space(
+            filled(connectivity.covariances, learn),
+            np.nanmean(connectivity.logarithms[learn], axis=0),
+        ),
     }
     for name, space in spaces.items():
-        features = space()
+        features = components(space(), learn)
         for target, y in targets.items():
             mine = learn[np.isfinite(y.to_numpy()[learn])]
             known = y.to_numpy()[mine]
             models = {name: RidgeCV(PENALTIES)}
             if name == RIDGE_Z and target in binary:
                 inner = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=0)
-                search = GridSearchCV(
-                    LogisticRegression(max_iter=2000),
-                    {"C": STRENGTHS},
-                    scoring="roc_auc",
-                    cv=inner,
-                )
-                # All components: the same model in fewer columns.
-                models[LOGISTIC_Z] = make_pipeline(PCA(), search)
+                logistic = LogisticRegression(max_iter=2000)
+                grid = {"C": STRENGTHS}
+                models[LOGISTIC_Z] = GridSearchCV(logistic, grid, scoring="roc_auc", cv=inner)
             for called, model in models.items():
                 model.fit(features[mine], known)
                 yes = called == LOGISTIC_Z

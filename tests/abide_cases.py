@@ -30,7 +30,7 @@ def row_of(number, **changed):
         "DX_GROUP": 1 + number // 4 % 2,
         "DSM_IV_TR": 0,
         "AGE_AT_SCAN": round(6.5 + 30 * random.random(), 2),
-        "SEX": 2 if number % 5 == 0 else 1,
+        "SEX": 2 if number % 3 == 0 else 1,
         "HANDEDNESS_CATEGORY": "R",
         "HANDEDNESS_SCORES": "",
         "FIQ": int(100 + 15 * random.standard_normal()),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from abide_cases import row_of, series_of, write_cohort
+from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score, roc_auc_score
 
 from benchmarks import real_people
@@ -14,6 +15,7 @@ from benchmarks.simple_models import (
     RIDGE_TANGENT,
     RIDGE_Z,
     Connectivity,
+    components,
     filled,
     fold_predictions,
     logarithms,
@@ -65,10 +67,20 @@ def test_logarithms_are_those_of_the_eigenvalues():
 def test_of_matrices_that_commute_the_tangent_is_the_difference_of_logarithms():
     diagonals = np.random.default_rng(0).uniform(0.5, 2, (6, 3))
     matrices = np.stack([np.diag(d) for d in diagonals])
-    found = tangent_space(matrices, np.arange(4))
+    found = tangent_space(matrices, logarithms(matrices[:4]).mean(axis=0))
     expected = np.log(diagonals) - np.log(diagonals[:4]).mean(axis=0)
     np.testing.assert_allclose(found[:, [0, 2, 5]], expected, atol=1e-12)
     np.testing.assert_allclose(found[:, [1, 3, 4]], 0, atol=1e-12)
+
+
+def test_ridge_on_components_is_ridge_on_what_they_are_of():
+    random = np.random.default_rng(1)
+    features, y = random.standard_normal((30, 90)), random.standard_normal(20)
+    learn, test = np.arange(20), np.arange(20, 30)
+    fewer = components(features, learn)
+    assert fewer.shape == (30, 19)
+    whole = Ridge(3.0).fit(features[learn], y).predict(features[test])
+    np.testing.assert_allclose(Ridge(3.0).fit(fewer[learn], y).predict(fewer[test]), whole)
 
 
 def predicted(connectivity, y):
@@ -94,7 +106,8 @@ def test_no_test_person_moves_another(connectivity):
     y, z, covariances = targets(), connectivity.z.copy(), connectivity.covariances.copy()
     y.iloc[40:] = 1 - y.iloc[40:]
     z[50:], covariances[50:] = z[50:][::-1], covariances[50:][::-1]
-    after = predicted(Connectivity(connectivity.eids, z, covariances), y)
+    logs = np.where(np.arange(PEOPLE)[:, None, None] < 50, connectivity.logarithms, np.nan)
+    after = predicted(Connectivity(connectivity.eids, z, covariances, logs), y)
     kept = before["eid"] < 50_050
     pd.testing.assert_series_equal(before["y_pred"][kept], after["y_pred"][kept])
     assert not np.allclose(before["y_pred"][~kept], after["y_pred"][~kept])
