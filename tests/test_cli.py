@@ -108,6 +108,28 @@ def test_a_parameter_report_of_unknown_form_is_kept_whole():
     assert cli.one_line(error) == "Parameter a: odd thing. Correct conf/ or --params."
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("grid.only=age", {"grid": {"only": "age"}}),
+        ("grid.only=age+sex,preset=demo", {"grid": {"only": "age+sex"}, "preset": "demo"}),
+        ("grid.only=[age, sex], seed=3", {"grid": {"only": ["age", "sex"]}, "seed": 3}),
+        ("grid.targets.hb=null", {"grid": {"targets": {"hb": None}}}),
+        ("a=[[1,2],[3]],b.c=x=y", {"a": [[1, 2], [3]], "b": {"c": "x=y"}}),
+        ("", {}),
+    ],
+)
+def test_lists_may_be_given_on_the_command_line(given, read):
+    (option,) = (option for option in cli.run.params if option.name == "params")
+    assert option.callback(click.Context(cli.run), option, given) == read
+
+
+@pytest.mark.parametrize("given", ["age", "seed=1,=2"])
+def test_a_parameter_without_key_or_value_is_refused(given):
+    with pytest.raises(click.UsageError, match="key=value"):
+        cli.split_params(click.Context(cli.run), cli.run.params[0], given)
+
+
 def test_a_broken_table_shows_no_values():
     failure = CheckFailure("m", check="unique", column="eid", failure_examples=[9000001])
     error = DataValidationError("x", dataset_name="primary.splits", mode="load", failures=[failure])

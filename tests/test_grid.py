@@ -93,7 +93,9 @@ def test_what_is_added_in_yaml_grows_the_grid_by_the_same_rule(added_targets, mo
     assert len(grid.cells) == expected
     assert len({(cell.target, cell.inputs.name) for cell in grid.cells}) == expected
     flags = grid.flags(grid.cells[0].inputs)
-    assert "new" in flags
+    # A domain without targets has no block, and is no part of the grid.
+    assert ("new" in flags) == ("new" in added_targets)
+    assert grid.left_out == (() if "new" in added_targets else ("new",))
     assert ("asl" in flags) == modality
 
 
@@ -137,10 +139,82 @@ def test_imaging_groups_are_left_out_by_name():
     grid = Grid(**study())
     fewer = Grid(**(grid.model_dump() | {"leave_out": "functional+diffusion"}))
     assert list(fewer.imaging) == ["structural"]
-    assert set(fewer.left_out) == {"functional", "diffusion"}
+    assert set(fewer.left_out) == {"functional", "rsfmri", "diffusion", "dwi"}
     assert len(fewer.cells) == 4 + 21 * 8
     assert Grid(**fewer.model_dump()) == fewer
     with pytest.raises(ValueError, match="leave_out names spectral; imaging groups are structural"):
         Grid(**(grid.model_dump() | {"leave_out": ["spectral"]}))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no imaging group is left"):
         Grid(**(grid.model_dump() | {"leave_out": list(grid.imaging)}))
+
+
+@pytest.mark.parametrize(
+    ("given", "targets", "modalities", "cells"),
+    [
+        ({"only": "age"}, ["age"], ["t1", "flair", "dwi", "rsfmri"], 7),
+        ({"only": "age+sex"}, ["sex", "age"], ["t1", "flair", "dwi", "rsfmri"], 14),
+        ({"only": ["age", "sex", "rsfmri"]}, ["sex", "age"], ["rsfmri"], 2),
+        ({"only": ["serology", "structural"]}, ["hb", "hdl", "hba1c", "ldl"], ["t1", "flair"], 4),
+        # From serology and from images, of targets whose base block is gone.
+        ({"only": ["hb", "worry", "t1"]}, ["hb", "worry"], ["t1"], 6),
+        ({"only": ["age"], "leave_out": ["flair", "functional"]}, ["age"], ["t1", "dwi"], 3),
+    ],
+)
+def test_only_what_is_named_stays_of_characteristics_and_of_images(
+    given, targets, modalities, cells
+):
+    grid = Grid(**(study() | given))
+    assert list(grid.targets) == targets
+    assert list(grid.modalities) == modalities
+    assert len(grid.cells) == cells
+    assert all(cell.inputs.groups or cell.inputs.blocks for cell in grid.cells)
+    assert {"weight", "psychology", "lonely"} - {*grid.domains} <= {*grid.left_out}
+    # Read once more, as a worker reads it, it is the same.
+    assert Grid(**grid.model_dump()) == grid
+
+
+def test_an_overlay_takes_out_by_null():
+    raw = study()
+    raw["targets"] |= {"hb": None, "hdl": None}
+    raw["imaging"]["functional"] = None
+    raw["imaging"]["structural"]["flair"] = None
+    raw["domains"]["psychology"] = None
+    grid = Grid(**raw)
+    assert list(grid.targets_of("serology")) == ["hba1c", "ldl"]
+    assert list(grid.modalities) == ["t1", "dwi"]
+    assert grid.domains.keys() == {"constitutional", "disease", "serology"}
+    gone = {"hb", "hdl", "functional", "rsfmri", "flair", "psychology", "lonely"}
+    assert gone - {"rsfmri"} <= {*grid.left_out}
+    with pytest.raises(ValidationError, match="no target is left"):
+        Grid(**(raw | {"targets": dict.fromkeys(raw["targets"])}))
+
+
+@pytest.mark.parametrize("key", ["only", "leave_out"])
+def test_a_name_that_is_nowhere_is_told_with_the_nearest(key):
+    with pytest.raises(ValidationError, match=rf"grid.{key} names agee; .*did you mean age\?"):
+        Grid(**(study() | {key: "agee+sex"}))
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_any_part_has_cells_of_itself_only_each_once(data):
+    whole = Grid(**study())
+    names = [*whole.targets, *whole.domains, *whole.imaging, *whole.modalities]
+    only = data.draw(st.lists(st.sampled_from(names), max_size=6, unique=True))
+    leave_out = data.draw(st.lists(st.sampled_from(names), max_size=4, unique=True))
+    try:
+        part = Grid(**(study() | {"only": only, "leave_out": leave_out}))
+    except ValidationError as error:
+        assert "is left in the grid" in str(error)
+        return
+    assert not {*part.targets, *part.domains, *part.imaging, *part.modalities} & {*part.left_out}
+    assert {t.domain for t in part.targets.values()} == {*part.domains}
+    keys = [(cell.target, cell.inputs.groups, cell.inputs.blocks) for cell in part.cells]
+    assert len({*keys}) == len({(c.target, c.inputs.name) for c in part.cells}) == len(keys) > 0
+    # As in the whole grid, but for targets whose base block is gone.
+    if part.base_domain in part.domains:
+        there = {(c.target, c.inputs.groups, c.inputs.blocks) for c in whole.cells}
+        assert {*keys} <= there
+    for target in part.targets:
+        full = part.inputs(tuple(part.imaging), part.blocks_of(target)).name
+        assert full in {c.inputs.name for c in part.cells if c.target == target}

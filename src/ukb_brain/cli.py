@@ -6,6 +6,7 @@ import importlib.resources
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from kedro.framework.cli.project import project_group
 from kedro.framework.cli.project import run as kedro_run
 from kedro.io import DatasetError
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ukb_brain.errors import InputError
@@ -222,7 +224,42 @@ def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def split_params(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Read ``--params`` as Kedro does, except that a comma within brackets is part of a list.
+
+    Parameters
+    ----------
+    context, option : click.Context, click.Parameter
+        Of the command.
+    value : str or dict
+        ``grid.only=[age,sex],preset=demo``; a dict is taken as it is.
+
+    Returns
+    -------
+    dict
+    """
+    if isinstance(value, dict):
+        return value
+    depths = accumulate((c == "[") - (c == "]") for c in value)
+    apart = ("\n" if c == "," and depth == 0 else c for c, depth in zip(value, depths, strict=True))
+    items = [item.strip() for item in "".join(apart).split("\n") if item.strip()]
+    for item in items:
+        if not item.partition("=")[0].strip() or "=" not in item:
+            context.fail(f"--params takes key=value, several separated by commas; got {item!r}")
+    pairs = (item.partition("=") for item in items)
+    return OmegaConf.to_container(OmegaConf.from_dotlist([f"{k.strip()}={v}" for k, _, v in pairs]))
+
+
+def _with_lists(option: click.Parameter) -> click.Parameter:
+    if option.name != "params":
+        return option
+    changed = copy.copy(option)
+    changed.callback = split_params
+    return changed
+
+
 run = copy.copy(kedro_run)
+run.params = [_with_lists(option) for option in kedro_run.params]
 # click types a command's callback as optional; the command `run` has one.
 run.callback = _with_one_line(cast(Callable[..., Any], kedro_run.callback))
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ukb_brain.errors import InputError
+from ukb_brain.part_of_grid import Names, chosen_part
 
 Kind = Literal["binary", "continuous"]
 Rule = Literal["value", "equals", "any_of", "mean", "difference", "log", "binned"]
@@ -193,52 +194,36 @@ class Grid(Frozen):
     Attributes
     ----------
     base_domain : str
-        Key of the domain whose block every other target has.
+        Key of the domain whose block every other target has, where the grid has that domain.
     domains, targets : dict
         By key.
     imaging : dict of str to dict of str to Modality
         Imaging groups of the grid.
-    leave_out : tuple of str
-        Imaging groups or single modalities that are taken out of it, for want of scans:
-        ``[functional]``, or ``flair+functional`` in ``--params``.
-    left_out : dict
-        Those groups and modalities, as ``imaging`` had them.
+    only, leave_out : tuple of str
+        Names of targets, domains, imaging groups or modalities that alone stay, and that are taken
+        out: ``[age, functional]``, or ``age+functional`` in ``--params``. See
+        `ukb_brain.part_of_grid.chosen_part`.
+    left_out : tuple of str
+        All names that are no part of this grid though somebody named them: those taken out, what
+        went with them, and what an overlay set to null.
     """
 
     base_domain: str
     domains: dict[str, Domain]
     imaging: dict[str, dict[str, Modality]] = Field(min_length=1)
     targets: dict[str, Target] = Field(min_length=1)
-    leave_out: tuple[str, ...] = ()
-    left_out: dict[str, dict[str, Modality]] = {}
+    only: Names = ()
+    leave_out: Names = ()
+    left_out: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
-    def _leaves_out(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or not given.get("leave_out"):
-            return given
-        names = given["leave_out"]
-        names = tuple(names.split("+")) if isinstance(names, str) else tuple(names)
-        imaging, left_out = given.get("imaging") or {}, given.get("left_out") or {}
-        known = {n for part in (imaging, left_out) for g, held in part.items() for n in (g, *held)}
-        unknown = sorted(set(names) - known)
-        if unknown:
-            raise ValueError(
-                f"grid.leave_out names {', '.join(unknown)}; imaging groups are "
-                f"{', '.join(imaging)}, of modalities "
-                f"{', '.join(name for held in imaging.values() for name in held)}"
-            )
-        stays: dict[str, dict[str, Any]] = {}
-        leaves = {group: dict(held) for group, held in left_out.items()}
-        for group, held in imaging.items():
-            for modality, described in held.items():
-                gone = group in names or modality in names
-                (leaves if gone else stays).setdefault(group, {})[modality] = described
-        return given | {"leave_out": names, "imaging": stays, "left_out": leaves}
+    def _takes_a_part(cls, given: Any) -> Any:
+        return chosen_part(given) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if self.base_domain not in self.domains:
+        if self.base_domain not in (*self.domains, *self.left_out):
             raise ValueError(
                 f"base_domain {self.base_domain!r} is not one of the domains {sorted(self.domains)}"
             )
@@ -265,6 +250,10 @@ class Grid(Frozen):
         """Keys of all modalities, in the order of the configuration."""
         return tuple(key for group in self.imaging.values() for key in group)
 
+    @property
+    def _base_block(self) -> tuple[str, ...]:
+        return (self.base_domain,) if self.base_domain in self.domains else ()
+
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """All cells, in the order of targets, then of imaging groups, then of blocks."""
@@ -279,9 +268,10 @@ class Grid(Frozen):
                     d for d in self.domains if d not in (self.base_domain, target.domain)
                 )
                 choices = [
-                    (chosen, (self.base_domain, *blocks))
+                    (chosen, (*self._base_block, *blocks))
                     for chosen in groups
                     for blocks in subsets(others)
+                    if chosen or blocks or self._base_block
                 ]
             cells += [Cell(key, self.inputs(chosen, blocks)) for chosen, blocks in choices]
         return tuple(cells)
@@ -294,7 +284,7 @@ class Grid(Frozen):
         target : str
             Its key.
         least : bool
-            As few as may be: the base block, which is never missing outside the base domain.
+            As few as may be: the base block, or none where the grid has no such domain.
 
         Returns
         -------
@@ -304,7 +294,7 @@ class Grid(Frozen):
         own = self.targets[target].domain
         if own == self.base_domain:
             return ()
-        return (self.base_domain,) if least else tuple(d for d in self.domains if d != own)
+        return self._base_block if least else tuple(d for d in self.domains if d != own)
 
     def targets_of(self, domain: str) -> tuple[str, ...]:
         """Keys of a domain's targets: the traits of its block.
@@ -320,6 +310,35 @@ class Grid(Frozen):
             In the order of the configuration.
         """
         return tuple(key for key, target in self.targets.items() if target.domain == domain)
+
+    def term_of(self, group: str) -> str:
+        """Name the term of an imaging group in models of its inputs: its first modality.
+
+        Parameters
+        ----------
+        group : str
+            Key of an imaging group.
+
+        Returns
+        -------
+        str
+        """
+        return next(iter(self.imaging[group]))
+
+    def in_words(self) -> str:
+        """Say what this grid has, and which of the names that were given it has not.
+
+        Returns
+        -------
+        str
+            One or two sentences.
+        """
+        counts = [(len(self.targets), "target"), (len(self.domains), "domain")]
+        counts += [(len(self.imaging), "imaging group"), (len(self.cells), "cell")]
+        n = [f"{number:,} {what}{'s' * (number != 1)}" for number, what in counts]
+        words = f"{n[0]} of {n[1]}, {n[2]} ({', '.join(self.modalities)}), {n[3]}."
+        absent = f" Not in this grid: {', '.join(self.left_out)}." if self.left_out else ""
+        return words + absent
 
     def inputs(self, groups: tuple[str, ...], blocks: tuple[str, ...]) -> Inputs:
         """Join imaging groups and blocks to inputs with their published name.

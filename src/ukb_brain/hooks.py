@@ -139,14 +139,15 @@ class ProjectHooks:
             if name.removeprefix("params:") in SETTINGS
         }
         problems: list[Problem] = []
-        if "grid" in read:
-            problems += settings.problems_of_grid(read["grid"])
+        if "grid" in read and read["grid"].left_out:
+            logger.info("%s", read["grid"].in_words())
         if {"claims", "grid"} <= set(read):
             problems += settings.problems_of_claims(read["claims"], read["grid"])
         if "modelling" in read:
             wanted: dict[str, tuple[str, ...]] = {}
             if "reporting" in read:
-                wanted["reporting.strategy"] = (read["reporting"].strategy,)
+                trained = read["modelling"].strategies
+                problems += settings.problems_of_map(read["reporting"].strategy, trained)
             if "evidence" in read:
                 for name in ("learning_curves", "left_out_sites", "model_scale"):
                     named = getattr(getattr(read["evidence"], name, None), "strategies", ())

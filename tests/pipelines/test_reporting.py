@@ -23,9 +23,15 @@ from reporting_cases import (
     target_summary,
 )
 
+from ukb_brain.errors import InputError
 from ukb_brain.pipelines.reporting import create_pipeline
 from ukb_brain.pipelines.reporting.certainty_nodes import Certainty, gather_unrefined
-from ukb_brain.pipelines.reporting.nodes import Reporting, choose_map, score_all_cells
+from ukb_brain.pipelines.reporting.nodes import (
+    Reporting,
+    choose_map,
+    choose_strategy,
+    score_all_cells,
+)
 from ukb_brain.statistics.certainty.cell_tables import interval_table
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.limits.verdicts import VerdictRules
@@ -167,11 +173,27 @@ def test_folds_and_seeds_are_rows_of_one_table_and_one_row_of_the_map():
     reporting = Reporting(draws=100)
     every = score_all_cells(*tables, grid, reporting, SEED)
     draws = FamilyDraws(tables[2]["family"], 100, SEED)
-    intervals = interval_table(gather_targets(*tables, grid, reporting.strategy), draws)
-    chosen = choose_map(*tables, intervals, grid, reporting)
+    strategy = choose_strategy(tables[1], reporting)
+    intervals = interval_table(gather_targets(*tables, grid, strategy), draws)
+    chosen = choose_map(*tables, intervals, grid, strategy)
     schemas.Performance.validate(every)
     schemas.Performance.validate(chosen)
     assert len(every) == 4 * len(grid.cells) == 4 * len(chosen)
+
+
+@pytest.mark.parametrize(
+    ("trained", "map_of"),
+    [
+        (("linear", "amortised", "dedicated"), "amortised"),
+        (("linear", "dedicated"), "linear"),
+        (("dedicated",), "dedicated"),
+    ],
+)
+def test_the_map_is_of_the_first_strategy_that_was_trained(trained, map_of):
+    fits = pd.DataFrame({"strategy": trained})
+    assert choose_strategy(fits, Reporting()) == map_of
+    with pytest.raises(InputError, match="names moon, and the fits are of dedicated"):
+        choose_strategy(fits, Reporting(strategy="moon"))
 
 
 def test_parameters_are_typed():
@@ -179,6 +201,7 @@ def test_parameters_are_typed():
     assert Reporting(**yaml.safe_load(text)["reporting"]) == Reporting(
         folder="${runtime_params:data_root,${globals:data_root}}/08_reporting"
     )
+    assert Reporting(strategy="linear").strategy == ("linear",)
     with pytest.raises(ValidationError, match="draw"):
         Reporting(draw=10)
 

@@ -6,7 +6,7 @@ from reporting_cases import study_grid
 from ukb_brain.grid import Grid
 from ukb_brain.readiness.settings import (
     problems_of_claims,
-    problems_of_grid,
+    problems_of_map,
     problems_of_strategies,
 )
 
@@ -19,21 +19,23 @@ def changed(**given):
 
 
 def test_the_projects_own_settings_are_sound():
-    assert problems_of_grid(GRID) == []
     assert problems_of_claims(CLAIMS, GRID) == []
     assert problems_of_strategies({"reporting.strategy": ["linear"]}, ["linear"]) == []
-
-
-def test_a_domain_without_targets():
-    domains = GRID.model_dump()["domains"] | {"dreams": {"letter": "X"}}
-    (problem,) = problems_of_grid(changed(domains=domains))
-    assert "'dreams'" in problem.what
 
 
 def test_a_strategy_that_is_not_trained():
     (problem,) = problems_of_strategies({"reporting.strategy": ["amortised"]}, ["linear"])
     assert "amortised" in problem.what
     assert "linear" in problem.what
+
+
+def test_the_map_takes_any_of_the_strategies_that_it_names():
+    order = ("amortised", "kernels", "linear", "dedicated")
+    assert problems_of_map(order, ["dedicated"]) == []
+    (problem,) = problems_of_map(("amortised", "kernels"), ["linear"])
+    assert "reporting.strategy names amortised, kernels, and modelling.strategies are linear" in (
+        problem.what
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,5 +54,7 @@ def test_a_claim_that_names_what_is_not_there(claim, named):
 
 
 def test_claims_of_groups_that_are_left_out_and_claims_taken_out_are_no_problem():
-    assert problems_of_claims(CLAIMS, changed(leave_out="functional")) == []
+    for gone in ("functional", "sex+weight", "serology", "flair"):
+        assert problems_of_claims(CLAIMS, changed(leave_out=gone)) == []
+    assert problems_of_claims(CLAIMS, changed(only="hb")) == []
     assert problems_of_claims({"sex_is_legible": None}, GRID) == []

@@ -9,6 +9,7 @@ from reporting_cases import study_grid
 from scipy import stats
 
 from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
 from ukb_brain.statistics.claims import Claim, Contrast, evaluate_claims
 from ukb_brain.tables.certainty_schemas import Claims
 
@@ -174,6 +175,30 @@ def test_the_studys_own_test_stands_beside_and_decides_nothing():
     Claims.validate(table.reset_index())
     with pytest.raises(ValidationError, match="of a `domain`"):
         Claim(**(ADDS | {"domain": None, "targets": ["asthma"], "study": study}))
+
+
+@pytest.mark.parametrize(
+    ("gone", "reason"),
+    [
+        ("serology", "not in this grid: serology"),
+        ("disease", "not in this grid: disease"),
+        ("constitutional", "not in this grid: constitutional"),
+    ],
+)
+def test_what_was_taken_out_of_the_grid_is_not_in_it(gone, reason):
+    part = Grid.model_validate(GRID.model_dump() | {"leave_out": gone})
+    table = evaluate_claims({"it": Claim(**ADDS)}, cells([0.04] * 5), part).set_index("part")
+    assert set(table["verdict"]) == {"not in this grid"}
+    assert table.loc["gain", "reason"] == reason
+    Claims.validate(table.reset_index())
+
+
+def test_of_several_targets_those_in_the_grid_are_taken():
+    part = Grid.model_validate(GRID.model_dump() | {"leave_out": "asthma+atopy"})
+    claim = Claim(**(ADDS | {"domain": None, "targets": DISEASES}))
+    there = cells([0.04] * 5, 300, 0.02).drop(index=["asthma", "atopy"], level="target")
+    table = evaluate_claims({"it": claim}, there, part).set_index("part")
+    assert table.loc["gain", ["verdict", "n_targets", "n_missing"]].to_list() == ["supported", 3, 2]
 
 
 def test_a_contrast_has_one_bound_and_a_claim_names_targets_once():

@@ -99,6 +99,19 @@ def test_all_missing_fields_are_told_at_once(says):
     assert problem.severity == "stop"
     assert problem.what == says
     assert "add them to your basket" in problem.remedy
+    assert "leave_out" not in problem.remedy
+
+
+def test_targets_that_the_table_lacks_can_be_left_out_all_at_once():
+    held = columns((21003, 2), (1488, 9))
+    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea", "smoking"))
+    assert len(told) == 2
+    assert told[0].remedy.endswith("or go on without these targets: --params grid.leave_out=hb+tea")
+    # What describes people in any case cannot be left out, nor can all targets.
+    (age, _) = problems_of_fields(WANTED, columns((1488, 9)), (2, 3), targets=("hb", "smoking"))
+    assert "leave_out" not in age.remedy
+    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea"))
+    assert "leave_out" not in told[0].remedy
 
 
 @pytest.mark.bad_input(

@@ -185,5 +185,21 @@ def test_only_codes_of_no_answer():
     assert "no answer that counts" in only(problems("1920-2.0", np.full(N, -3), **given))
 
 
+def test_targets_without_any_answer_are_told_in_one_line():
+    grid = Grid.model_validate(STUDY.model_dump() | {"only": ["hb", "hdl", "age"]})
+    table = pd.DataFrame({"21003-2.0": np.linspace(50, 80, N), "30020-0.0": np.full(N, np.nan)})
+    values = pd.DataFrame({"age": table["21003-2.0"], "hb": np.nan, "hdl": np.nan})
+    (problem,) = problems_of_values(table, values, grid, CODINGS)
+    assert "'hb': field 30020" in problem.what
+    assert "'hdl': field 30760" in problem.what
+    assert problem.remedy.endswith("or go on without: --params grid.leave_out=hb+hdl")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_cohort_of_one_sex_is_a_cohort(code):
+    (problem,) = problems("31-0.0", np.full(N, code), "sex")
+    assert problem.severity == "warning"
+
+
 def test_a_field_that_the_dictionary_does_not_have_is_taken_as_it_is():
     assert problems("999999-2.0", around(5), rule="value", field=999999) == []

@@ -196,7 +196,7 @@ def test_where_everything_failed_the_reasons_are_listed():
     assert len(table) == len(GRID.cells)
     assert set(table["strategy"]) == {"linear"}
     with pytest.raises(InputError, match="no luck"):
-        check_any_fitted(table)
+        check_any_fitted(table, {"structural": 3})
 
 
 def test_a_shared_model_that_failed_cost_nothing_that_is_known():

@@ -276,5 +276,7 @@ def test_components_are_those_of_their_own_group_whatever_others_have(fold):
 def test_a_grid_without_any_fit_stops_with_its_reasons():
     table = pd.DataFrame({"status": ["one class", "broken", "one class"]})
     with pytest.raises(InputError, match=r"None of 3 cells.*broken, one class"):
-        check_any_fitted(table)
-    check_any_fitted(pd.DataFrame({"status": ["one class", "ok"]}))
+        check_any_fitted(table, {"structural": 7})
+    with pytest.raises(InputError, match="structural 7, diffusion 0"):
+        check_any_fitted(table, {"structural": 7, "diffusion": 0})
+    check_any_fitted(pd.DataFrame({"status": ["one class", "ok"]}), {})

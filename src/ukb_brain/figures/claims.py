@@ -12,6 +12,7 @@ WORDS = {
     "contradicted": "does not hold here",
     "undecided": "cannot be told from these people or targets",
     "cannot be tested": "cannot be tested: cells are missing",
+    "not in this grid": "not in this grid",
 }
 
 

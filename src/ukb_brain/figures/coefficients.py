@@ -12,36 +12,43 @@ from ukb_brain.figures.forest import Mark, draw_mark
 from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid
 
-NAMES = {"t1": "T1 + FLAIR", "dwi": "DWI", "rsfmri": "rsfMRI", "t1:dwi": "T1 + FLAIR × DWI"}
 POINTS = 100
 # How far the two intervals of a term are from the middle of its row.
 APART = 0.17
 RESAMPLED = "D"
 
 
-def term_name(term: str) -> str:
+def term_name(term: str, grid: Grid) -> str:
     """Name a fixed effect for readers.
 
     Parameters
     ----------
     term : str
         Such as ``t1:dwi``.
+    grid : Grid
+        Names the modalities: a term of an imaging group names all that it has.
 
     Returns
     -------
     str
+        Such as ``T1 + FLAIR × DWI``, or ``serology block``.
     """
-    return NAMES.get(term, f"{term} block" if ":" not in term else term.replace(":", " × "))
+    images = {
+        grid.term_of(group): " + ".join(m.name.replace(" Connectivity", "") for m in held.values())
+        for group, held in grid.imaging.items()
+    }
+    return " × ".join(images.get(part, f"{part} block") for part in term.split(":"))
 
 
 def _panel(
-    axes: Axes, rows: pd.DataFrame, resampled: pd.DataFrame, domain: str, colour: str
+    axes: Axes, rows: pd.DataFrame, resampled: pd.DataFrame, domain: str, grid: Grid
 ) -> None:
     effects = rows.loc[rows["term"] != "intercept"].iloc[::-1]
+    colour = colour_of(domain, tuple(grid.domains))
     fitted = effects["estimate"].notna().all() and len(effects) > 0
     axes.set_title(domain.capitalize(), loc="left", size=12, weight="bold", color=INK)
     axes.axvline(0, color=MUTED, lw=1)
-    axes.set_yticks(range(len(effects)), [term_name(t) for t in effects["term"]], size=10)
+    axes.set_yticks(range(len(effects)), [term_name(t, grid) for t in effects["term"]], size=10)
     axes.set_ylim(-0.6, len(effects) - 0.4)
     axes.grid(axis="x", color="#e4e8ec", lw=0.8)
     axes.set_axisbelow(True)
@@ -119,7 +126,7 @@ def draw_coefficients(
     for axes, domain in zip(panels, domains, strict=False):
         mine = mixed_models.loc[mixed_models["domain"] == domain]
         again = resampled.loc[resampled["domain"] == domain]
-        _panel(axes, mine, again, domain, colour_of(domain, domains))
+        _panel(axes, mine, again, domain, grid)
         axes.tick_params(labelbottom=True)
     for axes in panels[len(domains) :]:
         axes.axis("off")

@@ -91,7 +91,10 @@ def target_table(target_summary: pd.DataFrame, grid: Grid, below: int) -> pd.Dat
     for row, counts in zip(
         target_summary.to_dict("records"), shown.to_dict("records"), strict=True
     ):
-        target = grid.targets[row["target"]]
+        # Tables of an earlier run may describe more targets than this grid has.
+        target = grid.targets.get(row["target"])
+        if target is None:
+            continue
         average = row["mean_or_prevalence"]
         binary = target.kind == "binary"
         yes = row["n"] * average if row["n"] else 0.0
@@ -268,6 +271,7 @@ def build_dashboard(
         "synthetic": is_synthetic(source),
         "notice": NOTICE,
         "rule": RULE,
+        "grid": grid.in_words(),
         "plotly": get_plotlyjs(),
         "maps": maps,
         "letters": {key: domain.letter for key, domain in grid.domains.items()},

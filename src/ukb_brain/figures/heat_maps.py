@@ -24,6 +24,8 @@ COLOURS = LinearSegmentedColormap.from_list(
 DARK = 0.4
 # Of a column of dots, in columns of cells.
 DOT_WIDTH = 0.55
+# What the explanation beside the base domain needs, in rows of cells.
+LEAST_ROWS = 7
 
 
 def group_labels(grid: Grid) -> dict[str, str]:
@@ -197,26 +199,35 @@ def draw_heat_maps(
     matplotlib.figure.Figure
     """
     table = with_skill(performance)
-    base, others = grid.base_domain, [d for d in grid.domains if d != grid.base_domain]
+    base = [domain for domain in grid.domains if domain == grid.base_domain]
+    others = [domain for domain in grid.domains if domain != grid.base_domain]
     of_dots = DOT_WIDTH * (len(grid.imaging) + len(grid.domains) - 1)
     widths = [w for d in others for w in (of_dots, len(grid.targets_of(d)), 1.0)]
-    n_rows = [len(inputs_of(base, grid)), max((len(inputs_of(d, grid)) for d in others), default=1)]
-    figure = Figure(figsize=(max(0.46 * sum(widths) + 1.0, 12), 0.27 * sum(n_rows) + 3.9))
+    rows_of = {domain: len(inputs_of(domain, grid)) for domain in grid.domains}
+    n_rows = [max([LEAST_ROWS, *(rows_of[d] for d in base)])]
+    n_rows += [max(rows_of[d] for d in others)] if others else []
+    figure = Figure(figsize=(max(0.46 * sum(widths) + 1.0, 13), 0.27 * sum(n_rows) + 3.9))
     high = figure.get_figheight()
     page = figure.add_gridspec(
-        *(2, 1),
+        *(len(n_rows), 1),
         height_ratios=n_rows,
-        hspace=1.55 / (0.135 * sum(n_rows)),
+        hspace=1.55 / (0.27 * sum(n_rows) / len(n_rows)),
         left=0.02,
         right=0.965,
         top=1 - 1.85 / high,
         bottom=0.55 / high,
     )
-    top_widths = [DOT_WIDTH * len(grid.imaging), len(grid.targets_of(base)), 1.0]
+    sides = [[DOT_WIDTH * len(grid.imaging), len(grid.targets_of(d)), 1.0] for d in base]
+    top_widths = [width for side in sides for width in side]
     top_widths.append(max(sum(widths) - sum(top_widths), 20))
-    top = page[0].subgridspec(1, 4, width_ratios=top_widths, wspace=0.03)
-    _panel(figure.add_subplot(top[0]), figure.add_subplot(top[1]), table, base, grid)
-    _explain(figure, top[3], performance["n_test"], grid, suppress_below)
+    top = page[0].subgridspec(1, len(top_widths), width_ratios=top_widths, wspace=0.03)
+    for domain in base:
+        # With few rows they keep their height, and the explanation its own.
+        heights = [rows_of[domain], max(n_rows[0] - rows_of[domain], 1e-3)]
+        places = [top[k].subgridspec(2, 1, height_ratios=heights, hspace=0)[0] for k in (0, 1)]
+        left, right = (figure.add_subplot(place) for place in places)
+        _panel(left, right, table, domain, grid)
+    _explain(figure, top[-1], performance["n_test"], grid, suppress_below)
     for at, domain in enumerate(others):
         bottom = page[1].subgridspec(1, len(widths), width_ratios=widths, wspace=0.03)
         left, right = (figure.add_subplot(bottom[3 * at + side]) for side in (0, 1))
@@ -231,13 +242,14 @@ def _explain(figure: Figure, place: SubplotSpec, n_test: pd.Series, grid: Grid, 
     inner = place.subgridspec(4, 1, height_ratios=[3.0, 1.5, 0.6, 0.9])
     words = figure.add_subplot(inner[0])
     words.axis("off")
-    blocks = ", ".join(f"{domain.letter} {key}" for key, domain in grid.domains.items())
+    used = [d for d in grid.domains if any(d in cell.inputs.blocks for cell in grid.cells)]
+    named = ", ".join(f"{grid.domains[d].letter} {d}" for d in used)
+    blocks = f", and blocks of non-imaging traits ({named})" if used else ""
     words.text(
         *(0, 1.25),
         "A number is the AUC of a binary target or the R² of a continuous one (marked R²), in "
         f"held-out test people ({count_range(n_test, below)} a cell).\n"
-        "Dots left of a row are its inputs: imaging groups, and blocks of non-imaging traits "
-        f"({blocks}).\n"
+        f"Dots left of a row are its inputs: imaging groups{blocks}.\n"
         "A target's own domain is never among its inputs. Beige: at or below chance. A lone dot: "
         "no result.\nDifferences between neighbouring cells are often smaller than their "
         "intervals: see the dashboard.",

@@ -130,14 +130,11 @@ def _looks(
 
 
 def _kind_of_inputs(target: str, inputs: str, grid: Grid) -> str:
-    domain = grid.targets[target].domain
-    base = domain == grid.base_domain
-    blocks = () if base else tuple(d for d in grid.domains if d != domain)
-    groups = tuple(grid.imaging)
-    if inputs == grid.inputs(groups, blocks).name:
+    groups, least = tuple(grid.imaging), grid.blocks_of(target, least=True)
+    if inputs == grid.inputs(groups, grid.blocks_of(target)).name:
         return "fullest inputs"
-    if not base and inputs == grid.inputs(groups, (grid.base_domain,)).name:
-        return "imaging and the base block"
+    if inputs == grid.inputs(groups, least).name:
+        return "imaging and the base block" if least else "imaging alone"
     return inputs
 
 

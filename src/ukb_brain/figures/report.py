@@ -132,6 +132,7 @@ def build_report(
         ],
         "synthetic": is_synthetic(source),
         "notice": NOTICE,
+        "grid": grid.in_words(),
         "below": suppress_below,
     }
     environment = jinja2.Environment(

@@ -216,7 +216,7 @@ def mixed_models(models: pd.DataFrame, resampled: pd.DataFrame, grid: Grid) -> S
             study = own.get((domain, row["term"]), pd.Series(dtype=float))
             rows.append(
                 [
-                    Entry(f"{domain.capitalize()}: {term_name(row['term'])}"),
+                    Entry(f"{domain.capitalize()}: {term_name(row['term'], grid)}"),
                     estimate(row, "estimate", RESAMPLED, 2, ("low", "high"), POINTS),
                     estimate(study, "estimate", PSEUDO, 2, ("low", "high"), POINTS),
                     Entry(p_value(study.get("p", float("nan"))), PSEUDO, number=True),

@@ -75,6 +75,7 @@ def write_summary(
     lines = ["# The legibility map", ""]
     if is_synthetic(source):
         lines += [f"**{NOTICE}.**", ""]
+    lines += [f"This grid: {grid.in_words()}", ""]
     lines += [
         f"{done} of {len(performance)} cells have a result ({performance['strategy'].iloc[0]} "
         f"strategy; {count_range(performance['n_test'], suppress_below)} test people a cell). "

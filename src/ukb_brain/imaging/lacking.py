@@ -1,24 +1,73 @@
-"""Modalities of the grid of which no scan can be used."""
+"""Imaging groups of the grid that nobody has in full, and how to go on without them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.problems import Problem
 
 
-def problems_of_modalities(
-    lacking: Mapping[str, str], grid: Grid, fields: Mapping[str, int]
-) -> list[Problem]:
-    """Tell of all modalities without a scan at once, and how to go on without them.
+@dataclass(frozen=True)
+class Usable:
+    """Scans that can be used.
+
+    Attributes
+    ----------
+    scans : dict of str to int
+        By modality of the grid.
+    visits : dict of str to int
+        By imaging group: visits with a scan of each of its modalities.
+    """
+
+    scans: Mapping[str, int]
+    visits: Mapping[str, int]
+
+
+def count_usable(usable: pd.DataFrame, grid: Grid) -> Usable:
+    """Count scans by modality, and visits that have all that an imaging group needs.
 
     Parameters
     ----------
+    usable : pandas.DataFrame
+        ``eid, instance, modality``, one row a scan that can be used.
+    grid : Grid
+        Its imaging groups.
+
+    Returns
+    -------
+    Usable
+    """
+    visits = {
+        modality: set(zip(rows["eid"], rows["instance"], strict=True))
+        for modality, rows in usable.groupby("modality", observed=True)
+    }
+    none: set[tuple[int, int]] = set()
+    return Usable(
+        {modality: len(visits.get(modality, none)) for modality in grid.modalities},
+        {
+            group: len(set.intersection(*(visits.get(m, none) for m in held)))
+            for group, held in grid.imaging.items()
+        },
+    )
+
+
+def problems_of_groups(
+    usable: Usable, lacking: Mapping[str, str], grid: Grid, fields: Mapping[str, int]
+) -> list[Problem]:
+    """Tell of all imaging groups that nobody has in full, and how to go on without them.
+
+    Parameters
+    ----------
+    usable : Usable
+        From `count_usable`.
     lacking : dict of str to str
         What there is of each modality of which no scan can be used.
     grid : Grid
-        Whose modalities must have scans.
+        Whose imaging groups somebody must have.
     fields : dict of str to int
         Bulk field of each modality.
 
@@ -27,42 +76,54 @@ def problems_of_modalities(
     list of Problem
         One that stops, or none.
     """
+    empty = [group for group in grid.imaging if not usable.visits[group]]
+    if not empty:
+        return []
     told = [
         f"{modality} (field {fields.get(modality)}, imaging group {group}): {lacking[modality]}"
-        for group, held in grid.imaging.items()
-        for modality in held
+        for group in empty
+        for modality in grid.imaging[group]
         if modality in lacking
     ]
-    if not told:
-        return []
+    words = [f"no scan can be used of {' · '.join(told)}"] if told else []
+    for group in empty:
+        needed = [f"{m} ({usable.scans[m]:,})" for m in grid.imaging[group]]
+        if len(needed) > 1 and any(usable.scans[m] for m in grid.imaging[group]):
+            words.append(f"{group} needs {' and '.join(needed)} of the same visit")
     remedy = (
         "put these files among the bulk files, or name their folder with --params bulk_folder=… "
         "(`kedro run --pipelines check` says what is there)"
     )
-    names = to_leave_out(grid, lacking)
+    names = to_leave_out(grid, usable)
     if names:
         remedy += f", or go on without: --params grid.leave_out={'+'.join(names)}"
-    return [Problem("stop", f"no scan can be used of {' · '.join(told)}", remedy)]
+    return [Problem("stop", "; ".join(words), remedy)]
 
 
-def to_leave_out(grid: Grid, lacking: Collection[str]) -> tuple[str, ...]:
+def to_leave_out(grid: Grid, usable: Usable) -> tuple[str, ...]:
     """Name what `grid.leave_out` takes, so that the grid needs no scan that is not there.
 
     Parameters
     ----------
     grid : Grid
         With imaging groups.
-    lacking : collection of str
-        Modalities without scans.
+    usable : Usable
+        From `count_usable`.
 
     Returns
     -------
     tuple of str
-        Whole groups by their own name, single modalities of others; empty if no imaging group
-        would be left.
+        Of a group that nobody has in full, all modalities but those that can be used; where these
+        are never of the same visit, all but the one with most scans. A group of which nothing
+        would be left goes by its own name. Empty if no imaging group would be left.
     """
     names: list[str] = []
     for group, held in grid.imaging.items():
-        gone = [modality for modality in held if modality in lacking]
+        if usable.visits[group]:
+            continue
+        gone = [modality for modality in held if not usable.scans[modality]]
+        if not gone:
+            most = max(held, key=lambda modality: usable.scans[modality])
+            gone = [modality for modality in held if modality != most]
         names += [group] if len(gone) == len(held) else gone
     return () if set(grid.imaging) <= set(names) else tuple(names)

@@ -12,7 +12,7 @@ import pyarrow.parquet
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk_index import UNOPENED
-from ukb_brain.imaging.lacking import problems_of_modalities
+from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.problems import Problem
 from ukb_brain.readiness.findings import Readiness
 from ukb_brain.tables import exclusions, visits
@@ -22,7 +22,12 @@ from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.headers import parse_column
 from ukb_brain.tables.main_table import MainTable
 from ukb_brain.tables.people_lists import Withdrawals, read_withdrawals
-from ukb_brain.tables.raw_problems import needed_fields, problems_of_lists, wanted_fields
+from ukb_brain.tables.raw_problems import (
+    needed_fields,
+    not_needed,
+    problems_of_lists,
+    wanted_fields,
+)
 from ukb_brain.tables.relatives import find_relatedness, known_pairs, read_relatedness
 from ukb_brain.tables.table_file import TableFile
 from ukb_brain.tables.text_lines import count_lines
@@ -91,8 +96,8 @@ def check_fields(
     DataFrame or None
         The columns that a run reads; None where they cannot be read.
     """
-    needed = needed_fields(grid, settings.no_dates)
-    ready.problems += problems_of_fields(needed, table.columns, settings.imaging_instances)
+    needed, instances = needed_fields(grid, settings.no_dates), settings.imaging_instances
+    ready.problems += problems_of_fields(needed, table.columns, instances, not_needed(grid))
     try:
         people = table.read(wanted_fields(grid))
     except InputError as error:
@@ -217,14 +222,14 @@ def check_scans(
     Returns
     -------
     list of Problem
-        Of modalities without a scan that can be used.
+        Of imaging groups that nobody has in full.
     """
     ready.found("scans", "bulk files", f"{len(index):,} of all fields")
     zips = index["members"].astype(str) != ""
     unopened = int((index["members"].astype(str) == UNOPENED).sum())
     opened = f"{int(zips.sum()) - unopened:,} of {int(zips.sum()):,} zips of modalities"
     ready.found("scans", "opened", f"{opened}; others count as they are listed")
-    lacking = {}
+    lacking, usable = {}, []
     for modality in grid.modalities:
         field = fields.get(modality)
         mine = index[(index["field"] == field) & (index["array"] == 0)]
@@ -232,7 +237,8 @@ def check_scans(
             ready.found(
                 "scans", f"{modality} (field {field})", f"visit {instance}, {state}", len(some)
             )
-        if not (mine["state"] == "ok").any():
+        usable.append(mine[mine["state"] == "ok"].assign(modality=modality))
+        if usable[-1].empty:
             states = ", ".join(f"{n:,} {s}" for s, n in mine["state"].value_counts().items())
             lacking[modality] = states or "no file"
     second = int((index["array"] > 0).sum())
@@ -242,4 +248,5 @@ def check_scans(
         ready.found("scans", "not recognised", f"such as {name} (# is a digit)")
     if len(others) > OTHERS_SHOWN:
         ready.found("scans", "not recognised", f"{len(others) - OTHERS_SHOWN} more kinds of file")
-    return problems_of_modalities(lacking, grid, fields)
+    counted = count_usable(pd.concat(usable), grid)
+    return problems_of_groups(counted, lacking, grid, fields)

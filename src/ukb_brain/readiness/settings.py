@@ -7,30 +7,26 @@ from typing import Any
 
 from ukb_brain.grid import Grid
 from ukb_brain.problems import Problem
-from ukb_brain.statistics.claims import claims_of
+from ukb_brain.statistics.claims import claims_of, names_unknown
 
 
-def problems_of_grid(grid: Grid) -> list[Problem]:
-    """Find domains without targets.
+def problems_of_map(wanted: Iterable[str], trained: Iterable[str]) -> list[Problem]:
+    """Find that the map has no strategy.
 
     Parameters
     ----------
-    grid : Grid
-        Of the run.
+    wanted, trained : iterable of str
+        Of ``reporting.strategy``, of which one is enough, and of ``modelling.strategies``.
 
     Returns
     -------
     list of Problem
     """
-    return [
-        Problem(
-            "stop",
-            f"domain {domain!r} of the grid has no target, so that its block would be empty",
-            "give it one, or take it out of grid.domains",
-        )
-        for domain in grid.domains
-        if not grid.targets_of(domain)
-    ]
+    there = list(trained)
+    if set(wanted) & set(there):
+        return []
+    named = ", ".join(wanted)
+    return problems_of_strategies({"reporting.strategy": [named]}, there)
 
 
 def problems_of_strategies(
@@ -66,14 +62,15 @@ def problems_of_strategies(
 
 
 def problems_of_claims(text: Mapping[str, Any], grid: Grid) -> list[Problem]:
-    """Find claims that name what the grid has not.
+    """Find claims that name what nobody knows.
 
     Parameters
     ----------
     text : dict
         As in the file of claims.
     grid : Grid
-        Of the run; what it leaves out by name is no mistake, and its claims cannot be tested.
+        Of the run; what was taken out of it by name is no mistake: its claims are shown as not in
+        this grid.
 
     Returns
     -------
@@ -86,18 +83,13 @@ def problems_of_claims(text: Mapping[str, Any], grid: Grid) -> list[Problem]:
     """
     problems = []
     for name, claim in claims_of(text).items():
-        terms = [term for contrast in claim.contrasts for term in contrast.terms]
-        odd = [
-            *(target for target in claim.targets if target not in grid.targets),
-            *(d for d in [claim.domain] if d is not None and d not in grid.domains),
-            *(g for t in terms for g in t.groups if g not in {*grid.imaging, *grid.left_out}),
-            *(b for t in terms for b in t.blocks if b not in grid.domains),
-        ]
+        odd = names_unknown(claim, grid)
         if odd:
             problems.append(
                 Problem(
                     "stop",
-                    f"claim {name!r} names {', '.join(dict.fromkeys(odd))}, which the grid has not",
+                    f"claim {name!r} names {', '.join(odd)}, which is no target, domain or imaging "
+                    "group of the grid, nor taken out of it",
                     "correct conf/base/parameters/claims.yml, or set the claim to null in your "
                     "environment",
                 )

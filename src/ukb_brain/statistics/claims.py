@@ -24,8 +24,9 @@ BY_TARGETS = "targets"
 BY_TEST_SIZE = "number of test people"
 BY_CELLS = "cells"
 BY_STUDY = "the study's mixed model"
+NOT_IN_GRID = "not in this grid"
 # Of several parts, which must all hold, the first of these that any has is the claim's.
-VERDICTS = ("contradicted", "cannot be tested", "undecided", "supported")
+VERDICTS = ("contradicted", NOT_IN_GRID, "cannot be tested", "undecided", "supported")
 
 
 class Term(Frozen):
@@ -207,12 +208,14 @@ def evaluate_claims(
         each claim: `COLUMNS`. A verdict is
         ``supported`` where the interval lies on the claim's side of the bound, ``contradicted``
         where it lies wholly on the other, ``undecided`` otherwise, ``cannot be tested`` where
-        cells are missing.
+        cells have no score, and ``not in this grid`` where the grid was left without a target,
+        domain or imaging group that the claim names; of several targets those that are there
+        are taken.
 
     Raises
     ------
     InputError
-        If a claim names a target, domain or imaging group that the grid has not.
+        If a claim names what is no name of the grid, nor of what was taken out of it.
 
     Notes
     -----
@@ -221,7 +224,10 @@ def evaluate_claims(
     """
     rows: list[dict[str, Any]] = []
     for name, claim in claims.items():
-        targets = _targets_of(name, claim, grid)
+        odd = names_unknown(claim, grid)
+        if odd:
+            raise InputError(f"Claim {name!r} names {', '.join(odd)}, which no grid here has.")
+        targets = claim.targets or grid.targets_of(str(claim.domain)) or (str(claim.domain),)
         parts = [
             {"claim": name, "text": claim.text, "part": contrast.name}
             | _tested(contrast, targets, skill, grid, level, errors)
@@ -240,15 +246,37 @@ def evaluate_claims(
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 
-def _targets_of(name: str, claim: Claim, grid: Grid) -> tuple[str, ...]:
-    known = set(grid.targets) if claim.domain is None else set(grid.domains)
-    asked = claim.targets if claim.domain is None else (claim.domain,)
-    odd = sorted(set(asked) - known)
-    if odd:
-        raise InputError(
-            f"Claim {name!r} names {odd}, which the grid has not; it has {sorted(known)}."
-        )
-    return claim.targets if claim.domain is None else tuple(grid.targets_of(claim.domain))
+def names_unknown(claim: Claim, grid: Grid) -> list[str]:
+    """List what a claim names that is neither in the grid nor was taken out of it.
+
+    Parameters
+    ----------
+    claim : Claim
+        One claim.
+    grid : Grid
+        Of the run.
+
+    Returns
+    -------
+    list of str
+        Each once; empty where the claim is sound.
+    """
+    terms = [term for contrast in claim.contrasts for term in contrast.terms]
+    odd = [
+        *(target for target in claim.targets if target not in grid.targets),
+        *(d for d in [claim.domain] if d is not None and d not in grid.domains),
+        *(group for term in terms for group in term.groups if group not in grid.imaging),
+        *(block for term in terms for block in term.blocks if block not in grid.domains),
+    ]
+    return [name for name in dict.fromkeys(odd) if name not in grid.left_out]
+
+
+def _not_in_grid(contrast: Contrast, targets: tuple[str, ...], grid: Grid) -> list[str]:
+    """List what a contrast cannot do without and the grid has not."""
+    parts = [part for term in contrast.terms for part in (*term.groups, *term.blocks)]
+    absent = [part for part in parts if part not in (*grid.imaging, *grid.domains)]
+    there = any(target in grid.targets for target in targets)
+    return list(dict.fromkeys([*absent, *(() if there else targets)]))
 
 
 def _values(
@@ -273,11 +301,11 @@ def _tested(
     level: float,
     errors: pd.Series | None,
 ) -> dict[str, Any]:
-    absent = sorted({g for t in contrast.terms for g in t.groups if g in grid.left_out})
+    absent = _not_in_grid(contrast, targets, grid)
     if absent:
-        reason = f"the grid leaves out {', '.join(absent)}"
+        reason = f"not in this grid: {', '.join(absent)}"
         counts = {"bound": contrast.bound, "n_targets": 0, "n_missing": len(targets)}
-        return counts | {"verdict": "cannot be tested", "reason": reason}
+        return counts | {"verdict": NOT_IN_GRID, "reason": reason}
     values = _values(contrast, targets, skill, grid)
     row: dict[str, Any] = {"bound": contrast.bound, "n_targets": len(values)}
     row["n_missing"] = len(targets) - len(values)

@@ -162,7 +162,7 @@ class Claims(Strict):
     n_targets: Series[int] = pa.Field(ge=0)
     n_missing: Series[int] = pa.Field(ge=0)
     verdict: Series[str] = pa.Field(
-        isin=["supported", "contradicted", "undecided", "cannot be tested"]
+        isin=["supported", "contradicted", "undecided", "cannot be tested", "not in this grid"]
     )
     reason: Series[str]
 

@@ -27,6 +27,7 @@ def problems_of_fields(
     wanted: Mapping[str, tuple[int, str]],
     columns: Collection[FieldColumn],
     imaging_instances: tuple[int, ...],
+    targets: Collection[str] = (),
 ) -> list[Problem]:
     """List what the table lacks of fields that are needed, all of it at once.
 
@@ -38,6 +39,8 @@ def problems_of_fields(
         That the table holds.
     imaging_instances : tuple of int
         Instances that are imaging visits.
+    targets : collection of str
+        Targets of the grid, which can do without those that are not in the table.
 
     Returns
     -------
@@ -47,10 +50,10 @@ def problems_of_fields(
     instances: dict[int, set[int]] = {}
     for column in columns:
         instances.setdefault(column.field, set()).add(column.instance)
-    absent = [f"{field} ({name})" for name, (field, _) in wanted.items() if field not in instances]
+    absent = {name: field for name, (field, _) in wanted.items() if field not in instances}
     first = min(imaging_instances)
-    late = [
-        f"{field} ({name}: instances {sorted(instances[field])})"
+    late = {
+        name: f"{field} ({name}: instances {sorted(instances[field])})"
         for name, (field, rule) in wanted.items()
         if field in instances
         and (
@@ -58,15 +61,17 @@ def problems_of_fields(
             if rule == "imaging"
             else min(instances[field]) > max(imaging_instances)
         )
-    ]
+    }
+    without = _without({*absent, *late}, targets)
     problems = []
     if absent:
         problems.append(
             Problem(
                 "stop",
-                f"the main table lacks field(s) {', '.join(absent)}",
-                "add them to your basket and export the table again, correct `field` in "
-                "conf/base/parameters_grid.yml, or take the targets out of the grid",
+                "the main table lacks field(s) "
+                f"{', '.join(f'{field} ({name})' for name, field in absent.items())}",
+                "add them to your basket and export the table again, or correct `field` in "
+                f"conf/base/parameters_grid.yml{without}",
             )
         )
     if late:
@@ -74,12 +79,22 @@ def problems_of_fields(
             Problem(
                 "stop",
                 f"the main table lacks the imaging visit (instance {first}) of field(s) "
-                f"{', '.join(late)}",
+                f"{', '.join(late.values())}",
                 "export these fields at all instances, or set `visit: latest` for a target whose "
-                "earlier answer will do",
+                f"earlier answer will do{'' if absent else without}",
             )
         )
     return problems
+
+
+def _without(names: Collection[str], targets: Collection[str]) -> str:
+    """Say how to run without some targets, unless it is also something else that is needed."""
+    # A target of several fields is named with each of them.
+    keys = [key for key in targets if any(n == key or n.startswith(f"{key} of ") for n in names)]
+    needed = [n for n in names if n not in keys and n.partition(" of ")[0] not in keys]
+    if not keys or needed or len(keys) == len(targets):
+        return ""
+    return f", or go on without these targets: --params grid.leave_out={'+'.join(keys)}"
 
 
 def pick_visit(

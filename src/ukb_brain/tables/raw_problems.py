@@ -38,6 +38,22 @@ def needed_fields(grid: Grid, no_dates: bool = False) -> dict[str, tuple[int, st
     return always | targets
 
 
+def not_needed(grid: Grid) -> tuple[str, ...]:
+    """List targets that a run can do without.
+
+    Parameters
+    ----------
+    grid : Grid
+        Its targets.
+
+    Returns
+    -------
+    tuple of str
+        All but sex and age, which describe people in any case.
+    """
+    return tuple(key for key in grid.targets if key not in visits.NEEDED)
+
+
 def wanted_fields(grid: Grid) -> frozenset[int]:
     """List all fields that are read where the table holds them.
 

@@ -68,17 +68,36 @@ def problems_of_values(
         for column in parse_column(str(name)):
             held.setdefault(column.field, []).append(str(name))
     problems: list[Problem] = []
+    empty: dict[str, str] = {}
     for key, target in grid.targets.items():
         found: list[Problem] = []
+        alike = False
         for field in target.fields:
             entries = table[held.get(field, [])].to_numpy(np.float64, na_value=np.nan).ravel()
             asked = _Asked(key, target, field, entries[np.isfinite(entries)], codings)
+            if not asked.answers:
+                empty[key] = asked.of
             found += asked.problems()
+            alike |= asked.is_one_answer
         # What explains a constant has been told.
-        if not any(problem.severity == "stop" for problem in found):
-            found += _of_derived(key, target, values[key].to_numpy(np.float64))
+        told = key in empty or any(alike or problem.severity == "stop" for problem in found)
+        if not told:
+            found += _of_derived(key, target, values[key].to_numpy(np.float64), alike)
         problems += found
-    return list(dict.fromkeys(problems))
+    return list(dict.fromkeys([*_of_empty(empty, grid), *problems]))
+
+
+def _of_empty(empty: dict[str, str], grid: Grid) -> list[Problem]:
+    """Tell of all targets without any answer in one line, with what goes on without them."""
+    if not empty:
+        return []
+    words = (
+        f"{', '.join(empty.values())} {'have' if len(empty) > 1 else 'has'} no answer that counts"
+    )
+    remedy = "check `missing` and the field"
+    if len(empty) < len(grid.targets):
+        remedy += f", or go on without: --params grid.leave_out={'+'.join(empty)}"
+    return [Problem("stop", words, remedy)]
 
 
 class _Asked:
@@ -106,11 +125,16 @@ class _Asked:
     def is_categorical(self) -> bool:
         return self.entry is not None and self.entry.value_type in CATEGORICAL
 
+    @property
+    def is_one_answer(self) -> bool:
+        """Whether all have one answer that the coding knows, as in a cohort of one sex."""
+        wanted = self.target.values  # noqa: PD011 - of a target, not of a table
+        known = {*self.counts.index, *wanted} <= {*self.labels}
+        return self.is_categorical and len(self.counts) == 1 and known
+
     def problems(self) -> list[Problem]:
         if not self.answers:
-            words = f"{self.of} has no answer that counts"
-            remedy = "check `missing` and the field, or take the target out of the grid"
-            return [Problem("stop", words, remedy)]
+            return []
         by_codes = self.target.rule in ("any_of", "equals")
         checks = [*self._of_coding(), *(self._of_codes() if by_codes else self._of_numbers())]
         return checks
@@ -147,8 +171,9 @@ class _Asked:
         yes = self.counts[self.counts.index.isin(wanted)]
         if yes.empty:
             codes = ", ".join(f"{code}{self._label(code)}" for code in wanted)
+            mild = self.answers < ENOUGH or self.is_one_answer
             yield Problem(
-                "stop" if self.answers >= ENOUGH else "warning",
+                "warning" if mild else "stop",
                 f"{self.of} never holds {codes}, which the target counts as yes, but "
                 f"{self._told(self.counts)}",
                 "correct `values`",
@@ -218,11 +243,15 @@ class _Asked:
             )
 
 
-def _of_derived(key: str, target: Target, value: npt.NDArray[np.float64]) -> list[Problem]:
+def _of_derived(
+    key: str, target: Target, value: npt.NDArray[np.float64], alike: bool
+) -> list[Problem]:
     """Whether anybody differs from anybody, once a target is derived."""
     known = value[np.isfinite(value)]
     field = ", ".join(str(each) for each in target.fields)
-    severity: Literal["stop", "warning"] = "stop" if len(known) >= ENOUGH else "warning"
+    severity: Literal["stop", "warning"] = (
+        "stop" if len(known) >= ENOUGH and not alike else "warning"
+    )
     if not len(known):
         words = f"target {key!r}: nobody has an answer of field {field} by visit {target.visit!r}"
         return [Problem("stop", words, "set `visit: latest`, or take the target out of the grid")]

@@ -402,22 +402,27 @@ def check_settings(card: Mapping[str, Any], settings: BaseModel, what: str) -> N
         )
 
 
-def check_any_fitted(cell_fits: pd.DataFrame) -> None:
+def check_any_fitted(cell_fits: pd.DataFrame, having: Mapping[str, int]) -> None:
     """Refuse to go on where no cell at all could be fitted.
 
     Parameters
     ----------
     cell_fits : pandas.DataFrame
         One row a cell, strategy, fold and seed.
+    having : dict of str to int
+        People in training who have all that an imaging group needs, by group.
 
     Raises
     ------
     InputError
-        With the first reasons.
+        With the first reasons, and how many people there are to learn from.
     """
-    if not (cell_fits["status"] == "ok").any():
-        reasons = ", ".join(sorted(cell_fits["status"].unique())[:3])
-        raise InputError(
-            f"None of {len(cell_fits)} cells could be fitted; reasons: {reasons}. The cohort is "
-            "too small, or its scans are missing."
-        )
+    if (cell_fits["status"] == "ok").any():
+        return
+    reasons = ", ".join(sorted(cell_fits["status"].unique())[:3])
+    counts = ", ".join(f"{group} {n:,}" for group, n in having.items())
+    raise InputError(
+        f"None of {len(cell_fits):,} cells could be fitted; reasons: {reasons}. People in training "
+        f"who have what an imaging group needs: {counts}. Use more people, find the scans that are "
+        "missing, or leave the group or the target out (grid.leave_out)."
+    )

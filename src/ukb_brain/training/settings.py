@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from ukb_brain.part_of_grid import names_of
 
 # Inputs of a matrix that takes a whole connectivity vector; the study's has 64,620.
 WIDE = 10_000
@@ -226,7 +228,8 @@ class Modelling(Settings):
     Attributes
     ----------
     strategies : tuple of str
-        Which of ``linear``, ``amortised`` and ``dedicated`` are run; amortised needs linear.
+        Which of ``linear``, ``amortised`` and ``dedicated`` are run. Amortised is averaged with
+        linear, which is run too where it is not named: it costs seconds.
     cross_fits : int
         Parts of training families, each left out once, on which penalties, blends, the ladder and
         calibration are chosen.
@@ -244,7 +247,9 @@ class Modelling(Settings):
         Whether a cell of the amortised strategy falls back on the cells of its subsets.
     """
 
-    strategies: tuple[Literal["linear", "amortised", "dedicated"], ...] = ("linear", "amortised")
+    strategies: Annotated[
+        tuple[Literal["linear", "amortised", "dedicated"], ...], BeforeValidator(names_of)
+    ] = Field(default=("linear", "amortised"), min_length=1)
     cross_fits: int = Field(default=5, ge=2)
     components: Components
     encoders: Encoders
@@ -254,11 +259,8 @@ class Modelling(Settings):
     blends: tuple[float, ...] = Field(min_length=1)
     ladder: bool = True
 
-    @model_validator(mode="after")
-    def _has_what_it_rests_on(self) -> Self:
-        if "amortised" in self.strategies and "linear" not in self.strategies:
-            raise ValueError(
-                "modelling.strategies has 'amortised' without 'linear', with which it is "
-                "averaged: add 'linear', which costs seconds"
-            )
-        return self
+    @field_validator("strategies")
+    @classmethod
+    def _with_what_they_rest_on(cls, strategies: tuple[str, ...]) -> tuple[str, ...]:
+        needs_linear = "amortised" in strategies and "linear" not in strategies
+        return ("linear", *strategies) if needs_linear else strategies

@@ -8,7 +8,13 @@ import pytest
 from reporting_cases import study_grid
 from scipy.optimize import minimize_scalar
 
-from ukb_brain.statistics.inputs.mixed_models import analysable, degrees_of_freedom, fit_domains
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.inputs.mixed_models import (
+    analysable,
+    degrees_of_freedom,
+    fit_domains,
+    terms_of,
+)
 from ukb_brain.tables import schemas
 
 GRID = study_grid()
@@ -186,3 +192,22 @@ def test_continuous_targets_bring_their_median_split():
         }
     )
     np.testing.assert_array_equal(analysable(table)["balanced_accuracy"], [0.6, 0.7, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "domain", "terms"),
+    [
+        ((), "serology", ("disease", "psychology", "t1", "dwi", "t1:dwi", "rsfmri")),
+        (("t1",), "serology", ("disease", "psychology", "dwi", "rsfmri", "flair")),
+        (("flair",), "constitutional", ("t1", "dwi", "rsfmri")),
+        (("diffusion", "psychology"), "serology", ("disease", "t1", "rsfmri")),
+        (("structural", "diffusion"), "psychology", ("serology", "disease", "rsfmri")),
+    ],
+)
+def test_terms_are_of_what_the_grid_has(leave_out, domain, terms):
+    part = Grid.model_validate(GRID.model_dump() | {"leave_out": leave_out})
+    assert terms_of(domain, part) == terms
+    cells = invented_cells()
+    absent = [name for name in part.left_out if name in cells]
+    table = fit_domains(cells[cells["domain"].isin([*part.domains])].drop(columns=absent), part)
+    assert [*table.loc[table["domain"] == domain, "term"]] == ["intercept", *terms]

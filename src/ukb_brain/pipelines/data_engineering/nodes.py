@@ -18,7 +18,12 @@ from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.derivations import problems_of_fields
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.people_lists import Withdrawals
-from ukb_brain.tables.raw_problems import needed_fields, problems_of_lists, wanted_fields
+from ukb_brain.tables.raw_problems import (
+    needed_fields,
+    not_needed,
+    problems_of_lists,
+    wanted_fields,
+)
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
 from ukb_brain.tables.table_folder import TableFolder
@@ -121,8 +126,8 @@ def select_cohort(
     table = tables.open(reading, codings)
     exclusions.require_withdrawals(withdrawals, source, settings.no_withdrawals_issued)
     exclusions.require_relatedness(relatedness, settings.no_relatedness)
-    needed = needed_fields(grid, settings.no_dates)
-    stop_at(problems_of_fields(needed, table.columns, settings.imaging_instances))
+    needed, instances = needed_fields(grid, settings.no_dates), settings.imaging_instances
+    stop_at(problems_of_fields(needed, table.columns, instances, not_needed(grid)))
     people = table.read({*wanted_fields(grid)})
     exclusions.require_synthetic(people["eid"], source)
     for problem in problems_of_lists(people["eid"], withdrawals, relatedness, index):

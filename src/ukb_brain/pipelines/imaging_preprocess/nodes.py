@@ -12,7 +12,7 @@ import pandas as pd
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
-from ukb_brain.imaging.lacking import problems_of_modalities
+from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.imaging.preprocess import (
     VOLUME_FIELDS,
     Batch,
@@ -133,21 +133,21 @@ def _visits(
 
 
 def require_scans(quality: pd.DataFrame, grid: Grid, settings: ImagingPreprocess) -> None:
-    """Check that each modality of the grid has a scan that can be used.
+    """Check that somebody has each imaging group of the grid in full.
 
     Parameters
     ----------
     quality : pandas.DataFrame
-        One row a visit and modality: ``modality, status, reason``.
+        One row a visit and modality: ``eid, instance, modality, status, reason``.
     grid : Grid
-        Its modalities.
+        Its imaging groups.
     settings : ImagingPreprocess
         Fields of modalities.
 
     Raises
     ------
     InputError
-        Naming every modality without one, with the most frequent reasons.
+        Naming every modality without a scan, with the most frequent reasons, and what groups need.
     """
     lacking = {}
     for modality in grid.modalities:
@@ -156,7 +156,8 @@ def require_scans(quality: pd.DataFrame, grid: Grid, settings: ImagingPreprocess
             reasons = mine["reason"].value_counts().head(3)
             listed = "; ".join(f"{reason} ({n:,})" for reason, n in reasons.items())
             lacking[modality] = listed or "no visit"
-    stop_at(problems_of_modalities(lacking, grid, settings.fields))
+    usable = count_usable(quality[quality["status"] == "ok"], grid)
+    stop_at(problems_of_groups(usable, lacking, grid, settings.fields))
 
 
 def summarise_quality(quality: pd.DataFrame) -> pd.DataFrame:

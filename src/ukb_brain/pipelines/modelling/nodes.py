@@ -306,7 +306,9 @@ def collect(
                     predicted = predictions_of(model, mine, seed, kept)
                     found += (table.astype(dtypes) for table in predicted)
     fits = accounting.cell_fits(cards, [components, encoders], grid, seed)
-    items.check_any_fitted(fits)
+    first = next(iter(people.values()))
+    having = {group: int((has & first.train).sum()) for group, has in first.has.items()}
+    items.check_any_fitted(fits, having)
     final = pd.concat(tables[FINAL], ignore_index=True)
     unrefined = pd.concat([final.head(0), *tables[UNREFINED]], ignore_index=True)
     for table in (final, unrefined):

@@ -60,7 +60,7 @@ def certainty_pipeline() -> Pipeline:
                     "model_output.cell_fits",
                     "primary.participants",
                     "params:grid",
-                    "params:reporting",
+                    "map_strategy",
                 ],
                 outputs="test_people",
                 name="gather_test_people",
@@ -83,7 +83,7 @@ def certainty_pipeline() -> Pipeline:
         [
             Node(
                 gather_validation_people,
-                inputs=["model_output.predictions", "params:reporting"],
+                inputs=["model_output.predictions", "map_strategy"],
                 outputs=["validation_people", "repeat_visits"],
                 name="gather_validation_people",
             ),
@@ -269,6 +269,7 @@ def certainty_pipeline() -> Pipeline:
                     "evidence.learning_curve_fits",
                     "evidence.model_scale",
                     "params:grid",
+                    "map_strategy",
                     "params:reporting",
                     "params:verdicts",
                 ],

@@ -77,7 +77,7 @@ def gather_test_people(
     cell_fits: pd.DataFrame,
     participants: pd.DataFrame,
     grid: Grid,
-    reporting: Reporting,
+    strategy: str,
 ) -> Targets:
     """Put what the map's cells predict of test people side by side.
 
@@ -87,15 +87,15 @@ def gather_test_people(
         Of modelling and data engineering.
     grid : Grid
         Its cells.
-    reporting : Reporting
-        Names the strategy of the map.
+    strategy : str
+        Of the map.
 
     Returns
     -------
     dict of str to TargetPredictions
         By target.
     """
-    return gather_targets(predictions, cell_fits, participants, grid, reporting.strategy)
+    return gather_targets(predictions, cell_fits, participants, grid, strategy)
 
 
 def gather_unrefined(
@@ -134,7 +134,7 @@ def gather_unrefined(
 
 
 def gather_validation_people(
-    predictions: pd.DataFrame, reporting: Reporting
+    predictions: pd.DataFrame, strategy: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take what the map's cells predict of validation people, and of repeat visits.
 
@@ -142,15 +142,14 @@ def gather_validation_people(
     ----------
     predictions : pandas.DataFrame
         Of modelling.
-    reporting : Reporting
-        Names the strategy of the map.
+    strategy : str
+        Of the map.
 
     Returns
     -------
     validation, repeats : pandas.DataFrame
         One row a person and cell, averaged over seeds.
     """
-    strategy = reporting.strategy
     return (
         limits.predictions_of(predictions, strategy, "validation"),
         limits.predictions_of(predictions, strategy, "repeat"),
@@ -626,6 +625,7 @@ def judge_targets(
     learning_curve_fits: pd.DataFrame,
     model_scale: pd.DataFrame,
     grid: Grid,
+    strategy: str,
     reporting: Reporting,
     rules: VerdictRules,
 ) -> pd.DataFrame:
@@ -643,8 +643,10 @@ def judge_targets(
         Of the pipeline `evidence`; without columns where it was not run.
     grid : Grid
         Names the cells.
+    strategy : str
+        Of the map.
     reporting : Reporting
-        Strategy and level.
+        Level of the intervals.
     rules : VerdictRules
         Thresholds.
 
@@ -656,7 +658,7 @@ def judge_targets(
     findings = gather_findings(
         performance,
         grid,
-        reporting.strategy,
+        strategy,
         positives(targets, grid),
         permutations,
         pair_tables.imaging_gains(comparisons, grid),

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from ukb_brain import figures, statistics
+from ukb_brain.errors import InputError
 from ukb_brain.figures.data_dictionary import build_data_dictionary, shown_dictionary
 from ukb_brain.grid import Grid
+from ukb_brain.part_of_grid import Names
 
 Covariate = Literal[
     "ethnic_background",
@@ -28,8 +30,9 @@ class Reporting(BaseModel):
 
     Attributes
     ----------
-    strategy : str
-        The strategy that the map shows; named here, before any result is seen.
+    strategy : tuple of str
+        The map shows the first of these that was trained: an order that is named here, before any
+        result is seen.
     draws : int
         Bootstrap draws.
     level : float
@@ -44,12 +47,42 @@ class Reporting(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    strategy: str = "amortised"
+    strategy: Names = Field(default=("amortised", "kernels", "linear", "dedicated"), min_length=1)
     draws: int = Field(default=1000, ge=100)
     level: float = Field(default=0.95, gt=0.5, lt=1)
     suppress_below: int = Field(default=10, ge=1)
     covariates: tuple[Covariate, ...] = ()
     folder: str = "data/08_reporting"
+
+
+def choose_strategy(cell_fits: pd.DataFrame, reporting: Reporting) -> str:
+    """Take the strategy of the map: the first that parameters name and that was trained.
+
+    Parameters
+    ----------
+    cell_fits : pandas.DataFrame
+        Of modelling.
+    reporting : Reporting
+        Names strategies in their order.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If none of them was trained.
+    """
+    trained = sorted(cell_fits["strategy"].unique())
+    found = [strategy for strategy in reporting.strategy if strategy in trained]
+    if not found:
+        raise InputError(
+            f"reporting.strategy names {', '.join(reporting.strategy)}, and the fits are of "
+            f"{', '.join(trained)}: name one of these, or add it to modelling.strategies and run "
+            "`kedro run`."
+        )
+    return found[0]
 
 
 def score_all_cells(
@@ -89,9 +122,9 @@ def choose_map(
     participants: pd.DataFrame,
     intervals: pd.DataFrame,
     grid: Grid,
-    reporting: Reporting,
+    strategy: str,
 ) -> pd.DataFrame:
-    """Score the strategy that parameters name; see `ukb_brain.statistics.score_map`.
+    """Score the strategy of the map; see `ukb_brain.statistics.score_map`.
 
     Parameters
     ----------
@@ -101,8 +134,8 @@ def choose_map(
         Of every metric and cell.
     grid : Grid
         Its cells are the rows.
-    reporting : Reporting
-        Strategy.
+    strategy : str
+        From `choose_strategy`.
 
     Returns
     -------
@@ -110,7 +143,7 @@ def choose_map(
         One row a cell, with seeds averaged and folds combined.
     """
     tables = (predictions, cell_fits, participants)
-    scored = statistics.score_map(*tables, grid, reporting.strategy)
+    scored = statistics.score_map(*tables, grid, strategy)
     return statistics.with_intervals(scored, intervals)
 
 

@@ -9,6 +9,7 @@ from ukb_brain.pipelines.reporting.nodes import (
     arrange_as_published,
     build_dashboard,
     choose_map,
+    choose_strategy,
     draw_exclusion_flow,
     draw_heat_maps,
     fit_mixed_models,
@@ -43,6 +44,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     scored = Pipeline(
         [
             Node(
+                choose_strategy,
+                inputs=["model_output.cell_fits", "params:reporting"],
+                outputs="map_strategy",
+                name="choose_strategy",
+            ),
+            Node(
                 score_all_cells,
                 inputs=SCORED,
                 outputs="reporting.performance_all",
@@ -50,7 +57,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 choose_map,
-                inputs=[*SCORED[:3], "reporting.intervals", "params:grid", "params:reporting"],
+                inputs=[*SCORED[:3], "reporting.intervals", "params:grid", "map_strategy"],
                 outputs="reporting.performance",
                 name="choose_map",
             ),

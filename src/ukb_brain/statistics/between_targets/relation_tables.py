@@ -53,11 +53,10 @@ def relation_tables(
     weights = draws.weights(family)
     values = first[list(grid.targets)]
     kinds = {key: target.kind for key, target in grid.targets.items()}
-    skill, drawn = _profiles(scores)
     related = [
         mutual_information(values, kinds, family, weights),
         distance_correlations(values, weights),
-        profile_similarity(skill, drawn),
+        *([profile_similarity(*_profiles(scores))] if scores else []),
     ]
     return (
         pd.concat([relation_table(one, level) for one in related], ignore_index=True),

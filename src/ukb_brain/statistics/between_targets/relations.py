@@ -12,6 +12,7 @@ import pandas as pd
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.certainty.intervals import percentile_interval
 from ukb_brain.statistics.scores.metrics import ROUNDING, Floats
+from ukb_brain.tables.certainty_schemas import Relations
 
 COLUMNS = [
     *("measure", "target", "other", "n"),
@@ -105,6 +106,8 @@ def relation_table(related: Related, level: float = 0.95) -> pd.DataFrame:
         note = "" if known else "too few in common, or they do not vary"
         pair = (related.measure, related.targets[one], related.targets[two])
         rows.append((*pair, n, estimate, low, high, related.p[one, two], np.nan, note))
+    if not rows:
+        return Relations.empty()
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.assign(p_adjusted=adjusted_by_family(table["p"], table["measure"], "bh"))
 

@@ -16,6 +16,7 @@ from ukb_brain.statistics.certainty.strata import coarse_strata
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL, TOO_FEW
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.tables.certainty_schemas import Intervals, Permutations
 
 Targets = Mapping[str, TargetPredictions]
 
@@ -51,7 +52,7 @@ def interval_table(
         why = rows["inputs"].isin(_constant(table)).map({True: SAME_FOR_ALL, False: TOO_FEW})
         rows = rows.assign(note=why.where(without, ""))
         tables.append(rows.assign(validated=rows["inputs"].map(validated).astype(bool)))
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else Intervals.empty()
 
 
 def _constant(table: TargetPredictions) -> list[str]:
@@ -116,6 +117,8 @@ def null_table(
     pandas.DataFrame
         From `ukb_brain.statistics.certainty.permutation.permutation_table`.
     """
+    if not targets:
+        return Permutations.empty()
     keys = np.unique(np.concatenate([table.visit for table in targets.values()]), axis=0)
     people = rows_of(keys, participants)
     place = pd.MultiIndex.from_arrays(list(keys.T))

@@ -120,10 +120,10 @@ def contributions_table(
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`. ``measure`` is ``baseline`` (the cell without any player; no skill, for
-        a target of the base domain), ``contribution`` (one row a ``part``), ``fullest`` (the cell
-        with all players: baseline and contributions add up to it) or ``interaction`` (one row a
-        pair, ``part`` and ``other``), whose ``verdict`` is ``synergy`` or ``redundancy`` where
+        Columns `COLUMNS`. ``measure`` is ``baseline`` (the cell without any player; no skill,
+        where that has no input at all), ``contribution`` (one row a ``part``), ``fullest`` (the
+        cell with all players: baseline and contributions add up to it) or ``interaction`` (one row
+        a pair, ``part`` and ``other``), whose ``verdict`` is ``synergy`` or ``redundancy`` where
         the interval lies above or below 0, and else ``unknown``: one pair at a time, without
         correction for their number. Where a cell is missing, numbers are NaN and ``note`` says
         why.
@@ -207,7 +207,7 @@ def _coalition_values(given: TargetSkill, target: str, grid: Grid) -> tuple[Floa
         raise ValueError(f"cells of {target} occur more than once")
     values = np.full(2 ** len(players), np.nan)
     drawn = np.full((len(given.drawn), len(values)), np.nan)
-    if grid.targets[target].domain == grid.base_domain:
+    if not grid.blocks_of(target, least=True):
         # Without any input there is no cell: a guess has no skill, in no draw.
         values[0], drawn[:, 0] = 0.0, 0.0
     values[place], drawn[:, place] = given.skill, given.drawn

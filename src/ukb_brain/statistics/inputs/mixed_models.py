@@ -39,22 +39,22 @@ def terms_of(domain: str, grid: Grid) -> tuple[str, ...]:
     domain : str
         Of the targets.
     grid : Grid
-        Used for a domain that the study does not have: the first modality of each imaging group
-        and the blocks that its cells vary in.
+        Says which inputs there are.
 
     Returns
     -------
     tuple of str
-        An interaction is written ``t1:dwi``. What the grid leaves out has no term.
+        The study's terms, in its order, as far as the grid has their inputs; then a term for each
+        further imaging group (its first modality) and, in a domain that the study does not have,
+        for each block that cells vary in. An interaction is written ``t1:dwi``.
     """
-    absent = {m for modalities in grid.left_out.values() for m in modalities}
-    if domain in STUDY_TERMS:
-        return tuple(t for t in STUDY_TERMS[domain] if not absent & set(t.split(":")))
-    blocks = tuple(d for d in grid.domains if d not in (grid.base_domain, domain))
-    return (
-        *(() if domain == grid.base_domain else blocks),
-        *(next(iter(g)) for g in grid.imaging.values()),
-    )
+    images = tuple(grid.term_of(group) for group in grid.imaging)
+    own = (grid.base_domain, domain)
+    blocks = () if domain == grid.base_domain else tuple(d for d in grid.domains if d not in own)
+    there = {*images, *blocks}
+    study = tuple(t for t in STUDY_TERMS.get(domain, ()) if there.issuperset(t.split(":")))
+    further = images if domain in STUDY_TERMS else (*blocks, *images)
+    return (*study, *(term for term in further if term not in study))
 
 
 def analysable(performance: pd.DataFrame) -> pd.DataFrame:
@@ -166,7 +166,7 @@ def why_not_fitted(X: Floats, outcome: Floats, groups: ArrayLike) -> str | None:
 def _rows(cells: pd.DataFrame, domain: str, terms: tuple[str, ...], level: float) -> pd.DataFrame:
     cells = cells.loc[cells[OUTCOME].notna()]
     X, y, groups = design_matrix(cells, terms), cells[OUTCOME].to_numpy(float), cells["target"]
-    model = f"{OUTCOME} ~ {' + '.join(terms)} + (1 | target)"
+    model = f"{OUTCOME} ~ {' + '.join(terms or ('1',))} + (1 | target)"
     rows = pd.DataFrame({"domain": domain, "outcome": OUTCOME, "term": ["intercept", *terms]})
     failed = why_not_fitted(X, y, groups)
     if failed is None:
@@ -224,9 +224,14 @@ def fit_domains(
     -----
     Tied to R in ``test_tables_agree_with_nlme``: three significant digits on seven tables.
     """
-    tables = [
-        _rows(cells.loc[cells["domain"] == domain], domain, terms_of(domain, grid), level)
+    # A table from outside may know nothing of an imaging group that was added to the study's.
+    known = {
+        domain: tuple(t for t in terms_of(domain, grid) if {*t.split(":")} <= {*cells.columns})
         for domain in grid.domains
+    }
+    tables = [
+        _rows(cells.loc[cells["domain"] == domain], domain, terms, level)
+        for domain, terms in known.items()
     ]
     table = pd.concat(tables, ignore_index=True).assign(source=source).reindex(columns=COLUMNS)
     numbers = COLUMNS[COLUMNS.index("estimate") : -1]

@@ -19,6 +19,7 @@ from ukb_brain.statistics.inputs.nested_pairs import PairInput, adds_table, comp
 from ukb_brain.statistics.scores.common_scores import CommonScores
 from ukb_brain.statistics.scores.ranked_scores import auc_of_cells
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.tables.certainty_schemas import ResampledModels
 
 Targets = Mapping[str, TargetPredictions]
 Scores = Mapping[str, CommonScores]
@@ -155,6 +156,8 @@ def resampled_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataF
         From `ukb_brain.statistics.inputs.mixed_resampling.resampled_effects`, of balanced accuracy
         and of skill.
     """
+    if not scores:
+        return ResampledModels.empty()
     rows = [
         {"target": key, "domain": grid.targets[key].domain} | grid.flags(inputs)
         for key, one in scores.items()

@@ -22,6 +22,7 @@ from ukb_brain.statistics.scores.drawn import bounded_columns, measured
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.scores.within import headline_of, score_within_sites
+from ukb_brain.tables.certainty_schemas import Confounds, Subgroups
 from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import one_visit
 
@@ -146,7 +147,7 @@ def confound_table(
             # The reason counts people, and this table may leave.
             row["status"] = "too few training or validation people, or classes, for confounds"
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows) if rows else Confounds.empty()
 
 
 def _perfect(row: Row, positives: int, n: int, level: float) -> Row:
@@ -267,9 +268,9 @@ def subgroup_table(
             smallest,
         )
         tables.append(rows.assign(target=key, inputs=name))
-    joined = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["p"])
-    first = [name for name in ("target", "inputs") if name in joined]
-    flagged = flag_differences(joined)
+    if not tables:
+        return Subgroups.empty()
+    flagged, first = flag_differences(pd.concat(tables, ignore_index=True)), ["target", "inputs"]
     return flagged[[*first, *(name for name in flagged if name not in first)]]
 
 

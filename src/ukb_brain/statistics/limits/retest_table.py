@@ -17,6 +17,7 @@ from ukb_brain.statistics.scores.drawn import bounded_columns, draws_of, estimat
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.scores.within import headline_of
+from ukb_brain.tables.certainty_schemas import Reliability, Repeatability
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
@@ -78,7 +79,7 @@ def retest_table(
             row["inputs"] = cell[0]
             row |= _share(table, cell[1], draws, (one, two), weights, level)
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows) if rows else Reliability.empty()
 
 
 def _measured_twice(values: pd.Series, sources: pd.Series) -> tuple[pd.Index, Floats, Floats]:
@@ -163,5 +164,7 @@ def repeatability_table(
             found = retest("continuous", predicted[both], second[both], weights, level)
             row |= {what: value for what, value in found.items() if "ceiling" not in what}
         rows.append(row)
+    if not rows:
+        return Repeatability.empty()
     columns = ["target", "inputs", "n", "status", *bounded_columns("icc", "pearson_r")]
     return pd.DataFrame(rows).reindex(columns=columns)

@@ -17,6 +17,7 @@ from ukb_brain.statistics.people.calibration import score_calibration
 from ukb_brain.statistics.people.calibration_curve import brier_decomposition, reliability_curve
 from ukb_brain.statistics.people.recalibration import recalibrate, recalibration_effect
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.tables.certainty_schemas import Calibration, CalibrationCurves
 
 Targets = Mapping[str, TargetPredictions]
 AGE = "age"
@@ -90,6 +91,8 @@ def calibration_tables(
         ]
         curve = reliability_curve(table.kind, y, p, weights, level=level)
         curves.append(curve.assign(target=key, inputs=name))
+    if not curves:
+        return Calibration.empty(), CalibrationCurves.empty()
     return pd.DataFrame(numbers), pd.concat(curves, ignore_index=True)
 
 

@@ -114,6 +114,9 @@ def skill_by_cell(scores: Mapping[str, CommonScores]) -> pd.DataFrame:
     pandas.DataFrame
         Index ``target, inputs``; column 0 is the sample's, the others those of draws.
     """
+    if not scores:
+        nothing = pd.MultiIndex.from_arrays([[], []], names=["target", "inputs"])
+        return pd.DataFrame(index=nothing, columns=[0], dtype=np.float64)
     keys = [(target, name) for target, one in scores.items() for name in one.inputs]
     values = np.concatenate([one.skill for one in scores.values()], axis=1).T
     return pd.DataFrame(values, index=pd.MultiIndex.from_tuples(keys, names=["target", "inputs"]))
