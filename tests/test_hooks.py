@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
+from reporting_cases import study_grid
 
 from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
 from ukb_brain.hooks import ProjectHooks
 from ukb_brain.imaging.bulk_index import index_bulk
 from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.tables.people_lists import Withdrawals
 
 NOTHING = Pipeline([])
@@ -134,3 +137,32 @@ def test_scans_that_came_stop_a_run_of_missing_outputs(tmp_path, says, typed):
     assert str(caught.value).startswith("1 bulk file(s)")
     assert "2345678" not in str(caught.value)
     run({"pipeline_names": []}, Pipeline([]), of_run)
+
+
+def reporting_run(grid, strategies):
+    """What the hook looks at before a run that trains and reports."""
+    entries = {
+        "grid": grid,
+        "modelling": SimpleNamespace(strategies=strategies),
+        "reporting": Reporting(),
+        "claims": {},
+    }
+    of_run = DataCatalog(
+        {f"params:{k}": MemoryDataset(v, copy_mode="assign") for k, v in entries.items()}
+    )
+    nodes = [Node(lambda *_: 1, inputs=[f"params:{name}" for name in entries], outputs="y")]
+    ProjectHooks().before_pipeline_run({"pipeline_names": ["x"]}, Pipeline(nodes), of_run)
+
+
+def test_a_part_of_the_grid_is_told_at_the_start(caplog):
+    caplog.set_level(logging.INFO)
+    reporting_run(study_grid(), ["linear"])
+    assert "Not in this grid" not in caplog.text
+    part = Grid.model_validate(study_grid().model_dump() | {"only": "age+rsfmri"})
+    # The map takes another strategy than the first that it would like.
+    reporting_run(part, ["linear"])
+    assert (
+        "1 target of 1 domain, 1 imaging group (rsfmri), 1 cell. Not in this grid: " in caplog.text
+    )
+    with pytest.raises(InputError, match=r"reporting.strategy names amortised.* are another"):
+        reporting_run(part, ["another"])

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
-from reporting_cases import reported, study_grid
+from reporting_cases import invented, reported, study_grid
 
 from ukb_brain.datasets.figure import FigureDataset
 from ukb_brain.figures import draw_coefficients, draw_heat_maps, draw_legibility
 from ukb_brain.figures.heat_maps import inputs_of, score_table
 from ukb_brain.figures.stamp import NOTICE
 from ukb_brain.grid import Grid
-from ukb_brain.statistics import analysable, fit_domains
+from ukb_brain.statistics import analysable, fit_domains, score_map
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill, without_imaging
 
 GRID = study_grid()
@@ -166,3 +166,29 @@ def test_negative_scores_are_written_with_a_minus():
     assert texts.count("−.25") == 7
     assert texts.count(".00") >= 7
     assert "−.00" not in texts
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"only": ["age", "functional"]},
+        {"leave_out": ["constitutional", "disease"]},
+        {"only": ["hb", "worry", "t1"]},
+        {"leave_out": ["flair"]},
+    ],
+)
+def test_figures_of_a_part_of_the_grid(chosen):
+    part = Grid(**(GRID.model_dump() | chosen))
+    performance = score_map(*invented(part, strategies=("amortised",)), part, "amortised", 100)
+    draw_heat_maps(performance, part, "ukb").draw_without_rendering()
+    draw_legibility(performance, part, "ukb").draw_without_rendering()
+    figure = draw_coefficients(fit_domains(analysable(performance), part), part, "ukb")
+    figure.draw_without_rendering()
+    words = {label.get_text() for axes in figure.axes for label in axes.get_yticklabels()}
+    groups = {
+        group: " + ".join(m.name.removesuffix(" Connectivity") for m in held.values())
+        for group, held in part.imaging.items()
+    }
+    assert set(groups.values()) <= words
+    # What is left out has no row: neither a group, nor a modality in its group's name.
+    assert not ({"T1 + FLAIR", "DWI", "rsfMRI"} - set(groups.values())) & words

@@ -66,12 +66,12 @@ def draw_learning_curves(
     Returns
     -------
     matplotlib.figure.Figure or None
-        None where nothing was retrained.
+        None where nothing was retrained, or for other targets only.
     """
     scored = learning_curves.dropna(subset=["skill"])
-    if scored.empty:
-        return None
     targets = [t for t in grid.targets if (scored["target"] == t).any()]
+    if not targets:
+        return None
     looks = _looks(scored, targets, grid)
     rows = -(-len(targets) // COLUMNS)
     names = sorted({line for of_target in looks.values() for line, _ in of_target.values()})
