@@ -144,11 +144,11 @@ def test_gains_are_judged_on_what_cells_predicted_before_the_ladder():
     refined = predictions["strategy"] == "amortised"
     before = predictions[refined].assign(y_pred=lambda rows: rows["y_pred"] + 1)
     given = (before, predictions, fits, participants, grid)
-    tested, held = gather_unrefined(*given, Reporting())
-    moved, _ = gather_unrefined(before.head(0), *given[1:], Reporting())
+    tested, held = gather_unrefined(*given, "amortised")
+    moved, _ = gather_unrefined(before.head(0), *given[1:], "amortised")
     np.testing.assert_allclose(tested["age"].predicted, moved["age"].predicted + 1)
     assert len(held) == len(before) / 2
-    linear, _ = gather_unrefined(*given, Reporting(strategy="linear"))
+    linear, _ = gather_unrefined(*given, "linear")
     own = gather_targets(predictions, fits, participants, grid, "linear")
     np.testing.assert_array_equal(linear["age"].predicted, own["age"].predicted)
 
@@ -192,7 +192,7 @@ def test_folds_and_seeds_are_rows_of_one_table_and_one_row_of_the_map():
 def test_the_map_is_of_the_first_strategy_that_was_trained(trained, map_of):
     fits = pd.DataFrame({"strategy": trained})
     assert choose_strategy(fits, Reporting()) == map_of
-    with pytest.raises(InputError, match="names moon, and the fits are of dedicated"):
+    with pytest.raises(InputError, match="names moon, and the fits are of .*dedicated"):
         choose_strategy(fits, Reporting(strategy="moon"))
 
 

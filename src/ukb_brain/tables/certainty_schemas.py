@@ -77,6 +77,8 @@ class Comparisons(Aggregate):
     part: Series[str]
     n: Series[int] = pa.Field(ge=0)
     difference: Series[float] = pa.Field(nullable=True)
+    low: Series[float] = pa.Field(nullable=True)
+    high: Series[float] = pa.Field(nullable=True)
     p: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     p_adjusted: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     p_delong: Series[float] = pa.Field(ge=0, le=1, nullable=True)

@@ -95,7 +95,7 @@ def certainty_pipeline() -> Pipeline:
                     "model_output.cell_fits",
                     "primary.participants",
                     "params:grid",
-                    "params:reporting",
+                    "map_strategy",
                 ],
                 outputs=["unrefined_people", "unrefined_validation"],
                 name="gather_unrefined",

@@ -104,7 +104,7 @@ def gather_unrefined(
     cell_fits: pd.DataFrame,
     participants: pd.DataFrame,
     grid: Grid,
-    reporting: Reporting,
+    strategy: str,
 ) -> tuple[Targets, pd.DataFrame]:
     """Take what cells predicted before the ladder, which gains are judged on.
 
@@ -114,8 +114,8 @@ def gather_unrefined(
         Of modelling and data engineering.
     grid : Grid
         Its cells.
-    reporting : Reporting
-        Names the strategy of the map; one without a ladder predicts the same before it.
+    strategy : str
+        Of the map; one without a ladder predicts the same before it.
 
     Returns
     -------
@@ -124,7 +124,6 @@ def gather_unrefined(
     validation : pandas.DataFrame
         Of validation people.
     """
-    strategy = reporting.strategy
     has_ladder = bool((unrefined["strategy"] == strategy).any())
     known = unrefined if has_ladder else predictions
     return (
