@@ -192,7 +192,7 @@ def test_folds_and_seeds_are_rows_of_one_table_and_one_row_of_the_map():
 def test_the_map_is_of_the_first_strategy_that_was_trained(trained, map_of):
     fits = pd.DataFrame({"strategy": trained})
     assert choose_strategy(fits, Reporting()) == map_of
-    with pytest.raises(InputError, match="names moon, and the fits are of .*dedicated"):
+    with pytest.raises(InputError, match=r"names moon, and the fits are of .*dedicated"):
         choose_strategy(fits, Reporting(strategy="moon"))
 
 
