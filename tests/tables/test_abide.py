@@ -33,7 +33,9 @@ def read(folder, *rows):
 
 
 def test_what_both_have_gets_uk_biobanks_fields_and_codes(tmp_path):
-    table = read(tmp_path, row_of(5, SEX=2, DX_GROUP=1), row_of(3, AGE_AT_SCAN=6.47, FIQ="88.5"))
+    table = read(
+        tmp_path, row_of(5, SEX=2, DX_GROUP=1), row_of(3, SEX=1, AGE_AT_SCAN=6.47, FIQ="88.5")
+    )
     # Sorted by number.
     assert table["eid"].tolist() == [50_003, 50_005]
     assert table["31-0.0"].tolist() == [1.0, 0.0]
