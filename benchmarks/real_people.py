@@ -94,8 +94,7 @@ class Run:
         if self.root != first and not (self.root / "02_intermediate").exists():
             self.root.mkdir(parents=True, exist_ok=True)
             (self.root / "02_intermediate").symlink_to(first / "02_intermediate")
-        if not (self.root / "03_primary/quality.parquet").exists():
-            kedro_run(self.root, PREPARE, self.params, "abide")
+        kedro_run(self.root, PREPARE, self.params, "abide")
         seconds = kedro_run(self.root, "modelling", self.params, "abide")
         print(f"{self.atlas}, {self.tested}: modelling took {seconds:.0f} s", flush=True)
 
