@@ -574,8 +574,33 @@ def test_resampling_by_identity_keeps_values():
     np.testing.assert_allclose(moved, data, atol=1e-4)
 
 
+def test_a_coarse_grid_averages_the_cubes_of_a_finer_one():
+    """The finer grid's voxels are copied, so that averages are exact and lie in their places."""
+    shape = (36, 44, 40)
+    fine = SETTINGS.model_copy(update={"shape": shape, "voxel_mm": 4.0})
+    data = np.random.default_rng(0).uniform(1, 2, shape).astype(np.float32)
+    image = nib.Nifti1Image(data, fine.affine)
+    averaged = SETTINGS.model_copy(update={"averaged": 2})
+    moved = to_common_grid(image, LinearTransform(np.eye(4)), averaged)
+    expected = data.reshape(18, 2, 22, 2, 20, 2).mean(axis=(1, 3, 5))
+    np.testing.assert_allclose(moved, expected, atol=1e-4)
+    corners = [(0, 0, 0), (17, 21, 19)]
+    for corner in corners:
+        cube = np.array(corner) * 2 + 0.5
+        np.testing.assert_allclose(
+            apply_affine(fine.affine, cube), apply_affine(SETTINGS.affine, corner)
+        )
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"voxel_mm": 0}, {"shape": (8, 8)}, {"connectivity_field": 12}, {"unknown": 1}]
+    "wrong",
+    [
+        {"voxel_mm": 0},
+        {"averaged": 0},
+        {"shape": (8, 8)},
+        {"connectivity_field": 12},
+        {"unknown": 1},
+    ],
 )
 def test_settings_are_checked(wrong):
     with pytest.raises(ValidationError):

@@ -31,6 +31,7 @@ from ukb_brain.tables.blocks import fit_scaling
 from ukb_brain.tables.splits import Splitting, make_splits
 from ukb_brain.training.dedicated import drawn_cells
 from ukb_brain.training.people import gather
+from ukb_brain.training.results import FINAL, UNREFINED
 
 KINDS = {
     "components": "components_of_group",
@@ -81,7 +82,7 @@ def without(value, names):
 
 def of_others(name, array, altered):
     """What an array says of people who are not altered, or of nobody in particular."""
-    if name.startswith("predictions/"):
+    if name.startswith((f"{FINAL}/", f"{UNREFINED}/")):
         return array[~altered[PARTS != "train"]]
     return np.delete(array, altered, BY_PERSON[name]) if name in BY_PERSON else array
 
@@ -230,7 +231,7 @@ def test_canary_a_label_in_a_trait_of_test_people_changes_nothing_fitted(
         for model in models_of(before, kind):
             old, new = (read_model(root / model) for root in (before, after))
             for name, array in old.arrays.items():
-                if not name.startswith("predictions/"):
+                if not name.startswith((f"{FINAL}/", f"{UNREFINED}/")):
                     assert array.tobytes() == new.arrays[name].tobytes(), (model, name)
             names = TIMINGS | OF_PEOPLE | {"n_test"}
             assert without(old.card, names) == without(new.card, names), model

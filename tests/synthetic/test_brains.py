@@ -153,8 +153,8 @@ def readings(anatomy, world):
     for group, contrasts in READ_FROM.items():
         rng = np.random.default_rng(2)
         scale = 1 / np.concatenate([np.full(len(world), brains.NOISE[c]) for c in contrasts])
-        wanted = brains._derivatives(anatomy, world, group, ("site",), contrasts) * scale
-        unknown = brains._derivatives(anatomy, world, "shapes", ("textures",), contrasts) * scale
+        wanted = brains.derivatives(anatomy, world, group, ("site",), contrasts) * scale
+        unknown = brains.derivatives(anatomy, world, "shapes", ("textures",), contrasts) * scale
         both = np.vstack([wanted, unknown])
         prior = np.diag([*np.full(len(wanted), 1e-6), *np.ones(len(unknown))])
         reader = np.linalg.solve(both @ both.T + prior, both)[: len(FACTORS[group])]

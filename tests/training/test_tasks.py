@@ -78,6 +78,19 @@ def test_without_undersampling_everybody_is_drawn_once():
     assert sorted(drawn) == list(rows) and list(drawn) != list(rows)
 
 
+def test_labels_reach_from_minus_1_to_1_in_the_people_trained_on_as_the_studys_do():
+    made = tasks(clamp_percentiles=(10, 90), label_scale="range")
+    clamped = tasks(clamp_percentiles=(10, 90)).labels[:, 1]
+    known = FITTED & np.isfinite(clamped)
+    low, high = clamped[known].min(), clamped[known].max()
+    expected = 2 * (clamped[known] - low) / (high - low) - 1
+    np.testing.assert_allclose(made.y[known, 1], expected, rtol=1e-5, atol=1e-6)
+    assert (float(made.y[known, 1].min()), float(made.y[known, 1].max())) == (-1, 1)
+    # Yes and no stay as they are, and so do their weights.
+    np.testing.assert_array_equal(made.y[:, 0], tasks().y[:, 0])
+    np.testing.assert_array_equal(made.weights[:, 0], tasks().weights[:, 0])
+
+
 def test_labels_are_clamped_at_percentiles_of_the_people_trained_on():
     clamped = tasks(clamp_percentiles=(10, 90))
     low, high = np.percentile(AGE[FITTED], [10, 90])

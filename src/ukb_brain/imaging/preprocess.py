@@ -66,6 +66,9 @@ class ImagingPreprocess(BaseModel):
         Their edge.
     centre_mm : tuple of float
         Middle of the grid in MNI space.
+    averaged : int
+        Volumes are resampled to a grid so many times as fine, of which cubes are averaged, so that
+        a coarse grid loses no signal between its points; 1 samples at the points.
     clamp_percentiles : tuple of float
         T1 and FLAIR are clamped at these percentiles of the brain before they are z-scored.
     connectivity_field : int or str
@@ -83,6 +86,7 @@ class ImagingPreprocess(BaseModel):
     shape: tuple[int, int, int]
     voxel_mm: float = Field(gt=0)
     centre_mm: tuple[float, float, float] = (0.0, -18.0, 8.0)
+    averaged: int = Field(default=1, ge=1, le=4)
     clamp_percentiles: tuple[float, float] = (0.5, 99.5)
     connectivity_field: Source = 31016
     atlas: str | None = None
@@ -177,7 +181,7 @@ def flirt_transform(matrix: NDArray[np.float64], moving: nib.Nifti1Image) -> Lin
 def to_common_grid(
     image: nib.Nifti1Image, transform: LinearTransform, settings: ImagingPreprocess
 ) -> Volume:
-    """Resample an image once into the common grid, by linear interpolation.
+    """Resample an image once into the common grid, by linear interpolation, and average cubes.
 
     Parameters
     ----------
@@ -193,9 +197,13 @@ def to_common_grid(
     ndarray of shape settings.shape
         Intensities; 0 outside the image.
     """
-    grid = nib.Nifti1Image(np.zeros(settings.shape, dtype=np.float32), settings.affine)
+    n, (x, y, z) = settings.averaged, settings.shape
+    fine = (n * x, n * y, n * z)
+    affine = common_grid(fine, settings.voxel_mm / n, settings.centre_mm)
+    grid = nib.Nifti1Image(np.zeros(fine, dtype=np.float32), affine)
     moved = resample(transform, image, reference=grid, order=1, mode="constant", cval=0.0)
-    return np.asarray(moved.dataobj, dtype=np.float32)
+    values = np.asarray(moved.dataobj, dtype=np.float32)
+    return values.reshape(x, n, y, n, z, n).mean(axis=(1, 3, 5))
 
 
 def normalise(volume: Volume, percentiles: tuple[float, float]) -> Volume:

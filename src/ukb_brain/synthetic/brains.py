@@ -190,8 +190,8 @@ def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.flo
     images = {"structural": ("t1", "flair"), "diffusion": ("fa",)}
     out = {}
     for group, contrasts in images.items():
-        wanted = _derivatives(anatomy, world, group, ("site",), contrasts)
-        unknown = _derivatives(anatomy, world, "shapes", ("textures",), contrasts)
+        wanted = derivatives(anatomy, world, group, ("site",), contrasts)
+        unknown = derivatives(anatomy, world, "shapes", ("textures",), contrasts)
         scale = np.sqrt(more_voxels) / np.concatenate(
             [np.full(len(world), NOISE[c], dtype=np.float32) for c in contrasts]
         )
@@ -204,13 +204,31 @@ def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.flo
     return out
 
 
-def _derivatives(
+def derivatives(
     anatomy: Anatomy,
     world: NDArray[np.float64],
     first: str,
     others: tuple[str, ...],
     contrasts: tuple[str, ...],
 ) -> NDArray[np.float64]:
+    """Change of images with each weight of a brain, at the average brain.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+        Shared tissues and fields.
+    world : ndarray of shape (n, 3)
+        Points in mm.
+    first, others : str and tuple of str
+        Which weights of `Brain`, in this order.
+    contrasts : tuple of str
+        Images of `draw`; ``("fa",)`` is registered nonlinearly.
+
+    Returns
+    -------
+    ndarray of shape (weights, n * contrasts)
+        One contrast after the other.
+    """
     rows = []
     for name in (first, *others):
         for k in range(len(getattr(mean_brain(anatomy), name))):

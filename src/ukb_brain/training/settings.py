@@ -96,6 +96,9 @@ class Loop(Settings):
         Of classes. Undersampling is the study's, and for a single target.
     clamp_percentiles : (float, float), optional
         Labels of continuous targets are clamped to these of training people. Never for scoring.
+    label_scale : {"sd", "range"}
+        Labels of continuous targets have mean 0 and SD 1 in training people, or reach from -1 to
+        1 there, as the study's do.
     augment : Augment
         Of volumes.
     """
@@ -117,6 +120,7 @@ class Loop(Settings):
     compile: bool = False
     balance: Literal["weights", "undersample", "none"] = "weights"
     clamp_percentiles: tuple[float, float] | None = None
+    label_scale: Literal["sd", "range"] = "sd"
     augment: Augment = Augment()
 
 

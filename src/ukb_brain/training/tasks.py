@@ -52,10 +52,13 @@ class Tasks:
             ]
             raw = np.clip(raw, *np.array(ends).T)
             columns = [column[np.isfinite(column) & fitted] for column in raw.T]
-        self.mean = np.array([c.mean() if k else 0.0 for c, k in zip(columns, known, strict=True)])
-        sd = np.array([c.std() if k else 1.0 for c, k in zip(columns, known, strict=True)])
-        self.sd = np.where(sd > 0, sd, 1.0)
-        scaled = np.where(kinds, raw, (raw - self.mean) / self.sd)
+        used = [c if k else np.zeros(2) for c, k in zip(columns, known, strict=True)]
+        self.mean = np.array([column.mean() for column in used])
+        centre, spread = self.mean, np.array([column.std() for column in used])
+        if settings.label_scale == "range":
+            low, high = np.array([(column.min(), column.max()) for column in used]).T
+            centre, spread = (low + high) / 2, (high - low) / 2
+        scaled = np.where(kinds, raw, (raw - centre) / np.where(spread > 0, spread, 1.0))
         weights = np.ones_like(raw)
         if settings.balance == "weights":
             share = np.clip(self.mean, 1e-6, 1 - 1e-6)

@@ -29,6 +29,7 @@ OPEN = {
 CLOSED = {
     "encoders.loop.balance": "trials are compared by a loss that it changes",
     "encoders.loop.clamp_percentiles": "trials are compared by a loss that it changes",
+    "encoders.loop.label_scale": "trials are compared by a loss that it changes",
     "encoders.network.together": "each imaging group needs an encoder of its own",
     "encoders.network.extensions": "it names modules: set it in the parameters of modelling",
 }
