@@ -239,3 +239,10 @@ def test_estimates_without_an_interval_or_value():
     assert estimate(row, "x", digits=3).text == "−0.004, no interval"
     assert "the same in every draw" in estimate(row, "x").hover
     assert estimate(row, "y").text == "–"
+
+
+def test_confounds_of_a_map_without_imaging_cells_are_told_without_counts():
+    row = {"target": next(iter(GRID.targets)), "inputs": "", "metric": "r2"}
+    table = pd.DataFrame([row | {"status": "its imaging cell has no scores"}])
+    (shown,) = texts(confound_rows(table, GRID, 10))
+    assert shown[2:] == [*["–"] * 5, "its imaging cell has no scores"]

@@ -271,6 +271,8 @@ def site_rows(left_out_sites: pd.DataFrame, grid: Grid) -> Shown:
 
 
 def _counted(table: pd.DataFrame, below: int) -> pd.DataFrame:
+    # A table in which no target has a number does not count anybody.
+    table = table.reindex(columns=[*table.columns.drop("n", errors="ignore"), "n"])
     known = table["n"].notna()
     shown = suppress_counts(table.assign(n=table["n"].fillna(0)), ["n"], below)
     return shown.assign(n=shown["n"].where(known, "–"))
