@@ -32,6 +32,8 @@ VARIABLE, DEFAULT_FOLDER = "ABIDE_FOLDER", PROJECT / "data/abide/01_raw"
 ATLASES = ("cc200", "ho")
 FOLDS, SITES = "5 folds", "one site out"
 SCHEMES = {FOLDS: "k_fold", SITES: "leave_one_site_out"}
+# Of 20 sites that are left out each in turn, encoders are many: fewer are cross-fitted.
+CROSS_FITS = {SITES: {"encoders": {"cross_fits": 2}}}
 POOLED, WITHIN = "all", "within site"
 TARGETS = ("age", "sex", "autism")
 BINARY = frozenset({"sex", "autism"})
@@ -82,6 +84,7 @@ class Run:
             "raw_folder": str(self.raw),
             "imaging_preprocess": {"connectivity_field": self.atlas},
             "splitting": {"scheme": SCHEMES[self.tested]},
+            "modelling": CROSS_FITS.get(self.tested, {}),
         }
 
     def table(self, name: str) -> pd.DataFrame:
