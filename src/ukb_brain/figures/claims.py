@@ -55,7 +55,7 @@ def write_claims(claims: pd.DataFrame, source: str) -> str:
             lines.append(f"{head}| {part} | {shown} | {row['bound']:g} | {_p(row['p'])} |")
             head = "| | "
     bases = set(claims["basis"].dropna()) - {""}
-    lines += ["", *(_basis(basis) for basis in sorted(bases))]
+    lines += [line for basis in sorted(bases) for line in ("", _basis(basis))]
     return "\n".join(lines) + "\n"
 
 
@@ -69,8 +69,8 @@ def _basis(basis: str) -> str:
         )
     if basis == BY_TEST_SIZE:
         return (
-            "One binary target: by the standard error of its balanced accuracy, from the number of "
-            "test people and the class sizes that the table's precision and F1 give away."
+            "One binary target of a table, or one that is read without fail: by the sizes of its "
+            "classes, which a table's precision and F1 give away."
         )
     if basis == BY_CELLS:
         return (

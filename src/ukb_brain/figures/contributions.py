@@ -51,9 +51,8 @@ def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> 
         "What does each input contribute?",
         "Skill (R², or 2·AUC − 1) without imaging and optional blocks, what each of them "
         "contributes (Shapley values), and the skill of all together: baseline + parts = all.\n"
-        "Lines are 95 % intervals over people; hollow where they hold 0, none where all draws "
-        "agree. In a domain parts\nshare one scale; domains do not. A target's own domain is never "
-        "an input.",
+        "Lines are 95 % intervals over people, hollow where they hold 0, none where all draws "
+        "agree. A domain's parts share one scale. A target's own domain is never an input.",
     )
     foot(figure, [("target", CLEAR), (MEAN, CLEAR_MEAN), ("interval holds 0", UNSURE)], grid)
     if not shown:

@@ -207,7 +207,7 @@ def _inputs(at: _AtHand) -> Section:
         drawn = draw_contributions(at.of("contributions"), at.grid, at.source)
         section.parts.append(_picture(drawn, words))
     if at.has("comparisons"):
-        section.parts.append(shown.what_adds(at.of("comparisons"), at.grid))
+        section.parts.extend(shown.what_adds(at.of("comparisons"), at.grid))
     if at.has("contributions"):
         section.parts.append(shown.domain_means(at.of("contributions"), at.grid))
     return section

@@ -98,7 +98,7 @@ def _share_rough(intervals: pd.DataFrame, domain: dict[str, str], name: str) -> 
     return f"{few:,} ({100 * few / max(1, len(mine)):.0f} %)"
 
 
-def what_adds(comparisons: pd.DataFrame, grid: Grid) -> Shown:
+def what_adds(comparisons: pd.DataFrame, grid: Grid) -> list[Shown]:
     """List what each part adds to all others, target by target.
 
     Parameters
@@ -110,32 +110,31 @@ def what_adds(comparisons: pd.DataFrame, grid: Grid) -> Shown:
 
     Returns
     -------
-    Shown
-        A row a target, a column a part.
+    list of Shown
+        Of images and of blocks: a row a target, a column a part.
     """
-    there = set(comparisons["part"])
-    parts = [part for part in (*grid.imaging, ALL_IMAGES, *grid.domains) if part in there]
-    of_pair = {(row["target"], row["part"]): row for _, row in comparisons.iterrows()}
-    rows = []
-    for key in grid.targets:
-        mine = [of_pair.get((key, part)) for part in parts]
-        if any(row is not None for row in mine):
-            entries = [Entry("") if row is None else _gain(row) for row in mine]
-            rows.append([Entry(grid.targets[key].name), *entries])
+    kinds = {"images": (*grid.imaging, ALL_IMAGES), "blocks of traits": tuple(grid.domains)}
     margin = number(comparisons["margin"].iloc[0]) if len(comparisons) else "the margin"
     how = (
         "Skill of all inputs together less the same without this one, before the ladder. Adds: "
         "above 0 after correction within domain and input. No gain: by these models; the upper "
         f"bound of the 90 % interval lies below {margin}. Unknown: these people cannot tell"
     )
-    return Shown(
-        "What each input adds to all others, in skill, by these models.",
-        (
-            ("Target", "Characteristic"),
-            *((part.capitalize(), how) for part in parts),
-        ),
-        rows,
-    )
+    of_pair = {(row["target"], row["part"]): row for _, row in comparisons.iterrows()}
+    tables = []
+    for kind, every in kinds.items():
+        parts = [part for part in every if part in set(comparisons["part"])]
+        rows = []
+        for key in grid.targets:
+            mine = [of_pair.get((key, part)) for part in parts]
+            if any(row is not None for row in mine):
+                entries = [Entry("") if row is None else _gain(row) for row in mine]
+                rows.append([Entry(grid.targets[key].name), *entries])
+        heads = (("Target", "Characteristic"), *((part.capitalize(), how) for part in parts))
+        if rows:
+            caption = f"What {kind} add to all other inputs, in skill, by these models."
+            tables.append(Shown(caption, heads, rows))
+    return tables
 
 
 def _gain(row: pd.Series) -> Entry:

@@ -197,7 +197,7 @@ def evaluate_claims(
     level : float
         Coverage of the intervals.
     errors : pandas.Series, optional
-        Standard errors of skill by ``target, inputs``, where there are no draws.
+        Standard errors of skill by ``target, inputs``, for one target without draws that vary.
     mixed_models : pandas.DataFrame, optional
         From `ukb_brain.statistics.inputs.mixed_models.fit_domains`, for the study's own test.
 
@@ -375,7 +375,7 @@ def _over_test_size(
         return np.nan, np.nan, np.nan
     reach = stats.norm.ppf((1 + level) / 2) * error
     p = float(stats.norm.sf(contrast.sign * (sample - contrast.bound) / error))
-    return sample - reach, sample + reach, p
+    return sample - reach, min(sample + reach, 1.0) if len(each) == 1 else sample + reach, p
 
 
 def _over_people(

@@ -13,6 +13,7 @@ from ukb_brain.statistics.inputs.nested_pairs import (
     ALL_IMAGES,
     NO_SCORE,
     SAME_SCORES,
+    TOO_FEW,
     PairInput,
     adds_table,
     compare_pairs,
@@ -173,6 +174,27 @@ def test_the_same_predictions_are_no_evidence(target):
     assert tied[["low", "high", "upper", "p_below", "p_equivalent"]].isna().all(axis=None)
     assert set(tied["verdict"]) == {"unknown"}
     assert set(tied["note"]) == {SAME_SCORES}
+
+
+@pytest.mark.parametrize(("target", "kept"), [("age", 59), ("sex", 100)])
+def test_so_few_people_give_no_verdict(target, kept):
+    """Nobody measured how the rule errs there: of sex fewer than 20 men are left."""
+    tested = invented(target)
+    order = np.argsort(tested.y, kind="stable")
+    rows = order[: kept if target == "age" else int((tested.y == 0).sum()) + 19]
+    few = replace(
+        tested,
+        y=tested.y[rows],
+        predicted=tested.predicted[rows],
+        fold=0 * tested.fold[rows],
+        family=tested.family[rows],
+    )
+    table = adds_table({target: compare_pairs(few, WEIGHTS, MARGIN)}, {target: ["all"] * 3}, MARGIN)
+    row = table[table["part"] == "functional"].iloc[0]
+    assert row["note"] == TOO_FEW
+    assert row["verdict"] == "unknown"
+    # The numbers are told all the same.
+    assert row["low"] < row["difference"] < row["high"]
 
 
 def test_what_cannot_be_scored_is_empty_and_unknown():

@@ -8,11 +8,13 @@ import pytest
 from reporting_cases import study_grid
 
 from ukb_brain.statistics.certainty.cell_tables import (
+    errors_without_fail,
     fullest,
     imaging_alone,
     interval_table,
     null_table,
 )
+from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE
 from ukb_brain.statistics.inputs.pair_tables import comparison_table, imaging_gains
@@ -222,6 +224,17 @@ def test_a_cell_without_scores_leaves_its_pair_unknown(tables, draws):
     assert rows.loc["diffusion", "note"] == NO_SCORE
     assert rows.loc["diffusion", "verdict"] == "unknown"
     assert len(rows) == 6
+
+
+def test_a_trait_that_is_read_without_fail_has_the_error_of_its_class_sizes(tables, draws):
+    table = tables["asthma"]
+    perfect = table.predicted.copy()
+    perfect[:, -1] = table.y
+    found = interval_table({"asthma": replace(table, predicted=perfect)}, draws)
+    errors = errors_without_fail(found)
+    assert errors.index.tolist() == [("asthma", table.inputs[-1])]
+    low, _ = newcombe_area_interval(1.0, int(table.y.sum()), int((1 - table.y).sum()))
+    assert 1 - 1.959964 * errors.iloc[0] == pytest.approx(2 * low - 1)
 
 
 def test_an_auc_of_one_prediction_for_everybody_has_no_interval(tables, draws):

@@ -146,6 +146,7 @@ def certainty_pipeline() -> Pipeline:
                 evaluate_study_claims,
                 inputs=[
                     "common_scores",
+                    "reporting.intervals",
                     "reporting.mixed_models",
                     "params:claims",
                     "params:grid",

@@ -16,6 +16,7 @@ from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.statistics import FamilyDraws
 from ukb_brain.statistics.between_targets.relation_tables import relation_tables
 from ukb_brain.statistics.certainty import cell_tables
+from ukb_brain.statistics.certainty.cell_tables import errors_without_fail
 from ukb_brain.statistics.claims import claims_of, evaluate_claims
 from ukb_brain.statistics.inputs import pair_tables
 from ukb_brain.statistics.limits import limit_tables as limits
@@ -315,6 +316,7 @@ def resample_mixed_models(scores: Scores, grid: Grid, reporting: Reporting) -> p
 
 def evaluate_study_claims(
     scores: Scores,
+    intervals: pd.DataFrame,
     mixed_models: pd.DataFrame,
     claims: dict[str, Any],
     grid: Grid,
@@ -327,8 +329,8 @@ def evaluate_study_claims(
     ----------
     scores : dict of str to CommonScores
         By target.
-    mixed_models : pandas.DataFrame
-        The study's own, of this map.
+    intervals, mixed_models : pandas.DataFrame
+        Of this map: of single cells, and the study's own models.
     claims : dict
         As in the file of claims.
     grid : Grid
@@ -350,7 +352,8 @@ def evaluate_study_claims(
         skill_by_cell(scores),
         grid,
         reporting.level,
-        mixed_models=mixed_models,
+        errors_without_fail(intervals, reporting.level),
+        mixed_models,
     )
     return table, write_claims(table, source)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_intervals import score_cells_with_intervals
@@ -53,6 +54,27 @@ def interval_table(
         rows = rows.assign(note=why.where(without, ""))
         tables.append(rows.assign(validated=rows["inputs"].map(validated).astype(bool)))
     return pd.concat(tables, ignore_index=True) if tables else Intervals.empty()
+
+
+def errors_without_fail(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:
+    """Give standard errors of skill where a trait is read without fail, which no draw varies.
+
+    Parameters
+    ----------
+    intervals : pandas.DataFrame
+        From `interval_table`.
+    level : float
+        Their coverage.
+
+    Returns
+    -------
+    pandas.Series
+        By target and inputs, of areas of 1: as far as their lower bound, which class sizes give,
+        lies below.
+    """
+    mine = intervals[(intervals["metric"] == "roc_auc") & (intervals["estimate"] == 1)]
+    mine = mine.set_index(["target", "inputs"])
+    return 2 * (1 - mine["low"]) / norm.ppf((1 + level) / 2)
 
 
 def _constant(table: TargetPredictions) -> list[str]:

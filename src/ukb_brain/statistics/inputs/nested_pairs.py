@@ -25,7 +25,11 @@ from ukb_brain.tables.certainty_schemas import Comparisons
 # The part of the pair that differs by every imaging group.
 ALL_IMAGES = "all images"
 SAME_SCORES = "both cells score the same in every draw, which is no evidence"
+TOO_FEW = "fewer test people than verdicts on gains were measured with"
 NO_SCORE = "a cell has no score, or test people in common are too few or of one class"
+
+# Of a class, and of all: benchmarks/gains.py has no fewer.
+LEAST_OF_CLASS, LEAST_PEOPLE = 20, 60
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ def compare_pairs(
     pandas.DataFrame
         One row a pair: ``inputs, without, part, n`` (people in common), ``skill, skill_without``
         on these people, ``difference, low, high, se, p, upper, p_below, p_equivalent, p_delong``
-        and ``note``: why numbers are missing, or empty.
+        and ``note``: why there is no verdict, or empty.
 
     Raises
     ------
@@ -222,7 +226,7 @@ def _row(
 ) -> dict[str, object]:
     estimates, drawn = skills[:, 0], skills[:, 1:]
     found = asdict(difference(estimates, drawn, level))
-    told = NO_SCORE if np.isnan(found["estimate"]) else SAME_SCORES
+    note = _note(tested, people, found)
     return {
         "inputs": tested.inputs[pair.larger].name,
         "without": tested.inputs[pair.smaller].name,
@@ -234,8 +238,21 @@ def _row(
         **found,
         **asdict(equivalence(estimates, drawn, margin, alpha)),
         "p_delong": _delong_p(tested, pair, people) if np.isfinite(estimates).all() else np.nan,
-        "note": told if np.isnan(found["low"]) else "",
+        "note": note,
     }
+
+
+def _note(tested: PairInput, people: NDArray[np.bool_], found: Mapping[str, float]) -> str:
+    """Say why there is no verdict on a pair; nothing where there is."""
+    if np.isnan(found["estimate"]):
+        return NO_SCORE
+    if np.isnan(found["low"]):
+        return SAME_SCORES
+    classes = np.unique(tested.y[people], return_counts=True)[1]
+    few = people.sum() < LEAST_PEOPLE or (
+        tested.kind == "binary" and classes.min() < LEAST_OF_CLASS
+    )
+    return TOO_FEW if few else ""
 
 
 def _delong_p(tested: PairInput, pair: Pair, people: NDArray[np.bool_]) -> float:
@@ -282,7 +299,9 @@ def adds_table(
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
     table["verdict"] = [
-        verdict(row["difference"], row["p_adjusted"], row["upper"], margin, alpha)
+        "unknown"
+        if row["note"]
+        else verdict(row["difference"], row["p_adjusted"], row["upper"], margin, alpha)
         for row in table.to_dict("records")
     ]
     return table.assign(margin=float(margin))[[*FIRST, "p_adjusted", "margin", "verdict"]]

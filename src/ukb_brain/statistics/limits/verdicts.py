@@ -162,6 +162,11 @@ def _is_read(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
 def _through(found: Findings, rules: VerdictRules, reasons: list[str]) -> str:
     """Tell whether what is read is there through site, or through age and sex, only."""
     within, left_out, gain = found.within_site, found.left_out_sites, found.confounds_gain
+    for where, interval in (("within sites", within), ("on left-out sites", left_out)):
+        if interval is not None:
+            reasons.append(f"skill {where} {interval}")
+    if gain is not None:
+        reasons.append(f"gain {gain} beyond confounds")
     whole = found.imaging_cell or found.skill
     if found.skill is None or whole is None or whole.low <= 0:
         return ""
@@ -171,11 +176,6 @@ def _through(found: Findings, rules: VerdictRules, reasons: list[str]) -> str:
         and left_out.low <= 0
         and left_out.high < found.skill.estimate,
     }
-    for where, interval in (("within sites", within), ("on left-out sites", left_out)):
-        if interval is not None:
-            reasons.append(f"skill {where} {interval}")
-    if gain is not None:
-        reasons.append(f"gain {gain} beyond confounds")
     # A model that fails at a new site may still read people of one site: that is no loss to scans.
     if lost["within sites"] or (within is None and lost["on left-out sites"]):
         reasons.append("read through site only")
