@@ -156,9 +156,9 @@ def test_gains_are_listed_with_interval_and_verdict_or_why_there_is_none():
     shown, blocks = what_adds(TABLES["comparisons"], GRID)
     assert [head[0] for head in shown.heads] == ["Target", "Diffusion", "All images"]
     rows = {row[0]: row[1:] for row in texts(shown)}
-    assert rows["Smoking"] == ["adds: 0.100 [0.050, 0.150]", "unknown: 0.000, no interval"]
-    assert rows["Age"] == ["no gain: −0.001 [−0.010, 0.008]", ""]
-    assert texts(blocks) == [["Smoking", "unknown: 0.000 [−0.030, 0.030]"]]
+    assert rows["Smoking"] == ["adds: 0.10 [0.05, 0.15]", "unknown: 0.00, no interval"]
+    assert rows["Age"] == ["no gain: 0.00 [−0.01, 0.01]", ""]
+    assert texts(blocks) == [["Smoking", "unknown: 0.00 [−0.03, 0.03]"]]
     tied = next(row for row in shown.rows if row[0].text == "Smoking")[2]
     assert "both cells score the same" in tied.hover
     assert all("before the ladder" in how for _, how in shown.heads[1:])

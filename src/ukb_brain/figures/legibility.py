@@ -117,7 +117,7 @@ def draw_legibility(
         *(0.02, 1 - 0.56 / figure.get_figheight()),
         f"From {RULE}; held-out test people, 95 % intervals"
         + (" (° a rough guide: few people carry it)." if rough else ".")
-        + "".join(f" No interval: {why}." for why in sorted(missing)),
+        + "".join(f"\nNo interval: {why}." for why in sorted(missing)),
         size=9.5,
         color=MUTED,
         va="top",

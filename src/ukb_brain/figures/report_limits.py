@@ -264,7 +264,7 @@ def site_rows(left_out_sites: pd.DataFrame, grid: Grid) -> Shown:
             ("Target", "Characteristic"),
             ("Strategy", "How cells are trained"),
             ("All sites", "Skill over everybody, each predicted by models of the other sites"),
-            ("Worst to best site", "Skill of single sites, without intervals"),
+            ("Worst to best site", "Skill of single sites; too few people each for an interval"),
         ),
         rows,
     )

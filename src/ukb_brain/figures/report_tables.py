@@ -138,7 +138,7 @@ def what_adds(comparisons: pd.DataFrame, grid: Grid) -> list[Shown]:
 
 
 def _gain(row: pd.Series) -> Entry:
-    found = estimate(row, "difference", str(row["note"]), 3, ("low", "high"))
+    found = estimate(row, "difference", str(row["note"]), 2, ("low", "high"))
     return replace(found, text=f"{row['verdict']}: {found.text}")
 
 
