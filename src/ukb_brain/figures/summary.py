@@ -8,7 +8,7 @@ from ukb_brain.figures.legibility import RULE, in_words
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
+from ukb_brain.statistics.scores.skill import fullest_cells, why_no_interval, with_skill
 
 SHOWN = 5
 WHERE_NEXT = {
@@ -27,6 +27,8 @@ def _table(cells: pd.DataFrame, grid: Grid) -> list[str]:
     lines = ["| characteristic | score, 95 % interval | skill |", "| --- | --- | --- |"]
     for cell in cells.to_dict("records"):
         words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
+        if why := why_no_interval(cell):
+            words += f": {why}"
         name = grid.targets[cell["target"]].name
         lines.append(f"| {name} | {words} | {cell['skill']:z.2f} |".replace("| -", "| −"))
     return lines
