@@ -16,6 +16,7 @@ from reporting_cases import (
 from ukb_brain.figures import write_summary
 from ukb_brain.figures.dashboard import cell_table, flow_table, quality_table, target_table
 from ukb_brain.figures.suppression import count_range, suppress_counts
+from ukb_brain.statistics.limits.verdicts import NOT_APART
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 
 GRID = study_grid()
@@ -104,11 +105,14 @@ def test_summary_lists_no_characteristic_twice():
 
 def test_summary_sets_apart_what_is_read_through_something_else():
     skill = fullest_cells(with_skill(reported()), GRID).dropna(subset="skill")
-    best = skill.sort_values("skill", ascending=False)["target"].iloc[0]
-    verdicts = pd.DataFrame({"target": list(GRID.targets), "through": ""})
-    verdicts.loc[verdicts["target"] == best, "through"] = "site"
+    best = skill.sort_values("skill", ascending=False)["target"].iloc[:2].tolist()
+    verdicts = pd.DataFrame({"target": list(GRID.targets), "verdict": "legible", "through": ""})
+    verdicts.loc[verdicts["target"].isin(best), "verdict"] = NOT_APART
+    verdicts.loc[verdicts["target"] == best[0], "through"] = "site"
     text = write_summary(reported(), GRID, "ukb", "x", verdicts=verdicts)
-    name = GRID.targets[best].name
-    assert f"Read through something else only: {name} (through site)." in text
-    assert f"| {name} |" not in text
+    first, second = (GRID.targets[target].name for target in best)
+    apart = f"{first} (through site), {second} (not told apart from confounds)"
+    assert f"Read, but not shown to be read from images: {apart}." in text
+    assert f"| {first} |" not in text
+    assert f"| {second} |" not in text
     assert "`x/report.html`" in text

@@ -8,6 +8,7 @@ from ukb_brain.figures.legibility import RULE, in_words
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.limits.verdicts import NOT_APART
 from ukb_brain.statistics.scores.skill import fullest_cells, why_no_interval, with_skill
 
 SHOWN = 5
@@ -32,6 +33,15 @@ def _table(cells: pd.DataFrame, grid: Grid) -> list[str]:
         name = grid.targets[cell["target"]].name
         lines.append(f"| {name} | {words} | {cell['skill']:z.2f} |".replace("| -", "| −"))
     return lines
+
+
+def _apart(verdicts: pd.DataFrame) -> dict[str, str]:
+    """Say of targets why their score is no reading of images."""
+    told = verdicts[verdicts["verdict"] == NOT_APART]
+    return {
+        target: f"through {through}" if through else NOT_APART
+        for target, through in told[["target", "through"]].to_numpy()
+    }
 
 
 def write_summary(
@@ -60,7 +70,8 @@ def write_summary(
     suppress_below : int
         The smallest count of people that may be shown.
     verdicts : pandas.DataFrame, optional
-        ``target, through``: what is read through site, or age and sex, only is listed apart.
+        ``target, verdict, through``: what is read through site, or age and sex, only, or is not
+        told apart from confounds, is listed apart.
 
     Returns
     -------
@@ -69,8 +80,8 @@ def write_summary(
     """
     full = fullest_cells(with_skill(performance), grid)
     read = full.dropna(subset="skill").sort_values("skill", ascending=False, kind="stable")
-    through = {} if verdicts is None else dict(verdicts[["target", "through"]].to_numpy())
-    apart = read["target"].map(lambda target: bool(through.get(target)))
+    why = {} if verdicts is None else _apart(verdicts)
+    apart = read["target"].isin(why)
     only, read = read[apart], read[~apart]
     best, rest = read.head(SHOWN), read.iloc[SHOWN:]
     done = int((performance["status"] == "ok").sum())
@@ -95,10 +106,10 @@ def write_summary(
         ]
     if len(only):
         named = [
-            f"{grid.targets[cell['target']].name} (through {through[cell['target']]})"
+            f"{grid.targets[cell['target']].name} ({why[cell['target']]})"
             for cell in only.to_dict("records")
         ]
-        lines += [f"Read through something else only: {', '.join(named)}.", ""]
+        lines += [f"Read, but not shown to be read from images: {', '.join(named)}.", ""]
     without = full.loc[full["skill"].isna()]
     if len(without):
         named = [
