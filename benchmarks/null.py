@@ -116,6 +116,9 @@ def settings_of(root: Path) -> Modelling:
     encoders = json.loads(cards[0].read_text())["settings"]
     components = json.loads(next((root / "06_models/components").glob("*/card.json")).read_text())
     return Modelling(
+        # Kernels learn from labels that are not permuted here.
+        strategies=("linear", "amortised"),
+        kernels={"pooling": components["settings"]["pooling"]},
         components=components["settings"],
         encoders=encoders,
         dedicated={"network": encoders["network"], "loop": encoders["loop"]},
@@ -151,6 +154,7 @@ def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
             people,
             {g: models / "components" / component_name(0, g) for g in groups},
             [{part: models / "encoders" / encoder_name(0, 0, part) for part in parts}],
+            {},
             settings,
         )
         for target, cells in cells_by_target(grid).items()

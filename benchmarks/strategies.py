@@ -92,7 +92,8 @@ def regressions() -> dict[str, Any]:
     """
     parameters = yaml.safe_load((CONF / "parameters_modelling.yml").read_text())["modelling"]
     return {
-        name: parameters[name] for name in ("cross_fits", "linear", "heads", "blends", "ladder")
+        name: parameters[name]
+        for name in ("cross_fits", "connectivity", "linear", "heads", "ladder")
     }
 
 
@@ -107,7 +108,7 @@ def prepare() -> None:
     for name in (*SHARED, "06_models/components", "06_models/encoders"):
         if not (HEADS / name).exists():
             (HEADS / name).symlink_to(ROOT / name)
-    alone = {"strategies": ["linear", "amortised"], "blends": [1.0], "ladder": False}
+    alone = {"strategies": ["linear", "amortised"], "average": ["head"], "ladder": False}
     kedro_run(HEADS, "modelling", params(**alone))
 
 

@@ -49,6 +49,7 @@ LIGHT = {
     "loop": {"epochs": 3, "batch_size": 16, "learning_rate": 0.01},
 }
 MODELLING = Modelling(
+    strategies=("linear", "amortised"),
     cross_fits=3,
     components={
         "numbers": {"structural": 6, "diffusion": 6, "functional": 4},
@@ -59,7 +60,7 @@ MODELLING = Modelling(
     dedicated=LIGHT | {"cells": 3},
     linear={"images": [0.1, 3, 1000], "traits": [0.03, 1000]},
     heads={"images": [0.1, 3, 1000], "traits": [0.03, 1000]},
-    blends=[0.25, 0.5, 1.0],
+    kernels={"pooling": 2, "penalties": [0.3, 3, 30], "radial": [1.0]},
 )
 EVERY = MODELLING.model_copy(update={"strategies": ("linear", "amortised", "dedicated")})
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import logit
-from sklearn.linear_model import LogisticRegression
+from scipy.special import expit, logit
 
-from ukb_brain.training.calibrate import LEAST_SLOPE, calibrate, reliability
+from ukb_brain.training.calibrate import EXPECTED, LEAST_SLOPE, calibrate, shrunk
 
 N, UNSEEN = 150, np.arange(150) < 100
 KINDS = pytest.mark.parametrize("kind", ["binary", "continuous"])
@@ -27,21 +27,49 @@ def with_correlation(r, n):
     return u, r * u + np.sqrt(1 - r**2) * v
 
 
-def test_reliability_is_the_estimate_of_james_and_stein():
-    # z² = 0.36 · 25 / 0.64 = 14.0625, and 1 − 1 / 14.0625 = 0.92889.
-    assert reliability(*with_correlation(0.6, 27)) == pytest.approx(1 - 0.64 / 9)
+def test_a_slope_is_drawn_to_what_is_expected_as_that_of_james_and_stein():
+    # z² = 0.4² / 0.04 = 4, so that three quarters of the difference are kept.
+    assert shrunk(1.4, 0.04, 1.0) == pytest.approx(1.3)
+    assert shrunk(0.6, 0.04, 1.0) == pytest.approx(0.7)
+    assert shrunk(2.5, 0.0, 1.0) == 2.5
 
 
-@pytest.mark.parametrize("r", [0.19, 0.0, -0.6])
-def test_a_slope_within_a_standard_error_of_zero_is_worth_nothing(r):
-    # z² = 0.0361 · 25 / 0.9639 = 0.94 for r = 0.19.
-    assert reliability(*with_correlation(r, 27)) == 0
+@pytest.mark.parametrize("slope", [0.81, 1.0, 1.19])
+def test_a_slope_within_a_standard_error_of_what_is_expected_is_that(slope):
+    assert shrunk(slope, 0.04, 1.0) == 1.0
 
 
-def test_constant_scores_or_answers_are_worth_nothing():
-    some = np.arange(10.0)
-    assert reliability(np.ones(10), some) == reliability(some, np.ones(10)) == 0
-    assert reliability(some, some) == pytest.approx(1)
+@KINDS
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_constant_scores_name_the_mean(kind, value):
+    _, y = example(kind)
+    predicted = calibrate(np.full(N, value), y, UNSEEN, kind)
+    np.testing.assert_allclose(predicted, y[UNSEEN].mean(), rtol=1e-9)
+
+
+@KINDS
+def test_fifty_people_are_enough_for_a_score_that_means_what_it_says(kind):
+    """Regression scores of weak signal: predictions do not collapse to the mean."""
+    spreads = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        score = 0.4 * rng.normal(size=50)
+        if kind == "binary":
+            y = (rng.random(50) < expit(2 * score)).astype(float)
+        else:
+            y = score + np.sqrt(1 - 0.16) * rng.normal(size=50)
+        spreads.append(calibrate(score, y, np.ones(50, dtype=bool), kind).std() / score.std())
+    # As wide as what was drawn: a score of SD .4, or .2 as a probability.
+    assert np.median(spreads) == pytest.approx(1.0 if kind == "continuous" else 0.48, abs=0.1)
+
+
+@pytest.mark.parametrize("truth", [0.5, 1.3, 2.0])
+def test_slopes_above_and_below_one_are_found(truth):
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=4000) / 4
+    y = 60 + 8 * (truth * score + rng.normal(size=4000) / 2)
+    predicted = calibrate(score, y, np.ones(4000, dtype=bool), "continuous")
+    assert np.polyfit(score, predicted, 1)[0] / 8 == pytest.approx(truth, abs=0.06)
 
 
 @settings(max_examples=40, deadline=None)
@@ -65,24 +93,23 @@ def test_ranks_are_kept(kind, seed, signal):
     assert (np.diff(apart) > 0).all()
 
 
-def test_a_slope_is_kept_as_far_as_it_is_reliable():
+def test_a_slope_is_that_of_the_regression_line_drawn_to_one():
     scores, y = with_correlation(0.6, 27)
     everybody = np.ones(27, dtype=bool)
-    # On scores of mean 0 and SD 1 the slope of standardised answers is r.
+    # On scores of mean 0 and SD 1 the slope of standardised answers is r; 0.64 / 25 its variance.
     scores = np.sqrt(27) * scores
     predicted = calibrate(scores, y, everybody, "continuous")
-    np.testing.assert_allclose(predicted, y.mean() + y.std() * 0.6 * (1 - 0.64 / 9) * scores)
+    slope = 1 - 0.4 * (1 - 0.64 / 25 / 0.4**2)
+    np.testing.assert_allclose(predicted, y.mean() + y.std() * slope * scores)
 
 
-def test_a_log_odds_ratio_is_kept_as_far_as_it_is_reliable():
+def test_a_log_odds_ratio_is_that_of_the_regression_drawn_to_two():
     scores, y = example("binary", signal=0.4)
     p = calibrate(scores, y, UNSEEN, "binary")
-    known = scores[UNSEEN] / scores[UNSEEN].std()
-    line = LogisticRegression(C=100.0).fit(known[:, None], y[UNSEEN])
-    kept = reliability(scores[UNSEEN], y[UNSEEN])
-    assert 0.1 < kept < 0.97
-    ratio = np.ptp(logit(p)) / np.ptp(scores / scores[UNSEEN].std())
-    assert ratio == pytest.approx(kept * line.coef_[0, 0], rel=1e-3)
+    known = sm.add_constant(scores[UNSEEN])
+    fitted = sm.Logit(y[UNSEEN], known).fit(disp=False)
+    expected = shrunk(fitted.params[1], fitted.bse[1] ** 2, EXPECTED["binary"])
+    assert np.ptp(logit(p)) / np.ptp(scores) == pytest.approx(expected, rel=0.02)
 
 
 @KINDS
@@ -116,15 +143,6 @@ def test_scores_that_are_right_are_left_as_they_are():
     _, y = example("continuous")
     mean, sd = y[UNSEEN].mean(), y[UNSEEN].std()
     np.testing.assert_allclose(calibrate((y - mean) / sd, y, UNSEEN, "continuous"), y)
-
-
-@pytest.mark.parametrize("factor", [0.01, 0.3, 100.0])
-def test_scores_are_shrunk_and_never_stretched(factor):
-    scores, y = example("continuous", signal=3)
-    predicted = calibrate(factor * scores, y, UNSEEN, "continuous")
-    sd = y[UNSEEN].std()
-    assert predicted.std() <= factor * scores.std() * sd * (1 + 1e-9)
-    assert predicted[UNSEEN].std() <= sd * (1 + 1e-9)
 
 
 def test_far_scores_stay_probabilities():

@@ -24,7 +24,7 @@ class InMemory(GroupScans):
 
 
 def in_memory(rows):
-    return InMemory(("t1",), Path("none"), Path("none"), 1, rows.astype(np.float32))
+    return InMemory(("t1",), Path("none"), Path("none"), 1, rows=rows.astype(np.float32))
 
 
 @pytest.fixture

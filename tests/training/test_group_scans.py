@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ukb_brain.imaging.preprocess import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
+from ukb_brain.imaging.tangent import covariances, logarithms, tangents, whitening
 from ukb_brain.training.scans import GroupScans
 
 KEYS = [(9_000_001, 2), (9_000_002, 3)]
@@ -95,7 +97,7 @@ def connectivity(folder, vectors, incomplete=True):
 
 
 def test_what_is_lacking_is_the_training_mean_of_known_edges(tmp_path):
-    filled = connectivity(tmp_path, VECTORS).filled(TRAINING)
+    filled = connectivity(tmp_path, VECTORS).fitted(TRAINING)
     np.testing.assert_allclose(filled.fill, MEAN)
     np.testing.assert_allclose(filled.read(PEOPLE), np.where(np.isnan(VECTORS), MEAN, VECTORS))
     np.testing.assert_allclose(np.concatenate(list(filled.batches(PEOPLE, 2))), filled.read(PEOPLE))
@@ -103,36 +105,75 @@ def test_what_is_lacking_is_the_training_mean_of_known_edges(tmp_path):
 
 def test_batches_of_training_people_change_nothing(tmp_path, monkeypatch):
     scans = connectivity(tmp_path, VECTORS)
-    whole = scans.filled(TRAINING).fill
+    whole = scans.fitted(TRAINING).fill
     monkeypatch.setattr("ukb_brain.training.scans.FILL_BATCH", 1)
-    np.testing.assert_allclose(scans.filled(TRAINING).fill, whole)
-    np.testing.assert_allclose(scans.filled(TRAINING[::-1]).fill, whole)
+    np.testing.assert_allclose(scans.fitted(TRAINING).fill, whole)
+    np.testing.assert_allclose(scans.fitted(TRAINING[::-1]).fill, whole)
 
 
 @pytest.mark.parametrize("value", [nan, 1e6])
 def test_no_value_of_a_test_person_moves_what_is_filled(tmp_path, value):
-    before = connectivity(tmp_path / "before", VECTORS).filled(TRAINING)
+    before = connectivity(tmp_path / "before", VECTORS).fitted(TRAINING)
     changed = VECTORS.copy()
     changed[3:] = value
-    after = connectivity(tmp_path / "after", changed).filled(TRAINING)
+    after = connectivity(tmp_path / "after", changed).fitted(TRAINING)
     np.testing.assert_array_equal(after.fill, before.fill)
     np.testing.assert_array_equal(after.read(TRAINING), before.read(TRAINING))
     # A training person's value does.
     changed = VECTORS.copy()
     changed[0, 0] = 4
-    moved = connectivity(tmp_path / "moved", changed).filled(TRAINING)
+    moved = connectivity(tmp_path / "moved", changed).fitted(TRAINING)
     np.testing.assert_allclose(moved.fill, [4, *MEAN[1:]])
 
 
 def test_where_nobody_lacks_anything_nothing_is_read_or_changed(tmp_path, volumes):
     scans = connectivity(tmp_path, np.ones((5, 4)), incomplete=False)
-    assert scans.filled(TRAINING) is scans
+    assert scans.fitted(TRAINING) is scans
     of_volumes = GroupScans(("t1",), tmp_path / "volumes", tmp_path / "connectivity", 1)
-    assert of_volumes.filled(KEYS) is of_volumes
+    assert of_volumes.fitted(KEYS) is of_volumes
     lacking = connectivity(tmp_path, VECTORS)
-    assert lacking.filled([]) is lacking
+    assert lacking.fitted([]) is lacking
 
 
 def test_a_fill_is_no_part_of_what_a_group_is(tmp_path):
     scans = connectivity(tmp_path, VECTORS)
-    assert scans.filled(TRAINING) == scans
+    assert scans.fitted(TRAINING) == scans
+
+
+# --- tangent space --------------------------------------------------------------------------
+
+EDGES = np.random.default_rng(5).normal(scale=0.3, size=(5, 3)).astype(np.float32)
+
+
+def of_series(folder, vectors=EDGES, shrinkage=0.2):
+    store = RecordStore(folder / "connectivity")
+    for key, vector in zip(PEOPLE, vectors, strict=True):
+        about = {"measures": {} if shrinkage is None else {SHRINKAGE: shrinkage}}
+        store.write("rsfmri", key, vector, about)
+    store.mark(INCOMPLETE, bool(np.isnan(vectors).any()))
+    return GroupScans(("rsfmri",), folder / "none", folder / "connectivity", 1, tangent=True)
+
+
+def test_series_are_read_about_the_mean_of_training_people(tmp_path):
+    read = of_series(tmp_path).fitted(TRAINING).read(PEOPLE)
+    shrunk = covariances(EDGES, np.full(5, 0.2))
+    white = whitening(logarithms(shrunk[:3]).mean(axis=0))
+    np.testing.assert_allclose(read, tangents(shrunk, white), atol=1e-6)
+    changed = EDGES.copy()
+    changed[3:] = 2.0
+    again = of_series(tmp_path / "changed", changed).fitted(TRAINING)
+    np.testing.assert_array_equal(again.read(TRAINING), read[:3])
+
+
+def test_matrices_without_series_are_read_as_they_are(tmp_path):
+    scans = of_series(tmp_path, shrinkage=None).fitted(TRAINING)
+    np.testing.assert_array_equal(scans.read(PEOPLE), EDGES)
+
+
+def test_gaps_are_filled_before_logarithms_are_taken(tmp_path):
+    gaps = EDGES.copy()
+    gaps[[0, 4], 1] = nan
+    whole = np.where(np.isnan(gaps), np.nanmean(gaps[:3], axis=0), gaps)
+    expected = of_series(tmp_path / "whole", whole.astype(np.float32)).fitted(TRAINING)
+    found = of_series(tmp_path / "gaps", gaps).fitted(TRAINING)
+    np.testing.assert_allclose(found.read(PEOPLE), expected.read(PEOPLE), atol=1e-5)

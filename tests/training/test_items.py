@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from modelling_cases import EVERY, GRID, changed, scans_of
+from modelling_cases import GRID, MODELLING, changed, scans_of
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
@@ -17,13 +17,16 @@ from ukb_brain.training.items import (
     component_items,
     dedicated_items,
     encoder_items,
+    gram_items,
+    kernel_items,
     people_fingerprint,
     quality_fingerprint,
 )
 from ukb_brain.training.settings import Components
 
+EVERY = changed(MODELLING, strategies=["linear", "kernels", "amortised", "dedicated"])
 NOWHERE = Path("nowhere")
-KINDS = ("components", "encoders", "cells", "dedicated")
+KINDS = ("components", "grams", "kernels", "encoders", "cells", "dedicated")
 SCANS = scans_of(NOWHERE)
 
 
@@ -31,11 +34,14 @@ def items_of(people, settings=EVERY, grid=GRID, scans=SCANS, quality="q", seed=5
     """All work items, by kind and name; cells rest on the others."""
     folds = people if isinstance(people, dict) else {0: people}
     components = list(component_items(folds, scans, settings, quality))
+    grams = list(gram_items(folds, scans, settings, quality, device))
+    made = {item.name: item.fingerprint for item in grams}
+    kernels = list(kernel_items(folds, grid, settings, NOWHERE, made, device))
     encoders = list(encoder_items(folds, scans, grid, settings, quality, seed, device))
-    hashes = {item.name: item.fingerprint for item in (*components, *encoders)}
-    cells = list(cell_items(folds, grid, settings, NOWHERE, NOWHERE, hashes))
+    hashes = {item.name: item.fingerprint for item in (*components, *kernels, *encoders)}
+    cells = list(cell_items(folds, grid, settings, NOWHERE, NOWHERE, NOWHERE, hashes))
     dedicated = list(dedicated_items(folds, scans, grid, settings, quality, seed, device))
-    every = (components, encoders, cells, dedicated)
+    every = (components, grams, kernels, encoders, cells, dedicated)
     return {
         kind: {item.name: item for item in items} for kind, items in zip(KINDS, every, strict=True)
     }
@@ -55,10 +61,13 @@ def test_every_item_is_there_once_for_each_fold(fold):
     two = {0: fold, 1: replace(fold, fold=1)}
     items = items_of(two, changed(EVERY, encoders__seeds=2, dedicated__seeds=2))
     parts, targets = EVERY.encoders.cross_fits, len(GRID.targets)
-    expected = [2 * len(GRID.imaging), 2 * 2 * parts, 2 * targets, 2 * 2 * EVERY.dedicated.cells]
+    sets = {cell.inputs.groups for cell in GRID.cells}
+    expected = [2 * len(GRID.imaging), 2 * len(GRID.imaging), 2 * len(sets)]
+    expected += [2 * 2 * parts, 2 * targets, 2 * 2 * EVERY.dedicated.cells]
     assert [len(items[kind]) for kind in KINDS] == expected
-    prints = [item.fingerprint for kind in KINDS[1:] for item in items[kind].values()]
-    assert len(set(prints)) == sum(expected[1:])
+    # Components and products do not know the fold: with the same people they are the same.
+    prints = [item.fingerprint for kind in KINDS[2:] for item in items[kind].values()]
+    assert len(set(prints)) == sum(expected[2:])
     for item in items["cells"].values():
         assert {item.payload.people.fold} == {item.card["fold"]}
         assert all(f"fold{item.card['fold']}-" in p.name for p in item.payload.components.values())
@@ -68,10 +77,12 @@ def test_every_item_is_there_once_for_each_fold(fold):
     ("setting", "value", "kinds"),
     [
         ("heads", {"images": [1], "traits": [1]}, {"cells"}),
-        ("linear", {"images": [1], "traits": [1]}, {"cells"}),
-        ("blends", [1.0], {"cells"}),
+        ("linear", {"images": [1], "traits": [1]}, {"kernels", "cells"}),
+        ("kernels__penalties", [1], {"kernels", "cells"}),
+        ("kernels__pooling", 1, {"grams", "kernels", "cells"}),
+        ("kernels__memory_gb", 1.0, set()),
         ("ladder", False, {"cells"}),
-        ("cross_fits", 4, {"cells"}),
+        ("cross_fits", 4, {"kernels", "cells"}),
         ("components__numbers__structural", 5, {"components", "cells"}),
         ("components__pooling", 1, {"components", "cells"}),
         ("encoders__loop__epochs", 4, {"encoders", "cells"}),
@@ -83,7 +94,8 @@ def test_every_item_is_there_once_for_each_fold(fold):
         ("dedicated__cells", 4, {"dedicated"}),
         ("dedicated__seeds", 2, {"dedicated"}),
         ("dedicated__cache_gb", 0.5, set()),
-        ("strategies", ["linear", "amortised"], set()),
+        ("strategies", ["linear", "kernels", "amortised"], set()),
+        ("strategies", ["linear", "amortised"], {"cells"}),
         ("strategies", ["linear"], {"cells"}),
     ],
 )
@@ -117,6 +129,7 @@ def test_strategies_that_are_not_asked_for_have_no_items(fold):
     assert there("dedicated") == {"dedicated"}
     assert there("linear", "amortised") == {"components", "encoders", "cells"}
     assert there("linear", "dedicated") == {"components", "cells", "dedicated"}
+    assert there("linear", "kernels") == {"components", "grams", "kernels", "cells"}
 
 
 def other_target(people, part, key="age"):
@@ -143,7 +156,7 @@ def without_a_scan(people):
     return replace(people, has=people.has | {"functional": has})
 
 
-LEARNED = {"encoders", "cells", "dedicated"}
+LEARNED = {"kernels", "encoders", "cells", "dedicated"}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +177,7 @@ def test_other_people_redo_what_depends_on_them(fold, change, kinds):
 def test_other_scans_another_seed_and_another_device(fold):
     before = items_of(fold)
     assert redone(before, items_of(fold, quality="other")) == set(KINDS)
-    assert redone(before, items_of(fold, seed=6)) == LEARNED
+    assert redone(before, items_of(fold, seed=6)) == LEARNED - {"kernels"}
     assert redone(before, items_of(fold, device="cuda")) == set()
 
 
@@ -201,10 +214,13 @@ def test_cells_rest_on_what_was_made_not_on_what_failed(fold):
     folds = {0: fold}
     items = items_of(fold)
     hashes = {n: i.fingerprint for k in ("components", "encoders") for n, i in items[k].items()}
-    gone = {n: h for n, h in hashes.items() if n not in ("fold0-diffusion", "fold0-seed0-without1")}
+    hashes |= {n: i.fingerprint for n, i in items["kernels"].items()}
+    failed = ("fold0-diffusion", "fold0-seed0-without1", "fold0-kernels-structural")
+    gone = {n: h for n, h in hashes.items() if n not in failed}
     whole, rest = (
-        list(cell_items(folds, GRID, EVERY, NOWHERE, NOWHERE, h)) for h in (hashes, gone)
+        list(cell_items(folds, GRID, EVERY, NOWHERE, NOWHERE, NOWHERE, h)) for h in (hashes, gone)
     )
+    assert set(whole[0].payload.kernels) - set(rest[0].payload.kernels) == {"structural"}
     assert set(whole[0].payload.components) == set(GRID.imaging)
     assert set(whole[0].payload.encoders[0]) == {0, 1}
     assert set(rest[0].payload.components) == {"structural", "functional"}

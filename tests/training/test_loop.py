@@ -62,7 +62,7 @@ def test_the_network_learns_and_the_curves_are_kept():
     trained = train(trainer(epochs=30), FITTED, VALIDATED)
     assert len(trained.curves["train"]) == len(trained.curves["validation"]) == 30
     assert trained.curves["validation"][-1] < 0.7 * trained.curves["validation"][0]
-    assert trained.best_epoch == 30 and trained.reason == ""
+    assert trained.reason == ""
 
 
 def test_a_seed_decides_everything():
@@ -103,6 +103,15 @@ def test_stopping_keeps_the_best_epoch_by_validation_people_alone():
     kept = state_of(trained)
     again = train(trainer(targets=shuffled, **settings), FITTED, VALIDATED)
     assert state_of(again) == kept
+
+
+def test_without_patience_the_best_epoch_is_kept_after_the_last():
+    trained = train(trainer(epochs=40, learning_rate=0.05), FITTED, VALIDATED)
+    curve = trained.curves["validation"]
+    assert len(curve) == 40
+    assert trained.best_epoch == int(np.argmin(curve)) + 1 < 40
+    alone = train(trainer(epochs=4), FITTED, VALIDATED[:0])
+    assert alone.best_epoch == 4 and alone.reason == ""
 
 
 def test_the_running_mean_is_what_is_kept():

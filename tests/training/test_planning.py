@@ -41,6 +41,12 @@ PLANNING = Planning(
 )
 
 
+def encoders_of(stages):
+    """The stage that trains the shared encoders."""
+    (found,) = [stage for stage in stages[AMORTISED] if stage.name == "encoders"]
+    return found
+
+
 def case_of(modelling=MODELLING, splitting=None, **planning):
     asked = PLANNING.model_copy(update=planning)
     return Case("mine", modelling, GRID, VOXELS, splitting or Splitting(), asked)
@@ -126,7 +132,7 @@ def test_what_is_kept_on_disk_is_counted(rates, scanned, tmp_path):
     binary = {key: target.kind == "binary" for key, target in GRID.targets.items()}
     job = EncoderJob(0, people.cross_fits(2), people, scans, binary, MODELLING.encoders, 1, "cpu")
     arrays = train_encoders(job, tmp_path).arrays
-    stage = stages_of(case_of(), rates)[AMORTISED][1]
+    stage = encoders_of(stages_of(case_of(), rates))
     # Running means of batch norm are no parameters.
     kept = sum(array.nbytes for array in arrays.values())
     assert stage.disk_bytes / 2 == pytest.approx(kept, rel=0.03)
@@ -146,7 +152,7 @@ def test_operations_of_regressions_are_those_of_the_cards(target, tmp_path):
         write_model(networks[part], Model({"outputs": outputs.astype(np.float32)}))
     cells = cells_by_target(GRID)[target]
     kind = GRID.targets[target].kind
-    job = CellsJob(target, kind, cells, GROUPS, people, components, [networks], MODELLING)
+    job = CellsJob(target, kind, cells, GROUPS, people, components, [networks], {}, MODELLING)
     rows = fit_cells_of_target(job, tmp_path).card["cells"]
     for strategy in (LINEAR, AMORTISED):
         noted = sum(row["flops"] for row in rows if row["strategy"] == strategy)
@@ -204,7 +210,7 @@ def test_items_and_operations_follow_from_settings(rates):
 
 def test_seconds_of_a_training_are_steps_times_epochs(rates):
     one, two = (
-        stages_of(case_of(with_loop("encoders", epochs=e)), rates)[AMORTISED][1].seconds[0]
+        encoders_of(stages_of(case_of(with_loop("encoders", epochs=e)), rates)).seconds[0]
         for e in (10, 20)
     )
     each = sum(rates.reading[2].values())
@@ -216,14 +222,16 @@ def test_seconds_of_a_training_are_steps_times_epochs(rates):
 
 def test_scans_that_are_not_kept_are_read_in_each_epoch(rates):
     kept, anew = (
-        stages_of(
-            case_of(
-                MODELLING.model_copy(
-                    update={"encoders": MODELLING.encoders.model_copy(update={"cache_gb": gb})}
-                )
-            ),
-            rates,
-        )[AMORTISED][1]
+        encoders_of(
+            stages_of(
+                case_of(
+                    MODELLING.model_copy(
+                        update={"encoders": MODELLING.encoders.model_copy(update={"cache_gb": gb})}
+                    )
+                ),
+                rates,
+            )
+        )
         for gb in (1.0, 0.0)
     )
     each = sum(rates.reading[2].values())
@@ -235,7 +243,7 @@ def test_scans_that_are_not_kept_are_read_in_each_epoch(rates):
     modelling = MODELLING.model_copy(
         update={"encoders": MODELLING.encoders.model_copy(update={"cache_gb": 0.0})}
     )
-    together = stages_of(case_of(modelling), slow)[AMORTISED][1].seconds[0]
+    together = encoders_of(stages_of(case_of(modelling), slow)).seconds[0]
     read = epochs * ((40 // batch) * batch + 10) * each
     assert together - anew.seconds[0] == pytest.approx(read)
     assert anew.process_bytes < kept.process_bytes

@@ -2,6 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from modelling_cases import CONSTANT, GRID, MODELLING, N, changed
 from pydantic import ValidationError
 
@@ -15,13 +17,14 @@ from ukb_brain.training.results import FINAL, UNREFINED, predicted_rows
 from ukb_brain.training.target import (
     CellsJob,
     blend,
-    choose_blend,
+    choose_shares,
     climb,
     encodings_used,
     fit_cells_of_target,
     joined,
+    least_on_simplex,
     scale_encodings,
-    share_used,
+    shares_used,
 )
 
 GROUPS = tuple(GRID.imaging)
@@ -32,9 +35,18 @@ ONE_CHOICE = changed(
     MODELLING,
     linear={"images": [1.0], "traits": [0.1]},
     heads={"images": [1.0], "traits": [0.1]},
-    blends=[0.5],
+    strategies=["linear", "amortised"],
     ladder=False,
 )
+
+
+@pytest.fixture
+def equal_shares(monkeypatch):
+    """Shares are chosen over all cells of a target: here nothing of other cells shall come in."""
+    monkeypatch.setattr(
+        "ukb_brain.training.target.choose_shares",
+        lambda job, members: dict.fromkeys(members, 1 / len(members)),
+    )
 
 
 def components_of(people, seed=0):
@@ -88,6 +100,7 @@ def job_of(fold, tmp_path):
             people,
             {group: root / group for group in components},
             encoders,
+            {},
             settings,
         )
 
@@ -119,6 +132,7 @@ def test_encodings_of_a_cell_are_of_its_groups_and_of_all_of_them_together():
 def test_a_domain_is_not_called_like_what_its_features_would_replace(name):
     settings = GRID.model_dump()
     settings["domains"][name] = {"letter": "X"}
+    settings["targets"]["more"] = settings["targets"]["age"] | {"domain": name, "name": "More"}
     with pytest.raises(ValidationError, match="and domains must differ"):
         Grid(**settings)
 
@@ -166,6 +180,7 @@ def test_a_cell_has_a_coefficient_for_each_of_its_columns_and_no_other(job_of, t
         assert len(model.arrays[f"coefficients/amortised/0/{name}"]) == own + encodings
 
 
+@pytest.mark.usefixtures("equal_shares")
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_is_seen_in_other_groups_reaches_no_cell(job_of, fold, tmp_path, group):
     """People swap what their scans of one group give; cells without the group stay as they are."""
@@ -185,6 +200,7 @@ def test_what_is_seen_in_other_groups_reaches_no_cell(job_of, fold, tmp_path, gr
             assert same == (group not in cell.inputs.groups), (strategy, cell)
 
 
+@pytest.mark.usefixtures("equal_shares")
 def test_with_the_ladder_a_cell_still_has_nothing_of_other_groups(job_of, fold, tmp_path):
     settings = changed(ONE_CHOICE, ladder=True)
     components = components_of(fold)
@@ -267,6 +283,7 @@ def test_people_in_test_choose_and_fit_nothing(job_of, fold, tmp_path, target):
             assert array[~kept].tobytes() != after[0].arrays[name][~kept].tobytes(), name
 
 
+@pytest.mark.usefixtures("equal_shares")
 @pytest.mark.parametrize("target", ["age", "smoking"])
 def test_people_in_validation_fit_nothing_given_the_choices(job_of, fold, tmp_path, target):
     people, components, outputs = altered(fold, fold.part == "validation")
@@ -305,85 +322,137 @@ def right_for(job, good, seed=3):
     return fits
 
 
-SHARES = (0.0, 0.25, 1.0)
-
-
 @pytest.mark.parametrize("target", list(GRID.targets))
 def test_the_better_strategy_gets_the_larger_share(job_of, target):
-    job = job_of(target, changed(ONE_CHOICE, blends=SHARES))
+    job = job_of(target)
     good, bad = (right_for(job, g) for g in (True, False))
-    # Where nothing could be fitted, the first share is as good as any.
-    assert choose_blend(job, good, bad) == (0.0 if target in CONSTANT else 1.0)
-    assert choose_blend(job, bad, good) == 0.0
+    for names in (("one", "two"), ("two", "one")):
+        shares = choose_shares(job, dict(zip(names, (good, bad), strict=True)))
+        # Where nothing could be fitted, none is better.
+        assert shares[names[0]] == (0.5 if target in CONSTANT else pytest.approx(1, abs=0.05))
+        assert sum(shares.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("target", FITTED)
-def test_two_strategies_whose_errors_differ_are_mixed(job_of, target):
-    job = job_of(target, changed(ONE_CHOICE, blends=[1.0, 0.5, 0.0]))
-    right, noise = right_for(job, True), np.random.default_rng(0).normal(size=N)
-    first, second = (
-        {k: replace(v, scores=v.scores + sign * noise) for k, v in right.items()}
-        for sign in (1, -1)
-    )
-    assert choose_blend(job, first, second) == 0.5
+def test_strategies_whose_errors_differ_are_mixed(job_of, target):
+    job = job_of(target)
+    right, noise = right_for(job, True), np.random.default_rng(0).normal(size=(2, N))
+    members = {
+        name: {k: replace(v, scores=v.scores + error) for k, v in right.items()}
+        for name, error in (("a", noise[0]), ("b", noise[1]), ("c", -noise.sum(axis=0)))
+    }
+    shares = choose_shares(job, members)
+    np.testing.assert_allclose(list(shares.values()), 1 / 3, atol=1e-6)
 
 
-def test_a_share_is_chosen_by_the_weighted_error_of_people_left_out(job_of, fold):
-    job = job_of("smoking", changed(ONE_CHOICE, blends=[0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]))
-    heads, linear = right_for(job, False, 4), right_for(job, False, 5)
-    errors = []
-    for cell in job.cells:
-        if cell.inputs.groups:
-            usable = fold.usable(cell)
-            rows = usable & (fold.part != "test")
-            weights = class_weights(job.y[usable & fold.train], "binary", job.y[rows])
-            head, line = heads[cell].scores[rows], linear[cell].scores[rows]
-            y = 2 * job.y[rows] - 1
-            mixed = [s * head + (1 - s) * line for s in job.settings.blends]
-            errors.append([((y - m) ** 2 @ weights) / weights.sum() for m in mixed])
-    best = job.settings.blends[int(np.argmin(np.mean(errors, axis=0)))]
-    assert choose_blend(job, heads, linear) == best
-    assert best not in (0.0, 1.0)
+def test_shares_are_those_with_the_least_weighted_error_of_people_left_out(job_of, fold):
+    job = job_of("smoking")
+    # Of very different worth, so that nearly all of the best shares is kept.
+    heads, linear = right_for(job, False, 4), right_for(job, True)
+    rng = np.random.default_rng(6)
+    linear = {k: replace(v, scores=v.scores + rng.normal(size=N) / 2) for k, v in linear.items()}
+    grid = np.linspace(0, 1, 1001)
+    losses, gains = np.zeros(len(grid)), []
+    images = [cell for cell in job.cells if cell.inputs.groups]
+    for cell in images:
+        usable = fold.usable(cell)
+        rows = usable & (fold.part != "test")
+        weights = class_weights(job.y[usable & fold.train], "binary", job.y[rows])
+        head, line = heads[cell].scores[rows], linear[cell].scores[rows]
+        y = 2 * job.y[rows] - 1
+        errors = np.stack([(y - s * head - (1 - s) * line) ** 2 for s in grid])
+        losses += errors @ weights / weights.sum() / len(images)
+        gains.append((rows, errors, weights / weights.sum()))
+    best = int(np.argmin(losses))
+    gain = np.zeros(N)
+    for rows, errors, weights in gains:
+        gain[rows] += weights * (errors[500] - errors[best]) / len(images)
+    known = gain[gain != 0]
+    kept = 1 - len(known) * known.var() / known.sum() ** 2
+    expected = 0.5 + kept * (grid[best] - 0.5)
+    assert 0.5 < kept < 1
+    found = choose_shares(job, {"head": heads, "linear": linear})
+    assert found["head"] == pytest.approx(expected, abs=2e-3)
 
 
-def test_people_in_test_do_not_choose_blends_and_those_in_validation_do(job_of, fold):
-    job = job_of("age", changed(ONE_CHOICE, blends=SHARES))
+def test_equal_strategies_share_equally(job_of):
+    job = job_of("age")
+    same = right_for(job, False)
+    shares = choose_shares(job, {"a": same, "b": same, "c": same})
+    np.testing.assert_allclose(list(shares.values()), 1 / 3, atol=1e-9)
+
+
+@given(st.integers(2, 4), st.integers(0, 10_000))
+def test_shares_are_the_best_of_all_on_the_simplex(m, seed):
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(m, m))
+    found = least_on_simplex(root @ root.T)
+    assert found.min() >= 0
+    assert found.sum() == pytest.approx(1)
+    others = rng.dirichlet(np.full(m, 0.5), size=500)
+    losses = np.einsum("ki,ij,kj->k", others, root @ root.T, others)
+    assert found @ root @ root.T @ found <= losses.min() + 1e-6
+
+
+def test_people_in_test_choose_no_shares_and_those_in_validation_do(job_of, fold):
+    job = job_of("age")
     good, bad = (right_for(job, g) for g in (True, False))
+
+    def share(fits, job=job):
+        return choose_shares(job, {"good": fits, "bad": bad})["good"]
 
     def spoilt(rows):
         """The good fit is far off for some people."""
-        worse = {k: replace(v, scores=np.where(rows, 1e5, v.scores)) for k, v in good.items()}
-        return choose_blend(job, worse, bad)
+        return share({k: replace(v, scores=np.where(rows, 1e5, v.scores)) for k, v in good.items()})
 
-    assert spoilt(fold.part == "test") == 1.0
-    assert spoilt(fold.part == "validation") == 0.0
+    whole = share(good)
+    assert whole > 0.95
+    assert spoilt(fold.part == "test") == whole
+    assert spoilt(fold.part == "validation") < 0.5
     y = np.where(fold.part == "test", np.nan, job.y)
     unknown = replace(job, people=replace(fold, targets=fold.targets | {"age": y}))
-    assert choose_blend(unknown, good, bad) == 1.0
+    assert share(good, unknown) == whole
 
 
-def test_cells_that_could_not_be_fitted_choose_no_blend(job_of):
-    job = job_of("age", changed(ONE_CHOICE, blends=SHARES))
+def test_cells_that_could_not_be_fitted_choose_no_shares(job_of):
+    job = job_of("age")
     good, bad = (right_for(job, g) for g in (True, False))
+    broken = {k: replace(v, status="broken", scores=np.full(N, np.nan)) for k, v in good.items()}
     first = next(cell for cell in job.cells if cell.inputs.groups)
-    failed = bad | {first: replace(good[first], status="broken", scores=np.full(N, np.nan))}
-    assert choose_blend(job, good, failed) == 1.0
-    assert choose_blend(job, failed, good) == 0.0
+    failed = bad | {first: broken[first]}
+    assert choose_shares(job, {"a": good, "b": failed})["a"] > 0.95
+    assert choose_shares(job, {"a": broken, "b": good, "c": bad})["b"] > 0.95
+    assert choose_shares(job, {"a": broken, "b": good})["a"] == 0
 
 
 def test_a_blend_is_an_average_and_falls_back_on_what_could_be_fitted():
     head = CellFit("y", "A", "ok", np.array([1.0, 2.0]), np.ones(3), 0.1, 0.2, 0.4, 2.0, 10.0)
     line = replace(head, scores=np.array([3.0, 0.0]), coefficients=np.ones(9), loss=0.8, seconds=1)
-    mixed = blend(head, line, 0.25)
-    np.testing.assert_allclose(mixed.scores, [2.5, 0.5])
-    assert (mixed.loss, mixed.seconds, mixed.image_penalty) == (pytest.approx(0.7), 3, 0.1)
-    assert mixed.flops == 20
+    chosen = {"head": 0.25, "linear": 0.75}
+
+    def mixed(one, two):
+        fits = {"head": one, "linear": two}
+        used = shares_used(fits, chosen)
+        return blend(fits, used), used
+
+    fit, used = mixed(head, line)
+    np.testing.assert_allclose(fit.scores, [2.5, 0.5])
+    assert (fit.loss, fit.seconds, fit.image_penalty) == (pytest.approx(0.7), 3, 0.1)
+    assert fit.flops == 20
+    assert used == chosen
     broken, failed = replace(line, status="broken"), replace(head, status="its encoder failed")
-    assert blend(head, broken, 0.25) is head
-    assert blend(failed, line, 0.25) is line
-    assert blend(failed, broken, 0.25).status == "broken"
-    cases = [(head, line, 0.25), (head, broken, 1.0), (failed, line, 0.0)]
-    assert [share_used(one, two, 0.25) for one, two, _ in cases] == [used for *_, used in cases]
+    fit, used = mixed(head, broken)
+    np.testing.assert_allclose(fit.scores, head.scores)
+    assert used == {"head": 1, "linear": 0}
+    fit, used = mixed(failed, line)
+    np.testing.assert_allclose(fit.scores, line.scores)
+    assert used == {"head": 0, "linear": 1}
+    # What has no share has all of it where nothing else could be fitted.
+    assert shares_used({"head": head, "linear": broken}, {"head": 0.0, "linear": 1.0}) == used | {
+        "head": 1,
+        "linear": 0,
+    }
+    assert mixed(failed, broken)[0].status == "its encoder failed"
 
 
 # ---- the ladder ---------------------------------------------------------------------------------
@@ -469,6 +538,7 @@ def test_each_member_of_an_ensemble_has_its_own_heads_and_blend(job_of, fold, tm
     assert seeds == {"linear": {0}, "amortised": {0, 1}}
 
 
+@pytest.mark.usefixtures("equal_shares")
 @pytest.mark.parametrize("lost", ["is not there", "diverged"])
 @pytest.mark.parametrize("how_many", [1, PARTS])
 def test_where_an_encoder_failed_cells_fall_back_on_linear(job_of, fold, tmp_path, lost, how_many):
@@ -490,6 +560,7 @@ def test_where_an_encoder_failed_cells_fall_back_on_linear(job_of, fold, tmp_pat
             assert f"coefficients/amortised/0/{name}" not in model.arrays
 
 
+@pytest.mark.usefixtures("equal_shares")
 def test_where_components_failed_cells_say_so_and_heads_stand_alone(job_of, fold, tmp_path):
     components = components_of(fold)
     del components["diffusion"]

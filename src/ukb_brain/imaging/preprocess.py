@@ -30,6 +30,7 @@ from ukb_brain.imaging.connectivity import (
 )
 from ukb_brain.imaging.roi_series import ROI_FIELDS
 from ukb_brain.imaging.store import Key, RecordStore
+from ukb_brain.imaging.tangent import shrinkage_of_time_series
 from ukb_brain.imaging.time_series import SERIES_FIELDS, TimeSeries
 
 Volume = NDArray[np.float32]
@@ -40,6 +41,8 @@ FLAIR_IMAGE = "T2_FLAIR/T2_FLAIR_unbiased_brain.nii.gz"
 FA_IMAGE = "dMRI/TBSS/FA/dti_FA_to_MNI.nii.gz"
 VOLUME_FIELDS = {"t1": 20252, "flair": 20253, "dwi": 20250}
 CONNECTIVITY = "rsfmri"
+# Measured of time series, kept beside each vector: how far its correlations are to be shrunk.
+SHRINKAGE = "shrinkage"
 
 # UK Biobank's time series and matrices, and atlases of ABIDE's time series.
 Source = (
@@ -330,8 +333,9 @@ def _vector_of_series(
     if wanted - there > settings.most_regions_missing * wanted:
         raise ScanError("broken", f"{there} of {wanted} regions have a time series that varies")
     vector = fisher_z_of_time_series(values)
-    mean = float(np.nanmean(vector))
-    return vector, {"mean_connectivity": mean, "regions": there, "regions_of": wanted}
+    measures: dict[str, float] = {"mean_connectivity": float(np.nanmean(vector))}
+    measures |= {"regions": there, "regions_of": wanted}
+    return vector, measures | {SHRINKAGE: shrinkage_of_time_series(values)}
 
 
 def _fingerprint(
@@ -341,7 +345,7 @@ def _fingerprint(
     if modality == "flair":
         needed.add(VOLUME_FIELDS["t1"])
     parts = [f"{f}:{visit.files[f].fingerprint}" for f in sorted(needed) if f in visit.files]
-    regions = f"{cohort.labels}{cohort.edges}" if modality == CONNECTIVITY else ""
+    regions = f"{SHRINKAGE}{cohort.labels}{cohort.edges}" if modality == CONNECTIVITY else ""
     text = settings.model_dump_json() + modality + "|".join(parts) + regions
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -19,7 +19,7 @@ class Scored(Strict):
     target: Series[str]
     kind: Series[str] = pa.Field(isin=["binary", "continuous"])
     inputs: Series[str]
-    strategy_: Series[str] = pa.Field(alias="strategy", isin=["linear", "amortised"])
+    strategy_: Series[str] = pa.Field(alias="strategy", isin=["linear", "kernels", "amortised"])
     n_train: Series[int] = pa.Field(ge=0)
     n_test: Series[int] = pa.Field(ge=0)
     status: Series[str]
@@ -60,7 +60,7 @@ class LearningCurveFits(Strict):
     target: Series[str]
     kind: Series[str] = pa.Field(isin=["binary", "continuous"])
     inputs: Series[str]
-    strategy_: Series[str] = pa.Field(alias="strategy", isin=["linear", "amortised"])
+    strategy_: Series[str] = pa.Field(alias="strategy", isin=["linear", "kernels", "amortised"])
     shape_: Series[str] = pa.Field(
         alias="shape", isin=["flat at zero", "level", "rising", "too few sizes"]
     )

@@ -231,7 +231,9 @@ class CellFits(pa.DataFrameModel):
 
     target: Series[str]
     inputs: Series[str]
-    strategy_: Series[str] = pa.Field(alias="strategy", isin=["linear", "amortised", "dedicated"])
+    strategy_: Series[str] = pa.Field(
+        alias="strategy", isin=["linear", "kernels", "amortised", "dedicated"]
+    )
     fold: Series[int] = pa.Field(ge=0)
     seed: Series[int]
     n_train: Series[int] = pa.Field(ge=0)

@@ -22,6 +22,8 @@ OPTIONAL = (
     "trait_penalty",
     "cross_fit_loss",
     "head_share",
+    "linear_share",
+    "kernels_share",
     "own_share",
 )
 

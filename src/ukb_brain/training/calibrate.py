@@ -14,30 +14,31 @@ from ukb_brain.training.people import Floats
 # Scores keep their order even where they are worth nothing.
 LEAST_SLOPE = 1e-3
 LARGEST_LOGIT = 30.0
+# A regression's score is the target, standardised; or the mean of -1 and 1, so that near the middle
+# log odds are twice the score.
+EXPECTED: dict[Kind, float] = {"continuous": 1.0, "binary": 2.0}
 
 
-def reliability(scores: Floats, y: Floats) -> float:
-    """Share of a score's slope that is kept, given how surely it differs from zero.
+def shrunk(slope: float, variance: float, expected: float) -> float:
+    """Draw a slope to what it is expected to be, as far as it is not surely another.
 
     Parameters
     ----------
-    scores, y : ndarray of shape (n,)
-        Of people by fits that left them out.
+    slope, variance : float
+        As estimated, and its squared standard error.
+    expected : float
+        Of scores that mean what they say.
 
     Returns
     -------
     float
-        1 - 1/z², with z the correlation over its standard error, and never below 0: the empirical
-        Bayes estimate, by moments, of the share of a slope that is not noise. 0 where the
-        correlation is negative.
+        ``expected + (slope - expected) (1 - 1/z²)``, z being the difference over its standard
+        error, and never less than 0 for the last factor: the empirical Bayes estimate, by moments.
     """
-    if np.ptp(scores) == 0 or np.ptp(y) == 0:
-        return 0.0
-    r = float(np.corrcoef(scores, y)[0, 1])
-    if r <= 0:
-        return 0.0
-    z_squared = r**2 * (len(y) - 2) / max(1 - r**2, 1e-12)
-    return max(0.0, 1 - 1 / z_squared)
+    apart = slope - expected
+    if apart == 0:
+        return expected
+    return expected + apart * max(0.0, 1 - variance / apart**2)
 
 
 def calibrate(scores: Floats, y: Floats, unseen: np.ndarray, kind: Kind) -> Floats:
@@ -59,20 +60,31 @@ def calibrate(scores: Floats, y: Floats, unseen: np.ndarray, kind: Kind) -> Floa
     -------
     ndarray of shape (n,)
         Values in the target's own units, or probabilities whose mean over these people is the
-        share of ones among them, whatever the weights of classes were (Platt scaling).
+        share of ones among them, whatever the weights of classes were (Platt scaling). The slope is
+        any that is not negative, drawn to that of scores that mean what they say; see `shrunk`.
     """
     known, answers = scores[unseen], y[unseen]
-    kept = reliability(known, answers)
+    n, squares = len(known), float(((known - known.mean()) ** 2).sum())
+    varies = squares > 1e-12 * n
     if kind == "continuous":
         scaled, centre, spread = standardised(answers, kind)
-        middle = known.mean()
-        slope = float(np.clip(np.cov(known, scaled)[0, 1] / max(known.var(ddof=1), 1e-12), 0, 1))
-        return centre + spread * max(slope * kept, LEAST_SLOPE) * (scores - middle)
-    scale = max(float(known.std()), 1e-12)
-    standard = (scores - known.mean()) / scale
-    line = LogisticRegression(C=100.0).fit(standard[unseen][:, None], answers)
-    slope = max(float(line.coef_[0, 0]) * kept, LEAST_SLOPE)
+        slope = 1.0
+        if varies and n > 2:
+            slope = float((known - known.mean()) @ scaled) / squares
+            left = scaled - slope * (known - known.mean())
+            slope = shrunk(slope, float(left @ left) / (n - 2) / squares, EXPECTED[kind])
+        return centre + spread * max(slope, LEAST_SLOPE) * (scores - known.mean())
+    centred = scores - known.mean()
+    slope = EXPECTED[kind]
+    if varies:
+        scale = (squares / n) ** 0.5
+        line = LogisticRegression(C=100.0).fit(centred[unseen][:, None] / scale, answers)
+        p = line.predict_proba(centred[unseen][:, None] / scale)[:, 1]
+        information = float((p * (1 - p)) @ centred[unseen] ** 2)
+        own = float(line.coef_[0, 0]) / scale
+        slope = shrunk(own, 1 / max(information, 1e-12), EXPECTED[kind])
+    slope = max(slope, LEAST_SLOPE)
     share = float(answers.mean())
-    seen = slope * standard[unseen]
+    seen = slope * centred[unseen]
     shift = brentq(lambda a: expit(a + seen).mean() - share, -500.0, 500.0)
-    return expit(np.clip(shift + slope * standard, -LARGEST_LOGIT, LARGEST_LOGIT))
+    return expit(np.clip(shift + slope * centred, -LARGEST_LOGIT, LARGEST_LOGIT))

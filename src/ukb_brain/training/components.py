@@ -54,7 +54,7 @@ def components_of_group(job: ComponentsJob, folder: Path) -> Model:
         group; all of them empty where fewer than three training people have it.
     """
     has = job.people.has[job.group]
-    scans = job.scans.filled(job.people.keys(has & job.people.train))
+    scans = job.scans.fitted(job.people.keys(has & job.people.train))
     fitted = fit_components(scans, job.people, has, job.number, job.batch_size)
     if fitted is None:
         nothing = np.zeros((len(has), 0), dtype=np.float32)

@@ -13,7 +13,7 @@ from ukb_brain.training.settings import Modelling, Settings
 from ukb_brain.training.subsamples import PER_SHARE, SHARES
 
 # Dedicated networks are trained for each cell by itself, and would cost days.
-Strategies = tuple[Literal["linear", "amortised"], ...]
+Strategies = tuple[Literal["linear", "kernels", "amortised"], ...]
 
 
 class LearningCurves(Settings):
@@ -33,7 +33,7 @@ class LearningCurves(Settings):
 
     shares: tuple[float, ...] = (0.125, 0.25, 0.5)
     repeats: int = Field(default=2, ge=1, lt=PER_SHARE)
-    strategies: Strategies = ("linear", "amortised")
+    strategies: Strategies = ("linear", "kernels", "amortised")
     inputs: tuple[Chosen, ...] = ("fullest", "imaging")
 
     @model_validator(mode="after")
@@ -56,7 +56,7 @@ class LeftOutSites(Settings):
         As for learning curves.
     """
 
-    strategies: Strategies = ("linear", "amortised")
+    strategies: Strategies = ("linear", "kernels", "amortised")
     inputs: tuple[Chosen, ...] = ("fullest",)
 
 
@@ -72,7 +72,7 @@ class ModelScale(Settings):
     """
 
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    strategies: Strategies = ("linear", "amortised")
+    strategies: Strategies = ("linear", "kernels", "amortised")
     inputs: tuple[Chosen, ...] = ("fullest", "imaging")
 
     @model_validator(mode="after")

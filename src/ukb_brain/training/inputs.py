@@ -70,7 +70,7 @@ class Inputs:
         self.people, self.masked = people, masked
         self.groups = tuple(scans)
         self.scans = {
-            group: some.filled(people.keys(people.has[group] & people.train))
+            group: some.fitted(people.keys(people.has[group] & people.train))
             for group, some in scans.items()
         }
         self.shapes: dict[str, tuple[int, ...]] = {

@@ -20,10 +20,12 @@ from ukb_brain.ledger import WorkItem, fingerprint_of
 from ukb_brain.training.components import ComponentsJob
 from ukb_brain.training.dedicated import DEDICATED, DedicatedJob, drawn_cells
 from ukb_brain.training.encode import EncoderJob
+from ukb_brain.training.gram import GramJob
+from ukb_brain.training.kernels import KERNELS, KernelsJob
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED, LINEAR, CellsJob
+from ukb_brain.training.target import AMORTISED, LINEAR, CellsJob, joined
 
 Folds = Mapping[int, People]
 # Raised whenever the same settings would give other results.
@@ -137,9 +139,126 @@ def component_items(
             yield WorkItem(component_name(fold, group), print_of, job, card)
 
 
-def _seen(scans: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...]]]:
-    """List what a model sees: groups in their order, which its outputs keep, and their channels."""
-    return [(group, some.modalities) for group, some in scans.items()]
+def _seen(scans: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...], bool]]:
+    """List what a model sees: groups in their order, which its outputs keep, and how."""
+    return [(group, some.modalities, some.tangent) for group, some in scans.items()]
+
+
+def gram_items(
+    folds: Folds, scans: Mapping[str, GroupScans], settings: Modelling, quality: str, device: str
+) -> Iterator[WorkItem]:
+    """List the products of scans of every fold and imaging group.
+
+    Parameters
+    ----------
+    folds : dict of int to People
+        By fold.
+    scans : dict of str to GroupScans
+        By imaging group.
+    settings : Modelling
+        How scans are pooled.
+    quality : str
+        From `quality_fingerprint`.
+    device : str
+        Where to multiply.
+
+    Yields
+    ------
+    WorkItem
+        For `ukb_brain.training.gram.gram_of_group`.
+    """
+    if KERNELS not in settings.strategies:
+        return
+    s = settings.kernels
+    for fold, people in folds.items():
+        for group in scans:
+            job = GramJob(group, scans[group], people, s.memory_gb, device)
+            parts = np.unique(people.part, return_inverse=True)[1]
+            known = (people.eid, people.instance, people.has[group], parts)
+            seen = _seen({group: scans[group]})
+            print_of = fingerprint_of(ENGINE, "gram", seen, s.pooling, quality, *known)
+            yield WorkItem(
+                component_name(fold, group), print_of, job, about(people) | {"group": group}
+            )
+
+
+def kernel_items(
+    folds: Folds,
+    grid: Grid,
+    settings: Modelling,
+    grams: Path,
+    hashes: Mapping[str, str],
+    device: str,
+) -> Iterator[WorkItem]:
+    """List the sets of imaging groups of every fold.
+
+    Parameters
+    ----------
+    folds : dict of int to People
+        By fold.
+    grid : Grid
+        Its cells.
+    settings : Modelling
+        Choices.
+    grams : Path
+        Folder of models.
+    hashes : dict of str to str
+        Fingerprints of those models, by item.
+    device : str
+        Where matrices are inverted.
+
+    Yields
+    ------
+    WorkItem
+        For `ukb_brain.training.kernels.fit_kernels`.
+    """
+    if KERNELS not in settings.strategies:
+        return
+    sets: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in grid.cells:
+        sets.setdefault(cell.inputs.groups, []).append(cell)
+    kinds = {key: target.kind for key, target in grid.targets.items()}
+    dump = settings.kernels.model_dump(mode="json", exclude={"memory_gb"})
+    for fold, people in folds.items():
+        known = people_fingerprint(people)
+        for groups, cells in sets.items():
+            used = {g: component_name(fold, g) for g in groups}
+            job = KernelsJob(
+                groups,
+                tuple(cells),
+                kinds,
+                people,
+                {g: grams / name for g, name in used.items() if name in hashes},
+                settings.cross_fits,
+                settings.linear.traits,
+                settings.kernels,
+                device,
+            )
+            names = [(c.target, c.inputs.name, c.inputs.blocks) for c in cells]
+            print_of = fingerprint_of(
+                ENGINE, KERNELS, groups, names, list(kinds.items()), dump, settings.cross_fits,
+                settings.linear.traits, known, [hashes.get(name, "") for name in used.values()],
+            )  # fmt: skip
+            yield WorkItem(
+                kernel_name(fold, groups), print_of, job, about(people) | {"settings": dump}
+            )
+
+
+def kernel_name(fold: int, groups: tuple[str, ...]) -> str:
+    """Name an item.
+
+    Parameters
+    ----------
+    fold : int
+        Of the splits.
+    groups : tuple of str
+        Imaging groups; may be none.
+
+    Returns
+    -------
+    str
+    """
+    return f"fold{fold}-kernels-{joined(groups) or 'traits'}"
 
 
 def component_name(fold: int, group: str) -> str:
@@ -233,6 +352,7 @@ def cell_items(
     settings: Modelling,
     components: Path,
     encoders: Path,
+    kernels: Path,
     hashes: Mapping[str, str],
 ) -> Iterator[WorkItem]:
     """List the targets of every fold, each with all its cells.
@@ -245,7 +365,7 @@ def cell_items(
         Its cells.
     settings : Modelling
         Choices.
-    components, encoders : Path
+    components, encoders, kernels : Path
         Folders of models.
     hashes : dict of str to str
         Fingerprints of those models, by item.
@@ -259,7 +379,9 @@ def cell_items(
     if LINEAR not in settings.strategies:
         return
     amortised = AMORTISED in settings.strategies
-    names = ["cross_fits", "linear", *(["heads", "blends", "ladder"] if amortised else [])]
+    names = ["cross_fits", "linear", *(["heads", "average", "ladder"] if amortised else [])]
+    sets = dict.fromkeys(cell.inputs.groups for cell in grid.cells)
+    with_kernels = KERNELS in settings.strategies
     chosen = {name: settings.model_dump(mode="json")[name] for name in names}
     members = settings.encoders.seeds if amortised else 0
     for fold, people in folds.items():
@@ -268,7 +390,9 @@ def cell_items(
             {p: encoder_name(fold, m, p) for p in range(settings.encoders.cross_fits)}
             for m in range(members)
         ]
+        of_sets = {joined(g): kernel_name(fold, g) for g in sets} if with_kernels else {}
         rests_on = [*used.values(), *(name for each in networks for name in each.values())]
+        rests_on += of_sets.values()
         known = people_fingerprint(people)
         for target, cells in cells_by_target(grid).items():
             job = CellsJob(
@@ -282,6 +406,7 @@ def cell_items(
                     {p: encoders / name for p, name in each.items() if name in hashes}
                     for each in networks
                 ],
+                {k: kernels / name for k, name in of_sets.items() if name in hashes},
                 settings,
             )
             dump = [(cell.inputs.name, cell.inputs.groups, cell.inputs.blocks) for cell in cells]

@@ -89,7 +89,7 @@ def train(
             done["epoch"] += 1
             done["curves"]["train"].append(loss)
             done["curves"]["validation"].append(validation)
-            if not s.patience or validation < done["best"]:
+            if not len(validated) or validation < done["best"]:
                 best = {k: v.clone() for k, v in trainer.average.items()}
                 done |= {"best": validation, "best_epoch": done["epoch"]}
             done |= {"step": trainer.step, "pieces": trainer.pieces}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,10 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ukb_brain.imaging.preprocess import CONNECTIVITY
+from ukb_brain.imaging.preprocess import CONNECTIVITY, SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore
+from ukb_brain.imaging.tangent import covariances, logarithms, tangents, whitening
 
 FILL_BATCH = 512
+# Matrices whose logarithms are taken at a time.
+LOGARITHMS = 64
+
+
+def _measures(store: RecordStore, key: Key) -> Mapping[str, float]:
+    return (store.about(CONNECTIVITY, key) or {}).get("measures", {})
 
 
 @dataclass(frozen=True)
@@ -28,23 +35,30 @@ class GroupScans:
         The stores.
     pooling : int
         Volumes are averaged over cubes of so many voxels.
+    tangent : bool
+        Whether connectivity is read in tangent space, where time series told how far to shrink it.
+        UK Biobank's own matrices are read as they are.
     fill : ndarray of shape (edges,), optional
         Stands where a vector has no number.
+    white : ndarray of shape (regions, regions), optional
+        Of the reference of tangent space.
     """
 
     modalities: tuple[str, ...]
     volumes: Path
     connectivity: Path
     pooling: int
+    tangent: bool = False
     fill: NDArray[np.float32] | None = field(default=None, compare=False, kw_only=True)
+    white: NDArray[np.float64] | None = field(default=None, compare=False, kw_only=True)
 
     @property
     def is_volume(self) -> bool:
         """Whether the group holds volumes rather than vectors."""
         return self.modalities != (CONNECTIVITY,)
 
-    def filled(self, training: Sequence[Key]) -> GroupScans:
-        """Fill what people's connectivity lacks with the mean of training people.
+    def fitted(self, training: Sequence[Key]) -> GroupScans:
+        """Fit what reading rests on: the mean that fills gaps, and the reference of tangent space.
 
         Parameters
         ----------
@@ -54,11 +68,21 @@ class GroupScans:
         Returns
         -------
         GroupScans
-            Itself where no record lacks anything, as in volumes.
+            Itself where nothing is to be fitted, as in volumes.
         """
-        store = RecordStore(self.connectivity)
-        if self.is_volume or not training or not store.marked(INCOMPLETE):
+        if self.is_volume or not training:
             return self
+        store = RecordStore(self.connectivity)
+        plain = self._filled(training) if store.marked(INCOMPLETE) else self
+        if not self.tangent or SHRINKAGE not in _measures(store, training[0]):
+            return plain
+        total = 0.0
+        for start in range(0, len(training), LOGARITHMS):
+            some = training[start : start + LOGARITHMS]
+            total = total + logarithms(plain._covariances(some)).sum(axis=0)
+        return replace(plain, white=whitening(np.asarray(total) / len(training)))
+
+    def _filled(self, training: Sequence[Key]) -> GroupScans:
         total, there = 0.0, 0.0
         for batch in self.batches(training, FILL_BATCH):
             known = np.isfinite(batch)
@@ -67,6 +91,11 @@ class GroupScans:
         # An edge that nobody in training has says nothing of anybody.
         mean = np.divide(total, there, out=np.zeros(np.shape(total)), where=np.asarray(there) > 0)
         return replace(self, fill=mean.astype(np.float32))
+
+    def _covariances(self, keys: Sequence[Key]) -> NDArray[np.float64]:
+        store = RecordStore(self.connectivity)
+        shrinkage = np.array([_measures(store, key)[SHRINKAGE] for key in keys])
+        return covariances(replace(self, white=None).read(keys), shrinkage)
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
         """Read some people's scans.
@@ -79,8 +108,11 @@ class GroupScans:
         Returns
         -------
         ndarray of shape (n, channels, x, y, z) or (n, edges)
-            Pooled volumes, or vectors.
+            Pooled volumes, or vectors; with the diagonal, where they are in tangent space.
         """
+        if self.white is not None:
+            some = (keys[k : k + LOGARITHMS] for k in range(0, len(keys), LOGARITHMS))
+            return np.concatenate([tangents(self._covariances(k), self.white) for k in some])
         if not self.is_volume:
             store = RecordStore(self.connectivity)
             vectors = store.read_many(CONNECTIVITY, keys).astype(np.float32)

@@ -85,8 +85,8 @@ class Loop(Settings):
     ema : float
         Decay of the running mean of weights that is kept as the model; 0 keeps the weights.
     patience : int
-        Epochs without a better validation loss after which training stops; 0 goes to the end and
-        keeps the last.
+        Epochs without a better validation loss after which training stops; 0 goes to the end. The
+        best epoch is kept either way; the last where there are no validation people.
     precision : {"auto", "float32", "bf16", "fp16"}
         ``auto`` is bf16 on CUDA cards and processors that have it, fp16 on other cards, and
         float32 elsewhere.
@@ -226,41 +226,77 @@ class Penalties(Settings):
     traits: tuple[Positive, ...] = Field(min_length=1)
 
 
+class Kernels(Settings):
+    """Kernel ridge regression at full rank, linear and not.
+
+    Attributes
+    ----------
+    pooling : int
+        Volumes are averaged over cubes of so many voxels before.
+    penalties : tuple of float
+        Of images to choose from, for kernels with a mean of 1 on the diagonal: about what is not
+        read over what is. The training mean is always a choice.
+    widened : int
+        How often a smaller penalty is tried where the smallest was best.
+    radial : tuple of float
+        Widths of radial kernels, in mean distances between people.
+    memory_gb : float
+        Scans are multiplied in tiles of people that take no more than this.
+    """
+
+    pooling: int = Field(ge=1)
+    penalties: tuple[Positive, ...] = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+    widened: int = Field(default=6, ge=0)
+    radial: tuple[Positive, ...] = (1.0,)
+    memory_gb: float = Field(default=2.0, gt=0)
+
+
 class Modelling(Settings):
     """Strategies, and what they share.
 
     Attributes
     ----------
     strategies : tuple of str
-        Which of ``linear``, ``amortised`` and ``dedicated`` are run. Amortised is averaged with
-        linear, which is run too where it is not named: it costs seconds.
+        Which of ``linear``, ``kernels``, ``amortised`` and ``dedicated`` are run. Amortised is
+        averaged with linear, which is run too where it is not named (it costs seconds), and with
+        kernels where they are.
+    connectivity : {"tangent", "fisher_z"}
+        What connectivity is read as where there are time series: vectors in tangent space, or z.
+        The dedicated strategy reads z, as the study did, and so does whoever has only matrices.
     cross_fits : int
-        Parts of training families, each left out once, on which penalties, blends, the ladder and
+        Parts of training families, each left out once, on which penalties, shares, the ladder and
         calibration are chosen.
     components : Components
         For the linear strategy.
+    kernels : Kernels
+        For the kernels strategy.
     encoders : Encoders
         For the amortised strategy.
     dedicated : Dedicated
         For the dedicated strategy.
     linear, heads : Penalties
         Of the cells' regressions in each strategy.
-    blends : tuple of float
-        Shares of the head, beside the linear strategy, that a target may choose from.
+    average : tuple of str
+        What the amortised strategy may average: ``head``, ``linear``, ``kernels``.
     ladder : bool
         Whether a cell of the amortised strategy falls back on the cells of its subsets.
     """
 
     strategies: Annotated[
-        tuple[Literal["linear", "amortised", "dedicated"], ...], BeforeValidator(names_of)
-    ] = Field(default=("linear", "amortised"), min_length=1)
+        tuple[Literal["linear", "kernels", "amortised", "dedicated"], ...],
+        BeforeValidator(names_of),
+    ] = Field(default=("linear", "kernels", "amortised"), min_length=1)
+    connectivity: Literal["tangent", "fisher_z"] = "tangent"
     cross_fits: int = Field(default=5, ge=2)
     components: Components
+    kernels: Kernels
     encoders: Encoders
     dedicated: Dedicated
     linear: Penalties
     heads: Penalties
-    blends: tuple[float, ...] = Field(min_length=1)
+    average: tuple[Literal["head", "linear", "kernels"], ...] = Field(
+        default=("head", "linear", "kernels"), min_length=1
+    )
     ladder: bool = True
 
     @field_validator("strategies")
@@ -268,3 +304,8 @@ class Modelling(Settings):
     def _with_what_they_rest_on(cls, strategies: tuple[str, ...]) -> tuple[str, ...]:
         needs_linear = "amortised" in strategies and "linear" not in strategies
         return ("linear", *strategies) if needs_linear else strategies
+
+    @property
+    def tangent(self) -> bool:
+        """Whether connectivity is read in tangent space."""
+        return self.connectivity == "tangent"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from ukb_brain.grid import Cell, Kind
-from ukb_brain.networks.artifact import Model, read_model
+from ukb_brain.networks.artifact import Model, read_card, read_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
 from ukb_brain.training.calibrate import calibrate
 from ukb_brain.training.cells import (
@@ -23,12 +24,15 @@ from ukb_brain.training.cells import (
 )
 from ukb_brain.training.encode import combine
 from ukb_brain.training.inputs import subsets
+from ukb_brain.training.kernels import KERNELS
 from ukb_brain.training.ladder import Refined, refine
 from ukb_brain.training.people import Floats, Mask, People
 from ukb_brain.training.results import Result, results_as_model
 from ukb_brain.training.settings import Modelling, Penalties
 
 LINEAR, AMORTISED = "linear", "amortised"
+# Regressions on encodings, a member of the average.
+HEADS = "head"
 Fits = dict[Cell, CellFit]
 
 
@@ -53,6 +57,9 @@ class CellsJob:
     encoders : sequence of dict of int to Path
         Models of the encoders: for each member of the ensemble, by the part left out; one that
         failed is absent.
+    kernels : dict of str to Path
+        Models of `ukb_brain.training.kernels.fit_kernels`, by set of imaging groups; one that
+        failed is absent.
     settings : Modelling
         Choices.
     """
@@ -64,6 +71,7 @@ class CellsJob:
     people: People
     components: Mapping[str, Path]
     encoders: Sequence[Mapping[int, Path]]
+    kernels: Mapping[str, Path]
     settings: Modelling
 
     @property
@@ -108,7 +116,7 @@ def encodings_used(groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
-    """Fit every cell of a target by the linear and the amortised strategy.
+    """Fit every cell of a target by the linear strategy, and average it with others.
 
     Parameters
     ----------
@@ -124,9 +132,12 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
         in the order of imaging features and blocks.
     """
     s = job.settings
-    linear = _fits(job, _components(job), s.linear, encoded=False)
-    arrays = _coefficients(linear, LINEAR)
-    results = list(_results(job, linear, LINEAR, 0))
+    shared: dict[str, Fits] = {LINEAR: _fits(job, _components(job), s.linear, encoded=False)}
+    arrays = _coefficients(shared[LINEAR], LINEAR)
+    results = list(_results(job, shared[LINEAR], LINEAR, 0))
+    if KERNELS in s.strategies:
+        shared[KERNELS] = _kernels(job)
+        results += _results(job, shared[KERNELS], KERNELS, 0)
     unrefined: list[Result] = []
     if AMORTISED not in s.strategies:
         return results_as_model(results, job.people, job.kind, arrays, {})
@@ -134,11 +145,16 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
         encodings = _encodings(job, paths)
         heads = _fits(job, encodings, s.heads, encoded=True)
         arrays |= _coefficients(heads, f"{AMORTISED}/{member}")
-        share = choose_blend(job, heads, linear)
-        fits = {cell: blend(fit, linear[cell], share) for cell, fit in heads.items()}
-        notes: dict[Cell, dict] = {
-            cell: {"head_share": share_used(heads[cell], linear[cell], share)} for cell in fits
-        }
+        made = {HEADS: heads} | shared
+        members: dict[str, Fits] = {str(k): made[k] for k in s.average if k in made}
+        shares = choose_shares(job, members)
+        fits: Fits = {}
+        notes: dict[Cell, dict] = {}
+        for cell in heads:
+            mine = {name: some[cell] for name, some in members.items()}
+            used = shares_used(mine, shares)
+            fits[cell] = blend(mine, used)
+            notes[cell] = {f"{name}_share": share for name, share in used.items()}
         if s.ladder:
             judged = {one.name for one in judged_inputs([cell.inputs for cell in job.cells])}
             before = {cell: fit for cell, fit in fits.items() if cell.inputs.name in judged}
@@ -148,6 +164,36 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
                 notes[cell] |= {"own_share": rung.own, "mean_of": rung.weights}
         results += _results(job, fits, AMORTISED, member, notes)
     return results_as_model(results, job.people, job.kind, arrays, {}, unrefined)
+
+
+def _kernels(job: CellsJob) -> Fits:
+    """Read what was fitted for each set of imaging groups."""
+    fits = {}
+    for cell in job.cells:
+        nothing = np.full(len(job.y), np.nan)
+        path = job.kernels.get(joined(cell.inputs.groups))
+        fits[cell] = CellFit(job.target, cell.inputs.name, "its kernels failed", nothing)
+        if path is None:
+            continue
+        name = f"scores/{job.target}/{cell.inputs.name}"
+        card = read_card(path) or {}
+        names = (job.target, cell.inputs.name)
+        row = next(r for r in card["fits"] if (r["target"], r["inputs"]) == names)
+        if row["status"] != "ok":
+            fits[cell] = replace(fits[cell], status=row["status"])
+            continue
+        scores = read_model(path, keys=(name,)).arrays[name].astype(np.float64)
+        fits[cell] = CellFit(
+            job.target,
+            cell.inputs.name,
+            "ok",
+            np.where(job.people.usable(cell), scores, np.nan),
+            image_penalty=row["image_penalty"] or np.nan,
+            trait_penalty=row["trait_penalty"] or np.nan,
+            loss=row["loss"],
+            seconds=row["seconds"],
+        )
+    return fits
 
 
 def _components(job: CellsJob) -> dict[str, Floats]:
@@ -236,81 +282,126 @@ def _unseen(job: CellsJob, cell: Cell) -> tuple[Mask, Floats, Floats]:
     return unseen, (job.y[unseen] - centre) / spread, weights
 
 
-def choose_blend(job: CellsJob, heads: Fits, linear: Fits) -> float:
-    """Choose the head's share beside the linear strategy.
+def choose_shares(job: CellsJob, members: Mapping[str, Fits]) -> dict[str, float]:
+    """Choose the share of each strategy in their average.
 
     Parameters
     ----------
     job : CellsJob
         Target and choices.
-    heads, linear : dict of Cell to CellFit
-        Both strategies' cells.
+    members : dict of str to (dict of Cell to CellFit)
+        By strategy: each has every cell.
 
     Returns
     -------
-    float
-        The share whose loss, by scores of people left out, is least on average over the cells of
-        the target that have images.
+    dict of str to float
+        At least 0, with the sum 1. Of the shares whose loss by scores of people left out, averaged
+        over the target's cells with images, is least, as much is kept as is surely better than
+        equal shares: 1 - 1/z², z being the gain over its standard error.
+
+    Notes
+    -----
+    Stacking with shares that are not negative (Breiman, Machine Learning 24:49, 1996).
     """
-    shares, losses = job.settings.blends, []
-    for cell, head in heads.items():
-        line = linear[cell]
-        if not cell.inputs.groups or (head.status, line.status) != ("ok", "ok"):
-            continue
+    with_images = [cell for cell in job.cells if cell.inputs.groups]
+    # One that failed in all of them is left out.
+    names = [
+        name
+        for name, fits in members.items()
+        if any(fits[cell].status == "ok" for cell in with_images)
+    ]
+    cells = [c for c in with_images if all(members[name][c].status == "ok" for name in names)]
+    if not names or not cells:
+        return dict.fromkeys(members, 1 / len(members))
+    equal = np.full(len(names), 1 / len(names))
+    errors, products = [], np.zeros((len(names), len(names)))
+    for cell in cells:
         unseen, y, weights = _unseen(job, cell)
-        errors = [
-            (y - share * head.scores[unseen] - (1 - share) * line.scores[unseen]) ** 2
-            for share in shares
-        ]
-        losses.append([np.average(error, weights=weights) for error in errors])
-    return float(shares[int(np.argmin(np.mean(losses, axis=0)))]) if losses else float(shares[0])
+        error = np.stack([y - members[name][cell].scores[unseen] for name in names])
+        products += (error * weights) @ error.T / weights.sum() / len(cells)
+        errors.append((unseen, error, weights / weights.sum()))
+    best = least_on_simplex(products)
+    gain = np.zeros(len(job.y))
+    for unseen, error, weights in errors:
+        gain[unseen] += weights * ((equal @ error) ** 2 - (best @ error) ** 2) / len(cells)
+    known = gain[np.any([rows for rows, *_ in errors], axis=0)]
+    spread, total = len(known) * float(known.var()), float(known.sum())
+    kept = max(0.0, 1 - spread / total**2) if total > 1e-9 * products.max() else 0.0
+    shares = equal + kept * (best - equal)
+    return dict.fromkeys(members, 0.0) | dict(zip(names, shares.tolist(), strict=True))
 
 
-def share_used(head: CellFit, line: CellFit, share: float) -> float:
-    """Say how much of the head is in what `blend` gives.
+def least_on_simplex(products: Floats) -> Floats:
+    """Find shares with the least ``shares @ products @ shares``.
 
     Parameters
     ----------
-    head, line : CellFit
-        Of the same cell.
-    share : float
-        Of the head, where both could be fitted.
+    products : ndarray of shape (m, m)
+        Of errors: symmetric, without negative eigenvalues.
 
     Returns
     -------
-    float
-        0 where only the linear cell could be fitted, 1 where only the head could.
+    ndarray of shape (m,)
+        At least 0, with the sum 1.
     """
-    if head.status == line.status:
-        return share
-    return float(head.status == "ok")
+    values, vectors = np.linalg.eigh(products)
+    root = (vectors * np.sqrt(np.maximum(values, 0))).T
+    # The sum is held by a heavy row, and put right after.
+    heavy = 1e4 * max(float(values.max()), 1e-12) ** 0.5
+    rows = np.vstack([root, np.full(len(products), heavy)])
+    shares, _ = nnls(rows, np.array([*np.zeros(len(products)), heavy]))
+    return shares / shares.sum()
 
 
-def blend(head: CellFit, line: CellFit, share: float) -> CellFit:
-    """Average two fits of a cell.
+def shares_used(fits: Mapping[str, CellFit], shares: Mapping[str, float]) -> dict[str, float]:
+    """Say how much of each strategy is in what `blend` gives.
 
     Parameters
     ----------
-    head, line : CellFit
-        Of the same cell.
-    share : float
-        Of the head.
+    fits : dict of str to CellFit
+        Of one cell, by strategy.
+    shares : dict of str to float
+        Chosen for its target.
+
+    Returns
+    -------
+    dict of str to float
+        Those of strategies by which the cell could be fitted, scaled to the sum 1; 0 for others.
+    """
+    there = {name: shares[name] if fit.status == "ok" else 0.0 for name, fit in fits.items()}
+    total = sum(there.values())
+    if not total:
+        # What was fitted has no share: it has all where nothing else was.
+        there = {name: float(fit.status == "ok") for name, fit in fits.items()}
+        total = sum(there.values())
+    return {name: share / total if total else 0.0 for name, share in there.items()}
+
+
+def blend(fits: Mapping[str, CellFit], shares: Mapping[str, float]) -> CellFit:
+    """Average the fits of a cell.
+
+    Parameters
+    ----------
+    fits : dict of str to CellFit
+        Of one cell, by strategy; the first gives coefficients.
+    shares : dict of str to float
+        From `shares_used`.
 
     Returns
     -------
     CellFit
-        The head with averaged scores; whichever could be fitted where the other could not.
+        With averaged scores; the first fit where none could be made.
     """
-    if head.status != "ok":
-        return line
-    if line.status != "ok":
-        return head
+    used = [(fits[name], share) for name, share in shares.items() if share > 0]
+    first = next(iter(fits.values()))
+    if not used:
+        return first
     return replace(
-        head,
-        scores=share * head.scores + (1 - share) * line.scores,
-        loss=share * head.loss + (1 - share) * line.loss,
-        seconds=head.seconds + line.seconds,
-        flops=head.flops + line.flops,
+        used[0][0],
+        scores=np.sum([share * fit.scores for fit, share in used], axis=0),
+        loss=sum(share * fit.loss for fit, share in used),
+        seconds=sum(fit.seconds for fit in fits.values()),
+        flops=sum(fit.flops for fit in fits.values()),
     )
 
 

@@ -11,7 +11,13 @@ from ukb_brain.cluster import Compute
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.networks.artifact import ModelFolder
-from ukb_brain.pipelines.modelling.nodes import fit_cells, fit_components, train_encoders
+from ukb_brain.pipelines.modelling.nodes import (
+    fit_cells,
+    fit_components,
+    fit_kernels,
+    multiply_scans,
+    train_encoders,
+)
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.evidence import Evidence, of_strategies, variant_of
@@ -86,10 +92,11 @@ def _train(
     ]
     components = of_map.components if of_map and same[0] else fit_components(*scans)
     encoders = of_map.encoders if of_map and same[1] else train_encoders(*scans, seed)
+    kernels = fit_kernels(folder, people, multiply_scans(*scans), grid, modelling, compute)
     return Trained(
         components,
         encoders,
-        fit_cells(folder, people, components, encoders, grid, modelling, compute),
+        fit_cells(folder, people, components, encoders, kernels, grid, modelling, compute),
     )
 
 

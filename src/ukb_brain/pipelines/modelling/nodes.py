@@ -18,6 +18,9 @@ from ukb_brain.training import accounting, items
 from ukb_brain.training.components import components_of_group
 from ukb_brain.training.dedicated import DEDICATED, train_dedicated
 from ukb_brain.training.encode import train_encoders as train_encoder
+from ukb_brain.training.gram import gram_of_group
+from ukb_brain.training.kernels import KERNELS
+from ukb_brain.training.kernels import fit_kernels as fit_set
 from ukb_brain.training.people import People, gather
 from ukb_brain.training.results import FINAL, PREDICTED_PARTS, UNREFINED, predictions_of
 from ukb_brain.training.scans import GroupScans
@@ -57,12 +60,16 @@ def gather_people(
 
 
 def _scans(
-    volumes: RecordStore, connectivity: RecordStore, grid: Grid, pooling: int
+    volumes: RecordStore,
+    connectivity: RecordStore,
+    grid: Grid,
+    pooling: int,
+    tangent: bool = False,
 ) -> dict[str, GroupScans]:
     # Whole paths: a job of a batch system may start in another folder.
     stores = (volumes.path.resolve(), connectivity.path.resolve())
     return {
-        group: GroupScans(tuple(modalities), *stores, pooling)
+        group: GroupScans(tuple(modalities), *stores, pooling, tangent)
         for group, modalities in grid.imaging.items()
     }
 
@@ -112,10 +119,92 @@ def fit_components(
     ModelFolder
         One model a fold and imaging group.
     """
-    scans = _scans(volumes, connectivity, grid, modelling.components.pooling)
+    scans = _scans(volumes, connectivity, grid, modelling.components.pooling, modelling.tangent)
     scanned = items.quality_fingerprint(quality)
     work = list(items.component_items(people, scans, modelling, scanned))
     return _run(components_of_group, work, folder / "components", compute, "Components")
+
+
+def multiply_scans(
+    folder: Path,
+    volumes: RecordStore,
+    connectivity: RecordStore,
+    people: Folds,
+    quality: pd.DataFrame,
+    grid: Grid,
+    modelling: Modelling,
+    compute: Compute,
+) -> ModelFolder:
+    """Multiply the scans of all pairs of people, where the kernels strategy is asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        Of all models.
+    volumes, connectivity : RecordStore
+        Scans.
+    people : dict of int to People
+        By fold.
+    quality : pandas.DataFrame
+        Tells one set of scans from another.
+    grid : Grid
+        Imaging groups.
+    modelling : Modelling
+        How scans are pooled.
+    compute : Compute
+        Workers and device.
+
+    Returns
+    -------
+    ModelFolder
+        One model a fold and imaging group.
+    """
+    scans = _scans(volumes, connectivity, grid, modelling.kernels.pooling, modelling.tangent)
+    scanned = items.quality_fingerprint(quality)
+    work = list(items.gram_items(people, scans, modelling, scanned, compute.device))
+    return _run(gram_of_group, work, folder / "grams", compute.for_training(), "Products of scans")
+
+
+def fit_kernels(
+    folder: Path,
+    people: Folds,
+    grams: ModelFolder,
+    grid: Grid,
+    modelling: Modelling,
+    compute: Compute,
+) -> ModelFolder:
+    """Fit all targets from each set of imaging groups, where the kernels strategy is asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        Of all models.
+    people : dict of int to People
+        By fold.
+    grams : ModelFolder
+        From `multiply_scans`.
+    grid : Grid
+        Its cells.
+    modelling : Modelling
+        Penalties, kernels.
+    compute : Compute
+        Workers.
+
+    Returns
+    -------
+    ModelFolder
+        One model a fold and set of imaging groups.
+    """
+    hashes = {}
+    for name, card in grams.cards().items():
+        check_fitted_on(card["training_people"], people[card["fold"]].fingerprint, name)
+        if card["status"] == "ok":
+            hashes[name] = card["hash"]
+    home = grams.path.resolve()
+    work = list(items.kernel_items(people, grid, modelling, home, hashes, compute.device))
+    return _run(
+        fit_set, work, folder / "kernels", compute.for_training(), "Kernels, by imaging groups"
+    )
 
 
 def train_encoders(
@@ -155,7 +244,8 @@ def train_encoders(
     ModelFolder
         One network a fold, member of the ensemble and part of training families left out.
     """
-    scans = _scans(volumes, connectivity, grid, modelling.encoders.network.pooling)
+    pooling = modelling.encoders.network.pooling
+    scans = _scans(volumes, connectivity, grid, pooling, modelling.tangent)
     scanned = items.quality_fingerprint(quality)
     work = items.encoder_items(people, scans, grid, modelling, scanned, seed, compute.device)
     return _run(train_encoder, list(work), folder / "encoders", compute.for_training(), "Encoders")
@@ -166,6 +256,7 @@ def fit_cells(
     people: Folds,
     components: ModelFolder,
     encoders: ModelFolder,
+    kernels: ModelFolder,
     grid: Grid,
     modelling: Modelling,
     compute: Compute,
@@ -178,12 +269,12 @@ def fit_cells(
         Of all models.
     people : dict of int to People
         By fold.
-    components, encoders : ModelFolder
+    components, encoders, kernels : ModelFolder
         What cells rest on.
     grid : Grid
         Its cells.
     modelling : Modelling
-        Penalties, blends, the ladder.
+        Penalties, the ladder.
     compute : Compute
         Workers.
 
@@ -193,13 +284,17 @@ def fit_cells(
         One model a fold and target, with all its cells.
     """
     hashes = {}
-    for models, asked in ((components, modelling.components), (encoders, modelling.encoders)):
+    for models, asked in (
+        (components, modelling.components),
+        (encoders, modelling.encoders),
+        (kernels, modelling.kernels),
+    ):
         for name, card in models.cards().items():
             check_fitted_on(card["training_people"], people[card["fold"]].fingerprint, name)
             items.check_settings(card, asked, f"model {name}")
             if card["status"] == "ok":
                 hashes[name] = card["hash"]
-    homes = (components.path.resolve(), encoders.path.resolve())
+    homes = (components.path.resolve(), encoders.path.resolve(), kernels.path.resolve())
     work = items.cell_items(people, grid, modelling, *homes, hashes)
     return _run(fit_cells_of_target, list(work), folder / "cells", compute, "Cells, by target")
 
@@ -257,6 +352,8 @@ def collect(
     people: Folds,
     components: ModelFolder,
     encoders: ModelFolder,
+    grams: ModelFolder,
+    kernels: ModelFolder,
     cells: ModelFolder,
     dedicated: ModelFolder,
     grid: Grid,
@@ -268,7 +365,7 @@ def collect(
     ----------
     people : dict of int to People
         By fold.
-    components, encoders : ModelFolder
+    components, encoders, grams, kernels : ModelFolder
         Whose cost the cells share.
     cells, dedicated : ModelFolder
         With predictions.
@@ -290,7 +387,7 @@ def collect(
     names = {
         "target": grid.targets,
         "inputs": {cell.inputs.name for cell in grid.cells},
-        "strategy": (LINEAR, AMORTISED, DEDICATED),
+        "strategy": (LINEAR, KERNELS, AMORTISED, DEDICATED),
         "split": PREDICTED_PARTS,
     }
     # Before all tables are joined, which text would fill memory with.
@@ -305,7 +402,7 @@ def collect(
                 for kept, found in tables.items():
                     predicted = predictions_of(model, mine, seed, kept)
                     found += (table.astype(dtypes) for table in predicted)
-    fits = accounting.cell_fits(cards, [components, encoders], grid, seed)
+    fits = accounting.cell_fits(cards, [components, encoders, grams], grid, seed)
     first = next(iter(people.values()))
     having = {group: int((has & first.train).sum()) for group, has in first.has.items()}
     items.check_any_fitted(fits, having)

@@ -70,6 +70,7 @@ def plan_search(
             volumes.path,
             connectivity.path,
             modelling.encoders.network.pooling,
+            modelling.tangent,
         )
         for group, modalities in grid.imaging.items()
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ukb_brain.training.planning.case import Case
+from ukb_brain.training.planning.kernels import measure_inverses
 from ukb_brain.training.planning.reading import measure_reading
 from ukb_brain.training.planning.regressions import (
     CellsRate,
@@ -38,6 +39,8 @@ class Rates:
         Seconds a person by pooling, then by imaging group.
     process_bytes : float
         Of a process that has done nothing yet.
+    inverses : float
+        Operations a second of inverting matrices, and of multiplying scans.
     """
 
     encoders: StepRate
@@ -46,6 +49,7 @@ class Rates:
     cells: Mapping[str, Mapping[str, CellsRate]]
     reading: Mapping[int, Mapping[str, float]]
     process_bytes: float
+    inverses: float
 
 
 def measure(case: Case, device: str, stored: Path | None) -> Rates:
@@ -66,7 +70,12 @@ def measure(case: Case, device: str, stored: Path | None) -> Rates:
     """
     before, planning, s = resident_bytes(), case.planning, case.modelling
     where = torch.device(device)
-    poolings = {s.components.pooling, s.encoders.network.pooling, s.dedicated.network.pooling}
+    poolings = {
+        s.components.pooling,
+        s.kernels.pooling,
+        s.encoders.network.pooling,
+        s.dedicated.network.pooling,
+    }
     return Rates(
         measure_steps(case.encoders, planning, where),
         {g: measure_steps(case.dedicated(g), planning, where) for g in case.group_sets},
@@ -74,6 +83,7 @@ def measure(case: Case, device: str, stored: Path | None) -> Rates:
         {name: measure_cells(case, target) for name, target in kinds_of_target(case).items()},
         {pooling: measure_reading(case, pooling, stored) for pooling in sorted(poolings)},
         before,
+        measure_inverses(),
     )
 
 

@@ -8,6 +8,7 @@ from ukb_brain.grid import Cell, subsets
 from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.inputs import TRAITS
 from ukb_brain.training.items import cells_by_target
+from ukb_brain.training.kernels import KERNELS
 from ukb_brain.training.planning.case import Case, Form
 from ukb_brain.training.planning.steps import StepRate
 from ukb_brain.training.target import AMORTISED, LINEAR, encodings_used
@@ -168,6 +169,7 @@ def prediction_rows(case: Case, strategy: str) -> float:
     s, parts = case.modelling, case.parts
     counts = {
         LINEAR: len(case.grid.cells),
+        KERNELS: len(case.grid.cells),
         AMORTISED: len(case.grid.cells) * (1 + s.encoders.seeds),
         DEDICATED: len(case.cells) * s.dedicated.seeds,
     }

@@ -203,6 +203,7 @@ def _cells(
             people,
             components,
             [networks] if amortised else [],
+            {},
             settings,
         )
         return _seconds(lambda: fit_cells_of_target(job, Path(folder)))

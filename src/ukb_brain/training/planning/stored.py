@@ -40,7 +40,7 @@ class StoredRates(Settings):
     ----------
     cpu, card : NetworkRate
         Of one process on processors, and of one card.
-    components_gflops, regressions_gflops : float
+    components_gflops, regressions_gflops, inverses_gflops : float
         Operations (10⁹) a second of one process.
     read_mb : float
         Megabytes a second from a store.
@@ -54,6 +54,7 @@ class StoredRates(Settings):
     card: NetworkRate
     components_gflops: float = Field(gt=0)
     regressions_gflops: float = Field(gt=0)
+    inverses_gflops: float = Field(gt=0)
     read_mb: float = Field(gt=0)
     read_person: float = Field(ge=0)
     preprocess_person: float = Field(ge=0)
@@ -97,7 +98,12 @@ def rates_from(case: Case, stored: StoredRates, device: str) -> Rates:
     s = case.modelling
     network = stored.cpu if device == "cpu" else stored.card
     forms = {groups: case.dedicated(groups) for groups in case.group_sets}
-    poolings = {s.components.pooling, s.encoders.network.pooling, s.dedicated.network.pooling}
+    poolings = {
+        s.components.pooling,
+        s.kernels.pooling,
+        s.encoders.network.pooling,
+        s.dedicated.network.pooling,
+    }
     return Rates(
         _network(assumed_rate(case.encoders, network.tflops), network, device),
         {g: _network(assumed_rate(f, network.tflops), network, device) for g, f in forms.items()},
@@ -105,6 +111,7 @@ def rates_from(case: Case, stored: StoredRates, device: str) -> Rates:
         {name: _cells(case, target, stored) for name, target in kinds_of_target(case).items()},
         {pooling: _reading(case, pooling, stored) for pooling in poolings},
         resident_bytes(),
+        stored.inverses_gflops * 1e9,
     )
 
 

@@ -33,7 +33,9 @@ class Plan(Strict):
     """What settings would cost. A row without devices is the study's own account of itself."""
 
     preset: Series[str]
-    strategy_: Series[str] = pa.Field(alias="strategy", isin=["linear", "amortised", "dedicated"])
+    strategy_: Series[str] = pa.Field(
+        alias="strategy", isin=["linear", "kernels", "amortised", "dedicated"]
+    )
     devices: Series[pd.Int64Dtype] = pa.Field(ge=1, nullable=True)
     device: Series[str]
     participants: Series[int] = pa.Field(ge=0)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from ukb_brain.grid import subsets
 from ukb_brain.training.dedicated import DEDICATED
+from ukb_brain.training.kernels import KERNELS
 from ukb_brain.training.planning.case import Case, Form
+from ukb_brain.training.planning.kernels import MATRICES, gram_flops, learnt, set_flops
 from ukb_brain.training.planning.measure import Rates
 from ukb_brain.training.planning.memory import (
     is_kept,
@@ -20,8 +22,9 @@ from ukb_brain.training.planning.memory import (
 from ukb_brain.training.planning.steps import StepRate
 from ukb_brain.training.target import AMORTISED, LINEAR
 
-STRATEGIES = (LINEAR, AMORTISED, DEDICATED)
+STRATEGIES = (LINEAR, KERNELS, AMORTISED, DEDICATED)
 COMPONENTS, ENCODERS, CELLS, NETWORKS = "components", "encoders", "cells", "networks"
+GRAMS, KERNEL_SETS = "grams", "kernels"
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,16 @@ def stages_of(case: Case, rates: Rates) -> dict[str, list[Stage]]:
     Returns
     -------
     dict of str to list of Stage
-        Amortised holds linear's components and regressions, with which it is averaged.
+        Amortised holds what it is averaged with: linear's components and regressions, and kernels
+        where the run has them.
     """
-    components = _components(case, rates)
+    components, kernels = _components(case, rates), [_grams(case, rates), _kernels(case, rates)]
+    averaged = kernels if KERNELS in case.modelling.strategies else []
+    heads = [_encoders(case, rates), _cells(case, rates, AMORTISED)]
     return {
         LINEAR: [components, _cells(case, rates, LINEAR)],
-        AMORTISED: [components, _encoders(case, rates), _cells(case, rates, AMORTISED)],
+        KERNELS: kernels,
+        AMORTISED: [components, *averaged, *heads],
         DEDICATED: [_dedicated(case, rates)],
     }
 
@@ -127,6 +134,41 @@ def _components(case: Case, rates: Rates) -> Stage:
         max(memory),
         0.0,
         disk * parts.folds,
+    )
+
+
+def _grams(case: Case, rates: Rates) -> Stage:
+    s, parts, people = case.modelling.kernels, case.parts, learnt(case)
+    flops = [gram_flops(case, group) for group in case.grid.imaging]
+    # Training people once for their mean, everybody once, and more where they come in tiles.
+    read = [(parts.train + parts.people) * rates.reading[s.pooling][g] for g in case.grid.imaging]
+    seconds = [count / rates.inverses + each for count, each in zip(flops, read, strict=True)]
+    matrix = 4.0 * parts.people * people
+    return Stage(
+        GRAMS,
+        tuple(seconds) * parts.folds,
+        False,
+        sum(flops) * parts.folds,
+        "scaled",
+        s.memory_gb * 1e9 + matrix,
+        0.0,
+        len(flops) * matrix * parts.folds,
+    )
+
+
+def _kernels(case: Case, rates: Rates) -> Stage:
+    parts, people = case.parts, learnt(case)
+    sets = list(dict.fromkeys(cell.inputs.groups for cell in case.grid.cells))
+    flops = [set_flops(case, groups) for groups in sets]
+    return Stage(
+        KERNEL_SETS,
+        tuple(count / rates.inverses for count in flops) * parts.folds,
+        False,
+        sum(flops) * parts.folds,
+        "scaled",
+        8.0 * MATRICES * parts.people * people,
+        0.0,
+        len(case.grid.cells) * (8.0 * parts.people + 4.0 * people) * parts.folds,
     )
 
 

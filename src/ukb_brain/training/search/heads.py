@@ -1,6 +1,6 @@
 """A trial of the cells' regressions and their choices, judged by people whom no fit has seen.
 
-Judging by the out-of-fold loss on which penalties and blends are chosen would favour whatever
+Judging by the out-of-fold loss on which penalties and shares are chosen would favour whatever
 gives more to choose from. So training families are dealt into parts, and each part is judged once
 by cells that were fitted, chosen and calibrated without it, by the same code that makes the map.
 """

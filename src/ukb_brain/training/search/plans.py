@@ -17,6 +17,7 @@ from ukb_brain.networks.artifact import read_card, read_model
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import items
 from ukb_brain.training.encode import EncoderJob
+from ukb_brain.training.kernels import KERNELS
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.search.encoders import EncoderTrial, try_encoders
@@ -204,11 +205,23 @@ def plan_heads(
     cells = items.cells_by_target(grid)
     targets = chosen_targets(grid, search.targets)
 
+    # What kernels give has learnt from those who judge a trial.
+    without = tuple(name for name in modelling.strategies if name != KERNELS)
+    judged = modelling.model_copy(update={"strategies": without})
+
     def payload(values: dict[str, Any], history: History) -> HeadTrial:
-        settings = changed(modelling, values)
+        settings = changed(judged, values)
         jobs = [
             CellsJob(
-                t, grid.targets[t].kind, cells[t], groups, people, components, encoders, settings
+                t,
+                grid.targets[t].kind,
+                cells[t],
+                groups,
+                people,
+                components,
+                encoders,
+                {},
+                settings,
             )
             for t in targets
         ]
@@ -219,7 +232,7 @@ def plan_heads(
         read_model(path, ("scores",)).arrays["scores"][seen] for path in components.values()
     ]
     features += [read_model(path, ("outputs",)).arrays["outputs"][:, seen] for path in networks]
-    names = {"strategies", "cross_fits", "components", "linear", "heads", "blends", "ladder"}
+    names = {"strategies", "cross_fits", "components", "linear", "heads", "average", "ladder"}
     fingerprint = fingerprint_of(
         ENGINE,
         items.ENGINE,

@@ -32,7 +32,7 @@ LEVEL = 0.95
 ENOUGH_TO_RANK = 10
 SECTIONS = {
     "encoders": ("encoders",),
-    "heads": ("components", "cross_fits", "linear", "heads", "blends", "ladder"),
+    "heads": ("components", "cross_fits", "linear", "heads", "average", "ladder"),
 }
 TITLES = {"encoders": "Encoders", "heads": "Heads"}
 

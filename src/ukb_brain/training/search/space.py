@@ -22,7 +22,7 @@ OPEN = {
         "components.numbers.",
         "linear.",
         "heads.",
-        "blends",
+        "average",
         "ladder",
     ),
 }
