@@ -43,6 +43,9 @@ def cohort_of_two_sites():
 
 def changed(**parts):
     settings = deepcopy(SETTINGS)
+    for part in ("learning_curves", "left_out_sites", "model_scale"):
+        # Those of the invented map.
+        settings[part]["strategies"] = list(MODELLING.strategies)
     for part, values in parts.items():
         settings[part] |= values
     return Evidence(**settings)

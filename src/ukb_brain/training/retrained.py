@@ -53,12 +53,13 @@ class Trained:
 
     Attributes
     ----------
-    components, encoders, cells : ModelFolder
-        Cells rest on the two others.
+    components, encoders, kernels, cells : ModelFolder
+        Cells rest on the others.
     """
 
     components: ModelFolder
     encoders: ModelFolder
+    kernels: ModelFolder
     cells: ModelFolder
 
     def of_fold(self, fold: int) -> Trained:
@@ -73,7 +74,7 @@ class Trained:
         -------
         Trained
         """
-        kinds = (self.components, self.encoders, self.cells)
+        kinds = (self.components, self.encoders, self.kernels, self.cells)
         return Trained(*(FoldModels(models.path, fold) for models in kinds))
 
     @property
@@ -127,6 +128,7 @@ def check_trained(trained: Trained, people: Folds, modelling: Modelling) -> None
     kinds: list[tuple[ModelFolder, Any]] = [
         (trained.components, modelling.components),
         (trained.encoders, modelling.encoders),
+        (trained.kernels, modelling.kernels),
         (trained.cells, None),
     ]
     for models, asked in kinds:

@@ -35,6 +35,7 @@ def check_map(
     people: Folds,
     components: ModelFolder,
     encoders: ModelFolder,
+    kernels: ModelFolder,
     cells: ModelFolder,
     modelling: Modelling,
     evidence: Evidence,
@@ -45,7 +46,7 @@ def check_map(
     ----------
     people : dict of int to People
         By fold.
-    components, encoders, cells : ModelFolder
+    components, encoders, kernels, cells : ModelFolder
         Of the map.
     modelling : Modelling
         Settings of this run.
@@ -66,7 +67,7 @@ def check_map(
         of_strategies(modelling, getattr(evidence, part).strategies, f"evidence.{part}.strategies")
     for name, values in evidence.model_scale.variants.items():
         variant_of(modelling, name, values)
-    trained = Trained(components, encoders, cells)
+    trained = Trained(components, encoders, kernels, cells)
     check_trained(trained, people, modelling)
     return trained.of_fold(min(people))
 
@@ -88,16 +89,32 @@ def _train(
     scans = (folder, volumes, connectivity, people, quality, grid, modelling, compute)
     same = [
         getattr(as_it_is, part, None) == getattr(modelling, part)
-        for part in ("components", "encoders")
+        for part in ("components", "encoders", "kernels")
     ]
     components = of_map.components if of_map and same[0] else fit_components(*scans)
     encoders = of_map.encoders if of_map and same[1] else train_encoders(*scans, seed)
-    kernels = fit_kernels(folder, people, multiply_scans(*scans), grid, modelling, compute)
+    kernels = of_map.kernels if of_map and same[2] else _kernels(*scans)
     return Trained(
         components,
         encoders,
+        kernels,
         fit_cells(folder, people, components, encoders, kernels, grid, modelling, compute),
     )
+
+
+def _kernels(
+    folder: Path,
+    volumes: RecordStore,
+    connectivity: RecordStore,
+    people: Folds,
+    quality: pd.DataFrame,
+    grid: Grid,
+    modelling: Modelling,
+    compute: Compute,
+) -> ModelFolder:
+    stores = (volumes, connectivity, people, quality)
+    grams = multiply_scans(folder, *stores, grid, modelling, compute)
+    return fit_kernels(folder, people, grams, grid, modelling, compute)
 
 
 def train_learning_curves(
