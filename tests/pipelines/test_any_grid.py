@@ -20,7 +20,6 @@ TINY = changed(
     encoders__loop__epochs=1,
     dedicated__loop__epochs=1,
     dedicated__cells=2,
-    blends=[0.5],
 )
 KEYS = ["eid", "instance"]
 
