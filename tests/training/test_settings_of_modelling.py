@@ -9,6 +9,7 @@ from pydantic import ValidationError
         ("linear", ("linear",)),
         (["dedicated"], ("dedicated",)),
         ("amortised", ("linear", "amortised")),
+        ("kernels", ("linear", "kernels")),
         ("dedicated+linear", ("dedicated", "linear")),
         (["amortised", "dedicated"], ("linear", "amortised", "dedicated")),
     ],

@@ -15,7 +15,12 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores.skill import with_skill
 
 # Told apart by shape as well as by colour (Paul Tol's "bright").
-LOOKS = {"linear": ("#66ccee", "s"), "amortised": ("#4477aa", "o"), "dedicated": ("#ee6677", "^")}
+LOOKS = {
+    "linear": ("#66ccee", "s"),
+    "kernels": ("#228833", "D"),
+    "amortised": ("#4477aa", "o"),
+    "dedicated": ("#ee6677", "^"),
+}
 COSTS = {"flops": "Floating-point operations a cell", "train_seconds": "Seconds a cell"}
 CELL = ["target", "inputs"]
 EDGES = ("_low", "_high")

@@ -258,8 +258,8 @@ class Modelling(Settings):
     ----------
     strategies : tuple of str
         Which of ``linear``, ``kernels``, ``amortised`` and ``dedicated`` are run. Amortised is
-        averaged with linear, which is run too where it is not named (it costs seconds), and with
-        kernels where they are.
+        averaged with linear, and with kernels where they are run. Linear is run beside both where
+        it is not named: it costs seconds, and is what they must beat.
     connectivity : {"tangent", "fisher_z"}
         What connectivity is read as where there are time series: vectors in tangent space, or z.
         The dedicated strategy reads z, as the study did, and so does whoever has only matrices.
@@ -302,7 +302,7 @@ class Modelling(Settings):
     @field_validator("strategies")
     @classmethod
     def _with_what_they_rest_on(cls, strategies: tuple[str, ...]) -> tuple[str, ...]:
-        needs_linear = "amortised" in strategies and "linear" not in strategies
+        needs_linear = {"amortised", "kernels"} & {*strategies} and "linear" not in strategies
         return ("linear", *strategies) if needs_linear else strategies
 
     @property
