@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from ukb_brain.training.calibrate import EXPECTED, LEAST_SLOPE, calibrate, shrunk
+from ukb_brain.training.calibrate import EXPECTED, LEAST_SLOPE, balanced, calibrate, shrunk
 
 N, UNSEEN = 150, np.arange(150) < 100
 KINDS = pytest.mark.parametrize("kind", ["binary", "continuous"])
@@ -143,6 +143,32 @@ def test_scores_that_are_right_are_left_as_they_are():
     _, y = example("continuous")
     mean, sd = y[UNSEEN].mean(), y[UNSEEN].std()
     np.testing.assert_allclose(calibrate((y - mean) / sd, y, UNSEEN, "continuous"), y)
+
+
+def test_scores_of_a_fit_without_weights_are_put_where_weights_would_have_put_them():
+    """Of a rare class, by least squares without weights and with them."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    y = np.where(rng.random(n) < 0.1, 1.0, -1.0)
+    X = np.column_stack([np.ones(n), rng.normal(size=(n, 3)) + 0.4 * (y > 0)[:, None]])
+    weights = np.where(y > 0, 0.5 / (y > 0).mean(), 0.5 / (y < 0).mean())
+    plain = X @ np.linalg.lstsq(X, y, rcond=None)[0]
+    root = np.sqrt(weights)
+    weighted = X @ np.linalg.lstsq(X * root[:, None], y * root, rcond=None)[0]
+    line = balanced(plain, y, weights)
+    np.testing.assert_allclose(line.intercept + line.slope * plain, weighted, atol=0.03)
+    assert plain.mean() < -0.7
+    # A few people are taken for a linear discriminant.
+    few = rng.permutation(n)[:40]
+    assert balanced(plain[few], y[few], weights[few]).slope == pytest.approx(
+        1 / (4 * (y[few] > 0).mean() * (y[few] < 0).mean()), rel=0.6
+    )
+
+
+def test_a_score_that_does_not_vary_becomes_none():
+    y = np.repeat([-1.0, 1.0], [30, 10])
+    line = balanced(np.full(40, -0.5), y, np.ones(40))
+    assert (line.intercept, line.slope) == (0, 0)
 
 
 def test_far_scores_stay_probabilities():

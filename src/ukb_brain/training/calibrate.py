@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
@@ -39,6 +41,46 @@ def shrunk(slope: float, variance: float, expected: float) -> float:
     if apart == 0:
         return expected
     return expected + apart * max(0.0, 1 - variance / apart**2)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What takes scores to others: ``intercept + slope * score``."""
+
+    intercept: float
+    slope: float
+
+
+def balanced(scores: Floats, y: Floats, weights: Floats) -> Line:
+    """Put scores of a fit without weights where a fit with classes of equal weight has them.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+        Of -1 and 1, by fits that left these people out.
+    y, weights : ndarray of shape (n,)
+        Their labels, -1 and 1, and weights that make classes equal.
+
+    Returns
+    -------
+    Line
+        The weighted regression line, its slope drawn to what it is for a linear discriminant,
+        1 / (4 p (1 - p)) for a share p of ones, whose coefficients are so much smaller without
+        weights. Order is kept. A score that does not vary becomes 0.
+    """
+    p = float((y > 0).mean())
+    weights = weights / weights.sum()
+    middle = float(weights @ scores)
+    apart = scores - middle
+    size = float(weights @ apart**2)
+    if size < 1e-12 or not 0 < p < 1:
+        return Line(0.0, 0.0)
+    slope = float(weights @ (apart * y)) / size
+    left = y - weights @ y - slope * apart
+    # White (1980), valid for any weights.
+    variance = float(np.sum((weights * apart * left) ** 2)) / size**2
+    slope = max(shrunk(slope, variance, 1 / (4 * p * (1 - p))), LEAST_SLOPE)
+    return Line(float(weights @ y) - slope * middle, slope)
 
 
 def calibrate(scores: Floats, y: Floats, unseen: np.ndarray, kind: Kind) -> Floats:

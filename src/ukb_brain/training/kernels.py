@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ukb_brain.cluster import pick_device
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.networks.artifact import Model, read_model
-from ukb_brain.training.cells import class_weights, standardised, why_not
+from ukb_brain.training.cells import standardised, why_not
 from ukb_brain.training.compositions import (
     EQUAL,
     Kernel,
@@ -168,8 +168,8 @@ class Learners:
             if self.status[target] != "ok":
                 continue
             _, centre, spread = standardised(training, kind)
-            weights = np.zeros(len(y))
-            weights[known] = class_weights(training, kind, y[known])
+            # One inverse serves all targets, so that classes are not weighted.
+            weights = known.astype(np.float64)
             standard = np.where(known, (y - centre) / spread, 0.0)
             self.y[target] = torch.from_numpy(standard).to(self.device)
             self.weights[target] = torch.from_numpy(weights).to(self.device)

@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.networks.artifact import Model, read_card, read_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
-from ukb_brain.training.calibrate import calibrate
+from ukb_brain.training.calibrate import balanced, calibrate
 from ukb_brain.training.cells import (
     CellFit,
     CellSpec,
@@ -183,11 +183,17 @@ def _kernels(job: CellsJob) -> Fits:
             fits[cell] = replace(fits[cell], status=row["status"])
             continue
         scores = read_model(path, keys=(name,)).arrays[name].astype(np.float64)
+        scores = np.where(job.people.usable(cell), scores, np.nan)
+        if job.kind == "binary":
+            # As other strategies' scores are, whose fits weight classes equally.
+            unseen, y, weights = _unseen(job, cell)
+            line = balanced(scores[unseen], y, weights)
+            scores = line.intercept + line.slope * scores
         fits[cell] = CellFit(
             job.target,
             cell.inputs.name,
             "ok",
-            np.where(job.people.usable(cell), scores, np.nan),
+            scores,
             image_penalty=row["image_penalty"] or np.nan,
             trait_penalty=row["trait_penalty"] or np.nan,
             loss=row["loss"],
