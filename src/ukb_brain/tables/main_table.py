@@ -92,7 +92,11 @@ class MainTable:
         ordered = sorted(joined.columns, key=lambda name: tuple(map(int, re.split(r"[-.]", name))))
         if not joined.index.is_monotonic_increasing:
             joined = joined.sort_index()
-        return joined[ordered].reset_index()
+        # Column by column: a table of all people is never copied as a whole.
+        read = {"eid": joined.index.to_numpy()} | {
+            name: joined[name].to_numpy() for name in ordered
+        }
+        return pd.DataFrame(read, copy=False)
 
 
 def _joined(there: pd.DataFrame, more: pd.DataFrame, seen: list[str], name: str) -> pd.DataFrame:
