@@ -89,9 +89,10 @@ def test_the_region_of_known_coverage():
 
 
 def held(found):
-    """Coverage of the recommended intervals, whose every sample has one."""
+    """Coverage of the recommended intervals, which nearly every sample has."""
     mine = found[found["method"] == found["metric"].map(RECOMMENDED)].set_index("metric")
-    assert (mine["given"] == 1).all()
+    # An interval of width 0 is none: of 30 people nearly all ranked rightly, one sample in 200.
+    assert (mine["given"] >= 0.99).all()
     return mine["coverage"]
 
 
