@@ -50,6 +50,10 @@ def encoders(folds=1, members=1, parts=2, device="cuda"):
     )  # fmt: skip
 
 
+def both(components, encoders):
+    return {"components": components, "encoders": encoders}
+
+
 def rows_of(target, strategy, fold, member, seconds):
     status = "one class in training" if target in CONSTANT else "ok"
     about = {"seconds": seconds, "flops": 5.0, "device": "cpu"} if status == "ok" else {}
@@ -86,7 +90,7 @@ FITTED = sum(cell.target not in CONSTANT for cell in GRID.cells)
 
 
 def test_all_that_was_spent_is_shared_among_the_cells_that_use_it():
-    table = cell_fits(cards_of(), [components(), encoders()], GRID, SEED)
+    table = cell_fits(cards_of(), both(components(), encoders()), GRID, SEED)
     spent = table.groupby("strategy")["train_seconds"].sum()
     shared = table.groupby("strategy")["shared_seconds"].sum()
     assert shared["linear"] == pytest.approx(sum(COMPONENTS.values()))
@@ -99,9 +103,24 @@ def test_all_that_was_spent_is_shared_among_the_cells_that_use_it():
     assert flops["amortised"] == pytest.approx(flops["linear"] + 14.0)
 
 
+def test_products_of_scans_are_paid_for_by_kernels_and_their_average():
+    """Linear cells do not use them, and kernels no components."""
+    card = cards_of()[0]
+    card["cells"] += rows_of(card["target"], "kernels", 0, 0, 3.0)
+    folders = both(components(), encoders())
+    more = folders | {"grams": components(device="cuda")}
+    without, with_grams = (cell_fits([card], some, GRID, SEED) for some in (folders, more))
+    key = ["strategy", "target", "inputs"]
+    paid = [table.set_index(key)["shared_seconds"] for table in (without, with_grams)]
+    added = (paid[1] - paid[0]).groupby("strategy").sum()
+    assert added["linear"] == 0
+    assert added["kernels"] == pytest.approx(added["amortised"]) != 0
+    assert paid[0].loc["kernels"].sum() == 0
+
+
 def test_a_cell_pays_for_its_own_groups_evenly():
     users = Counter(group for cell in GRID.cells for group in cell.inputs.groups)
-    table = cell_fits(cards_of(), [components(), encoders()], GRID, SEED)
+    table = cell_fits(cards_of(), both(components(), encoders()), GRID, SEED)
     shared = table.set_index(["strategy", "target", "inputs"])["shared_seconds"]
     for cell in GRID.cells:
         line = sum(COMPONENTS[g] / users[g] for g in cell.inputs.groups)
@@ -112,7 +131,7 @@ def test_a_cell_pays_for_its_own_groups_evenly():
 
 
 def test_folds_and_members_pay_for_their_own():
-    folders = [components(2), encoders(2, 2)]
+    folders = both(components(2), encoders(2, 2))
     table = cell_fits(cards_of(2, 2), folders, GRID, SEED)
     shared = table.groupby(["strategy", "fold", "seed"])["shared_seconds"].sum()
     assert set(table["seed"]) == {SEED, SEED + 1}
@@ -126,7 +145,7 @@ def test_folds_and_members_pay_for_their_own():
 
 def test_a_cell_of_its_own_network_pays_for_nothing_else():
     cell = GRID.cells[3]
-    table = cell_fits([dedicated_card(cell)], [components(), encoders()], GRID, SEED)
+    table = cell_fits([dedicated_card(cell)], both(components(), encoders()), GRID, SEED)
     (row,) = table.to_dict("records")
     assert (row["train_seconds"], row["shared_seconds"], row["flops"]) == (90, 0, 5)
     assert (row["target"], row["inputs"]) == (cell.target, cell.inputs.name)
@@ -134,7 +153,7 @@ def test_a_cell_of_its_own_network_pays_for_nothing_else():
 
 
 def test_devices_are_all_that_a_cell_rests_on():
-    table = cell_fits(cards_of(), [components(), encoders()], GRID, SEED)
+    table = cell_fits(cards_of(), both(components(), encoders()), GRID, SEED)
     images = table["shared_seconds"] > 0
     amortised = table["strategy"] == "amortised"
     assert set(table.loc[images & amortised, "device"]) == {"cpu+cuda"}
@@ -143,7 +162,7 @@ def test_devices_are_all_that_a_cell_rests_on():
 
 def test_rows_are_in_the_order_of_the_grid_and_as_promised():
     cards = cards_of(2, 2)[::-1]
-    table = cell_fits(cards, [components(2), encoders(2, 2)], GRID, SEED)
+    table = cell_fits(cards, both(components(2), encoders(2, 2)), GRID, SEED)
     CellFits.validate(table)
     keys = [(cell.target, cell.inputs.name) for cell in GRID.cells]
     for _, rows in table.groupby(["strategy", "fold", "seed"]):
@@ -156,7 +175,7 @@ def test_the_penalty_is_that_of_images_where_there_are_any():
     cards = cards_of()
     for row in (row for card in cards for row in card["cells"]):
         row |= {"image_penalty": 3.0 if "DWI" in row["inputs"] else None, "trait_penalty": 0.5}
-    table = cell_fits(cards, [components(), encoders()], GRID, SEED)
+    table = cell_fits(cards, both(components(), encoders()), GRID, SEED)
     with_images = table["inputs"].str.contains("DWI")
     assert (table.loc[with_images, "penalty"] == 3).all()
     assert (table.loc[~with_images, "penalty"] == 0.5).all()
@@ -170,7 +189,7 @@ def test_cells_of_an_item_that_failed_are_listed_with_its_reason():
     cards = [card for card in cards_of(1, 2) if card["target"] != "age"]
     lost = GRID.cells[0]
     cards += [failed("age"), dedicated_card(lost, "failed", member=1)]
-    table = cell_fits(cards, [components(), encoders(1, 2)], GRID, SEED)
+    table = cell_fits(cards, both(components(), encoders(1, 2)), GRID, SEED)
     CellFits.validate(table)
     mine = table[(table["target"] == "age") & (table["strategy"] != "dedicated")]
     assert len(mine) == 3 * len(cells_by_target(GRID)["age"])
@@ -184,7 +203,7 @@ def test_cells_of_an_item_that_failed_are_listed_with_its_reason():
         "out of luck", SEED + 1, lost.inputs.name,
     )  # fmt: skip
     others = table[table["target"] != "age"].set_index(["strategy", "seed", "target", "inputs"])
-    alone = cell_fits(cards[:-2], [components(), encoders(1, 2)], GRID, SEED)
+    alone = cell_fits(cards[:-2], both(components(), encoders(1, 2)), GRID, SEED)
     alone = alone.set_index(["strategy", "seed", "target", "inputs"])
     kept = others[others.index.get_level_values("strategy") != "dedicated"]
     pd.testing.assert_frame_equal(kept, alone, check_exact=True)
@@ -192,7 +211,7 @@ def test_cells_of_an_item_that_failed_are_listed_with_its_reason():
 
 def test_where_everything_failed_the_reasons_are_listed():
     cards = [failed(target) for target in GRID.targets]
-    table = cell_fits(cards, [components(), encoders()], GRID, SEED)
+    table = cell_fits(cards, both(components(), encoders()), GRID, SEED)
     assert len(table) == len(GRID.cells)
     assert set(table["strategy"]) == {"linear"}
     with pytest.raises(InputError, match="no luck"):
@@ -202,7 +221,7 @@ def test_where_everything_failed_the_reasons_are_listed():
 def test_a_shared_model_that_failed_cost_nothing_that_is_known():
     broken = components()
     broken.held["0-diffusion"] = {"fold": 0, "group": "diffusion", "status": "failed"}
-    table = cell_fits(cards_of(), [broken, encoders()], GRID, SEED)
+    table = cell_fits(cards_of(), both(broken, encoders()), GRID, SEED)
     linear = table.loc[table["strategy"] == "linear", "shared_seconds"]
     assert linear.sum() == pytest.approx(33)
     assert np.isfinite(table["train_seconds"]).all()

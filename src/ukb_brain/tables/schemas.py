@@ -63,8 +63,8 @@ class Participants(Strict):
         return not table[["eid", "family"]].drop_duplicates().duplicated("eid").any()
 
 
-class PeopleByVisit(pa.DataFrameModel):
-    """Float columns by person and imaging visit; which ones depends on the grid."""
+class ByVisit(pa.DataFrameModel):
+    """One row a person and imaging visit; which further columns depends on the grid."""
 
     eid: Series[int] = pa.Field(gt=0)
     instance: Series[int] = pa.Field(ge=0)
@@ -73,6 +73,10 @@ class PeopleByVisit(pa.DataFrameModel):
         """Settings of pandera."""
 
         unique = KEYS
+
+
+class PeopleByVisit(ByVisit):
+    """Float columns by person and imaging visit."""
 
     @pa.dataframe_check
     @classmethod
@@ -80,16 +84,8 @@ class PeopleByVisit(pa.DataFrameModel):
         return _other_columns_are(table, KEYS, "float64")
 
 
-class SourcesByVisit(pa.DataFrameModel):
+class SourcesByVisit(ByVisit):
     """Instance that each answer is of, by person and imaging visit."""
-
-    eid: Series[int] = pa.Field(gt=0)
-    instance: Series[int] = pa.Field(ge=0)
-
-    class Config:
-        """Settings of pandera."""
-
-        unique = KEYS
 
     @pa.dataframe_check
     @classmethod

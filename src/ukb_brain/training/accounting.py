@@ -11,8 +11,16 @@ import pandas as pd
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.items import cells_by_target
+from ukb_brain.training.kernels import KERNELS
 from ukb_brain.training.target import AMORTISED, LINEAR
 
+# Strategies that rest on what cells share; the average rests on what its members do.
+ENCODERS = "encoders"
+USED_BY = {
+    "components": (LINEAR, AMORTISED),
+    "grams": (KERNELS, AMORTISED),
+    ENCODERS: (AMORTISED,),
+}
 # A value that no strategy but one has, or that a failed cell lacks.
 OPTIONAL = (
     "decision_threshold",
@@ -36,10 +44,10 @@ class Cards(Protocol):
         ...
 
 
-def _shared(folders: Sequence[Cards], grid: Grid) -> pd.DataFrame:
-    """Seconds and FLOPs of what cells train together, by strategy, fold, member and group."""
+def _shared(folders: Mapping[str, Cards], grid: Grid) -> pd.DataFrame:
+    """Seconds and FLOPs of what cells train together, by kind, fold, member and group."""
     rows = []
-    for folder in folders:
+    for kind, folder in folders.items():
         for card in folder.cards().values():
             groups = [card["group"]] if "group" in card else list(grid.imaging)
             for group in groups:
@@ -47,12 +55,12 @@ def _shared(folders: Sequence[Cards], grid: Grid) -> pd.DataFrame:
                     what: (card.get(what) or 0.0) / len(groups) for what in ("seconds", "flops")
                 }
                 own = {
-                    "encoder": "part" in card,
+                    "kind": kind,
                     "fold": card["fold"],
                     "member": card.get("member", 0),
                 }
                 rows.append(own | {"group": group, "device": card.get("device", "cpu")} | cost)
-    columns = ["encoder", "fold", "member", "group", "device", "seconds", "flops"]
+    columns = ["kind", "fold", "member", "group", "device", "seconds", "flops"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -63,10 +71,10 @@ def _share(
     if row["strategy"] == DEDICATED or not cell.inputs.groups:
         return {"shared_seconds": 0.0, "shared_flops": 0.0, "devices": set()}
     mine = shared["group"].isin(cell.inputs.groups) & (shared["fold"] == row["fold"])
-    # The average of heads and linear cells rests on components too.
-    networks = shared["encoder"] & (shared["member"] == row["seed"])
-    mine &= ~shared["encoder"] | (networks if row["strategy"] == AMORTISED else False)
-    each = 1 / shared.loc[mine, "group"].map(users)
+    mine &= shared["kind"].isin([k for k, used in USED_BY.items() if row["strategy"] in used])
+    # Each member of the ensemble has encoders of its own.
+    mine &= (shared["kind"] != ENCODERS) | (shared["member"] == row["seed"])
+    each = 1 / shared.loc[mine, "group"].map(users).astype(np.float64)
     return {
         "shared_seconds": float((shared.loc[mine, "seconds"] * each).sum()),
         "shared_flops": float((shared.loc[mine, "flops"] * each).sum()),
@@ -75,7 +83,7 @@ def _share(
 
 
 def cell_fits(
-    cards: Sequence[Mapping[str, Any]], folders: Sequence[Cards], grid: Grid, seed: int
+    cards: Sequence[Mapping[str, Any]], folders: Mapping[str, Cards], grid: Grid, seed: int
 ) -> pd.DataFrame:
     """List how each cell was fitted, and what it cost.
 
@@ -83,8 +91,8 @@ def cell_fits(
     ----------
     cards : sequence of dict
         Of the work items that hold cells; a failed one holds none.
-    folders : sequence of Cards
-        Of the models that cells share.
+    folders : dict of str to Cards
+        Of the models that cells share, by kind: keys of `USED_BY`.
     grid : Grid
         Its cells.
     seed : int

@@ -61,7 +61,7 @@ def mixed(kernels: Mapping[str, Kernel], shares: Mapping[str, float]) -> Kernel:
     Parameters
     ----------
     kernels : dict of str to Kernel
-        By imaging group.
+        By name, of the same people.
     shares : dict of str to float
         Of each; they sum to 1.
 
@@ -70,8 +70,8 @@ def mixed(kernels: Mapping[str, Kernel], shares: Mapping[str, float]) -> Kernel:
     Kernel
     """
     return Kernel(
-        torch.stack([share * kernels[name].values for name, share in shares.items()]).sum(0),
-        torch.stack([share * kernels[name].norms for name, share in shares.items()]).sum(0),
+        sum((s * kernels[name].values for name, s in shares.items()), start=torch.zeros(())),
+        sum((s * kernels[name].norms for name, s in shares.items()), start=torch.zeros(())),
     )
 
 
@@ -140,18 +140,3 @@ def product(kernel: Kernel, trait: NDArray[np.float64], learnt: torch.Tensor) ->
     """
     t = torch.from_numpy(trait).to(kernel.values)
     return centred(t[:, None] * kernel.values * t[learnt], t * t * kernel.norms, learnt)
-
-
-def half(one: Kernel, other: Kernel) -> Kernel:
-    """Add two kernels in equal shares.
-
-    Parameters
-    ----------
-    one, other : Kernel
-        Of the same people.
-
-    Returns
-    -------
-    Kernel
-    """
-    return Kernel((one.values + other.values) / 2, (one.norms + other.norms) / 2)

@@ -26,7 +26,6 @@ from ukb_brain.training.compositions import (
     EQUAL,
     Kernel,
     centred,
-    half,
     linear_shares,
     mixed,
     product,
@@ -265,11 +264,13 @@ class _Search:
         shares = linear_shares(groups)
         if composition in shares:
             return mixed(self.linear, shares[composition])
-        equal = mixed(self.linear, shares[EQUAL])
         kind, _, which = composition.partition(" ")
+        equal = mixed(self.linear, shares[EQUAL])
         if kind == "radial":
-            return half(equal, radial(equal, learnt, float(which)))
-        return half(equal, product(equal, self.modifiers[which], learnt))
+            other = radial(equal, learnt, float(which))
+        else:
+            other = product(equal, self.modifiers[which], learnt)
+        return mixed({EQUAL: equal, composition: other}, {EQUAL: 0.5, composition: 0.5})
 
     def run(self, targets: list[str]) -> None:
         """Choose composition and penalty of every target, from images alone."""

@@ -175,7 +175,7 @@ def collect_chosen(
     predictions = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     if not cards:
         return predictions, pd.DataFrame(columns=[*COLUMNS[2:], "status"])
-    shared = [trained.components, trained.encoders]
+    shared = {"components": trained.components, "encoders": trained.encoders}
     fits = accounting.cell_fits(list(cards.values()), shared, grid, seed)
     wanted = [
         name in inputs[target] for target, name in zip(fits["target"], fits["inputs"], strict=True)

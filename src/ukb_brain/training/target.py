@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.networks.artifact import Model, read_card, read_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
-from ukb_brain.training.calibrate import balanced, calibrate
+from ukb_brain.training.calibrate import balanced, calibrate, shrunk
 from ukb_brain.training.cells import (
     CellFit,
     CellSpec,
@@ -169,6 +169,7 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
 def _kernels(job: CellsJob) -> Fits:
     """Read what was fitted for each set of imaging groups."""
     fits = {}
+    cards = {path: read_card(path) or {} for path in job.kernels.values()}
     for cell in job.cells:
         nothing = np.full(len(job.y), np.nan)
         path = job.kernels.get(joined(cell.inputs.groups))
@@ -176,9 +177,8 @@ def _kernels(job: CellsJob) -> Fits:
         if path is None:
             continue
         name = f"scores/{job.target}/{cell.inputs.name}"
-        card = read_card(path) or {}
         names = (job.target, cell.inputs.name)
-        row = next(r for r in card["fits"] if (r["target"], r["inputs"]) == names)
+        row = next(r for r in cards[path]["fits"] if (r["target"], r["inputs"]) == names)
         if row["status"] != "ok":
             fits[cell] = replace(fits[cell], status=row["status"])
             continue
@@ -332,7 +332,7 @@ def choose_shares(job: CellsJob, members: Mapping[str, Fits]) -> dict[str, float
         gain[unseen] += weights * ((equal @ error) ** 2 - (best @ error) ** 2) / len(cells)
     known = gain[np.any([rows for rows, *_ in errors], axis=0)]
     spread, total = len(known) * float(known.var()), float(known.sum())
-    kept = max(0.0, 1 - spread / total**2) if total > 1e-9 * products.max() else 0.0
+    kept = shrunk(total, spread, 0.0) / total if total > 1e-9 * products.max() else 0.0
     shares = equal + kept * (best - equal)
     return dict.fromkeys(members, 0.0) | dict(zip(names, shares.tolist(), strict=True))
 

@@ -93,28 +93,17 @@ def _train(
     ]
     components = of_map.components if of_map and same[0] else fit_components(*scans)
     encoders = of_map.encoders if of_map and same[1] else train_encoders(*scans, seed)
-    kernels = of_map.kernels if of_map and same[2] else _kernels(*scans)
+    if of_map and same[2]:
+        kernels = of_map.kernels
+    else:
+        grams = multiply_scans(*scans)
+        kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
     return Trained(
         components,
         encoders,
         kernels,
         fit_cells(folder, people, components, encoders, kernels, grid, modelling, compute),
     )
-
-
-def _kernels(
-    folder: Path,
-    volumes: RecordStore,
-    connectivity: RecordStore,
-    people: Folds,
-    quality: pd.DataFrame,
-    grid: Grid,
-    modelling: Modelling,
-    compute: Compute,
-) -> ModelFolder:
-    stores = (volumes, connectivity, people, quality)
-    grams = multiply_scans(folder, *stores, grid, modelling, compute)
-    return fit_kernels(folder, people, grams, grid, modelling, compute)
 
 
 def train_learning_curves(

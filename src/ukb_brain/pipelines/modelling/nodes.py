@@ -402,7 +402,8 @@ def collect(
                 for kept, found in tables.items():
                     predicted = predictions_of(model, mine, seed, kept)
                     found += (table.astype(dtypes) for table in predicted)
-    fits = accounting.cell_fits(cards, [components, encoders, grams], grid, seed)
+    shared = {"components": components, "encoders": encoders, "grams": grams}
+    fits = accounting.cell_fits(cards, shared, grid, seed)
     first = next(iter(people.values()))
     having = {group: int((has & first.train).sum()) for group, has in first.has.items()}
     items.check_any_fitted(fits, having)

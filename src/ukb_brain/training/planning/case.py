@@ -171,6 +171,13 @@ class Case:
         """Cells of the dedicated strategy."""
         return drawn_cells(self.grid, self.planning.dedicated_cells)
 
+    @property
+    def poolings(self) -> set[int]:
+        """Ways of pooling in which scans are read."""
+        s = self.modelling
+        networks = (s.encoders.network, s.dedicated.network)
+        return {each.pooling for each in (s.components, s.kernels, *networks)}
+
     def shapes(self, pooling: int) -> dict[str, Shape]:
         """Shapes of one person's scans.
 

@@ -68,20 +68,14 @@ def measure(case: Case, device: str, stored: Path | None) -> Rates:
     -------
     Rates
     """
-    before, planning, s = resident_bytes(), case.planning, case.modelling
+    before, planning = resident_bytes(), case.planning
     where = torch.device(device)
-    poolings = {
-        s.components.pooling,
-        s.kernels.pooling,
-        s.encoders.network.pooling,
-        s.dedicated.network.pooling,
-    }
     return Rates(
         measure_steps(case.encoders, planning, where),
         {g: measure_steps(case.dedicated(g), planning, where) for g in case.group_sets},
         {group: measure_components(case, group) for group in case.grid.imaging},
         {name: measure_cells(case, target) for name, target in kinds_of_target(case).items()},
-        {pooling: measure_reading(case, pooling, stored) for pooling in sorted(poolings)},
+        {pooling: measure_reading(case, pooling, stored) for pooling in sorted(case.poolings)},
         before,
         measure_inverses(),
     )

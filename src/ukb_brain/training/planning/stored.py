@@ -95,21 +95,14 @@ def rates_from(case: Case, stored: StoredRates, device: str) -> Rates:
     Rates
         Right within a factor, where `measure` is right within a quarter.
     """
-    s = case.modelling
     network = stored.cpu if device == "cpu" else stored.card
     forms = {groups: case.dedicated(groups) for groups in case.group_sets}
-    poolings = {
-        s.components.pooling,
-        s.kernels.pooling,
-        s.encoders.network.pooling,
-        s.dedicated.network.pooling,
-    }
     return Rates(
         _network(assumed_rate(case.encoders, network.tflops), network, device),
         {g: _network(assumed_rate(f, network.tflops), network, device) for g, f in forms.items()},
         {group: _components(case, group, stored) for group in case.grid.imaging},
         {name: _cells(case, target, stored) for name, target in kinds_of_target(case).items()},
-        {pooling: _reading(case, pooling, stored) for pooling in poolings},
+        {pooling: _reading(case, pooling, stored) for pooling in case.poolings},
         resident_bytes(),
         stored.inverses_gflops * 1e9,
     )
