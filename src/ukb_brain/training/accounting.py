@@ -11,14 +11,13 @@ import pandas as pd
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.items import cells_by_target
-from ukb_brain.training.kernels import KERNELS
-from ukb_brain.training.target import AMORTISED, LINEAR
+from ukb_brain.training.kernels import KERNELS, LINEAR
+from ukb_brain.training.target import AMORTISED
 
 # Strategies that rest on what cells share; the average rests on what its members do.
 ENCODERS = "encoders"
 USED_BY = {
-    "components": (LINEAR, AMORTISED),
-    "grams": (KERNELS, AMORTISED),
+    "grams": (LINEAR, KERNELS, AMORTISED),
     ENCODERS: (AMORTISED,),
 }
 # A value that no strategy but one has, or that a failed cell lacks.

@@ -240,7 +240,7 @@ class _Shared:
         y, parts = job.y[self.training], job.parts[self.training]
         self.status = why_not(y, job.kind, parts)
         if self.status == "ok" and not np.isfinite(self.X[self.rows]).all():
-            self.status = "its components or an encoder failed"
+            self.status = "an encoder failed"
         if self.status == "ok":
             held = self.rows & job.held
             scaled, centre, spread = standardised(y, job.kind)

@@ -16,12 +16,12 @@ EQUAL = "linear"
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel between everybody and the people of a fit.
+    """A kernel of everybody with the people of a fit, or with some of many.
 
     Attributes
     ----------
-    values : torch.Tensor of shape (n, n_learnt)
-        Centred by the people of the fit, with a mean of 1 on their diagonal.
+    values : torch.Tensor of shape (n, m)
+        Centred by the people whom it is with, with a mean of 1 on their diagonal.
     norms : torch.Tensor of shape (n,)
         Of everybody with themselves.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ukb_brain.cluster import pick_device
 from ukb_brain.networks.artifact import Model
 from ukb_brain.training.people import Mask, People
 from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.settings import Kernels
 
 READ_BATCH = 256
 
@@ -29,8 +31,8 @@ class GramJob:
         Of the group.
     people : People
         Of the fold.
-    memory_gb : float
-        Scans are read in tiles of people that take no more than this.
+    settings : Kernels
+        Of how many people kernels are exact, and memory for tiles of scans.
     device : str
         Where products are made.
     """
@@ -38,7 +40,7 @@ class GramJob:
     group: str
     scans: GroupScans
     people: People
-    memory_gb: float
+    settings: Kernels
     device: str
 
 
@@ -58,8 +60,34 @@ def learnt_from(people: People) -> Mask:
     return people.train | (people.part == "validation")
 
 
+def landmarks_of(people: People, has: Mask, settings: Kernels) -> NDArray[np.int64]:
+    """Choose the people whom kernels of an imaging group are with.
+
+    Parameters
+    ----------
+    people : People
+        Of the fold.
+    has : ndarray of shape (n,)
+        Who has the group.
+    settings : Kernels
+        Number of people up to which they are all, and memory for the components of everybody.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+        Rows of `People`: all who are learnt from, or as many of them as memory allows, by a draw
+        that is the same for every group.
+    """
+    learnt = np.flatnonzero(has & learnt_from(people))
+    if len(learnt) <= settings.exact_people:
+        return learnt
+    number = max(2, int(settings.memory_gb * 1e9 / (8 * has.sum())))
+    drawn = [hashlib.sha256(f"landmark:{people.eid[row]}".encode()).digest() for row in learnt]
+    return np.sort(learnt[sorted(range(len(learnt)), key=drawn.__getitem__)[:number]])
+
+
 def gram_of_group(job: GramJob, folder: Path) -> Model:
-    """Multiply the scans of everybody with those of the people that kernels learn from.
+    """Multiply the scans of everybody with those of the people whom kernels are with.
 
     Parameters
     ----------
@@ -71,55 +99,70 @@ def gram_of_group(job: GramJob, folder: Path) -> Model:
     Returns
     -------
     Model
-        ``gram`` of shape (n_has, n_learnt): rows are the people who have the group, columns those
-        of them whom kernels learn from, both in the order of `People`. ``norms`` of shape (n_has,):
-        each with itself. Scans are less the mean of training people, and as they are otherwise.
+        ``gram`` of shape (n_has, m): rows are the people who have the group, columns those of
+        `landmarks_of`, whose rows in `People` are ``columns``; both in its order. ``norms`` of
+        shape (n_has,): each with itself. Scans are less the mean of training people, and as they
+        are otherwise.
     """
     has = job.people.has[job.group]
     training = job.people.keys(has & job.people.train)
-    rows, columns = np.flatnonzero(has), np.flatnonzero(has & learnt_from(job.people))
+    rows, columns = np.flatnonzero(has), landmarks_of(job.people, has, job.settings)
     if len(training) < 3:
         nothing = np.zeros((len(rows), 0), dtype=np.float32)
-        return Model({"gram": nothing, "norms": np.zeros(len(rows), dtype=np.float32)}, {})
-    scans = job.scans.fitted(training)
-    total, read = 0.0, 0
-    for batch in scans.batches(training, READ_BATCH):
-        total, read = total + batch.sum(axis=0, dtype=np.float64), read + len(batch)
-    mean = (np.asarray(total) / read).astype(np.float32)
-    tile = max(1, int(job.memory_gb * 1e9 / (2 * 4 * len(mean))))
+        norms = np.zeros(len(rows), dtype=np.float32)
+        return Model({"gram": nothing, "norms": norms, "columns": columns[:0]}, {})
+    scans, people = job.scans.fitted(training), job.people
+    features = scans.read(people.keys(has & people.train)[:1]).size
+    tile = max(1, int(job.settings.memory_gb * 1e9 / (2 * 4 * features)))
     device = pick_device(job.device)
     gram = np.empty((len(rows), len(columns)), dtype=np.float32)
     norms = np.empty(len(rows), dtype=np.float32)
-    for left in _tiles(rows, tile):
-        X = _centred(scans, job.people, left, mean, device)
+    lefts = _tiles(rows, tile)
+    # Where everybody fits into one tile, it is read once.
+    whole = _read(scans, people, rows) if len(lefts) == 1 else None
+    mean = _mean(scans, people, has & people.train, whole, rows)
+    for left in lefts:
+        X = _centred(_read(scans, people, left) if whole is None else whole, mean, device)
         at = np.searchsorted(rows, left)
         norms[at] = (X * X).sum(1).cpu().numpy()
         for right in _tiles(columns, tile):
-            # Where everybody fits into one tile, those learnt from are among them.
-            inside = np.isin(right, left).all()
-            Y = X[np.searchsorted(left, right)] if inside else None
-            Y = _centred(scans, job.people, right, mean, device) if Y is None else Y
+            if whole is None:
+                Y = _centred(_read(scans, people, right), mean, device)
+            else:
+                Y = X[np.searchsorted(left, right)]
             gram[np.ix_(at, np.searchsorted(columns, right))] = (X @ Y.T).cpu().numpy()
-    flops = 2.0 * len(rows) * len(columns) * len(mean)
-    return Model({"gram": gram, "norms": norms}, {"features": len(mean), "flops": flops})
+    flops = 2.0 * len(rows) * len(columns) * features
+    arrays: dict[str, NDArray[np.generic]] = {"gram": gram, "norms": norms, "columns": columns}
+    return Model(arrays, {"features": features, "flops": flops})
 
 
 def _tiles(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return np.array_split(rows, max(1, -(-len(rows) // size))) if len(rows) else []
 
 
-def _centred(
-    scans: GroupScans,
-    people: People,
-    rows: NDArray[np.int64],
-    mean: NDArray[np.float32],
-    device: torch.device,
-) -> torch.Tensor:
+def _read(scans: GroupScans, people: People, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     wanted = np.zeros(len(people.eid), dtype=bool)
     wanted[rows] = True
-    out = torch.empty(len(rows), len(mean), device=device)
-    start = 0
-    for batch in scans.batches(people.keys(wanted), READ_BATCH):
-        out[start : start + len(batch)] = torch.from_numpy(batch - mean).to(device)
-        start += len(batch)
-    return out
+    return np.concatenate(list(scans.batches(people.keys(wanted), READ_BATCH)))
+
+
+def _mean(
+    scans: GroupScans,
+    people: People,
+    training: Mask,
+    whole: NDArray[np.float32] | None,
+    rows: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Mean of training people, of what was read or as it is read."""
+    if whole is not None:
+        return whole[training[rows]].mean(axis=0, dtype=np.float64).astype(np.float32)
+    total = 0.0
+    for batch in scans.batches(people.keys(training), READ_BATCH):
+        total = total + batch.sum(axis=0, dtype=np.float64)
+    return (np.asarray(total) / training.sum()).astype(np.float32)
+
+
+def _centred(
+    X: NDArray[np.float32], mean: NDArray[np.float32], device: torch.device
+) -> torch.Tensor:
+    return torch.from_numpy(X - mean).to(device)

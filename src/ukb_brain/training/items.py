@@ -17,19 +17,19 @@ from pydantic import BaseModel
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.ledger import WorkItem, fingerprint_of
-from ukb_brain.training.components import ComponentsJob
 from ukb_brain.training.dedicated import DEDICATED, DedicatedJob, drawn_cells
 from ukb_brain.training.encode import EncoderJob
-from ukb_brain.training.gram import GramJob
-from ukb_brain.training.kernels import KERNELS, KernelsJob
+from ukb_brain.training.gram import GramJob, landmarks_of
+from ukb_brain.training.kernels import KERNELS, LINEAR
+from ukb_brain.training.learners import MODIFIERS, KernelsJob
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED, LINEAR, CellsJob, joined
+from ukb_brain.training.target import AMORTISED, CellsJob, joined
 
 Folds = Mapping[int, People]
 # Raised whenever the same settings would give other results.
-ENGINE = 2
+ENGINE = 3
 
 
 def quality_fingerprint(quality: pd.DataFrame) -> str:
@@ -96,49 +96,6 @@ def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def component_items(
-    folds: Folds, scans: Mapping[str, GroupScans], settings: Modelling, quality: str
-) -> Iterator[WorkItem]:
-    """List the components of every fold and imaging group.
-
-    Parameters
-    ----------
-    folds : dict of int to People
-        By fold.
-    scans : dict of str to GroupScans
-        By imaging group.
-    settings : Modelling
-        Numbers of components.
-    quality : str
-        From `quality_fingerprint`.
-
-    Yields
-    ------
-    WorkItem
-        For `ukb_brain.training.components.components_of_group`.
-    """
-    s = settings.components
-    if LINEAR not in settings.strategies:
-        return
-    for fold, people in folds.items():
-        for group in scans:
-            job = ComponentsJob(group, scans[group], people, s.numbers[group], s.batch_size)
-            known = (people.eid, people.instance, people.has[group], people.train)
-            print_of = fingerprint_of(
-                ENGINE,
-                "components",
-                _seen({group: scans[group]}),
-                s.pooling,
-                s.numbers[group],
-                s.batch_size,
-                quality,
-                *known,
-            )
-            dump = s.model_dump(mode="json") | {"numbers": {group: s.numbers[group]}}
-            card = about(people) | {"settings": dump, "group": group}
-            yield WorkItem(component_name(fold, group), print_of, job, card)
-
-
 def _seen(scans: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...], bool]]:
     """List what a model sees: groups in their order, which its outputs keep, and how."""
     return [(group, some.modalities, some.tangent) for group, some in scans.items()]
@@ -167,19 +124,18 @@ def gram_items(
     WorkItem
         For `ukb_brain.training.gram.gram_of_group`.
     """
-    if KERNELS not in settings.strategies:
+    if LINEAR not in settings.strategies:
         return
     s = settings.kernels
     for fold, people in folds.items():
         for group in scans:
-            job = GramJob(group, scans[group], people, s.memory_gb, device)
+            job = GramJob(group, scans[group], people, s, device)
             parts = np.unique(people.part, return_inverse=True)[1]
-            known = (people.eid, people.instance, people.has[group], parts)
+            columns = landmarks_of(people, people.has[group], s)
+            known = (people.eid, people.instance, people.has[group], parts, columns)
             seen = _seen({group: scans[group]})
             print_of = fingerprint_of(ENGINE, "gram", seen, s.pooling, quality, *known)
-            yield WorkItem(
-                component_name(fold, group), print_of, job, about(people) | {"group": group}
-            )
+            yield WorkItem(gram_name(fold, group), print_of, job, about(people) | {"group": group})
 
 
 def kernel_items(
@@ -212,8 +168,10 @@ def kernel_items(
     WorkItem
         For `ukb_brain.training.kernels.fit_kernels`.
     """
-    if KERNELS not in settings.strategies:
+    if LINEAR not in settings.strategies:
         return
+    strategies = (LINEAR, KERNELS) if KERNELS in settings.strategies else (LINEAR,)
+    told = _told(grid)
     sets: dict[tuple[str, ...], list[Cell]] = {}
     for cell in grid.cells:
         sets.setdefault(cell.inputs.groups, []).append(cell)
@@ -222,7 +180,7 @@ def kernel_items(
     for fold, people in folds.items():
         known = people_fingerprint(people)
         for groups, cells in sets.items():
-            used = {g: component_name(fold, g) for g in groups}
+            used = {g: gram_name(fold, g) for g in groups}
             job = KernelsJob(
                 groups,
                 tuple(cells),
@@ -230,18 +188,26 @@ def kernel_items(
                 people,
                 {g: grams / name for g, name in used.items() if name in hashes},
                 settings.cross_fits,
-                settings.linear.traits,
+                strategies,
                 settings.kernels,
+                told,
                 device,
             )
             names = [(c.target, c.inputs.name, c.inputs.blocks) for c in cells]
             print_of = fingerprint_of(
-                ENGINE, KERNELS, groups, names, list(kinds.items()), dump, settings.cross_fits,
-                settings.linear.traits, known, [hashes.get(name, "") for name in used.values()],
+                ENGINE, strategies, groups, names, list(kinds.items()), dump, settings.cross_fits,
+                list(told.items()), known, [hashes.get(name, "") for name in used.values()],
             )  # fmt: skip
             yield WorkItem(
                 kernel_name(fold, groups), print_of, job, about(people) | {"settings": dump}
             )
+
+
+def _told(grid: Grid) -> dict[str, tuple[str, int]]:
+    """Where the base block says what may modify effects of images: block and column by trait."""
+    base = grid.base_domain
+    traits = list(grid.targets_of(base))
+    return {t: (base, traits.index(t)) for t in MODIFIERS if t in traits}
 
 
 def kernel_name(fold: int, groups: tuple[str, ...]) -> str:
@@ -261,7 +227,7 @@ def kernel_name(fold: int, groups: tuple[str, ...]) -> str:
     return f"fold{fold}-kernels-{joined(groups) or 'traits'}"
 
 
-def component_name(fold: int, group: str) -> str:
+def gram_name(fold: int, group: str) -> str:
     """Name an item.
 
     Parameters
@@ -350,7 +316,6 @@ def cell_items(
     folds: Folds,
     grid: Grid,
     settings: Modelling,
-    components: Path,
     encoders: Path,
     kernels: Path,
     hashes: Mapping[str, str],
@@ -365,7 +330,7 @@ def cell_items(
         Its cells.
     settings : Modelling
         Choices.
-    components, encoders, kernels : Path
+    encoders, kernels : Path
         Folders of models.
     hashes : dict of str to str
         Fingerprints of those models, by item.
@@ -379,19 +344,17 @@ def cell_items(
     if LINEAR not in settings.strategies:
         return
     amortised = AMORTISED in settings.strategies
-    names = ["cross_fits", "linear", *(["heads", "average", "ladder"] if amortised else [])]
+    names = ["strategies", "cross_fits", *(["heads", "average", "ladder"] if amortised else [])]
     sets = dict.fromkeys(cell.inputs.groups for cell in grid.cells)
-    with_kernels = KERNELS in settings.strategies
     chosen = {name: settings.model_dump(mode="json")[name] for name in names}
     members = settings.encoders.seeds if amortised else 0
     for fold, people in folds.items():
-        used = {g: component_name(fold, g) for g in groups}
         networks = [
             {p: encoder_name(fold, m, p) for p in range(settings.encoders.cross_fits)}
             for m in range(members)
         ]
-        of_sets = {joined(g): kernel_name(fold, g) for g in sets} if with_kernels else {}
-        rests_on = [*used.values(), *(name for each in networks for name in each.values())]
+        of_sets = {joined(g): kernel_name(fold, g) for g in sets}
+        rests_on = [name for each in networks for name in each.values()]
         rests_on += of_sets.values()
         known = people_fingerprint(people)
         for target, cells in cells_by_target(grid).items():
@@ -401,7 +364,6 @@ def cell_items(
                 cells,
                 groups,
                 people,
-                {g: components / name for g, name in used.items() if name in hashes},
                 [
                     {p: encoders / name for p, name in each.items() if name in hashes}
                     for each in networks
@@ -516,9 +478,6 @@ def check_settings(card: Mapping[str, Any], settings: BaseModel, what: str) -> N
         With the names of settings that differ.
     """
     there, asked = card.get("settings", {}), settings.model_dump(mode="json")
-    if "group" in card:
-        # Components do not depend on how many other groups have.
-        asked["numbers"] = {card["group"]: asked["numbers"].get(card["group"])}
     differ = sorted(name for name in there if asked.get(name) != there[name])
     if differ:
         raise InputError(

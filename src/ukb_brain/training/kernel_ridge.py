@@ -23,28 +23,32 @@ class Inverse:
 
     Attributes
     ----------
-    plain : torch.Tensor of shape (n, n)
-        Inverse of ``K / penalty + 1``.
+    plain : torch.Tensor of shape (n, n), optional
+        Inverse of ``K / penalty + 1``; none where the kernel is left out.
     right : torch.Tensor of shape (n, q)
         It, times ``T``.
     solve : torch.Tensor of shape (q, n)
         Takes targets to the coefficients of ``T``.
     """
 
-    plain: torch.Tensor
+    plain: torch.Tensor | None
     right: torch.Tensor
     solve: torch.Tensor
 
     def residuals(self, y: torch.Tensor) -> torch.Tensor:
         """Apply it to targets, of shape (n, targets)."""
-        return self.plain @ y - self.right @ (self.solve @ y)
+        return times(self.plain, y) - self.right @ (self.solve @ y)
 
     def block(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         """Give a part of it: the whole is never made."""
-        return self.plain[rows][:, columns] - self.right[rows] @ self.solve[:, columns]
+        if self.plain is None:
+            plain = (rows[:, None] == columns).to(self.right)
+        else:
+            plain = self.plain[rows[:, None], columns]
+        return plain - self.right[rows] @ self.solve[:, columns]
 
 
-def invert(kernel: torch.Tensor, penalty: float) -> torch.Tensor:
+def invert(kernel: torch.Tensor, penalty: float) -> torch.Tensor | None:
     """Invert ``kernel / penalty + 1``.
 
     Parameters
@@ -56,24 +60,34 @@ def invert(kernel: torch.Tensor, penalty: float) -> torch.Tensor:
 
     Returns
     -------
-    torch.Tensor of shape (n, n)
+    torch.Tensor of shape (n, n), or None
+        None where the kernel is left out.
     """
     if math.isinf(penalty):
-        return torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
+        return None
     A = kernel / penalty
     A.diagonal().add_(1.0)
     return torch.cholesky_inverse(torch.linalg.cholesky(A))
 
 
-def with_columns(plain: torch.Tensor, columns: torch.Tensor, penalties: torch.Tensor) -> Inverse:
+def times(plain: torch.Tensor | None, columns: torch.Tensor) -> torch.Tensor:
+    """Multiply with what `invert` gives."""
+    return columns if plain is None else plain @ columns
+
+
+def with_columns(
+    plain: torch.Tensor | None, columns: torch.Tensor, right: torch.Tensor, penalties: torch.Tensor
+) -> Inverse:
     """Add columns with penalties of their own to an inverse (Woodbury).
 
     Parameters
     ----------
-    plain : torch.Tensor of shape (n, n)
+    plain : torch.Tensor of shape (n, n), optional
         From `invert`.
     columns : torch.Tensor of shape (n, q)
         ``T``.
+    right : torch.Tensor of shape (n, q)
+        ``plain @ columns``.
     penalties : torch.Tensor of shape (q,)
         Of each; `FREE` for the intercept.
 
@@ -81,7 +95,6 @@ def with_columns(plain: torch.Tensor, columns: torch.Tensor, penalties: torch.Te
     -------
     Inverse
     """
-    right = plain @ columns
     inner = columns.T @ right + torch.diag(penalties)
     return Inverse(plain, right, torch.linalg.solve(inner, right.T))
 

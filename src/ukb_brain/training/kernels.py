@@ -1,9 +1,10 @@
 """All targets from one set of imaging groups, by kernel ridge regression at full rank.
 
 Variance is kept: no component is left out and none is whitened. Every choice (how groups are
-weighted, whether a kernel that is not linear joins, penalties) is made on people left out, and a
-composition beyond equal linear shares must surely pay. Sets of imaging groups are work items, for
-one inverse of a people × people matrix serves all targets.
+weighted, whether a kernel that is not linear joins, penalties, a logistic regression for a binary
+target) is made on people left out, and a composition beyond equal linear shares must surely pay.
+Sets of imaging groups are work items, for one inverse of a people × people matrix serves all
+targets.
 """
 
 from __future__ import annotations
@@ -18,10 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ukb_brain.cluster import pick_device
-from ukb_brain.grid import Cell, Kind
+from ukb_brain.grid import Cell
 from ukb_brain.networks.artifact import Model, read_model
-from ukb_brain.training.cells import standardised, why_not
 from ukb_brain.training.compositions import (
     EQUAL,
     Kernel,
@@ -31,72 +30,28 @@ from ukb_brain.training.compositions import (
     product,
     radial,
 )
-from ukb_brain.training.gram import learnt_from
-from ukb_brain.training.kernel_ridge import (
-    FREE,
-    Fitted,
-    Inverse,
-    fit_known,
-    invert,
-    left_out,
-    mean_loss,
-    with_columns,
-)
+from ukb_brain.training.kernel_ridge import FREE, mean_loss
 from ukb_brain.training.ladder import PRICE
-from ukb_brain.training.people import Floats, People
-from ukb_brain.training.settings import Kernels
+from ukb_brain.training.learners import MODIFIERS, KernelsJob, Learners
+from ukb_brain.training.machines import (
+    Exact,
+    Fit,
+    Machine,
+    Projected,
+    Ridge,
+    logistic_target,
+    together,
+)
+from ukb_brain.training.people import Floats
 
-KERNELS = "kernels"
-# Traits by which effects of images may differ, as they are read from the same images.
-MODIFIERS = ("sex", "age")
+LINEAR, KERNELS = "linear", "kernels"
+# Products with what the table says of a trait, in cells that are told it anyway.
+TOLD = "told"
 FURTHEST = 3.0
 # Products are in single precision: with less their errors would be fitted.
 LEAST_PENALTY = 1e-4
-# Above it single precision is enough to invert.
-LEAST_SINGLE = 0.03
-
-
-@dataclass(frozen=True)
-class KernelsJob:
-    """What a worker needs for all cells of one set of imaging groups.
-
-    Attributes
-    ----------
-    groups : tuple of str
-        In the order of the grid; empty for cells of traits alone.
-    cells : tuple of Cell
-        All cells with these groups.
-    kinds : dict of str to {"binary", "continuous"}
-        Of every target.
-    people : People
-        Of the fold.
-    grams : dict of str to Path
-        Models of `ukb_brain.training.gram.gram_of_group`; one that failed is absent.
-    cross_fits : int
-        Parts of training families that are left out in turn; validation people are one more.
-    traits : tuple of float
-        Penalties of traits to choose from, per person.
-    settings : Kernels
-        Choices.
-    device : str
-        Where matrices are inverted, in double precision: the CPU in place of MPS, which has none.
-    """
-
-    groups: tuple[str, ...]
-    cells: tuple[Cell, ...]
-    kinds: Mapping[str, Kind]
-    people: People
-    grams: Mapping[str, Path]
-    cross_fits: int
-    traits: tuple[float, ...]
-    settings: Kernels
-    device: str = "cpu"
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """Targets of the cells, and those that may modify effects of images."""
-        wanted = dict.fromkeys(cell.target for cell in self.cells)
-        return (*wanted, *(m for m in MODIFIERS if m in self.kinds and m not in wanted))
+# Parts of all components that a projected regression may do with.
+FEWER = (4, 16)
 
 
 @dataclass
@@ -121,72 +76,24 @@ class Choice:
     scores: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-class Learners:
-    """People that kernels learn from, their targets, and who is left out together.
-
-    Parameters
-    ----------
-    job : KernelsJob
-        People and targets.
+@dataclass
+class Best:
+    """The best that was found for a cell so far.
 
     Attributes
     ----------
-    rows : ndarray of shape (n_has,)
-        Everybody who has all groups.
-    learnt : torch.Tensor of shape (n_learnt,)
-        Places among these of those whose labels are used.
-    parts : list of torch.Tensor
-        Places among those of each part.
-    y, weights : dict of str to torch.Tensor of shape (n_learnt,)
-        By target, standardised by training people; weights are 0 for whoever is not known.
-    status : dict of str to str
-        By target.
+    loss : float
+        Mean squared error on people left out; of a binary target, of -1 and 1.
+    image, trait : float
+        Penalties.
+    logistic : torch.Tensor of shape (n_learnt, 1), optional
+        Scores by logistic regressions that left each person out, where one is taken.
     """
 
-    def __init__(self, job: KernelsJob) -> None:
-        people = job.people
-        has = people.having(job.groups)
-        self.rows = np.flatnonzero(has)
-        mine = learnt_from(people)[self.rows]
-        device = pick_device(job.device)
-        self.device = torch.device("cpu") if device.type == "mps" else device
-        self.learnt = torch.from_numpy(np.flatnonzero(mine)).to(self.device)
-        parts = people.cross_fits(job.cross_fits)
-        parts = np.where(parts < 0, job.cross_fits, parts)[self.rows][mine]
-        places = [np.flatnonzero(parts == part) for part in np.unique(parts)]
-        self.parts = [torch.from_numpy(some).to(self.device) for some in places]
-        train = people.train[self.rows][mine]
-        self.y: dict[str, torch.Tensor] = {}
-        self.weights: dict[str, torch.Tensor] = {}
-        self.status: dict[str, str] = {}
-        for target in job.targets:
-            y = people.targets[target][self.rows][mine]
-            known = np.isfinite(y)
-            kind, training = job.kinds[target], y[known & train]
-            self.status[target] = why_not(training, kind, parts[known & train])
-            if self.status[target] != "ok":
-                continue
-            _, centre, spread = standardised(training, kind)
-            # One inverse serves all targets, so that classes are not weighted.
-            weights = known.astype(np.float64)
-            standard = np.where(known, (y - centre) / spread, 0.0)
-            self.y[target] = torch.from_numpy(standard).to(self.device)
-            self.weights[target] = torch.from_numpy(weights).to(self.device)
-
-    def alike(self, targets: list[str]) -> Iterator[tuple[list[str], torch.Tensor]]:
-        """Group targets that the same people know: they share a fit."""
-        found: dict[bytes, list[str]] = {}
-        for target in targets:
-            found.setdefault((self.weights[target] > 0).cpu().numpy().tobytes(), []).append(target)
-        for some in found.values():
-            yield some, self.weights[some[0]] > 0
-
-    def of(self, targets: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Targets and weights, side by side."""
-        return (
-            torch.stack([self.y[t] for t in targets], 1),
-            torch.stack([self.weights[t] for t in targets], 1),
-        )
+    loss: float
+    image: float
+    trait: float
+    logistic: torch.Tensor | None = None
 
 
 def fit_kernels(job: KernelsJob, folder: Path) -> Model:
@@ -202,10 +109,11 @@ def fit_kernels(job: KernelsJob, folder: Path) -> Model:
     Returns
     -------
     Model
-        ``scores/<target>/<inputs>`` of shape (n,): standardised, of people that were learnt from by
-        fits that left them out, of others by the fit of all; NaN for who lacks a group.
-        ``dual/…`` of shape (n_learnt,) and ``coefficients/…``, the intercept first. The card's
-        ``fits`` say what was chosen.
+        ``scores/<strategy>/<target>/<inputs>`` of shape (n,): standardised, of people that were
+        learnt from by fits that left them out, of others by the fit of all; NaN for who lacks a
+        group. ``weights/…`` of shape (m,) by person of the kernel, and ``coefficients/…``, the
+        intercept first. The card's ``fits`` say what was chosen, and by their ``like`` under which
+        strategy's name it is kept: what both chose is kept once.
     """
     started = time.perf_counter()
     learners = Learners(job)
@@ -213,20 +121,20 @@ def fit_kernels(job: KernelsJob, folder: Path) -> Model:
     absent = [group for group in job.groups if group not in job.grams]
     if absent or len(learners.learnt) < 3 or not targets:
         reason = "its kernels failed" if absent else "fewer than ten people in training"
-        fits = {
-            t: learners.status[t] if learners.status[t] != "ok" else reason for t in job.targets
-        }
-        return Model({}, {"fits": [_failed(cell, fits[cell.target]) for cell in job.cells]})
+        why = {t: learners.status[t] if learners.status[t] != "ok" else reason for t in job.targets}
+        failed = [_failed(cell, s, why[cell.target]) for s in job.strategies for cell in job.cells]
+        return Model({}, {"fits": failed})
     search = _Search(job, learners)
     search.run(targets)
     arrays: dict[str, NDArray[np.generic]] = {}
     rows = list(search.cells(arrays))
-    each = (time.perf_counter() - started) / len(job.cells)
+    each = (time.perf_counter() - started) / len(rows)
     return Model(arrays, {"fits": [row | {"seconds": each} for row in rows]})
 
 
-def _failed(cell: Cell, status: str) -> dict[str, Any]:
-    return {"target": cell.target, "inputs": cell.inputs.name, "status": status}
+def _failed(cell: Cell, strategy: str, status: str) -> dict[str, Any]:
+    names = {"target": cell.target, "inputs": cell.inputs.name}
+    return {"strategy": strategy, **names, "status": status}
 
 
 class _Search:
@@ -234,85 +142,129 @@ class _Search:
 
     def __init__(self, job: KernelsJob, learners: Learners) -> None:
         self.job, self.learners = job, learners
-        self.choices: dict[str, Choice] = {}
+        # By strategy, and `TOLD`; then by target.
+        self.choices: dict[str, dict[str, Choice]] = {}
         self.modifiers: dict[str, Floats] = {}
         self.grid = sorted(job.settings.penalties)
         self.step = self.grid[1] / self.grid[0] if len(self.grid) > 1 else 3.0
         self.linear = {group: self._read(group) for group in job.groups}
-        self.intercept = self._ones(len(learners.learnt))
+        self.intercept = torch.ones(len(learners.rows), 1).to(learners.device, torch.float64)
         self.free = torch.tensor([FREE], dtype=torch.float64, device=learners.device)
-
-    def _ones(self, n: int) -> torch.Tensor:
-        return torch.ones(n, 1, dtype=torch.float64, device=self.learners.device)
 
     def _read(self, group: str) -> Kernel:
         people, learners = self.job.people, self.learners
-        has = people.has[group]
-        model = read_model(self.job.grams[group], keys=("gram", "norms"))
-        rows = np.searchsorted(np.flatnonzero(has), learners.rows)
-        columns = np.searchsorted(
-            np.flatnonzero(has & learnt_from(people)), learners.rows[learners.learnt.cpu().numpy()]
-        )
+        model = read_model(self.job.grams[group], keys=("gram", "norms", "columns"))
+        rows = np.searchsorted(np.flatnonzero(people.has[group]), learners.rows)
+        landmarks = learners.rows[learners.landmarks.cpu().numpy()]
+        columns = np.searchsorted(model.arrays["columns"], landmarks)
         gram = model.arrays["gram"][np.ix_(rows, columns)]
         values = torch.from_numpy(gram).to(learners.device, torch.float64)
         norms = torch.from_numpy(model.arrays["norms"][rows]).to(learners.device, torch.float64)
-        return centred(values, norms, learners.learnt)
+        return centred(values, norms, learners.landmarks)
 
     def kernel(self, composition: str) -> Kernel:
         """Make the kernel of a composition."""
-        groups, learnt = self.job.groups, self.learners.learnt
+        groups, landmarks = self.job.groups, self.learners.landmarks
         shares = linear_shares(groups)
         if composition in shares:
             return mixed(self.linear, shares[composition])
-        kind, _, which = composition.partition(" ")
         equal = mixed(self.linear, shares[EQUAL])
+        kind, _, which = composition.partition(" ")
         if kind == "radial":
-            other = radial(equal, learnt, float(which))
+            other = radial(equal, landmarks, float(which))
+        elif kind == "product":
+            other = product(equal, self.modifiers[which], landmarks)
         else:
-            other = product(equal, self.modifiers[which], learnt)
+            return equal
         return mixed({EQUAL: equal, composition: other}, {EQUAL: 0.5, composition: 0.5})
+
+    def machine(self, composition: str) -> Machine:
+        """Get the kernel of a composition ready to be solved."""
+        learners = self.learners
+        if not self.job.groups:
+            nothing = self.intercept.new_zeros(len(learners.rows), len(learners.learnt))
+            return Exact(nothing, learners.learnt, learners.parts)
+        values = self.kernel(composition).values
+        if learners.exact:
+            return Exact(values, learners.learnt, learners.parts)
+        every = len(learners.landmarks)
+        number = self.fewer.get(composition, every)
+        return Projected(values, learners.landmarks, learners.learnt, learners.parts, number)
+
+    @property
+    def fewer(self) -> dict[str, int]:
+        """Compositions that do with fewer components, where they are projected."""
+        if self.learners.exact:
+            return {}
+        every = len(self.learners.landmarks)
+        return {f"{EQUAL}, 1/{part} of components": max(1, every // part) for part in FEWER}
 
     def run(self, targets: list[str]) -> None:
         """Choose composition and penalty of every target, from images alone."""
-        if not self.job.groups:
-            self.choices = {target: Choice() for target in targets}
+        groups, nonlinear = self.job.groups, KERNELS in self.job.strategies
+        if not groups:
+            mean = {target: Choice() for target in targets}
+            self.choices = {LINEAR: mean, KERNELS: mean, TOLD: mean}
             return
-        names = list(linear_shares(self.job.groups))
-        equal = self.kernel(names[0]).values[self.learners.learnt]
+        machine = self.machine(EQUAL)
+        base: dict[str, Choice] = {}
         every = {*self.grid, np.inf}
-        self._try(names[0], equal, dict.fromkeys(targets, every), self.choices)
-        self._widen(names[0], equal, targets)
-        base = dict(self.choices)
-        for name in names[1:]:
-            self._compare(name, targets, base)
+        self._try(EQUAL, machine, dict.fromkeys(targets, every), base)
+        self._widen(machine, targets, base)
+        linear = dict(base)
+        for name in [*linear_shares(groups), *self.fewer]:
+            if name != EQUAL:
+                self._compare(name, targets, base, linear)
+        self.choices = {LINEAR: linear}
+        if not nonlinear:
+            return
+        self.choices[KERNELS] = dict(linear)
         for modifier in MODIFIERS:
-            if modifier in targets and np.isfinite(self.choices[modifier].penalty):
-                self.modifiers[modifier] = self._standard_scores(modifier)
-        more = [f"radial {width:g}" for width in self.job.settings.radial]
-        more += [f"product {modifier}" for modifier in self.modifiers]
-        for name in more:
+            if modifier in targets and np.isfinite(linear[modifier].penalty):
+                self.modifiers[modifier] = self._standard_scores(modifier, linear[modifier])
+        read = [f"product {modifier}" for modifier in self.modifiers]
+        for name in [*(f"radial {width:g}" for width in self.job.settings.radial), *read]:
             # What is read from images cannot modify itself.
-            self._compare(name, [t for t in targets if not name.endswith(f" {t}")], base)
+            some = [t for t in targets if not name.endswith(f" {t}")]
+            self._compare(name, some, base, self.choices[KERNELS])
+        self.choices[TOLD] = dict(self.choices[KERNELS])
+        told = {cell.target for cell in self.job.cells if self._is_told(cell)}
+        for modifier, values in self.learners.told.items():
+            self.modifiers[f"{modifier}, as told"] = values
+            some = [t for t in targets if t in told]
+            self._compare(f"product {modifier}, as told", some, base, self.choices[TOLD])
 
-    def _compare(self, name: str, targets: list[str], base: Mapping[str, Choice]) -> None:
+    def _is_told(self, cell: Cell) -> bool:
+        blocks = {block for block, _ in self.job.told.values()}
+        return bool(blocks) and blocks <= {*cell.inputs.blocks}
+
+    def _compare(
+        self,
+        name: str,
+        targets: list[str],
+        base: Mapping[str, Choice],
+        best: dict[str, Choice],
+    ) -> None:
         """Take a composition where it surely does better than equal linear shares.
 
         Every second penalty is tried, and that of equal shares; around the best of them only where
         the composition pays.
         """
-        kernel, grid = self.kernel(name).values[self.learners.learnt], self.grid
+        if not targets:
+            return
+        machine, grid = self.machine(name), self.grid
         found: dict[str, Choice] = {}
         wanted = {t: {*grid[::2], base[t].penalty} - {np.inf} for t in targets}
-        self._try(name, kernel, wanted, found)
+        self._try(name, machine, wanted, found)
         paying = [t for t, new in found.items() if self._pays(t, new, base[t])]
         near: dict[str, set[float]] = {}
         for target in paying:
             at = int(np.argmin(np.abs(np.log(grid) - np.log(found[target].penalty))))
             near[target] = {*grid[max(0, at - 1) : at + 2]} - wanted[target]
-        self._try(name, kernel, near, found)
+        self._try(name, machine, near, found)
         for target in paying:
-            if found[target].loss < self.choices[target].loss:
-                self.choices[target] = found[target]
+            if found[target].loss < best[target].loss:
+                best[target] = found[target]
 
     def _pays(self, target: str, new: Choice, base: Choice) -> bool:
         y, weights = self.learners.y[target], self.learners.weights[target]
@@ -321,160 +273,190 @@ class _Search:
         mean = float(known.mean())
         return mean > 0 and mean**2 > PRICE * float(known.var()) / len(known)
 
-    def _widen(self, name: str, kernel: torch.Tensor, targets: list[str]) -> None:
+    def _widen(self, machine: Machine, targets: list[str], best: dict[str, Choice]) -> None:
         """Try smaller penalties while the smallest is the best of some target."""
         smallest = self.grid[0]
         for _ in range(self.job.settings.widened):
-            at_edge = [t for t in targets if self.choices[t].penalty == smallest]
+            at_edge = [t for t in targets if best[t].penalty == smallest]
             smallest /= self.step
             if not at_edge or smallest < LEAST_PENALTY:
                 return
-            self._try(name, kernel, {t: {smallest} for t in at_edge}, self.choices)
+            self._try(EQUAL, machine, {t: {smallest} for t in at_edge}, best)
 
     def _try(
         self,
         name: str,
-        kernel: torch.Tensor,
+        machine: Machine,
         wanted: Mapping[str, set[float]],
         best: dict[str, Choice],
     ) -> None:
-        """Try penalties of each target, and keep the best."""
         for penalty in sorted({p for penalties in wanted.values() for p in penalties}):
-            # Single precision tells penalties apart; what is kept is fitted in double.
-            kind = torch.float32 if penalty >= LEAST_SINGLE else torch.float64
-            inverse = with_columns(
-                invert(kernel.to(kind), penalty), self.intercept.to(kind), self.free.to(kind)
-            )
+            ridge = machine.at(penalty, rough=True).beside(self.intercept, self.free)
             mine = [target for target, penalties in wanted.items() if penalty in penalties]
             for some, known in self.learners.alike(mine):
                 y, weights = self.learners.of(some)
-                scores = left_out(inverse, y.to(kind), self.learners.parts, known).double()
+                scores = ridge.left_out(y, known)
                 losses = mean_loss(scores, y, weights).tolist()
                 for k, (target, loss) in enumerate(zip(some, losses, strict=True)):
                     if target not in best or loss < best[target].loss:
                         best[target] = Choice(loss, name, penalty, scores[:, k])
 
-    def _standard_scores(self, target: str) -> Floats:
+    def _standard_scores(self, target: str, choice: Choice) -> Floats:
         """Scores of everybody for a target, standardised, by fits that left them out."""
-        choice = self.choices[target]
-        scores = self._scores(target, choice.composition, choice.penalty, choice.scores)
+        machine = self.machine(choice.composition)
+        ridge = machine.at(choice.penalty).beside(self.intercept, self.free)
+        y, weights = self.learners.of([target])
+        fitted = ridge.fit(y, weights[:, 0] > 0).scores[:, 0]
+        fitted[self.learners.learnt] = choice.scores
+        scores = fitted.cpu().numpy()
         learnt = scores[self.learners.learnt.cpu().numpy()]
         standard = (scores - learnt.mean()) / max(float(learnt.std()), 1e-12)
         return np.clip(standard, -FURTHEST, FURTHEST)
 
-    def _scores(self, target: str, composition: str, penalty: float, left: torch.Tensor) -> Floats:
-        kernel = self.kernel(composition).values
-        inverse = with_columns(
-            invert(kernel[self.learners.learnt], penalty), self.intercept, self.free
-        )
-        y, weights = self.learners.of([target])
-        fitted = fit_known(inverse, y, weights[:, 0] > 0)
-        scores = fitted.scores(kernel, penalty, self._ones(len(kernel)))[:, 0]
-        scores[self.learners.learnt] = left
-        return scores.cpu().numpy()
-
     def cells(self, arrays: dict[str, NDArray[np.generic]]) -> Iterator[dict[str, Any]]:
         """Fit every cell with the composition of its target, and keep what was fitted."""
-        together: dict[str, list[Cell]] = {}
+        together: dict[str, dict[str, list[Cell]]] = {}
         for cell in self.job.cells:
-            if self.learners.status[cell.target] != "ok":
-                yield _failed(cell, self.learners.status[cell.target])
-            else:
-                together.setdefault(self.choices[cell.target].composition, []).append(cell)
-        for composition, cells in together.items():
-            kernel = self.kernel(composition).values if self.job.groups else None
-            yield from _Cells(self, kernel).fit(composition, cells, arrays)
+            status = self.learners.status[cell.target]
+            if status != "ok":
+                for strategy in self.job.strategies:
+                    yield _failed(cell, strategy, status)
+                continue
+            linear, *others = (self._choice(cell, s).composition for s in self.job.strategies)
+            together.setdefault(linear, {}).setdefault(LINEAR, []).append(cell)
+            for other in others:
+                if other != linear:
+                    together.setdefault(other, {}).setdefault(KERNELS, []).append(cell)
+        for composition, by_strategy in together.items():
+            machine = self.machine(composition)
+            for like, cells in by_strategy.items():
+                for cell, row in _Cells(self, machine, like).fit(composition, cells, arrays):
+                    yield row
+                    shared = KERNELS in self.job.strategies and like == LINEAR
+                    if shared and self._choice(cell, KERNELS).composition == composition:
+                        yield row | {"strategy": KERNELS}
+
+    def _choice(self, cell: Cell, strategy: str) -> Choice:
+        told = strategy == KERNELS and self._is_told(cell)
+        return self.choices[TOLD if told else strategy][cell.target]
 
 
 class _Cells:
     """Cells whose targets chose the same composition of kernels."""
 
-    def __init__(self, search: _Search, kernel: torch.Tensor | None) -> None:
-        self.job, self.learners, self.choices = search.job, search.learners, search.choices
-        self.step = search.step
-        n = len(self.learners.rows)
-        learnt = self.learners.learnt
-        nothing = torch.zeros(n, len(learnt), dtype=torch.float64, device=learnt.device)
-        self.kernel = nothing if kernel is None else kernel
-        self.inner = self.kernel[learnt]
+    def __init__(self, search: _Search, machine: Machine, strategy: str) -> None:
+        self.search, self.machine, self.strategy = search, machine, strategy
+        self.job, self.learners = search.job, search.learners
+        self.columns: dict[tuple[str, ...], torch.Tensor] = {}
 
     def fit(
         self, composition: str, cells: list[Cell], arrays: dict[str, NDArray[np.generic]]
-    ) -> Iterator[dict[str, Any]]:
-        """Choose penalties of cells with traits, and fit all cells."""
-        best: dict[Cell, tuple[float, float, float]] = {}
-        self._try({cell: {self._own(cell)} for cell in cells}, self.job.traits, best)
+    ) -> Iterator[tuple[Cell, dict[str, Any]]]:
+        """Choose penalties of cells with traits and kinds of regression, and fit all cells."""
+        best: dict[Cell, Best] = {}
+        self._try({cell: {self._own(cell)} for cell in cells}, self.job.settings.traits, best)
         # With traits beside the images less may be left to them.
-        for trait in {best[cell][2] for cell in cells if cell.inputs.blocks}:
-            mine = [c for c in cells if c.inputs.blocks and best[c][2] == trait]
-            beside = {c: {self._own(c) * self.step, np.inf} - {self._own(c)} for c in mine}
+        for trait in {best[cell].trait for cell in cells if cell.inputs.blocks}:
+            mine = [c for c in cells if c.inputs.blocks and best[c].trait == trait]
+            beside = {c: {self._own(c) * self.search.step, np.inf} - {self._own(c)} for c in mine}
             self._try(beside, (trait,), best)
-        for penalty in {chosen[1] for chosen in best.values()}:
-            inverse = invert(self.inner, penalty)
-            for cell, (loss, own, trait) in best.items():
-                if own == penalty:
-                    self._keep(inverse, cell, penalty, trait, arrays)
-                    yield _failed(cell, "ok") | {
-                        "composition": composition,
-                        "image_penalty": penalty if np.isfinite(penalty) else None,
-                        "trait_penalty": trait if np.isfinite(trait) else None,
-                        "loss": loss,
-                    }
+        self._try_logistic([c for c in cells if self.job.kinds[c.target] == "binary"], best)
+        for penalty in {chosen.image for chosen in best.values()}:
+            bound = self.machine.at(penalty)
+            for cell, chosen in best.items():
+                if chosen.image != penalty:
+                    continue
+                self._keep(bound.beside(*self._columns(cell, chosen.trait)), cell, chosen, arrays)
+                about = {
+                    "like": self.strategy,
+                    "composition": composition,
+                    "logistic": chosen.logistic is not None,
+                    "image_penalty": penalty if np.isfinite(penalty) else None,
+                    "trait_penalty": chosen.trait if np.isfinite(chosen.trait) else None,
+                    "loss": chosen.loss,
+                }
+                yield cell, _failed(cell, self.strategy, "ok") | about
 
     def _own(self, cell: Cell) -> float:
-        return self.choices[cell.target].penalty if cell.inputs.groups else np.inf
+        return self.search._choice(cell, self.strategy).penalty if cell.inputs.groups else np.inf
 
     def _try(
         self,
         wanted: Mapping[Cell, set[float]],
         traits: tuple[float, ...],
-        best: dict[Cell, tuple[float, float, float]],
+        best: dict[Cell, Best],
     ) -> None:
         for penalty in sorted({p for penalties in wanted.values() for p in penalties}):
-            kind = torch.float32 if penalty >= LEAST_SINGLE else torch.float64
-            inverse = invert(self.inner.to(kind), penalty)
+            bound = self.machine.at(penalty, rough=True)
             for cell in [cell for cell, penalties in wanted.items() if penalty in penalties]:
+                y, weights = self.learners.of([cell.target])
                 for trait in traits if cell.inputs.blocks else (np.nan,):
-                    loss = self._loss(inverse, cell, trait)
-                    if cell not in best or loss < best[cell][0]:
-                        best[cell] = (loss, penalty, trait)
+                    ridge = bound.beside(*self._columns(cell, trait))
+                    left = ridge.left_out(y, weights[:, 0] > 0)
+                    loss = float(mean_loss(left, y, weights)[0])
+                    if cell not in best or loss < best[cell].loss:
+                        best[cell] = Best(loss, penalty, trait)
+
+    def _try_logistic(self, cells: list[Cell], best: dict[Cell, Best]) -> None:
+        """Take a logistic regression where it does better, with the same penalties or smaller."""
+        wanted = {
+            cell: dict.fromkeys([best[cell].image, best[cell].image / self.search.step])
+            for cell in cells
+        }
+        for penalty in dict.fromkeys(p for penalties in wanted.values() for p in penalties):
+            bound = self.machine.at(penalty, rough=True)
+            mine = [cell for cell, penalties in wanted.items() if penalty in penalties]
+            ridges = [bound.beside(*self._columns(cell, best[cell].trait)) for cell in mine]
+            for cell, left in zip(mine, self._logistic_left(ridges, mine), strict=True):
+                y, weights = self.learners.of([cell.target])
+                loss = float(mean_loss(left, y, weights)[0])
+                if loss < best[cell].loss:
+                    best[cell] = Best(loss, penalty, best[cell].trait, left)
 
     def _columns(self, cell: Cell, trait: float) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = self.learners.rows
-        blocks = [self.job.people.blocks[block][rows] for block in cell.inputs.blocks]
-        columns = torch.from_numpy(np.column_stack([np.ones(len(rows)), *blocks]))
-        columns = columns.to(self.learners.device)
+        rows, named = self.learners.rows, cell.inputs.blocks
+        if named not in self.columns:
+            blocks = [self.job.people.blocks[block][rows] for block in named]
+            columns = torch.from_numpy(np.column_stack([np.ones(len(rows)), *blocks]))
+            self.columns[named] = columns.to(self.learners.device)
+        columns = self.columns[named]
         penalties = torch.full_like(columns[0], trait * len(self.learners.learnt))
         penalties[0] = FREE
         return columns, penalties
 
-    def _loss(self, inverse: torch.Tensor, cell: Cell, trait: float) -> float:
-        columns, penalties = self._columns(cell, trait)
-        columns, penalties = columns.to(inverse), penalties.to(inverse)
-        some = with_columns(inverse, columns[self.learners.learnt], penalties)
-        y, weights = self.learners.of([cell.target])
-        return float(mean_loss(self._left(some, y.to(inverse), weights), y, weights)[0])
-
-    def _left(self, inverse: Inverse, y: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return left_out(inverse, y, self.learners.parts, weights[:, 0] > 0)
+    def _logistic_left(self, ridges: list[Ridge], cells: list[Cell]) -> list[torch.Tensor]:
+        """Score the people of the fit by logistic regressions that left their part out."""
+        parts, smoothers, targets = self.learners.parts, [], []
+        for ridge, cell in zip(ridges, cells, strict=True):
+            y, weights = self.learners.of([cell.target])
+            smoothers.append(ridge.smoother(weights[:, 0] > 0, parts))
+            targets.append(y.to(ridge.columns).expand(-1, len(parts)))
+        smooth = together(smoothers)
+        fits = torch.tanh(smooth(logistic_target(smooth, torch.cat(targets, 1))) / 2).double()
+        found = []
+        for own in fits.split(len(parts), 1):
+            scores = torch.zeros_like(own[:, :1])
+            for k, part in enumerate(parts):
+                scores[part, 0] = own[part, k]
+            found.append(scores)
+        return found
 
     def _keep(
-        self,
-        inverse: torch.Tensor,
-        cell: Cell,
-        penalty: float,
-        trait: float,
-        arrays: dict[str, NDArray[np.generic]],
+        self, ridge: Ridge, cell: Cell, chosen: Best, arrays: dict[str, NDArray[np.generic]]
     ) -> None:
-        columns, penalties = self._columns(cell, trait)
-        full = with_columns(inverse, columns[self.learners.learnt], penalties)
         y, weights = self.learners.of([cell.target])
-        fitted: Fitted = fit_known(full, y, weights[:, 0] > 0)
-        mine = fitted.scores(self.kernel, penalty, columns)[:, 0]
-        mine[self.learners.learnt] = self._left(full, y, weights)[:, 0]
+        known = weights[:, 0] > 0
+        if chosen.logistic is not None:
+            fitted: Fit = ridge.fit(logistic_target(ridge.smoother(known, [None]), y), known)
+            mine, left = torch.tanh(fitted.scores / 2), chosen.logistic
+        else:
+            fitted = ridge.fit(y, known)
+            mine, left = fitted.scores, ridge.left_out(y, known)
+        # Whose target is not known were left out of the fit of all.
+        mine[self.learners.learnt[known]] = left[known]
         scores = np.full(len(self.job.people.eid), np.nan)
-        scores[self.learners.rows] = mine.cpu().numpy()
-        name = f"{cell.target}/{cell.inputs.name}"
+        scores[self.learners.rows] = mine[:, 0].cpu().numpy()
+        name = f"{self.strategy}/{cell.target}/{cell.inputs.name}"
         arrays[f"scores/{name}"] = scores
-        arrays[f"dual/{name}"] = fitted.dual[:, 0].cpu().numpy().astype(np.float32)
+        arrays[f"weights/{name}"] = fitted.weights[:, 0].cpu().numpy().astype(np.float32)
         arrays[f"coefficients/{name}"] = fitted.coefficients[:, 0].cpu().numpy()

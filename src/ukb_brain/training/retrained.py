@@ -53,11 +53,10 @@ class Trained:
 
     Attributes
     ----------
-    components, encoders, kernels, cells : ModelFolder
+    encoders, kernels, cells : ModelFolder
         Cells rest on the others.
     """
 
-    components: ModelFolder
     encoders: ModelFolder
     kernels: ModelFolder
     cells: ModelFolder
@@ -74,7 +73,7 @@ class Trained:
         -------
         Trained
         """
-        kinds = (self.components, self.encoders, self.kernels, self.cells)
+        kinds = (self.encoders, self.kernels, self.cells)
         return Trained(*(FoldModels(models.path, fold) for models in kinds))
 
     @property
@@ -126,7 +125,6 @@ def check_trained(trained: Trained, people: Folds, modelling: Modelling) -> None
         In one line.
     """
     kinds: list[tuple[ModelFolder, Any]] = [
-        (trained.components, modelling.components),
         (trained.encoders, modelling.encoders),
         (trained.kernels, modelling.kernels),
         (trained.cells, None),
@@ -175,7 +173,7 @@ def collect_chosen(
     predictions = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     if not cards:
         return predictions, pd.DataFrame(columns=[*COLUMNS[2:], "status"])
-    shared = {"components": trained.components, "encoders": trained.encoders}
+    shared = {"encoders": trained.encoders}
     fits = accounting.cell_fits(list(cards.values()), shared, grid, seed)
     wanted = [
         name in inputs[target] for target, name in zip(fits["target"], fits["inputs"], strict=True)

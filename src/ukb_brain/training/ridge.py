@@ -1,6 +1,6 @@
 """Ridge regressions of all cells of a target, penalties chosen by cross-fitting.
 
-Images (components or encodings) and traits have a penalty each, because the first are many and
+Encodings of images and traits have a penalty each, because the first are many and
 weak and the second few. Fits with all penalties and parts of one cell are one batched tensor
 program on Gram matrices, whose solution costs the same for any number of people.
 """

@@ -20,24 +20,6 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Components(Settings):
-    """Principal components of each imaging group.
-
-    Attributes
-    ----------
-    numbers : dict of str to int
-        Components by imaging group; fewer where training people or features are fewer.
-    pooling : int
-        Volumes are averaged over cubes of so many voxels before.
-    batch_size : int
-        People in memory at a time.
-    """
-
-    numbers: dict[str, int]
-    pooling: int = Field(ge=1)
-    batch_size: int = Field(default=512, ge=2)
-
-
 class Augment(Settings):
     """Changes of volumes on the device, drawn anew for each person and step.
 
@@ -227,7 +209,7 @@ class Penalties(Settings):
 
 
 class Kernels(Settings):
-    """Kernel ridge regression at full rank, linear and not.
+    """Kernel ridge regression at full rank: linear, and what is not.
 
     Attributes
     ----------
@@ -240,14 +222,22 @@ class Kernels(Settings):
         How often a smaller penalty is tried where the smallest was best.
     radial : tuple of float
         Widths of radial kernels, in mean distances between people.
+    traits : tuple of float
+        Penalties of blocks to choose from, per person, for columns of unit variance.
+    exact_people : int
+        Kernels are between all people who are learnt from, up to so many. Where there are more,
+        they are with as many of them as memory allows, and regressions are on their components.
     memory_gb : float
-        Scans are multiplied in tiles of people that take no more than this.
+        Scans are multiplied in tiles of people that take no more than this, and the components of
+        everybody take no more.
     """
 
     pooling: int = Field(ge=1)
     penalties: tuple[Positive, ...] = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+    traits: tuple[Positive, ...] = (0.003, 0.03, 0.5, 1000.0)
     widened: int = Field(default=6, ge=0)
     radial: tuple[Positive, ...] = (1.0,)
+    exact_people: int = Field(default=30_000, ge=3)
     memory_gb: float = Field(default=2.0, gt=0)
 
 
@@ -266,16 +256,14 @@ class Modelling(Settings):
     cross_fits : int
         Parts of training families, each left out once, on which penalties, shares, the ladder and
         calibration are chosen.
-    components : Components
-        For the linear strategy.
     kernels : Kernels
-        For the kernels strategy.
+        For the linear strategy and the kernels strategy.
     encoders : Encoders
         For the amortised strategy.
     dedicated : Dedicated
         For the dedicated strategy.
-    linear, heads : Penalties
-        Of the cells' regressions in each strategy.
+    heads : Penalties
+        Of the cells' regressions on encodings.
     average : tuple of str
         What the amortised strategy may average: ``head``, ``linear``, ``kernels``.
     ladder : bool
@@ -288,11 +276,9 @@ class Modelling(Settings):
     ] = Field(default=("linear", "kernels", "amortised"), min_length=1)
     connectivity: Literal["tangent", "fisher_z"] = "tangent"
     cross_fits: int = Field(default=5, ge=2)
-    components: Components
     kernels: Kernels
     encoders: Encoders
     dedicated: Dedicated
-    linear: Penalties
     heads: Penalties
     average: tuple[Literal["head", "linear", "kernels"], ...] = Field(
         default=("head", "linear", "kernels"), min_length=1

@@ -24,13 +24,13 @@ from ukb_brain.training.cells import (
 )
 from ukb_brain.training.encode import combine
 from ukb_brain.training.inputs import subsets
-from ukb_brain.training.kernels import KERNELS
+from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.ladder import Refined, refine
 from ukb_brain.training.people import Floats, Mask, People
 from ukb_brain.training.results import Result, results_as_model
-from ukb_brain.training.settings import Modelling, Penalties
+from ukb_brain.training.settings import Modelling
 
-LINEAR, AMORTISED = "linear", "amortised"
+AMORTISED = "amortised"
 # Regressions on encodings, a member of the average.
 HEADS = "head"
 Fits = dict[Cell, CellFit]
@@ -52,8 +52,6 @@ class CellsJob:
         Imaging groups, in the order of the grid.
     people : People
         Of the fold.
-    components : dict of str to Path
-        Models of the components, by imaging group; one that failed is absent.
     encoders : sequence of dict of int to Path
         Models of the encoders: for each member of the ensemble, by the part left out; one that
         failed is absent.
@@ -69,7 +67,6 @@ class CellsJob:
     cells: tuple[Cell, ...]
     groups: tuple[str, ...]
     people: People
-    components: Mapping[str, Path]
     encoders: Sequence[Mapping[int, Path]]
     kernels: Mapping[str, Path]
     settings: Modelling
@@ -116,7 +113,7 @@ def encodings_used(groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
-    """Fit every cell of a target by the linear strategy, and average it with others.
+    """Read what kernels give for every cell of a target, fit heads, and average them.
 
     Parameters
     ----------
@@ -128,22 +125,19 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
     Returns
     -------
     Model
-        As `results_as_model`, with the regressions of every cell: the intercept, then coefficients
-        in the order of imaging features and blocks.
+        As `results_as_model`, with the regressions on encodings of every cell: the intercept, then
+        coefficients in the order of encodings and blocks.
     """
     s = job.settings
-    shared: dict[str, Fits] = {LINEAR: _fits(job, _components(job), s.linear, encoded=False)}
-    arrays = _coefficients(shared[LINEAR], LINEAR)
-    results = list(_results(job, shared[LINEAR], LINEAR, 0))
-    if KERNELS in s.strategies:
-        shared[KERNELS] = _kernels(job)
-        results += _results(job, shared[KERNELS], KERNELS, 0)
+    shared = {name: _kernels(job, name) for name in (LINEAR, KERNELS) if name in s.strategies}
+    arrays: dict[str, NDArray[np.generic]] = {}
+    results = [one for name, fits in shared.items() for one in _results(job, fits, name, 0)]
     unrefined: list[Result] = []
     if AMORTISED not in s.strategies:
         return results_as_model(results, job.people, job.kind, arrays, {})
     for member, paths in enumerate(job.encoders):
         encodings = _encodings(job, paths)
-        heads = _fits(job, encodings, s.heads, encoded=True)
+        heads = _heads(job, encodings)
         arrays |= _coefficients(heads, f"{AMORTISED}/{member}")
         made = {HEADS: heads} | shared
         members: dict[str, Fits] = {str(k): made[k] for k in s.average if k in made}
@@ -166,7 +160,7 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
     return results_as_model(results, job.people, job.kind, arrays, {}, unrefined)
 
 
-def _kernels(job: CellsJob) -> Fits:
+def _kernels(job: CellsJob, strategy: str) -> Fits:
     """Read what was fitted for each set of imaging groups."""
     fits = {}
     cards = {path: read_card(path) or {} for path in job.kernels.values()}
@@ -176,12 +170,14 @@ def _kernels(job: CellsJob) -> Fits:
         fits[cell] = CellFit(job.target, cell.inputs.name, "its kernels failed", nothing)
         if path is None:
             continue
-        name = f"scores/{job.target}/{cell.inputs.name}"
-        names = (job.target, cell.inputs.name)
-        row = next(r for r in cards[path]["fits"] if (r["target"], r["inputs"]) == names)
+        names = (strategy, job.target, cell.inputs.name)
+        row = next(
+            r for r in cards[path]["fits"] if (r["strategy"], r["target"], r["inputs"]) == names
+        )
         if row["status"] != "ok":
             fits[cell] = replace(fits[cell], status=row["status"])
             continue
+        name = f"scores/{row['like']}/{job.target}/{cell.inputs.name}"
         scores = read_model(path, keys=(name,)).arrays[name].astype(np.float64)
         scores = np.where(job.people.usable(cell), scores, np.nan)
         if job.kind == "binary":
@@ -200,14 +196,6 @@ def _kernels(job: CellsJob) -> Fits:
             seconds=row["seconds"],
         )
     return fits
-
-
-def _components(job: CellsJob) -> dict[str, Floats]:
-    # Of a group that nobody has there is a model without columns; one that failed leaves none.
-    features = {group: np.full((len(job.y), 1), np.nan) for group in job.groups}
-    for group, path in job.components.items():
-        features[group] = read_model(path, keys=("scores",)).arrays["scores"].astype(np.float64)
-    return features
 
 
 def _encodings(job: CellsJob, paths: Mapping[int, Path]) -> dict[str, Floats]:
@@ -250,22 +238,21 @@ def scale_encodings(outputs: Floats, people: People, groups: tuple[str, ...]) ->
     return features
 
 
-def _fits(
-    job: CellsJob, features: Mapping[str, Floats], penalties: Penalties, encoded: bool
-) -> Fits:
-    """Fit every cell by ridge regression on components, or on encodings, and on blocks."""
+def _heads(job: CellsJob, encodings: Mapping[str, Floats]) -> Fits:
+    """Fit every cell by ridge regression on encodings and blocks."""
     specs = tuple(
         CellSpec(
             cell.inputs.name,
-            encodings_used(cell.inputs.groups) if encoded else cell.inputs.groups,
+            encodings_used(cell.inputs.groups),
             cell.inputs.blocks,
             job.people.usable(cell),
         )
         for cell in job.cells
     )
     names = {name for spec in specs for name in spec.features}
-    mine = {k: v for k, v in (dict(features) | job.people.blocks).items() if k in names}
+    mine = {k: v for k, v in (dict(encodings) | job.people.blocks).items() if k in names}
     parts = job.people.cross_fits(job.settings.cross_fits)
+    penalties = job.settings.heads
     regressions = TargetJob(job.target, job.kind, job.y, parts, job.held, mine, specs, penalties)
     return dict(zip(job.cells, fit_target(regressions), strict=True))
 

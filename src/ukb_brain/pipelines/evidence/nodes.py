@@ -13,7 +13,6 @@ from ukb_brain.imaging.store import RecordStore
 from ukb_brain.networks.artifact import ModelFolder
 from ukb_brain.pipelines.modelling.nodes import (
     fit_cells,
-    fit_components,
     fit_kernels,
     multiply_scans,
     train_encoders,
@@ -33,7 +32,6 @@ CURVES, SITES, SCALE = "learning_curves", "left_out_sites", "model_scale"
 
 def check_map(
     people: Folds,
-    components: ModelFolder,
     encoders: ModelFolder,
     kernels: ModelFolder,
     cells: ModelFolder,
@@ -46,7 +44,7 @@ def check_map(
     ----------
     people : dict of int to People
         By fold.
-    components, encoders, kernels, cells : ModelFolder
+    encoders, kernels, cells : ModelFolder
         Of the map.
     modelling : Modelling
         Settings of this run.
@@ -67,7 +65,7 @@ def check_map(
         of_strategies(modelling, getattr(evidence, part).strategies, f"evidence.{part}.strategies")
     for name, values in evidence.model_scale.variants.items():
         variant_of(modelling, name, values)
-    trained = Trained(components, encoders, kernels, cells)
+    trained = Trained(encoders, kernels, cells)
     check_trained(trained, people, modelling)
     return trained.of_fold(min(people))
 
@@ -89,20 +87,18 @@ def _train(
     scans = (folder, volumes, connectivity, people, quality, grid, modelling, compute)
     same = [
         getattr(as_it_is, part, None) == getattr(modelling, part)
-        for part in ("components", "encoders", "kernels")
+        for part in ("encoders", "kernels")
     ]
-    components = of_map.components if of_map and same[0] else fit_components(*scans)
-    encoders = of_map.encoders if of_map and same[1] else train_encoders(*scans, seed)
-    if of_map and same[2]:
+    encoders = of_map.encoders if of_map and same[0] else train_encoders(*scans, seed)
+    if of_map and same[1]:
         kernels = of_map.kernels
     else:
         grams = multiply_scans(*scans)
         kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
     return Trained(
-        components,
         encoders,
         kernels,
-        fit_cells(folder, people, components, encoders, kernels, grid, modelling, compute),
+        fit_cells(folder, people, encoders, kernels, grid, modelling, compute),
     )
 
 

@@ -15,17 +15,16 @@ from ukb_brain.ledger import WorkItem, run_ledger
 from ukb_brain.networks.artifact import ModelFolder
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import accounting, items
-from ukb_brain.training.components import components_of_group
 from ukb_brain.training.dedicated import DEDICATED, train_dedicated
 from ukb_brain.training.encode import train_encoders as train_encoder
 from ukb_brain.training.gram import gram_of_group
-from ukb_brain.training.kernels import KERNELS
+from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.kernels import fit_kernels as fit_set
 from ukb_brain.training.people import People, gather
 from ukb_brain.training.results import FINAL, PREDICTED_PARTS, UNREFINED, predictions_of
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED, LINEAR, fit_cells_of_target
+from ukb_brain.training.target import AMORTISED, fit_cells_of_target
 
 logger = logging.getLogger(__name__)
 
@@ -85,46 +84,6 @@ def _run(
     return ModelFolder(folder)
 
 
-def fit_components(
-    folder: Path,
-    volumes: RecordStore,
-    connectivity: RecordStore,
-    people: Folds,
-    quality: pd.DataFrame,
-    grid: Grid,
-    modelling: Modelling,
-    compute: Compute,
-) -> ModelFolder:
-    """Fit principal components of each imaging group on training people, and score everybody.
-
-    Parameters
-    ----------
-    folder : Path
-        Of all models.
-    volumes, connectivity : RecordStore
-        Scans.
-    people : dict of int to People
-        By fold.
-    quality : pandas.DataFrame
-        Tells one set of scans from another.
-    grid : Grid
-        Imaging groups.
-    modelling : Modelling
-        Numbers of components.
-    compute : Compute
-        Workers.
-
-    Returns
-    -------
-    ModelFolder
-        One model a fold and imaging group.
-    """
-    scans = _scans(volumes, connectivity, grid, modelling.components.pooling, modelling.tangent)
-    scanned = items.quality_fingerprint(quality)
-    work = list(items.component_items(people, scans, modelling, scanned))
-    return _run(components_of_group, work, folder / "components", compute, "Components")
-
-
 def multiply_scans(
     folder: Path,
     volumes: RecordStore,
@@ -135,7 +94,7 @@ def multiply_scans(
     modelling: Modelling,
     compute: Compute,
 ) -> ModelFolder:
-    """Multiply the scans of all pairs of people, where the kernels strategy is asked for.
+    """Multiply the scans of pairs of people.
 
     Parameters
     ----------
@@ -173,7 +132,7 @@ def fit_kernels(
     modelling: Modelling,
     compute: Compute,
 ) -> ModelFolder:
-    """Fit all targets from each set of imaging groups, where the kernels strategy is asked for.
+    """Fit all targets from each set of imaging groups: linear, and by kernels that are not.
 
     Parameters
     ----------
@@ -254,14 +213,13 @@ def train_encoders(
 def fit_cells(
     folder: Path,
     people: Folds,
-    components: ModelFolder,
     encoders: ModelFolder,
     kernels: ModelFolder,
     grid: Grid,
     modelling: Modelling,
     compute: Compute,
 ) -> ModelFolder:
-    """Fit every cell on components and blocks (linear), and on encodings and blocks (amortised).
+    """Fit every cell on encodings and blocks, and average it with what kernels give.
 
     Parameters
     ----------
@@ -269,7 +227,7 @@ def fit_cells(
         Of all models.
     people : dict of int to People
         By fold.
-    components, encoders, kernels : ModelFolder
+    encoders, kernels : ModelFolder
         What cells rest on.
     grid : Grid
         Its cells.
@@ -285,7 +243,6 @@ def fit_cells(
     """
     hashes = {}
     for models, asked in (
-        (components, modelling.components),
         (encoders, modelling.encoders),
         (kernels, modelling.kernels),
     ):
@@ -294,7 +251,7 @@ def fit_cells(
             items.check_settings(card, asked, f"model {name}")
             if card["status"] == "ok":
                 hashes[name] = card["hash"]
-    homes = (components.path.resolve(), encoders.path.resolve(), kernels.path.resolve())
+    homes = (encoders.path.resolve(), kernels.path.resolve())
     work = items.cell_items(people, grid, modelling, *homes, hashes)
     return _run(fit_cells_of_target, list(work), folder / "cells", compute, "Cells, by target")
 
@@ -350,7 +307,6 @@ def train_dedicated_networks(
 
 def collect(
     people: Folds,
-    components: ModelFolder,
     encoders: ModelFolder,
     grams: ModelFolder,
     kernels: ModelFolder,
@@ -365,7 +321,7 @@ def collect(
     ----------
     people : dict of int to People
         By fold.
-    components, encoders, grams, kernels : ModelFolder
+    encoders, grams, kernels : ModelFolder
         Whose cost the cells share.
     cells, dedicated : ModelFolder
         With predictions.
@@ -402,7 +358,7 @@ def collect(
                 for kept, found in tables.items():
                     predicted = predictions_of(model, mine, seed, kept)
                     found += (table.astype(dtypes) for table in predicted)
-    shared = {"components": components, "encoders": encoders, "grams": grams}
+    shared = {"encoders": encoders, "grams": grams}
     fits = accounting.cell_fits(cards, shared, grid, seed)
     first = next(iter(people.values()))
     having = {group: int((has & first.train).sum()) for group, has in first.has.items()}

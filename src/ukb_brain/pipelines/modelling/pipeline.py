@@ -5,7 +5,6 @@ from kedro.pipeline import Node, Pipeline
 from ukb_brain.pipelines.modelling.nodes import (
     collect,
     fit_cells,
-    fit_components,
     fit_kernels,
     gather_people,
     multiply_scans,
@@ -49,12 +48,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="gather_people",
             ),
             Node(
-                fit_components,
-                inputs=[*SCANS_QUALITY, *WHAT],
-                outputs="model.components",
-                name="fit_components",
-            ),
-            Node(
                 train_encoders,
                 inputs=[*SCANS_QUALITY, *WHAT, SEED],
                 outputs="model.encoders",
@@ -77,7 +70,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs=[
                     "model.folder",
                     "people",
-                    "model.components",
                     "model.encoders",
                     "model.kernels",
                     *WHAT,
@@ -95,7 +87,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 collect,
                 inputs=[
                     "people",
-                    "model.components",
                     "model.encoders",
                     "model.grams",
                     "model.kernels",

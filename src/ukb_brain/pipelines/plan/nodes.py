@@ -23,7 +23,7 @@ from ukb_brain.training.settings import Modelling
 logger = logging.getLogger(__name__)
 
 WIDE = 170
-OF_PRESETS = ("components", "encoders", "dedicated")
+OF_PRESETS = ("kernels", "encoders", "dedicated")
 
 
 def plan_costs(

@@ -176,7 +176,7 @@ class Case:
         """Ways of pooling in which scans are read."""
         s = self.modelling
         networks = (s.encoders.network, s.dedicated.network)
-        return {each.pooling for each in (s.components, s.kernels, *networks)}
+        return {each.pooling for each in (s.kernels, *networks)}
 
     def shapes(self, pooling: int) -> dict[str, Shape]:
         """Shapes of one person's scans.

@@ -9,7 +9,7 @@ import torch
 
 from ukb_brain.training.compositions import linear_shares
 from ukb_brain.training.kernel_ridge import invert
-from ukb_brain.training.kernels import MODIFIERS
+from ukb_brain.training.learners import MODIFIERS
 from ukb_brain.training.planning.case import Case
 
 # People of the inverse that is timed.
@@ -51,7 +51,7 @@ def gram_flops(case: Case, group: str) -> float:
     return 2.0 * case.parts.people * learnt(case) * features
 
 
-def set_flops(case: Case, groups: tuple[str, ...]) -> float:
+def set_flops(case: Case, groups: tuple[str, ...], nonlinear: bool) -> float:
     """Count the operations of all targets from a set of imaging groups.
 
     Parameters
@@ -60,6 +60,8 @@ def set_flops(case: Case, groups: tuple[str, ...]) -> float:
         People, cells, penalties.
     groups : tuple of str
         The set; may be empty.
+    nonlinear : bool
+        Whether kernels that are not linear are tried.
 
     Returns
     -------
@@ -73,8 +75,10 @@ def set_flops(case: Case, groups: tuple[str, ...]) -> float:
     left = n**3 / (3 * (s.cross_fits + 1) ** 2) + 2 * n**2
     tries = 0.0
     if groups:
-        modifiers = sum(modifier in grid.targets for modifier in MODIFIERS)
-        compositions = len(linear_shares(groups)) + len(s.kernels.radial) + modifiers
+        # Products with traits as they are read, and as they are told.
+        modifiers = 2 * sum(modifier in grid.targets for modifier in MODIFIERS)
+        compositions = len(linear_shares(groups))
+        compositions += len(s.kernels.radial) + modifiers if nonlinear else 0
         # All penalties of the first, half of them of the others.
         tries = (compositions + 1) * (len(s.kernels.penalties) + 1) / 2
     # Targets share penalties.
@@ -82,8 +86,11 @@ def set_flops(case: Case, groups: tuple[str, ...]) -> float:
     total = (tries + kept) * n**3 + tries * targets * left
     for cell in cells:
         traits = 1 + sum(2 * len(grid.targets_of(block)) for block in cell.inputs.blocks)
-        choices = len(s.linear.traits) + 2 if cell.inputs.blocks else 1
+        choices = len(s.kernels.traits) + 2 if cell.inputs.blocks else 1
         total += (choices + 1) * (left + 2 * n**2 * traits)
+        if grid.targets[cell.target].kind == "binary":
+            # Two penalties, and the fit that is kept: some ten steps without each part.
+            total += 3 * (s.cross_fits + 1) * 10 * 4 * n**2
     return total
 
 

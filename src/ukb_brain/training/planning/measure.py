@@ -12,12 +12,7 @@ import torch
 from ukb_brain.training.planning.case import Case
 from ukb_brain.training.planning.kernels import measure_inverses
 from ukb_brain.training.planning.reading import measure_reading
-from ukb_brain.training.planning.regressions import (
-    CellsRate,
-    ComponentsRate,
-    measure_cells,
-    measure_components,
-)
+from ukb_brain.training.planning.regressions import CellsRate, measure_cells
 from ukb_brain.training.planning.steps import StepRate, measure_steps
 
 
@@ -31,10 +26,8 @@ class Rates:
         Of the network that all targets share.
     dedicated : dict of tuple of str to StepRate
         By imaging groups of the cell.
-    components : dict of str to ComponentsRate
-        By imaging group.
-    cells : dict of str to dict of str to CellsRate
-        For a target of the base domain (``base``) and another (``other``), by strategy.
+    cells : dict of str to CellsRate
+        For a target of the base domain (``base``) and another (``other``).
     reading : dict of int to dict of str to float
         Seconds a person by pooling, then by imaging group.
     process_bytes : float
@@ -45,8 +38,7 @@ class Rates:
 
     encoders: StepRate
     dedicated: Mapping[tuple[str, ...], StepRate]
-    components: Mapping[str, ComponentsRate]
-    cells: Mapping[str, Mapping[str, CellsRate]]
+    cells: Mapping[str, CellsRate]
     reading: Mapping[int, Mapping[str, float]]
     process_bytes: float
     inverses: float
@@ -73,7 +65,6 @@ def measure(case: Case, device: str, stored: Path | None) -> Rates:
     return Rates(
         measure_steps(case.encoders, planning, where),
         {g: measure_steps(case.dedicated(g), planning, where) for g in case.group_sets},
-        {group: measure_components(case, group) for group in case.grid.imaging},
         {name: measure_cells(case, target) for name, target in kinds_of_target(case).items()},
         {pooling: measure_reading(case, pooling, stored) for pooling in sorted(case.poolings)},
         before,

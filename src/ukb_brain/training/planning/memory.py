@@ -8,47 +8,38 @@ from ukb_brain.grid import Cell, subsets
 from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.inputs import TRAITS
 from ukb_brain.training.items import cells_by_target
-from ukb_brain.training.kernels import KERNELS
+from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.planning.case import Case, Form
 from ukb_brain.training.planning.steps import StepRate
-from ukb_brain.training.target import AMORTISED, LINEAR, encodings_used
+from ukb_brain.training.target import AMORTISED, encodings_used
 
 
-def widths_of(case: Case, cell: Cell, strategy: str) -> list[int]:
-    """Count the columns of a cell's regressions.
+def width_of(case: Case, cell: Cell) -> int:
+    """Count the columns of a cell's regression on encodings.
 
     Parameters
     ----------
     case : Case
-        Numbers of components and targets.
+        Numbers of targets.
     cell : Cell
         Of the grid.
-    strategy : {"linear", "amortised"}
-        Amortised has linear's regression too.
 
     Returns
     -------
-    list of int
-        Of each regression.
+    int
     """
-    s, grid = case.modelling, case.grid
+    grid = case.grid
     traits = sum(2 * len(grid.targets_of(block)) for block in cell.inputs.blocks)
-    widths = [traits + sum(s.components.numbers[g] for g in cell.inputs.groups)]
-    if strategy == AMORTISED:
-        encoded = len(encodings_used(cell.inputs.groups)) * len(grid.targets)
-        widths += [traits + encoded] * s.encoders.seeds
-    return widths
+    return traits + len(encodings_used(cell.inputs.groups)) * len(grid.targets)
 
 
-def memory_of_cells(case: Case, strategy: str) -> float:
+def memory_of_cells(case: Case) -> float:
     """Count columns and their copies for everybody, and factors for all penalties of one cell.
 
     Parameters
     ----------
     case : Case
-        People, components, penalties.
-    strategy : {"linear", "amortised"}
-        Whose cells.
+        People, penalties.
 
     Returns
     -------
@@ -56,21 +47,16 @@ def memory_of_cells(case: Case, strategy: str) -> float:
         Bytes of a process that fits all cells of a target.
     """
     s, n = case.modelling, case.parts.people
-    every = {cell: widths_of(case, cell, strategy) for cell in case.grid.cells}
-    wide = max(max(widths) for widths in every.values())
+    every = {cell: width_of(case, cell) for cell in case.grid.cells}
     # Columns of all sets of imaging groups are held at a time, each as it is, as it is fitted, and
-    # with an intercept; first those of one regression, then those of the next.
+    # with an intercept.
     sets = {cell.inputs.groups for cell in case.grid.cells}
-    columns = max(
-        sum(max(w[k] for cell, w in every.items() if cell.inputs.groups == g) for g in sets)
-        for k in range(len(next(iter(every.values()))))
-    )
+    columns = sum(max(w for cell, w in every.items() if cell.inputs.groups == g) for g in sets)
     cells = max(len(own) for own in cells_by_target(case.grid).values())
-    choices = len(s.linear.images) * len(s.linear.traits)
-    factors = 2 * 4.0 * (s.cross_fits + 1) * choices * (wide + 1) ** 2
-    networks = s.encoders.cross_fits if strategy == AMORTISED else 0
+    choices = len(s.heads.images) * len(s.heads.traits)
+    factors = 2 * 4.0 * (s.cross_fits + 1) * choices * (max(every.values()) + 1) ** 2
     encodings = len(subsets(tuple(case.grid.imaging))) * len(case.grid.targets) * n
-    encoded = (12.0 * networks + 16.0) * encodings if networks else 0.0
+    encoded = (12.0 * s.encoders.cross_fits + 16.0) * encodings
     return 8.0 * n * (3 * columns + 4 * cells + choices) + factors + encoded
 
 
@@ -160,7 +146,7 @@ def prediction_rows(case: Case, strategy: str) -> float:
     case : Case
         Cells, people, seeds.
     strategy : str
-        Amortised has linear's rows too.
+        Amortised has those of linear and of kernels too.
 
     Returns
     -------
@@ -170,7 +156,7 @@ def prediction_rows(case: Case, strategy: str) -> float:
     counts = {
         LINEAR: len(case.grid.cells),
         KERNELS: len(case.grid.cells),
-        AMORTISED: len(case.grid.cells) * (1 + s.encoders.seeds),
+        AMORTISED: len(case.grid.cells) * (2 + s.encoders.seeds),
         DEDICATED: len(case.cells) * s.dedicated.seeds,
     }
     return float(counts[strategy] * (parts.validation + parts.test) * parts.folds)

@@ -10,10 +10,9 @@ from pydantic import Field
 from ukb_brain.training.items import cells_by_target
 from ukb_brain.training.planning.case import Case
 from ukb_brain.training.planning.measure import Rates, kinds_of_target, resident_bytes
-from ukb_brain.training.planning.regressions import CellsRate, ComponentsRate, regression_flops
+from ukb_brain.training.planning.regressions import CellsRate, regression_flops
 from ukb_brain.training.planning.steps import StepRate, assumed_rate
 from ukb_brain.training.settings import Settings
-from ukb_brain.training.target import AMORTISED, LINEAR
 
 HALF = 2  # bytes of a stored voxel
 
@@ -40,7 +39,7 @@ class StoredRates(Settings):
     ----------
     cpu, card : NetworkRate
         Of one process on processors, and of one card.
-    components_gflops, regressions_gflops, inverses_gflops : float
+    regressions_gflops, inverses_gflops : float
         Operations (10⁹) a second of one process.
     read_mb : float
         Megabytes a second from a store.
@@ -52,7 +51,6 @@ class StoredRates(Settings):
 
     cpu: NetworkRate
     card: NetworkRate
-    components_gflops: float = Field(gt=0)
     regressions_gflops: float = Field(gt=0)
     inverses_gflops: float = Field(gt=0)
     read_mb: float = Field(gt=0)
@@ -100,7 +98,6 @@ def rates_from(case: Case, stored: StoredRates, device: str) -> Rates:
     return Rates(
         _network(assumed_rate(case.encoders, network.tflops), network, device),
         {g: _network(assumed_rate(f, network.tflops), network, device) for g, f in forms.items()},
-        {group: _components(case, group, stored) for group in case.grid.imaging},
         {name: _cells(case, target, stored) for name, target in kinds_of_target(case).items()},
         {pooling: _reading(case, pooling, stored) for pooling in case.poolings},
         resident_bytes(),
@@ -113,25 +110,10 @@ def _network(counted: StepRate, rate: NetworkRate, device: str) -> StepRate:
     return replace(counted, person=train, predict=predict, device=device)
 
 
-def _components(case: Case, group: str, stored: StoredRates) -> ComponentsRate:
-    s = case.modelling.components
-    features = math.prod(case.shapes(s.pooling)[group])
-    batches = max(1, case.parts.train // max(s.batch_size, s.numbers[group] + 1))
-    people = case.parts.train / batches
-    number = int(min(s.numbers[group], people - 1, features))
-    second = stored.components_gflops * 1e9
-    batch = 6.0 * people * features * number / second
-    score = 2.0 * features * number / second
-    return ComponentsRate(batch, batch, score, batches, number, features, False)
-
-
-def _cells(case: Case, target: str, stored: StoredRates) -> dict[str, CellsRate]:
+def _cells(case: Case, target: str, stored: StoredRates) -> CellsRate:
     cells, second = cells_by_target(case.grid)[target], stored.regressions_gflops * 1e9
-    flops = {
-        strategy: regression_flops(case, cells, case.parts.train, 1, strategy)
-        for strategy in (LINEAR, AMORTISED)
-    }
-    return {name: CellsRate(count / second, 0.0, count, False) for name, count in flops.items()}
+    count = regression_flops(case, cells, case.parts.train)
+    return CellsRate(count / second, 0.0, count)
 
 
 def _reading(case: Case, pooling: int, stored: StoredRates) -> dict[str, float]:

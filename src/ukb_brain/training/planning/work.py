@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ukb_brain.grid import subsets
 from ukb_brain.training.dedicated import DEDICATED
-from ukb_brain.training.kernels import KERNELS
+from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.planning.case import Case, Form
 from ukb_brain.training.planning.kernels import MATRICES, gram_flops, learnt, set_flops
 from ukb_brain.training.planning.measure import Rates
@@ -17,13 +17,13 @@ from ukb_brain.training.planning.memory import (
     is_kept,
     memory_of_cells,
     memory_of_training,
-    widths_of,
+    width_of,
 )
 from ukb_brain.training.planning.steps import StepRate
-from ukb_brain.training.target import AMORTISED, LINEAR
+from ukb_brain.training.target import AMORTISED
 
 STRATEGIES = (LINEAR, KERNELS, AMORTISED, DEDICATED)
-COMPONENTS, ENCODERS, CELLS, NETWORKS = "components", "encoders", "cells", "networks"
+ENCODERS, CELLS, NETWORKS = "encoders", "cells", "networks"
 GRAMS, KERNEL_SETS = "grams", "kernels"
 
 
@@ -93,48 +93,20 @@ def stages_of(case: Case, rates: Rates) -> dict[str, list[Stage]]:
     Returns
     -------
     dict of str to list of Stage
-        Amortised holds what it is averaged with: linear's components and regressions, and kernels
-        where the run has them.
+        Amortised holds what it is averaged with: kernels where the run has them, else linear.
     """
-    components, kernels = _components(case, rates), [_grams(case, rates), _kernels(case, rates)]
-    averaged = kernels if KERNELS in case.modelling.strategies else []
-    heads = [_encoders(case, rates), _cells(case, rates, AMORTISED)]
+    grams = _grams(case, rates)
+    of = {s: [grams, _kernels(case, rates, s == KERNELS)] for s in (LINEAR, KERNELS)}
+    averaged = of[KERNELS if KERNELS in case.modelling.strategies else LINEAR]
     return {
-        LINEAR: [components, _cells(case, rates, LINEAR)],
-        KERNELS: kernels,
-        AMORTISED: [components, *averaged, *heads],
+        **of,
+        AMORTISED: [*averaged, _encoders(case, rates), _cells(case, rates)],
         DEDICATED: [_dedicated(case, rates)],
     }
 
 
 def _basis(found: Sequence[str]) -> str:
     return next((b for b in ("assumed", "scaled") if b in found), "measured")
-
-
-def _components(case: Case, rates: Rates) -> Stage:
-    s, parts = case.modelling.components, case.parts
-    seconds, flops, memory, disk = [], 0.0, [], 0.0
-    for group, rate in rates.components.items():
-        read = rates.reading[s.pooling][group]
-        fit = rate.first + (rate.batches - 1) * rate.more
-        all_read = (parts.train + parts.people) * read
-        seconds.append(fit + parts.people * rate.score + all_read)
-        flops += (6.0 * parts.train + 2.0 * parts.people) * rate.features * s.numbers[group]
-        # The batch, components above it, and as much again twice over for the decomposition.
-        rows = parts.train / rate.batches + 2 * rate.components
-        memory.append(4 * 8.0 * rows * rate.features)
-        disk += 4.0 * rate.components * (rate.features + parts.people) + 4.0 * rate.features
-    basis = _basis(["scaled" if rate.scaled else "measured" for rate in rates.components.values()])
-    return Stage(
-        COMPONENTS,
-        tuple(seconds) * parts.folds,
-        False,
-        flops * parts.folds,
-        basis,
-        max(memory),
-        0.0,
-        disk * parts.folds,
-    )
 
 
 def _grams(case: Case, rates: Rates) -> Stage:
@@ -156,10 +128,10 @@ def _grams(case: Case, rates: Rates) -> Stage:
     )
 
 
-def _kernels(case: Case, rates: Rates) -> Stage:
+def _kernels(case: Case, rates: Rates, nonlinear: bool) -> Stage:
     parts, people = case.parts, learnt(case)
     sets = list(dict.fromkeys(cell.inputs.groups for cell in case.grid.cells))
-    flops = [set_flops(case, groups) for groups in sets]
+    flops = [set_flops(case, groups, nonlinear) for groups in sets]
     return Stage(
         KERNEL_SETS,
         tuple(count / rates.inverses for count in flops) * parts.folds,
@@ -172,32 +144,25 @@ def _kernels(case: Case, rates: Rates) -> Stage:
     )
 
 
-def _cells(case: Case, rates: Rates, strategy: str) -> Stage:
+def _cells(case: Case, rates: Rates) -> Stage:
     s, parts, grid = case.modelling, case.parts, case.grid
     seeds = s.encoders.seeds
-    seconds, flops, scaled = [], 0.0, False
+    seconds, flops = [], 0.0
     for target in grid.targets.values():
-        base = target.domain == grid.base_domain
-        own = rates.cells["base" if base else "other"]
-        scaled |= own[strategy].scaled
-        took, work = own[LINEAR].seconds(parts.train), own[LINEAR].flops
-        if strategy == AMORTISED:
-            took += seeds * max(0.0, own[AMORTISED].seconds(parts.train) - took)
-            work += seeds * (own[AMORTISED].flops - work)
-        seconds.append(took)
-        flops += work
-    members = 1 + (seeds if strategy == AMORTISED else 0)
+        rate = rates.cells["base" if target.domain == grid.base_domain else "other"]
+        seconds.append(seeds * rate.seconds(parts.train))
+        flops += seeds * rate.flops
+    # Those of linear and kernels are kept beside.
+    members = 2 + seeds
     predictions = 8.0 * members * len(grid.cells) * (parts.validation + parts.test)
-    coefficients = 8.0 * sum(
-        1 + width for cell in grid.cells for width in widths_of(case, cell, strategy)
-    )
+    coefficients = 8.0 * seeds * sum(1 + width_of(case, cell) for cell in grid.cells)
     return Stage(
         CELLS,
         tuple(seconds) * parts.folds,
         False,
         flops * parts.folds,
-        "scaled" if scaled else "measured",
-        memory_of_cells(case, strategy),
+        "measured",
+        memory_of_cells(case),
         0.0,
         (predictions + coefficients) * parts.folds,
     )

@@ -21,7 +21,7 @@ from ukb_brain.training.encode import combine
 from ukb_brain.training.people import Floats, People
 from ukb_brain.training.results import loss_of, predicted_rows
 from ukb_brain.training.search.trial import attempted
-from ukb_brain.training.target import AMORTISED, LINEAR, CellsJob, fit_cells_of_target
+from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target
 
 # The part of people who are judged: their predictions are kept, and nothing else looks at them.
 JUDGED = "test"
@@ -77,7 +77,7 @@ def try_heads(trial: HeadTrial, scratch: Path) -> Model:
     trial : HeadTrial
         Targets, people, settings.
     scratch : Path
-        For components and encodings as the trial has them.
+        For encodings as the trial has them.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
     trial : HeadTrial
         Targets, people, settings.
     scratch : Path
-        For components and encodings.
+        For encodings.
 
     Returns
     -------
@@ -106,10 +106,6 @@ def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
     dealt = judged_parts(any_job.people, trial.parts)
     # Networks left out other parts than those judged here; everybody has the encodings of a
     # network that has not seen them.
-    components = {
-        group: _truncated(path, any_job.settings.components.numbers[group], scratch / group)
-        for group, path in any_job.components.items()
-    }
     encoders = [
         {0: _combined(any_job, paths, scratch / f"member{k}")}
         for k, paths in enumerate(any_job.encoders)
@@ -123,10 +119,7 @@ def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
         known = job.y[np.isfinite(job.y) & (any_job.people.train | job.held)]
         if not len(known) or np.ptp(known) == 0:
             continue
-        fits = (
-            replace(job, people=people, components=components, encoders=encoders)
-            for people in splits
-        )
+        fits = (replace(job, people=people, encoders=encoders) for people in splits)
         sums: dict[str, Floats] = {}
         for fit in fits:
             for inputs, ours, theirs in _losses(fit, fit_cells_of_target(fit, scratch)):
@@ -160,11 +153,10 @@ def judged_parts(people: People, n: int) -> NDArray[np.int64]:
 
 def _losses(job: CellsJob, model: Model) -> Iterator[tuple[str, float, float]]:
     """Give each cell's summed loss on judged people, and that of naming the mean."""
-    strategy = AMORTISED if AMORTISED in job.settings.strategies else LINEAR
     rows = predicted_rows(job.people)
     usable_by_name = {cell.inputs.name: job.people.usable(cell) for cell in job.cells}
     for row in model.card["cells"]:
-        if row["strategy"] != strategy:
+        if row["strategy"] != AMORTISED:
             continue
         usable = usable_by_name[row["inputs"]]
         judged, fitted = usable & (job.people.part == JUDGED), usable & job.people.train
@@ -176,17 +168,10 @@ def _losses(job: CellsJob, model: Model) -> Iterator[tuple[str, float, float]]:
         # A cell that cannot be fitted can only name the mean.
         if row["status"] == "ok":
             predicted = np.full(len(job.y), np.nan)
-            key = "/".join(["predictions", strategy, str(row["seed"]), job.target, row["inputs"]])
+            key = "/".join(["predictions", AMORTISED, str(row["seed"]), job.target, row["inputs"]])
             predicted[rows] = model.arrays[key]
             ours = loss_of(predicted, job.y, judged, job.kind) or 0.0
         yield row["inputs"], ours * judged.sum(), theirs * judged.sum()
-
-
-def _truncated(path: Path, number: int, home: Path) -> Path:
-    """Keep the first components, which are about those that fewer would have been."""
-    scores = read_model(path, keys=("scores",)).arrays["scores"]
-    write_model(home, Model({"scores": np.ascontiguousarray(scores[:, :number])}))
-    return home
 
 
 def _combined(job: CellsJob, paths: Mapping[int, Path], home: Path) -> Path:

@@ -17,7 +17,6 @@ from ukb_brain.networks.artifact import read_card, read_model
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import items
 from ukb_brain.training.encode import EncoderJob
-from ukb_brain.training.kernels import KERNELS
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.search.encoders import EncoderTrial, try_encoders
@@ -29,7 +28,6 @@ from ukb_brain.training.search.settings import (
     StudySettings,
 )
 from ukb_brain.training.search.space import (
-    REMEDY,
     Shapes,
     changed,
     check_networks,
@@ -39,7 +37,7 @@ from ukb_brain.training.search.space import (
 from ukb_brain.training.search.study import Plan
 from ukb_brain.training.search.trial import History
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED, CellsJob
+from ukb_brain.training.target import AMORTISED, HEADS, CellsJob
 
 # Raised whenever the same study would give other values.
 ENGINE = 1
@@ -188,26 +186,26 @@ def plan_heads(
     """
     space = search.varied
     check_space("heads", space, modelling)
-    _check_numbers(search, modelling)
     groups, s = tuple(grid.imaging), modelling.encoders
-    components = {g: folder / "components" / items.component_name(people.fold, g) for g in groups}
-    members = s.seeds if AMORTISED in modelling.strategies else 0
+    if AMORTISED not in modelling.strategies:
+        raise InputError(
+            "The search of heads needs encoders, and modelling.strategies has no amortised: add "
+            "it, or set search.heads.trials to 0."
+        )
     encoders = [
         {
             part: folder / "encoders" / items.encoder_name(people.fold, member, part)
             for part in range(s.cross_fits)
         }
-        for member in range(members)
+        for member in range(s.seeds)
     ]
     networks = [path for each in encoders for path in each.values()]
-    _check_models(list(components.values()), people, modelling, "components")
     _check_models(networks, people, modelling, "encoders")
     cells = items.cells_by_target(grid)
     targets = chosen_targets(grid, search.targets)
 
     # What kernels give has learnt from those who judge a trial.
-    without = tuple(name for name in modelling.strategies if name != KERNELS)
-    judged = modelling.model_copy(update={"strategies": without})
+    judged = modelling.model_copy(update={"strategies": (AMORTISED,), "average": (HEADS,)})
 
     def payload(values: dict[str, Any], history: History) -> HeadTrial:
         settings = changed(judged, values)
@@ -218,7 +216,6 @@ def plan_heads(
                 cells[t],
                 groups,
                 people,
-                components,
                 encoders,
                 {},
                 settings,
@@ -228,11 +225,8 @@ def plan_heads(
         return HeadTrial(tuple(jobs), search.parts)
 
     seen = people.part != NOBODY
-    features = [
-        read_model(path, ("scores",)).arrays["scores"][seen] for path in components.values()
-    ]
-    features += [read_model(path, ("outputs",)).arrays["outputs"][:, seen] for path in networks]
-    names = {"strategies", "cross_fits", "components", "linear", "heads", "average", "ladder"}
+    features = [read_model(path, ("outputs",)).arrays["outputs"][:, seen] for path in networks]
+    names = {"cross_fits", "heads", "ladder"}
     fingerprint = fingerprint_of(
         ENGINE,
         items.ENGINE,
@@ -274,18 +268,6 @@ def _plan(
         function=function,
         payload=payload,
     )
-
-
-def _check_numbers(search: HeadSearch, modelling: Modelling) -> None:
-    for group, there in modelling.components.numbers.items():
-        path = f"components.numbers.{group}"
-        parameter = search.varied.get(path)
-        if parameter is not None and max(parameter.ends) > there:
-            raise InputError(
-                f"search.heads.space has {path!r} up to {max(parameter.ends)}, and models have "
-                f"{there} components: raise the number in the settings of modelling and run "
-                f"`kedro run --pipelines modelling`, or lower it in the space. {REMEDY}"
-            )
 
 
 def _check_models(paths: list[Path], people: People, modelling: Modelling, kind: str) -> None:

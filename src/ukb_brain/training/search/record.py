@@ -32,7 +32,7 @@ LEVEL = 0.95
 ENOUGH_TO_RANK = 10
 SECTIONS = {
     "encoders": ("encoders",),
-    "heads": ("components", "cross_fits", "linear", "heads", "average", "ladder"),
+    "heads": ("cross_fits", "heads", "ladder"),
 }
 TITLES = {"encoders": "Encoders", "heads": "Heads"}
 

@@ -14,15 +14,12 @@ from ukb_brain.training.search.settings import Choice, Space
 from ukb_brain.training.settings import Modelling, Network
 
 Shapes = Mapping[str, tuple[int, ...]]
-# What a study can judge: encoders by one network, heads on encoders and components that are there.
+# What a study can judge: encoders by one network, heads on encoders that are there.
 OPEN = {
     "encoders": ("encoders.network.", "encoders.loop."),
     "heads": (
         "cross_fits",
-        "components.numbers.",
-        "linear.",
         "heads.",
-        "average",
         "ladder",
     ),
 }
