@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.ledger import WorkItem, fingerprint_of
+from ukb_brain.networks.artifact import ModelFolder
+from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training.dedicated import DEDICATED, DedicatedJob, drawn_cells
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.gram import GramJob, landmarks_of
@@ -25,9 +27,17 @@ from ukb_brain.training.learners import MODIFIERS, KernelsJob
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Modelling
+from ukb_brain.training.tangents import (
+    BLOCK,
+    ReferenceJob,
+    TangentJob,
+    blocks_of,
+    with_kept,
+)
 from ukb_brain.training.target import AMORTISED, CellsJob, joined
 
 Folds = Mapping[int, People]
+Scans = Mapping[int, Mapping[str, GroupScans]]
 # Raised whenever the same settings would give other results.
 ENGINE = 3
 
@@ -101,10 +111,10 @@ def _seen(scans: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...], b
     return [(group, some.modalities, some.tangent) for group, some in scans.items()]
 
 
-def gram_items(
-    folds: Folds, scans: Mapping[str, GroupScans], settings: Modelling, quality: str, device: str
+def reference_items(
+    folds: Folds, scans: Mapping[str, GroupScans], quality: str
 ) -> Iterator[WorkItem]:
-    """List the products of scans of every fold and imaging group.
+    """List the references of tangent space of every fold.
 
     Parameters
     ----------
@@ -112,6 +122,104 @@ def gram_items(
         By fold.
     scans : dict of str to GroupScans
         By imaging group.
+    quality : str
+        From `quality_fingerprint`.
+
+    Yields
+    ------
+    WorkItem
+        For `ukb_brain.training.tangents.reference_of_group`.
+    """
+    for fold, people in folds.items():
+        for group, some in scans.items():
+            if some.is_volume or not some.tangent:
+                continue
+            known = (people.record_of(group), people.train[people.has[group]])
+            print_of = fingerprint_of(ENGINE, "reference", quality, *known)
+            card = about(people) | {"group": group}
+            job = ReferenceJob(group, some, people)
+            yield WorkItem(gram_name(fold, group), print_of, job, card)
+
+
+def tangent_items(
+    folds: Folds, scans: Mapping[str, GroupScans], references: ModelFolder
+) -> Iterator[WorkItem]:
+    """List everybody's vectors of tangent space, some thousand people at a time.
+
+    Parameters
+    ----------
+    folds : dict of int to People
+        By fold.
+    scans : dict of str to GroupScans
+        By imaging group.
+    references : ModelFolder
+        Of `reference_items`; of one that failed there are no vectors, and stores are read instead.
+
+    Yields
+    ------
+    WorkItem
+        For `ukb_brain.training.tangents.tangents_of_block`.
+    """
+    for name, card in references.cards().items():
+        if card["status"] != "ok":
+            continue
+        people, group = folds[card["fold"]], card["group"]
+        for block in range(blocks_of(people, group)):
+            home = references.path.resolve() / name
+            job = TangentJob(group, scans[group], people, home, block)
+            print_of = fingerprint_of(ENGINE, "tangents", card["hash"], block, BLOCK)
+            own = about(people) | {"group": group, "block": block}
+            yield WorkItem(f"{name}-{block}", print_of, job, own)
+
+
+def kept_vectors(
+    folds: Folds, scans: Mapping[str, GroupScans], tangents: ModelFolder
+) -> dict[int, dict[str, GroupScans]]:
+    """Let each fold read the vectors that were made of it.
+
+    Parameters
+    ----------
+    folds : dict of int to People
+        By fold.
+    scans : dict of str to GroupScans
+        By imaging group.
+    tangents : ModelFolder
+        Of `tangent_items`.
+
+    Returns
+    -------
+    dict of int to dict of str to GroupScans
+        By fold and group. Where a block failed, or nothing is read in tangent space, the group is
+        read from the stores.
+    """
+    made: dict[tuple[int, str], dict[int, Path]] = {}
+    for name, card in tangents.cards().items():
+        check_fitted_on(card["training_people"], folds[card["fold"]].fingerprint, name)
+        if card["status"] == "ok" and card["edges"]:
+            blocks = made.setdefault((card["fold"], card["group"]), {})
+            blocks[card["block"]] = tangents.path.resolve() / name
+    found = {}
+    for fold, people in folds.items():
+        whole = {
+            group: [blocks[k] for k in sorted(blocks)]
+            for (own, group), blocks in made.items()
+            if own == fold and len(blocks) == blocks_of(people, group)
+        }
+        found[fold] = with_kept(scans, people, whole)
+    return found
+
+
+def gram_items(
+    folds: Folds, scans: Scans, settings: Modelling, quality: str, device: str
+) -> Iterator[WorkItem]:
+    """List the products of scans of every fold and imaging group.
+
+    Parameters
+    ----------
+    folds : dict of int to People
+        By fold.
+    scans : dict of int to dict of str to GroupScans
+        By fold and imaging group.
     settings : Modelling
         How scans are pooled.
     quality : str
@@ -128,12 +236,12 @@ def gram_items(
         return
     s = settings.kernels
     for fold, people in folds.items():
-        for group in scans:
-            job = GramJob(group, scans[group], people, s, device)
+        for group, some in scans[fold].items():
+            job = GramJob(group, some, people, s, device)
             parts = np.unique(people.part, return_inverse=True)[1]
             columns = landmarks_of(people, people.has[group], s)
             known = (people.eid, people.instance, people.has[group], parts, columns)
-            seen = _seen({group: scans[group]})
+            seen = _seen({group: some})
             print_of = fingerprint_of(ENGINE, "gram", seen, s.pooling, quality, *known)
             yield WorkItem(gram_name(fold, group), print_of, job, about(people) | {"group": group})
 
@@ -246,7 +354,7 @@ def gram_name(fold: int, group: str) -> str:
 
 def encoder_items(
     folds: Folds,
-    scans: Mapping[str, GroupScans],
+    scans: Scans,
     grid: Grid,
     settings: Modelling,
     quality: str,
@@ -259,8 +367,8 @@ def encoder_items(
     ----------
     folds : dict of int to People
         By fold.
-    scans : dict of str to GroupScans
-        By imaging group.
+    scans : dict of int to dict of str to GroupScans
+        By fold and imaging group.
     grid : Grid
         Its targets.
     settings : Modelling
@@ -287,11 +395,11 @@ def encoder_items(
         for member in range(s.seeds):
             for part in range(s.cross_fits):
                 own = _seed(seed, fold, member, part)
-                job = EncoderJob(part, parts, people, scans, binary, s, own, device)
+                job = EncoderJob(part, parts, people, scans[fold], binary, s, own, device)
                 dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb"})
                 outputs = list(binary.items())
                 print_of = fingerprint_of(
-                    ENGINE, "encoders", dump, outputs, _seen(scans), quality, known, part, own
+                    ENGINE, "encoders", dump, outputs, _seen(scans[fold]), quality, known, part, own
                 )
                 card = about(people) | {"settings": dump, "member": member, "part": part}
                 yield WorkItem(encoder_name(fold, member, part), print_of, job, card)
@@ -399,7 +507,7 @@ def cells_by_target(grid: Grid) -> dict[str, tuple[Cell, ...]]:
 
 def dedicated_items(
     folds: Folds,
-    scans: Mapping[str, GroupScans],
+    scans: Scans,
     grid: Grid,
     settings: Modelling,
     quality: str,
@@ -412,8 +520,8 @@ def dedicated_items(
     ----------
     folds : dict of int to People
         By fold.
-    scans : dict of str to GroupScans
-        By imaging group.
+    scans : dict of int to dict of str to GroupScans
+        By fold and imaging group.
     grid : Grid
         Its cells.
     settings : Modelling
@@ -437,7 +545,7 @@ def dedicated_items(
     for fold, people in folds.items():
         known = people_fingerprint(people)
         for cell in drawn_cells(grid, s.cells):
-            mine = {g: scans[g] for g in cell.inputs.groups}
+            mine = {g: scans[fold][g] for g in cell.inputs.groups}
             for member in range(s.seeds):
                 own = _seed(seed, fold, member, number[cell])
                 kind = grid.targets[cell.target].kind

@@ -103,6 +103,11 @@ class People:
         """
         return [(int(e), int(i)) for e, i in zip(self.eid[rows], self.instance[rows], strict=True)]
 
+    def record_of(self, group: str) -> NDArray[np.int64]:
+        """Keys of everybody who has an imaging group, sorted, of shape (n_has, 2)."""
+        has = self.has[group]
+        return np.column_stack([self.eid[has], self.instance[has]])
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the training people, kept in every model's card and checked before it is used."""

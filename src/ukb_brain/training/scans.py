@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from ukb_brain.imaging.preprocess import CONNECTIVITY, SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore
 from ukb_brain.imaging.tangent import covariances, logarithms, tangents, whitening
+from ukb_brain.networks.artifact import ARRAYS
 
 FILL_BATCH = 512
 # Matrices whose logarithms are taken at a time.
@@ -21,6 +23,49 @@ LOGARITHMS = 64
 
 def _measures(store: RecordStore, key: Key) -> Mapping[str, float]:
     return (store.about(CONNECTIVITY, key) or {}).get("measures", {})
+
+
+@dataclass(frozen=True)
+class KeptVectors:
+    """Vectors of tangent space that were made before.
+
+    Attributes
+    ----------
+    blocks : tuple of Path
+        Models with ``vectors``.
+    size : int
+        People of each, but for the last.
+    records : ndarray of shape (n, 2)
+        eid and instance of all, in their order: sorted.
+    """
+
+    blocks: tuple[Path, ...]
+    size: int
+    records: NDArray[np.int64]
+
+    def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
+        """Read some people's vectors.
+
+        Parameters
+        ----------
+        keys : sequence of (int, int)
+            eid and instance; all of them among the records.
+
+        Returns
+        -------
+        ndarray of shape (n, edges)
+        """
+        # Instances have one figure.
+        order = self.records[:, 0] * 10 + self.records[:, 1]
+        places = np.searchsorted(order, [10 * eid + instance for eid, instance in keys])
+        rows: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(keys)
+        for block in np.unique(places // self.size):
+            with safe_open(self.blocks[block] / ARRAYS, "np") as file:
+                vectors = file.get_slice("vectors")
+                for k in np.flatnonzero(places // self.size == block):
+                    row = int(places[k] % self.size)
+                    rows[k] = vectors[row : row + 1][0]
+        return np.stack(rows)
 
 
 @dataclass(frozen=True)
@@ -42,6 +87,8 @@ class GroupScans:
         Stands where a vector has no number.
     white : ndarray of shape (regions, regions), optional
         Of the reference of tangent space.
+    kept : KeptVectors, optional
+        Vectors of tangent space that were made already.
     """
 
     modalities: tuple[str, ...]
@@ -51,6 +98,7 @@ class GroupScans:
     tangent: bool = False
     fill: NDArray[np.float32] | None = field(default=None, compare=False, kw_only=True)
     white: NDArray[np.float64] | None = field(default=None, compare=False, kw_only=True)
+    kept: KeptVectors | None = field(default=None, compare=False, kw_only=True)
 
     @property
     def is_volume(self) -> bool:
@@ -70,7 +118,7 @@ class GroupScans:
         GroupScans
             Itself where nothing is to be fitted, as in volumes.
         """
-        if self.is_volume or not training:
+        if self.is_volume or not training or self.kept is not None:
             return self
         store = RecordStore(self.connectivity)
         plain = self._filled(training) if store.marked(INCOMPLETE) else self
@@ -110,6 +158,8 @@ class GroupScans:
         ndarray of shape (n, channels, x, y, z) or (n, edges)
             Pooled volumes, or vectors; with the diagonal, where they are in tangent space.
         """
+        if self.kept is not None:
+            return self.kept.read(keys)
         if self.white is not None:
             some = (keys[k : k + LOGARITHMS] for k in range(0, len(keys), LOGARITHMS))
             return np.concatenate([tangents(self._covariances(k), self.white) for k in some])

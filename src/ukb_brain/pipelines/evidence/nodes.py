@@ -15,6 +15,7 @@ from ukb_brain.pipelines.modelling.nodes import (
     fit_cells,
     fit_kernels,
     multiply_scans,
+    take_tangents,
     train_encoders,
 )
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
@@ -84,16 +85,18 @@ def _train(
     as_it_is: Modelling | None = None,
 ) -> Trained:
     """Run the map's own work items; what a variant shares with the map is not trained again."""
-    scans = (folder, volumes, connectivity, people, quality, grid, modelling, compute)
+    stores, rest = (folder, volumes, connectivity), (people, quality, grid, modelling, compute)
     same = [
         getattr(as_it_is, part, None) == getattr(modelling, part)
         for part in ("encoders", "kernels")
     ]
-    encoders = of_map.encoders if of_map and same[0] else train_encoders(*scans, seed)
+    known = of_map and all(same)
+    scans = stores if known else (*stores, take_tangents(*stores, *rest))
+    encoders = of_map.encoders if of_map and same[0] else train_encoders(*scans, *rest, seed)
     if of_map and same[1]:
         kernels = of_map.kernels
     else:
-        grams = multiply_scans(*scans)
+        grams = multiply_scans(*scans, *rest)
         kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
     return Trained(
         encoders,

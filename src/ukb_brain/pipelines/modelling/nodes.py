@@ -24,6 +24,7 @@ from ukb_brain.training.people import People, gather
 from ukb_brain.training.results import FINAL, PREDICTED_PARTS, UNREFINED, predictions_of
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Modelling
+from ukb_brain.training.tangents import reference_of_group, tangents_of_block
 from ukb_brain.training.target import AMORTISED, fit_cells_of_target
 
 logger = logging.getLogger(__name__)
@@ -84,10 +85,53 @@ def _run(
     return ModelFolder(folder)
 
 
+def take_tangents(
+    folder: Path,
+    volumes: RecordStore,
+    connectivity: RecordStore,
+    people: Folds,
+    quality: pd.DataFrame,
+    grid: Grid,
+    modelling: Modelling,
+    compute: Compute,
+) -> ModelFolder:
+    """Write connectivity as vectors of each fold's tangent space, where time series are there.
+
+    Parameters
+    ----------
+    folder : Path
+        Of all models.
+    volumes, connectivity : RecordStore
+        Scans.
+    people : dict of int to People
+        By fold.
+    quality : pandas.DataFrame
+        Tells one set of scans from another.
+    grid : Grid
+        Imaging groups.
+    modelling : Modelling
+        What connectivity is read as.
+    compute : Compute
+        Workers.
+
+    Returns
+    -------
+    ModelFolder
+        Some thousand people a model, for each fold; empty where nothing is read in tangent space.
+    """
+    scans = _scans(volumes, connectivity, grid, 1, modelling.tangent)
+    scanned = items.quality_fingerprint(quality)
+    work = list(items.reference_items(people, scans, scanned))
+    references = _run(reference_of_group, work, folder / "references", compute, "References")
+    blocks = list(items.tangent_items(people, scans, references))
+    return _run(tangents_of_block, blocks, folder / "tangents", compute, "Tangent vectors")
+
+
 def multiply_scans(
     folder: Path,
     volumes: RecordStore,
     connectivity: RecordStore,
+    tangents: ModelFolder,
     people: Folds,
     quality: pd.DataFrame,
     grid: Grid,
@@ -102,6 +146,8 @@ def multiply_scans(
         Of all models.
     volumes, connectivity : RecordStore
         Scans.
+    tangents : ModelFolder
+        From `take_tangents`.
     people : dict of int to People
         By fold.
     quality : pandas.DataFrame
@@ -120,7 +166,8 @@ def multiply_scans(
     """
     scans = _scans(volumes, connectivity, grid, modelling.kernels.pooling, modelling.tangent)
     scanned = items.quality_fingerprint(quality)
-    work = list(items.gram_items(people, scans, modelling, scanned, compute.device))
+    of_folds = items.kept_vectors(people, scans, tangents)
+    work = list(items.gram_items(people, of_folds, modelling, scanned, compute.device))
     return _run(gram_of_group, work, folder / "grams", compute.for_training(), "Products of scans")
 
 
@@ -170,6 +217,7 @@ def train_encoders(
     folder: Path,
     volumes: RecordStore,
     connectivity: RecordStore,
+    tangents: ModelFolder,
     people: Folds,
     quality: pd.DataFrame,
     grid: Grid,
@@ -185,6 +233,8 @@ def train_encoders(
         Of all models.
     volumes, connectivity : RecordStore
         Scans.
+    tangents : ModelFolder
+        From `take_tangents`.
     people : dict of int to People
         By fold.
     quality : pandas.DataFrame
@@ -206,7 +256,8 @@ def train_encoders(
     pooling = modelling.encoders.network.pooling
     scans = _scans(volumes, connectivity, grid, pooling, modelling.tangent)
     scanned = items.quality_fingerprint(quality)
-    work = items.encoder_items(people, scans, grid, modelling, scanned, seed, compute.device)
+    of_folds = items.kept_vectors(people, scans, tangents)
+    work = items.encoder_items(people, of_folds, grid, modelling, scanned, seed, compute.device)
     return _run(train_encoder, list(work), folder / "encoders", compute.for_training(), "Encoders")
 
 
@@ -295,7 +346,8 @@ def train_dedicated_networks(
     """
     scans = _scans(volumes, connectivity, grid, modelling.dedicated.network.pooling)
     scanned = items.quality_fingerprint(quality)
-    work = items.dedicated_items(people, scans, grid, modelling, scanned, seed, compute.device)
+    of_folds = dict.fromkeys(people, scans)
+    work = items.dedicated_items(people, of_folds, grid, modelling, scanned, seed, compute.device)
     return _run(
         train_dedicated,
         list(work),

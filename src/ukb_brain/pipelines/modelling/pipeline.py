@@ -8,12 +8,13 @@ from ukb_brain.pipelines.modelling.nodes import (
     fit_kernels,
     gather_people,
     multiply_scans,
+    take_tangents,
     train_dedicated_networks,
     train_encoders,
 )
 
-SCANS = ["model.folder", "intermediate.volumes", "intermediate.connectivity", "people"]
-SCANS_QUALITY = [*SCANS, "primary.quality"]
+STORES = ["model.folder", "intermediate.volumes", "intermediate.connectivity"]
+PEOPLE = ["people", "primary.quality"]
 WHAT = ["params:grid", "params:modelling", "params:compute"]
 SEED = "params:seed"
 
@@ -48,14 +49,20 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="gather_people",
             ),
             Node(
+                take_tangents,
+                inputs=[*STORES, *PEOPLE, *WHAT],
+                outputs="model.tangents",
+                name="take_tangents",
+            ),
+            Node(
                 train_encoders,
-                inputs=[*SCANS_QUALITY, *WHAT, SEED],
+                inputs=[*STORES, "model.tangents", *PEOPLE, *WHAT, SEED],
                 outputs="model.encoders",
                 name="train_encoders",
             ),
             Node(
                 multiply_scans,
-                inputs=[*SCANS_QUALITY, *WHAT],
+                inputs=[*STORES, "model.tangents", *PEOPLE, *WHAT],
                 outputs="model.grams",
                 name="multiply_scans",
             ),
@@ -79,7 +86,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 train_dedicated_networks,
-                inputs=[*SCANS_QUALITY, *WHAT, SEED],
+                inputs=[*STORES, *PEOPLE, *WHAT, SEED],
                 outputs="model.dedicated",
                 name="train_dedicated_networks",
             ),

@@ -1,0 +1,147 @@
+"""Connectivity in tangent space, made once a fold for every strategy that reads it.
+
+First the reference of each fold, then everybody's vectors about it, some thousand people a work
+item: so that neither memory nor the longest item grows with the cohort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ukb_brain.networks.artifact import Model, read_model
+from ukb_brain.training.people import People
+from ukb_brain.training.scans import GroupScans, KeptVectors
+
+WHITE, FILL, VECTORS = "white", "fill", "vectors"
+# People of a work item.
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class ReferenceJob:
+    """What a worker needs for the reference of an imaging group.
+
+    Attributes
+    ----------
+    group : str
+        Its name.
+    scans : GroupScans
+        Of the group.
+    people : People
+        Of the fold.
+    """
+
+    group: str
+    scans: GroupScans
+    people: People
+
+
+@dataclass(frozen=True)
+class TangentJob(ReferenceJob):
+    """What a worker needs for the vectors of some people.
+
+    Attributes
+    ----------
+    reference : Path
+        Model of `reference_of_group`.
+    block : int
+        Which people, in the order of those who have the group.
+    """
+
+    reference: Path
+    block: int
+
+
+def reference_of_group(job: ReferenceJob, folder: Path) -> Model:
+    """Fit what reading a group's connectivity rests on, on training people.
+
+    Parameters
+    ----------
+    job : ReferenceJob
+        Group and people.
+    folder : Path
+        Not used.
+
+    Returns
+    -------
+    Model
+        ``white`` of shape (regions, regions), and ``fill`` of shape (edges,) where gaps are filled;
+        nothing where vectors are not read in tangent space.
+    """
+    training = job.people.has[job.group] & job.people.train
+    scans = job.scans.fitted(job.people.keys(training))
+    found = {WHITE: scans.white, FILL: scans.fill}
+    return Model({name: array for name, array in found.items() if array is not None})
+
+
+def tangents_of_block(job: TangentJob, folder: Path) -> Model:
+    """Write some people's connectivity as vectors of tangent space.
+
+    Parameters
+    ----------
+    job : TangentJob
+        People and reference.
+    folder : Path
+        Not used.
+
+    Returns
+    -------
+    Model
+        ``vectors`` of shape (people, edges with the diagonal); without rows where the reference is
+        of nothing.
+    """
+    arrays = read_model(job.reference).arrays
+    if WHITE not in arrays:
+        return Model({VECTORS: np.zeros((0, 0), dtype=np.float32)}, {"edges": 0})
+    scans = replace(job.scans, white=arrays[WHITE], fill=arrays.get(FILL))
+    keys = job.people.keys(job.people.has[job.group])
+    vectors = scans.read(keys[job.block * BLOCK : (job.block + 1) * BLOCK])
+    return Model({VECTORS: vectors}, {"edges": vectors.shape[1]})
+
+
+def blocks_of(people: People, group: str) -> int:
+    """Count the work items of a group.
+
+    Parameters
+    ----------
+    people : People
+        Of the fold.
+    group : str
+        Imaging group.
+
+    Returns
+    -------
+    int
+    """
+    return -(-int(people.has[group].sum()) // BLOCK)
+
+
+def with_kept(
+    scans: Mapping[str, GroupScans], people: People, kept: Mapping[str, list[Path]]
+) -> dict[str, GroupScans]:
+    """Let groups be read from vectors that were made.
+
+    Parameters
+    ----------
+    scans : dict of str to GroupScans
+        By imaging group.
+    people : People
+        Of the fold.
+    kept : dict of str to list of Path
+        Models of `tangents_of_block` by group, all of them in their order; groups without are read
+        from the stores.
+
+    Returns
+    -------
+    dict of str to GroupScans
+    """
+    return {
+        group: replace(some, kept=KeptVectors(tuple(kept[group]), BLOCK, people.record_of(group)))
+        if group in kept
+        else some
+        for group, some in scans.items()
+    }
