@@ -58,6 +58,8 @@ class KeptVectors:
         # Instances have one figure.
         order = self.records[:, 0] * 10 + self.records[:, 1]
         places = np.searchsorted(order, [10 * eid + instance for eid, instance in keys])
+        if not np.array_equal(self.records[places.clip(max=len(order) - 1)], np.array(keys)):
+            raise ValueError("vectors are asked for of people of whom none were made")
         rows: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(keys)
         for block in np.unique(places // self.size):
             with safe_open(self.blocks[block] / ARRAYS, "np") as file:

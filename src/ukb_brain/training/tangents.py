@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ukb_brain.networks.artifact import Model, read_model
 from ukb_brain.training.people import People
@@ -97,10 +98,14 @@ def tangents_of_block(job: TangentJob, folder: Path) -> Model:
     arrays = read_model(job.reference).arrays
     if WHITE not in arrays:
         return Model({VECTORS: np.zeros((0, 0), dtype=np.float32)}, {"edges": 0})
-    scans = replace(job.scans, white=arrays[WHITE], fill=arrays.get(FILL))
+    scans = replace(job.scans, white=arrays[WHITE].astype(np.float64), fill=_fill(arrays))
     keys = job.people.keys(job.people.has[job.group])
     vectors = scans.read(keys[job.block * BLOCK : (job.block + 1) * BLOCK])
     return Model({VECTORS: vectors}, {"edges": vectors.shape[1]})
+
+
+def _fill(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32] | None:
+    return arrays[FILL].astype(np.float32) if FILL in arrays else None
 
 
 def blocks_of(people: People, group: str) -> int:

@@ -85,19 +85,22 @@ def _train(
     as_it_is: Modelling | None = None,
 ) -> Trained:
     """Run the map's own work items; what a variant shares with the map is not trained again."""
-    stores, rest = (folder, volumes, connectivity), (people, quality, grid, modelling, compute)
     same = [
         getattr(as_it_is, part, None) == getattr(modelling, part)
         for part in ("encoders", "kernels")
     ]
-    known = of_map and all(same)
-    scans = stores if known else (*stores, take_tangents(*stores, *rest))
-    encoders = of_map.encoders if of_map and same[0] else train_encoders(*scans, *rest, seed)
-    if of_map and same[1]:
-        kernels = of_map.kernels
+    if of_map and all(same):
+        encoders, kernels = of_map.encoders, of_map.kernels
     else:
-        grams = multiply_scans(*scans, *rest)
-        kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
+        scans = (people, quality, grid, modelling, compute)
+        tangents = take_tangents(folder, volumes, connectivity, *scans)
+        stores = (folder, volumes, connectivity, tangents)
+        encoders = of_map.encoders if of_map and same[0] else train_encoders(*stores, *scans, seed)
+        if of_map and same[1]:
+            kernels = of_map.kernels
+        else:
+            grams = multiply_scans(*stores, *scans)
+            kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
     return Trained(
         encoders,
         kernels,
