@@ -92,14 +92,13 @@ def _train(
     if of_map and all(same):
         encoders, kernels = of_map.encoders, of_map.kernels
     else:
-        scans = (people, quality, grid, modelling, compute)
-        tangents = take_tangents(folder, volumes, connectivity, *scans)
-        stores = (folder, volumes, connectivity, tangents)
-        encoders = of_map.encoders if of_map and same[0] else train_encoders(*stores, *scans, seed)
+        stores = (folder, volumes, connectivity, people, quality, grid, modelling, compute)
+        scans = (*stores, take_tangents(*stores))
+        encoders = of_map.encoders if of_map and same[0] else train_encoders(*scans, seed)
         if of_map and same[1]:
             kernels = of_map.kernels
         else:
-            grams = multiply_scans(*stores, *scans)
+            grams = multiply_scans(*scans)
             kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
     return Trained(
         encoders,

@@ -131,12 +131,12 @@ def multiply_scans(
     folder: Path,
     volumes: RecordStore,
     connectivity: RecordStore,
-    tangents: ModelFolder,
     people: Folds,
     quality: pd.DataFrame,
     grid: Grid,
     modelling: Modelling,
     compute: Compute,
+    tangents: ModelFolder,
 ) -> ModelFolder:
     """Multiply the scans of pairs of people.
 
@@ -146,8 +146,6 @@ def multiply_scans(
         Of all models.
     volumes, connectivity : RecordStore
         Scans.
-    tangents : ModelFolder
-        From `take_tangents`.
     people : dict of int to People
         By fold.
     quality : pandas.DataFrame
@@ -158,6 +156,8 @@ def multiply_scans(
         How scans are pooled.
     compute : Compute
         Workers and device.
+    tangents : ModelFolder
+        From `take_tangents`.
 
     Returns
     -------
@@ -217,12 +217,12 @@ def train_encoders(
     folder: Path,
     volumes: RecordStore,
     connectivity: RecordStore,
-    tangents: ModelFolder,
     people: Folds,
     quality: pd.DataFrame,
     grid: Grid,
     modelling: Modelling,
     compute: Compute,
+    tangents: ModelFolder,
     seed: int,
 ) -> ModelFolder:
     """Train the encoders of all imaging groups on all targets at once, by cross-fitting.
@@ -233,8 +233,6 @@ def train_encoders(
         Of all models.
     volumes, connectivity : RecordStore
         Scans.
-    tangents : ModelFolder
-        From `take_tangents`.
     people : dict of int to People
         By fold.
     quality : pandas.DataFrame
@@ -245,6 +243,8 @@ def train_encoders(
         Network and training.
     compute : Compute
         Workers and device.
+    tangents : ModelFolder
+        From `take_tangents`.
     seed : int
         Of the run.
 

@@ -56,13 +56,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 train_encoders,
-                inputs=[*STORES, "model.tangents", *PEOPLE, *WHAT, SEED],
+                inputs=[*STORES, *PEOPLE, *WHAT, "model.tangents", SEED],
                 outputs="model.encoders",
                 name="train_encoders",
             ),
             Node(
                 multiply_scans,
-                inputs=[*STORES, "model.tangents", *PEOPLE, *WHAT],
+                inputs=[*STORES, *PEOPLE, *WHAT, "model.tangents"],
                 outputs="model.grams",
                 name="multiply_scans",
             ),
