@@ -62,6 +62,60 @@ def covariances(z: NDArray[np.floating], shrinkage: NDArray[np.floating]) -> Mat
     return out
 
 
+def regions_lacking(z: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tell of which regions somebody has nothing.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n, edges)
+        Of Fisher; NaN is not known.
+
+    Returns
+    -------
+    ndarray of shape (n, regions)
+        True where no edge of a region is known.
+    """
+    regions = nodes_of(z.shape[1])
+    rows, columns = np.tril_indices(regions, -1)
+    known = np.zeros((len(z), regions), dtype=bool)
+    for k, there in enumerate(np.isfinite(z)):
+        known[k, rows[there]] = known[k, columns[there]] = True
+    return ~known
+
+
+def completed(
+    matrices: Matrices, lacking: NDArray[np.bool_], reference: NDArray[np.float64]
+) -> Matrices:
+    """Complete covariances of people who lack regions.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (n, regions, regions)
+        Anything in rows and columns of regions that a person lacks.
+    lacking : ndarray of shape (n, regions)
+        From `regions_lacking`.
+    reference : ndarray of shape (regions, regions)
+        Covariance of other people.
+
+    Returns
+    -------
+    ndarray of shape (n, regions, regions)
+        What is lacking is as far from the reference as what is known implies by the reference's own
+        regressions, and no further; matrices keep their inverses.
+    """
+    out = matrices.copy()
+    for k in np.flatnonzero(lacking.any(axis=1)):
+        gone, there = np.flatnonzero(lacking[k]), np.flatnonzero(~lacking[k])
+        inner = reference[np.ix_(there, there)]
+        slopes = np.linalg.solve(inner, reference[np.ix_(there, gone)]).T
+        known = matrices[k][np.ix_(there, there)]
+        rest = reference[np.ix_(gone, gone)] - slopes @ inner @ slopes.T
+        out[k][np.ix_(gone, there)] = slopes @ known
+        out[k][np.ix_(there, gone)] = (slopes @ known).T
+        out[k][np.ix_(gone, gone)] = rest + slopes @ known @ slopes.T
+    return out
+
+
 def logarithms(matrices: Matrices) -> Matrices:
     """Take matrix logarithms.
 

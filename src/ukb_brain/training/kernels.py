@@ -50,6 +50,8 @@ TOLD = "told"
 FURTHEST = 3.0
 # Products are in single precision: with less their errors would be fitted.
 LEAST_PENALTY = 1e-4
+# Penalties are tried until neighbours differ by no more than this factor.
+FINEST = 3.5
 # Parts of all components that a projected regression may do with.
 FEWER = (4, 16)
 
@@ -211,6 +213,7 @@ class _Search:
         every = {*self.grid, np.inf}
         self._try(EQUAL, machine, dict.fromkeys(targets, every), base)
         self._widen(machine, targets, base)
+        self._refine(machine, targets, base)
         linear = dict(base)
         for name in [*linear_shares(groups), *self.fewer]:
             if name != EQUAL:
@@ -257,10 +260,8 @@ class _Search:
         wanted = {t: {*grid[::2], base[t].penalty} - {np.inf} for t in targets}
         self._try(name, machine, wanted, found)
         paying = [t for t, new in found.items() if self._pays(t, new, base[t])]
-        near: dict[str, set[float]] = {}
-        for target in paying:
-            at = int(np.argmin(np.abs(np.log(grid) - np.log(found[target].penalty))))
-            near[target] = {*grid[max(0, at - 1) : at + 2]} - wanted[target]
+        steps = (1 / self.step, self.step)
+        near = {t: {found[t].penalty * f for f in steps} - wanted[t] for t in paying}
         self._try(name, machine, near, found)
         for target in paying:
             if found[target].loss < best[target].loss:
@@ -283,6 +284,18 @@ class _Search:
                 return
             self._try(EQUAL, machine, {t: {smallest} for t in at_edge}, best)
 
+    def _refine(self, machine: Machine, targets: list[str], best: dict[str, Choice]) -> None:
+        """Try penalties between the best and its neighbours, where those are far apart."""
+        step = self.step
+        while step > FINEST:
+            step **= 0.5
+            near = {
+                t: {best[t].penalty * step, best[t].penalty / step} - {np.inf}
+                for t in targets
+                if np.isfinite(best[t].penalty)
+            }
+            self._try(EQUAL, machine, near, best)
+
     def _try(
         self,
         name: str,
@@ -290,7 +303,8 @@ class _Search:
         wanted: Mapping[str, set[float]],
         best: dict[str, Choice],
     ) -> None:
-        for penalty in sorted({p for penalties in wanted.values() for p in penalties}):
+        penalties_tried = {p for penalties in wanted.values() for p in penalties}
+        for penalty in sorted(p for p in penalties_tried if p >= LEAST_PENALTY):
             ridge = machine.at(penalty, rough=True).beside(self.intercept, self.free)
             mine = [target for target, penalties in wanted.items() if penalty in penalties]
             for some, known in self.learners.alike(mine):

@@ -13,10 +13,19 @@ from safetensors import safe_open
 
 from ukb_brain.imaging.preprocess import CONNECTIVITY, SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore
-from ukb_brain.imaging.tangent import covariances, logarithms, tangents, whitening
+from ukb_brain.imaging.tangent import (
+    completed,
+    covariances,
+    logarithms,
+    regions_lacking,
+    tangents,
+    whitening,
+)
 from ukb_brain.networks.artifact import ARRAYS
 
 FILL_BATCH = 512
+# People with all regions whose mean is the reference; where there are fewer, gaps are filled.
+LEAST_WHOLE = 10
 # Matrices whose logarithms are taken at a time.
 LOGARITHMS = 64
 
@@ -126,11 +135,19 @@ class GroupScans:
         plain = self._filled(training) if store.marked(INCOMPLETE) else self
         if not self.tangent or SHRINKAGE not in _measures(store, training[0]):
             return plain
+        whole = [key for key in training if not plain._lacking([key]).any()]
+        # Whoever lacks a region says less of the mean than they would blur it.
+        used = whole if len(whole) >= min(LEAST_WHOLE, len(training) / 2) else training
         total = 0.0
-        for start in range(0, len(training), LOGARITHMS):
-            some = training[start : start + LOGARITHMS]
+        for start in range(0, len(used), LOGARITHMS):
+            some = used[start : start + LOGARITHMS]
             total = total + logarithms(plain._covariances(some)).sum(axis=0)
-        return replace(plain, white=whitening(np.asarray(total) / len(training)))
+        return replace(plain, white=whitening(np.asarray(total) / len(used)))
+
+    def _lacking(self, keys: Sequence[Key]) -> NDArray[np.bool_]:
+        if self.fill is None:
+            return np.zeros((len(keys), 1), dtype=bool)
+        return regions_lacking(replace(self, white=None, fill=None).read(keys))
 
     def _filled(self, training: Sequence[Key]) -> GroupScans:
         total, there = 0.0, 0.0
@@ -145,7 +162,12 @@ class GroupScans:
     def _covariances(self, keys: Sequence[Key]) -> NDArray[np.float64]:
         store = RecordStore(self.connectivity)
         shrinkage = np.array([_measures(store, key)[SHRINKAGE] for key in keys])
-        return covariances(replace(self, white=None).read(keys), shrinkage)
+        found = covariances(replace(self, white=None).read(keys), shrinkage)
+        lacking = self._lacking(keys)
+        if self.white is None or not lacking.any():
+            return found
+        root = np.linalg.inv(self.white)
+        return completed(found, lacking, root @ root)
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
         """Read some people's scans.
