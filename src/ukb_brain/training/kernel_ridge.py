@@ -11,7 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 # The intercept is not penalised; every other column of T is, as it says.
 FREE = 0.0
@@ -46,6 +48,14 @@ class Inverse:
         else:
             plain = self.plain[rows[:, None], columns]
         return plain - self.right[rows] @ self.solve[:, columns]
+
+    def blocks(self, groups: torch.Tensor) -> torch.Tensor:
+        """Give the parts, of shape (groups, size, size), of many groups of people of one size."""
+        if self.plain is None:
+            plain = torch.eye(groups.shape[1]).to(self.right).expand(len(groups), -1, -1)
+        else:
+            plain = self.plain[groups[:, :, None], groups[:, None, :]]
+        return plain - self.right[groups] @ self.solve.T[groups].transpose(1, 2)
 
 
 def invert(kernel: torch.Tensor, penalty: float) -> torch.Tensor | None:
@@ -99,10 +109,60 @@ def with_columns(
     return Inverse(plain, right, torch.linalg.solve(inner, right.T))
 
 
-def left_out(
-    inverse: Inverse, y: torch.Tensor, parts: Sequence[torch.Tensor], known: torch.Tensor
+def groups_of(labels: NDArray[np.int64]) -> list[torch.Tensor]:
+    """Sort people who are left out together by how many they are.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        Of each person's group.
+
+    Returns
+    -------
+    list of torch.Tensor of shape (groups, size)
+        Places of people.
+    """
+    order = np.argsort(labels, kind="stable")
+    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    found = []
+    for size in np.unique(counts):
+        first = starts[counts == size]
+        found.append(torch.from_numpy(order[first[:, None] + np.arange(size)]))
+    return found
+
+
+def without_themselves(
+    y: torch.Tensor, residuals: torch.Tensor, blocks: torch.Tensor, known: torch.Tensor
 ) -> torch.Tensor:
-    """Scores of everybody by the fit that left their part out.
+    """Scores of groups of people by fits that left them out, from the fit of all.
+
+    Parameters
+    ----------
+    y, residuals : torch.Tensor of shape (groups, size, targets)
+        Of the fit of all.
+    blocks : torch.Tensor of shape (groups, size, size)
+        Of what takes targets to residuals.
+    known : torch.Tensor of shape (groups, size)
+        Who took part in the fit of all.
+
+    Returns
+    -------
+    torch.Tensor of shape (groups, size, targets)
+        Anything for who did not.
+
+    Notes
+    -----
+    With rows o left out, ``y_o - f_o = (G_oo)⁻¹ (G y)_o`` for the inverse G, whatever y_o is.
+    """
+    both = known[:, :, None] & known[:, None, :]
+    own = torch.eye(blocks.shape[1]).to(blocks).expand_as(blocks)
+    return y - torch.linalg.solve(torch.where(both, blocks, own), residuals * known[:, :, None])
+
+
+def left_out(
+    inverse: Inverse, y: torch.Tensor, groups: Sequence[torch.Tensor], known: torch.Tensor
+) -> torch.Tensor:
+    """Scores of everybody by the fit that left their group out.
 
     Parameters
     ----------
@@ -110,8 +170,8 @@ def left_out(
         From `with_columns`.
     y : torch.Tensor of shape (n, targets)
         Anything for whoever is not known.
-    parts : sequence of torch.Tensor
-        Rows of each part; together everybody.
+    groups : sequence of torch.Tensor
+        From `groups_of`; together everybody.
     known : torch.Tensor of shape (n,)
         False for those whose target nobody knows, the same for all these targets: they are left
         out of every fit.
@@ -123,8 +183,7 @@ def left_out(
 
     Notes
     -----
-    With rows o left out, ``y_o - f_o = (G_oo)⁻¹ (G y)_o`` for the inverse G, whatever y_o is. Who
-    is not known is taken out of G first, which leaves a smaller block for each part.
+    See `without_themselves`. Who is not known is taken out of the inverse first.
     """
     residuals, scores = inverse.residuals(y), torch.empty_like(y)
     lost = torch.nonzero(~known)[:, 0]
@@ -134,17 +193,15 @@ def left_out(
         factor = torch.linalg.cholesky(inverse.block(lost, lost))
         taken = torch.linalg.solve_triangular(factor, inverse.block(lost, everybody), upper=False)
         of_lost = torch.linalg.solve_triangular(factor, residuals[lost], upper=False)
-        scores[lost] = y[lost] - torch.linalg.solve_triangular(factor.T, of_lost, upper=True)
         residuals = residuals - taken.T @ of_lost
-    for part in parts:
-        mine = part[known[part]]
-        if not len(mine):
-            continue
-        block = inverse.block(mine, mine)
+    for some in groups:
+        blocks = inverse.blocks(some)
         if taken is not None:
-            block = block - taken[:, mine].T @ taken[:, mine]
-        factor = torch.linalg.cholesky(block)
-        scores[mine] = y[mine] - torch.cholesky_solve(residuals[mine], factor)
+            of_some = taken.T[some]
+            blocks = blocks - of_some @ of_some.transpose(1, 2)
+        scores[some] = without_themselves(y[some], residuals[some], blocks, known[some])
+    if len(lost):
+        scores[lost] = y[lost] - torch.linalg.solve_triangular(factor.T, of_lost, upper=True)
     return scores
 
 

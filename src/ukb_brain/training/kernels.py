@@ -185,13 +185,13 @@ class _Search:
         learners = self.learners
         if not self.job.groups:
             nothing = self.intercept.new_zeros(len(learners.rows), len(learners.learnt))
-            return Exact(nothing, learners.learnt, learners.parts)
+            return Exact(nothing, learners.learnt)
         values = self.kernel(composition).values
         if learners.exact:
-            return Exact(values, learners.learnt, learners.parts)
+            return Exact(values, learners.learnt, self.job.settings.memory_gb)
         every = len(learners.landmarks)
         number = self.fewer.get(composition, every)
-        return Projected(values, learners.landmarks, learners.learnt, learners.parts, number)
+        return Projected(values, learners.landmarks, learners.learnt, number)
 
     @property
     def fewer(self) -> dict[str, int]:
@@ -209,6 +209,7 @@ class _Search:
             self.choices = {LINEAR: mean, KERNELS: mean, TOLD: mean}
             return
         machine = self.machine(EQUAL)
+        self.equal = machine
         base: dict[str, Choice] = {}
         every = {*self.grid, np.inf}
         self._try(EQUAL, machine, dict.fromkeys(targets, every), base)
@@ -305,11 +306,11 @@ class _Search:
     ) -> None:
         penalties_tried = {p for penalties in wanted.values() for p in penalties}
         for penalty in sorted(p for p in penalties_tried if p >= LEAST_PENALTY):
-            ridge = machine.at(penalty, rough=True).beside(self.intercept, self.free)
+            ridge = machine.at(penalty).beside(self.intercept, self.free)
             mine = [target for target, penalties in wanted.items() if penalty in penalties]
             for some, known in self.learners.alike(mine):
                 y, weights = self.learners.of(some)
-                scores = ridge.left_out(y, known)
+                scores = ridge.left_out(y, known, self.learners.families)
                 losses = mean_loss(scores, y, weights).tolist()
                 for k, (target, loss) in enumerate(zip(some, losses, strict=True)):
                     if target not in best or loss < best[target].loss:
@@ -342,12 +343,13 @@ class _Search:
                 if other != linear:
                     together.setdefault(other, {}).setdefault(KERNELS, []).append(cell)
         for composition, by_strategy in together.items():
-            machine = self.machine(composition)
+            shared = composition == EQUAL and self.job.groups
+            machine = self.equal if shared else self.machine(composition)
             for like, cells in by_strategy.items():
                 for cell, row in _Cells(self, machine, like).fit(composition, cells, arrays):
                     yield row
-                    shared = KERNELS in self.job.strategies and like == LINEAR
-                    if shared and self._choice(cell, KERNELS).composition == composition:
+                    both = KERNELS in self.job.strategies and like == LINEAR
+                    if both and self._choice(cell, KERNELS).composition == composition:
                         yield row | {"strategy": KERNELS}
 
     def _choice(self, cell: Cell, strategy: str) -> Choice:
@@ -401,31 +403,40 @@ class _Cells:
         best: dict[Cell, Best],
     ) -> None:
         for penalty in sorted({p for penalties in wanted.values() for p in penalties}):
-            bound = self.machine.at(penalty, rough=True)
+            bound = self.machine.at(penalty)
             for cell in [cell for cell, penalties in wanted.items() if penalty in penalties]:
                 y, weights = self.learners.of([cell.target])
                 for trait in traits if cell.inputs.blocks else (np.nan,):
                     ridge = bound.beside(*self._columns(cell, trait))
-                    left = ridge.left_out(y, weights[:, 0] > 0)
+                    left = ridge.left_out(y, weights[:, 0] > 0, self.learners.families)
                     loss = float(mean_loss(left, y, weights)[0])
                     if cell not in best or loss < best[cell].loss:
                         best[cell] = Best(loss, penalty, trait)
 
     def _try_logistic(self, cells: list[Cell], best: dict[Cell, Best]) -> None:
-        """Take a logistic regression where it does better, with the same penalties or smaller."""
-        wanted = {
-            cell: dict.fromkeys([best[cell].image, best[cell].image / self.search.step])
-            for cell in cells
-        }
+        """Take a logistic regression where it does better, with the same penalties or smaller.
+
+        It has no closed form, and so leaves out parts of people; so does the ridge regression that
+        it is held beside.
+        """
+        found: dict[Cell, Best] = {}
+        of_ridge: dict[Cell, float] = {}
+        parts = [part[None] for part in self.learners.parts]
+        wanted = {c: [best[c].image, best[c].image / self.search.step] for c in cells}
         for penalty in dict.fromkeys(p for penalties in wanted.values() for p in penalties):
-            bound = self.machine.at(penalty, rough=True)
+            bound = self.machine.at(penalty)
             mine = [cell for cell, penalties in wanted.items() if penalty in penalties]
             ridges = [bound.beside(*self._columns(cell, best[cell].trait)) for cell in mine]
-            for cell, left in zip(mine, self._logistic_left(ridges, mine), strict=True):
+            scores = self._logistic_left(ridges, mine)
+            for cell, ridge, left in zip(mine, ridges, scores, strict=True):
                 y, weights = self.learners.of([cell.target])
                 loss = float(mean_loss(left, y, weights)[0])
-                if loss < best[cell].loss:
-                    best[cell] = Best(loss, penalty, best[cell].trait, left)
+                if cell not in found or loss < found[cell].loss:
+                    found[cell] = Best(loss, penalty, best[cell].trait, left)
+                if penalty == best[cell].image:
+                    beside = ridge.left_out(y, weights[:, 0] > 0, parts)
+                    of_ridge[cell] = float(mean_loss(beside, y, weights)[0])
+        best |= {cell: new for cell, new in found.items() if new.loss < of_ridge[cell]}
 
     def _columns(self, cell: Cell, trait: float) -> tuple[torch.Tensor, torch.Tensor]:
         rows, named = self.learners.rows, cell.inputs.blocks
@@ -461,11 +472,13 @@ class _Cells:
         y, weights = self.learners.of([cell.target])
         known = weights[:, 0] > 0
         if chosen.logistic is not None:
-            fitted: Fit = ridge.fit(logistic_target(ridge.smoother(known, [None]), y), known)
+            fitted: Fit = ridge.fit(
+                logistic_target(ridge.smoother(known, [None]), y.to(ridge.columns)), known
+            )
             mine, left = torch.tanh(fitted.scores / 2), chosen.logistic
         else:
             fitted = ridge.fit(y, known)
-            mine, left = fitted.scores, ridge.left_out(y, known)
+            mine, left = fitted.scores, ridge.left_out(y, known, self.learners.families)
         # Whose target is not known were left out of the fit of all.
         mine[self.learners.learnt[known]] = left[known]
         scores = np.full(len(self.job.people.eid), np.nan)

@@ -14,6 +14,7 @@ from ukb_brain.grid import Cell, Kind
 from ukb_brain.networks.artifact import read_model
 from ukb_brain.training.cells import standardised, why_not
 from ukb_brain.training.gram import learnt_from
+from ukb_brain.training.kernel_ridge import groups_of
 from ukb_brain.training.people import Floats, People
 from ukb_brain.training.settings import Kernels
 
@@ -38,7 +39,8 @@ class KernelsJob:
     grams : dict of str to Path
         Models of `ukb_brain.training.gram.gram_of_group`; one that failed is absent.
     cross_fits : int
-        Parts of training families that are left out in turn; validation people are one more.
+        Parts of training families that logistic regressions leave out in turn; validation people
+        are one more.
     strategies : tuple of str
         ``linear``, and ``kernels`` where those that are not linear may join.
     settings : Kernels
@@ -83,8 +85,10 @@ class Learners:
         Places among these of those whose labels are used.
     landmarks : torch.Tensor of shape (m,)
         Places of those whom kernels are with: all who are learnt from, or some of many.
+    families : list of torch.Tensor
+        Places among those of families, from `ukb_brain.training.kernel_ridge.groups_of`.
     parts : list of torch.Tensor
-        Places among those of each part.
+        Places of parts of families, for fits without closed form; validation people are one.
     y, weights : dict of str to torch.Tensor of shape (n_learnt,)
         By target, standardised by training people; weights are 0 for whoever is not known.
     status : dict of str to str
@@ -105,6 +109,8 @@ class Learners:
         self.landmarks = torch.from_numpy(np.flatnonzero(shared)).to(self.device)
         parts = people.cross_fits(job.cross_fits)
         parts = np.where(parts < 0, job.cross_fits, parts)[self.rows][mine]
+        family = people.family[self.rows][mine]
+        self.families = [some.to(self.device) for some in groups_of(family)]
         places = [np.flatnonzero(parts == part) for part in np.unique(parts)]
         self.parts = [torch.from_numpy(some).to(self.device) for some in places]
         train = people.train[self.rows][mine]

@@ -22,14 +22,17 @@ from ukb_brain.training.kernel_ridge import (
     left_out,
     times,
     with_columns,
+    without_themselves,
 )
 
 # Components whose variance is a smaller part of the first one's are rounding.
 ROUNDING = 1e-6
-# From it on single precision tells penalties apart.
+# From it on single precision is enough.
 LEAST_SINGLE = 0.03
 # From targets to scores, both of shape (n_learnt, fits): those of several may be made together.
 Smoother = Callable[[torch.Tensor], torch.Tensor]
+# From `ukb_brain.training.kernel_ridge.groups_of`.
+Groups = Sequence[torch.Tensor]
 # Parts that fits go without; None goes without nobody.
 Without = Sequence[torch.Tensor | None]
 
@@ -61,8 +64,8 @@ class Ridge(Protocol):
         """Traits of everybody, in the precision in which they are fitted."""
         ...
 
-    def left_out(self, y: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """Score the people of the fit, each by the fit that left their part out."""
+    def left_out(self, y: torch.Tensor, known: torch.Tensor, groups: Groups) -> torch.Tensor:
+        """Score the people of the fit, each by the fit that left their group out."""
         ...
 
     def smoother(self, known: torch.Tensor, without: Without) -> Smoother:
@@ -77,8 +80,8 @@ class Ridge(Protocol):
 class Machine(Protocol):
     """A kernel, to be solved with many penalties."""
 
-    def at(self, penalty: float, rough: bool = False) -> Bound:
-        """Take a penalty; roughly, where it is only told from others."""
+    def at(self, penalty: float) -> Bound:
+        """Take a penalty."""
         ...
 
 
@@ -100,19 +103,28 @@ class Exact:
         Centred, with a mean of 1 on the diagonal.
     learnt : torch.Tensor of shape (n_learnt,)
         Rows of the people of the fit.
-    parts : sequence of torch.Tensor
-        Places among them that are left out together.
+    memory_gb : float
+        Inverses are kept as long as they take no more.
     """
 
     values: torch.Tensor
     learnt: torch.Tensor
-    parts: Sequence[torch.Tensor]
+    memory_gb: float = 0.0
+    inverses: dict[float, ExactBound] = field(default_factory=dict, compare=False)
 
-    def at(self, penalty: float, rough: bool = False) -> ExactBound:
-        """Invert the kernel with a penalty, in single precision where that will do."""
-        single = rough and penalty >= LEAST_SINGLE
-        inner = self.values[self.learnt].to(torch.float32 if single else torch.float64)
-        return ExactBound(self, penalty, invert(inner, penalty), inner.dtype)
+    def at(self, penalty: float) -> ExactBound:
+        """Invert the kernel with a penalty, in single precision as products of scans are."""
+        found = self.inverses.pop(penalty, None)
+        if found is None:
+            kind = torch.float32 if penalty >= LEAST_SINGLE else torch.float64
+            inner = self.values[self.learnt].to(kind)
+            found = ExactBound(self, penalty, invert(inner, penalty), kind)
+        # The last that were used are kept.
+        self.inverses[penalty] = found
+        most = max(1, int(self.memory_gb * 1e9 / (4 * len(self.learnt) ** 2)))
+        for old in list(self.inverses)[:-most]:
+            del self.inverses[old]
+        return found
 
 
 @dataclass(frozen=True)
@@ -145,9 +157,9 @@ class ExactRidge:
     columns: torch.Tensor
     inverse: Inverse
 
-    def left_out(self, y: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    def left_out(self, y: torch.Tensor, known: torch.Tensor, groups: Groups) -> torch.Tensor:
         """Scores in closed form."""
-        return left_out(self.inverse, y.to(self.columns), self.machine.parts, known).double()
+        return left_out(self.inverse, y.to(self.columns), groups, known).double()
 
     def smoother(self, known: torch.Tensor, without: Without) -> Smoother:
         """Take who is not fitted out of the inverse once, for all targets to come."""
@@ -162,9 +174,10 @@ class ExactRidge:
 
     def fit(self, y: torch.Tensor, known: torch.Tensor) -> Fit:
         """Solve for all."""
-        fitted = fit_known(self.inverse, y, known)
-        scores = fitted.scores(self.machine.values, self.penalty, self.columns)
-        return Fit(scores, fitted.dual / self.penalty, fitted.coefficients)
+        fitted = fit_known(self.inverse, y.to(self.columns), known)
+        dual, coefficients = fitted.dual.double() / self.penalty, fitted.coefficients.double()
+        scores = self.machine.values @ dual + self.columns.double() @ coefficients
+        return Fit(scores, dual, coefficients)
 
 
 @dataclass(frozen=True)
@@ -228,8 +241,8 @@ class Projected:
         Kernel between everybody and those people.
     landmarks : torch.Tensor of shape (m,)
         Rows of those people.
-    learnt, parts : torch.Tensor, sequence of torch.Tensor
-        As of `Exact`.
+    learnt : torch.Tensor of shape (n_learnt,)
+        Rows of the people of the fit.
     number : int
         Components wanted; fewer where the rest are rounding.
     """
@@ -239,26 +252,24 @@ class Projected:
         values: torch.Tensor,
         landmarks: torch.Tensor,
         learnt: torch.Tensor,
-        parts: Sequence[torch.Tensor],
         number: int,
     ) -> None:
         variance, vectors = torch.linalg.eigh(values[landmarks])
         kept = torch.nonzero(variance > ROUNDING * variance[-1])[:, 0].flip(0)[:number]
         self.axes = vectors[:, kept] / variance[kept].sqrt()
-        self.Z, self.learnt, self.parts = values @ self.axes, learnt, parts
-        self._known: torch.Tensor | None = None
-        self._moments: list[torch.Tensor] = []
+        self.Z, self.learnt = values @ self.axes, learnt
+        self._moments: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def at(self, penalty: float, rough: bool = False) -> ProjectedBound:
+    def at(self, penalty: float) -> ProjectedBound:
         """Take a penalty; nothing is solved yet."""
         return ProjectedBound(self, penalty)
 
-    def moments(self, known: torch.Tensor) -> list[torch.Tensor]:
-        """Products of components over each part's people who are known; kept for the next call."""
-        if self._known is None or not torch.equal(self._known, known):
-            of_parts = [self.Z[self.learnt[part[known[part]]]] for part in self.parts]
-            self._known, self._moments = known, [Z.T @ Z for Z in of_parts]
-        return self._moments
+    def moments(self, known: torch.Tensor) -> torch.Tensor:
+        """Products of components over those who are known; kept for the next call."""
+        if self._moments is None or not torch.equal(self._moments[0], known):
+            Z = self.Z[self.learnt[known]]
+            self._moments = (known, Z.T @ Z)
+        return self._moments[1]
 
 
 @dataclass(frozen=True)
@@ -287,47 +298,40 @@ class ProjectedRidge:
     X: torch.Tensor
     penalties: torch.Tensor
 
-    def _part_moments(self, known: torch.Tensor) -> list[torch.Tensor]:
-        """Products of all columns over each part's people who are known."""
-        q, learnt = self.columns.shape[1], self.machine.learnt
-        with_images = self.X.shape[1] > q
-        inner = self.machine.moments(known) if with_images else []
-        found = []
-        for k, part in enumerate(self.machine.parts):
-            rows = self.X[learnt[part[known[part]]]]
-            whole = self.X.new_empty(self.X.shape[1], self.X.shape[1])
-            whole[:q] = rows[:, :q].T @ rows
-            whole[:, :q] = whole[:q].T
-            if with_images:
-                whole[q:, q:] = inner[k]
-            found.append(whole)
+    def _moments(self, known: torch.Tensor) -> torch.Tensor:
+        """Products of all columns over those who are known."""
+        q, X = self.columns.shape[1], self.X[self.machine.learnt[known]]
+        found = X.new_empty(X.shape[1], X.shape[1])
+        found[:q] = X[:, :q].T @ X
+        found[:, :q] = found[:q].T
+        if X.shape[1] > q:
+            found[q:, q:] = self.machine.moments(known)
         return found
 
     def _factor(self, moments: torch.Tensor) -> torch.Tensor:
         return torch.linalg.cholesky(moments + torch.diag(self.penalties))
 
-    def left_out(self, y: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """Scores by as many fits as there are parts."""
-        of_parts, X = self._part_moments(known), self.X[self.machine.learnt]
-        whole, scores = sum(of_parts[1:], start=of_parts[0]), torch.empty_like(y)
-        seen = y * known[:, None]
-        for part, moments in zip(self.machine.parts, of_parts, strict=True):
-            others = X.T @ seen - X[part].T @ seen[part]
-            scores[part] = X[part] @ torch.cholesky_solve(others, self._factor(whole - moments))
-        lost = torch.nonzero(~known)[:, 0]
-        if len(lost):
-            scores[lost] = X[lost] @ torch.cholesky_solve(X.T @ seen, self._factor(whole))
-        return scores
+    def left_out(self, y: torch.Tensor, known: torch.Tensor, groups: Groups) -> torch.Tensor:
+        """Scores in closed form, from the leverage of groups of people."""
+        X, factor = self.X[self.machine.learnt], self._factor(self._moments(known))
+        fitted = X @ torch.cholesky_solve(X.T @ (y * known[:, None]), factor)
+        half = torch.linalg.solve_triangular(factor, X.T, upper=False).T
+        scores = torch.empty_like(y)
+        for some in groups:
+            of_some = half[some]
+            blocks = torch.eye(some.shape[1]).to(half) - of_some @ of_some.transpose(1, 2)
+            own, residuals = y[some], y[some] - fitted[some]
+            scores[some] = without_themselves(own, residuals, blocks, known[some])
+        return torch.where(known[:, None], scores, fitted)
 
     def smoother(self, known: torch.Tensor, without: Without) -> Smoother:
         """Factor the products of who is fitted once, for all targets to come."""
-        X, of_parts = self.X[self.machine.learnt], self._part_moments(known)
-        whole, keep, factors = sum(of_parts[1:], start=of_parts[0]), [], []
+        X, whole, keep, factors = self.X[self.machine.learnt], self._moments(known), [], []
         for part in without:
             mine, moments = known.clone(), whole
-            for other, own in zip(self.machine.parts, of_parts, strict=True):
-                if other is part:
-                    mine[part], moments = False, whole - own
+            if part is not None:
+                of_part = X[part[known[part]]]
+                mine[part], moments = False, whole - of_part.T @ of_part
             keep.append(mine)
             factors.append(self._factor(moments))
         kept = torch.stack(keep, 1)
@@ -341,10 +345,8 @@ class ProjectedRidge:
 
     def fit(self, y: torch.Tensor, known: torch.Tensor) -> Fit:
         """Solve for all."""
-        moments, q = self._part_moments(known), self.columns.shape[1]
-        X = self.X[self.machine.learnt]
-        factor = self._factor(sum(moments[1:], start=moments[0]))
-        found = torch.cholesky_solve(X.T @ (y * known[:, None]), factor)
+        X, q = self.X[self.machine.learnt], self.columns.shape[1]
+        found = torch.cholesky_solve(X.T @ (y * known[:, None]), self._factor(self._moments(known)))
         axes = self.machine.axes[:, : self.X.shape[1] - q]
         return Fit(self.X @ found, axes @ found[q:], found[:q])
 
