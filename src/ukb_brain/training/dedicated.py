@@ -143,7 +143,7 @@ def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
     cost = cost_card(network, data.shapes)
     trainer = Trainer(network, data, tasks, job.settings.loop, device, job.seed)
     what = f"Network of {job.cell.target}, {job.cell.inputs.name}"
-    tell = told_by_epoch(what, job.settings.loop.epochs)
+    tell = told_by_epoch(what, job.settings.loop.epochs_for(int(fitted.sum())))
     trained = train(trainer, np.flatnonzero(fitted), np.flatnonzero(held), folder, tell)
     card = training_card(trained, trainer, cost, int(fitted.sum()))
     if trained.reason:

@@ -163,7 +163,7 @@ def train_encoders(job: EncoderJob, folder: Path) -> Model:
     cost = cost_card(network, data.shapes)
     trainer = Trainer(network, data, tasks, job.settings.loop, device, job.seed)
     what = f"Encoders of fold {job.people.fold} without part {job.part}"
-    tell = told_by_epoch(what, job.settings.loop.epochs)
+    tell = told_by_epoch(what, job.settings.loop.epochs_for(len(fitted)))
     trained = train(trainer, fitted, validated, folder, tell)
     if not trained.reason:
         network.load_state_dict(trained.state)

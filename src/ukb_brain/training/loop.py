@@ -67,7 +67,8 @@ def train(
     Trained
     """
     s = trainer.settings
-    steps = max(1, s.epochs * max(1, len(fitted) // min(s.batch_size, len(fitted))))
+    epochs = s.epochs_for(len(fitted))
+    steps = max(1, epochs * max(1, len(fitted) // min(s.batch_size, len(fitted))))
     done: dict[str, Any] = {"epoch": 0, "step": 0, "rate": 1.0, "retreats": 0, "best": math.inf}
     done |= {"best_epoch": 0, "scaler": trainer.scaler.state_dict(), "pieces": 1}
     done["curves"] = {"train": [], "validation": []}
@@ -80,7 +81,7 @@ def train(
         trainer.restore(good)
         trainer.step, trainer.rate, trainer.pieces = done["step"], done["rate"], done["pieces"]
         trainer.scaler.load_state_dict(done["scaler"])
-        while done["epoch"] < s.epochs and not _is_stale(done, s):
+        while done["epoch"] < epochs and not _is_stale(done, s):
             loss = trainer.run_epoch(fitted, done["epoch"], steps)
             if not math.isfinite(loss):
                 break

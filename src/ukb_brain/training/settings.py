@@ -51,6 +51,9 @@ class Loop(Settings):
     ----------
     epochs, batch_size : int
         Largest number of epochs; people per step.
+    least_steps : int
+        Few people make few steps an epoch: there are more epochs until the largest number of steps
+        is this. The best epoch is kept either way.
     optimiser : {"adamw", "adam"}
         With decoupled weight decay, or without any.
     learning_rate, weight_decay : float
@@ -87,6 +90,7 @@ class Loop(Settings):
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
+    least_steps: int = Field(default=0, ge=0)
     optimiser: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
@@ -104,6 +108,11 @@ class Loop(Settings):
     clamp_percentiles: tuple[float, float] | None = None
     label_scale: Literal["sd", "range"] = "sd"
     augment: Augment = Augment()
+
+    def epochs_for(self, people: int) -> int:
+        """Largest number of epochs with so many people to train on."""
+        steps = max(1, people // min(self.batch_size, max(1, people)))
+        return max(self.epochs, -(-self.least_steps // steps))
 
 
 class Network(Settings):

@@ -117,7 +117,7 @@ def _about(case: Case, rates: Rates, strategy: str, stages: Sequence[Stage]) -> 
         "folds": case.parts.folds,
         "cells": len(case.cells) if strategy == DEDICATED else len(case.grid.cells),
         "networks": sum(len(stage.seconds) for stage in networks),
-        "epochs": chosen.loop.epochs if networks else 0,
+        "epochs": chosen.loop.epochs_for(case.parts.train) if networks else 0,
         "training_hours": sum(sum(stage.seconds) for stage in networks) / HOUR,
         "other_hours": sum(sum(s.seconds) for s in stages if not s.trains) / HOUR,
         "longest_item_hours": max(max(stage.seconds) for stage in stages) / HOUR,

@@ -183,7 +183,12 @@ def _trained(case: Case, form: Form, rate: StepRate, fitted: int, reading: float
         # A GPU computes while the next batch is read; on the CPU both need the processors.
         compute = compute + anew if rate.device == "cpu" else max(compute, anew)
         read = predicted * reading
-    return rate.start + read + loop.epochs * (compute + rate.epoch) + predicted * rate.predict
+    return (
+        rate.start
+        + read
+        + loop.epochs_for(fitted) * (compute + rate.epoch)
+        + predicted * rate.predict
+    )
 
 
 def _encoders(case: Case, rates: Rates) -> Stage:
@@ -196,7 +201,7 @@ def _encoders(case: Case, rates: Rates) -> Stage:
         ENCODERS,
         (_trained(case, form, rate, fitted, reading),) * items,
         True,
-        float(rate.cost.training_flops) * fitted * s.loop.epochs * items,
+        float(rate.cost.training_flops) * fitted * s.loop.epochs_for(fitted) * items,
         rate.basis,
         memory_of_training(case, form, rate),
         rate.device_bytes,
@@ -219,7 +224,13 @@ def _dedicated(case: Case, rates: Rates) -> Stage:
     flops = disk = 0.0
     for groups, number in cells.items():
         cost = rates.dedicated[groups].cost
-        flops += float(cost.training_flops) * parts.train * s.loop.epochs * number * count
+        flops += (
+            float(cost.training_flops)
+            * parts.train
+            * s.loop.epochs_for(parts.train)
+            * number
+            * count
+        )
         predictions = 8.0 * (parts.validation + parts.test)
         disk += number * count * (4.0 * cost.parameters + predictions)
     return Stage(
