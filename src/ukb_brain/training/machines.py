@@ -296,8 +296,8 @@ class ProjectedRidge:
         for k, part in enumerate(self.machine.parts):
             rows = self.X[learnt[part[known[part]]]]
             whole = self.X.new_empty(self.X.shape[1], self.X.shape[1])
-            whole[:q] = rows[:, :q].T @ rows
-            whole[:, :q] = whole[:q].T
+            products = rows[:, :q].T @ rows
+            whole[:q], whole[:, :q] = products, products.T
             if with_images:
                 whole[q:, q:] = inner[k]
             found.append(whole)
