@@ -325,9 +325,13 @@ class ProjectedRidge:
         whole, keep, factors = sum(of_parts[1:], start=of_parts[0]), [], []
         for part in without:
             mine, moments = known.clone(), whole
-            for other, own in zip(self.machine.parts, of_parts, strict=True):
-                if other is part:
-                    mine[part], moments = False, whole - own
+            if part is not None:
+                (own,) = [
+                    each
+                    for other, each in zip(self.machine.parts, of_parts, strict=True)
+                    if torch.equal(other, part)
+                ]
+                mine[part], moments = False, whole - own
             keep.append(mine)
             factors.append(self._factor(moments))
         kept = torch.stack(keep, 1)
