@@ -51,14 +51,8 @@ LIGHT = {
 MODELLING = Modelling(
     strategies=("linear", "amortised"),
     cross_fits=3,
-    components={
-        "numbers": {"structural": 6, "diffusion": 6, "functional": 4},
-        "pooling": 2,
-        "batch_size": 30,
-    },
     encoders=LIGHT | {"cross_fits": 2},
     dedicated=LIGHT | {"cells": 3},
-    linear={"images": [0.1, 3, 1000], "traits": [0.03, 1000]},
     heads={"images": [0.1, 3, 1000], "traits": [0.03, 1000]},
     kernels={"pooling": 2, "penalties": [0.3, 3, 30], "radial": [1.0]},
 )

@@ -59,7 +59,7 @@ def root(tmp_path):
     counts = pd.DataFrame({"reason": ["in the table"], "remaining": [30]})
     counts.to_parquet(tmp_path / "03_primary/exclusion_flow.parquet")
     scores = Model({"scores": np.arange(30.0)}, {"training_people": train, "fold": 0, "hash": "x"})
-    for kind in ("components", "cells"):
+    for kind in ("grams", "cells"):
         write_model(tmp_path / "06_models" / kind / "fold0-age", scores)
         ModelFolder(tmp_path / "06_models" / kind).finish()
     scratch = tmp_path / "06_models/encoders/fold0-seed0/scratch-abc"

@@ -133,7 +133,7 @@ def test_variants_are_compared_on_the_same_people(before):
     narrow, wide = (sex.loc[(v, "amortised")] for v in ("narrow", "as it is"))
     assert narrow["gain"] == pytest.approx(narrow["skill"] - wide["skill"])
     assert narrow["parameters"] < wide["parameters"]
-    # The encoders alone differ, so that cells on components are the same.
+    # The encoders alone differ, so that linear cells are the same.
     linear = [sex.loc[(v, "linear"), "skill"] for v in ("as it is", "narrow")]
     assert linear[0] == linear[1]
     assert sex.loc[("narrow", "linear"), "parameters"] != narrow["parameters"]

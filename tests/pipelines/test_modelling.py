@@ -3,6 +3,7 @@ import re
 import shutil
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -34,12 +35,16 @@ from ukb_brain.training.people import gather
 from ukb_brain.training.results import FINAL, UNREFINED
 
 KINDS = {
-    "components": "components_of_group",
+    "grams": "gram_of_group",
+    "kernels": "fit_set",
     "encoders": "train_encoder",
     "cells": "fit_cells_of_target",
     "dedicated": "train_dedicated",
 }
-NUMBERS = {"components": 3, "encoders": 2, "cells": len(GRID.targets), "dedicated": 3}
+SETS = len({cell.inputs.groups for cell in GRID.cells})
+NUMBERS = {
+    "grams": 3, "kernels": SETS, "encoders": 2, "cells": len(GRID.targets), "dedicated": 3,
+}  # fmt: skip
 PREDICTIONS, FITS = "07_model_output/predictions.parquet", "07_model_output/cell_fits.parquet"
 NOBODY = np.array([], dtype=np.int64)
 # What differs between two runs of the same thing, and what names the people of a run.
@@ -80,11 +85,20 @@ def without(value, names):
     return [without(v, names) for v in value] if isinstance(value, list) else value
 
 
-def of_others(name, array, altered):
+@cache
+def having(group):
+    return people_of(invented_cohort()).has[group]
+
+
+def of_others(name, model, altered):
     """What an array says of people who are not altered, or of nobody in particular."""
-    if name.startswith((f"{FINAL}/", f"{UNREFINED}/")):
+    array, kind = model.arrays[name], name.split("/")[0]
+    if kind in (FINAL, UNREFINED):
         return array[~altered[PARTS != "train"]]
-    return np.delete(array, altered, BY_PERSON[name]) if name in BY_PERSON else array
+    if kind in ("gram", "norms"):
+        array = array[~altered[having(model.card["group"])]]
+        return array[:, ~altered[model.arrays["columns"]]] if kind == "gram" else array
+    return np.delete(array, altered, BY_PERSON[kind]) if kind in BY_PERSON else array
 
 
 def rows_of(invented, eids):
@@ -97,9 +111,9 @@ def assert_models_are_alike(before, after, altered, kinds=KINDS, but=frozenset()
         assert models_of(before, kind) == models_of(after, kind) != []
         for model in models_of(before, kind):
             old, new = (read_model(root / model) for root in (before, after))
-            assert set(old.arrays) == set(new.arrays)
-            for name, array in old.arrays.items():
-                pair = [of_others(name, a, altered).tobytes() for a in (array, new.arrays[name])]
+            assert set(old.arrays) == set(new.arrays), model
+            for name in old.arrays:
+                pair = [of_others(name, each, altered).tobytes() for each in (old, new)]
                 assert pair[0] == pair[1], (model, name)
             names = TIMINGS | OF_PEOPLE | but
             assert without(old.card, names) == without(new.card, names), model
@@ -160,7 +174,7 @@ def test_canary_values_of_validation_people_change_nothing_fitted(
 ):
     altered = rows_of(invented, invented.of("validation")[::2])
     assert_scaling_is_alike(before, other_validation)
-    assert_models_are_alike(before, other_validation, altered, ["components"])
+    assert_models_are_alike(before, other_validation, altered, ["grams"])
     # They say which epoch of a network is kept, and nothing else.
     kept = 0
     for model in (*models_of(before, "encoders"), *models_of(before, "dedicated")):
@@ -179,14 +193,12 @@ def test_canary_validation_people_choose_and_calibrate_only(
 ):
     """Where nothing is left to choose, they change calibration and their own predictions.
 
-    Kernels learn from them too, and score them by fits that left them out.
+    Of what rests on encoders: kernels learn from them too, and score them by fits that left them
+    out.
     """
     one = {"images": [1.0], "traits": [0.1]}
-    without = ["linear", "amortised"]
     fixed = changed(
         MODELLING,
-        strategies=without,
-        linear=one,
         heads=one,
         average=["head"],
         ladder=False,
@@ -205,8 +217,9 @@ def test_canary_validation_people_choose_and_calibrate_only(
             if name.startswith("coefficients/"):
                 assert array.tobytes() == new.arrays[name].tobytes(), (model, name)
                 coefficients += 1
-    assert coefficients == 2 * sum(cell.target not in CONSTANT for cell in GRID.cells)
-    tables = [pd.read_parquet(root / PREDICTIONS).query("split == 'test'") for root in roots]
+    assert coefficients == sum(cell.target not in CONSTANT for cell in GRID.cells)
+    asked = "split == 'test' and strategy == 'amortised'"
+    tables = [pd.read_parquet(root / PREDICTIONS).query(asked) for root in roots]
     assert not tables[0]["y_pred"].equals(tables[1]["y_pred"])
     keys = ["strategy", "target", "inputs"]
     for _, rows in pd.concat(tables, keys=[0, 1]).groupby(keys, observed=True):
@@ -235,20 +248,14 @@ def test_canary_a_label_in_a_trait_of_test_people_changes_nothing_fitted(
     mine = targets["eid"].isin(altered)
     targets.loc[mine, "worry"] = targets.loc[mine, "smoking"]
     targets.loc[mine, "age"] = targets.loc[mine, "body_fat"]
-    # Components see no trait, and are there already; everything else is made anew.
-    for folder in ("02_intermediate", "06_models/components"):
+    # Products of scans see no trait, and are there already; everything else is made anew.
+    for folder in ("02_intermediate", "06_models/grams"):
         shutil.copytree(before / folder, tmp_path / folder)
     after = run(tmp_path, leaky, altered=NOBODY, modelling=EVERY)
     assert_scaling_is_alike(before, after)
     # Fewer of them have a known answer, so fewer are counted and predicted.
-    for kind in ("encoders", "cells", "dedicated"):
-        for model in models_of(before, kind):
-            old, new = (read_model(root / model) for root in (before, after))
-            for name, array in old.arrays.items():
-                if not name.startswith((f"{FINAL}/", f"{UNREFINED}/")):
-                    assert array.tobytes() == new.arrays[name].tobytes(), (model, name)
-            names = TIMINGS | OF_PEOPLE | {"n_test"}
-            assert without(old.card, names) == without(new.card, names), model
+    kinds = ("kernels", "encoders", "cells", "dedicated")
+    assert_models_are_alike(before, after, rows_of(invented, altered), kinds, {"n_test"})
 
 
 def scale_with_everybody(targets, splits, traits, cut):
@@ -278,7 +285,11 @@ def test_the_canary_dies_of_a_leaky_scaler(invented, tmp_path, monkeypatch, part
 
 @pytest.mark.parametrize(
     ("leaks_in", "named"),
-    [("components", "components/fold0-diffusion"), ("cells", "cells/fold0-age")],
+    [
+        ("grams", "grams/fold0-diffusion"),
+        ("kernels", "kernels/fold0-kernels-diffusion"),
+        ("cells", "cells/fold0-age"),
+    ],
 )
 def test_the_canary_dies_of_a_leaky_model(invented, before, tmp_path, monkeypatch, leaks_in, named):
     """A step that takes test people for training people is found out by what it leaves."""
@@ -293,14 +304,11 @@ def test_the_canary_dies_of_a_leaky_model(invented, before, tmp_path, monkeypatc
 
     monkeypatch.setattr(nodes, KINDS[leaks_in], leaky)
     everything = feature_tabular.create_pipeline() + modelling.create_pipeline()
-    steps = everything.to_nodes("fit_cells" if leaks_in == "cells" else "fit_components")
-    settings = changed(MODELLING, strategies=["linear"])
+    last = {"grams": "multiply_scans", "kernels": "fit_kernels", "cells": "fit_cells"}[leaks_in]
     altered, roots = invented.of("test")[::2], []
     for written, cohort in ((NOBODY, invented), (altered, invented.overwrite(altered))):
         roots.append(tmp_path / str(len(roots)))
-        if leaks_in == "cells":
-            shutil.copytree(before / "06_models/components", roots[-1] / "06_models/components")
-        run(roots[-1], cohort, before, written, pipeline=steps, modelling=settings)
+        run(roots[-1], cohort, before, written, pipeline=everything.to_nodes(last))
     with pytest.raises(AssertionError, match=named):
         assert_models_are_alike(*roots, rows_of(invented, altered), [leaks_in])
 
@@ -329,6 +337,12 @@ def cells_with(groups=(), blocks=()):
         if cell.target not in CONSTANT
         and (set(groups) & set(cell.inputs.groups) or set(blocks) & set(cell.inputs.blocks))
     }
+
+
+def without_images(root):
+    """Linear cells in whose fit nothing is left to images."""
+    rows = fits(root).query("strategy == 'linear' and image_penalty.isna()")
+    return set(rows[["strategy", "target", "inputs"]].itertuples(index=False, name=None))
 
 
 @pytest.fixture(scope="module")
@@ -375,6 +389,11 @@ def test_a_scan_or_trait_reaches_the_cells_with_its_group_or_block_only(
 ):
     eid = complete[list(CHANGES).index(name)]
     may = cells_with(**CHANGES[name])
+    # With traits beside them images may be left out.
+    if "groups" in CHANGES[name]:
+        deaf = without_images(each_changed[False][0])
+        assert len(may & deaf) < len(may) / 10
+        may -= deaf
     assert changed_cells(*each_changed[False], eid) == may
     # On the ladder a cell may do without what changed, and never takes up what is not its own.
     found = changed_cells(*each_changed[True], eid)
@@ -420,7 +439,8 @@ def test_running_again_trains_nothing(invented, again, before, monkeypatch):
     ("setting", "value", "done"),
     [
         ("heads", {"images": [1.0], "traits": [0.1]}, {"cells": 7}),
-        ("components__numbers__functional", 3, {"components": 1, "cells": 7}),
+        ("kernels__penalties", [0.5, 5], {"kernels": SETS, "cells": 7}),
+        ("kernels__pooling", 1, {"grams": 3, "kernels": SETS, "cells": 7}),
         ("encoders__loop__epochs", 2, {"encoders": 2, "cells": 7}),
         ("dedicated__cells", 4, {"dedicated": 1}),
     ],
@@ -490,6 +510,34 @@ def test_a_failed_encoder_is_recorded_and_everything_else_goes_on(
     assert (again / "06_models/encoders/complete.json").exists()
 
 
+def test_failed_products_are_recorded_and_cells_of_other_groups_go_on(
+    invented, before, again, monkeypatch
+):
+    for kind in ("grams", "kernels"):
+        shutil.rmtree(again / "06_models" / kind)
+    with monkeypatch.context() as patch:
+        failing(patch, "gram_of_group", lambda job: job.group == "diffusion")
+        run(again, invented, altered=NOBODY, modelling=EVERY, compute=Compute(workers=1, retries=1))
+    card = read_card(again / "06_models/grams/fold0-diffusion")
+    assert (card["status"], card["attempts"]) == ("failed", 2)
+    assert card["reason"] == "RuntimeError: no luck with #######"
+    hit = {cell.inputs.name for cell in GRID.cells if "diffusion" in cell.inputs.groups}
+    rows = fits(again).query("status != 'one class in training'")
+    mine = rows["inputs"].isin(hit) & (rows["strategy"] == "linear")
+    assert set(rows.loc[mine, "status"]) == {"its kernels failed"}
+    assert set(rows.loc[~mine, "status"]) == {"ok"}
+    shares = rows[(rows["strategy"] == "amortised") & rows["inputs"].isin(hit)]
+    assert (shares["head_share"] == 1).all()
+    tables = [
+        t[(t["strategy"] == "linear") & ~t["inputs"].isin(hit)].reset_index(drop=True)
+        for t in (pd.read_parquet(root / PREDICTIONS) for root in (before, again))
+    ]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    # The next run makes what failed, and then everything is as if nothing had happened.
+    run(again, invented, altered=NOBODY, modelling=EVERY)
+    assert_files_are_alike(before, again)
+
+
 def test_failed_cells_and_networks_are_listed_with_their_reasons(invented, again, monkeypatch):
     shutil.rmtree(again / "06_models/dedicated")
     settings = changed(EVERY, cross_fits=4)
@@ -557,7 +605,7 @@ def test_in_several_folds_everyone_is_tested_once(invented, before, tmp_path):
         training = set(splits.query("fold == @fold and part == 'train'")["eid"])
         card = read_card(root / f"06_models/encoders/fold{fold}-seed0-without0")
         assert card["n_train"] == len(training)
-    prints = {read_card(root / m)["training_people"] for m in models_of(root, "components")}
+    prints = {read_card(root / m)["training_people"] for m in models_of(root, "grams")}
     assert len(prints) == 3
 
 
@@ -676,9 +724,11 @@ def test_seconds_of_cells_add_up_to_those_of_items(before):
         for strategy in ("linear", "amortised", "dedicated")
     }  # fmt: skip
     spent = fits(before).groupby("strategy")["train_seconds"].sum()
-    assert spent["linear"] == pytest.approx(own["linear"] + shared["components"])
+    assert spent["linear"] == pytest.approx(own["linear"] + shared["grams"])
+    # Cells say what their kernels took.
+    assert 0 < own["linear"] <= shared["kernels"]
     assert spent["dedicated"] == pytest.approx(own["dedicated"])
-    both = shared["components"] + shared["encoders"]
+    both = shared["grams"] + shared["encoders"]
     assert spent["amortised"] == pytest.approx(own["amortised"] + both)
     assert 0 < own["dedicated"] <= shared["dedicated"]
 
@@ -707,14 +757,14 @@ def strangers_of(cohort):
 
 def fit_cells(root, people, settings=MODELLING):
     catalog = catalog_of(root)
-    models = [catalog.load(f"model.{name}") for name in ("components", "encoders", "kernels")]
+    models = [catalog.load(f"model.{name}") for name in ("encoders", "kernels")]
     folder = catalog.load("model.folder")
     return nodes.fit_cells(folder, people, *models, GRID, settings, Compute(workers=1))
 
 
 def test_models_of_other_training_people_are_refused(invented, before):
     other = strangers_of(invented)
-    with pytest.raises(InputError, match=r"fold0-diffusion was fitted on .* another split"):
+    with pytest.raises(InputError, match=r"fold0-seed0-without0 was fitted on .* another split"):
         fit_cells(before, {0: people_of(other)})
     honest = [other.tables[f"primary.{name}"] for name in ("targets", "splits")]
     catalog = catalog_of(before)
@@ -731,17 +781,24 @@ def test_models_of_other_training_people_are_refused(invented, before):
         )
 
 
-def test_encoders_of_other_training_people_are_refused(invented, again):
-    for path in (again / "06_models/components").glob("*/card.json"):
+def test_kernels_of_other_training_people_are_refused(invented, again):
+    for path in (again / "06_models/encoders").glob("*/card.json"):
         path.unlink()
-    with pytest.raises(InputError, match=r"fold0-seed0-without0 was fitted on .* 06_models"):
+    with pytest.raises(InputError, match=r"fold0-kernels-diffusion was fitted on .* 06_models"):
         fit_cells(again, {0: people_of(strangers_of(invented))})
+
+
+def test_products_of_other_training_people_are_refused(invented, before):
+    catalog, other = catalog_of(before), {0: people_of(strangers_of(invented))}
+    folder, grams = (catalog.load(f"model.{name}") for name in ("folder", "grams"))
+    with pytest.raises(InputError, match=r"fold0-diffusion was fitted on .* another split"):
+        nodes.fit_kernels(folder, other, grams, GRID, MODELLING, Compute(workers=1))
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "named"),
     [
-        ("components__batch_size", 40, r"fold0-diffusion .*\(batch_size\)"),
+        ("kernels__radial", [2.0], r"fold0-kernels-diffusion .*\(radial\)"),
         ("encoders__loop__epochs", 9, r"fold0-seed0-without0 .*\(loop\)"),
     ],
 )

@@ -21,7 +21,7 @@ IMAGING = ImagingPreprocess(shape=(6, 7, 8), voxel_mm=8)
 
 
 def planned(tmp_path, **planning):
-    other = MODELLING.model_dump(include={"components", "encoders", "dedicated"})
+    other = MODELLING.model_dump(include={"kernels", "encoders", "dedicated"})
     other["encoders"]["loop"]["epochs"] = 60
     presets = {"mine": {}, "other": other | {"imaging_preprocess": IMAGING.model_dump()}}
     asked = {"participants": 60, "edges": 10, "seconds": 0.2, "devices": 2} | planning

@@ -44,7 +44,7 @@ SEARCH = {
         "at_random": 2,
         "parts": 2,
         "space": {
-            "components.numbers.structural": {"kind": "int", "low": 2, "high": 6},
+            "heads.images": {"kind": "choice", "of": [[0.1, 3, 1000], [1, 100]]},
             "cross_fits": {"kind": "int", "low": 2, "high": 4},
             "ladder": {"kind": "choice", "of": [True, False]},
         },
@@ -98,7 +98,7 @@ def test_both_studies_begin_with_the_settings_as_they_are(before):
     assert encoders["encoders.loop.learning_rate"][0] == 0.01
     assert encoders["encoders.network.options.volume.width"][0] == 4
     assert regressions.loc[0, ["cross_fits", "ladder"]].tolist() == [3, "true"]
-    assert regressions["components.numbers.structural"][0] == 6
+    assert regressions["heads.images"][0] == "[0.1, 3, 1000]"
     assert encoders["epochs"][0] == MODELLING.encoders.loop.epochs
     assert set(regressions["state"]) == {"complete"}
     # Something is read from the images and blocks.
@@ -159,7 +159,11 @@ def test_people_who_are_judged_have_no_part_in_fitting_or_choosing(invented, bef
 
     def watched(job, folder):
         seen.append(job)
-        return fit(job, folder)
+        model = fit(job, folder)
+        # Judged are encodings, and not what is left where there are none.
+        rows = [row for row in model.card["cells"] if row["strategy"] == "amortised"]
+        assert {row["status"] for row in rows} == {"ok"}
+        return model
 
     monkeypatch.setattr(heads, "fit_cells_of_target", watched)
     trial = plan.payload(dict(plan.start), None)
@@ -221,14 +225,14 @@ def test_mistakes_are_found_before_anything_runs(invented, tmp_path, before):
     blocks = feature_tabular.create_pipeline()
     root = run(tmp_path / "few", invented, before, [], pipeline=blocks)
     database = root / "06_models/search/trials.db"
-    with pytest.raises(InputError, match="3 of 3 models of components are missing"):
+    with pytest.raises(InputError, match="2 of 2 models of encoders are missing"):
         search_in(root)
     space = {"encoders.loop.speed": {"kind": "int", "low": 1, "high": 2}}
     with pytest.raises(InputError, match=r"encoders\.loop\.speed"):
         search_in(root, with_changes(encoders={"space": space}))
-    wide = {"components.numbers.structural": {"kind": "int", "low": 2, "high": 7}}
-    with pytest.raises(InputError, match="up to 7, and models have 6 components"):
-        search_in(root, with_changes(heads={"space": wide}))
+    linear = MODELLING.model_copy(update={"strategies": ("linear",)})
+    with pytest.raises(InputError, match=r"needs encoders, and modelling\.strategies has no amort"):
+        search_in(root, modelling=linear)
     assert not database.exists()
     table = search_in(root, with_changes(heads={"trials": 0}, encoders={"trials": 1}))
     assert len(table) == 1

@@ -199,7 +199,7 @@ def test_encodings_that_are_not_finite_are_recorded_and_others_go_on():
     first = job(penalties=SEVERAL)
     features = first.features | {"b": np.full((N, 3), np.nan)}
     fits = fits_of(replace(first, features=features))
-    assert fits["B"].status == fits["A + B"].status == "its components or an encoder failed"
+    assert fits["B"].status == fits["A + B"].status == "an encoder failed"
     assert np.isnan(fits["A + B"].scores).all()
     for inputs in ("A", "C", "A + C", "A + C + D"):
         assert fits[inputs].status == "ok"

@@ -14,7 +14,6 @@ from ukb_brain.training.items import (
     cells_by_target,
     check_any_fitted,
     check_settings,
-    component_items,
     dedicated_items,
     encoder_items,
     gram_items,
@@ -22,26 +21,25 @@ from ukb_brain.training.items import (
     people_fingerprint,
     quality_fingerprint,
 )
-from ukb_brain.training.settings import Components
+from ukb_brain.training.settings import Kernels
 
 EVERY = changed(MODELLING, strategies=["linear", "kernels", "amortised", "dedicated"])
 NOWHERE = Path("nowhere")
-KINDS = ("components", "grams", "kernels", "encoders", "cells", "dedicated")
+KINDS = ("grams", "kernels", "encoders", "cells", "dedicated")
 SCANS = scans_of(NOWHERE)
 
 
 def items_of(people, settings=EVERY, grid=GRID, scans=SCANS, quality="q", seed=5, device="cpu"):
     """All work items, by kind and name; cells rest on the others."""
     folds = people if isinstance(people, dict) else {0: people}
-    components = list(component_items(folds, scans, settings, quality))
     grams = list(gram_items(folds, scans, settings, quality, device))
     made = {item.name: item.fingerprint for item in grams}
     kernels = list(kernel_items(folds, grid, settings, NOWHERE, made, device))
     encoders = list(encoder_items(folds, scans, grid, settings, quality, seed, device))
-    hashes = {item.name: item.fingerprint for item in (*components, *kernels, *encoders)}
-    cells = list(cell_items(folds, grid, settings, NOWHERE, NOWHERE, NOWHERE, hashes))
+    hashes = {item.name: item.fingerprint for item in (*kernels, *encoders)}
+    cells = list(cell_items(folds, grid, settings, NOWHERE, NOWHERE, hashes))
     dedicated = list(dedicated_items(folds, scans, grid, settings, quality, seed, device))
-    every = (components, grams, kernels, encoders, cells, dedicated)
+    every = (grams, kernels, encoders, cells, dedicated)
     return {
         kind: {item.name: item for item in items} for kind, items in zip(KINDS, every, strict=True)
     }
@@ -62,29 +60,30 @@ def test_every_item_is_there_once_for_each_fold(fold):
     items = items_of(two, changed(EVERY, encoders__seeds=2, dedicated__seeds=2))
     parts, targets = EVERY.encoders.cross_fits, len(GRID.targets)
     sets = {cell.inputs.groups for cell in GRID.cells}
-    expected = [2 * len(GRID.imaging), 2 * len(GRID.imaging), 2 * len(sets)]
+    expected = [2 * len(GRID.imaging), 2 * len(sets)]
     expected += [2 * 2 * parts, 2 * targets, 2 * 2 * EVERY.dedicated.cells]
     assert [len(items[kind]) for kind in KINDS] == expected
-    # Components and products do not know the fold: with the same people they are the same.
-    prints = [item.fingerprint for kind in KINDS[2:] for item in items[kind].values()]
-    assert len(set(prints)) == sum(expected[2:])
+    # Products do not know the fold: with the same people they are the same.
+    prints = [item.fingerprint for kind in KINDS[1:] for item in items[kind].values()]
+    assert len(set(prints)) == sum(expected[1:])
     for item in items["cells"].values():
         assert {item.payload.people.fold} == {item.card["fold"]}
-        assert all(f"fold{item.card['fold']}-" in p.name for p in item.payload.components.values())
+        assert all(f"fold{item.card['fold']}-" in p.name for p in item.payload.kernels.values())
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "kinds"),
     [
         ("heads", {"images": [1], "traits": [1]}, {"cells"}),
-        ("linear", {"images": [1], "traits": [1]}, {"kernels", "cells"}),
         ("kernels__penalties", [1], {"kernels", "cells"}),
         ("kernels__pooling", 1, {"grams", "kernels", "cells"}),
+        ("kernels__traits", [1], {"kernels", "cells"}),
+        ("kernels__widened", 0, {"kernels", "cells"}),
         ("kernels__memory_gb", 1.0, set()),
+        ("kernels__exact_people", 50, {"kernels", "cells"}),
+        ("average", ["head"], {"cells"}),
         ("ladder", False, {"cells"}),
         ("cross_fits", 4, {"kernels", "cells"}),
-        ("components__numbers__structural", 5, {"components", "cells"}),
-        ("components__pooling", 1, {"components", "cells"}),
         ("encoders__loop__epochs", 4, {"encoders", "cells"}),
         ("encoders__network__embedding", 9, {"encoders", "cells"}),
         ("encoders__cross_fits", 3, {"encoders", "cells"}),
@@ -95,13 +94,19 @@ def test_every_item_is_there_once_for_each_fold(fold):
         ("dedicated__seeds", 2, {"dedicated"}),
         ("dedicated__cache_gb", 0.5, set()),
         ("strategies", ["linear", "kernels", "amortised"], set()),
-        ("strategies", ["linear", "amortised"], {"cells"}),
-        ("strategies", ["linear"], {"cells"}),
+        ("strategies", ["linear", "amortised"], {"kernels", "cells"}),
+        ("strategies", ["linear"], {"kernels", "cells"}),
     ],
 )
 def test_a_setting_redoes_only_what_depends_on_it(fold, setting, value, kinds):
     before, after = items_of(fold), items_of(fold, changed(EVERY, **{setting: value}))
     assert redone(before, after) == kinds
+
+
+def test_memory_that_is_for_fewer_people_redoes_products_and_what_rests_on_them(fold):
+    few = changed(EVERY, kernels__exact_people=50)
+    before, after = items_of(fold, few), items_of(fold, changed(few, kernels__memory_gb=2e-5))
+    assert redone(before, after) == {"grams", "kernels", "cells"}
 
 
 def test_more_of_the_same_redoes_nothing_that_is_there(fold):
@@ -115,8 +120,12 @@ def test_more_of_the_same_redoes_nothing_that_is_there(fold):
 
 
 def test_one_group_is_redone_alone(fold):
-    before, after = items_of(fold), items_of(fold, changed(EVERY, components__numbers__diffusion=5))
-    prints = [{n: i.fingerprint for n, i in x["components"].items()} for x in (before, after)]
+    has = fold.has["diffusion"].copy()
+    has[np.flatnonzero(has)[0]] = False
+    fewer = replace(fold, has=fold.has | {"diffusion": has})
+    prints = [
+        {n: i.fingerprint for n, i in items_of(people)["grams"].items()} for people in (fold, fewer)
+    ]
     assert {n for n in prints[0] if prints[0][n] != prints[1][n]} == {"fold0-diffusion"}
 
 
@@ -125,11 +134,23 @@ def test_strategies_that_are_not_asked_for_have_no_items(fold):
         items = items_of(fold, changed(EVERY, strategies=strategies))
         return {kind for kind in KINDS if items[kind]}
 
-    assert there("linear") == {"components", "cells"}
+    linear = {"grams", "kernels", "cells"}
+    assert there("linear") == there("linear", "kernels") == linear
     assert there("dedicated") == {"dedicated"}
-    assert there("linear", "amortised") == {"components", "encoders", "cells"}
-    assert there("linear", "dedicated") == {"components", "cells", "dedicated"}
-    assert there("linear", "kernels") == {"components", "grams", "kernels", "cells"}
+    assert there("linear", "amortised") == linear | {"encoders"}
+    assert there("linear", "dedicated") == linear | {"dedicated"}
+
+
+@pytest.mark.parametrize("asked", [("linear",), ("linear", "kernels")])
+def test_kernels_that_are_not_linear_are_tried_where_they_are_asked_for(fold, asked):
+    items = items_of(fold, changed(EVERY, strategies=asked))
+    assert {item.payload.strategies for item in items["kernels"].values()} == {asked}
+    # Where the base block says what may modify effects of images: columns of the block.
+    base = GRID.base_domain
+    told = {t: (base, k) for k, t in enumerate(GRID.targets_of(base)) if t in ("sex", "age")}
+    assert len(told) == 2
+    for item in items["kernels"].values():
+        assert item.payload.told == told
 
 
 def other_target(people, part, key="age"):
@@ -193,7 +214,7 @@ def test_what_a_group_is_made_of_and_their_order_count(fold):
     prints = [
         {kind: {i.fingerprint for i in x[kind].values()} for kind in KINDS} for x in (before, after)
     ]
-    assert prints[0]["components"] == prints[1]["components"]
+    assert prints[0]["grams"] == prints[1]["grams"]
     assert not prints[0]["encoders"] & prints[1]["encoders"]
     assert not prints[0]["cells"] & prints[1]["cells"]
 
@@ -213,17 +234,14 @@ def test_a_target_of_another_kind_or_more_targets_redo_encoders(fold):
 def test_cells_rest_on_what_was_made_not_on_what_failed(fold):
     folds = {0: fold}
     items = items_of(fold)
-    hashes = {n: i.fingerprint for k in ("components", "encoders") for n, i in items[k].items()}
-    hashes |= {n: i.fingerprint for n, i in items["kernels"].items()}
-    failed = ("fold0-diffusion", "fold0-seed0-without1", "fold0-kernels-structural")
+    hashes = {n: i.fingerprint for k in ("kernels", "encoders") for n, i in items[k].items()}
+    failed = ("fold0-seed0-without1", "fold0-kernels-structural")
     gone = {n: h for n, h in hashes.items() if n not in failed}
     whole, rest = (
-        list(cell_items(folds, GRID, EVERY, NOWHERE, NOWHERE, NOWHERE, h)) for h in (hashes, gone)
+        list(cell_items(folds, GRID, EVERY, NOWHERE, NOWHERE, h)) for h in (hashes, gone)
     )
     assert set(whole[0].payload.kernels) - set(rest[0].payload.kernels) == {"structural"}
-    assert set(whole[0].payload.components) == set(GRID.imaging)
     assert set(whole[0].payload.encoders[0]) == {0, 1}
-    assert set(rest[0].payload.components) == {"structural", "functional"}
     assert set(rest[0].payload.encoders[0]) == {0}
     # When what failed is there at last, cells are fitted anew.
     for one, two in zip(whole, rest, strict=True):
@@ -273,20 +291,33 @@ def test_a_card_says_on_whom_a_model_was_fitted(fold):
 
 
 def test_a_model_of_other_settings_is_refused():
-    card = {"settings": Components(numbers={"structural": 3}, pooling=2).model_dump()}
-    check_settings(card, Components(numbers={"structural": 3}, pooling=2), "x")
-    check_settings({}, Components(numbers={"structural": 3}, pooling=2), "x")
-    with pytest.raises(InputError, match=r"x was made with other settings .*\(numbers\)"):
-        check_settings(card, Components(numbers={"structural": 4}, pooling=2), "x")
+    card = {"settings": Kernels(pooling=2, radial=(1.0,)).model_dump(mode="json")}
+    check_settings(card, Kernels(pooling=2, radial=(1.0,)), "x")
+    check_settings({}, Kernels(pooling=2), "x")
+    with pytest.raises(InputError, match=r"x was made with other settings .*\(radial\)"):
+        check_settings(card, Kernels(pooling=2, radial=(2.0,)), "x")
 
 
-def test_components_are_those_of_their_own_group_whatever_others_have(fold):
-    item = items_of(fold)["components"]["fold0-diffusion"]
-    others = changed(EVERY, components__numbers__structural=5).components
-    check_settings(item.card, others, "x")
-    own = changed(EVERY, components__numbers__diffusion=5).components
-    with pytest.raises(InputError, match=r"\(numbers\)"):
-        check_settings(item.card, own, "x")
+def test_kernels_do_not_say_how_much_memory_they_took(fold):
+    item = items_of(fold)["kernels"]["fold0-kernels-diffusion"]
+    check_settings(item.card, changed(EVERY, kernels__memory_gb=1.0).kernels, "x")
+    with pytest.raises(InputError, match=r"\(pooling\)"):
+        check_settings(item.card, changed(EVERY, kernels__pooling=1).kernels, "x")
+
+
+def test_a_set_whose_products_failed_is_made_without_them_and_anew_when_they_are_there(fold):
+    made = {n: i.fingerprint for n, i in items_of(fold)["grams"].items()}
+    gone = {n: h for n, h in made.items() if n != "fold0-diffusion"}
+    whole, rest = (
+        {i.name: i for i in kernel_items({0: fold}, GRID, EVERY, NOWHERE, h, "cpu")}
+        for h in (made, gone)
+    )
+    assert set(whole) == set(rest)
+    for name, item in whole.items():
+        groups = item.payload.groups
+        assert set(item.payload.grams) == set(groups)
+        assert set(rest[name].payload.grams) == set(groups) - {"diffusion"}
+        assert (item.fingerprint != rest[name].fingerprint) == ("diffusion" in groups)
 
 
 def test_a_grid_without_any_fit_stops_with_its_reasons():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ukb_brain.training.kernel_ridge import FREE, fit_known, invert, left_out, with_columns
+from ukb_brain.training.kernel_ridge import FREE, fit_known, invert, left_out, times, with_columns
 
 N, Q = 40, 3
 
@@ -36,11 +36,10 @@ def test_who_is_left_out_is_scored_as_by_a_fit_made_anew(missing, penalty):
     kernel, columns, y, known = problem(1, missing)
     penalties = np.array([FREE, 0.5, 0.5, 2.0])
     parts = np.arange(N) % 4
-    inverse = with_columns(
-        invert(torch.from_numpy(kernel), penalty),
-        torch.from_numpy(columns),
-        torch.from_numpy(penalties),
-    )
+    plain, T = invert(torch.from_numpy(kernel), penalty), torch.from_numpy(columns)
+    # Without images there is nothing to invert.
+    assert (plain is None) == np.isinf(penalty)
+    inverse = with_columns(plain, T, times(plain, T), torch.from_numpy(penalties))
     y_of = torch.from_numpy(np.where(known, y, -99.0))[:, None]
     rows = [torch.from_numpy(np.flatnonzero(parts == part)) for part in range(4)]
     found = left_out(inverse, y_of, rows, torch.from_numpy(known))[:, 0]

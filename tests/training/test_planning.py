@@ -31,7 +31,7 @@ from ukb_brain.training.planning.regressions import regression_flops
 from ukb_brain.training.planning.steps import measure_steps
 from ukb_brain.training.planning.words import written
 from ukb_brain.training.planning.work import makespan, stages_of
-from ukb_brain.training.target import AMORTISED, LINEAR, CellsJob, fit_cells_of_target
+from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target
 
 VOXELS, EDGES, PEOPLE = (6, 7, 8), 10, 100
 GROUPS = tuple(GRID.imaging)
@@ -141,23 +141,17 @@ def test_what_is_kept_on_disk_is_counted(rates, scanned, tmp_path):
 @pytest.mark.parametrize("target", ["age", "worry"])
 def test_operations_of_regressions_are_those_of_the_cards(target, tmp_path):
     people = random_people(Parts(1, 80, 10, 10), GRID)
-    rng, numbers = np.random.default_rng(0), MODELLING.components.numbers
-    components, networks = {}, {}
-    for group in GROUPS:
-        components[group] = tmp_path / group
-        write_model(tmp_path / group, Model({"scores": rng.normal(size=(100, numbers[group]))}))
+    rng, networks = np.random.default_rng(0), {}
     for part in range(2):
         networks[part] = tmp_path / str(part)
         outputs = rng.normal(size=(len(subsets(GROUPS)), 100, len(GRID.targets)))
         write_model(networks[part], Model({"outputs": outputs.astype(np.float32)}))
     cells = cells_by_target(GRID)[target]
     kind = GRID.targets[target].kind
-    job = CellsJob(target, kind, cells, GROUPS, people, components, [networks], {}, MODELLING)
+    job = CellsJob(target, kind, cells, GROUPS, people, [networks], {}, MODELLING)
     rows = fit_cells_of_target(job, tmp_path).card["cells"]
-    for strategy in (LINEAR, AMORTISED):
-        noted = sum(row["flops"] for row in rows if row["strategy"] == strategy)
-        counted = regression_flops(case_of(), cells, 80, 1, strategy)
-        assert counted == pytest.approx(noted, rel=1e-6)
+    noted = sum(row["flops"] for row in rows if row["strategy"] == AMORTISED)
+    assert regression_flops(case_of(), cells, 80) == pytest.approx(noted, rel=1e-6)
 
 
 def test_what_fits_is_measured_as_it_is():
@@ -201,7 +195,8 @@ def test_items_and_operations_follow_from_settings(rates):
     names = {stage.name: stage for stages in work.values() for stage in stages}
     assert len(names["encoders"].seconds) == 5 * 3 * encoders.cross_fits
     assert len(names["networks"].seconds) == 5 * 5
-    assert len(names["components"].seconds) == 5 * len(GROUPS)
+    assert len(names["grams"].seconds) == 5 * len(GROUPS)
+    assert len(names["kernels"].seconds) == 5 * len({cell.inputs.groups for cell in GRID.cells})
     assert len(names["cells"].seconds) == 5 * len(GRID.targets)
     fitted = round(case.parts.train * (1 - 1 / encoders.cross_fits))
     each = rates.encoders.cost.training_flops * fitted * encoders.loop.epochs

