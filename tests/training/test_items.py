@@ -32,6 +32,7 @@ SCANS = scans_of(NOWHERE)
 def items_of(people, settings=EVERY, grid=GRID, scans=SCANS, quality="q", seed=5, device="cpu"):
     """All work items, by kind and name; cells rest on the others."""
     folds = people if isinstance(people, dict) else {0: people}
+    scans = dict.fromkeys(folds, scans)
     grams = list(gram_items(folds, scans, settings, quality, device))
     made = {item.name: item.fingerprint for item in grams}
     kernels = list(kernel_items(folds, grid, settings, NOWHERE, made, device))

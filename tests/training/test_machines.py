@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from ukb_brain.training.kernel_ridge import FREE
+from ukb_brain.training import machines
+from ukb_brain.training.kernel_ridge import FREE, groups_of
 from ukb_brain.training.machines import Exact, Projected, logistic_target, together
 
 N, LEARNT, PARTS, FEATURES = 100, 80, 4, 12
@@ -35,25 +36,28 @@ class Problem:
 
     @property
     def exact(self):
-        return Exact(self.kernel, torch.from_numpy(self.learnt), self.sets)
+        return Exact(self.kernel, torch.from_numpy(self.learnt))
 
     def projected(self, landmarks=None, number=LEARNT):
         landmarks = self.learnt if landmarks is None else landmarks
         values = torch.from_numpy(self.X @ self.X[landmarks].T)
         learnt = torch.from_numpy(self.learnt)
-        return Projected(values, torch.from_numpy(landmarks), learnt, self.sets, number)
+        return Projected(values, torch.from_numpy(landmarks), learnt, number)
 
     def machine(self, kind):
         return self.exact if kind == "exact" else self.projected()
 
-    def beside(self, machine, penalty, rough=False):
+    def beside(self, machine, penalty):
         columns, penalties = torch.from_numpy(self.T), torch.from_numpy(PENALTIES)
-        return machine.at(penalty, rough).beside(columns, penalties)
+        return machine.at(penalty).beside(columns, penalties)
 
     @property
     def of_fit(self):
         """Targets and who is known, as machines take them."""
         return torch.from_numpy(self.y)[:, None], torch.from_numpy(self.known)
+
+    def left_out(self, ridge):
+        return ridge.left_out(*self.of_fit, groups_of(self.parts))
 
     def design(self, penalty):
         """All columns, and the penalty of each."""
@@ -91,6 +95,12 @@ def problem(seed=0, missing=9, binary=False, features=FEATURES):
     return Problem(X, T, y, known, parts, learnt)
 
 
+@pytest.fixture(autouse=True)
+def double_precision(monkeypatch):
+    """What is held to fits made anew is in the precision of those."""
+    monkeypatch.setattr(machines, "LEAST_SINGLE", np.inf)
+
+
 KINDS = pytest.mark.parametrize("kind", ["exact", "projected"])
 MISSING = pytest.mark.parametrize("missing", [0, 9])
 PENALTY = pytest.mark.parametrize("penalty", [0.1, 3.0, np.inf])
@@ -104,7 +114,7 @@ PENALTY = pytest.mark.parametrize("penalty", [0.1, 3.0, np.inf])
 @PENALTY
 def test_who_is_left_out_is_scored_as_by_a_ridge_made_anew(kind, missing, penalty):
     one = problem(missing=missing)
-    found = one.beside(one.machine(kind), penalty).left_out(*one.of_fit)[:, 0].numpy()
+    found = one.left_out(one.beside(one.machine(kind), penalty))[:, 0].numpy()
     for k in range(PARTS):
         rows, mine = one.known & (one.parts != k), one.known & (one.parts == k)
         expected = one.ridge(penalty, np.flatnonzero(rows))[one.learnt]
@@ -157,15 +167,26 @@ def test_smoothers_made_together_are_those_made_one_by_one(kind):
     np.testing.assert_allclose(together(smoothers)(y), torch.cat(alone, 1), atol=1e-10)
 
 
-def test_rough_scores_are_near_enough_to_tell_penalties_apart():
+def test_single_precision_is_near_enough(monkeypatch):
     one = problem()
     for penalty in (0.05, 1.0):
-        rough, whole = (
-            one.beside(one.exact, penalty, rough).left_out(*one.of_fit) for rough in (True, False)
-        )
-        assert rough.dtype == whole.dtype
-        np.testing.assert_allclose(rough, whole, atol=1e-3)
-        assert (rough != whole).any()
+        whole = one.left_out(one.beside(one.exact, penalty))
+        monkeypatch.setattr(machines, "LEAST_SINGLE", 0.0)
+        single = one.left_out(one.beside(one.exact, penalty))
+        monkeypatch.setattr(machines, "LEAST_SINGLE", np.inf)
+        assert single.dtype == whole.dtype
+        np.testing.assert_allclose(single, whole, atol=1e-4)
+        assert (single != whole).any()
+
+
+def test_inverses_are_kept_as_long_as_memory_allows():
+    one = problem()
+    for memory, kept in ((0.0, 1), (3.5 * 4 * LEARNT**2 / 1e9, 3)):
+        machine = Exact(one.kernel, torch.from_numpy(one.learnt), memory)
+        first = [machine.at(penalty) for penalty in (1.0, 2.0, 3.0, 4.0)]
+        assert list(machine.inverses) == [1.0, 2.0, 3.0, 4.0][-kept:]
+        assert machine.at(4.0) is first[-1]
+        assert machine.at(1.0) is not first[0]
 
 
 # ---- who has no say -----------------------------------------------------------------------------
@@ -185,7 +206,7 @@ def test_unknown_people_and_those_who_are_not_learnt_from_change_nobody(kind, pe
         y, known = each.of_fit
         smooth = ridge.smoother(known, each.sets)
         odds = smooth(logistic_target(smooth, torch.sign(y).expand(-1, PARTS)))
-        left = ridge.left_out(y, known)
+        left = each.left_out(ridge)
         pair.append((left, ridge.fit(y, known).scores[one.learnt], odds))
     for before, after in zip(*pair, strict=True):
         np.testing.assert_allclose(after.numpy(), before.numpy(), atol=1e-9)
@@ -201,7 +222,7 @@ def test_labels_of_a_part_change_no_score_within_it(kind):
     for each in (one, other):
         y, known = each.of_fit
         ridge = each.beside(each.machine(kind), 1.0)
-        left.append(ridge.left_out(y, known)[:, 0].numpy())
+        left.append(each.left_out(ridge)[:, 0].numpy())
         smooth = ridge.smoother(known, [each.sets[2]])
         odds.append(smooth(logistic_target(smooth, y))[:, 0].numpy())
     mine = part & one.known
@@ -263,7 +284,7 @@ def test_with_everybody_as_landmarks_a_projection_is_exact(penalty):
     one = problem(features=300)
     y, known = one.of_fit
     exact, projected = (one.beside(one.machine(kind), penalty) for kind in ("exact", "projected"))
-    np.testing.assert_allclose(projected.left_out(y, known), exact.left_out(y, known), atol=1e-8)
+    np.testing.assert_allclose(one.left_out(projected), one.left_out(exact), atol=1e-8)
     fits = [ridge.fit(y, known) for ridge in (exact, projected)]
     np.testing.assert_allclose(fits[1].scores, fits[0].scores, atol=1e-8)
     np.testing.assert_allclose(fits[1].weights, fits[0].weights, atol=1e-8)
@@ -284,7 +305,7 @@ def test_some_landmarks_stand_for_all_where_the_kernel_is_of_low_rank():
     landmarks = np.sort(rng.permutation(400)[:100])
     exact = one.beside(one.exact, 5.0)
     some = one.beside(one.projected(landmarks, 100), 5.0)
-    left = [ridge.left_out(*one.of_fit)[:, 0].numpy() for ridge in (exact, some)]
+    left = [one.left_out(ridge)[:, 0].numpy() for ridge in (exact, some)]
     fits = [ridge.fit(*one.of_fit) for ridge in (exact, some)]
     scores = [fit.scores[:, 0].numpy() for fit in fits]
     for pair in (left, scores):

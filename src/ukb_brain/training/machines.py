@@ -116,7 +116,8 @@ class Exact:
         """Invert the kernel with a penalty, in single precision as products of scans are."""
         found = self.inverses.pop(penalty, None)
         if found is None:
-            kind = torch.float32 if penalty >= LEAST_SINGLE else torch.float64
+            single = LEAST_SINGLE <= penalty < math.inf
+            kind = torch.float32 if single else torch.float64
             inner = self.values[self.learnt].to(kind)
             found = ExactBound(self, penalty, invert(inner, penalty), kind)
         # The last that were used are kept.
