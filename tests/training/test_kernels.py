@@ -275,13 +275,16 @@ def test_scans_that_are_all_the_same_leave_the_mean_of_training(images, people, 
 # ---- who is left out ----------------------------------------------------------------------------
 
 
-def test_canary_labels_of_validation_people_reach_no_score_of_theirs(images, people, tmp_path):
-    """They are learnt from, and scored by fits that left all of them out, given the choices."""
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_canary_labels_of_a_family_reach_no_score_of_theirs(images, people, tmp_path, part):
+    """They are learnt from, and scored by fits that left their family out, given the choices."""
     one = SETTINGS.model_copy(update={"penalties": (1.0,), "widened": 0, "radial": ()})
-    held = people.part == "validation"
+    family = people.family[(people.part == part) & people.has["structural"]][0]
+    held = people.family == family
+    assert held.sum() == 2
     other = replace(
         people,
-        targets=people.targets | {"plain": people.targets["plain"] + np.where(held, 3.0, 0.0)},
+        targets=people.targets | {"plain": people.targets["plain"] + np.where(held, 30.0, 0.0)},
     )
     before, after = (
         fit_kernels(
@@ -292,10 +295,13 @@ def test_canary_labels_of_validation_people_reach_no_score_of_theirs(images, peo
     assert row(before, "plain", "structural") | {"loss": 0, "seconds": 0} == row(
         after, "plain", "structural"
     ) | {"loss": 0, "seconds": 0}
-    old, new = (scores_of(model, "plain", "structural") for model in (before, after))
-    has = people.has["structural"]
-    np.testing.assert_allclose(new[held & has], old[held & has], atol=1e-9)
-    assert (np.abs(new - old)[~held & has] > 1e-6).all()
+    has, found = people.has["structural"], []
+    for model, known in ((before, people), (after, other)):
+        y = known.targets["plain"][known.train & has]
+        found.append(y.mean() + y.std() * scores_of(model, "plain", "structural"))
+    apart = np.abs(found[1] - found[0])
+    assert apart[held & has].max() < 1e-4
+    assert np.median(apart[~held & has]) > 1e-2
 
 
 # ---- logistic regression ------------------------------------------------------------------------
