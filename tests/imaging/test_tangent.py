@@ -7,8 +7,10 @@ from sklearn.covariance import ledoit_wolf
 
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
 from ukb_brain.imaging.tangent import (
+    completed,
     covariances,
     logarithms,
+    regions_lacking,
     shrinkage_of_time_series,
     tangents,
     whitening,
@@ -82,3 +84,44 @@ def test_the_reference_itself_is_the_origin(matrices):
     mean = logarithms(matrices).mean(axis=0)
     at_mean = expm(mean)[None]
     np.testing.assert_allclose(tangents(at_mean, whitening(mean)), 0, atol=1e-6)
+
+
+# --- regions that somebody lacks --------------------------------------------------------------
+
+
+def test_a_region_is_lacking_where_no_edge_of_it_is_known():
+    z = np.ones((3, 6))  # edges 10, 20, 21, 30, 31, 32 of four regions
+    z[1, [0, 1, 3]] = np.nan
+    z[2, 0] = np.nan
+    expected = [[False] * 4, [True, False, False, False], [False] * 4]
+    np.testing.assert_array_equal(regions_lacking(z), expected)
+
+
+def test_what_is_lacking_is_as_the_references_regressions_imply(matrices):
+    """Of a normal distribution: what is there is the person's, what is not follows from it."""
+    reference, lacking = matrices[1:].mean(0), np.zeros((6, REGIONS), dtype=bool)
+    lacking[0, [2, 5]] = True
+    found = completed(matrices, lacking, reference)
+    np.testing.assert_array_equal(found[1:], matrices[1:])
+    gone, there = [2, 5], [0, 1, 3, 4, 6]
+    rng = np.random.default_rng(0)
+    known = rng.multivariate_normal(np.zeros(5), matrices[0][np.ix_(there, there)], 400_000)
+    slopes = np.linalg.solve(reference[np.ix_(there, there)], reference[np.ix_(there, gone)])
+    rest = reference[np.ix_(gone, gone)] - reference[np.ix_(gone, there)] @ slopes
+    other = known @ slopes + rng.multivariate_normal(np.zeros(2), rest, len(known))
+    drawn = np.empty((len(known), REGIONS))
+    drawn[:, there], drawn[:, gone] = known, other
+    np.testing.assert_allclose(found[0], np.cov(drawn.T), atol=0.02)
+
+
+def test_who_lacks_a_region_keeps_an_inverse_and_the_reference_stays_at_the_origin(matrices):
+    reference = expm(logarithms(matrices).mean(0))
+    lacking = np.zeros((1, REGIONS), dtype=bool)
+    lacking[0, 3] = True
+    broken = matrices[:1].copy()
+    broken[0, 3], broken[0, :, 3] = np.nan, np.nan
+    assert np.linalg.eigvalsh(completed(broken, lacking, reference)[0]).min() > 0
+    mean = reference[None].copy()
+    mean[0, 3], mean[0, :, 3] = np.nan, np.nan
+    white = whitening(logarithms(matrices).mean(0))
+    np.testing.assert_allclose(tangents(completed(mean, lacking, reference), white), 0, atol=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ukb_brain.imaging.preprocess import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
-from ukb_brain.imaging.tangent import covariances, logarithms, tangents, whitening
+from ukb_brain.imaging.tangent import completed, covariances, logarithms, tangents, whitening
 from ukb_brain.training.scans import GroupScans
 
 KEYS = [(9_000_001, 2), (9_000_002, 3)]
@@ -177,3 +177,26 @@ def test_gaps_are_filled_before_logarithms_are_taken(tmp_path):
     expected = of_series(tmp_path / "whole", whole.astype(np.float32)).fitted(TRAINING)
     found = of_series(tmp_path / "gaps", gaps).fitted(TRAINING)
     np.testing.assert_allclose(found.read(PEOPLE), expected.read(PEOPLE), atol=1e-5)
+
+
+def test_the_reference_is_of_people_who_have_all_regions(tmp_path):
+    gaps = EDGES.copy()
+    # Of three regions, the first has the edges 10 and 20.
+    gaps[[0, 4], :2] = nan
+    found = of_series(tmp_path, gaps).fitted(TRAINING)
+    shrunk = covariances(EDGES, np.full(5, 0.2))
+    white = whitening(logarithms(shrunk[1:3]).mean(axis=0))
+    np.testing.assert_allclose(found.white, white, atol=1e-8)
+    root = np.linalg.inv(white)
+    lacking = np.zeros((5, 3), dtype=bool)
+    lacking[[0, 4], 0] = True
+    expected = tangents(completed(shrunk, lacking, root @ root), white)
+    np.testing.assert_allclose(found.read(PEOPLE), expected, atol=1e-5)
+
+
+def test_where_hardly_anybody_has_all_regions_gaps_are_filled(tmp_path):
+    gaps = EDGES.copy()
+    gaps[[0, 1], :2] = nan
+    found = of_series(tmp_path, gaps).fitted(TRAINING)
+    filled = covariances(np.where(np.isnan(gaps), found.fill, gaps), np.full(5, 0.2))
+    np.testing.assert_allclose(found.white, whitening(logarithms(filled[:3]).mean(0)), atol=1e-8)

@@ -1,1 +1,1 @@
-"""Strategies: components, encoders, regressions of all cells, calibration."""
+"""Strategies: kernels, encoders, regressions of all cells, calibration."""

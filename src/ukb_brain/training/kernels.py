@@ -184,8 +184,8 @@ class _Search:
         """Get the kernel of a composition ready to be solved."""
         learners = self.learners
         if not self.job.groups:
-            nothing = self.intercept.new_zeros(len(learners.rows), len(learners.learnt))
-            return Exact(nothing, learners.learnt)
+            # Only infinite penalties are asked for, which need no kernel.
+            return Exact(self.intercept.new_zeros(len(learners.rows), 0), learners.learnt)
         values = self.kernel(composition).values
         if learners.exact:
             return Exact(values, learners.learnt, self.job.settings.memory_gb)

@@ -29,6 +29,8 @@ from ukb_brain.training.kernel_ridge import (
 ROUNDING = 1e-6
 # From it on single precision is enough.
 LEAST_SINGLE = 0.03
+# Log odds that move by less are there.
+CONVERGED = 3e-3
 # From targets to scores, both of shape (n_learnt, fits): those of several may be made together.
 Smoother = Callable[[torch.Tensor], torch.Tensor]
 # From `ukb_brain.training.kernel_ridge.groups_of`.
@@ -116,10 +118,11 @@ class Exact:
         """Invert the kernel with a penalty, in single precision as products of scans are."""
         found = self.inverses.pop(penalty, None)
         if found is None:
-            single = LEAST_SINGLE <= penalty < math.inf
+            with_images = math.isfinite(penalty)
+            single = with_images and penalty >= LEAST_SINGLE
             kind = torch.float32 if single else torch.float64
-            inner = self.values[self.learnt].to(kind)
-            found = ExactBound(self, penalty, invert(inner, penalty), kind)
+            plain = invert(self.values[self.learnt].to(kind), penalty) if with_images else None
+            found = ExactBound(self, penalty, plain, kind)
         # The last that were used are kept.
         self.inverses[penalty] = found
         most = max(1, int(self.memory_gb * 1e9 / (4 * len(self.learnt) ** 2)))
@@ -177,7 +180,9 @@ class ExactRidge:
         """Solve for all."""
         fitted = fit_known(self.inverse, y.to(self.columns), known)
         dual, coefficients = fitted.dual.double() / self.penalty, fitted.coefficients.double()
-        scores = self.machine.values @ dual + self.columns.double() @ coefficients
+        scores = self.columns.double() @ coefficients
+        if self.inverse.plain is not None:
+            scores = scores + self.machine.values @ dual
         return Fit(scores, dual, coefficients)
 
 
@@ -389,9 +394,14 @@ def logistic_target(smoother: Smoother, y: torch.Tensor, steps: int = 30) -> tor
     with the same matrix (Böhning, Annals of the Institute of Statistical Mathematics 44:197, 1992).
     """
     odds = torch.zeros_like(y)
+    # Each fit ends by itself, whatever is beside it.
+    moving = torch.ones(y.shape[1], dtype=torch.bool, device=y.device)
     for _ in range(steps):
         target = odds + 4 * ((y + 1) / 2 - torch.sigmoid(odds))
-        before, odds = odds, smoother(target)
-        if float((odds - before).abs().max()) < 3e-3:
+        new = smoother(target)
+        apart = (new - odds).abs().amax(0)
+        odds = torch.where(moving, new, odds)
+        moving = moving & (apart >= CONVERGED)
+        if not moving.any():
             break
     return odds + 4 * ((y + 1) / 2 - torch.sigmoid(odds))

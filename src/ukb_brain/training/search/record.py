@@ -249,8 +249,7 @@ def _to_paste(kind: str, values: Mapping[str, Any], modelling: Modelling) -> lis
     touched = [s for s in SECTIONS[kind] if any(p.split(".")[0] == s for p in values)]
     where = {
         "encoders": "Into the preset in `conf/base/parameters_presets.yml`:",
-        "heads": "`components` into the preset in `conf/base/parameters_presets.yml`, the rest "
-        "into `conf/base/parameters_modelling.yml`:",
+        "heads": "Into `conf/base/parameters_modelling.yml`:",
     }
     full = modelling.model_dump(mode="json")
     kept = {section: dump.get(section, full[section]) for section in touched}

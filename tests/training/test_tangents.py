@@ -1,0 +1,103 @@
+"""Vectors of tangent space that are made once, held to those that are read from the store."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from modelling_cases import N
+
+from ukb_brain.cluster import Compute
+from ukb_brain.imaging.preprocess import SHRINKAGE
+from ukb_brain.imaging.store import INCOMPLETE, RecordStore
+from ukb_brain.ledger import run_ledger
+from ukb_brain.networks.artifact import ModelFolder
+from ukb_brain.training import items, tangents
+from ukb_brain.training.scans import GroupScans, KeptVectors
+from ukb_brain.training.tangents import reference_of_group, tangents_of_block
+
+ONE = Compute(workers=1)
+REGIONS, GROUP = 5, "functional"
+EDGES = REGIONS * (REGIONS - 1) // 2
+
+
+@pytest.fixture
+def scans(tmp_path, fold):
+    rng = np.random.default_rng(0)
+    store = RecordStore(tmp_path / "connectivity")
+    for k, key in enumerate(fold.keys(fold.has[GROUP])):
+        z = rng.normal(scale=0.3, size=EDGES).astype(np.float32)
+        if k % 9 == 0:
+            z[[0, 1, 3, 6]] = np.nan  # the first region
+        store.write("rsfmri", key, z, {"measures": {SHRINKAGE: 0.1}})
+    store.mark(INCOMPLETE, True)
+    none = tmp_path / "none"
+    return {
+        "structural": GroupScans(("t1",), none, none, 1, tangent=True),
+        GROUP: GroupScans(("rsfmri",), none, tmp_path / "connectivity", 1, tangent=True),
+    }
+
+
+def made(folds, scans, home):
+    work = list(items.reference_items(folds, scans, "q"))
+    run_ledger(reference_of_group, work, home / "references", ONE, "References")
+    blocks = list(items.tangent_items(folds, scans, ModelFolder(home / "references")))
+    run_ledger(tangents_of_block, blocks, home / "tangents", ONE, "Vectors")
+    return ModelFolder(home / "tangents")
+
+
+@pytest.mark.parametrize("block", [7, 4096])
+def test_what_was_made_is_what_is_read(scans, fold, tmp_path, monkeypatch, block):
+    monkeypatch.setattr(tangents, "BLOCK", block)
+    monkeypatch.setattr(items, "BLOCK", block)
+    models = made({0: fold}, scans, tmp_path)
+    has = fold.has[GROUP]
+    assert len(models.cards()) == -(-int(has.sum()) // block)
+    kept = items.kept_vectors({0: fold}, scans, models)[0]
+    assert kept["structural"] is scans["structural"]
+    read = scans[GROUP].fitted(fold.keys(has & fold.train))
+    for keys in (fold.keys(has), fold.keys(has)[::-3], fold.keys(fold.train & has)[5:6]):
+        np.testing.assert_allclose(kept[GROUP].read(keys), read.read(keys), atol=1e-6)
+    # Nothing is fitted again.
+    assert kept[GROUP].fitted(fold.keys(has & fold.train)) is kept[GROUP]
+    assert kept[GROUP] == scans[GROUP]
+
+
+def test_people_of_whom_none_was_made_are_refused(fold, tmp_path):
+    kept = KeptVectors((tmp_path,), 10, fold.record_of(GROUP))
+    with pytest.raises(ValueError, match="none were made"):
+        kept.read([(99_999_999, 2)])
+
+
+def test_where_a_block_failed_the_store_is_read(scans, fold, tmp_path):
+    models = made({0: fold}, scans, tmp_path)
+    (name,) = models.cards()
+    (models.path / name / "card.json").unlink()
+    assert items.kept_vectors({0: fold}, scans, models)[0][GROUP].kept is None
+
+
+def test_people_tested_move_no_reference(scans, fold, tmp_path):
+    before = made({0: fold}, scans, tmp_path / "before")
+    store = RecordStore(scans[GROUP].connectivity)
+    tested = fold.has[GROUP] & (fold.part == "test")
+    for key in fold.keys(tested):
+        store.write("rsfmri", key, np.full(EDGES, 0.9, np.float32), {"measures": {SHRINKAGE: 0.5}})
+    after = made({0: fold}, scans, tmp_path / "after")
+    (name,) = before.cards()
+    old, new = (models.read(name).arrays["vectors"] for models in (before, after))
+    rows = tested[fold.has[GROUP]]
+    np.testing.assert_array_equal(new[~rows], old[~rows])
+    assert (np.abs(new - old)[rows].max(axis=1) > 0.1).all()
+
+
+def test_only_what_depends_on_it_is_made_anew(scans, fold):
+    def prints(people):
+        return {i.name: i.fingerprint for i in items.reference_items({0: people}, scans, "q")}
+
+    first = prints(fold)
+    assert list(first) == ["fold0-functional"]
+    moved = np.where(np.arange(N) == np.flatnonzero(fold.train & fold.has[GROUP])[0], "test", fold.part)
+    assert prints(replace(fold, part=moved)) != first
+    known = {t: y + 1 for t, y in fold.targets.items()}
+    assert prints(replace(fold, targets=known)) == first
+    plain = {group: replace(some, tangent=False) for group, some in scans.items()}
+    assert not list(items.reference_items({0: fold}, plain, "q"))
