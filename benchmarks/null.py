@@ -1,7 +1,8 @@
 """Null calibration: labels are permuted, cells refitted, and intervals above chance are counted.
 
-Of each target three nested cells are refitted by the amortised strategy, with its average, ladder
-and calibration: the first, the middle and the last of the grid. Each target is saved when done.
+Of each target three nested cells are refitted by the amortised strategy, with kernels, its average,
+ladder and calibration: the first, the middle and the last of the grid. Encoders stay as they are,
+trained on labels that were not permuted. Each target is saved when done.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -20,24 +22,27 @@ from benchmarks.skills import study_grid
 from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
-from ukb_brain.networks.artifact import Model
+from ukb_brain.networks.artifact import Model, ModelFolder, write_model
 from ukb_brain.statistics.certainty.intervals import FamilyDraws, score_with_interval
 from ukb_brain.statistics.scores.metrics import r2, roc_auc
-from ukb_brain.training.items import cells_by_target, component_name, encoder_name
+from ukb_brain.training.items import cells_by_target, encoder_name, kernel_items, kernel_name
+from ukb_brain.training.kernels import fit_kernels
+from ukb_brain.training.learners import KernelsJob
 from ukb_brain.training.people import People, gather
 from ukb_brain.training.results import predictions_of
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target
+from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target, joined
 
-PERMUTATIONS, DRAWS = 200, 500
+PERMUTATIONS, DRAWS = 20, 500
 SAVED = WORK / "null.json"
 
 
 @dataclass(frozen=True)
 class Permuted:
-    """What a worker needs for one target: its cells, and how often to permute."""
+    """What a worker needs for one target: its cells, kernels, and how often to permute."""
 
     job: CellsJob
+    kernels: tuple[KernelsJob, ...]
     permutations: int
 
 
@@ -86,7 +91,13 @@ def count_above(item: Permuted) -> tuple[str, dict[str, int]]:
         y = job.y.copy()
         y[known] = np.random.default_rng([number, name]).permutation(y[known])
         mixed = replace(people, targets=people.targets | {job.target: y})
-        model = fit_cells_of_target(replace(job, people=mixed), Path())
+        with TemporaryDirectory() as folder:
+            paths = {}
+            for own in item.kernels:
+                path = paths[joined(own.groups)] = Path(folder, joined(own.groups) or "traits")
+                model = fit_kernels(replace(own, people=mixed), path)
+                write_model(path, model)
+            model = fit_cells_of_target(replace(job, people=mixed, kernels=paths), Path())
         for key, predicted in model.arrays.items():
             if key.startswith("predictions/amortised/"):
                 p, rows = predicted[place], y[test]
@@ -114,12 +125,10 @@ def settings_of(root: Path) -> Modelling:
     """
     cards = sorted((root / "06_models/encoders").glob("*/card.json"))
     encoders = json.loads(cards[0].read_text())["settings"]
-    components = json.loads(next((root / "06_models/components").glob("*/card.json")).read_text())
+    kernels = json.loads(next((root / "06_models/kernels").glob("*/card.json")).read_text())
     return Modelling(
-        # Kernels learn from labels that are not permuted here.
-        strategies=("linear", "amortised"),
-        kernels={"pooling": components["settings"]["pooling"]},
-        components=components["settings"],
+        strategies=("linear", "kernels", "amortised"),
+        kernels=kernels["settings"],
         encoders=encoders,
         dedicated={"network": encoders["network"], "loop": encoders["loop"]},
         **strategies.regressions(),
@@ -127,7 +136,7 @@ def settings_of(root: Path) -> Modelling:
 
 
 def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
-    """Make the jobs of all targets anew, on the components and encoders of a run.
+    """Make the jobs of all targets anew, on the kernels and encoders of a run.
 
     Parameters
     ----------
@@ -145,6 +154,7 @@ def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
     people, groups = people_of(root, grid), tuple(grid.imaging)
     models = root / "06_models"
     parts = range(settings.encoders.cross_fits)
+    sets = dict.fromkeys(cell.inputs.groups for cell in grid.cells)
     return {
         target: CellsJob(
             target,
@@ -152,13 +162,39 @@ def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
             cells if every else (cells[0], cells[len(cells) // 2], cells[-1]),
             groups,
             people,
-            {g: models / "components" / component_name(0, g) for g in groups},
             [{part: models / "encoders" / encoder_name(0, 0, part) for part in parts}],
-            {},
+            {joined(g): models / "kernels" / kernel_name(0, g) for g in sets},
             settings,
         )
         for target, cells in cells_by_target(grid).items()
     }
+
+
+def kernels_of(root: Path, job: CellsJob) -> tuple[KernelsJob, ...]:
+    """Make the jobs of the kernels of some cells anew, on the products of scans of a run.
+
+    Parameters
+    ----------
+    root : Path
+        Data root.
+    job : CellsJob
+        The cells, of one target.
+
+    Returns
+    -------
+    tuple of KernelsJob
+        One a set of imaging groups.
+    """
+    grams = ModelFolder((root / "06_models/grams").resolve())
+    hashes = {name: card["hash"] for name, card in grams.cards().items()}
+    folds = {0: job.people}
+    work = kernel_items(folds, study_grid(), job.settings, grams.path, hashes, "cpu")
+    found = []
+    for item in work:
+        mine = tuple(cell for cell in job.cells if cell.inputs.groups == item.payload.groups)
+        if mine:
+            found.append(replace(item.payload, cells=mine))
+    return tuple(found)
 
 
 def rows_of_test(model: Model, job: CellsJob) -> Iterator[pd.DataFrame]:
@@ -191,7 +227,11 @@ def measure() -> list[Figure]:
     strategies.prepare()
     done = json.loads(SAVED.read_text()) if SAVED.exists() else {}
     jobs = jobs_of(strategies.ROOT, every=False)
-    todo = [Permuted(job, PERMUTATIONS) for target, job in jobs.items() if target not in done]
+    todo = [
+        Permuted(job, kernels_of(strategies.ROOT, job), PERMUTATIONS)
+        for target, job in jobs.items()
+        if target not in done
+    ]
     for target, counts in run_items(count_above, todo, Compute(), "Permuted targets"):
         done[target] = counts
         with atomic_path(SAVED) as part:

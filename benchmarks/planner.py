@@ -23,7 +23,7 @@ from ukb_brain.atomic import atomic_path
 # Predicted over measured.
 WITHIN = 0.25
 EDGES = 300
-KINDS = ("components", "encoders", "cells", "dedicated")
+KINDS = ("references", "tangents", "grams", "kernels", "encoders", "cells", "dedicated")
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,6 @@ WIDER = {
     "modelling.encoders.network.pooling": 1,
     "modelling.dedicated.network.pooling": 1,
     "modelling.encoders.cross_fits": 2,
-    "modelling.components.numbers.structural": 60,
-    "modelling.components.numbers.diffusion": 60,
-    "modelling.components.numbers.functional": 30,
 }
 SETTINGS = {
     "700 people, 8 epochs": Setting("many", 700, 8, 8),

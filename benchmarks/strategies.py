@@ -57,7 +57,7 @@ def params(**modelling: object) -> dict[str, object]:
     -------
     dict
     """
-    chosen: dict[str, Any] = {"strategies": ["linear", "amortised", "dedicated"]}
+    chosen: dict[str, Any] = {"strategies": ["linear", "kernels", "amortised", "dedicated"]}
     chosen |= {"encoders": ENCODERS, "dedicated": ENCODERS | {"cells": CELLS}}
     return {"seed": SEED, "splitting": SPLITTING, "modelling": chosen | modelling}
 
@@ -91,10 +91,7 @@ def regressions() -> dict[str, Any]:
         Parameters of modelling that do not come with the preset.
     """
     parameters = yaml.safe_load((CONF / "parameters_modelling.yml").read_text())["modelling"]
-    return {
-        name: parameters[name]
-        for name in ("cross_fits", "connectivity", "linear", "heads", "ladder")
-    }
+    return {name: parameters[name] for name in ("cross_fits", "connectivity", "heads", "ladder")}
 
 
 def prepare() -> None:
@@ -105,7 +102,7 @@ def prepare() -> None:
         kedro_run(ROOT, "data_engineering,feature_tabular,imaging_preprocess", params())
     kedro_run(ROOT, "modelling", params())
     (HEADS / "06_models").mkdir(parents=True, exist_ok=True)
-    for name in (*SHARED, "06_models/components", "06_models/encoders"):
+    for name in (*SHARED, "06_models/encoders"):
         if not (HEADS / name).exists():
             (HEADS / name).symlink_to(ROOT / name)
     alone = {"strategies": ["linear", "amortised"], "average": ["head"], "ladder": False}

@@ -189,7 +189,7 @@ def _settled(name: str) -> tuple[pd.DataFrame, float]:
     """Predictions of one setting by the pipeline itself, and worker seconds of its encoders."""
     root, s = ROOT / name.replace(" ", "_"), strategies.params()
     (root / "06_models").mkdir(parents=True, exist_ok=True)
-    for shared in (*strategies.SHARED, "06_models/components"):
+    for shared in strategies.SHARED:
         if not (root / shared).exists():
             (root / shared).symlink_to(strategies.ROOT / shared)
     changed = strategies.merged(strategies.ENCODERS, SETTINGS[name])

@@ -18,8 +18,8 @@ NOTES = """\
   set, draws fewer people than are counted here.
 - `measured`: a few steps at the configured grid and batch. `scaled`: a smaller grid, batch or
   matrix, times operations. `assumed`: operations over what a card is said to sustain.
-- Amortised holds kernels, with which it is averaged; linear is a part of them. Operations of a multiplication and an addition
-  are two; convolutions and products of matrices are counted.
+- Amortised holds kernels, with which it is averaged; linear is a part of them. Operations of a
+  multiplication and an addition are two; convolutions and products of matrices are counted.
 - Memory of a process comes once for each process of a machine. Scans on disk are not compressed
   here; the store takes less.
 """

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ukb_brain.grid import subsets
+from ukb_brain.imaging.connectivity import nodes_of
+from ukb_brain.imaging.preprocess import CONNECTIVITY
 from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.planning.case import Case, Form
@@ -20,11 +22,12 @@ from ukb_brain.training.planning.memory import (
     width_of,
 )
 from ukb_brain.training.planning.steps import StepRate
+from ukb_brain.training.tangents import BLOCK
 from ukb_brain.training.target import AMORTISED
 
 STRATEGIES = (LINEAR, KERNELS, AMORTISED, DEDICATED)
 ENCODERS, CELLS, NETWORKS = "encoders", "cells", "networks"
-GRAMS, KERNEL_SETS = "grams", "kernels"
+TANGENTS, GRAMS, KERNEL_SETS = "tangents", "grams", "kernels"
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,8 @@ def stages_of(case: Case, rates: Rates) -> dict[str, list[Stage]]:
     dict of str to list of Stage
         Amortised holds what it is averaged with: kernels where the run has them, else linear.
     """
-    grams = _grams(case, rates)
-    of = {s: [grams, _kernels(case, rates, s == KERNELS)] for s in (LINEAR, KERNELS)}
+    read = [*_tangents(case, rates), _grams(case, rates)]
+    of = {s: [*read, _kernels(case, rates, s == KERNELS)] for s in (LINEAR, KERNELS)}
     averaged = of[KERNELS if KERNELS in case.modelling.strategies else LINEAR]
     return {
         **of,
@@ -107,6 +110,31 @@ def stages_of(case: Case, rates: Rates) -> dict[str, list[Stage]]:
 
 def _basis(found: Sequence[str]) -> str:
     return next((b for b in ("assumed", "scaled") if b in found), "measured")
+
+
+def _tangents(case: Case, rates: Rates) -> list[Stage]:
+    """Two decompositions of a training person's connectivity, and one of everybody else's."""
+    parts, modalities = case.parts, case.grid.imaging.values()
+    if not case.modelling.tangent or (CONNECTIVITY,) not in [tuple(m) for m in modalities]:
+        return []
+    regions = nodes_of(case.planning.edges)
+    # By the counts of LAPACK's manual, and three products of matrices.
+    each = (9 + 3 * 2) * float(regions) ** 3
+    wide = regions * (regions + 1) / 2
+    sizes = [min(BLOCK, parts.people - k) for k in range(0, parts.people, BLOCK)]
+    seconds = [parts.train * each / rates.inverses, *(n * each / rates.inverses for n in sizes)]
+    return [
+        Stage(
+            TANGENTS,
+            tuple(seconds) * parts.folds,
+            False,
+            (parts.train + parts.people) * each * parts.folds,
+            "scaled",
+            2 * 4.0 * max(sizes) * wide,
+            0.0,
+            4.0 * parts.people * wide * parts.folds,
+        )
+    ]
 
 
 def _grams(case: Case, rates: Rates) -> Stage:
