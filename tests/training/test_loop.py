@@ -65,6 +65,12 @@ def test_the_network_learns_and_the_curves_are_kept():
     assert trained.reason == ""
 
 
+def test_few_people_are_trained_on_until_there_are_enough_steps():
+    # Five steps an epoch.
+    trained = train(trainer(epochs=4, least_steps=33), FITTED, VALIDATED)
+    assert len(trained.curves["train"]) == 7
+
+
 def test_a_seed_decides_everything():
     one, two = (train(trainer(), FITTED, VALIDATED) for _ in range(2))
     assert state_of(one) == state_of(two) and one.curves == two.curves

@@ -95,7 +95,8 @@ def test_only_what_depends_on_it_is_made_anew(scans, fold):
 
     first = prints(fold)
     assert list(first) == ["fold0-functional"]
-    moved = np.where(np.arange(N) == np.flatnonzero(fold.train & fold.has[GROUP])[0], "test", fold.part)
+    first_one = np.flatnonzero(fold.train & fold.has[GROUP])[0]
+    moved = np.where(np.arange(N) == first_one, "test", fold.part)
     assert prints(replace(fold, part=moved)) != first
     known = {t: y + 1 for t, y in fold.targets.items()}
     assert prints(replace(fold, targets=known)) == first
