@@ -155,7 +155,7 @@ def test_models_are_safetensors_with_cards(finished_run):
     names = {path.name for path in models.rglob("*") if path.is_file()}
     assert names == {"model.safetensors", "card.json", "complete.json"}
     counts = {kind.name: len(list(kind.glob("*/card.json"))) for kind in models.iterdir()}
-    shared = {"grams": 3, "kernels": 8, "encoders": 4}
+    shared = {"references": 1, "tangents": 1, "grams": 3, "kernels": 8, "encoders": 4}
     assert counts == shared | {"cells": 25, "dedicated": 4}
 
 

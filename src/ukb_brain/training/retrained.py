@@ -53,10 +53,11 @@ class Trained:
 
     Attributes
     ----------
-    encoders, kernels, cells : ModelFolder
+    tangents, encoders, kernels, cells : ModelFolder
         Cells rest on the others.
     """
 
+    tangents: ModelFolder
     encoders: ModelFolder
     kernels: ModelFolder
     cells: ModelFolder
@@ -73,7 +74,7 @@ class Trained:
         -------
         Trained
         """
-        kinds = (self.encoders, self.kernels, self.cells)
+        kinds = (self.tangents, self.encoders, self.kernels, self.cells)
         return Trained(*(FoldModels(models.path, fold) for models in kinds))
 
     @property
@@ -125,6 +126,7 @@ def check_trained(trained: Trained, people: Folds, modelling: Modelling) -> None
         In one line.
     """
     kinds: list[tuple[ModelFolder, Any]] = [
+        (trained.tangents, None),
         (trained.encoders, modelling.encoders),
         (trained.kernels, modelling.kernels),
         (trained.cells, None),

@@ -33,6 +33,7 @@ CURVES, SITES, SCALE = "learning_curves", "left_out_sites", "model_scale"
 
 def check_map(
     people: Folds,
+    tangents: ModelFolder,
     encoders: ModelFolder,
     kernels: ModelFolder,
     cells: ModelFolder,
@@ -45,7 +46,7 @@ def check_map(
     ----------
     people : dict of int to People
         By fold.
-    encoders, kernels, cells : ModelFolder
+    tangents, encoders, kernels, cells : ModelFolder
         Of the map.
     modelling : Modelling
         Settings of this run.
@@ -66,7 +67,7 @@ def check_map(
         of_strategies(modelling, getattr(evidence, part).strategies, f"evidence.{part}.strategies")
     for name, values in evidence.model_scale.variants.items():
         variant_of(modelling, name, values)
-    trained = Trained(encoders, kernels, cells)
+    trained = Trained(tangents, encoders, kernels, cells)
     check_trained(trained, people, modelling)
     return trained.of_fold(min(people))
 
@@ -85,26 +86,24 @@ def _train(
     as_it_is: Modelling | None = None,
 ) -> Trained:
     """Run the map's own work items; what a variant shares with the map is not trained again."""
-    same = [
-        getattr(as_it_is, part, None) == getattr(modelling, part)
-        for part in ("encoders", "kernels")
-    ]
-    if of_map and all(same):
-        encoders, kernels = of_map.encoders, of_map.kernels
+    stores = (folder, volumes, connectivity, people, quality, grid, modelling, compute)
+    same = {
+        part
+        for part in ("connectivity", "encoders", "kernels")
+        if of_map and getattr(as_it_is, part, None) == getattr(modelling, part)
+    }
+    tangents = of_map.tangents if of_map and "connectivity" in same else take_tangents(*stores)
+    if of_map and {"connectivity", "encoders"} <= same:
+        encoders = of_map.encoders
     else:
-        stores = (folder, volumes, connectivity, people, quality, grid, modelling, compute)
-        scans = (*stores, take_tangents(*stores))
-        encoders = of_map.encoders if of_map and same[0] else train_encoders(*scans, seed)
-        if of_map and same[1]:
-            kernels = of_map.kernels
-        else:
-            grams = multiply_scans(*scans)
-            kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
-    return Trained(
-        encoders,
-        kernels,
-        fit_cells(folder, people, encoders, kernels, grid, modelling, compute),
-    )
+        encoders = train_encoders(*stores, tangents, seed)
+    if of_map and {"connectivity", "kernels"} <= same:
+        kernels = of_map.kernels
+    else:
+        grams = multiply_scans(*stores, tangents)
+        kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
+    cells = fit_cells(folder, people, encoders, kernels, grid, modelling, compute)
+    return Trained(tangents, encoders, kernels, cells)
 
 
 def train_learning_curves(

@@ -31,7 +31,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     Pipeline
         From stores, tables and the map's models to learning curves, left-out sites, model scale.
     """
-    models = ["model.encoders", "model.kernels", "model.cells"]
+    models = ["model.tangents", "model.encoders", "model.kernels", "model.cells"]
     on_people = [*SCANS, PEOPLE, QUALITY, GRID, MODELLING, EVIDENCE, COMPUTE, SEED]
     tables = ["primary.targets", PARTICIPANTS, QUALITY, GRID, MODELLING, "params:splitting"]
     nodes = [
