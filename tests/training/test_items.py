@@ -81,7 +81,7 @@ def test_every_item_is_there_once_for_each_fold(fold):
         ("kernels__traits", [1], {"kernels", "cells"}),
         ("kernels__widened", 0, {"kernels", "cells"}),
         ("kernels__memory_gb", 1.0, set()),
-        ("kernels__exact_people", 50, {"kernels", "cells"}),
+        ("kernels__exact_people", 50, {"grams", "kernels", "cells"}),
         ("average", ["head"], {"cells"}),
         ("ladder", False, {"cells"}),
         ("cross_fits", 4, {"kernels", "cells"}),

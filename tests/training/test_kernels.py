@@ -388,7 +388,7 @@ def test_canary_what_the_table_says_of_sex_and_age_reaches_no_cell_that_is_not_t
 
 LANDMARKS = 200
 SOME = SETTINGS.model_copy(
-    update={"exact_people": 100, "memory_gb": (LANDMARKS + 0.5) * 8 * N * 0.97 / 1e9}
+    update={"exact_people": LANDMARKS, "memory_gb": (LANDMARKS + 0.5) * 8 * N * 0.97 / 1e9}
 )
 
 

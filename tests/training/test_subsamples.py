@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelling_cases import GRID, PARTS, invented_cohort, people_of
@@ -26,19 +25,21 @@ SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 def test_subsets_are_nested_hold_whole_families_and_have_their_size(seed, repeat, odd):
     # Families of five do not divide the sizes asked for.
     people = replace(PEOPLE, family=np.arange(len(PEOPLE.eid)) // 5) if odd else PEOPLE
-    train = people.train
+    train, held = people.train, people.part == "validation"
     if odd:
-        people = replace(people, family=np.where(train, people.family, -1 - people.family))
+        own = people.family + 1000 * (2 * held + (people.part == "test"))
+        people = replace(people, family=np.where(train, people.family, own))
     before = np.zeros(len(train), dtype=bool)
     for share in SHARES:
         kept = kept_families(people, Subset(share, repeat), seed)
         assert (kept | ~before).all()
-        assert not (kept & ~train).any()
-        assert not np.isin(people.family[train & ~kept], people.family[kept]).any()
         largest = np.unique(people.family, return_counts=True)[1].max()
-        assert 0 <= kept.sum() - share * train.sum() < largest
+        for part in (train, held):
+            assert not np.isin(people.family[part & ~kept], people.family[kept]).any()
+            assert 0 <= (kept & part).sum() - share * part.sum() < largest
+        assert not (kept & ~train & ~held).any()
         before = kept
-    np.testing.assert_array_equal(before, train)
+    np.testing.assert_array_equal(before, train | held)
 
 
 def test_seed_and_repeat_decide_and_nothing_else():
@@ -56,7 +57,8 @@ def test_it_is_as_if_the_others_had_never_been_asked():
     """Against the earlier pipelines' own functions, on splits without those who are left out."""
     subset = Subset(0.25, 1)
     found = take_subset(PEOPLE, subset, 3, GRID)
-    gone = PEOPLE.eid[PEOPLE.train & ~kept_families(PEOPLE, subset, 3)]
+    learnt = PEOPLE.train | (PEOPLE.part == "validation")
+    gone = PEOPLE.eid[learnt & ~kept_families(PEOPLE, subset, 3)]
     tables = {name.removeprefix("primary."): table for name, table in COHORT.tables.items()}
     splits = tables["splits"][~tables["splits"]["eid"].isin(gone)].assign(fold=subset.fold)
     targets = tables["targets"]
@@ -65,17 +67,17 @@ def test_it_is_as_if_the_others_had_never_been_asked():
     participants, quality = tables["participants"], tables["quality"]
     fold = subset.fold
     expected = gather(targets, blocks, scaling, splits, participants, quality, GRID, fold)
-    assert len(gone) == 48
+    held = int((PEOPLE.part == "validation").sum())
+    assert len(gone) == 48 + held - -(-held // 4)
     assert items.people_fingerprint(found) == items.people_fingerprint(expected)
     assert found.fingerprint == expected.fingerprint != PEOPLE.fingerprint
     for domain, block in expected.blocks.items():
         np.testing.assert_array_equal(found.blocks[domain], block)
-        assert len(block) == 16 + 16 + 16
+        assert len(block) == 16 + (held - (len(gone) - 48)) + 16
 
 
-@pytest.mark.parametrize("part", ["validation", "test"])
-def test_people_outside_training_stay(part):
-    found = take_subset(PEOPLE, Subset(0.125, 0), 3, GRID)
+def test_people_who_are_tested_stay():
+    part, found = "test", take_subset(PEOPLE, Subset(0.125, 0), 3, GRID)
     np.testing.assert_array_equal(found.eid[found.part == part], COHORT.of(part))
     theirs, mine = found.part == part, part == PARTS
     np.testing.assert_array_equal(found.targets["age"][theirs], PEOPLE.targets["age"][mine])

@@ -52,7 +52,7 @@ def test_what_was_made_is_what_is_read(scans, fold, tmp_path, monkeypatch, block
     models = made({0: fold}, scans, tmp_path)
     has = fold.has[GROUP]
     assert len(models.cards()) == -(-int(has.sum()) // block)
-    kept = items.kept_vectors({0: fold}, scans, models)[0]
+    kept = items.kept_vectors({0: fold}, scans, models, "q")[0]
     assert kept["structural"] is scans["structural"]
     read = scans[GROUP].fitted(fold.keys(has & fold.train))
     for keys in (fold.keys(has), fold.keys(has)[::-3], fold.keys(fold.train & has)[5:6]):
@@ -72,7 +72,18 @@ def test_where_a_block_failed_the_store_is_read(scans, fold, tmp_path):
     models = made({0: fold}, scans, tmp_path)
     (name,) = models.cards()
     (models.path / name / "card.json").unlink()
-    assert items.kept_vectors({0: fold}, scans, models)[0][GROUP].kept is None
+    assert items.kept_vectors({0: fold}, scans, models, "q")[0][GROUP].kept is None
+
+
+def test_vectors_of_other_people_or_scans_are_not_read(scans, fold, tmp_path):
+    models = made({0: fold}, scans, tmp_path)
+    has = fold.has[GROUP].copy()
+    has[np.flatnonzero(has & (fold.part == "test"))[0]] = False
+    fewer = replace(fold, has=fold.has | {GROUP: has})
+    for people, quality in ((fewer, "q"), (fold, "other")):
+        kept = items.kept_vectors({0: people}, scans, models, quality)[0]
+        assert kept[GROUP].kept is None
+    assert items.kept_vectors({0: fold}, scans, models, "q")[0][GROUP].kept is not None
 
 
 def test_people_tested_move_no_reference(scans, fold, tmp_path):

@@ -75,13 +75,14 @@ def landmarks_of(people: People, has: Mask, settings: Kernels) -> NDArray[np.int
     Returns
     -------
     ndarray of shape (m,)
-        Rows of `People`: all who are learnt from, or as many of them as memory allows, by a draw
-        that is the same for every group.
+        Rows of `People`: all who are learnt from; or as many of them as memory allows and no more
+        than exact kernels would have, by a draw that is the same for every group.
     """
     learnt = np.flatnonzero(has & learnt_from(people))
     if len(learnt) <= settings.exact_people:
         return learnt
-    number = max(2, int(settings.memory_gb * 1e9 / (8 * has.sum())))
+    number = int(settings.memory_gb * 1e9 / (8 * has.sum()))
+    number = min(max(2, number), settings.exact_people)
     drawn = [hashlib.sha256(f"landmark:{people.eid[row]}".encode()).digest() for row in learnt]
     return np.sort(learnt[sorted(range(len(learnt)), key=drawn.__getitem__)[:number]])
 

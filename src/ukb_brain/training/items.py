@@ -18,7 +18,6 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.ledger import WorkItem, fingerprint_of
 from ukb_brain.networks.artifact import ModelFolder
-from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training.dedicated import DEDICATED, DedicatedJob, drawn_cells
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.gram import GramJob, landmarks_of
@@ -136,7 +135,7 @@ def reference_items(
                 continue
             known = (people.record_of(group), people.train[people.has[group]])
             print_of = fingerprint_of(ENGINE, "reference", quality, *known)
-            card = about(people) | {"group": group}
+            card = about(people) | {"group": group, "scans": _of_whom(people, group, quality)}
             job = ReferenceJob(group, some, people)
             yield WorkItem(gram_name(fold, group), print_of, job, card)
 
@@ -168,12 +167,17 @@ def tangent_items(
             home = references.path.resolve() / name
             job = TangentJob(group, scans[group], people, home, block)
             print_of = fingerprint_of(ENGINE, "tangents", card["hash"], block, BLOCK)
-            own = about(people) | {"group": group, "block": block}
+            own = about(people) | {"group": group, "scans": card["scans"], "block": block}
             yield WorkItem(f"{name}-{block}", print_of, job, own)
 
 
+def _of_whom(people: People, group: str, quality: str) -> str:
+    """Tell whose scans, and which, vectors are of."""
+    return fingerprint_of(quality, people.record_of(group), people.train[people.has[group]])
+
+
 def kept_vectors(
-    folds: Folds, scans: Mapping[str, GroupScans], tangents: ModelFolder
+    folds: Folds, scans: Mapping[str, GroupScans], tangents: ModelFolder, quality: str
 ) -> dict[int, dict[str, GroupScans]]:
     """Let each fold read the vectors that were made of it.
 
@@ -185,17 +189,20 @@ def kept_vectors(
         By imaging group.
     tangents : ModelFolder
         Of `tangent_items`.
+    quality : str
+        From `quality_fingerprint`.
 
     Returns
     -------
     dict of int to dict of str to GroupScans
-        By fold and group. Where a block failed, or nothing is read in tangent space, the group is
-        read from the stores.
+        By fold and group. Where a block failed, or vectors are of other people or scans, or nothing
+        is read in tangent space, the group is read from the stores.
     """
     made: dict[tuple[int, str], dict[int, Path]] = {}
     for name, card in tangents.cards().items():
-        check_fitted_on(card["training_people"], folds[card["fold"]].fingerprint, name)
-        if card["status"] == "ok" and card["edges"]:
+        people = folds.get(card["fold"])
+        same = people is not None and card["scans"] == _of_whom(people, card["group"], quality)
+        if same and card["status"] == "ok" and card["edges"]:
             blocks = made.setdefault((card["fold"], card["group"]), {})
             blocks[card["block"]] = tangents.path.resolve() / name
     found = {}

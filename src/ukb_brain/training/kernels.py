@@ -2,7 +2,7 @@
 
 Variance is kept: no component is left out and none is whitened. Every choice (how groups are
 weighted, whether a kernel that is not linear joins, penalties, a logistic regression for a binary
-target) is made on people left out, and a composition beyond equal linear shares must surely pay.
+target) is made on people left out, and a composition beyond equal linear shares must pay.
 Sets of imaging groups are work items, for one inverse of a people × people matrix serves all
 targets.
 """
@@ -224,7 +224,8 @@ class _Search:
             return
         self.choices[KERNELS] = dict(linear)
         for modifier in MODIFIERS:
-            if modifier in targets and np.isfinite(linear[modifier].penalty):
+            # What is not read says by its absence who was left out.
+            if modifier in targets and self._is_read(modifier, linear[modifier]):
                 self.modifiers[modifier] = self._standard_scores(modifier, linear[modifier])
         read = [f"product {modifier}" for modifier in self.modifiers]
         for name in [*(f"radial {width:g}" for width in self.job.settings.radial), *read]:
@@ -267,6 +268,13 @@ class _Search:
         for target in paying:
             if found[target].loss < best[target].loss:
                 best[target] = found[target]
+
+    def _is_read(self, target: str, choice: Choice) -> bool:
+        y, weights = self.learners.y[target], self.learners.weights[target]
+        mean = (weights * y).sum() / weights.sum()
+        return np.isfinite(choice.penalty) and self._pays(
+            target, choice, Choice(scores=mean.expand_as(y))
+        )
 
     def _pays(self, target: str, new: Choice, base: Choice) -> bool:
         y, weights = self.learners.y[target], self.learners.weights[target]
@@ -422,7 +430,10 @@ class _Cells:
         found: dict[Cell, Best] = {}
         of_ridge: dict[Cell, float] = {}
         parts = [part[None] for part in self.learners.parts]
-        wanted = {c: [best[c].image, best[c].image / self.search.step] for c in cells}
+        wanted = {
+            c: [p for p in (best[c].image, best[c].image / self.search.step) if p >= LEAST_PENALTY]
+            for c in cells
+        }
         for penalty in dict.fromkeys(p for penalties in wanted.values() for p in penalties):
             bound = self.machine.at(penalty)
             mine = [cell for cell, penalties in wanted.items() if penalty in penalties]

@@ -29,7 +29,7 @@ from ukb_brain.training.kernel_ridge import (
 ROUNDING = 1e-6
 # From it on single precision is enough.
 LEAST_SINGLE = 0.03
-# Log odds that move by less are there.
+# Fits whose log odds move by less in a step have ended.
 CONVERGED = 3e-3
 # From targets to scores, both of shape (n_learnt, fits): those of several may be made together.
 Smoother = Callable[[torch.Tensor], torch.Tensor]
@@ -140,15 +140,16 @@ class ExactBound:
     plain: torch.Tensor | None
     dtype: torch.dtype
     # Of the columns that were put beside it before: penalties change, and columns are the same.
-    products: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    products: dict[int, tuple[torch.Tensor, ...]] = field(default_factory=dict)
 
     def beside(self, columns: torch.Tensor, penalties: torch.Tensor) -> ExactRidge:
         """Add columns to the inverse."""
         if id(columns) not in self.products:
             mine = columns[self.machine.learnt].to(self.dtype)
-            self.products[id(columns)] = (mine, times(self.plain, mine))
-        columns_of_fit = self.products[id(columns)]
-        inverse = with_columns(self.plain, *columns_of_fit, penalties.to(self.dtype))
+            # With the columns themselves, whose number would else be another's some day.
+            self.products[id(columns)] = (mine, times(self.plain, mine), columns)
+        mine, product, _ = self.products[id(columns)]
+        inverse = with_columns(self.plain, mine, product, penalties.to(self.dtype))
         return ExactRidge(self.machine, self.penalty, columns.to(self.dtype), inverse)
 
 
@@ -371,7 +372,7 @@ def together(smoothers: Sequence[Smoother]) -> Smoother:
     return smooth
 
 
-def logistic_target(smoother: Smoother, y: torch.Tensor, steps: int = 30) -> torch.Tensor:
+def logistic_target(smoother: Smoother, y: torch.Tensor, steps: int = 100) -> torch.Tensor:
     """Find the targets whose ridge regression is a logistic one.
 
     Parameters
@@ -379,7 +380,7 @@ def logistic_target(smoother: Smoother, y: torch.Tensor, steps: int = 30) -> tor
     smoother : Smoother
         A ridge regression, with four times the penalties of the logistic one.
     y : torch.Tensor of shape (n_learnt, targets)
-        -1 and 1.
+        -1 and 1; 0 where not known.
     steps : int
         At most.
 
@@ -393,7 +394,8 @@ def logistic_target(smoother: Smoother, y: torch.Tensor, steps: int = 30) -> tor
     The curvature of the likelihood is at most a quarter, so that each step is a ridge regression
     with the same matrix (Böhning, Annals of the Institute of Statistical Mathematics 44:197, 1992).
     """
-    odds = torch.zeros_like(y)
+    # Of a rare trait the intercept is the longest way. Only those who are fitted say what it is.
+    odds = 2 * torch.atanh(smoother(y).mean(0).clamp(-0.998, 0.998)).expand_as(y)
     # Each fit ends by itself, whatever is beside it.
     moving = torch.ones(y.shape[1], dtype=torch.bool, device=y.device)
     for _ in range(steps):

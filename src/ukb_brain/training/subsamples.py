@@ -39,7 +39,7 @@ class Subset:
 
 
 def kept_families(people: People, subset: Subset, seed: int) -> Mask:
-    """Choose training families, whole, until there are as many people as wanted.
+    """Choose families, whole, of training and validation people until there are as many as wanted.
 
     Parameters
     ----------
@@ -53,18 +53,20 @@ def kept_families(people: People, subset: Subset, seed: int) -> Mask:
     Returns
     -------
     ndarray of shape (n,)
-        Training people who are kept: the families that come first in an order which is drawn for
+        People of both who are kept: the families that come first in an order which is drawn for
         the seed and the repeat, so that a larger share holds every smaller one. The last family may
         bring more people than were wanted.
     """
-    families = np.unique(people.family[people.train])
-    rank = {int(f): _rank(seed, subset.repeat, int(f)) for f in families}
-    order = sorted(rank, key=rank.__getitem__)
-    sizes = pd.Series(people.family[people.train]).value_counts().reindex(order).to_numpy()
-    wanted = subset.share * people.train.sum()
-    before = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else np.empty(0)
-    chosen = np.array(order, dtype=np.int64)[before < wanted - 1e-9]
-    return people.train & np.isin(people.family, chosen)
+    kept = np.zeros(len(people.eid), dtype=bool)
+    for part in ("train", "validation"):
+        mine = people.part == part
+        rank = {int(f): _rank(seed, subset.repeat, int(f)) for f in np.unique(people.family[mine])}
+        order = sorted(rank, key=rank.__getitem__)
+        sizes = pd.Series(people.family[mine]).value_counts().reindex(order).to_numpy()
+        before = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else np.empty(0)
+        chosen = np.array(order, dtype=np.int64)[before < subset.share * mine.sum() - 1e-9]
+        kept |= mine & np.isin(people.family, chosen)
+    return kept
 
 
 def _rank(seed: int, repeat: int, family: int) -> bytes:
@@ -73,7 +75,7 @@ def _rank(seed: int, repeat: int, family: int) -> bytes:
 
 
 def take_subset(people: People, subset: Subset, seed: int, grid: Grid) -> People:
-    """Leave training people out, as if they had never been asked.
+    """Leave people out who are learnt from, as if they had never been asked.
 
     Parameters
     ----------
@@ -89,16 +91,17 @@ def take_subset(people: People, subset: Subset, seed: int, grid: Grid) -> People
     Returns
     -------
     People
-        Without the rows of training people who are not kept, under the subset's number as a fold.
-        Validation and test people stay. Blocks are imputed and scaled by those who are left, so
-        nothing of the others remains.
+        Without the rows of training and validation people who are not kept, under the subset's
+        number as a fold: kernels learn from both. Test people stay. Blocks are imputed and scaled
+        by those who are left, so nothing of the others remains.
 
     Notes
     -----
     ``tests/training/test_subsamples.py`` holds it to what the earlier pipelines give for splits
     without the people left out.
     """
-    rows = ~people.train | kept_families(people, subset, seed)
+    learnt = np.isin(people.part, ("train", "validation"))
+    rows = ~learnt | kept_families(people, subset, seed)
     fewer = replace(
         people,
         fold=subset.fold,

@@ -78,7 +78,7 @@ class CellsJob:
 
     @property
     def held(self) -> Mask:
-        """Validation people: nothing is fitted on them, and they help to choose."""
+        """Validation people: no head is fitted on them, and they help to choose."""
         return self.people.part == "validation"
 
 

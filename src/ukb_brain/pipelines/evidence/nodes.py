@@ -89,7 +89,7 @@ def _train(
     stores = (folder, volumes, connectivity, people, quality, grid, modelling, compute)
     same = {
         part
-        for part in ("connectivity", "encoders", "kernels")
+        for part in ("connectivity", "cross_fits", "encoders", "kernels")
         if of_map and getattr(as_it_is, part, None) == getattr(modelling, part)
     }
     tangents = of_map.tangents if of_map and "connectivity" in same else take_tangents(*stores)
@@ -97,7 +97,7 @@ def _train(
         encoders = of_map.encoders
     else:
         encoders = train_encoders(*stores, tangents, seed)
-    if of_map and {"connectivity", "kernels"} <= same:
+    if of_map and {"connectivity", "cross_fits", "kernels"} <= same:
         kernels = of_map.kernels
     else:
         grams = multiply_scans(*stores, tangents)

@@ -166,7 +166,7 @@ def multiply_scans(
     """
     scans = _scans(volumes, connectivity, grid, modelling.kernels.pooling, modelling.tangent)
     scanned = items.quality_fingerprint(quality)
-    of_folds = items.kept_vectors(people, scans, tangents)
+    of_folds = items.kept_vectors(people, scans, tangents, scanned)
     work = list(items.gram_items(people, of_folds, modelling, scanned, compute.device))
     return _run(gram_of_group, work, folder / "grams", compute.for_training(), "Products of scans")
 
@@ -256,7 +256,7 @@ def train_encoders(
     pooling = modelling.encoders.network.pooling
     scans = _scans(volumes, connectivity, grid, pooling, modelling.tangent)
     scanned = items.quality_fingerprint(quality)
-    of_folds = items.kept_vectors(people, scans, tangents)
+    of_folds = items.kept_vectors(people, scans, tangents, scanned)
     work = items.encoder_items(people, of_folds, grid, modelling, scanned, seed, compute.device)
     return _run(train_encoder, list(work), folder / "encoders", compute.for_training(), "Encoders")
 
