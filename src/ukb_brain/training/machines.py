@@ -122,7 +122,8 @@ class Exact:
             single = with_images and penalty >= LEAST_SINGLE
             kind = torch.float32 if single else torch.float64
             plain = invert(self.values[self.learnt].to(kind), penalty) if with_images else None
-            found = ExactBound(self, penalty, plain, kind)
+            # Not the machine itself, whose memory would wait for the collector of cycles.
+            found = ExactBound(self.values, self.learnt, penalty, plain, kind)
         # The last that were used are kept.
         self.inverses[penalty] = found
         most = max(1, int(self.memory_gb * 1e9 / (4 * len(self.learnt) ** 2)))
@@ -135,7 +136,8 @@ class Exact:
 class ExactBound:
     """An inverted kernel."""
 
-    machine: Exact
+    values: torch.Tensor
+    learnt: torch.Tensor
     penalty: float
     plain: torch.Tensor | None
     dtype: torch.dtype
@@ -145,19 +147,19 @@ class ExactBound:
     def beside(self, columns: torch.Tensor, penalties: torch.Tensor) -> ExactRidge:
         """Add columns to the inverse."""
         if id(columns) not in self.products:
-            mine = columns[self.machine.learnt].to(self.dtype)
+            mine = columns[self.learnt].to(self.dtype)
             # With the columns themselves, whose number would else be another's some day.
             self.products[id(columns)] = (mine, times(self.plain, mine), columns)
         mine, product, _ = self.products[id(columns)]
         inverse = with_columns(self.plain, mine, product, penalties.to(self.dtype))
-        return ExactRidge(self.machine, self.penalty, columns.to(self.dtype), inverse)
+        return ExactRidge(self.values, self.penalty, columns.to(self.dtype), inverse)
 
 
 @dataclass(frozen=True)
 class ExactRidge:
     """An inverted kernel beside columns; see `Ridge`."""
 
-    machine: Exact
+    values: torch.Tensor
     penalty: float
     columns: torch.Tensor
     inverse: Inverse
@@ -183,7 +185,7 @@ class ExactRidge:
         dual, coefficients = fitted.dual.double() / self.penalty, fitted.coefficients.double()
         scores = self.columns.double() @ coefficients
         if self.inverse.plain is not None:
-            scores = scores + self.machine.values @ dual
+            scores = scores + self.values @ dual
         return Fit(scores, dual, coefficients)
 
 
