@@ -1,5 +1,6 @@
 """Machines, held to fits made anew by plain ridge and logistic regressions on explicit features."""
 
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,6 +188,17 @@ def test_inverses_are_kept_as_long_as_memory_allows():
         assert list(machine.inverses) == [1.0, 2.0, 3.0, 4.0][-kept:]
         assert machine.at(4.0) is first[-1]
         assert machine.at(1.0) is not first[0]
+
+
+def test_a_machine_that_is_no_longer_used_is_gone_with_its_inverses():
+    one = problem()
+    machine = one.exact
+    bound = machine.at(1.0)
+    bound.beside(torch.from_numpy(one.T), torch.from_numpy(PENALTIES))
+    kept = weakref.ref(bound), weakref.ref(machine)
+    del machine, bound
+    # At once, and not whenever cycles are collected: each holds a matrix of all people.
+    assert [ref() for ref in kept] == [None, None]
 
 
 # ---- who has no say -----------------------------------------------------------------------------
