@@ -102,7 +102,8 @@ def test_a_run_killed_at_any_moment_ends_as_one_left_alone(tmp_path):
     alone = root_of("alone")
     duration = finish(alone)
     expected = files_of(alone)
-    assert len(expected) == 3 + 2 + 7 + 2 + 1
+    # References, vectors, products, sets of groups, encoders, targets, networks, predictions.
+    assert len(expected) == 1 + 1 + 3 + 8 + 2 + 7 + 2 + 1
     moments = moments_of(alone, duration)
 
     def check(number):

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from ukb_brain.figures.stamp import INK, MUTED, stamp
 from ukb_brain.grid import Grid
@@ -113,6 +114,8 @@ def _panel(axes: Axes, cells: pd.DataFrame, cost: str) -> None:
         )
         return
     axes.set_xscale("log")
+    # Labels of minor ticks would lie upon each other.
+    axes.xaxis.set_minor_formatter(NullFormatter())
     for strategy, own in shown.groupby("strategy", observed=True):
         colour, marker = LOOKS[str(strategy)]
         axes.plot(own[cost], own["skill"], marker, ms=3, color=colour, alpha=0.22, mew=0)
