@@ -16,7 +16,17 @@ from ukb_brain.tables.splits import training_fingerprints
 
 MODELS, SPLITS, INDEX = "06_models", Path("03_primary/splits.parquet"), "bulk_index.parquet"
 # Of the map: fitted on all training people of a fold, which those of evidence and search are not.
-OF_THE_MAP = ("references", "tangents", "grams", "kernels", "encoders", "cells", "dedicated")
+# Components were of earlier versions, and lie where nothing else would remove them.
+OF_THE_MAP = (
+    "components",
+    "references",
+    "tangents",
+    "grams",
+    "kernels",
+    "encoders",
+    "cells",
+    "dedicated",
+)
 OF_OTHERS = ("evidence", "search")
 # Losses of all trials, averaged over people: no model, and nobody's row.
 DATABASES = {".db"}

@@ -147,6 +147,7 @@ class _Search:
         # By strategy, and `TOLD`; then by target.
         self.choices: dict[str, dict[str, Choice]] = {}
         self.modifiers: dict[str, Floats] = {}
+        self.equal: Machine | None = None
         self.grid = sorted(job.settings.penalties)
         self.step = self.grid[1] / self.grid[0] if len(self.grid) > 1 else 3.0
         self.linear = {group: self._read(group) for group in job.groups}
@@ -181,7 +182,14 @@ class _Search:
         return mixed({EQUAL: equal, composition: other}, {EQUAL: 0.5, composition: 0.5})
 
     def machine(self, composition: str) -> Machine:
-        """Get the kernel of a composition ready to be solved."""
+        """Get the kernel of a composition ready to be solved; that of equal shares is kept."""
+        if composition != EQUAL:
+            return self._made(composition)
+        if self.equal is None:
+            self.equal = self._made(EQUAL)
+        return self.equal
+
+    def _made(self, composition: str) -> Machine:
         learners = self.learners
         if not self.job.groups:
             # Only infinite penalties are asked for, which need no kernel.
@@ -209,7 +217,6 @@ class _Search:
             self.choices = {LINEAR: mean, KERNELS: mean, TOLD: mean}
             return
         machine = self.machine(EQUAL)
-        self.equal = machine
         base: dict[str, Choice] = {}
         every = {*self.grid, np.inf}
         self._try(EQUAL, machine, dict.fromkeys(targets, every), base)
@@ -250,7 +257,7 @@ class _Search:
         base: Mapping[str, Choice],
         best: dict[str, Choice],
     ) -> None:
-        """Take a composition where it surely does better than equal linear shares.
+        """Take a composition where it pays: does better than equal linear shares.
 
         Every second penalty is tried, and that of equal shares; around the best of them only where
         the composition pays.
@@ -351,8 +358,7 @@ class _Search:
                 if other != linear:
                     together.setdefault(other, {}).setdefault(KERNELS, []).append(cell)
         for composition, by_strategy in together.items():
-            shared = composition == EQUAL and self.job.groups
-            machine = self.equal if shared else self.machine(composition)
+            machine = self.machine(composition)
             for like, cells in by_strategy.items():
                 for cell, row in _Cells(self, machine, like).fit(composition, cells, arrays):
                     yield row
