@@ -150,6 +150,25 @@ def test_zero_workers_means_one_for_each_processor_but_must_be_said_for_jobs():
         _ = Compute(backend="pbs").processes
 
 
+def process_of(item):
+    return os.getpid()
+
+
+def test_workers_that_are_kept_wait_for_the_next_work_and_end_with_it():
+    def processes(compute, items=8):
+        return set(run_items(process_of, range(items), compute, "asking"))
+
+    with start.workers_kept():
+        first = processes(TWO) | processes(TWO, items=2) | processes(TWO)
+        assert len(first) <= 2
+        assert os.getpid() not in first
+        others = processes(Compute(workers=2, threads_per_item=2))
+        assert not first & others
+    after = processes(TWO)
+    assert not (first | others) & after
+    assert not [pid for pid in first | others | after if Path(f"/proc/{pid}").exists()]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_and_scheduler_listen_on_loopback_only():
     addresses = set().union(*run_items(listening, range(2), TWO, "listening"))

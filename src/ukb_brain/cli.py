@@ -224,6 +224,18 @@ def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def _keeping_workers(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        # Not above: it takes torch along, which other commands do without.
+        from ukb_brain.cluster import workers_kept
+
+        with workers_kept():
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
 def split_params(context: click.Context, option: click.Parameter, value: Any) -> Any:
     """Read ``--params`` as Kedro does, except that a comma within brackets is part of a list.
 
@@ -261,7 +273,7 @@ def _with_lists(option: click.Parameter) -> click.Parameter:
 run = copy.copy(kedro_run)
 run.params = [_with_lists(option) for option in kedro_run.params]
 # click types a command's callback as optional; the command `run` has one.
-run.callback = _with_one_line(cast(Callable[..., Any], kedro_run.callback))
+run.callback = _with_one_line(_keeping_workers(cast(Callable[..., Any], kedro_run.callback)))
 
 
 @click.group(name="ukb_brain", cls=type(project_group))

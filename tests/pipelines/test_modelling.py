@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import cache
 
@@ -22,8 +21,7 @@ from modelling_cases import (
     run,
 )
 
-from ukb_brain.cluster import Compute
-from ukb_brain.cluster.start import open_client
+from ukb_brain.cluster import Compute, workers_kept
 from ukb_brain.errors import InputError
 from ukb_brain.networks.artifact import Model, read_card, read_model
 from ukb_brain.pipelines import feature_tabular, modelling
@@ -657,25 +655,10 @@ def test_an_ensemble_has_members_of_their_own(invented, again, before, calls):
     )  # fmt: skip
 
 
-@pytest.fixture
-def one_cluster(monkeypatch):
-    """Start workers once rather than for each step, which takes seconds."""
-    with ExitStack() as stack:
-        clients = []
-
-        def open_once(compute, workers, losses):
-            if not clients:
-                clients.append(stack.enter_context(open_client(compute, 2, losses)))
-            return nullcontext(clients[0])
-
-        monkeypatch.setattr("ukb_brain.cluster.run.open_client", open_once)
-        yield clients
-
-
-def test_the_number_of_workers_changes_nothing(invented, before, tmp_path, one_cluster):
+@workers_kept()
+def test_the_number_of_workers_changes_nothing(invented, before, tmp_path):
     two = Compute(workers=2)
     after = run(tmp_path, invented, before, NOBODY, compute=two, modelling=EVERY)
-    assert len(one_cluster[0].scheduler_info()["workers"]) == 2
     assert_files_are_alike(before, after)
     for name in (PREDICTIONS, "04_feature/blocks.parquet"):
         assert (before / name).read_bytes() == (after / name).read_bytes(), name

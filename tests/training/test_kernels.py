@@ -9,8 +9,9 @@ from scipy.stats import pearsonr
 
 from ukb_brain.grid import Cell, Inputs
 from ukb_brain.networks.artifact import Model, write_model
-from ukb_brain.training import kernels
+from ukb_brain.training import kernels, machines
 from ukb_brain.training.gram import landmarks_of, learnt_from
+from ukb_brain.training.kernel_ridge import invert
 from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob, Learners
 from ukb_brain.training.people import People
@@ -382,6 +383,19 @@ def test_canary_what_the_table_says_of_sex_and_age_reaches_no_cell_that_is_not_t
             assert pair[0].tobytes() == pair[1].tobytes(), names
     # The swap is felt where it may be.
     assert moved > 3
+
+
+def test_operations_of_all_inverses_are_counted(images, people, tmp_path, monkeypatch):
+    sizes = []
+
+    def counted(kernel, penalty):
+        sizes.append(len(kernel))
+        return invert(kernel, penalty)
+
+    monkeypatch.setattr(machines, "invert", counted)
+    model = fit_kernels(job_of(images, people, tmp_path, targets=("plain", "sex")), tmp_path)
+    assert len(sizes) > 10
+    assert sum(r["flops"] for r in model.card["fits"]) == pytest.approx(sum(n**3 for n in sizes))
 
 
 # ---- more people than are exact -----------------------------------------------------------------

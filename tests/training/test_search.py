@@ -1,5 +1,4 @@
 import os
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from optuna.trial import TrialState, create_trial
 from pydantic import TypeAdapter
 from scipy import stats
 
-from ukb_brain import cluster
-from ukb_brain.cluster import Compute
+from ukb_brain.cluster import Compute, workers_kept
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.training.search.record import (
     SearchTrials,
@@ -176,15 +174,8 @@ def test_a_killed_round_is_finished_without_repeating_what_it_had_done(tmp_path)
     assert starts(tmp_path, "killed") == [0, 1, 2, 3, 4, 5, 5, 6, 7]
 
 
-@pytest.fixture
-def one_cluster(monkeypatch):
-    """Start workers once rather than for each round, which takes seconds."""
-    with cluster.run.open_client(TWO, 2, 0) as client:
-        monkeypatch.setattr(cluster.run, "open_client", lambda *_: nullcontext(client))
-        yield
-
-
-def test_the_number_of_workers_changes_nothing(tmp_path, one_cluster):
+@workers_kept()
+def test_the_number_of_workers_changes_nothing(tmp_path):
     given = {"trials": 8, "pruner": Pruner(startup=2, warm_up=1)}
     one = run(tmp_path, "one", **given)
     two = run(tmp_path, "two", compute=TWO, **given)

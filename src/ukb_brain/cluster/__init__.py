@@ -3,6 +3,7 @@
 from ukb_brain.cluster.progress import progress_bar
 from ukb_brain.cluster.run import results_of, run_items
 from ukb_brain.cluster.settings import Compute, Jobs, pick_device, processors, visible_gpus
+from ukb_brain.cluster.start import workers_kept
 
 __all__ = [
     "Compute",
@@ -13,4 +14,5 @@ __all__ = [
     "results_of",
     "run_items",
     "visible_gpus",
+    "workers_kept",
 ]

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from ukb_brain.cluster.progress import EPOCHS, shown
 from ukb_brain.cluster.settings import Compute
-from ukb_brain.cluster.start import open_client
+from ukb_brain.cluster.start import client_for
 from ukb_brain.errors import InputError
 
 Item = TypeVar("Item")
@@ -104,7 +104,7 @@ def results_of(
         for item in todo:
             yield _with_fixed_threads(function, item, compute.threads_per_item)
         return
-    with open_client(compute, workers, losses) as client:
+    with client_for(compute, workers, losses) as client:
         from distributed import KilledWorker, as_completed
 
         def submit(item: Item) -> Any:

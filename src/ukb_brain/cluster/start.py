@@ -12,6 +12,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -94,6 +95,63 @@ def open_client(compute: Compute, workers: int, losses: int) -> Iterator[Any]:
     ):
         client.forward_logging(EPOCHS, logging.INFO)
         yield client
+
+
+@dataclass
+class _Kept:
+    """Workers that wait for the next work."""
+
+    stack: ExitStack = field(default_factory=ExitStack)
+    compute: Compute | None = None
+    workers: int = 0
+    losses: int = 0
+    client: Any = None
+
+
+# Of the process, for Kedro runs nodes in threads of its own.
+_kept: list[_Kept] = []
+
+
+@contextmanager
+def workers_kept() -> Iterator[None]:
+    """Within, workers of this machine wait for the next work that asks for the like.
+
+    To start them takes seconds, and a run has many steps. Jobs of a batch system do not wait:
+    their time is charged.
+    """
+    _kept.append(_Kept())
+    try:
+        yield
+    finally:
+        _kept.pop().stack.close()
+
+
+@contextmanager
+def client_for(compute: Compute, workers: int, losses: int) -> Iterator[Any]:
+    """Give workers for some work: those that wait, or new ones.
+
+    Parameters
+    ----------
+    compute, workers, losses
+        As of `open_client`; there may be more workers.
+
+    Yields
+    ------
+    distributed.Client
+        Connected to them.
+    """
+    if not _kept or compute.backend != "local":
+        with open_client(compute, workers, losses) as client:
+            yield client
+        return
+    kept = _kept[-1]
+    alike = (kept.compute, kept.losses) == (compute, losses)
+    if not alike or kept.workers < workers:
+        # Never two sets of workers at once.
+        kept.stack.close()
+        kept.client = kept.stack.enter_context(open_client(compute, workers, losses))
+        kept.compute, kept.workers, kept.losses = compute, workers, losses
+    yield kept.client
 
 
 @contextmanager

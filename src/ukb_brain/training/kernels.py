@@ -115,7 +115,8 @@ def fit_kernels(job: KernelsJob, folder: Path) -> Model:
         learnt from by fits that left them out, of others by the fit of all; NaN for who lacks a
         group. ``weights/…`` of shape (m,) by person of the kernel, and ``coefficients/…``, the
         intercept first. The card's ``fits`` say what was chosen, and by their ``like`` under which
-        strategy's name it is kept: what both chose is kept once.
+        strategy's name it is kept: what both chose is kept once. Seconds, and operations of
+        inverses, are spread evenly over cells and strategies.
     """
     started = time.perf_counter()
     learners = Learners(job)
@@ -130,8 +131,11 @@ def fit_kernels(job: KernelsJob, folder: Path) -> Model:
     search.run(targets)
     arrays: dict[str, NDArray[np.generic]] = {}
     rows = list(search.cells(arrays))
-    each = (time.perf_counter() - started) / len(rows)
-    return Model(arrays, {"fits": [row | {"seconds": each} for row in rows]})
+    each = {
+        "seconds": (time.perf_counter() - started) / len(rows),
+        "flops": sum(search.flops) / len(rows),
+    }
+    return Model(arrays, {"fits": [row | each for row in rows]})
 
 
 def _failed(cell: Cell, strategy: str, status: str) -> dict[str, Any]:
@@ -148,6 +152,7 @@ class _Search:
         self.choices: dict[str, dict[str, Choice]] = {}
         self.modifiers: dict[str, Floats] = {}
         self.equal: Machine | None = None
+        self.flops: list[float] = []
         self.grid = sorted(job.settings.penalties)
         self.step = self.grid[1] / self.grid[0] if len(self.grid) > 1 else 3.0
         self.linear = {group: self._read(group) for group in job.groups}
@@ -196,10 +201,10 @@ class _Search:
             return Exact(self.intercept.new_zeros(len(learners.rows), 0), learners.learnt)
         values = self.kernel(composition).values
         if learners.exact:
-            return Exact(values, learners.learnt, self.job.settings.memory_gb)
+            return Exact(values, learners.learnt, self.job.settings.memory_gb, self.flops)
         every = len(learners.landmarks)
         number = self.fewer.get(composition, every)
-        return Projected(values, learners.landmarks, learners.learnt, number)
+        return Projected(values, learners.landmarks, learners.learnt, number, self.flops)
 
     @property
     def fewer(self) -> dict[str, int]:

@@ -107,11 +107,14 @@ class Exact:
         Rows of the people of the fit.
     memory_gb : float
         Inverses are kept as long as they take no more.
+    flops : list of float
+        Operations of every inverse are added to it.
     """
 
     values: torch.Tensor
     learnt: torch.Tensor
     memory_gb: float = 0.0
+    flops: list[float] = field(default_factory=list, compare=False)
     inverses: dict[float, ExactBound] = field(default_factory=dict, compare=False)
 
     def at(self, penalty: float) -> ExactBound:
@@ -122,6 +125,7 @@ class Exact:
             single = with_images and penalty >= LEAST_SINGLE
             kind = torch.float32 if single else torch.float64
             plain = invert(self.values[self.learnt].to(kind), penalty) if with_images else None
+            self.flops.append(float(len(self.learnt)) ** 3 if with_images else 0.0)
             # Not the machine itself, whose memory would wait for the collector of cycles.
             found = ExactBound(self.values, self.learnt, penalty, plain, kind)
         # The last that were used are kept.
@@ -254,6 +258,8 @@ class Projected:
         Rows of the people of the fit.
     number : int
         Components wanted; fewer where the rest are rounding.
+    flops : list of float, optional
+        Operations of components and of their products are added to it.
     """
 
     def __init__(
@@ -262,7 +268,12 @@ class Projected:
         landmarks: torch.Tensor,
         learnt: torch.Tensor,
         number: int,
+        flops: list[float] | None = None,
     ) -> None:
+        self.flops = [] if flops is None else flops
+        m, n = float(len(landmarks)), float(len(values))
+        # Of all eigenvectors, and of everybody's components.
+        self.flops.append(9 * m**3 + 2 * n * m * min(number, m))
         variance, vectors = torch.linalg.eigh(values[landmarks])
         kept = torch.nonzero(variance > ROUNDING * variance[-1])[:, 0].flip(0)[:number]
         self.axes = vectors[:, kept] / variance[kept].sqrt()
@@ -278,6 +289,7 @@ class Projected:
         if self._moments is None or not torch.equal(self._moments[0], known):
             Z = self.Z[self.learnt[known]]
             self._moments = (known, Z.T @ Z)
+            self.flops.append(2.0 * len(Z) * Z.shape[1] ** 2)
         return self._moments[1]
 
 

@@ -194,6 +194,7 @@ def _kernels(job: CellsJob, strategy: str) -> Fits:
             trait_penalty=row["trait_penalty"] or np.nan,
             loss=row["loss"],
             seconds=row["seconds"],
+            flops=row["flops"],
         )
     return fits
 
