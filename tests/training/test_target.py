@@ -82,7 +82,8 @@ def write_kernels(root, people, read, strategies):
                     arrays[f"scores/{like}/{cell.target}/{cell.inputs.name}"] = scores
                     row |= {
                         "like": like, "composition": "linear", "logistic": False,
-                        "seconds": 0.1, "flops": 1e9, "image_penalty": 1.0, "trait_penalty": None, "loss": 0.5,
+                        "image_penalty": 1.0, "trait_penalty": None, "loss": 0.5,
+                        "seconds": 0.1, "flops": 1e9,
                     }  # fmt: skip
                 rows.append(row)
         paths[joined(groups)] = root / f"kernels-{joined(groups)}"
