@@ -160,7 +160,7 @@ def test_only_what_is_missing_or_changed_is_done(tmp_path):
     again = run(tmp_path, [item(tmp_path, name) for name in "abcd"])
     assert [card["name"] for card in again] == list("abcd")
     assert {name: traces(tmp_path, name) for name in "abcd"} == {"a": 1, "b": 2, "c": 2, "d": 1}
-    changed = run(tmp_path, [item(tmp_path, "a", seed=5), item(tmp_path, "b")], keep_others=True)
+    changed = run(tmp_path, [item(tmp_path, "a", seed=5), item(tmp_path, "b")])
     assert {name: traces(tmp_path, name) for name in "abcd"} == {"a": 2, "b": 2, "c": 2, "d": 1}
     assert changed[0]["hash"] == fingerprint_of(5)
     expected = sum(np.random.default_rng([5, step]).standard_normal(3) for step in range(STEPS))

@@ -75,7 +75,7 @@ class Project:
                     name: {"type": f"ukb_brain.datasets.{kind}", "filepath": str(self.files / file)}
                     for name, kind, file in (
                         ("model.encoders", "ModelFolderDataset", "06_models/encoders"),
-                        ("model.linear", "ModelDataset", "06_models/linear"),
+                        ("model.linear", "ModelFolderDataset", "06_models/linear"),
                         ("model_output.predictions", "AtomicParquet", "07/predictions.parquet"),
                         ("reporting.performance_all", "AtomicParquet", "08/performance.parquet"),
                         ("reporting.heat_maps", "FigureDataset", "08/heat_maps.png"),

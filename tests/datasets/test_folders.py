@@ -3,16 +3,13 @@ import json
 import numpy as np
 import pytest
 from kedro.io import DatasetError
-from safetensors.numpy import load_file
 
 from ukb_brain.datasets.folders import (
     BulkFolderDataset,
-    ModelDataset,
     ModelFolderDataset,
     OwnedFolderDataset,
 )
 from ukb_brain.errors import InputError
-from ukb_brain.networks import artifact
 from ukb_brain.networks.artifact import Model, ModelFolder, write_failure, write_model
 
 MODEL = Model(
@@ -68,37 +65,6 @@ def test_owned_folder_hands_out_its_path(tmp_path):
     dataset.save(tmp_path / "raw")
     with pytest.raises(Exception, match="not the folder"):
         dataset.save(tmp_path / "other")
-
-
-def test_a_model_comes_back(tmp_path):
-    dataset = ModelDataset(filepath=str(tmp_path / "model"))
-    assert not dataset.exists()
-    dataset.save(MODEL)
-    assert dataset.exists()
-    loaded = dataset.load()
-    assert loaded.card == MODEL.card
-    assert set(loaded.arrays) == set(MODEL.arrays)
-    for name, array in MODEL.arrays.items():
-        np.testing.assert_array_equal(loaded.arrays[name], array)
-        assert loaded.arrays[name].dtype == array.dtype
-    assert {p.name for p in (tmp_path / "model").iterdir()} == {"model.safetensors", "card.json"}
-    assert set(load_file(tmp_path / "model" / "model.safetensors")) == {"weights", "mean"}
-
-
-def test_half_a_model_does_not_count(tmp_path, monkeypatch):
-    dataset = ModelDataset(filepath=str(tmp_path / "model"))
-    dataset.save(MODEL)
-
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(artifact, "save_file", full)
-        with pytest.raises(DatasetError, match="No space"):
-            dataset.save(Model({"weights": np.zeros(2)}, {"strategy": "new"}))
-    assert not dataset.exists()
-    dataset.save(MODEL)
-    assert dataset.exists()
 
 
 def test_a_folder_of_models_exists_once_it_is_complete(tmp_path):

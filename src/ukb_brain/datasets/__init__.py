@@ -3,7 +3,6 @@
 from ukb_brain.datasets.figure import FigureDataset
 from ukb_brain.datasets.folders import (
     BulkFolderDataset,
-    ModelDataset,
     ModelFolderDataset,
     OwnedFolderDataset,
 )
@@ -28,7 +27,6 @@ __all__ = [
     "BulkFolderDataset",
     "FigureDataset",
     "GivenCSV",
-    "ModelDataset",
     "ModelFolderDataset",
     "NiftiDataset",
     "OptionalCSV",

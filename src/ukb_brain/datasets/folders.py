@@ -8,11 +8,7 @@ from kedro.io import AbstractDataset
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk_index import find_bulk
 from ukb_brain.networks.artifact import (
-    Model,
     ModelFolder,
-    read_card,
-    read_model,
-    write_model,
 )
 
 
@@ -99,48 +95,6 @@ class OwnedFolderDataset(AbstractDataset[Path, Path]):
         """Folders are written by nodes, file by file."""
         if Path(data) != self._filepath:
             raise ValueError(f"{data} is not the folder of this entry, {self._filepath}")
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class ModelDataset(AbstractDataset[Model, Model]):
-    """A model as a folder: ``model.safetensors`` and ``card.json``.
-
-    Parameters
-    ----------
-    filepath : str
-        The folder.
-    metadata : dict, optional
-        For kedro-viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def load(self) -> Model:
-        """Read the model.
-
-        Returns
-        -------
-        Model
-            Arrays and card.
-        """
-        return read_model(self._filepath)
-
-    def save(self, data: Model) -> None:
-        """Write the model; its card comes last, so a model with a card is whole.
-
-        Parameters
-        ----------
-        data : Model
-            Arrays and card.
-        """
-        write_model(self._filepath, data)
-
-    def _exists(self) -> bool:
-        return read_card(self._filepath) is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

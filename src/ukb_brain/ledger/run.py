@@ -33,7 +33,6 @@ def run_ledger(
     folder: Path,
     compute: Compute,
     label: str,
-    keep_others: bool = False,
 ) -> list[Card]:
     """Do those work items that are not done yet, each tried again where it fails, within a limit.
 
@@ -49,14 +48,12 @@ def run_ledger(
     items : iterable of WorkItem
         Of different names.
     folder : Path
-        Of all their models; nothing else is in it.
+        Of all their models; nothing else is in it. Those of items that are not asked for are
+        removed: they are restricted, and stale.
     compute : Compute
         Where they are done, and how often one is tried again.
     label : str
         What the items are, for the progress bar.
-    keep_others : bool
-        Leave models of items that are not asked for; otherwise they are removed, for they are
-        restricted and stale.
 
     Returns
     -------
@@ -74,8 +71,7 @@ def run_ledger(
     asked, models = list(items), ModelFolder(Path(folder).resolve())
     _check_names(asked)
     models.path.mkdir(parents=True, exist_ok=True)
-    if not keep_others:
-        _remove_others(models.path, {item.name for item in asked})
+    _remove_others(models.path, {item.name for item in asked})
     cards = {item.name: models.card(item.name) or {} for item in asked}
     done = {item.name for item in asked if _is_done(cards[item.name], item)}
     todo = [item for item in asked if item.name not in done]

@@ -220,24 +220,6 @@ class Fitted:
     dual: torch.Tensor
     coefficients: torch.Tensor
 
-    def scores(self, kernel: torch.Tensor, penalty: float, columns: torch.Tensor) -> torch.Tensor:
-        """Scores of other people.
-
-        Parameters
-        ----------
-        kernel : torch.Tensor of shape (m, n)
-            Between them and the people of the fit.
-        penalty : float
-            As in the fit.
-        columns : torch.Tensor of shape (m, q)
-            Theirs.
-
-        Returns
-        -------
-        torch.Tensor of shape (m, targets)
-        """
-        return kernel @ self.dual / penalty + columns @ self.coefficients
-
 
 def fit_known(inverse: Inverse, y: torch.Tensor, known: torch.Tensor) -> Fitted:
     """Fit everybody whose target is known.

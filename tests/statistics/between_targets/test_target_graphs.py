@@ -1,6 +1,5 @@
 import networkx as nx
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +8,6 @@ from ukb_brain.statistics.between_targets.target_graphs import (
     CENTRALITY_COLUMNS,
     centrality_table,
     eigenvector_centrality,
-    target_graph,
 )
 
 
@@ -42,21 +40,6 @@ def test_a_graph_in_parts_and_one_without_edges():
     found = eigenvector_centrality(np.stack([parts, np.eye(4)]))
     np.testing.assert_allclose(found[0], [np.sqrt(0.5), np.sqrt(0.5), 0, 0], atol=1e-12)
     assert np.isnan(found[1]).all()
-
-
-def test_the_graph_has_relations_above_zero_as_edges():
-    found = invented()
-    found.estimate[[0, 1], [1, 0]] = -0.3
-    found.estimate[[2, 3], [3, 2]] = np.nan
-    graph = target_graph(found)
-    assert list(graph.nodes) == list(found.targets)
-    assert graph.number_of_edges() == 8
-    assert not graph.has_edge("t0", "t1")
-    assert not graph.has_edge("t2", "t3")
-    assert graph["t1"]["t4"]["weight"] == found.estimate[1, 4]
-    theirs = nx.eigenvector_centrality_numpy(graph, weight="weight")
-    mine = nx.get_node_attributes(graph, "centrality")
-    assert mine == pytest.approx(theirs, abs=1e-6)
 
 
 def test_intervals_are_of_each_draws_graph():

@@ -1,10 +1,7 @@
-"""Targets as a graph of their relations, and how central each is."""
+"""How central each target is in the graph of their relations."""
 
 from __future__ import annotations
 
-from itertools import combinations
-
-import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -13,31 +10,6 @@ from ukb_brain.statistics.certainty.intervals import percentile_interval
 from ukb_brain.statistics.scores.metrics import Floats
 
 CENTRALITY_COLUMNS = ["measure", "target", "estimate", "low", "high"]
-
-
-def target_graph(related: Related) -> nx.Graph:
-    """Join targets by their relations.
-
-    Parameters
-    ----------
-    related : Related
-        Any measure of relation.
-
-    Returns
-    -------
-    networkx.Graph
-        Nodes are keys of targets, with ``centrality``; edges, where the relation is above 0, have
-        it as ``weight``.
-    """
-    graph: nx.Graph = nx.Graph(measure=related.measure)
-    centrality = eigenvector_centrality(_positive(related.estimate)[None])[0]
-    for key, value in zip(related.targets, centrality.tolist(), strict=True):
-        graph.add_node(key, centrality=value)
-    for one, two in combinations(range(len(related.targets)), 2):
-        if related.estimate[one, two] > 0:
-            weight = float(related.estimate[one, two])
-            graph.add_edge(related.targets[one], related.targets[two], weight=weight)
-    return graph
 
 
 def eigenvector_centrality(weights: Floats) -> Floats:

@@ -24,11 +24,6 @@ COLUMNS = [
     *("sd_target", "sd_residual", "log_likelihood", "n"),
 ]
 NO_RESIDUAL = "the terms explain the outcome without any residual"
-PSEUDO_REPLICATED = (
-    "Standard errors, intervals and p values take cells for independent, as in the study, but "
-    "cells share their test people: they are for comparison with the paper only. "
-    "Infer from the intervals over resampled test people."
-)
 
 
 def terms_of(domain: str, grid: Grid) -> tuple[str, ...]:
@@ -199,9 +194,10 @@ def fit_domains(
     """Fit one model a domain: balanced accuracy on inputs, a random intercept a target, REML.
 
     Estimates, standard errors, t, degrees of freedom and p are those of R's ``nlme::lme``, so
-    that they can be compared with the paper; what they are not is said by `PSEUDO_REPLICATED`, and
-    `ukb_brain.statistics.inputs.mixed_resampling` gives intervals to infer from. A model that
-    cannot be fitted keeps its rows, with empty numbers and the reason in ``model``.
+    that they can be compared with the paper, and for nothing else: they take cells for independent,
+    which share their test people. `ukb_brain.statistics.inputs.mixed_resampling` gives intervals to
+    infer from. A model that cannot be fitted keeps its rows, with empty numbers and the reason in
+    ``model``.
 
     Parameters
     ----------

@@ -159,37 +159,3 @@ def confounds_baseline(kind: str, y: Floats, X: Floats, train: Mask, family: Any
         use_legacy_attributes=False,
     ).fit(X[fitted], labels)
     return np.asarray(logistic.predict_proba(X)[:, 1], dtype=float)
-
-
-def residualise(values: Floats, X: Floats, train: Mask) -> Floats:
-    """Take out of features or predictions what confounds explain in training people.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n,) or (n, features)
-        Complete.
-    X : ndarray, shape (n, k)
-        From `confound_design`, of the same training people.
-    train : ndarray of bool, shape (n,)
-        Who the regression is fitted on; nobody else touches it.
-
-    Returns
-    -------
-    ndarray of the shape of values
-        Residuals, of mean 0 in training people.
-
-    Notes
-    -----
-    Ordinary least squares, as nilearn and Snoek et al., NeuroImage 2019;184:741-760, do, within
-    the split. It is never the only evidence, and no score of this project rests on it alone: it
-    removes straight lines only, a flexible model may read the rest or the change of shape that
-    the removal leaves ("confound leakage", Hamdan et al., GigaScience 2023;12:giad071), and it
-    takes away signal that confounds carry rightly. What a cell adds to a confounds-only baseline
-    (`ukb_brain.statistics.limits.beyond_confounds`; Dinga et al., bioRxiv 2020.08.17.255034) and
-    scores within site stand first. ``test_residuals_are_those_of_statsmodels`` holds it to
-    statsmodels.
-    """
-    design = np.column_stack([np.ones(len(X)), X])
-    slopes = np.linalg.lstsq(design[train], values[train], rcond=None)[0]
-    residual: Floats = values - design @ slopes
-    return residual
