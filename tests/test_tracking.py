@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import matplotlib.figure
@@ -75,7 +76,7 @@ class Project:
                     name: {"type": f"ukb_brain.datasets.{kind}", "filepath": str(self.files / file)}
                     for name, kind, file in (
                         ("model.encoders", "ModelFolderDataset", "06_models/encoders"),
-                        ("model.linear", "ModelFolderDataset", "06_models/linear"),
+                        ("model.kernels", "ModelFolderDataset", "06_models/kernels"),
                         ("model_output.predictions", "AtomicParquet", "07/predictions.parquet"),
                         ("reporting.performance_all", "AtomicParquet", "08/performance.parquet"),
                         ("reporting.heat_maps", "FigureDataset", "08/heat_maps.png"),
@@ -132,15 +133,14 @@ class Project:
 
 
 def nodes(project):
-    folder = ModelFolder(project.files / "06_models" / "encoders")
-
-    def encoders():
+    def models(kind, card):
+        folder = ModelFolder(project.files / "06_models" / kind)
         for name in ("fold_0", "fold_1"):
-            write_model(
-                folder.path / name,
-                Model({"w": np.full(3, SECRET)}, {"status": "ok", "curves": CURVES}),
-            )
+            write_model(folder.path / name, Model({"w": np.full(3, SECRET)}, card))
         return folder
+
+    encoders = partial(models, "encoders", {"status": "ok", "curves": CURVES})
+    kernels = partial(models, "kernels", {"status": "ok", "fits": []})
 
     def figure():
         drawn = matplotlib.figure.Figure(figsize=(1, 1))
@@ -148,10 +148,9 @@ def nodes(project):
         return drawn
 
     people = pd.DataFrame({"eid": [SECRET], "y_pred": [0.123456789]})
-    linear = Model({"w": np.full(3, SECRET)}, {"what": "linear", "blends": {"age": 0.5}})
     return [
         Node(encoders, None, "model.encoders", name="train_encoders"),
-        Node(lambda: linear, None, "model.linear", name="fit_linear"),
+        Node(kernels, None, "model.kernels", name="fit_kernels"),
         Node(lambda: people, None, "model_output.predictions", name="predict"),
         Node(performance, None, "reporting.performance_all", name="score"),
         Node(figure, None, "reporting.heat_maps", name="draw"),
@@ -262,7 +261,7 @@ def test_a_run_that_fails_is_marked_and_its_error_is_its_own(tmp_path):
     project = Project(tmp_path)
     good = nodes(project)[0]
     with pytest.raises(ValueError, match="out of luck"):
-        project.run(good, Node(fail, None, "model.linear", name="fail"))
+        project.run(good, Node(fail, None, "model.kernels", name="fail"))
     _, (run,) = project.runs()
     assert run.info.status == "FAILED"
     assert "seconds/fail" not in run.data.metrics
