@@ -110,8 +110,11 @@ def test_targets_that_the_table_lacks_can_be_left_out_all_at_once():
     # What describes people in any case cannot be left out, nor can all targets.
     (age, _) = problems_of_fields(WANTED, columns((1488, 9)), (2, 3), targets=("hb", "smoking"))
     assert "leave_out" not in age.remedy
-    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea"))
+    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea"), in_grid=2)
     assert "leave_out" not in told[0].remedy
+    # Where sex and age are left, they are a grid.
+    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea"), in_grid=4)
+    assert "grid.leave_out=hb+tea" in told[0].remedy
 
 
 @pytest.mark.bad_input(

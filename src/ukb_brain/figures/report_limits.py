@@ -58,7 +58,10 @@ def confound_rows(confounds: pd.DataFrame, grid: Grid, below: int) -> Shown:
             ("Test people", "With images and the target; small counts are hidden"),
             ("Imaging cell", "All imaging and as few blocks as may be"),
             ("Within sites", "The same predictions, compared among people of one site only"),
-            ("Confounds alone", "Site, sex, age, head size, head motion, less the target itself"),
+            (
+                "Confounds alone",
+                "Site, sex, age, head size, head motion, as far as known, less the target itself",
+            ),
             (
                 "Added by images",
                 "Confounds, the cell's block and images together, less the first two",

@@ -27,12 +27,13 @@ WORDS = {
         "at large; the model's own may be wider, since to it differences between targets are noise."
     ),
     "limits": (
-        "A score from images may rest on what goes along with them (site, sex, age, head size, "
-        "head motion). Where confounds alone read as well, images have not been shown to tell "
-        "anything of their own. A score that falls within sites leant on differences between "
-        "them. And no one can read a characteristic better than it was measured: the test-retest "
-        "ceiling. A ceiling of exactly 1 says that both visits hold the very same values, as where "
-        "one measurement serves both: that is no evidence that the measurement is reliable."
+        "A score from images may rest on what goes along with them: site, sex, age, head size, "
+        "head motion, of which those are taken that are known. Where confounds alone read as well, "
+        "images have not been shown to tell anything of their own. A score that falls within sites "
+        "leant on differences between them. And no one can read a characteristic better than it "
+        "was measured: the test-retest ceiling. A ceiling of exactly 1 says that both visits hold "
+        "the very same values, as where one measurement serves both: that is no evidence that the "
+        "measurement is reliable."
     ),
     "learning": (
         "Models trained again on fewer people show whether skill still rises, and those tested on "
@@ -111,7 +112,8 @@ HOW = {
 }
 EVIDENCE = (
     "Nothing was retrained yet. Learning curves and left-out sites are made by "
-    "kedro run --pipelines evidence; then run kedro run --pipelines reporting again."
+    "kedro run --pipelines evidence, with the same --env and --params as this run; then run "
+    "kedro run --pipelines reporting again, with these too."
 )
 MISSING = {
     "": "No table of this is at hand. It is made by kedro run --pipelines reporting.",

@@ -97,7 +97,9 @@ def check_fields(
         The columns that a run reads; None where they cannot be read.
     """
     needed, instances = needed_fields(grid, settings.no_dates), settings.imaging_instances
-    ready.problems += problems_of_fields(needed, table.columns, instances, not_needed(grid))
+    ready.problems += problems_of_fields(
+        needed, table.columns, instances, not_needed(grid), len(grid.targets)
+    )
     try:
         people = table.read(wanted_fields(grid))
     except InputError as error:

@@ -28,6 +28,7 @@ def problems_of_fields(
     columns: Collection[FieldColumn],
     imaging_instances: tuple[int, ...],
     targets: Collection[str] = (),
+    in_grid: int = 0,
 ) -> list[Problem]:
     """List what the table lacks of fields that are needed, all of it at once.
 
@@ -40,7 +41,10 @@ def problems_of_fields(
     imaging_instances : tuple of int
         Instances that are imaging visits.
     targets : collection of str
-        Targets of the grid, which can do without those that are not in the table.
+        Targets of the grid that a run can do without; see
+        `ukb_brain.tables.raw_problems.not_needed`.
+    in_grid : int
+        Number of all targets of the grid, of which one must be left.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def problems_of_fields(
             else min(instances[field]) > max(imaging_instances)
         )
     }
-    without = _without({*absent, *late}, targets)
+    without = _without({*absent, *late}, targets, in_grid)
     problems = []
     if absent:
         problems.append(
@@ -87,12 +91,12 @@ def problems_of_fields(
     return problems
 
 
-def _without(names: Collection[str], targets: Collection[str]) -> str:
+def _without(names: Collection[str], targets: Collection[str], in_grid: int) -> str:
     """Say how to run without some targets, unless it is also something else that is needed."""
     # A target of several fields is named with each of them.
     keys = [key for key in targets if any(n == key or n.startswith(f"{key} of ") for n in names)]
     needed = [n for n in names if n not in keys and n.partition(" of ")[0] not in keys]
-    if not keys or needed or len(keys) == len(targets):
+    if not keys or needed or len(keys) == in_grid:
         return ""
     return f", or go on without these targets: --params grid.leave_out={'+'.join(keys)}"
 

@@ -135,6 +135,7 @@ class Verdicts(Strict):
             "limited by model",
             "limited by measurement",
             "not read by these models",
+            "images not shown to add",
             "not told apart from confounds",
             "no verdict",
         ]

@@ -26,10 +26,13 @@ def absent_raw_file(what: str, path: Path) -> InputError:
     InputError
         To be raised.
     """
+    where = f"{path}" if path.exists() else f"{path}, which does not exist"
     return InputError(
-        f"There is no {what} at {path}. For the demo, make a synthetic cohort with `kedro run "
-        "--pipelines synthetic_cohort`; for real UK Biobank files, put them under 01_raw of the "
-        "data_root in conf/ukb/globals.yml (data/ukb/01_raw) and use `kedro run --env ukb`."
+        f"There is no {what} at {where}. Files that you have are named by --params "
+        "raw_folder=FOLDER. For the demo, make a synthetic cohort with `kedro run --pipelines "
+        "synthetic_cohort`, with the same --params; for real UK Biobank files, put them under "
+        "01_raw of the data_root in conf/ukb/globals.yml (data/ukb/01_raw) and use `kedro run "
+        "--env ukb`; for ABIDE's public ones, fetch them with `kedro get-abide`."
     )
 
 

@@ -15,6 +15,7 @@ from ukb_brain.statistics.limits.verdicts import (
     BY_MODEL,
     LEGIBLE,
     NO_VERDICT,
+    NOT_ADDED,
     NOT_APART,
     NOT_READ,
     VERDICTS,
@@ -98,7 +99,7 @@ BARELY, UNSURE = Interval(0.013, 0.001, 0.03), Interval(0.01, -0.02, 0.04)
         (replace(NONE, ceiling=Interval(0.001, 0.0, 0.002)), BY_MEASUREMENT, ""),
         # Above zero, and yet by chance, or from the blocks.
         (replace(WEAK, p=0.3), NOT_READ, ""),
-        (replace(WEAK, imaging_gain=about(0.0)), NOT_READ, ""),
+        (replace(WEAK, imaging_gain=about(0.0)), NOT_ADDED, ""),
         # Only through site: even if the curve rises.
         (replace(WEAK, within_site=about(0.0), left_out_sites=about(0.0)), NOT_APART, "site"),
         (replace(WEAK, within_site=about(0.0), **RISING), NOT_APART, "site"),

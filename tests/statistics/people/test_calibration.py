@@ -50,8 +50,9 @@ def test_the_intercept_is_the_glm_with_an_offset():
         ([0.0, 0, 1, 1], [-1.0, -0.5, 0.5, 1.0]),
         ([1.0, 1, 1, 1], [-1.0, -0.5, 0.5, 1.0]),
         ([0.0, 1, 0, 1], [0.3, 0.3, 0.3, 0.3]),
+        ([0.0, 1, 0, 1], [0.3, 0.30001, 0.30002, 0.3]),
     ],
-    ids=["no overlap", "one class", "constant"],
+    ids=["no overlap", "one class", "constant", "nearly constant"],
 )
 def test_where_there_is_no_line_there_is_no_number(y, score):
     found = calibration.logistic_line(np.array(y), np.array(score), np.ones((1, 4)))
@@ -103,9 +104,10 @@ def test_calibrated_predictions_regress_to_the_mean_by_what_they_leave():
     assert row["error_slope"] == pytest.approx(1 / 5 - 1, abs=0.01)
 
 
-def test_constant_predictions_have_a_mean_error_and_no_slope():
+@pytest.mark.parametrize("apart", [0.0, 1e-6])
+def test_constant_predictions_have_a_mean_error_and_no_slope(apart):
     y = np.array([1.0, 2.0, 3.0])
-    found = calibration.least_squares_line(y, np.full(3, 1.5), np.ones((1, 3)))
+    found = calibration.least_squares_line(y, 1.5 + apart * np.arange(-1, 2), np.ones((1, 3)))
     assert np.isnan(found["calibration_slope"][0])
     assert found["mean_error"][0] == pytest.approx(-0.5)
 

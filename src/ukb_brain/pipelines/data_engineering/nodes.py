@@ -127,7 +127,9 @@ def select_cohort(
     exclusions.require_withdrawals(withdrawals, source, settings.no_withdrawals_issued)
     exclusions.require_relatedness(relatedness, settings.no_relatedness)
     needed, instances = needed_fields(grid, settings.no_dates), settings.imaging_instances
-    stop_at(problems_of_fields(needed, table.columns, instances, not_needed(grid)))
+    stop_at(
+        problems_of_fields(needed, table.columns, instances, not_needed(grid), len(grid.targets))
+    )
     people = table.read({*wanted_fields(grid)})
     exclusions.require_synthetic(people["eid"], source)
     for problem in problems_of_lists(people["eid"], withdrawals, relatedness, index):

@@ -20,8 +20,12 @@ BY_DATA, BY_MODEL, BY_MEASUREMENT = (
 )
 NOT_READ = "not read by these models"
 NOT_APART = "not told apart from confounds"
+NOT_ADDED = "images not shown to add"
 NO_VERDICT = "no verdict"
-VERDICTS = (LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT, NOT_READ, NOT_APART, NO_VERDICT)
+VERDICTS = (
+    *(LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT),
+    *(NOT_READ, NOT_APART, NOT_ADDED, NO_VERDICT),
+)
 SITE, AGE_AND_SEX = "site", "age and sex"
 
 
@@ -90,7 +94,8 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
         by site, or by age and sex, or is shown neither within sites nor beyond confounds: ``not
         told apart from confounds``. Read, and the skill's interval at or above ``legible``:
         ``legible``. Measurement, model or data hold it back (in that order, model and data by the
-        larger gain): ``limited by`` these. Read: ``legible``, if weakly. Else ``not read by these
+        larger gain): ``limited by`` these. Read: ``legible``, if weakly. Beyond chance, but images
+        were not shown to add to the blocks: ``images not shown to add``. Else ``not read by these
         models``. *Read* means that the skill's interval lies above 0, p is below alpha, images add
         to the blocks, and that it is *shown*: within sites, or beyond confounds, with an interval
         above 0 and an estimate of ``gain`` or more. What else was not run cannot speak against it,
@@ -107,8 +112,10 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
         return Verdict(NO_VERDICT, "", (why, *_untold(found)))
     reasons = [f"skill {found.skill} of {found.n_test} test people"]
     through = _through(found, rules, reasons)
-    read = _is_read(found, rules, reasons) and not through
-    shown = read and _is_shown(found, rules, reasons)
+    beyond_chance = _is_beyond_chance(found, rules, reasons)
+    read = _is_added(found, reasons) and beyond_chance and not through
+    where = _shown(found, rules, reasons) if read else []
+    shown = bool(where)
     limits = _limits(found, rules, reasons, shown) if not through else []
     if read and found.within_site is None and found.confounds_gain is None:
         verdict = NO_VERDICT
@@ -120,26 +127,33 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
         verdict = limits[0]
     elif shown:
         verdict = LEGIBLE
-        reasons.append("weakly: it is there, and nothing that was looked at holds it back")
+        there = " and ".join(where)
+        reasons.append(f"weakly: shown {there}, and what was measured found no limit")
+    elif beyond_chance:
+        verdict = NOT_ADDED
     else:
         verdict = NOT_READ
     return Verdict(verdict, through, (*reasons, *_untold(found)))
 
 
-def _is_shown(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
-    """Tell whether it is read within sites, or beyond confounds."""
-    known = [one for one in (found.within_site, found.confounds_gain) if one is not None]
-    if any(one.low > 0 and one.estimate >= rules.gain for one in known):
-        return True
-    reasons.append(
-        f"neither within sites nor beyond confounds are {rules.gain:g} or more shown"
-        if known
-        else "neither scores within sites nor a gain beyond confounds could be measured"
-    )
-    return False
+def _shown(found: Findings, rules: VerdictRules, reasons: list[str]) -> list[str]:
+    """Tell where it is read: within sites, beyond confounds, both, or neither."""
+    known = {"within sites": found.within_site, "beyond confounds": found.confounds_gain}
+    shown = [
+        where
+        for where, one in known.items()
+        if one is not None and one.low > 0 and one.estimate >= rules.gain
+    ]
+    if not shown:
+        reasons.append(
+            f"neither within sites nor beyond confounds are {rules.gain:g} or more shown"
+            if any(known.values())
+            else "neither scores within sites nor a gain beyond confounds could be measured"
+        )
+    return shown
 
 
-def _is_read(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
+def _is_beyond_chance(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
     seen = found.skill is not None and found.skill.low > 0
     if not seen:
         reasons.append("its interval does not lie above 0")
@@ -150,13 +164,18 @@ def _is_read(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
             + ("" if beyond else ", which could be chance")
         )
         seen = seen and beyond
-    gain = found.imaging_gain
-    if gain is not None:
-        reasons.append(f"images add {gain} to the blocks")
-        if gain.low <= 0:
-            reasons.append("so that what is read may come from the blocks alone")
-        seen = seen and gain.low > 0
     return seen
+
+
+def _is_added(found: Findings, reasons: list[str]) -> bool:
+    """Tell whether images add to the blocks; where there are none, all is from images."""
+    gain = found.imaging_gain
+    if gain is None:
+        return True
+    reasons.append(f"images add {gain} to the blocks")
+    if gain.low <= 0:
+        reasons.append("so that what is read may come from the blocks alone")
+    return gain.low > 0
 
 
 def _through(found: Findings, rules: VerdictRules, reasons: list[str]) -> str:

@@ -10,6 +10,9 @@ from ukb_brain.statistics.scores.metrics import ROUNDING, Floats
 
 # Probabilities are kept this far from 0 and 1, where they have no logit.
 CLOSEST = 1e-9
+# Predictions whose spread is a smaller part of the outcome's (in log-odds: that differ by less) are
+# of one value: a slope on them is noise over nothing.
+ALIKE = 1e-4
 # Newton's method on two coefficients: more steps than this mean that there is no maximum, because
 # a draw's predictions tell the classes apart without an error.
 MOST_STEPS, LARGEST_STEP, CONVERGED = 40, 2.0, 1e-9
@@ -64,7 +67,7 @@ def logistic_line(y_true: Floats, score: Floats, weights: Floats) -> tuple[Float
     ``test_logistic_line_is_the_glm_of_statsmodels`` holds each draw to statsmodels.
     """
     centre, spread = score.mean(), score.std()
-    if spread == 0:
+    if spread < ALIKE:
         return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
     x = (score - centre) / spread
     design = np.stack([np.ones_like(x), x, x**2], axis=1)
@@ -130,7 +133,7 @@ def least_squares_line(y_true: Floats, y_pred: Floats, weights: Floats) -> dict[
     dict of str to ndarray of shape (draws,)
         ``calibration_slope``, of the outcome on the prediction; ``mean_error``, prediction less
         outcome; ``error_slope``, of that on the outcome. NaN where a draw is empty, a slope where
-        it is constant.
+        it is constant, or predictions are `ALIKE`.
 
     Notes
     -----
@@ -141,6 +144,8 @@ def least_squares_line(y_true: Floats, y_pred: Floats, weights: Floats) -> dict[
     n, *sums = (weights @ parts).T
     my, mp, yy, pp, yp = (part / np.where(n > 0, n, np.nan) for part in sums)
     var_y, var_p, shared = yy - my**2, pp - mp**2, yp - my * mp
+    if p.std() < ALIKE * y.std():
+        var_p = np.full_like(var_p, np.nan)
     # A variance this small is rounding error of a constant.
     var_y = np.where(var_y > ROUNDING * y.var(), var_y, np.nan)
     var_p = np.where(var_p > ROUNDING * p.var(), var_p, np.nan)
