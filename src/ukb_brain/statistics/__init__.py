@@ -3,13 +3,10 @@
 from ukb_brain.statistics.certainty.intervals import FamilyDraws, score_with_interval
 from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
 from ukb_brain.statistics.scores.legibility_map import score_map, with_intervals
-from ukb_brain.statistics.scores.metrics import HEADLINE, METRICS
 from ukb_brain.statistics.scores.performance import performance_columns, score_all
 from ukb_brain.statistics.scores.published import published_layout, read_published
 
 __all__ = [
-    "HEADLINE",
-    "METRICS",
     "FamilyDraws",
     "analysable",
     "fit_domains",

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ukb_brain.statistics.certainty import intervals
-from ukb_brain.statistics.scores.folds import POOLED
-from ukb_brain.statistics.scores.metrics import METRICS, ROUNDING, Floats, ratio
+from ukb_brain.statistics.kinds import KINDS, POOLED
+from ukb_brain.statistics.scores.metrics import ROUNDING, Floats, ratio
 from ukb_brain.statistics.scores.ranked_scores import ranked_areas
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
@@ -32,7 +32,7 @@ def score_cells(table: TargetPredictions, weights: Floats, threads: int = 1) -> 
     Returns
     -------
     dict of str to ndarray, shape (draws, cells)
-        Metrics of the kind, in the order of ``metrics.METRICS``; NaN where a draw has no score.
+        Metrics of the kind, in its order; NaN where a draw has no score.
 
     Raises
     ------
@@ -113,7 +113,8 @@ def jackknife_cells(
 def _scored(table: TargetPredictions, weights: Floats, threads: int, every_fold: bool) -> Scores:
     known = ~np.isnan(table.predicted)
     found = _pooled(table, weights, known)
-    by_fold = [name for name in METRICS[table.kind] if name not in POOLED]
+    metrics = KINDS[table.kind].metrics
+    by_fold = [name for name in metrics if name not in POOLED]
     total = {name: np.zeros((len(weights), known.shape[1])) for name in by_fold}
     people = {name: np.zeros_like(zeros) for name, zeros in total.items()}
     for row, fold in enumerate(table.folds):
@@ -127,7 +128,7 @@ def _scored(table: TargetPredictions, weights: Floats, threads: int, every_fold:
             total[name] += np.where(missing, np.nan, here * np.where(defined, scores, 0.0))
             people[name] += here * defined
     found |= {name: ratio(total[name], people[name]) for name in by_fold}
-    return {name: found[name] for name in METRICS[table.kind]}
+    return {name: found[name] for name in metrics}
 
 
 def _of_fold(
@@ -135,7 +136,7 @@ def _of_fold(
 ) -> Scores:
     """Score what is not pooled in one fold, shape (draws, cells) each."""
     y, predicted, threshold = table.y[mine], table.predicted[mine], table.threshold[row]
-    positive = (y > 0)[:, None] if table.kind == "binary" else y[:, None] > threshold
+    positive = KINDS[table.kind].positive(y[:, None], threshold)
     accuracy = _balanced_accuracy(positive, predicted, threshold, weights)
     if table.kind == "continuous":
         return {"median_split_accuracy": accuracy}

@@ -18,6 +18,7 @@ from ukb_brain.grid import Inputs
 from ukb_brain.statistics.certainty.corrections import Method, adjusted_by_family
 from ukb_brain.statistics.certainty.delong import paired_delong
 from ukb_brain.statistics.inputs.comparisons import difference, equivalence, verdict
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.drawn_skill import CellScore, drawn_skill
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.tables.certainty_schemas import Comparisons
@@ -199,11 +200,9 @@ def _skills(
     drawn = np.vstack([np.ones(people.sum()), weights(tested.family[people])])
     y, fold, predicted = tested.y[people], tested.fold[people], tested.predicted[people][:, cells]
     skills = drawn_skill(tested.kind, y, predicted, fold, drawn, score)
-    if tested.kind == "binary":
-        # As in the map: everybody is scored or nobody.
-        of_fold = [np.unique(y[fold == one]) for one in np.unique(fold)]
-        if any(len(classes) < 2 for classes in of_fold):
-            skills[:] = np.nan
+    # As in the map: everybody is scored or nobody.
+    if min(KINDS[tested.kind].rarest(y[fold == one]) for one in np.unique(fold)) < 1:
+        skills[:] = np.nan
     return skills
 
 
@@ -248,11 +247,8 @@ def _note(tested: PairInput, people: NDArray[np.bool_], found: Mapping[str, floa
         return NO_SCORE
     if np.isnan(found["low"]):
         return SAME_SCORES
-    classes = np.unique(tested.y[people], return_counts=True)[1]
-    few = people.sum() < LEAST_PEOPLE or (
-        tested.kind == "binary" and classes.min() < LEAST_OF_CLASS
-    )
-    return TOO_FEW if few else ""
+    rarest = KINDS[tested.kind].rarest(tested.y[people])
+    return TOO_FEW if people.sum() < LEAST_PEOPLE or rarest < LEAST_OF_CLASS else ""
 
 
 def _delong_p(tested: PairInput, pair: Pair, people: NDArray[np.bool_]) -> float:

@@ -11,11 +11,11 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.power_law import average_repeats, extrapolate
 from ukb_brain.statistics.scores.drawn_skill import drawn_skill
 from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people, status_of
 from ukb_brain.statistics.scores.metrics import Floats
-from ukb_brain.statistics.scores.skill import HEADLINE_NAME
 
 Row = dict[str, Any]
 # Target, inputs, strategy and fold.
@@ -135,9 +135,9 @@ def described(drawn: Drawn, kind: str, level: float) -> Row:
     """
     low, high = percentile_interval(drawn.draws, level)
     row: Row = {"n_train": drawn.n_train, "n_test": drawn.n_test, "status": drawn.status}
-    row["metric"] = HEADLINE_NAME[kind]
+    row["metric"] = KINDS[kind].label
     for end, skill in (("", drawn.skill), ("_low", low), ("_high", high)):
-        row |= {f"skill{end}": skill, f"score{end}": (skill + 1) / 2 if kind == "binary" else skill}
+        row |= {f"skill{end}": skill, f"score{end}": KINDS[kind].score(skill)}
     return row
 
 

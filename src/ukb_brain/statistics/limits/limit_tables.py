@@ -14,6 +14,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone, rows_of
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
 from ukb_brain.statistics.people.participation import score_weighted
@@ -122,8 +123,7 @@ def confound_table(
     """
     rows = []
     for key, table in targets.items():
-        metric = "roc_auc" if table.kind == "binary" else "r2"
-        row: Row = {"target": key, "inputs": "", "metric": metric}
+        row: Row = {"target": key, "inputs": "", "metric": KINDS[table.kind].headline}
         cell = imaging_alone(table, grid)
         if cell is None:
             rows.append(row | {"status": "its imaging cell has no scores"})
@@ -317,8 +317,7 @@ def participation_table(
         name, predicted = cell
         known = np.isfinite(predicted)
         share = rows_of(table.visit[known], participants)[WEIGHT].to_numpy(float)
-        row: Row = {"target": key, "inputs": name}
-        row["metric"] = "roc_auc" if table.kind == "binary" else "r2"
+        row: Row = {"target": key, "inputs": name, "metric": KINDS[table.kind].headline}
         if np.isfinite(share).any():
             weights = draws.weights(table.family[known])
             people = (table.y[known], predicted[known], share, weights, table.fold[known])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from ukb_brain.statistics.inputs.comparisons import two_sided_p
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.drawn import bounded, draws_of, estimates_of
 from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.within import Labels, headline
@@ -146,10 +147,6 @@ def score_subgroups(
     return table.astype({"n": "Int64"} | numbers)
 
 
-def _smallest_class(kind: str, y: Floats) -> int:
-    return int(min((y > 0).sum(), (y <= 0).sum())) if kind == "binary" else len(y)
-
-
 def _status(
     kind: str,
     y: Floats,
@@ -159,9 +156,9 @@ def _status(
 ) -> str:
     if inside.sum() < smallest:
         return f"few people: under {smallest}"
-    if _smallest_class(kind, y[inside]) < smallest:
+    if KINDS[kind].rarest(y[inside]) < smallest:
         return f"few people in a class: under {smallest}"
-    if _smallest_class(kind, y[outside]) < smallest:
+    if KINDS[kind].rarest(y[outside]) < smallest:
         return f"few others: under {smallest} people, or in a class"
     return "ok"
 

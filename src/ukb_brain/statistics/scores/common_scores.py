@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from ukb_brain.statistics.certainty.bootstrap import estimate_cells, score_cells
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.scores.metrics import HEADLINE, Floats
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-
-ACCURACY = {"binary": "balanced_accuracy", "continuous": "median_split_accuracy"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +91,11 @@ def common_scores(
             continue
         sample = estimate_cells(mine)
         drawn = score_cells(mine, draws.weights(mine.family), threads)
+        kind = KINDS[table.kind]
         headline, accuracy = (
-            np.vstack([sample[name], drawn[name]])
-            for name in (HEADLINE[table.kind], ACCURACY[table.kind])
+            np.vstack([sample[name], drawn[name]]) for name in (kind.headline, kind.accuracy)
         )
-        skill = 2 * headline - 1 if table.kind == "binary" else headline
-        found[key] = CommonScores(table.inputs, n, skill, accuracy)
+        found[key] = CommonScores(table.inputs, n, kind.skill(headline), accuracy)
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ukb_brain.statistics.certainty import intervals
+from ukb_brain.statistics.kinds import BINARY
 from ukb_brain.statistics.scores import metrics
 from ukb_brain.statistics.scores.metrics import Floats
 
@@ -84,5 +85,5 @@ def drawn_skill(
             shape = (len(folds), len(chunk), predicted.shape[1])
             scores = [score(y[at], predicted[at], chunk[:, at]) for at in folds]
             people = np.reshape([chunk[:, at].sum(axis=1) for at in folds], (*shape[:2], 1))
-            found.append(2 * metrics.mean_by_people(np.reshape(scores, shape), people) - 1)
+            found.append(BINARY.skill(metrics.mean_by_people(np.reshape(scores, shape), people)))
     return np.concatenate(found)

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.certainty.intervals import score_folds_with_interval, score_with_interval
+from ukb_brain.statistics.kinds import KINDS, POOLED
 from ukb_brain.statistics.scores.metrics import Floats, scores_of
 
 KEYS = ["target", "inputs", "strategy", "fold", "seed"]
-# Errors of all folds are on one scale. Ranks and calls are not: each fold's model has a scale and
-# a threshold of its own, and comparing people across models would mix in how these differ.
-POOLED = {"brier", "r2", "pearson_r", "mae"}
 
 Weights = Callable[[NDArray[np.int64]], Floats]
 
@@ -110,7 +108,7 @@ def status_of(fit: Mapping[Any, Any], kind: str, people: Predicted | None) -> st
         return "no test predictions"
     if len(people.y_true) < 2:
         return "fewer than two people in test"
-    if kind == "binary" and len(np.unique(people.y_true)) < 2:
+    if KINDS[kind].rarest(people.y_true) < 1:
         return "one class in test"
     if not np.isfinite(people.y_pred).all():
         return "predictions are not finite"
@@ -132,7 +130,7 @@ def threshold_of(fit: Mapping[Any, Any], kind: str) -> float:
     float
         The decision threshold, or the training median of a continuous target.
     """
-    return float(fit["decision_threshold"] if kind == "binary" else fit["train_median"])
+    return float(fit[KINDS[kind].cut])
 
 
 def ensemble(members: Sequence[Predicted]) -> Predicted:

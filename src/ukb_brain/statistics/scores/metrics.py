@@ -260,12 +260,6 @@ def scores_of(kind: str, threshold: float) -> dict[str, Score]:
     }
 
 
-METRICS: dict[str, tuple[str, ...]] = {
-    kind: tuple(scores_of(kind, 0.5)) for kind in ("binary", "continuous")
-}
-HEADLINE = {"binary": "roc_auc", "continuous": "r2"}
-
-
 def mean_by_people(scores: Floats, people: Floats) -> Floats:
     """Average the scores of groups, each counted by its people.
 

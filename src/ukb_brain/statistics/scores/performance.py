@@ -9,6 +9,7 @@ import pandas as pd
 
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.kinds import RECOMMENDED
 from ukb_brain.statistics.scores.drawn import bounded_columns
 from ukb_brain.statistics.scores.folds import (
     KEYS,
@@ -17,11 +18,9 @@ from ukb_brain.statistics.scores.folds import (
     status_of,
     threshold_of,
 )
-from ukb_brain.statistics.scores.metrics import METRICS
 
-ALL_METRICS = (*METRICS["binary"], *METRICS["continuous"])
-METRIC_COLUMNS = bounded_columns(*ALL_METRICS)
-SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in ALL_METRICS]
+METRIC_COLUMNS = bounded_columns(*RECOMMENDED)
+SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in RECOMMENDED]
 
 Row = dict[str, Any]
 
