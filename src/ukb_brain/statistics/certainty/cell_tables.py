@@ -14,7 +14,6 @@ from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.certainty.permutation import NullInput, null_scores, permutation_table
 from ukb_brain.statistics.certainty.strata import coarse_strata
 from ukb_brain.statistics.kinds import BINARY, KINDS
-from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL, TOO_FEW
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.tables.certainty_schemas import Intervals, Permutations
@@ -164,61 +163,3 @@ def _families(target: str, inputs: tuple[str, ...], grid: Grid) -> list[str]:
     groups = {cell.inputs.name: cell.inputs.groups for cell in grid.cells if cell.target == target}
     domain = grid.targets[target].domain
     return [f"{domain}, {'with' if groups[name] else 'without'} imaging" for name in inputs]
-
-
-def fullest(table: TargetPredictions, grid: Grid) -> tuple[str, Floats] | None:
-    """Pick a target's cell with all imaging groups and every block it may have, by inputs alone.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one target.
-    grid : Grid
-        Gives the rule of inputs.
-
-    Returns
-    -------
-    (str, ndarray of shape (n,)) or None
-        Name of its inputs, and its predictions; None where it has no scores.
-    """
-    blocks = grid.blocks_of(table.target)
-    return picked(table, grid.inputs(tuple(grid.imaging), blocks).name)
-
-
-def imaging_alone(table: TargetPredictions, grid: Grid) -> tuple[str, Floats] | None:
-    """Pick a target's cell with all imaging groups and as few blocks as it may have.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one target.
-    grid : Grid
-        Gives the rule of inputs: outside the base domain its block is always there.
-
-    Returns
-    -------
-    (str, ndarray of shape (n,)) or None
-        As `fullest`.
-    """
-    blocks = grid.blocks_of(table.target, least=True)
-    return picked(table, grid.inputs(tuple(grid.imaging), blocks).name)
-
-
-def picked(table: TargetPredictions, name: str) -> tuple[str, Floats] | None:
-    """Give the predictions of one cell.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one target.
-    name : str
-        Published name of the inputs.
-
-    Returns
-    -------
-    (str, ndarray of shape (n,)) or None
-        None where the cell has no scores.
-    """
-    if name not in table.inputs:
-        return None
-    return name, table.predicted[:, table.inputs.index(name)]

@@ -132,7 +132,7 @@ def imaging_gains(comparisons: pd.DataFrame, grid: Grid) -> pd.DataFrame:
         ``target, gain, gain_low, gain_high``, one row a target outside the base domain: the cell
         with everything less the one with every block and no imaging.
     """
-    bare = {key: grid.inputs((), grid.blocks_of(key)).name for key in grid.targets}
+    bare = {key: grid.without_imaging(key).name for key in grid.targets}
     mine = comparisons[comparisons["target"].map(bare) == comparisons["without"]]
     names = {"difference": "gain", "low": "gain_low", "high": "gain_high"}
     return mine.rename(columns=names)[["target", *names.values()]].reset_index(drop=True)

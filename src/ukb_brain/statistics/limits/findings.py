@@ -11,7 +11,6 @@ import pandas as pd
 from scipy.stats import norm
 
 from ukb_brain.grid import Grid, Kind
-from ukb_brain.statistics.certainty.cell_tables import fullest
 from ukb_brain.statistics.certainty.intervals import SAME
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.left_out_sites import ALL_SITES
@@ -201,7 +200,7 @@ def positives(targets: Mapping[str, TargetPredictions], grid: Grid) -> dict[str,
     dict of str to int
         By target; one without such a cell is absent.
     """
-    cells = {key: fullest(t, grid) for key, t in targets.items() if t.kind == "binary"}
+    cells = {key: t.cell(grid.fullest(key)) for key, t in targets.items() if t.kind == "binary"}
     return {
         key: int((targets[key].y[np.isfinite(cell[1])] > 0).sum())
         for key, cell in cells.items()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone, rows_of
+from ukb_brain.statistics.certainty.cell_tables import rows_of
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
@@ -124,7 +124,7 @@ def confound_table(
     rows = []
     for key, table in targets.items():
         row: Row = {"target": key, "inputs": "", "metric": KINDS[table.kind].headline}
-        cell = imaging_alone(table, grid)
+        cell = table.cell(grid.imaging_alone(key))
         if cell is None:
             rows.append(row | {"status": "its imaging cell has no scores"})
             continue
@@ -250,7 +250,7 @@ def subgroup_table(
     """
     tables = []
     for key, table in targets.items():
-        cell = fullest(table, grid)
+        cell = table.cell(grid.fullest(key))
         if cell is None:
             continue
         name, predicted = cell
@@ -311,7 +311,7 @@ def participation_table(
     """
     rows: list[Row] = []
     for key, table in targets.items() if WEIGHT in participants else ():
-        cell = fullest(table, grid)
+        cell = table.cell(grid.fullest(key))
         if cell is None:
             continue
         name, predicted = cell

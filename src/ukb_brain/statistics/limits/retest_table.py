@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone
 from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.limits.ceiling import share_of_ceiling
 from ukb_brain.statistics.limits.reliability import retest, retest_estimator
@@ -74,7 +73,7 @@ def retest_table(
             row["status"] = NOT_ASKED_AGAIN
         elif row["status"] == "ok" and np.array_equal(one, two):
             row = {"target": key, "status": ONE_MEASUREMENT}
-        cell = fullest(table, grid)
+        cell = table.cell(grid.fullest(key))
         if row["status"] == "ok" and cell is not None:
             row["inputs"] = cell[0]
             row |= _share(table, cell[1], draws, (one, two), weights, level)
@@ -149,7 +148,7 @@ def repeatability_table(
     again = again.set_index(["fold", "eid"])
     rows: list[Row] = []
     for key, table in targets.items():
-        cell = imaging_alone(table, grid)
+        cell = table.cell(grid.imaging_alone(key))
         if cell is None:
             rows.append({"target": key, "inputs": "", "n": 0.0, "status": NO_CELL})
             continue

@@ -79,9 +79,7 @@ def skill_of_cells(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def fullest_cells(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Pick the cell of each target that has all imaging groups and every block it may have.
-
-    The rule looks at inputs only, so that no cell is shown for having scored well.
+    """Pick the cell that stands for each target, by `ukb_brain.grid.Grid.fullest`.
 
     Parameters
     ----------
@@ -95,7 +93,7 @@ def fullest_cells(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     pandas.DataFrame
         One row a target, in the order of the grid.
     """
-    return _picked(performance, grid, tuple(grid.imaging))
+    return _picked(performance, {key: grid.fullest(key).name for key in grid.targets})
 
 
 def without_imaging(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
@@ -113,11 +111,10 @@ def without_imaging(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     pandas.DataFrame
         One row a target outside the base domain, in the order of the grid.
     """
-    return _picked(performance, grid, ())
+    return _picked(performance, {key: grid.without_imaging(key).name for key in grid.targets})
 
 
-def _picked(performance: pd.DataFrame, grid: Grid, groups: tuple[str, ...]) -> pd.DataFrame:
-    names = {key: grid.inputs(groups, grid.blocks_of(key)).name for key in grid.targets}
+def _picked(performance: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     return performance.loc[performance["target"].map(names) == performance["inputs"]]
 
 
