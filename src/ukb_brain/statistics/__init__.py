@@ -1,6 +1,6 @@
 """What the predictions are worth: metrics, intervals, tables and models of the grid."""
 
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, score_with_interval
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
 from ukb_brain.statistics.scores.legibility_map import score_map, with_intervals
 from ukb_brain.statistics.scores.performance import performance_columns, score_all
@@ -15,6 +15,5 @@ __all__ = [
     "read_published",
     "score_all",
     "score_map",
-    "score_with_interval",
     "with_intervals",
 ]

@@ -2,14 +2,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from plain_scores import score_folds
 from scipy.stats import bootstrap
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.certainty.cell_intervals import score_cells_with_intervals
 from ukb_brain.statistics.certainty.delong import delong, logit_interval
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS, RECOMMENDED
-from ukb_brain.statistics.scores.folds import Predicted, score_folds
+from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 FOLDS, N, CELLS = (0, 1), 120, 3

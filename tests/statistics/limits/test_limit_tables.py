@@ -13,7 +13,7 @@ from ukb_brain.statistics.certainty.cell_tables import (
     null_table,
 )
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE
 from ukb_brain.statistics.inputs.pair_tables import comparison_table, imaging_gains
 from ukb_brain.statistics.limits.limit_tables import (

@@ -1,14 +1,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from plain_scores import score_folds
 from reporting_cases import invented_folds, small_grid
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics import score_map, with_intervals
 from ukb_brain.statistics.certainty.cell_tables import interval_table
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS, RECOMMENDED
-from ukb_brain.statistics.scores.folds import Predicted, score_folds
+from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 
 INPUTS = "FLAIR + T1"

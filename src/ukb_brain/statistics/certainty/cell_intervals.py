@@ -10,18 +10,18 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.certainty.bca import bca_interval, expanded_level
-from ukb_brain.statistics.certainty.bootstrap import (
+from ukb_brain.statistics.certainty.delong import delong, logit_interval
+from ukb_brain.statistics.certainty.newcombe import accuracy_intervals
+from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
+from ukb_brain.statistics.kinds import RECOMMENDED
+from ukb_brain.statistics.scores.cell_scores import (
     Scores,
     estimate_cells,
     jackknife_cells,
     score_cells,
 )
-from ukb_brain.statistics.certainty.delong import delong, logit_interval
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
-from ukb_brain.statistics.certainty.newcombe import accuracy_intervals
-from ukb_brain.statistics.kinds import RECOMMENDED
-from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.sums import Floats
 
 Method = Literal["recommended", "percentile", "bca"]
 

@@ -10,9 +10,9 @@ from scipy.stats import norm
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_intervals import score_cells_with_intervals
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.certainty.permutation import NullInput, null_scores, permutation_table
 from ukb_brain.statistics.certainty.strata import coarse_strata
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL, TOO_FEW
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions

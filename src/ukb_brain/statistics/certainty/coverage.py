@@ -10,10 +10,10 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from ukb_brain.statistics.certainty.cell_intervals import scored_cells
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import RECOMMENDED
-from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.sums import Floats
 
 # Replicates that share bootstrap weights: few, so that these average out over replicates.
 BATCH = 40

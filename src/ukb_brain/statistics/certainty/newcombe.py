@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from statsmodels.stats.proportion import proportion_confint
 
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.sums import Floats
 
 
 def newcombe_interval(

@@ -10,7 +10,7 @@ from scipy import stats
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.inputs.random_intercept import fit_random_intercept
 from ukb_brain.statistics.kinds import by_kind
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 OUTCOME = "balanced_accuracy"
 STUDY_TERMS: dict[str, tuple[str, ...]] = {

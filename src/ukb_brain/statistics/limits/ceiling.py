@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ukb_brain.statistics.certainty.intervals import LEAST_DEFINED
+from ukb_brain.statistics.draws import LEAST_DEFINED, bounded
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.drawn import bounded
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 
 def auc_ceiling(kappa: Floats, disagreement: Floats) -> Floats:

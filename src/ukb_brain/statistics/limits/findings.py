@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from ukb_brain.grid import Grid, Kind
-from ukb_brain.statistics.certainty.intervals import SAME
+from ukb_brain.statistics.draws import SAME
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.left_out_sites import ALL_SITES
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS

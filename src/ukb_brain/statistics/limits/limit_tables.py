@@ -13,16 +13,16 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_tables import rows_of
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws, bounded_columns, measured
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
 from ukb_brain.statistics.people.participation import score_weighted
 from ukb_brain.statistics.people.subgroups import flag_differences, label_subgroups, score_subgroups
-from ukb_brain.statistics.scores.drawn import bounded_columns, measured
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.scores.within import headline_of, score_within_sites
+from ukb_brain.statistics.scores.within import score_within_sites
+from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables.certainty_schemas import Confounds, Subgroups
 from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import one_visit

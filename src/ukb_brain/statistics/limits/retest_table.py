@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws, bounded_columns, draws_of, estimates_of
 from ukb_brain.statistics.limits.ceiling import share_of_ceiling
 from ukb_brain.statistics.limits.reliability import retest, retest_estimator
-from ukb_brain.statistics.scores.drawn import bounded_columns, draws_of, estimates_of
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.scores.within import headline_of
+from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables.certainty_schemas import Reliability, Repeatability
 
 Targets = Mapping[str, TargetPredictions]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.people.brain_age import brain_age_gap, fit_age_line, gap_dependence
 from ukb_brain.statistics.people.calibration import score_calibration
 from ukb_brain.statistics.people.calibration_curve import brier_decomposition, reliability_curve

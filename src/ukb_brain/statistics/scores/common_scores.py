@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ukb_brain.statistics.certainty.bootstrap import estimate_cells, score_cells
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.cell_scores import estimate_cells, score_cells
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.sums import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def common_scores(
 
     Notes
     -----
-    Scores are those of `ukb_brain.statistics.certainty.bootstrap`; that a draw's equals the score
+    Scores are those of `ukb_brain.statistics.scores.engine`; that a draw's equals the score
     of the resample is tested there, the choice of people in
     ``tests/statistics/scores/test_common_scores.py``.
     """

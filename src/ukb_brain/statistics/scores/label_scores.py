@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from ukb_brain.statistics.kinds import BINARY
-from ukb_brain.statistics.scores.metrics import ROUNDING, Floats, ratio
+from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
 
 def skill_of_labels(

@@ -18,7 +18,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.folds import predicted_people
 from ukb_brain.statistics.scores.legibility_map import Combined, combine, fits_by_cell
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 FLAGS = {
     "Constitutional": "constitutional",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from ukb_brain.statistics.kinds import BINARY
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 COLUMNS = ["target", "inputs", "metric", "estimate", "low", "high", "note"]
 NO_R2 = "R² is not r², so that it has no interval without its test people"

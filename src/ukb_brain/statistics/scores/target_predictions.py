@@ -13,7 +13,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.scores.folds import Predicted, predicted_people
 from ukb_brain.statistics.scores.legibility_map import Combined, combine, fits_by_cell
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 ROW = ["fold", "eid", "instance"]
 

@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sklearn.metrics as sk
+from plain_scores import score_folds
 
-from ukb_brain.statistics.certainty.bootstrap import estimate_cells, jackknife_cells, score_cells
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.folds import Predicted, score_folds
+from ukb_brain.statistics.scores.cell_scores import estimate_cells, jackknife_cells, score_cells
+from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 FOLDS, SIZES, CELLS = (2, 5, 9), (25, 40, 60), 4
@@ -162,7 +163,7 @@ def test_chunks_and_threads_change_nothing(kind, monkeypatch):
     table = target_of(kind)
     weights = FamilyDraws(range(70), 300, seed=5).weights(table.family)
     whole = score_cells(table, weights)
-    monkeypatch.setattr("ukb_brain.statistics.certainty.intervals.LARGEST_CHUNK", 5000)
+    monkeypatch.setattr("ukb_brain.statistics.draws.LARGEST_CHUNK", 5000)
     for name, values in score_cells(table, weights, threads=3).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-12)
 
