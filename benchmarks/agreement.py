@@ -20,8 +20,10 @@ from benchmarks.runs import kedro_run
 from benchmarks.skills import DRAWS, LEVEL, study_grid, test_predictions
 from benchmarks.truth import compared
 from ukb_brain.atomic import atomic_path
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
-from ukb_brain.statistics.scores.metrics import Floats, r2, roc_auc
+from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import headline
+from ukb_brain.statistics.sums import Floats
 
 PEOPLE, VOXEL_MM, SEED = 5000, 6, 1
 COHORT = WORK / "agreement"
@@ -118,7 +120,7 @@ def _changes(
     drawn = FamilyDraws(families.unique(), DRAWS, 0)
     changes = np.full((len(pairs), DRAWS + 1), np.nan)
     for target, mine in pairs.groupby("target"):
-        score = skill if grid.targets[str(target)].kind == "binary" else r2
+        kind = grid.targets[str(target)].kind
         for (_, large), rows in mine.groupby(["target", "large"]):
             if (target, large) not in cells:
                 continue
@@ -126,17 +128,18 @@ def _changes(
             weights = drawn.weights(people.index.map(families).to_numpy())
             weights = np.vstack([np.ones(len(people)), weights])
             y = people["y_true"].to_numpy(float)
-            all_of_it = score(y, people["y_pred"].to_numpy(float), weights)
+            all_of_it = skill(kind, y, people["y_pred"].to_numpy(float), weights)
             for at, small in rows["small"].items():
                 if (target, small) in cells:
                     simpler = cells[target, small]["y_pred"].reindex(people.index)
-                    changes[at] = all_of_it - score(y, simpler.to_numpy(float), weights)
+                    simpler = skill(kind, y, simpler.to_numpy(float), weights)
+                    changes[at] = all_of_it - simpler
     return changes
 
 
-def skill(y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:
-    """Skill of a binary target; see `ukb_brain.statistics.scores.metrics.roc_auc`."""
-    return 2 * roc_auc(y_true, y_pred, weights) - 1
+def skill(kind: str, y_true: Floats, y_pred: Floats, weights: Floats) -> Floats:
+    """Skill of a cell in every draw; see `ukb_brain.statistics.scores.engine.headline`."""
+    return KINDS[kind].skill(headline(kind, y_true, y_pred, weights))
 
 
 def costs(root: Path, strategy: str) -> dict[str, float]:

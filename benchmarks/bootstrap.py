@@ -17,10 +17,10 @@ import sklearn.metrics as sk
 
 from benchmarks.record import Figure
 from ukb_brain.cluster import processors
-from ukb_brain.statistics.certainty.bootstrap import score_cells
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.scores.cell_scores import score_cells
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.sums import Floats
 
 PEOPLE, DRAWS, WORKERS = 2381, 2000, 2
 # Cells and share of positives; the numbers of the study's grid.

@@ -14,18 +14,20 @@ import pandas as pd
 
 from benchmarks.record import WORK, Figure
 from ukb_brain.atomic import atomic_path
-from ukb_brain.statistics.certainty.cell_intervals import RECOMMENDED
 from ukb_brain.statistics.certainty.coverage import (
-    BELOW_AUC,
-    LEAST_MISRANKED,
-    LEAST_OF_CLASS,
-    LEAST_PEOPLE,
-    is_reliable,
-    is_reliable_continuous,
     simulate_binary,
     simulate_continuous,
 )
-from ukb_brain.statistics.scores.metrics import METRICS
+from ukb_brain.statistics.kinds import (
+    BELOW_AUC,
+    BINARY,
+    CONTINUOUS,
+    KINDS,
+    LEAST_MISRANKED,
+    LEAST_OF_CLASS,
+    LEAST_PEOPLE,
+    RECOMMENDED,
+)
 
 REPLICATES, DRAWS = 2000, 1000
 CLASSES = ((10, 10), (30, 30), (100, 100), (10, 90), (30, 270))
@@ -60,13 +62,13 @@ def conditions() -> list[tuple[str, bool, dict[str, float], Callable[[], pd.Data
     found: list[tuple[str, bool, dict[str, float], Callable[[], pd.DataFrame]]] = []
     for n_pos, n_neg in CLASSES:
         for auc in AREAS:
-            inside = is_reliable(n_pos, n_neg, auc)
+            inside = BINARY.validated(min(n_pos, n_neg), auc)
             run = partial(simulate_binary, n_pos, n_neg, auc, REPLICATES, DRAWS, 1)
             found.append(("binary", inside, {"n_pos": n_pos, "n_neg": n_neg, "auc": auc}, run))
     for n in PEOPLE:
         for r in CORRELATIONS:
             run = partial(simulate_continuous, n, r, REPLICATES, DRAWS, 1)
-            found.append(("continuous", is_reliable_continuous(n), {"n": n, "r": r}, run))
+            found.append(("continuous", CONTINUOUS.validated(n, r), {"n": n, "r": r}, run))
     return found
 
 
@@ -80,7 +82,7 @@ def measure() -> list[Figure]:
         marks is not held to the goal, and nothing else is left out.
     """
     SAVED.mkdir(parents=True, exist_ok=True)
-    parts, pages = [], {kind: [_header(kind)] for kind in METRICS}
+    parts, pages = [], {kind: [_header(kind)] for kind in KINDS}
     for kind, inside, settings, run in conditions():
         path = SAVED / f"{'_'.join(f'{name}{value:g}' for name, value in settings.items())}.csv"
         if not path.exists():
@@ -111,7 +113,7 @@ def measure() -> list[Figure]:
 
 def _header(kind: str) -> str:
     settings = "positives | negatives | AUC" if kind == "binary" else "people | r"
-    names = [f"{metric} ({RECOMMENDED[metric]})" for metric in METRICS[kind]]
+    names = [f"{metric} ({RECOMMENDED[metric]})" for metric in KINDS[kind].metrics]
     row = f"| {settings} | {' | '.join(names)} |"
     return f"{row}\n|{' --- |' * (row.count('|') - 1)}"
 
@@ -119,13 +121,13 @@ def _header(kind: str) -> str:
 def _row(kind: str, settings: dict[str, float], found: pd.DataFrame) -> str:
     by = found.set_index(["metric", "method"])
     cells = [f"{value:g}" for value in settings.values()]
-    for metric in METRICS[kind]:
+    for metric in KINDS[kind].metrics:
         one = by.loc[(metric, RECOMMENDED[metric])]
         cells.append(f"{100 * one['coverage']:.1f} ({one['width']:.2f})")
     values = tuple(settings.values())
     known = (
-        is_reliable(int(values[0]), int(values[1]), values[2])
+        BINARY.validated(int(min(values[:2])), values[2])
         if kind == "binary"
-        else is_reliable_continuous(int(values[0]))
+        else CONTINUOUS.validated(int(values[0]), values[1])
     )
     return f"| {' | '.join(cell if known else f'*{cell}*' for cell in cells)} |"

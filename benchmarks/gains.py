@@ -23,15 +23,16 @@ from benchmarks.record import WORK, Figure
 from benchmarks.skills import study_grid
 from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Inputs
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.nested_pairs import (
     PairInput,
     adds_table,
     compare_pairs,
     judged_pairs,
 )
-from ukb_brain.statistics.scores.metrics import Floats, r2, roc_auc
-from ukb_brain.statistics.scores.ranked_scores import auc_of_cells
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import headline
+from ukb_brain.statistics.sums import Floats
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.truth import build_truth
 
@@ -159,8 +160,8 @@ def population(target: str, fresh: Drawn, predicted: list[Floats]) -> Floats:
     """
     y, part = fresh.traits[target], np.arange(FRESH) % PARTS
     weights = np.vstack([np.ones(FRESH), *(part == one for one in range(PARTS))])
-    binary = GRID.targets[target].kind == "binary"
-    each = [2 * roc_auc(y, p, weights) - 1 if binary else r2(y, p, weights) for p in predicted]
+    kind = GRID.targets[target].kind
+    each = [KINDS[kind].skill(headline(kind, y, p, weights)) for p in predicted]
     return np.mean(each, axis=0)
 
 
@@ -194,9 +195,8 @@ def judge(people: Drawn, fresh: Drawn, fold: Ints, seed: int) -> pd.DataFrame:
             fold[rows],
             people.family[rows],
         )
-        score = auc_of_cells if target.kind == "binary" else None
         pairs = PairInput(target.kind, inputs, *given)
-        compared[key] = compare_pairs(pairs, draws.weights, MARGIN, score=score)
+        compared[key] = compare_pairs(pairs, draws.weights, MARGIN)
         declared[key] = [f"{target.domain}, {part}" for part in compared[key]["part"]]
     table = adds_table(compared, declared, MARGIN)
     skill = {key: population(key[0], fresh, both) for key, both in of_fresh.items()}

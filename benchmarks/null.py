@@ -23,8 +23,9 @@ from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
 from ukb_brain.networks.artifact import Model, ModelFolder, write_model
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, score_with_interval
-from ukb_brain.statistics.scores.metrics import r2, roc_auc
+from ukb_brain.statistics.draws import FamilyDraws, measured
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.training.items import cells_by_target, encoder_name, kernel_items, kernel_name
 from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob
@@ -102,12 +103,10 @@ def count_above(item: Permuted) -> tuple[str, dict[str, int]]:
             if key.startswith("predictions/amortised/"):
                 p, rows = predicted[place], y[test]
                 scored = np.isfinite(p) & np.isfinite(rows)
-                score, chance = (roc_auc, 0.5) if binary else (r2, 0.0)
-                _, low, _ = score_with_interval(
-                    score, rows[scored], p[scored], weights[:, scored], 0.95
-                )
+                score = headline_of(job.kind, rows[scored], p[scored])
+                low = measured(score, weights[:, scored])["score_low"]
                 total += 1
-                above += int(low > chance)
+                above += int(low > KINDS[job.kind].chance)
     return job.target, {"binary": int(binary), "total": total, "above": above}
 
 

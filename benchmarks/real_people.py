@@ -23,8 +23,9 @@ from benchmarks.record import WORK, Figure, write_section
 from benchmarks.runs import PROJECT, kedro_run
 from benchmarks.simple_models import MODELS, fold_predictions, read_connectivity
 from ukb_brain.atomic import atomic_path
-from ukb_brain.statistics.certainty.intervals import percentile_interval
-from ukb_brain.statistics.scores.metrics import Floats, r2, roc_auc
+from ukb_brain.statistics.draws import percentile_interval
+from ukb_brain.statistics.scores.engine import headline
+from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables.splits import training_fingerprints
 
 HOME = WORK / "real_people"
@@ -175,7 +176,7 @@ def within_sites(target: str, y: Floats, p: Floats, site: Floats, weights: Float
         at = site == one
         w = weights[:, at]
         if target in BINARY:
-            auc = roc_auc(y[at], p[at], w)
+            auc = headline("binary", y[at], p[at], w)
             above += np.nan_to_num(auc) * at.sum()
             below += np.isfinite(auc) * at.sum()
         else:
@@ -220,7 +221,8 @@ def scores(table: pd.DataFrame, target: str, how: str, models: list[str]) -> dic
         if how == WITHIN:
             found[model] = within_sites(target, y, p, site, weights)
         else:
-            found[model] = (roc_auc if target in BINARY else r2)(y, p, weights)
+            kind = "binary" if target in BINARY else "continuous"
+            found[model] = headline(kind, y, p, weights)
     return found
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 import yaml
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.scores.metrics import r2, roc_auc
+from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import headline
 
 CONF = Path(__file__).parents[1] / "conf/base"
 DRAWS, LEVEL = 1000, 0.95
@@ -55,8 +56,8 @@ def skill_draws(
         weights = drawn.weights(people["family"].to_numpy())
         weights = np.vstack([np.ones(weights.shape[1]), weights])
         y, p = people["y_true"].to_numpy(float), people["y_pred"].to_numpy(float)
-        binary = grid.targets[str(key[0])].kind == "binary"
-        rows.append(2 * roc_auc(y, p, weights) - 1 if binary else r2(y, p, weights))
+        kind = grid.targets[str(key[0])].kind
+        rows.append(KINDS[kind].skill(headline(kind, y, p, weights)))
         keys.append(key)
     return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(keys, names=["target", "inputs"]))
 

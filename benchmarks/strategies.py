@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.record import WORK, Figure, write_section
 from benchmarks.runs import kedro_run
 from benchmarks.skills import CONF, LEVEL, skill_draws, study_grid, test_predictions
-from ukb_brain.statistics.certainty.intervals import percentile_interval
+from ukb_brain.statistics.draws import percentile_interval
 
 ROOT = WORK / "strategies"
 # The same encoders, of which heads are neither averaged with the linear strategy nor refined.

@@ -12,7 +12,7 @@ from benchmarks import strategies
 from benchmarks.record import WORK, Figure
 from benchmarks.runs import kedro_run
 from benchmarks.skills import LEVEL, skill_draws, study_grid, test_predictions
-from ukb_brain.statistics.certainty.intervals import percentile_interval
+from ukb_brain.statistics.draws import percentile_interval
 
 ROOT = WORK / "strategies_study"
 CELLS, EPOCHS, POOLING = 4, 5, 3

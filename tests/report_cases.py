@@ -29,12 +29,6 @@ def around(value: float, half: float = 0.03, name: str = "estimate") -> dict[str
     return {name: value, low: value - half, high: value + half}
 
 
-def fullest_name(key: str, grid: Grid) -> str:
-    base = grid.targets[key].domain == grid.base_domain
-    blocks = () if base else tuple(d for d in grid.domains if d != grid.targets[key].domain)
-    return grid.inputs(tuple(grid.imaging), blocks).name
-
-
 def contributions(grid: Grid) -> pd.DataFrame:
     rows = []
     for domain in grid.domains:
@@ -97,7 +91,7 @@ def learning_curves() -> tuple[pd.DataFrame, pd.DataFrame]:
     sizes = np.array([400.0, 800, 1600, 3200])
     curves, fits = [], []
     for at, key in enumerate(grid.targets):
-        about = {"target": key, "inputs": fullest_name(key, grid), "strategy": "linear"}
+        about = {"target": key, "inputs": grid.fullest(key).name, "strategy": "linear"}
         skill = 0.6 - 0.1 * at * (sizes / 3200) ** -0.5
         drawn = skill + rng.normal(0, 0.02, (100, 1)) + rng.normal(0, 0.01, (100, 4))
         for n, value in zip(sizes, skill, strict=True):

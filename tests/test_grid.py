@@ -216,5 +216,6 @@ def test_any_part_has_cells_of_itself_only_each_once(data):
         there = {(c.target, c.inputs.groups, c.inputs.blocks) for c in whole.cells}
         assert {*keys} <= there
     for target in part.targets:
-        full = part.inputs(tuple(part.imaging), part.blocks_of(target)).name
-        assert full in {c.inputs.name for c in part.cells if c.target == target}
+        assert part.fullest(target).name in {
+            c.inputs.name for c in part.cells if c.target == target
+        }

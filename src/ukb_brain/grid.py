@@ -296,6 +296,52 @@ class Grid(Frozen):
             return ()
         return self._base_block if least else tuple(d for d in self.domains if d != own)
 
+    def fullest(self, target: str) -> Inputs:
+        """Give the inputs that stand for a target: all imaging groups, every block it may have.
+
+        The rule looks at inputs only, so that no cell is shown for having scored well.
+
+        Parameters
+        ----------
+        target : str
+            Its key.
+
+        Returns
+        -------
+        Inputs
+        """
+        return self.inputs(tuple(self.imaging), self.blocks_of(target))
+
+    def imaging_alone(self, target: str) -> Inputs:
+        """Give a target's inputs with all imaging groups and as few blocks as it may have.
+
+        Parameters
+        ----------
+        target : str
+            Its key.
+
+        Returns
+        -------
+        Inputs
+            Outside the base domain the base block is there; within it they are `fullest`.
+        """
+        return self.inputs(tuple(self.imaging), self.blocks_of(target, least=True))
+
+    def without_imaging(self, target: str) -> Inputs:
+        """Give a target's inputs with every block it may have and no imaging.
+
+        Parameters
+        ----------
+        target : str
+            Its key.
+
+        Returns
+        -------
+        Inputs
+            None at all in the base domain, where no cell has them.
+        """
+        return self.inputs((), self.blocks_of(target))
+
     def targets_of(self, domain: str) -> tuple[str, ...]:
         """Keys of a domain's targets: the traits of its block.
 

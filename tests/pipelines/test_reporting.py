@@ -33,7 +33,7 @@ from ukb_brain.pipelines.reporting.nodes import (
     score_all_cells,
 )
 from ukb_brain.statistics.certainty.cell_tables import interval_table
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.limits.verdicts import VerdictRules
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 from ukb_brain.tables import schemas

@@ -42,8 +42,7 @@ def draw_ceilings(reliability: pd.DataFrame, grid: Grid, source: str) -> Figure:
         Ceilings are drawn as skill: R², or 2·AUC − 1.
     """
     table = in_order(reliability, grid)
-    kinds = table["target"].map({key: target.kind for key, target in grid.targets.items()})
-    table = on_skill_scale(table, ["ceiling"], kinds == "binary")
+    table = on_skill_scale(table, ["ceiling"], grid)
     figure = Figure(figsize=(10.5, 0.29 * len(table) + 2.4))
     high = figure.get_figheight()
     left, right = figure.subplots(1, 2, sharey=True)

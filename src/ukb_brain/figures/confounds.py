@@ -49,10 +49,7 @@ def draw_confounds(confounds: pd.DataFrame, grid: Grid, source: str) -> Figure:
         Everything is on the scale of skill, R² or 2·AUC − 1; a gain in area counts twice.
     """
     table = in_order(confounds, grid)
-    binary = table["metric"] == "roc_auc"
-    table = on_skill_scale(table, [name for _, name, _, _ in SCORES], binary)
-    doubled = [c for c in ("gain", "gain_low", "gain_high") if c in table]
-    table = table.assign(**{c: (2 * table[c]).where(binary, table[c]) for c in doubled})
+    table = on_skill_scale(table, [*(name for _, name, _, _ in SCORES), "gain"], grid)
     figure = Figure(figsize=(10.5, 0.36 * len(table) + 2.4))
     high = figure.get_figheight()
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.7, 1])

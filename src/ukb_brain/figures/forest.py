@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from ukb_brain.figures.stamp import INK, MUTED, colour_of
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.kinds import Kind, by_kind
 
 RULE_COLOUR = "#e4e8ec"
 
@@ -188,17 +190,17 @@ def in_order(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     return known.sort_values("target", key=lambda t: t.map(place), kind="stable", ignore_index=True)
 
 
-def on_skill_scale(table: pd.DataFrame, names: Sequence[str], binary: pd.Series) -> pd.DataFrame:
-    """Turn areas under the curve into skill, 2·AUC − 1, and leave R² as it is.
+def on_skill_scale(table: pd.DataFrame, names: Sequence[str], grid: Grid) -> pd.DataFrame:
+    """Turn headline scores into skill, and gains in them into gains of skill.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Holds the scores and their bounds.
+        ``target``, the scores and their bounds.
     names : sequence of str
-        Of the scores; each may have ``_low`` and ``_high``.
-    binary : pandas.Series of bool
-        Rows whose scores are areas.
+        Of the scores, and ``gain`` of a difference; each may have ``_low`` and ``_high``.
+    grid : Grid
+        Gives the kinds.
 
     Returns
     -------
@@ -206,4 +208,9 @@ def on_skill_scale(table: pd.DataFrame, names: Sequence[str], binary: pd.Series)
         With the columns replaced.
     """
     ends = [f"{n}{end}" for n in names for end in ("", "_low", "_high") if f"{n}{end}" in table]
-    return table.assign(**{c: (2 * table[c] - 1).where(binary, table[c]) for c in ends})
+    kinds = table["target"].map({key: target.kind for key, target in grid.targets.items()})
+
+    def scaled(column: str, of: Kind) -> pd.Series:
+        return (of.gain if column.startswith("gain") else of.skill)(table[column])
+
+    return table.assign(**{c: by_kind(kinds, partial(scaled, c)) for c in ends})

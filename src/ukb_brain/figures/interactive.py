@@ -12,7 +12,8 @@ from ukb_brain.figures.legibility import in_words
 from ukb_brain.figures.stamp import INK, MUTED, NOTICE, WARNING, colour_of, is_synthetic
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.scores.skill import HEADLINE_NAME, fullest_cells, why_no_interval
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.skill import fullest_cells, why_no_interval
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 BELOW_CHANCE = "#efe9e3"
@@ -115,7 +116,7 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
     score, skill = (score_table(table, domain, grid, name) for name in ("score", "skill"))
     labels = group_labels(grid)
     columns = [
-        f"{grid.targets[k].name}<br><i>{HEADLINE_NAME[grid.targets[k].kind]}</i>" for k in keys
+        f"{grid.targets[k].name}<br><i>{KINDS[grid.targets[k].kind].label}</i>" for k in keys
     ]
     names = [_short(inputs, labels) for inputs in rows]
     figure = go.Figure(

@@ -130,11 +130,10 @@ def _looks(
 
 
 def _kind_of_inputs(target: str, inputs: str, grid: Grid) -> str:
-    groups, least = tuple(grid.imaging), grid.blocks_of(target, least=True)
-    if inputs == grid.inputs(groups, grid.blocks_of(target)).name:
+    if inputs == grid.fullest(target).name:
         return "fullest inputs"
-    if inputs == grid.inputs(groups, least).name:
-        return "imaging and the base block" if least else "imaging alone"
+    if inputs == (alone := grid.imaging_alone(target)).name:
+        return "imaging and the base block" if alone.blocks else "imaging alone"
     return inputs
 
 

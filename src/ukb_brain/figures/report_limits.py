@@ -14,6 +14,7 @@ from ukb_brain.figures.report_entries import (
 )
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.kinds import KINDS, LABELS
 
 
 def confound_rows(confounds: pd.DataFrame, grid: Grid, below: int) -> Shown:
@@ -35,7 +36,7 @@ def confound_rows(confounds: pd.DataFrame, grid: Grid, below: int) -> Shown:
     table = _counted(in_order(confounds, grid), below)
     rows = []
     for _, row in table.iterrows():
-        metric = "AUC" if row["metric"] == "roc_auc" else "R²"
+        metric = LABELS[row["metric"]]
         how = f"{metric}, held-out test people, from {row['inputs']}"
         status = row["status"]
         rows.append(
@@ -99,7 +100,7 @@ def ceiling_rows(
     rows = [
         [
             Entry(grid.targets[row["target"]].name),
-            Entry("AUC" if grid.targets[row["target"]].kind == "binary" else "R²"),
+            Entry(KINDS[grid.targets[row["target"]].kind].label),
             Entry(row["n"], number=True),
             estimate(row, "ceiling"),
             estimate(row, "share", f"Fullest inputs: {row.get('inputs')}"),

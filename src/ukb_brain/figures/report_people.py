@@ -15,6 +15,7 @@ from ukb_brain.figures.report_entries import (
 )
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.kinds import LABELS
 
 MOST_RELATIONS, MOST_CENTRAL = 8, 5
 MEASURES = {
@@ -150,7 +151,7 @@ def participation_rows(participation: pd.DataFrame, grid: Grid) -> Shown:
     rows = [
         [
             Entry(grid.targets[row["target"]].name, row["inputs"]),
-            Entry("AUC" if row["metric"] == "roc_auc" else "R²"),
+            Entry(LABELS[row["metric"]]),
             estimate(row, "plain", f"Test people with a weight, from {row['inputs']}"),
             estimate(row, "weighted", "The same people, each counted by the weight"),
             estimate(row, "difference", "Weighted less plain, draw by draw", 3),

@@ -11,6 +11,7 @@ from ukb_brain.figures.coefficients import POINTS, term_name
 from ukb_brain.figures.report_entries import Entry, Shown, estimate, number, p_value
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
+from ukb_brain.statistics.kinds import LABELS
 from ukb_brain.statistics.scores.skill import headline_intervals
 
 ALPHA = 0.05
@@ -54,7 +55,7 @@ def how_sure(permutations: pd.DataFrame, intervals: pd.DataFrame, grid: Grid) ->
             share = (mine[column] <= ALPHA).mean()
             few = int((mine[column] <= ALPHA).sum())
             row.append(Entry(f"{few:,} ({100 * share:.0f} %)", number=True))
-        for metric in ("roc_auc", "r2"):
+        for metric in LABELS:
             kept = pd.DataFrame(columns=["low", "high"])
             if len(intervals):
                 ours = intervals["target"].map(domain) == name

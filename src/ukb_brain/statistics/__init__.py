@@ -1,15 +1,12 @@
 """What the predictions are worth: metrics, intervals, tables and models of the grid."""
 
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, score_with_interval
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
 from ukb_brain.statistics.scores.legibility_map import score_map, with_intervals
-from ukb_brain.statistics.scores.metrics import HEADLINE, METRICS
 from ukb_brain.statistics.scores.performance import performance_columns, score_all
 from ukb_brain.statistics.scores.published import published_layout, read_published
 
 __all__ = [
-    "HEADLINE",
-    "METRICS",
     "FamilyDraws",
     "analysable",
     "fit_domains",
@@ -18,6 +15,5 @@ __all__ = [
     "read_published",
     "score_all",
     "score_map",
-    "score_with_interval",
     "with_intervals",
 ]

@@ -13,7 +13,7 @@ from scipy import stats
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Frozen, Grid
-from ukb_brain.statistics.certainty.intervals import percentile_interval
+from ukb_brain.statistics.draws import percentile_interval
 
 COLUMNS = [
     *("claim", "text", "part", "basis", "statistic", "low", "high", "bound", "p"),

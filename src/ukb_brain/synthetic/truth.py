@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from ukb_brain.grid import Cell, Grid
+from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.synthetic import brains, connectomes
 from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.factors import (
@@ -147,18 +148,17 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
     for cell in grid.cells:
         if cell.target not in values:
             continue
-        binary = grid.targets[cell.target].kind == "binary"
+        kind = KINDS[grid.targets[cell.target].kind]
         planted = PLANTED.get(cell.target, "")
         # Exactly chance by construction; the simulation would only add its own noise.
         nothing = planted == NO_SIGNAL or (planted == SITE_ONLY and not cell.inputs.groups)
-        chance = 0.5 if binary else 0.0
         rows.append(
             {
                 "target": cell.target,
                 "inputs": cell.inputs.name,
-                "metric": "roc_auc" if binary else "r2",
-                "ceiling": chance if nothing else known.score(cell, binary),
-                "reachable": chance if nothing else seen.score(cell, binary),
+                "metric": kind.headline,
+                "ceiling": kind.chance if nothing else known.score(cell, kind is BINARY),
+                "reachable": kind.chance if nothing else seen.score(cell, kind is BINARY),
                 "planted": planted,
             }
         )

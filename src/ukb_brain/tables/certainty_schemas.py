@@ -6,9 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from ukb_brain.tables.schemas import Strict
-
-LEGIBLE_METRICS = ("r2", "roc_auc")
+from ukb_brain.tables.schemas import LEGIBLE_METRICS, Strict
 
 
 class Aggregate(pa.DataFrameModel):

@@ -255,6 +255,7 @@ class CellFits(pa.DataFrameModel):
 BINARY_METRICS = ("balanced_accuracy", "roc_auc", "average_precision", "brier")
 CONTINUOUS_METRICS = ("r2", "pearson_r", "mae", "median_split_accuracy")
 METRICS = BINARY_METRICS + CONTINUOUS_METRICS
+LEGIBLE_METRICS = ("r2", "roc_auc")
 # Of the study's grid; a grid of another make has fewer or further ones.
 STUDY_MODALITIES = ("t1", "flair", "dwi", "rsfmri")
 STUDY_FLAGS = (*STUDY_MODALITIES, "constitutional", "disease", "serology", "psychology")
@@ -264,7 +265,8 @@ class Performance(pa.DataFrameModel):
     """The legibility map: metrics of each cell with their 95 % intervals.
 
     A modality or domain of the grid brings one boolean column each. The map has the spread between
-    seeds beside each metric, the table of all fits the fold.
+    seeds beside each metric; the table of all fits has the fold, and intervals of what skill is
+    made of only.
     """
 
     target: Series[str]
@@ -289,7 +291,9 @@ class Performance(pa.DataFrameModel):
     @pa.dataframe_check
     @classmethod
     def _has_every_metric_with_interval(cls, table: pd.DataFrame) -> bool:
-        return {m + end for m in METRICS for end in ("", "_low", "_high")} <= set(table.columns)
+        legible = LEGIBLE_METRICS if "fold" in table else METRICS
+        ends = {m + end for m in legible for end in ("_low", "_high")}
+        return {*METRICS, *ends} <= set(table.columns)
 
     @pa.dataframe_check
     @classmethod

@@ -100,12 +100,10 @@ def chosen_inputs(grid: Grid, chosen: Sequence[Chosen]) -> dict[str, tuple[str, 
     dict of str to tuple of str
         Published names by target.
     """
-    named = {}
-    for key in grid.targets:
-        blocks = [grid.blocks_of(key, least=each == "imaging") for each in chosen]
-        names = [grid.inputs(tuple(grid.imaging), some).name for some in blocks]
-        named[key] = tuple(dict.fromkeys(names))
-    return named
+    rules = {"fullest": grid.fullest, "imaging": grid.imaging_alone}
+    return {
+        key: tuple(dict.fromkeys(rules[each](key).name for each in chosen)) for key in grid.targets
+    }
 
 
 def check_trained(trained: Trained, people: Folds, modelling: Modelling) -> None:

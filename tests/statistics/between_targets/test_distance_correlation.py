@@ -14,7 +14,7 @@ from ukb_brain.statistics.between_targets.distance_correlation import (
     squared_distance_correlation,
 )
 from ukb_brain.statistics.between_targets.relations import relation_table
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 
 
 def centred(x):

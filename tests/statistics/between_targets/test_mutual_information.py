@@ -14,7 +14,7 @@ from ukb_brain.statistics.between_targets.mutual_information import (
     mutual_information,
 )
 from ukb_brain.statistics.between_targets.relations import relation_table
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 
 KINDS = {"age": "continuous", "weight": "continuous", "sex": "binary", "asthma": "binary"}
 

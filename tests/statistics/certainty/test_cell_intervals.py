@@ -2,14 +2,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from plain_scores import score_folds
 from scipy.stats import bootstrap
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.certainty.cell_intervals import RECOMMENDED, score_cells_with_intervals
+from ukb_brain.statistics.certainty.cell_intervals import score_cells_with_intervals
 from ukb_brain.statistics.certainty.delong import delong, logit_interval
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.scores.folds import Predicted, score_folds
-from ukb_brain.statistics.scores.metrics import METRICS
+from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.kinds import KINDS, RECOMMENDED
+from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 FOLDS, N, CELLS = (0, 1), 120, 3
@@ -52,7 +53,7 @@ def test_percentile_intervals_are_those_of_score_folds(kind):
             for r in rows
         ]
         expected = score_folds(kind, folds, table.threshold[:, at], draws.weights, 0.9)
-        for metric in METRICS[kind]:
+        for metric in KINDS[kind].metrics:
             row = cell(found, name, metric)[["estimate", "low", "high"]].to_numpy(float)
             wanted = [expected[metric + end] for end in ("", "_low", "_high")]
             np.testing.assert_allclose(row, wanted, rtol=1e-9, err_msg=metric)
@@ -62,7 +63,7 @@ def test_percentile_intervals_are_those_of_score_folds(kind):
 def test_every_metric_has_its_recommended_interval_about_the_estimate(kind):
     draws = FamilyDraws(range(N), 200, seed=1)
     found = score_cells_with_intervals(target_of(kind), draws)
-    assert list(found["metric"].unique()) == list(METRICS[kind])
+    assert list(found["metric"].unique()) == list(KINDS[kind].metrics)
     assert (found["method"] == found["metric"].map(RECOMMENDED)).all()
     assert ((found["low"] < found["estimate"]) & (found["estimate"] < found["high"])).all()
     assert not found[["low", "high"]].isna().any(axis=None)

@@ -4,17 +4,19 @@ import sklearn.metrics as sk
 from scipy.special import expit
 from scipy.stats import norm
 
-from ukb_brain.statistics.certainty.cell_intervals import RECOMMENDED
 from ukb_brain.statistics.certainty.coverage import (
-    BELOW_AUC,
-    LEAST_OF_CLASS,
-    LEAST_PEOPLE,
-    is_reliable,
-    is_reliable_continuous,
     simulate_binary,
     simulate_continuous,
 )
-from ukb_brain.statistics.scores.metrics import METRICS
+from ukb_brain.statistics.kinds import (
+    BELOW_AUC,
+    BINARY,
+    CONTINUOUS,
+    KINDS,
+    LEAST_OF_CLASS,
+    LEAST_PEOPLE,
+    RECOMMENDED,
+)
 
 REPLICATES, DRAWS = 2000, 600
 # A true coverage of 93 or 97 % is seen as this much less or more, once in a thousand simulations.
@@ -60,7 +62,7 @@ def test_every_interval_of_every_metric_is_measured():
         ("continuous", simulate_continuous(16, 0.5, 60, 60, 1)),
     ):
         methods = found.groupby("metric", sort=False)["method"].agg(set)
-        assert list(methods.index) == list(METRICS[kind])
+        assert list(methods.index) == list(KINDS[kind].metrics)
         for metric, names in methods.items():
             assert names == {"percentile", "bca", RECOMMENDED[metric]}
         shares = found[["coverage", "below", "above"]]
@@ -76,16 +78,19 @@ def test_samples_too_small_for_an_interval_are_counted():
 
 
 def test_the_region_of_known_coverage():
-    assert is_reliable(30, 400, 0.9)
-    assert not is_reliable(29, 400, 0.9)
-    assert not is_reliable(400, 29, 0.9)
-    assert not is_reliable(400, 400, 0.97)
-    assert is_reliable(38, 270, 0.96)
-    assert not is_reliable(37, 270, 0.96)
-    assert not is_reliable(400, 400, 0.02)
-    assert not is_reliable(400, 400, np.nan)
-    assert is_reliable_continuous(60)
-    assert not is_reliable_continuous(59)
+    y = np.repeat([1.0, 0.0], [29, 400])
+    assert BINARY.rarest(y) == BINARY.rarest(1 - y) == 29
+    assert CONTINUOUS.rarest(y) == 429
+    assert BINARY.validated(30, 0.9)
+    assert not BINARY.validated(29, 0.9)
+    assert not BINARY.validated(29, 0.9)
+    assert not BINARY.validated(400, 0.97)
+    assert BINARY.validated(38, 0.96)
+    assert not BINARY.validated(37, 0.96)
+    assert not BINARY.validated(400, 0.02)
+    assert not BINARY.validated(400, np.nan)
+    assert CONTINUOUS.validated(60, 0.5)
+    assert not CONTINUOUS.validated(59, 0.5)
 
 
 def held(found):

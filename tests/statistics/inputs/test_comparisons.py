@@ -7,7 +7,8 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.inputs.comparisons import difference, equivalence, verdict
-from ukb_brain.statistics.scores.drawn_skill import drawn_skill
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import headline
 
 MARGIN = 0.02
 
@@ -141,7 +142,7 @@ def test_a_margin_must_be_positive(margin):
 def of_cells(kind, y, predicted, draws, rng):
     """Estimates and drawn skills of two cells by weights of people."""
     weights = np.vstack([np.ones(len(y)), rng.poisson(1.0, (draws, len(y)))])
-    skill = drawn_skill(kind, y, predicted, np.zeros(len(y), dtype=int), weights)
+    skill = KINDS[kind].skill(headline(kind, y, predicted, weights))
     return skill[0], skill[1:].T
 
 

@@ -6,7 +6,7 @@ import pytest
 from reporting_cases import study_grid
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
+from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
 from ukb_brain.statistics.inputs.mixed_models import design_matrix, fit_domains, terms_of
 from ukb_brain.statistics.inputs.mixed_resampling import (
     COLUMNS,

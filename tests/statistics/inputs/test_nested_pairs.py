@@ -7,7 +7,7 @@ from statsmodels.stats.multitest import multipletests
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.certainty.delong import paired_delong
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.comparisons import difference, equivalence
 from ukb_brain.statistics.inputs.nested_pairs import (
     ALL_IMAGES,
@@ -20,7 +20,8 @@ from ukb_brain.statistics.inputs.nested_pairs import (
     judged_inputs,
     judged_pairs,
 )
-from ukb_brain.statistics.scores.drawn_skill import drawn_skill, headline
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.tables.certainty_schemas import Comparisons
 
 GRID = study_grid()
@@ -103,8 +104,8 @@ def test_rows_are_comparisons_on_the_people_common_to_both(target):
         both = tested.predicted[:, [pair.larger, pair.smaller]]
         common = np.isfinite(both).all(axis=1)
         weights = np.vstack([np.ones(common.sum()), WEIGHTS(tested.family[common])])
-        given = tested.y[common], both[common], tested.fold[common]
-        skill = drawn_skill(tested.kind, *given, weights)
+        given = tested.y[common], both[common], weights, tested.fold[common]
+        skill = KINDS[tested.kind].skill(headline(tested.kind, *given))
         expected = difference(skill[0], skill[1:].T, 0.9)
         assert row["n"] == common.sum() < N
         assert row["skill"] == pytest.approx(skill[0, 0])
@@ -125,14 +126,15 @@ def test_rows_are_comparisons_on_the_people_common_to_both(target):
         assert row["p_delong"] == pytest.approx(areas.p)
 
 
-def test_a_cell_is_scored_once_for_the_same_people():
+def test_a_cell_is_scored_once_for_the_same_people(monkeypatch):
     tested, asked = invented("age"), []
 
-    def scorer(y, predicted, weights):
+    def scorer(kind, y, predicted, weights, fold):
         asked.append(predicted.shape[1])
-        return headline("continuous")(y, predicted, weights)
+        return headline(kind, y, predicted, weights, fold)
 
-    compare_pairs(tested, WEIGHTS, MARGIN, score=scorer)
+    monkeypatch.setattr("ukb_brain.statistics.inputs.nested_pairs.headline", scorer)
+    compare_pairs(tested, WEIGHTS, MARGIN)
     assert asked == [4]
 
 

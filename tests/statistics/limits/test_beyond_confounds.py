@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import r2_score, roc_auc_score
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.limits.beyond_confounds import (
     gain_beyond_confounds,
     stack,

@@ -1,13 +1,12 @@
 import numpy as np
+import plain_scores as metrics
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws, draws_of, estimates_of
 from ukb_brain.statistics.limits.ceiling import auc_ceiling, share_of_ceiling
 from ukb_brain.statistics.limits.reliability import retest_estimator
-from ukb_brain.statistics.scores import metrics
-from ukb_brain.statistics.scores.drawn import draws_of, estimates_of
 
 NORMAL = np.random.default_rng(0).normal(size=2000)
 

@@ -2,13 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics as sk
+from plain_scores import r2, roc_auc, score_with_interval
 from reporting_cases import study_grid
 
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, score_with_interval
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.limits.learning_curves import Drawn, draw_skills, score_learning_curves
 from ukb_brain.statistics.limits.left_out_sites import score_left_out_sites
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS, score_model_scale
-from ukb_brain.statistics.scores.metrics import r2, roc_auc
 from ukb_brain.tables.evidence_schemas import (
     LearningCurveFits,
     LearningCurves,

@@ -9,13 +9,11 @@ from reporting_cases import study_grid
 
 from ukb_brain.statistics.certainty.cell_tables import (
     errors_without_fail,
-    fullest,
-    imaging_alone,
     interval_table,
     null_table,
 )
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE
 from ukb_brain.statistics.inputs.pair_tables import comparison_table, imaging_gains
 from ukb_brain.statistics.limits.limit_tables import (
@@ -152,7 +150,7 @@ def test_a_sign_of_its_own_is_a_gain(confounds):
 
 
 def test_images_get_no_credit_for_what_their_block_reads(cohort, tables, draws, validation):
-    name, predicted = imaging_alone(tables["hdl"], GRID)
+    name, predicted = tables["hdl"].cell(GRID.imaging_alone("hdl"))
     table = tables["hdl"]
     bare = table.inputs.index("Non-imaging data (C)")
     columns = table.predicted.copy()
@@ -176,9 +174,12 @@ def test_age_is_no_confound_of_itself(confounds):
 
 
 def test_cells_are_picked_by_their_inputs_alone(tables):
-    assert fullest(tables["age"], GRID)[0] == imaging_alone(tables["age"], GRID)[0]
-    assert fullest(tables["hb"], GRID)[0].endswith("Non-imaging data (C + D + P)")
-    assert imaging_alone(tables["hb"], GRID)[0].endswith("Non-imaging data (C)")
+    assert (
+        tables["age"].cell(GRID.fullest("age"))[0]
+        == tables["age"].cell(GRID.imaging_alone("age"))[0]
+    )
+    assert tables["hb"].cell(GRID.fullest("hb"))[0].endswith("Non-imaging data (C + D + P)")
+    assert tables["hb"].cell(GRID.imaging_alone("hb"))[0].endswith("Non-imaging data (C)")
 
 
 def test_permuted_labels_tell_signs_from_nothing(cohort, tables):
@@ -308,7 +309,7 @@ def test_calibration_finds_predictions_that_say_too_little(tables, draws, valida
 
 
 def test_the_brain_age_gap_does_not_follow_age(tables, validation):
-    gap = gaps(tables["age"], imaging_alone(tables["age"], GRID)[0], validation)
+    gap = gaps(tables["age"], tables["age"].cell(GRID.imaging_alone("age"))[0], validation)
     assert list(gap.columns) == ["eid", "instance", "fold", "age", "predicted_age", "gap"]
     raw = (gap["predicted_age"] - gap["age"]).corr(gap["age"])
     assert raw < -0.5
@@ -316,7 +317,7 @@ def test_the_brain_age_gap_does_not_follow_age(tables, validation):
 
 
 def test_the_gap_of_each_test_person_is_of_the_imaging_cell(tables, validation):
-    name, predicted = imaging_alone(tables["age"], GRID)
+    name, predicted = tables["age"].cell(GRID.imaging_alone("age"))
     table = gap_table(tables, validation, GRID)
     pd.testing.assert_frame_equal(
         table.drop(columns="inputs"), gaps(tables["age"], name, validation)

@@ -6,7 +6,7 @@ import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from scipy.stats import pearsonr
 
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.limits import reliability
 
 # Shrout & Fleiss (1979), table 2: six people, four judges; their ICC(2,1) is .29, ICC(3,1) .71.

@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.people import brain_age
 
 

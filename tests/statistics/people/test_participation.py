@@ -4,7 +4,7 @@ import pytest
 import sklearn.metrics as sk
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.people.participation import match_participation, score_weighted
 
 

@@ -5,7 +5,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import brier_score_loss, r2_score, roc_auc_score
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.people.recalibration import recalibrate, recalibration_effect
 
 

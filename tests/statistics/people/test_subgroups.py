@@ -4,7 +4,7 @@ import pytest
 import sklearn.metrics as sk
 from statsmodels.stats.multitest import multipletests
 
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.comparisons import two_sided_p
 from ukb_brain.statistics.people.subgroups import (
     flag_differences,

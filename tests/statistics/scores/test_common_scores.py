@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from plain_scores import r2, roc_auc
 from reporting_cases import study_grid
 
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.scores.common_scores import common_scores, restricted, skill_by_cell
-from ukb_brain.statistics.scores.metrics import r2, roc_auc
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 GRID = study_grid()

@@ -4,7 +4,7 @@ import pytest
 import sklearn.metrics as sk
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people, score_folds
 
 SIZES, THRESHOLDS = (25, 40, 60), (0.35, 0.5, 0.6)

@@ -1,13 +1,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from plain_scores import score_folds
 from reporting_cases import invented_folds, small_grid
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics import METRICS, score_map, with_intervals
+from ukb_brain.statistics import score_map, with_intervals
 from ukb_brain.statistics.certainty.cell_tables import interval_table
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.scores.folds import Predicted, score_folds
+from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.kinds import KINDS, RECOMMENDED
+from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 
 INPUTS = "FLAIR + T1"
@@ -48,7 +50,7 @@ def test_columns_score_as_the_map_does(grid, tables, gathered):
         for cell, row in enumerate(expected.to_dict("records")):
             for metric, score in scored(table, cell).items():
                 assert score == pytest.approx(row[metric], rel=1e-12), metric
-        assert len(METRICS[table.kind]) == 4
+        assert len(KINDS[table.kind].metrics) == 4
 
 
 def test_rows_are_people_in_order_with_their_families(tables, gathered):
@@ -112,7 +114,7 @@ def test_tables_of_different_runs_are_refused_without_naming_anybody(grid, table
 
 def test_the_map_has_the_intervals_that_are_recommended(grid, tables, gathered):
     bare = score_map(*tables, grid, "amortised", 0, 0.95, 1)
-    metrics = [*METRICS["binary"], *METRICS["continuous"]]
+    metrics = list(RECOMMENDED)
     assert bare[[f"{metric}_low" for metric in metrics]].isna().all(axis=None)
     intervals = interval_table(gathered, FamilyDraws(tables[2]["family"], 100, 1))
     filled = with_intervals(bare, intervals).set_index(["target", "inputs"])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.statistics.between_targets.relations import Related, blank_relation
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 # Distances of all pairs of people are held in memory; more people tell little more.
 MOST_PEOPLE = 1000
@@ -86,7 +86,7 @@ def distance_correlations(targets: pd.DataFrame, weights: Floats, seed: int = 0)
     targets : pandas.DataFrame
         One row a person, one column a target; NaN where it is not known.
     weights : ndarray, shape (draws, people)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     seed : int
         Of the choice of people where there are more than `MOST_PEOPLE`.
 

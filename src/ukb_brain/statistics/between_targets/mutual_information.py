@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from ukb_brain.statistics.between_targets.relations import Related, blank_relation
-from ukb_brain.statistics.certainty import intervals
 from ukb_brain.statistics.certainty.exchange import Exchange, Ints
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.draws import LARGEST_CHUNK
+from ukb_brain.statistics.sums import Floats
 
 BINS = 8
 # Sums over the same people in another order differ by rounding.
@@ -99,7 +99,7 @@ def mutual_information(
     families : ndarray of int, shape (people,)
         Relatives have the same.
     weights : ndarray, shape (draws, people)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     permutations : int
         Of one target of a pair against the other, families whole.
     seed : int
@@ -151,7 +151,7 @@ def mutual_information(
         bias[one, two] = float(null.mean())
         found.p[places] = (1 + (null >= observed - SAME).sum()) / (1 + permutations)
         found.estimate[places] = max(observed - bias[one, two], 0)
-    step = max(1, intervals.LARGEST_CHUNK // max(len(codes), 1))
+    step = max(1, LARGEST_CHUNK // max(len(codes), 1))
     for at in range(0, len(weights), step):
         for (one, two), drawn in _tables(codes, weights[at : at + step]):
             if (one, two) in bias:

@@ -12,7 +12,7 @@ from ukb_brain.statistics.between_targets.distance_correlation import distance_c
 from ukb_brain.statistics.between_targets.mutual_information import mutual_information
 from ukb_brain.statistics.between_targets.relations import profile_similarity, relation_table
 from ukb_brain.statistics.between_targets.target_graphs import centrality_table
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.scores.common_scores import CommonScores
 
 

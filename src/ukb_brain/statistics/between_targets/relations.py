@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
-from ukb_brain.statistics.certainty.intervals import percentile_interval
-from ukb_brain.statistics.scores.metrics import ROUNDING, Floats
+from ukb_brain.statistics.draws import percentile_interval
+from ukb_brain.statistics.sums import ROUNDING, Floats
 from ukb_brain.tables.certainty_schemas import Relations
 
 COLUMNS = [
@@ -94,7 +94,7 @@ def relation_table(related: Related, level: float = 0.95) -> pd.DataFrame:
 
     Notes
     -----
-    Percentile intervals of `ukb_brain.statistics.certainty.intervals`, tied to numpy's quantiles in
+    Percentile intervals of `ukb_brain.statistics.draws`, tied to numpy's quantiles in
     ``test_the_table_lists_each_pair_once_with_quantiles_of_its_draws``.
     """
     rows = []

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.statistics.between_targets.relations import Related
-from ukb_brain.statistics.certainty.intervals import percentile_interval
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.draws import percentile_interval
+from ukb_brain.statistics.sums import Floats
 
 CENTRALITY_COLUMNS = ["measure", "target", "estimate", "low", "high"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
-from ukb_brain.statistics.certainty.intervals import LEAST_DEFINED, SAME
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.draws import LEAST_DEFINED, SAME
+from ukb_brain.statistics.sums import Floats
 
 POLE = 1e-6
 # Some thousand draws tell nothing of higher levels.

@@ -10,32 +10,20 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.certainty.bca import bca_interval, expanded_level
-from ukb_brain.statistics.certainty.bootstrap import (
+from ukb_brain.statistics.certainty.delong import delong, logit_interval
+from ukb_brain.statistics.certainty.newcombe import accuracy_intervals
+from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
+from ukb_brain.statistics.kinds import RECOMMENDED
+from ukb_brain.statistics.scores.cell_scores import (
     Scores,
     estimate_cells,
     jackknife_cells,
     score_cells,
 )
-from ukb_brain.statistics.certainty.delong import delong, logit_interval
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
-from ukb_brain.statistics.certainty.newcombe import accuracy_intervals
-from ukb_brain.statistics.scores.metrics import Floats
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.sums import Floats
 
 Method = Literal["recommended", "percentile", "bca"]
-
-# Chosen by simulated coverage, not by what a run shows: see
-# `ukb_brain.statistics.certainty.coverage`.
-RECOMMENDED = {
-    "balanced_accuracy": "newcombe",
-    "roc_auc": "delong",
-    "average_precision": "expanded",
-    "brier": "bca",
-    "r2": "bca",
-    "pearson_r": "bca",
-    "mae": "bca",
-    "median_split_accuracy": "newcombe",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +129,7 @@ def score_cells_with_intervals(
         Coverage of the intervals, between 0 and 1.
     method : str
         ``percentile`` or ``bca`` for all metrics, or ``recommended``: for each the one that
-        `RECOMMENDED` names.
+        `ukb_brain.statistics.kinds` names.
     threads : int
         Cells whose areas are computed at the same time. It changes no result.
 

@@ -10,11 +10,10 @@ from scipy.stats import norm
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_intervals import score_cells_with_intervals
-from ukb_brain.statistics.certainty.coverage import is_reliable, is_reliable_continuous
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
 from ukb_brain.statistics.certainty.permutation import NullInput, null_scores, permutation_table
 from ukb_brain.statistics.certainty.strata import coarse_strata
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL, TOO_FEW
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.tables.certainty_schemas import Intervals, Permutations
@@ -43,7 +42,7 @@ def interval_table(
     pandas.DataFrame
         ``target, inputs, metric, method, estimate, low, high, note, validated``: why there is no
         interval, where there is none, and whether it is of a size of sample in which its coverage
-        was found to be within 93 and 97 % (`ukb_brain.statistics.certainty.coverage`).
+        was found to be within 93 and 97 % (`ukb_brain.statistics.kinds`).
     """
     tables = []
     for table in targets.values():
@@ -72,9 +71,9 @@ def errors_without_fail(intervals: pd.DataFrame, level: float = 0.95) -> pd.Seri
         By target and inputs, of areas of 1: as far as their lower bound, which class sizes give,
         lies below.
     """
-    mine = intervals[(intervals["metric"] == "roc_auc") & (intervals["estimate"] == 1)]
+    mine = intervals[(intervals["metric"] == BINARY.headline) & (intervals["estimate"] == 1)]
     mine = mine.set_index(["target", "inputs"])
-    return 2 * (1 - mine["low"]) / norm.ppf((1 + level) / 2)
+    return BINARY.gain(1 - mine["low"]) / norm.ppf((1 + level) / 2)
 
 
 def _constant(table: TargetPredictions) -> list[str]:
@@ -86,14 +85,11 @@ def _constant(table: TargetPredictions) -> list[str]:
 
 def _validated(table: TargetPredictions, rows: pd.DataFrame) -> list[bool]:
     known = np.isfinite(table.predicted)
-    if table.kind != "binary":
-        return [is_reliable_continuous(int(n)) for n in known.sum(axis=0)]
-    area = rows[rows["metric"] == "roc_auc"].set_index("inputs")["estimate"]
-    ones = (known & (table.y > 0)[:, None]).sum(axis=0)
-    zeros = (known & (table.y <= 0)[:, None]).sum(axis=0)
+    kind = KINDS[table.kind]
+    score = rows[rows["metric"] == kind.headline].set_index("inputs")["estimate"]
     return [
-        is_reliable(int(one), int(zero), float(area[name]))
-        for name, one, zero in zip(table.inputs, ones, zeros, strict=True)
+        kind.validated(kind.rarest(table.y[mine]), float(score[name]))
+        for name, mine in zip(table.inputs, known.T, strict=True)
     ]
 
 
@@ -167,61 +163,3 @@ def _families(target: str, inputs: tuple[str, ...], grid: Grid) -> list[str]:
     groups = {cell.inputs.name: cell.inputs.groups for cell in grid.cells if cell.target == target}
     domain = grid.targets[target].domain
     return [f"{domain}, {'with' if groups[name] else 'without'} imaging" for name in inputs]
-
-
-def fullest(table: TargetPredictions, grid: Grid) -> tuple[str, Floats] | None:
-    """Pick a target's cell with all imaging groups and every block it may have, by inputs alone.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one target.
-    grid : Grid
-        Gives the rule of inputs.
-
-    Returns
-    -------
-    (str, ndarray of shape (n,)) or None
-        Name of its inputs, and its predictions; None where it has no scores.
-    """
-    blocks = grid.blocks_of(table.target)
-    return picked(table, grid.inputs(tuple(grid.imaging), blocks).name)
-
-
-def imaging_alone(table: TargetPredictions, grid: Grid) -> tuple[str, Floats] | None:
-    """Pick a target's cell with all imaging groups and as few blocks as it may have.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one target.
-    grid : Grid
-        Gives the rule of inputs: outside the base domain its block is always there.
-
-    Returns
-    -------
-    (str, ndarray of shape (n,)) or None
-        As `fullest`.
-    """
-    blocks = grid.blocks_of(table.target, least=True)
-    return picked(table, grid.inputs(tuple(grid.imaging), blocks).name)
-
-
-def picked(table: TargetPredictions, name: str) -> tuple[str, Floats] | None:
-    """Give the predictions of one cell.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one target.
-    name : str
-        Published name of the inputs.
-
-    Returns
-    -------
-    (str, ndarray of shape (n,)) or None
-        None where the cell has no scores.
-    """
-    if name not in table.inputs:
-        return None
-    return name, table.predicted[:, table.inputs.index(name)]

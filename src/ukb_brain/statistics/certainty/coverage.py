@@ -9,69 +9,16 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import norm
 
-from ukb_brain.statistics.certainty.cell_intervals import RECOMMENDED, scored_cells
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.certainty.cell_intervals import scored_cells
+from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.kinds import RECOMMENDED
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-
-# Where recommended intervals are held to a coverage within 93 and 97 % by tests/statistics.
-LEAST_OF_CLASS, BELOW_AUC = 30, 0.97
-# Of the smaller class, times the share of pairs ranked wrongly: with fewer, a few people decide. Of
-# 30 against 270 people with an AUC of .96, 92 % were held.
-LEAST_MISRANKED = 1.5
-LEAST_PEOPLE = 2 * LEAST_OF_CLASS
+from ukb_brain.statistics.sums import Floats
 
 # Replicates that share bootstrap weights: few, so that these average out over replicates.
 BATCH = 40
 # Points at which a normal distribution is averaged over.
 POINTS = norm.ppf((np.arange(200_000) + 0.5) / 200_000)
-
-
-def is_reliable(n_pos: int, n_neg: int, auc: float) -> bool:
-    """Say whether a binary cell's recommended intervals are in the region of known coverage.
-
-    Parameters
-    ----------
-    n_pos, n_neg : int
-        Test people of each class.
-    auc : float
-        Estimated.
-
-    Returns
-    -------
-    bool
-        Whether each class has 30 people or more, the AUC is below .97 and above .03, and the
-        smaller class times the share of pairs that are ranked wrongly is 1.5 or more.
-
-    Notes
-    -----
-    ``tests/statistics/certainty/test_coverage.py`` measures coverage there, and
-    ``benchmarks/coverage.py`` writes down what is measured within and without.
-    """
-    least, best = min(n_pos, n_neg), max(auc, 1 - auc)
-    return bool(
-        least >= LEAST_OF_CLASS and best < BELOW_AUC and least * (1 - best) >= LEAST_MISRANKED
-    )
-
-
-def is_reliable_continuous(n: int) -> bool:
-    """Say whether a continuous cell's recommended intervals are in the region of known coverage.
-
-    Parameters
-    ----------
-    n : int
-        Test people.
-
-    Returns
-    -------
-    bool
-        Whether there are 60 people or more.
-
-    Notes
-    -----
-    As `is_reliable`.
-    """
-    return n >= LEAST_PEOPLE
 
 
 def simulate_binary(

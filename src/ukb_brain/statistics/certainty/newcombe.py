@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from statsmodels.stats.proportion import proportion_confint
 
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.sums import Floats
 
 
 def newcombe_interval(
@@ -85,7 +86,7 @@ def accuracy_intervals(
     """
     row = np.searchsorted(table.folds, table.fold)
     threshold = table.threshold[row]
-    positive = table.y[:, None] > (0.0 if table.kind == "binary" else threshold)
+    positive = KINDS[table.kind].positive(table.y[:, None], threshold)
     known, called = ~np.isnan(table.predicted), table.predicted > threshold
     right_pos, n_pos, right_neg, n_neg = (
         (known & each).sum(axis=0)

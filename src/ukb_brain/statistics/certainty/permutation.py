@@ -11,7 +11,7 @@ import pandas as pd
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.certainty.exchange import Exchange, Ints
 from ukb_brain.statistics.scores.label_scores import skill_of_labels
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 # Labels of at most this many people times permutations are in memory at once.
 LARGEST_CHUNK = 2_000_000

@@ -23,9 +23,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.certainty.intervals import percentile_interval
+from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.inputs.shapley import interactions, shapley
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 COLUMNS = [
     *("domain", "target", "measure", "part", "other"),
@@ -135,7 +135,7 @@ def contributions_table(
 
     Notes
     -----
-    Percentile intervals of `ukb_brain.statistics.certainty.intervals`; tied to each draw's values
+    Percentile intervals of `ukb_brain.statistics.draws`; tied to each draw's values
     over all orders in ``test_intervals_are_those_of_each_draws_own_shares``.
     """
     values, drawn_values, missing = _coalition_values(

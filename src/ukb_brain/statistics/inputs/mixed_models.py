@@ -9,7 +9,8 @@ from scipy import stats
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.inputs.random_intercept import fit_random_intercept
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.kinds import by_kind
+from ukb_brain.statistics.sums import Floats
 
 OUTCOME = "balanced_accuracy"
 STUDY_TERMS: dict[str, tuple[str, ...]] = {
@@ -65,8 +66,7 @@ def analysable(performance: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The same with ``balanced_accuracy`` filled from ``median_split_accuracy``.
     """
-    binary = performance["kind"] == "binary"
-    filled = performance["balanced_accuracy"].where(binary, performance["median_split_accuracy"])
+    filled = by_kind(performance["kind"], lambda of: performance[of.accuracy])
     return performance.assign(**{OUTCOME: filled})
 
 

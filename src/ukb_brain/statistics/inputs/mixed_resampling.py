@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.intervals import percentile_interval
+from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.inputs.mixed_models import (
     NO_RESIDUAL,
     design_matrix,
@@ -16,7 +16,7 @@ from ukb_brain.statistics.inputs.mixed_models import (
     why_not_fitted,
 )
 from ukb_brain.statistics.inputs.random_intercept import PERFECT, fit_random_intercept
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 COLUMNS = ["domain", "outcome", "weighting", "term", "estimate", "low", "high", "n_draws", "note"]
 WEIGHTINGS = ("equal", "precision")
@@ -79,7 +79,7 @@ def resampled_effects(
         is left out.
     drawn : dict of str to ndarray, shape (draws, cells)
         The same by draw, of the same families in all cells
-        (`ukb_brain.statistics.certainty.intervals.FamilyDraws`). A draw in which a cell of the
+        (`ukb_brain.statistics.draws.FamilyDraws`). A draw in which a cell of the
         domain has no score is left out of that domain.
     grid : Grid
         Gives the domains, their order and their terms.

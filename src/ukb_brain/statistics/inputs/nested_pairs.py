@@ -18,8 +18,9 @@ from ukb_brain.grid import Inputs
 from ukb_brain.statistics.certainty.corrections import Method, adjusted_by_family
 from ukb_brain.statistics.certainty.delong import paired_delong
 from ukb_brain.statistics.inputs.comparisons import difference, equivalence, verdict
-from ukb_brain.statistics.scores.drawn_skill import CellScore, drawn_skill
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import headline
+from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables.certainty_schemas import Comparisons
 
 # The part of the pair that differs by every imaging group.
@@ -136,7 +137,6 @@ def compare_pairs(
     margin: float,
     level: float = 0.95,
     alpha: float = 0.05,
-    score: CellScore | None = None,
 ) -> pd.DataFrame:
     """Compare a target's fullest cell with those that lack a part, on the people common to both.
 
@@ -152,8 +152,6 @@ def compare_pairs(
         Coverage of the intervals.
     alpha : float
         Level of the one-sided tests of equivalence.
-    score : callable, optional
-        As for `drawn_skill`.
 
     Returns
     -------
@@ -179,7 +177,7 @@ def compare_pairs(
         people = np.frombuffer(mask, dtype=bool)
         cells = sorted({at for pair in mine for at in (pair.larger, pair.smaller)})
         column = {cell: at for at, cell in enumerate(cells)}
-        skills = _skills(tested, people, cells, weights, score)
+        skills = _skills(tested, people, cells, weights)
         for pair in mine:
             two = skills[:, [column[pair.larger], column[pair.smaller]]].T
             rows[pair] = _row(tested, pair, people, two, margin, level, alpha)
@@ -191,19 +189,17 @@ def _skills(
     people: NDArray[np.bool_],
     cells: list[int],
     weights: Callable[[NDArray[np.int64]], Floats],
-    score: CellScore | None,
 ) -> Floats:
     """Skill of cells on some people: the estimates in the first row, then the draws."""
     if people.sum() < 2:
         return np.full((3, len(cells)), np.nan)
     drawn = np.vstack([np.ones(people.sum()), weights(tested.family[people])])
     y, fold, predicted = tested.y[people], tested.fold[people], tested.predicted[people][:, cells]
-    skills = drawn_skill(tested.kind, y, predicted, fold, drawn, score)
-    if tested.kind == "binary":
-        # As in the map: everybody is scored or nobody.
-        of_fold = [np.unique(y[fold == one]) for one in np.unique(fold)]
-        if any(len(classes) < 2 for classes in of_fold):
-            skills[:] = np.nan
+    kind = KINDS[tested.kind]
+    skills = kind.skill(headline(tested.kind, y, predicted, drawn, fold))
+    # As in the map: everybody is scored or nobody.
+    if min(kind.rarest(y[fold == one]) for one in np.unique(fold)) < 1:
+        skills[:] = np.nan
     return skills
 
 
@@ -248,11 +244,8 @@ def _note(tested: PairInput, people: NDArray[np.bool_], found: Mapping[str, floa
         return NO_SCORE
     if np.isnan(found["low"]):
         return SAME_SCORES
-    classes = np.unique(tested.y[people], return_counts=True)[1]
-    few = people.sum() < LEAST_PEOPLE or (
-        tested.kind == "binary" and classes.min() < LEAST_OF_CLASS
-    )
-    return TOO_FEW if few else ""
+    rarest = KINDS[tested.kind].rarest(tested.y[people])
+    return TOO_FEW if people.sum() < LEAST_PEOPLE or rarest < LEAST_OF_CLASS else ""
 
 
 def _delong_p(tested: PairInput, pair: Pair, people: NDArray[np.bool_]) -> float:

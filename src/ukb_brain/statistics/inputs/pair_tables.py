@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.contributions import (
     TargetSkill,
     contributions_table,
@@ -17,7 +17,6 @@ from ukb_brain.statistics.inputs.contributions import (
 from ukb_brain.statistics.inputs.mixed_resampling import resampled_effects
 from ukb_brain.statistics.inputs.nested_pairs import PairInput, adds_table, compare_pairs
 from ukb_brain.statistics.scores.common_scores import CommonScores
-from ukb_brain.statistics.scores.ranked_scores import auc_of_cells
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.tables.certainty_schemas import ResampledModels
 
@@ -79,8 +78,7 @@ def comparison_table(
             if one.name in place:
                 predicted[:, at] = table.predicted[:, place[one.name]]
         tested = PairInput(table.kind, inputs, table.y, predicted, table.fold, table.family)
-        score = auc_of_cells if table.kind == "binary" else None
-        compared[key] = compare_pairs(tested, draws.weights, margin, level, score=score)
+        compared[key] = compare_pairs(tested, draws.weights, margin, level)
         domain = grid.targets[key].domain
         declared[key] = [f"{domain}, {part}" for part in compared[key]["part"]]
     return adds_table(compared, declared, margin)
@@ -132,7 +130,7 @@ def imaging_gains(comparisons: pd.DataFrame, grid: Grid) -> pd.DataFrame:
         ``target, gain, gain_low, gain_high``, one row a target outside the base domain: the cell
         with everything less the one with every block and no imaging.
     """
-    bare = {key: grid.inputs((), grid.blocks_of(key)).name for key in grid.targets}
+    bare = {key: grid.without_imaging(key).name for key in grid.targets}
     mine = comparisons[comparisons["target"].map(bare) == comparisons["without"]]
     names = {"difference": "gain", "low": "gain_low", "high": "gain_high"}
     return mine.rename(columns=names)[["target", *names.values()]].reset_index(drop=True)

@@ -7,7 +7,7 @@ from math import factorial
 
 import numpy as np
 
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 
 def shapley(values: Floats) -> Floats:

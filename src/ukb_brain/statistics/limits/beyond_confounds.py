@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from ukb_brain.errors import InputError
+from ukb_brain.statistics.draws import measured
 from ukb_brain.statistics.people.calibration import logits
-from ukb_brain.statistics.scores.drawn import measured
-from ukb_brain.statistics.scores.metrics import Floats
-from ukb_brain.statistics.scores.within import Labels, headline
+from ukb_brain.statistics.scores.engine import Labels, headline
+from ukb_brain.statistics.sums import Floats
 
 # As good as no penalty on two standardised columns, and still finite where classes do not overlap.
 STRENGTH = 100.0
@@ -116,7 +116,7 @@ def gain_beyond_confounds(
     confounds, together : ndarray, shape (n,)
         From `stack_on_confounds`, each fold's own.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     fold : ndarray, shape (n,), optional
         Each person's fold.
     level : float
@@ -140,11 +140,11 @@ def gain_beyond_confounds(
     ``test_a_target_of_age_and_sex_gains_nothing`` and ``test_false_gains_are_rare`` plant both: a
     cell of age and sex had an interval above 0 in 1.0 (area) and 0.5 % (R²) of 200 trials.
     """
+    less = confounds if without is None else without
+    cells = np.column_stack([confounds, together, less])
 
     def estimates(w: Floats) -> dict[str, Floats]:
-        alone = headline(kind, y_true, confounds, w, fold)
-        both = headline(kind, y_true, together, w, fold)
-        less = alone if without is None else headline(kind, y_true, without, w, fold)
+        alone, both, less = headline(kind, y_true, cells, w, fold).T
         return {"confounds": alone, "together": both, "gain": both - less}
 
     return measured(estimates, weights, level)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ukb_brain.statistics.certainty.intervals import LEAST_DEFINED
-from ukb_brain.statistics.scores.drawn import bounded
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.draws import LEAST_DEFINED, bounded
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.sums import Floats
 
 
 def auc_ceiling(kappa: Floats, disagreement: Floats) -> Floats:
@@ -82,9 +82,13 @@ def share_of_ceiling(
     ``test_share_covers_the_planted_one`` measures the coverage: 95.0 % in 500 trials of 300 people,
     120 of them measured twice.
     """
-    scale, shift = (2.0, 1.0) if kind == "binary" else (1.0, 0.0)
-    skill, most = scale * score - shift, scale * ceiling - shift
-    drawn, drawn_most = scale * drawn_score - shift, scale * drawn_ceiling - shift
+    of = KINDS[kind]
+    skill, most, drawn, drawn_most = (
+        of.skill(score),
+        of.skill(ceiling),
+        of.skill(drawn_score),
+        of.skill(drawn_ceiling),
+    )
     if not most > 0:
         return {"share": np.nan, "share_low": np.nan, "share_high": np.nan}
     # A ceiling that no draw varies has no interval, and may divide all the same.

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.model_selection import GroupKFold
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 Mask = NDArray[np.bool_]
 

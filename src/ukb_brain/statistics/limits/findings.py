@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from ukb_brain.grid import Grid, Kind
-from ukb_brain.statistics.certainty.cell_tables import fullest
-from ukb_brain.statistics.certainty.intervals import SAME
+from ukb_brain.statistics.draws import SAME
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.left_out_sites import ALL_SITES
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
@@ -200,7 +200,7 @@ def positives(targets: Mapping[str, TargetPredictions], grid: Grid) -> dict[str,
     dict of str to int
         By target; one without such a cell is absent.
     """
-    cells = {key: fullest(t, grid) for key, t in targets.items() if t.kind == "binary"}
+    cells = {key: t.cell(grid.fullest(key)) for key, t in targets.items() if t.kind == "binary"}
     return {
         key: int((targets[key].y[np.isfinite(cell[1])] > 0).sum())
         for key, cell in cells.items()
@@ -270,12 +270,12 @@ def _of_cells(table: pd.DataFrame | None, names: Mapping[str, str] | None = None
 def _interval(
     row: Row, name: str, kind: str = "continuous", difference: bool = False
 ) -> Interval | None:
-    """Read an estimate with bounds; an AUC becomes 2·AUC − 1, a difference of AUCs twice it.
+    """Read an estimate with bounds; scores become skill.
 
     Bounds that are equal come from predictions that are: they are no evidence.
     """
     values = [float(row.get(f"{name}{end}", np.nan)) for end in ("", "_low", "_high")]
     if not np.isfinite(values).all() or values[2] - values[1] <= SAME:
         return None
-    scale, shift = (2.0, 0.0 if difference else 1.0) if kind == "binary" else (1.0, 0.0)
-    return Interval(*(scale * value - shift for value in values))
+    scale = KINDS[kind].gain if difference else KINDS[kind].skill
+    return Interval(*(scale(value) for value in values))

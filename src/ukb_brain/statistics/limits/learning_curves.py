@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.intervals import FamilyDraws, percentile_interval
+from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.power_law import average_repeats, extrapolate
-from ukb_brain.statistics.scores.drawn_skill import drawn_skill
+from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people, status_of
-from ukb_brain.statistics.scores.metrics import Floats
-from ukb_brain.statistics.scores.skill import HEADLINE_NAME
+from ukb_brain.statistics.sums import Floats
 
 Row = dict[str, Any]
 # Target, inputs, strategy and fold.
@@ -111,8 +111,7 @@ def draw_skills(
 
 def _skills(kind: str, people: Predicted, weights: Any) -> Floats:
     drawn = np.vstack([np.ones((1, len(people.y_true))), weights(people.family)])
-    fold = np.zeros(len(people.y_true), dtype=np.int64)
-    return drawn_skill(kind, people.y_true, people.y_pred[:, None], fold, drawn)[:, 0]
+    return KINDS[kind].skill(headline(kind, people.y_true, people.y_pred, drawn))
 
 
 def described(drawn: Drawn, kind: str, level: float) -> Row:
@@ -135,9 +134,9 @@ def described(drawn: Drawn, kind: str, level: float) -> Row:
     """
     low, high = percentile_interval(drawn.draws, level)
     row: Row = {"n_train": drawn.n_train, "n_test": drawn.n_test, "status": drawn.status}
-    row["metric"] = HEADLINE_NAME[kind]
+    row["metric"] = KINDS[kind].label
     for end, skill in (("", drawn.skill), ("_low", low), ("_high", high)):
-        row |= {f"skill{end}": skill, f"score{end}": (skill + 1) / 2 if kind == "binary" else skill}
+        row |= {f"skill{end}": skill, f"score{end}": KINDS[kind].score(skill)}
     return row
 
 

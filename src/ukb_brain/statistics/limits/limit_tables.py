@@ -11,17 +11,18 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone, rows_of
+from ukb_brain.statistics.certainty.cell_tables import rows_of
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws, bounded_columns, measured
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
 from ukb_brain.statistics.people.participation import score_weighted
 from ukb_brain.statistics.people.subgroups import flag_differences, label_subgroups, score_subgroups
-from ukb_brain.statistics.scores.drawn import bounded_columns, measured
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.scores.within import headline_of, score_within_sites
+from ukb_brain.statistics.scores.within import score_within_sites
+from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables.certainty_schemas import Confounds, Subgroups
 from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import one_visit
@@ -122,9 +123,8 @@ def confound_table(
     """
     rows = []
     for key, table in targets.items():
-        metric = "roc_auc" if table.kind == "binary" else "r2"
-        row: Row = {"target": key, "inputs": "", "metric": metric}
-        cell = imaging_alone(table, grid)
+        row: Row = {"target": key, "inputs": "", "metric": KINDS[table.kind].headline}
+        cell = table.cell(grid.imaging_alone(key))
         if cell is None:
             rows.append(row | {"status": "its imaging cell has no scores"})
             continue
@@ -250,7 +250,7 @@ def subgroup_table(
     """
     tables = []
     for key, table in targets.items():
-        cell = fullest(table, grid)
+        cell = table.cell(grid.fullest(key))
         if cell is None:
             continue
         name, predicted = cell
@@ -311,14 +311,13 @@ def participation_table(
     """
     rows: list[Row] = []
     for key, table in targets.items() if WEIGHT in participants else ():
-        cell = fullest(table, grid)
+        cell = table.cell(grid.fullest(key))
         if cell is None:
             continue
         name, predicted = cell
         known = np.isfinite(predicted)
         share = rows_of(table.visit[known], participants)[WEIGHT].to_numpy(float)
-        row: Row = {"target": key, "inputs": name}
-        row["metric"] = "roc_auc" if table.kind == "binary" else "r2"
+        row: Row = {"target": key, "inputs": name, "metric": KINDS[table.kind].headline}
         if np.isfinite(share).any():
             weights = draws.weights(table.family[known])
             people = (table.y[known], predicted[known], share, weights, table.fold[known])

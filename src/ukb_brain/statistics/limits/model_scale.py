@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.intervals import percentile_interval
+from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.limits.learning_curves import SCORE, Drawn, Key, described
 
 # The settings as they are, with which the others are compared.

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ukb_brain.statistics.certainty.intervals import percentile_interval
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.draws import percentile_interval
+from ukb_brain.statistics.sums import Floats
 
 Shape = Literal["flat at zero", "level", "rising", "too few sizes"]
 # Rates of decay that a curve may have. Below the slowest a curve is a logarithm for all that a few

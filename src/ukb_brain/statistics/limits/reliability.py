@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ukb_brain.statistics.draws import Estimator, measured
 from ukb_brain.statistics.limits.ceiling import auc_ceiling
-from ukb_brain.statistics.scores.drawn import Estimator, measured
-from ukb_brain.statistics.scores.metrics import Floats, pearson_r
+from ukb_brain.statistics.scores.engine import pearson_r
+from ukb_brain.statistics.sums import Floats
 
 LEAST_PEOPLE = 10
 
@@ -145,7 +146,7 @@ def retest(
     first, second : ndarray, shape (n,)
         The same people at two visits, in the same order; complete.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     level : float
         Coverage of the intervals, between 0 and 1.
 

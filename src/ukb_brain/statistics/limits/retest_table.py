@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws, bounded_columns, draws_of, estimates_of
 from ukb_brain.statistics.limits.ceiling import share_of_ceiling
 from ukb_brain.statistics.limits.reliability import retest, retest_estimator
-from ukb_brain.statistics.scores.drawn import bounded_columns, draws_of, estimates_of
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.scores.within import headline_of
+from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables.certainty_schemas import Reliability, Repeatability
 
 Targets = Mapping[str, TargetPredictions]
@@ -74,7 +72,7 @@ def retest_table(
             row["status"] = NOT_ASKED_AGAIN
         elif row["status"] == "ok" and np.array_equal(one, two):
             row = {"target": key, "status": ONE_MEASUREMENT}
-        cell = fullest(table, grid)
+        cell = table.cell(grid.fullest(key))
         if row["status"] == "ok" and cell is not None:
             row["inputs"] = cell[0]
             row |= _share(table, cell[1], draws, (one, two), weights, level)
@@ -149,7 +147,7 @@ def repeatability_table(
     again = again.set_index(["fold", "eid"])
     rows: list[Row] = []
     for key, table in targets.items():
-        cell = imaging_alone(table, grid)
+        cell = table.cell(grid.imaging_alone(key))
         if cell is None:
             rows.append({"target": key, "inputs": "", "n": 0.0, "status": NO_CELL})
             continue

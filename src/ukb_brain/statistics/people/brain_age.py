@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.scores.drawn import measured
-from ukb_brain.statistics.scores.metrics import Floats, pearson_r
+from ukb_brain.statistics.draws import measured
+from ukb_brain.statistics.scores.engine import pearson_r
+from ukb_brain.statistics.sums import Floats
 
 LEAST_PEOPLE = 10
 
@@ -105,7 +106,7 @@ def gap_dependence(
     age, predicted_age, gap : ndarray, shape (n,)
         Of test people, in years; the gap from `brain_age_gap`.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     level : float
         Coverage of the intervals, between 0 and 1.
 

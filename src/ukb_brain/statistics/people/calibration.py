@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit, logit
 
-from ukb_brain.statistics.scores.drawn import Estimator, measured
-from ukb_brain.statistics.scores.metrics import ROUNDING, Floats
+from ukb_brain.statistics.draws import Estimator, measured
+from ukb_brain.statistics.sums import ROUNDING, Floats
 
 # Probabilities are kept this far from 0 and 1, where they have no logit.
 CLOSEST = 1e-9
@@ -168,7 +168,7 @@ def score_calibration(
     y_true, y_pred : ndarray, shape (n,)
         Of test people: labels 0 or 1 and probabilities, or in the target's own units.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     level : float
         Coverage of the intervals, between 0 and 1.
 

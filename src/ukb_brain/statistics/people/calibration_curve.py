@@ -7,9 +7,8 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 from statsmodels.stats.proportion import proportion_confint
 
-from ukb_brain.statistics.certainty.intervals import percentile_interval
-from ukb_brain.statistics.scores.drawn import measured
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.draws import measured, percentile_interval
+from ukb_brain.statistics.sums import Floats
 
 
 def reliability_curve(
@@ -24,7 +23,7 @@ def reliability_curve(
     y_true, y_pred : ndarray, shape (n,)
         Of test people: labels 0 or 1 and probabilities, or in the target's own units.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     bins : int
         Number of bins; fewer where predictions are tied.
     level : float
@@ -120,7 +119,7 @@ def brier_decomposition(
     y_true, y_pred : ndarray, shape (n,)
         Labels 0 or 1, and probabilities, of test people.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     level : float
         Coverage of the intervals, between 0 and 1.
 

@@ -10,8 +10,7 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.cell_tables import fullest, imaging_alone
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.people.brain_age import brain_age_gap, fit_age_line, gap_dependence
 from ukb_brain.statistics.people.calibration import score_calibration
 from ukb_brain.statistics.people.calibration_curve import brier_decomposition, reliability_curve
@@ -60,7 +59,7 @@ def calibration_tables(
     """
     numbers, curves = [], []
     for key, table in targets.items():
-        cell = fullest(table, grid)
+        cell = table.cell(grid.fullest(key))
         if cell is None:
             continue
         name, predicted = cell
@@ -172,7 +171,7 @@ def gap_table(targets: Targets, validation: pd.DataFrame, grid: Grid) -> pd.Data
         As `gaps`, and ``inputs``: restricted. Without rows where age is no target, has no imaging
         cell, or validation has too few people; the table of calibration says which.
     """
-    cell = imaging_alone(targets[AGE], grid) if AGE in targets else None
+    cell = targets[AGE].cell(grid.imaging_alone(AGE)) if AGE in targets else None
     if cell is None:
         return pd.DataFrame(columns=[*GAP_COLUMNS, "inputs"])
     try:

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.scores.drawn import measured
-from ukb_brain.statistics.scores.metrics import Floats
-from ukb_brain.statistics.scores.within import Labels, headline
+from ukb_brain.statistics.draws import measured
+from ukb_brain.statistics.scores.engine import Labels, headline
+from ukb_brain.statistics.sums import Floats
 
 
 def match_participation(eid: Sequence[int] | NDArray[np.int64], table: pd.DataFrame) -> Floats:
@@ -91,7 +91,7 @@ def score_weighted(
     participation : ndarray, shape (n,)
         From `match_participation`; people without a weight (NaN) are left out of both scores.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     fold : ndarray, shape (n,), optional
         Each person's fold.
     level : float

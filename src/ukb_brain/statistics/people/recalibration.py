@@ -6,9 +6,11 @@ import numpy as np
 from scipy.special import expit
 
 from ukb_brain.errors import InputError
+from ukb_brain.statistics.draws import measured
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.people.calibration import least_squares_line, logistic_line, logits
-from ukb_brain.statistics.scores.drawn import measured
-from ukb_brain.statistics.scores.metrics import Floats, brier, r2
+from ukb_brain.statistics.scores.engine import score_draws
+from ukb_brain.statistics.sums import Floats
 
 
 def recalibrate(kind: str, y_fit: Floats, fit_pred: Floats, y_pred: Floats) -> Floats:
@@ -75,7 +77,7 @@ def recalibration_effect(
     y_true, y_pred, recalibrated : ndarray, shape (n,)
         Of test people; the last from `recalibrate`.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     level : float
         Coverage of the intervals, between 0 and 1.
 
@@ -87,14 +89,14 @@ def recalibration_effect(
 
     Notes
     -----
-    Scores are those of `ukb_brain.statistics.scores.metrics`;
+    Scores are those of `ukb_brain.statistics.scores.engine`;
     ``test_planted_miscalibration_is_repaired_on_people_it_was_not_fitted_on`` holds them to
     scikit-learn.
     """
-    score = brier if kind == "binary" else r2
+    error, both = KINDS[kind].error, np.column_stack([y_pred, recalibrated])
 
     def estimates(w: Floats) -> dict[str, Floats]:
-        before, after = score(y_true, y_pred, w), score(y_true, recalibrated, w)
+        before, after = score_draws(kind, y_true, both, w, metrics=[error])[error].T
         return {"before": before, "after": after, "change": after - before}
 
     return measured(estimates, weights, level)

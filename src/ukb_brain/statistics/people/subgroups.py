@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
+from ukb_brain.statistics.draws import bounded, draws_of, estimates_of
 from ukb_brain.statistics.inputs.comparisons import two_sided_p
-from ukb_brain.statistics.scores.drawn import bounded, draws_of, estimates_of
-from ukb_brain.statistics.scores.metrics import Floats
-from ukb_brain.statistics.scores.within import Labels, headline
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import Labels, headline
+from ukb_brain.statistics.sums import Floats
 
 # Codes of field 21000 begin with the digit of their group (coding 1001).
 ETHNIC_GROUPS = {1: "White", 2: "Mixed", 3: "Asian", 4: "Black", 5: "Chinese", 6: "Other"}
@@ -94,7 +95,7 @@ def score_subgroups(
         A text column a way to divide these n people, such as from `label_subgroups`. Leave out
         the column that the target itself decides (the age bands of age, the sex of sex).
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     fold : ndarray, shape (n,), optional
         Each person's fold.
     level : float
@@ -146,10 +147,6 @@ def score_subgroups(
     return table.astype({"n": "Int64"} | numbers)
 
 
-def _smallest_class(kind: str, y: Floats) -> int:
-    return int(min((y > 0).sum(), (y <= 0).sum())) if kind == "binary" else len(y)
-
-
 def _status(
     kind: str,
     y: Floats,
@@ -159,9 +156,9 @@ def _status(
 ) -> str:
     if inside.sum() < smallest:
         return f"few people: under {smallest}"
-    if _smallest_class(kind, y[inside]) < smallest:
+    if KINDS[kind].rarest(y[inside]) < smallest:
         return f"few people in a class: under {smallest}"
-    if _smallest_class(kind, y[outside]) < smallest:
+    if KINDS[kind].rarest(y[outside]) < smallest:
         return f"few others: under {smallest} people, or in a class"
     return "ok"
 

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ukb_brain.statistics.certainty.bootstrap import estimate_cells, score_cells
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.scores.metrics import HEADLINE, Floats
+from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.cell_scores import estimate_cells, score_cells
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-
-ACCURACY = {"binary": "balanced_accuracy", "continuous": "median_split_accuracy"}
+from ukb_brain.statistics.sums import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +76,7 @@ def common_scores(
 
     Notes
     -----
-    Scores are those of `ukb_brain.statistics.certainty.bootstrap`; that a draw's equals the score
+    Scores are those of `ukb_brain.statistics.scores.engine`; that a draw's equals the score
     of the resample is tested there, the choice of people in
     ``tests/statistics/scores/test_common_scores.py``.
     """
@@ -92,12 +91,11 @@ def common_scores(
             continue
         sample = estimate_cells(mine)
         drawn = score_cells(mine, draws.weights(mine.family), threads)
+        kind = KINDS[table.kind]
         headline, accuracy = (
-            np.vstack([sample[name], drawn[name]])
-            for name in (HEADLINE[table.kind], ACCURACY[table.kind])
+            np.vstack([sample[name], drawn[name]]) for name in (kind.headline, kind.accuracy)
         )
-        skill = 2 * headline - 1 if table.kind == "binary" else headline
-        found[key] = CommonScores(table.inputs, n, skill, accuracy)
+        found[key] = CommonScores(table.inputs, n, kind.skill(headline), accuracy)
     return found
 
 

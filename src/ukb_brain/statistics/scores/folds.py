@@ -11,13 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.certainty.intervals import score_folds_with_interval, score_with_interval
-from ukb_brain.statistics.scores.metrics import Floats, scores_of
+from ukb_brain.statistics.draws import bounded
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import score_draws
+from ukb_brain.statistics.sums import Floats
 
 KEYS = ["target", "inputs", "strategy", "fold", "seed"]
-# Errors of all folds are on one scale. Ranks and calls are not: each fold's model has a scale and
-# a threshold of its own, and comparing people across models would mix in how these differ.
-POOLED = {"brier", "r2", "pearson_r", "mae"}
 
 Weights = Callable[[NDArray[np.int64]], Floats]
 
@@ -110,7 +109,7 @@ def status_of(fit: Mapping[Any, Any], kind: str, people: Predicted | None) -> st
         return "no test predictions"
     if len(people.y_true) < 2:
         return "fewer than two people in test"
-    if kind == "binary" and len(np.unique(people.y_true)) < 2:
+    if KINDS[kind].rarest(people.y_true) < 1:
         return "one class in test"
     if not np.isfinite(people.y_pred).all():
         return "predictions are not finite"
@@ -132,7 +131,7 @@ def threshold_of(fit: Mapping[Any, Any], kind: str) -> float:
     float
         The decision threshold, or the training median of a continuous target.
     """
-    return float(fit["decision_threshold"] if kind == "binary" else fit["train_median"])
+    return float(fit[KINDS[kind].cut])
 
 
 def ensemble(members: Sequence[Predicted]) -> Predicted:
@@ -170,12 +169,9 @@ def score_folds(
     thresholds: Sequence[float],
     weights: Weights | None = None,
     level: float = 0.95,
+    bounds_of: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """Score a cell over its folds.
-
-    R², r, mean absolute error and the Brier score pool the predictions of all folds; R² is about
-    the mean of the pooled test people. Areas and accuracies are those of each fold, averaged by
-    `score_folds_with_interval`.
+    """Score a cell over its folds, by the rule of `ukb_brain.statistics.scores.engine.score_draws`.
 
     Parameters
     ----------
@@ -190,25 +186,25 @@ def score_folds(
         intervals.
     level : float
         Coverage of the intervals.
+    bounds_of : sequence of str, optional
+        Metrics that have intervals; all where it is not given.
 
     Returns
     -------
     dict of str to float
-        Metrics of the kind, and with weights each with ``_low`` and ``_high``.
+        Metrics of the kind, each with ``_low`` and ``_high`` where it has an interval. There is
+        no score if a fold has none.
     """
-    by_fold = [scores_of(kind, float(threshold)) for threshold in thresholds]
-    y_true, y_pred = [fold.y_true for fold in folds], [fold.y_pred for fold in folds]
-    drawn = [weights(fold.family) if weights else np.ones((1, len(fold.family))) for fold in folds]
-    all_true, all_pred = np.concatenate(y_true), np.concatenate(y_pred)
-    all_drawn = np.concatenate(drawn, axis=1)
+    of_fold = np.repeat(np.arange(len(folds)), [len(fold.y_true) for fold in folds])
+    y, p, family = (
+        np.concatenate([getattr(fold, name) for fold in folds])
+        for name in ("y_true", "y_pred", "family")
+    )
+    cell = (of_fold, np.reshape(thresholds, (-1, 1)))
+    sample = score_draws(kind, y, p, np.ones((1, len(y))), *cell, every_fold=True)
+    drawn = score_draws(kind, y, p, weights(family), *cell, bounds_of) if weights else {}
     row: dict[str, float] = {}
-    for metric, score in by_fold[0].items():
-        if metric in POOLED:
-            found = score_with_interval(score, all_true, all_pred, all_drawn, level)
-        else:
-            scores = [named[metric] for named in by_fold]
-            found = score_folds_with_interval(scores, y_true, y_pred, drawn, level)
-        row[metric] = found[0]
-        if weights:
-            row[f"{metric}_low"], row[f"{metric}_high"] = found[1:]
+    for name, (estimate,) in sample.items():
+        found = bounded(name, float(estimate), drawn[name], level) if name in drawn else {}
+        row |= found or {name: float(estimate)}
     return row

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from ukb_brain.statistics.scores.metrics import ROUNDING, Floats, ratio
+from ukb_brain.statistics.kinds import BINARY
+from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
 
 def skill_of_labels(
@@ -47,7 +48,7 @@ def skill_of_labels(
         count = np.isfinite(auc) * np.isfinite(predicted[mine]).sum(axis=0)
         total += count * np.nan_to_num(auc)
         people += count
-    return 2 * ratio(total, people) - 1
+    return BINARY.skill(ratio(total, people))
 
 
 def auc_of_labels(labels: Floats, predicted: Floats) -> Floats:

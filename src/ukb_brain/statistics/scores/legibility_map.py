@@ -12,7 +12,7 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.scores.folds import (
     KEYS,
     Predicted,

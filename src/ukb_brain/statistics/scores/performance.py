@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from ukb_brain.grid import Cell, Grid
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.scores.drawn import bounded_columns
+from ukb_brain.statistics.draws import FamilyDraws, bounded_columns
+from ukb_brain.statistics.kinds import KINDS, LABELS, RECOMMENDED
 from ukb_brain.statistics.scores.folds import (
     KEYS,
     predicted_people,
@@ -17,11 +17,13 @@ from ukb_brain.statistics.scores.folds import (
     status_of,
     threshold_of,
 )
-from ukb_brain.statistics.scores.metrics import METRICS
 
-ALL_METRICS = (*METRICS["binary"], *METRICS["continuous"])
-METRIC_COLUMNS = bounded_columns(*ALL_METRICS)
-SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in ALL_METRICS]
+METRIC_COLUMNS = bounded_columns(*RECOMMENDED)
+# Of single fits only what skill is made of has intervals: nobody reads others.
+METRICS_OF_FITS = [
+    name for name in METRIC_COLUMNS if name in RECOMMENDED or name.startswith(tuple(LABELS))
+]
+SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in RECOMMENDED]
 
 Row = dict[str, Any]
 
@@ -34,8 +36,8 @@ def performance_columns(grid: Grid, every: bool = False) -> list[str]:
     grid : Grid
         Its modalities and domains are the boolean columns.
     every : bool
-        Of the table of all strategies, folds and seeds: with the column ``fold``, and without the
-        spread between seeds, which needs several.
+        Of the table of all strategies, folds and seeds: with the column ``fold``, with intervals
+        of the headline metrics only, and without the spread between seeds, which needs several.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def performance_columns(grid: Grid, every: bool = False) -> list[str]:
         *("target", "domain", "kind", "inputs"),
         *(*grid.modalities, *grid.domains),
         *("n_train", "n_val", "n_test", "status"),
-        *METRIC_COLUMNS,
+        *(METRICS_OF_FITS if every else METRIC_COLUMNS),
         *("train_seconds", "strategy"),
         *(("fold", "seed") if every else ("seed", *SPREAD_COLUMNS)),
     ]
@@ -99,7 +101,8 @@ def score_all(
         kind = grid.targets[cell.target].kind
         row = described(cell, grid) | _copied(fit) | {"status": status_of(fit, kind, mine)}
         if row["status"] == "ok" and mine is not None:
-            row |= score_folds(kind, [mine], [threshold_of(fit, kind)], weights, level)
+            cell_of = ([mine], [threshold_of(fit, kind)], weights, level)
+            row |= score_folds(kind, *cell_of, bounds_of=[KINDS[kind].headline])
         rows.append(row)
     return typed(pd.DataFrame(rows), grid, every=True)
 
@@ -171,7 +174,8 @@ def typed(table: pd.DataFrame, grid: Grid, every: bool) -> pd.DataFrame:
     pandas.DataFrame
     """
     table = table.reindex(columns=performance_columns(grid, every))
-    numbers = [*METRIC_COLUMNS, "train_seconds", *([] if every else SPREAD_COLUMNS)]
+    metrics = METRICS_OF_FITS if every else [*METRIC_COLUMNS, *SPREAD_COLUMNS]
+    numbers = [*metrics, "train_seconds"]
     counts = ["n_train", "n_val", "n_test", "seed", *(["fold"] if every else [])]
     return table.astype(
         dict.fromkeys(numbers, "float64")

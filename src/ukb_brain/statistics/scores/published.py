@@ -15,9 +15,10 @@ from sklearn.metrics import (
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.folds import predicted_people
 from ukb_brain.statistics.scores.legibility_map import Combined, combine, fits_by_cell
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 FLAGS = {
     "Constitutional": "constitutional",
@@ -86,7 +87,7 @@ def _split_scores(combined: Combined, kind: str) -> dict[str, float]:
     folds, scores = combined.averaged, []
     for fold, threshold in zip(combined.averaged, combined.threshold, strict=True):
         said = fold.y_pred > threshold
-        truth = fold.y_true > (0 if kind == "binary" else threshold)
+        truth = KINDS[kind].positive(fold.y_true, threshold)
         macro = precision_recall_fscore_support(truth, said, average="macro", zero_division=0)[:3]
         outputs = fold.y_pred if kind == "binary" else said.astype(float)
         scores.append(

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.kinds import BINARY
+from ukb_brain.statistics.sums import Floats
 
 COLUMNS = ["target", "inputs", "metric", "estimate", "low", "high", "note"]
 NO_R2 = "R² is not r², so that it has no interval without its test people"
@@ -155,4 +156,4 @@ def skill_errors(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:
         (intervals["metric"] == "balanced_accuracy") & ~intervals["target"].isin(continuous)
     ].set_index(["target", "inputs"])
     # Bounds are cut at 1: the lower one is the whole reach away.
-    return 2 * (mine["estimate"] - mine["low"]) / norm.ppf((1 + level) / 2)
+    return BINARY.gain(mine["estimate"] - mine["low"]) / norm.ppf((1 + level) / 2)

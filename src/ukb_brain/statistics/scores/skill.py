@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.scores.metrics import HEADLINE
+from ukb_brain.statistics.kinds import BINARY, KINDS, LABELS, by_kind
 
-HEADLINE_NAME = {"binary": "AUC", "continuous": "R²"}
 SAME_FOR_ALL = "everybody has the same prediction"
 TOO_FEW = "people are too few, or nearly all of one class"
 
@@ -29,16 +28,17 @@ def with_skill(performance: pd.DataFrame) -> pd.DataFrame:
         With ``metric`` (AUC or R²), ``score, score_low, score_high`` and ``skill, skill_low,
         skill_high``. Skill is 0 where nothing is read and 1 where everything is.
     """
-    binary = performance["kind"] == "binary"
-    added = {"metric": performance["kind"].map(HEADLINE_NAME)}
+    kinds = performance["kind"]
+    added = {"metric": kinds.map({name: kind.label for name, kind in KINDS.items()})}
     for end in ("", "_low", "_high"):
-        auc = performance[HEADLINE["binary"] + end]
-        explained = performance[HEADLINE["continuous"] + end]
-        added |= {
-            f"score{end}": auc.where(binary, explained),
-            f"skill{end}": (2 * auc - 1).where(binary, explained),
-        }
+        added |= _scored(performance, end)
     return performance.assign(**added)
+
+
+def _scored(performance: pd.DataFrame, end: str) -> dict[str, pd.Series]:
+    kinds = performance["kind"]
+    score = by_kind(kinds, lambda of: performance[of.headline + end])
+    return {f"score{end}": score, f"skill{end}": by_kind(kinds, lambda of: of.skill(score))}
 
 
 def why_no_interval(cell: Mapping[Any, Any]) -> str:
@@ -56,7 +56,7 @@ def why_no_interval(cell: Mapping[Any, Any]) -> str:
     """
     if pd.isna(cell["score"]) or pd.notna(cell["score_low"]):
         return ""
-    constant = cell["kind"] == "binary" and cell["score"] == 0.5
+    constant = cell["kind"] == BINARY.name and cell["score"] == BINARY.chance
     return SAME_FOR_ALL if constant else TOO_FEW
 
 
@@ -73,15 +73,13 @@ def skill_of_cells(cells: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Index ``target, inputs``; column 0: 2·BA − 1 of binary targets, R² of others.
     """
-    skill = (2 * cells["balanced_accuracy"] - 1).where(cells["kind"] == "binary", cells["r2"])
+    skill = by_kind(cells["kind"], lambda of: of.skill(cells[of.published]))
     index = pd.MultiIndex.from_frame(cells[["target", "inputs"]])
     return pd.DataFrame({0: skill.to_numpy(float)}, index=index)
 
 
 def fullest_cells(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Pick the cell of each target that has all imaging groups and every block it may have.
-
-    The rule looks at inputs only, so that no cell is shown for having scored well.
+    """Pick the cell that stands for each target, by `ukb_brain.grid.Grid.fullest`.
 
     Parameters
     ----------
@@ -95,7 +93,7 @@ def fullest_cells(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     pandas.DataFrame
         One row a target, in the order of the grid.
     """
-    return _picked(performance, grid, tuple(grid.imaging))
+    return _picked(performance, {key: grid.fullest(key).name for key in grid.targets})
 
 
 def without_imaging(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
@@ -113,11 +111,10 @@ def without_imaging(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     pandas.DataFrame
         One row a target outside the base domain, in the order of the grid.
     """
-    return _picked(performance, grid, ())
+    return _picked(performance, {key: grid.without_imaging(key).name for key in grid.targets})
 
 
-def _picked(performance: pd.DataFrame, grid: Grid, groups: tuple[str, ...]) -> pd.DataFrame:
-    names = {key: grid.inputs(groups, grid.blocks_of(key)).name for key in grid.targets}
+def _picked(performance: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     return performance.loc[performance["target"].map(names) == performance["inputs"]]
 
 
@@ -134,4 +131,4 @@ def headline_intervals(intervals: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row a cell.
     """
-    return intervals[intervals["metric"].isin(list(HEADLINE.values()))]
+    return intervals[intervals["metric"].isin(list(LABELS))]

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Grid
+from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.scores.folds import Predicted, predicted_people
 from ukb_brain.statistics.scores.legibility_map import Combined, combine, fits_by_cell
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 ROW = ["fold", "eid", "instance"]
 
@@ -54,6 +54,23 @@ class TargetPredictions:
     predicted: Floats
     threshold: Floats
     folds: tuple[int, ...]
+
+    def cell(self, inputs: Inputs) -> tuple[str, Floats] | None:
+        """Look up a cell that was chosen by its inputs.
+
+        Parameters
+        ----------
+        inputs : Inputs
+            Such as those of `ukb_brain.grid.Grid.fullest`.
+
+        Returns
+        -------
+        (str, ndarray of shape (n,)) or None
+            Their published name, and what the cell predicts; None where it has no scores.
+        """
+        if inputs.name not in self.inputs:
+            return None
+        return inputs.name, self.predicted[:, self.inputs.index(inputs.name)]
 
 
 def gather_targets(

@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from ukb_brain.statistics.scores.drawn import Estimator, measured
-from ukb_brain.statistics.scores.metrics import ROUNDING, Floats, mean_by_people, r2, roc_auc
-
-Labels = NDArray[Any]
-
-
-def auc_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
-    """Area under the curve of each group, averaged by people.
-
-    Parameters
-    ----------
-    y_true, y_pred : ndarray, shape (n,)
-        Labels 0 or 1, and scores.
-    weights : ndarray, shape (draws, n)
-        Non-negative; how much each person counts in each draw.
-    group : ndarray, shape (n,)
-        Label of each person's group.
-
-    Returns
-    -------
-    ndarray, shape (draws,)
-        A group in which a draw has one class is left out of that draw; NaN where all are.
-
-    Notes
-    -----
-    The covariate-specific curve averaged over groups (Janes & Pepe, Biometrika 2009;96:371-382),
-    with people instead of cases as shares. Any shift of scores between groups leaves it as it
-    is. ``test_auc_within_is_the_mean_of_scikit_learn_by_group`` holds it to scikit-learn.
-    """
-    groups = [np.flatnonzero(group == label) for label in np.unique(group)]
-    shape = (len(groups), len(weights))
-    scores = [roc_auc(y_true[at], y_pred[at], weights[:, at]) for at in groups]
-    people = [weights[:, at].sum(axis=1) for at in groups]
-    return mean_by_people(np.reshape(scores, shape), np.reshape(people, shape))
+from ukb_brain.statistics.draws import measured
+from ukb_brain.statistics.kinds import KINDS, POOLED
+from ukb_brain.statistics.scores.engine import Labels, headline
+from ukb_brain.statistics.sums import ROUNDING, Floats
 
 
 def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
@@ -88,55 +55,6 @@ def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) ->
     return 1 - explained
 
 
-def headline(
-    kind: str, y_true: Floats, y_pred: Floats, weights: Floats, fold: Labels | None = None
-) -> Floats:
-    """Score a cell by the metric that the map shows.
-
-    Parameters
-    ----------
-    kind : str
-        ``binary`` or ``continuous``.
-    y_true, y_pred : ndarray, shape (n,)
-        Of test people.
-    weights : ndarray, shape (draws, n)
-        Non-negative; how much each person counts in each draw.
-    fold : ndarray, shape (n,), optional
-        Each person's fold: areas are those of each fold, averaged by people, and R² pools all.
-
-    Returns
-    -------
-    ndarray, shape (draws,)
-        Area under the curve, or R²; NaN where a draw has none.
-
-    Notes
-    -----
-    The rule of `ukb_brain.statistics.scores.folds.score_folds`, to which
-    ``test_headline_follows_the_rule_of_folds`` holds it.
-    """
-    if kind != "binary":
-        return r2(y_true, y_pred, weights)
-    if fold is None:
-        return roc_auc(y_true, y_pred, weights)
-    return auc_within(y_true, y_pred, weights, fold)
-
-
-def headline_of(kind: str, y_true: Floats, y_pred: Floats, fold: Labels | None = None) -> Estimator:
-    """Make an estimator of `headline`, whose weights are still to come.
-
-    Parameters
-    ----------
-    kind, y_true, y_pred, fold
-        As for `headline`.
-
-    Returns
-    -------
-    callable
-        From weights to ``score``, as `ukb_brain.statistics.scores.drawn.measured` takes it.
-    """
-    return lambda weights: {"score": headline(kind, y_true, y_pred, weights, fold)}
-
-
 def score_within_sites(
     kind: str,
     y_true: Floats,
@@ -157,7 +75,7 @@ def score_within_sites(
     site : ndarray, shape (n,)
         Where each was scanned.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     fold : ndarray, shape (n,), optional
         Each person's fold, whose model has a scale of its own: groups are then sites by folds.
     level : float
@@ -170,11 +88,19 @@ def score_within_sites(
 
     Notes
     -----
-    See `auc_within` and `r2_within`. A target that is readable only because sites differ in it is
-    at chance here (``test_a_target_readable_only_through_site_is_at_chance_within``).
+    Areas are those of each site, averaged by people: the covariate-specific curve averaged over
+    groups (Janes & Pepe, Biometrika 2009;96:371-382), with people instead of cases as shares. Any
+    shift of scores between sites leaves it as it is. R² is `r2_within`. A target that is
+    readable only because sites differ in it is at chance here
+    (``test_a_target_readable_only_through_site_is_at_chance_within``).
     """
     group = np.unique(site, return_inverse=True)[1]
     if fold is not None:
         group = group * (1 + int(np.max(fold))) + fold
-    within = auc_within if kind == "binary" else r2_within
-    return measured(lambda w: {"within_site": within(y_true, y_pred, w, group)}, weights, level)
+
+    def within(w: Floats) -> dict[str, Floats]:
+        if KINDS[kind].headline in POOLED:
+            return {"within_site": r2_within(y_true, y_pred, w, group)}
+        return {"within_site": headline(kind, y_true, y_pred, w, group)}
+
+    return measured(within, weights, level)

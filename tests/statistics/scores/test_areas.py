@@ -1,11 +1,17 @@
 import numpy as np
+import plain_scores as metrics
 import pytest
 import sklearn.metrics as sk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ukb_brain.statistics.scores import metrics
-from ukb_brain.statistics.scores.ranked_scores import DRAWS_AT_ONCE, auc_of_cells, ranked_areas
+from ukb_brain.statistics.scores.areas import DRAWS_AT_ONCE, areas
+
+BOTH = ("roc_auc", "average_precision")
+
+
+def ranked_areas(*given, **how):
+    return tuple(areas(*given, BOTH, **how).values())
 
 
 def simulated(rng, n=60, cells=4, decimals=None):
@@ -85,7 +91,9 @@ def test_neither_threads_nor_the_number_of_draws_change_a_score():
     auc, precision = ranked_areas(y, predicted, weights)
     by_two = ranked_areas(y, predicted, weights, threads=2)
     np.testing.assert_array_equal(by_two, (auc, precision))
-    np.testing.assert_array_equal(auc_of_cells(y, predicted, weights, threads=2), auc)
+    alone = areas(y, predicted, weights, ["roc_auc", "brier"], threads=2)
+    assert list(alone) == ["roc_auc"]
+    np.testing.assert_array_equal(alone["roc_auc"], auc)
     # A draw by itself is summed in another order.
     last = ranked_areas(y, predicted, weights[-1:])
     np.testing.assert_allclose(last, (auc[-1:], precision[-1:]), rtol=1e-14)

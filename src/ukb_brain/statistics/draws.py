@@ -1,18 +1,93 @@
-"""Estimates that are functions of people's weights, with intervals from bootstrap draws."""
+"""Bootstrap draws that respect families and are shared between cells, and their intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ukb_brain.statistics.certainty.intervals import LARGEST_CHUNK, percentile_interval
-from ukb_brain.statistics.scores.metrics import Floats
+from ukb_brain.statistics.sums import Floats
 
 # From weights, shape (draws, n), to named estimates, each of shape (draws,).
 Estimator = Callable[[Floats], dict[str, Floats]]
 Method = Literal["percentile", "basic"]
+
+# Weights of at most this many numbers are scored at once, which bounds memory in large cohorts.
+LARGEST_CHUNK = 4_000_000
+# An interval that most draws say nothing about is not given.
+LEAST_DEFINED = 0.5
+# Scores that differ by less are the same score, summed in another order.
+SAME = 1e-12
+
+
+class FamilyDraws:
+    """How often each family counts in each bootstrap draw.
+
+    A family's counts are independent Poisson(1) numbers, the limit of resampling families with
+    replacement (Hanley & MacGibbon, 2006; Chamandy et al., 2012). They depend on the seed and the
+    family's own index only: two cells share their draws wherever they share people, whichever
+    people either lacks, so that cells can be compared draw by draw, in any order, on any number
+    of workers. Relatives, and the visits of one person, enter and leave together.
+
+    Parameters
+    ----------
+    families : iterable of int
+        Index of every family that may occur; non-negative.
+    draws : int
+        Number of bootstrap draws.
+    seed : int
+        Non-negative.
+    """
+
+    def __init__(self, families: Iterable[int], draws: int, seed: int) -> None:
+        self.draws = draws
+        self._known = np.array(sorted({int(family) for family in families}), dtype=np.int64)
+        self._counts = np.empty((len(self._known), draws), dtype=np.uint8)
+        for row, family in enumerate(self._known):
+            self._counts[row] = np.random.default_rng([seed, int(family)]).poisson(1.0, draws)
+
+    def weights(self, families: Sequence[int] | NDArray[np.int64]) -> Floats:
+        """Look up the weights of people by their families.
+
+        Parameters
+        ----------
+        families : array_like of int, length n
+            The family of each row of a cell; among those given at first.
+
+        Returns
+        -------
+        ndarray, shape (draws, n)
+            How often each row counts in each draw.
+        """
+        rows = np.searchsorted(self._known, families)
+        if (np.take(self._known, rows, mode="clip") != families).any():
+            raise KeyError("a family that draws were not made for")
+        return np.ascontiguousarray(self._counts[rows].T, dtype=np.float64)
+
+
+def percentile_interval(drawn: Floats, level: float) -> tuple[float, float]:
+    """Read an interval off the scores of bootstrap draws.
+
+    Parameters
+    ----------
+    drawn : ndarray, shape (draws,)
+        NaN where a draw has no score.
+    level : float
+        Coverage of the interval, between 0 and 1.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound; NaN where most draws have no score, and where all have the same: a
+        width of 0 comes from predictions that do not differ, and is no certainty.
+    """
+    defined = drawn[np.isfinite(drawn)]
+    if len(defined) < max(1, LEAST_DEFINED * len(drawn)) or np.ptp(defined) <= SAME:
+        return np.nan, np.nan
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def estimates_of(estimator: Estimator, n: int) -> dict[str, float]:
@@ -45,7 +120,7 @@ def draws_of(estimator: Estimator, weights: Floats) -> dict[str, Floats]:
     estimator : callable
         From weights, shape (draws, n), to named estimates, each of shape (draws,).
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `FamilyDraws.weights`.
 
     Returns
     -------
@@ -54,7 +129,6 @@ def draws_of(estimator: Estimator, weights: Floats) -> dict[str, Floats]:
 
     Notes
     -----
-    As `ukb_brain.statistics.certainty.intervals.score_with_interval` draws;
     ``test_chunks_change_nothing``.
     """
     step = max(1, LARGEST_CHUNK // max(weights.shape[1], 1))
@@ -89,8 +163,8 @@ def bounded(
     Notes
     -----
     Davison & Hinkley, Bootstrap Methods and their Application (1997), chapter 5. Percentile
-    bounds are those of `ukb_brain.statistics.certainty.intervals`, which its tests hold to their
-    coverage; the basic bounds are held to scipy's in ``test_basic_bounds_are_those_of_scipy``.
+    bounds are those of `percentile_interval`, which tests hold to their coverage; the basic bounds
+    are held to scipy's in ``test_basic_bounds_are_those_of_scipy``.
     """
     low, high = (np.nan, np.nan) if np.isnan(estimate) else percentile_interval(drawn, level)
     if method == "basic":
@@ -108,7 +182,7 @@ def measured(
     estimator : callable
         From weights, shape (draws, n), to named estimates, each of shape (draws,).
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.certainty.intervals.FamilyDraws.weights`.
+        From `FamilyDraws.weights`.
     level : float
         Coverage of the intervals, between 0 and 1.
     method : {"percentile", "basic"}
@@ -121,8 +195,7 @@ def measured(
 
     Notes
     -----
-    ``test_percentile_bounds_are_those_of_the_map`` holds it to
-    `ukb_brain.statistics.certainty.intervals.score_with_interval`.
+    ``test_percentile_bounds_are_those_of_the_map`` holds it to scores one by one.
     """
     drawn = draws_of(estimator, weights)
     row: dict[str, float] = {}

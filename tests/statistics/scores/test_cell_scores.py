@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sklearn.metrics as sk
+from plain_scores import score_folds
 
-from ukb_brain.statistics.certainty.bootstrap import estimate_cells, jackknife_cells, score_cells
-from ukb_brain.statistics.certainty.intervals import FamilyDraws
-from ukb_brain.statistics.scores.folds import Predicted, score_folds
-from ukb_brain.statistics.scores.metrics import METRICS
+from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.cell_scores import estimate_cells, jackknife_cells, score_cells
+from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 FOLDS, SIZES, CELLS = (2, 5, 9), (25, 40, 60), 4
@@ -85,7 +86,7 @@ def test_every_draw_is_scikit_learns_on_the_resample(kind):
     table = target_of(kind)
     weights = FamilyDraws(range(70), 60, seed=3).weights(table.family)
     found = score_cells(table, weights)
-    assert list(found) == list(METRICS[kind])
+    assert list(found) == list(KINDS[kind].metrics)
     for draw, counts in enumerate(weights.astype(int)):
         for cell in range(CELLS):
             p = table.predicted[:, cell]
@@ -107,7 +108,7 @@ def test_estimates_and_quantiles_are_those_of_score_folds(kind):
     for cell in range(CELLS):
         folds = folds_of_cell(table, cell)
         expected = score_folds(kind, folds, table.threshold[:, cell], draws.weights)
-        for name in METRICS[kind]:
+        for name in KINDS[kind].metrics:
             ends = np.nanquantile(drawn[name][:, cell], [0.025, 0.975])
             found = [estimate[name][cell], *ends]
             row = [expected[name + end] for end in ("", "_low", "_high")]
@@ -162,7 +163,7 @@ def test_chunks_and_threads_change_nothing(kind, monkeypatch):
     table = target_of(kind)
     weights = FamilyDraws(range(70), 300, seed=5).weights(table.family)
     whole = score_cells(table, weights)
-    monkeypatch.setattr("ukb_brain.statistics.certainty.intervals.LARGEST_CHUNK", 5000)
+    monkeypatch.setattr("ukb_brain.statistics.draws.LARGEST_CHUNK", 5000)
     for name, values in score_cells(table, weights, threads=3).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-12)
 
