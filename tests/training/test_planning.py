@@ -1,5 +1,6 @@
 """The planner counts what the engine does, and scales what it measured as it says."""
 
+import inspect
 import math
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from modelling_cases import GRID, MODELLING
 
 from ukb_brain.networks.artifact import Model, write_model
 from ukb_brain.tables.splits import Splitting
+from ukb_brain.training import items
 from ukb_brain.training.dedicated import DedicatedJob, train_dedicated
 from ukb_brain.training.encode import EncoderJob, train_encoders
 from ukb_brain.training.inputs import subsets
@@ -30,7 +32,16 @@ from ukb_brain.training.planning.invented import random_people, scans_in, write_
 from ukb_brain.training.planning.regressions import regression_flops
 from ukb_brain.training.planning.steps import measure_steps
 from ukb_brain.training.planning.words import written
-from ukb_brain.training.planning.work import makespan, stages_of
+from ukb_brain.training.planning.work import (
+    CELLS,
+    ENCODERS,
+    GRAMS,
+    KERNEL_SETS,
+    NETWORKS,
+    TANGENTS,
+    makespan,
+    stages_of,
+)
 from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target
 
 VOXELS, EDGES, PEOPLE = (6, 7, 8), 10, 100
@@ -185,6 +196,32 @@ def test_a_smaller_grid_times_operations_is_about_the_larger_grid():
     ratio = (guessed.fixed + 4 * guessed.person) / (seen.fixed + 4 * seen.person)
     # Wide, for tests run beside each other.
     assert 0.2 < ratio < 5
+
+
+def test_a_kind_of_item_that_no_stage_plans_is_noticed(rates):
+    planned_as = {
+        "reference_items": TANGENTS,
+        "tangent_items": TANGENTS,
+        "gram_items": GRAMS,
+        "kernel_items": KERNEL_SETS,
+        "encoder_items": ENCODERS,
+        "cell_items": CELLS,
+        "dedicated_items": NETWORKS,
+    }
+    built = {name for name, _ in inspect.getmembers(items, inspect.isfunction)}
+    assert {name for name in built if name.endswith("_items")} == set(planned_as)
+    stages = {stage.name for found in stages_of(case_of(), rates).values() for stage in found}
+    assert stages == set(planned_as.values())
+
+
+def test_more_people_take_no_less(rates):
+    few, many = (stages_of(case_of(participants=n), rates) for n in (PEOPLE, 4 * PEOPLE))
+    for strategy, stages in few.items():
+        for less, more in zip(stages, many[strategy], strict=True):
+            assert sum(less.seconds) <= sum(more.seconds)
+            assert less.flops <= more.flops
+            assert less.process_bytes <= more.process_bytes
+            assert less.disk_bytes <= more.disk_bytes
 
 
 def test_items_and_operations_follow_from_settings(rates):
