@@ -160,7 +160,7 @@ def _is_beyond_chance(found: Findings, rules: VerdictRules, reasons: list[str]) 
     if found.p is not None:
         beyond = found.p < rules.alpha
         reasons.append(
-            f"p {found.p:.3g} beyond strata of site, sex and age"
+            f"p {found.p:.3g} (adjusted) beyond strata of site, sex and age"
             + ("" if beyond else ", which could be chance")
         )
         seen = seen and beyond
