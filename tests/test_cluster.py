@@ -169,6 +169,32 @@ def test_workers_that_are_kept_wait_for_the_next_work_and_end_with_it():
     assert not [pid for pid in first | others | after if Path(f"/proc/{pid}").exists()]
 
 
+def test_workers_that_could_not_be_replaced_are_not_asked_again(monkeypatch):
+    opened = []
+
+    @contextlib.contextmanager
+    def opening(compute, workers, losses):
+        if workers > 2:
+            raise OSError("no more processes")
+        opened.append("open")
+        yield len(opened)
+        opened.append("closed")
+
+    monkeypatch.setattr(start, "open_client", opening)
+
+    def client(workers):
+        with start.client_for(TWO, workers, 0) as found:
+            return found
+
+    with start.workers_kept():
+        assert client(2) == client(1) == 1
+        with pytest.raises(OSError, match="no more"):
+            client(3)
+        assert opened == ["open", "closed"]
+        assert client(2) == 3
+    assert opened == ["open", "closed", "open", "closed"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_and_scheduler_listen_on_loopback_only():
     addresses = set().union(*run_items(listening, range(2), TWO, "listening"))

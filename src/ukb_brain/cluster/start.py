@@ -147,8 +147,9 @@ def client_for(compute: Compute, workers: int, losses: int) -> Iterator[Any]:
     kept = _kept[-1]
     alike = (kept.compute, kept.losses) == (compute, losses)
     if not alike or kept.workers < workers:
-        # Never two sets of workers at once.
+        # Never two sets of workers at once, nor any that is no longer there where a start fails.
         kept.stack.close()
+        _kept[-1] = kept = _Kept()
         kept.client = kept.stack.enter_context(open_client(compute, workers, losses))
         kept.compute, kept.workers, kept.losses = compute, workers, losses
     yield kept.client
