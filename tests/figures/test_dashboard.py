@@ -16,7 +16,7 @@ from reporting_cases import (
 from ukb_brain.figures import write_summary
 from ukb_brain.figures.dashboard import cell_table, flow_table, quality_table, target_table
 from ukb_brain.figures.suppression import count_range, suppress_counts
-from ukb_brain.statistics.limits.verdicts import NOT_APART
+from ukb_brain.statistics.limits.verdicts import NOT_ADDED, NOT_APART
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 
 GRID = study_grid()
@@ -105,14 +105,17 @@ def test_summary_lists_no_characteristic_twice():
 
 def test_summary_sets_apart_what_is_read_through_something_else():
     skill = fullest_cells(with_skill(reported()), GRID).dropna(subset="skill")
-    best = skill.sort_values("skill", ascending=False)["target"].iloc[:2].tolist()
+    best = skill.sort_values("skill", ascending=False)["target"].iloc[:3].tolist()
     verdicts = pd.DataFrame({"target": list(GRID.targets), "verdict": "legible", "through": ""})
     verdicts.loc[verdicts["target"].isin(best), "verdict"] = NOT_APART
     verdicts.loc[verdicts["target"] == best[0], "through"] = "site"
+    verdicts.loc[verdicts["target"] == best[2], "verdict"] = NOT_ADDED
     text = write_summary(reported(), GRID, "ukb", "x", verdicts=verdicts)
-    first, second = (GRID.targets[target].name for target in best)
+    first, second, third = (GRID.targets[target].name for target in best)
     apart = f"{first} (through site), {second} (not told apart from confounds)"
+    apart += f", {third} (images not shown to add)"
     assert f"Read, but not shown to be read from images: {apart}." in text
     assert f"| {first} |" not in text
     assert f"| {second} |" not in text
+    assert f"| {third} |" not in text
     assert "`x/report.html`" in text

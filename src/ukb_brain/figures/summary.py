@@ -8,7 +8,7 @@ from ukb_brain.figures.legibility import RULE, in_words
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.limits.verdicts import NOT_APART
+from ukb_brain.statistics.limits.verdicts import NOT_ADDED, NOT_APART
 from ukb_brain.statistics.scores.skill import fullest_cells, why_no_interval, with_skill
 
 SHOWN = 5
@@ -37,10 +37,10 @@ def _table(cells: pd.DataFrame, grid: Grid) -> list[str]:
 
 def _apart(verdicts: pd.DataFrame) -> dict[str, str]:
     """Say of targets why their score is no reading of images."""
-    told = verdicts[verdicts["verdict"] == NOT_APART]
+    told = verdicts[verdicts["verdict"].isin([NOT_APART, NOT_ADDED])]
     return {
-        target: f"through {through}" if through else NOT_APART
-        for target, through in told[["target", "through"]].to_numpy()
+        target: f"through {through}" if through else verdict
+        for target, verdict, through in told[["target", "verdict", "through"]].to_numpy()
     }
 
 
@@ -70,8 +70,8 @@ def write_summary(
     suppress_below : int
         The smallest count of people that may be shown.
     verdicts : pandas.DataFrame, optional
-        ``target, verdict, through``: what is read through site, or age and sex, only, or is not
-        told apart from confounds, is listed apart.
+        ``target, verdict, through``: what is read through site, or age and sex, only, is not told
+        apart from confounds, or may be read from the blocks alone, is listed apart.
 
     Returns
     -------
