@@ -22,7 +22,7 @@ from benchmarks.skills import study_grid
 from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
-from ukb_brain.networks.artifact import Model, ModelFolder, write_model
+from ukb_brain.ledger.artifact import Model, ModelFolder, write_model
 from ukb_brain.statistics.draws import FamilyDraws, measured
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline_of

@@ -15,8 +15,8 @@ from benchmarks.watch import PROJECT, kedro, watch
 from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import RecordStore
-from ukb_brain.training.planning.case import Parts, Shape
-from ukb_brain.training.planning.invented import random_people, scans_in, write_scans
+from ukb_brain.planning.case import Parts, Shape
+from ukb_brain.planning.invented import random_people, scans_in, write_scans
 
 FRACTIONS = (0.8, 0.1)
 DONE = "random_cohort.json"

@@ -23,10 +23,10 @@ from benchmarks.record import WORK, Figure
 from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import pick_device, processors
 from ukb_brain.networks.fusion import CellNetwork
+from ukb_brain.planning.case import Parts
+from ukb_brain.planning.invented import RandomData, random_people, scans_in, write_scans
 from ukb_brain.training.encode import build_encoders
 from ukb_brain.training.inputs import Inputs
-from ukb_brain.training.planning.case import Parts
-from ukb_brain.training.planning.invented import RandomData, random_people, scans_in, write_scans
 from ukb_brain.training.settings import Loop, Network
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import MASK, Trainer, precision_of

@@ -26,7 +26,7 @@ from benchmarks.runs import kedro_run
 from benchmarks.skills import LEVEL, skill_draws, study_grid, test_predictions
 from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import Compute, run_items
-from ukb_brain.networks.artifact import Model, read_model, write_model
+from ukb_brain.ledger.artifact import Model, read_model, write_model
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.training.encode import EncoderJob, build_network, predict_unseen
 from ukb_brain.training.inputs import Inputs, subsets

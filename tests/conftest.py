@@ -74,3 +74,27 @@ def finished_run(cohort):
 def says(request):
     """What the test's mark `bad_input` says is told: the test holds the message to it."""
     return request.node.get_closest_marker("bad_input").kwargs["says"]
+
+
+@pytest.fixture(scope="session")
+def invented():
+    """An invented cohort; to be copied before it is changed."""
+    from modelling_cases import invented_cohort
+
+    return invented_cohort()
+
+
+@pytest.fixture(scope="session")
+def fold(invented):
+    """Its people."""
+    from modelling_cases import people_of
+
+    return people_of(invented)
+
+
+@pytest.fixture(scope="session")
+def stored(invented, tmp_path_factory):
+    """A data root with its scans."""
+    root = tmp_path_factory.mktemp("stored")
+    invented.save_scans(root)
+    return root

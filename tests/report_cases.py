@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from reporting_cases import study_grid
 
-from ukb_brain.figures.report import build_report
 from ukb_brain.grid import Grid
+from ukb_brain.reports.page import build_report
 from ukb_brain.statistics.inputs.contributions import players_of
 from ukb_brain.statistics.limits.power_law import extrapolate
 

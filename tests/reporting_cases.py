@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ukb_brain.figures import build_dashboard
 from ukb_brain.grid import Grid
+from ukb_brain.reports.dashboard import build_dashboard
 from ukb_brain.statistics import score_map
 
 ROOT = Path(__file__).parents[1]

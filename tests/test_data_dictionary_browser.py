@@ -3,7 +3,7 @@ import pytest
 from browser_cases import needs_chromium, opened
 from reporting_cases import described, study_grid
 
-from ukb_brain.figures.data_dictionary import build_data_dictionary, shown_dictionary
+from ukb_brain.reports.data_dictionary import build_data_dictionary, shown_dictionary
 
 pytestmark = needs_chromium
 WIDE, NARROW = {"width": 1500, "height": 900}, {"width": 420, "height": 900}

@@ -16,8 +16,8 @@ from ukb_brain.datasets import SplitsDataset
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger import purge as ledger_purge
+from ukb_brain.ledger.artifact import Model, ModelFolder, write_model
 from ukb_brain.ledger.purge import erase_people
-from ukb_brain.networks.artifact import Model, ModelFolder, write_model
 from ukb_brain.pipelines.purge.nodes import erase_withdrawn
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.people_lists import Withdrawals

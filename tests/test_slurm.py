@@ -14,7 +14,7 @@ import pytest
 from ukb_brain.cluster import Compute, Jobs, run_items
 from ukb_brain.errors import InputError
 from ukb_brain.ledger import WorkItem, fingerprint_of, run_ledger
-from ukb_brain.networks.artifact import Model, read_model
+from ukb_brain.ledger.artifact import Model, read_model
 
 pytestmark = [
     pytest.mark.cluster,

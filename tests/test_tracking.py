@@ -22,7 +22,7 @@ from kedro.runner import SequentialRunner
 
 from ukb_brain import settings, tracked, tracking_page
 from ukb_brain.grid import Grid
-from ukb_brain.networks.artifact import Model, ModelFolder, write_model
+from ukb_brain.ledger.artifact import Model, ModelFolder, write_model
 from ukb_brain.tracking import Tracking, database, opening
 
 PROJECT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from ukb_brain.datasets.folders import (
     OwnedFolderDataset,
 )
 from ukb_brain.errors import InputError
-from ukb_brain.networks.artifact import Model, ModelFolder, write_failure, write_model
+from ukb_brain.ledger.artifact import Model, ModelFolder, write_failure, write_model
 
 MODEL = Model(
     {"weights": np.arange(6, dtype=np.float32).reshape(2, 3), "mean": np.array([1.5])},

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reporting_cases import study_grid
 
-from ukb_brain.figures import draw_exclusion_flow
-from ukb_brain.figures.exclusion_flow import shown_counts
+from ukb_brain.figures.exclusion_flow import draw_exclusion_flow, shown_counts
 from ukb_brain.figures.stamp import NOTICE
 
 GRID = study_grid()

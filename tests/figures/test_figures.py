@@ -7,8 +7,9 @@ from matplotlib.image import imread
 from reporting_cases import invented, reported, study_grid
 
 from ukb_brain.datasets.figure import FigureDataset
-from ukb_brain.figures import draw_coefficients, draw_heat_maps, draw_legibility
-from ukb_brain.figures.heat_maps import inputs_of, score_table
+from ukb_brain.figures.coefficients import draw_coefficients
+from ukb_brain.figures.heat_maps import draw_heat_maps, inputs_of, score_table
+from ukb_brain.figures.legibility import draw_legibility
 from ukb_brain.figures.stamp import NOTICE
 from ukb_brain.grid import Grid
 from ukb_brain.statistics import analysable, fit_domains, score_map

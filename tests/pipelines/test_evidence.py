@@ -13,11 +13,11 @@ from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
 from ukb_brain.errors import InputError
+from ukb_brain.evidence.settings import Evidence
+from ukb_brain.evidence.sites import leave_sites_out
 from ukb_brain.pipeline_registry import APART
 from ukb_brain.pipelines import evidence
 from ukb_brain.tables.splits import Splitting
-from ukb_brain.training.evidence import Evidence
-from ukb_brain.training.sites import leave_sites_out
 
 SETTINGS = {
     "draws": 200,

@@ -23,7 +23,7 @@ from modelling_cases import (
 
 from ukb_brain.cluster import Compute, workers_kept
 from ukb_brain.errors import InputError
-from ukb_brain.networks.artifact import Model, read_card, read_model
+from ukb_brain.ledger.artifact import Model, read_card, read_model
 from ukb_brain.pipelines import feature_tabular, modelling
 from ukb_brain.pipelines.modelling import nodes
 from ukb_brain.tables.blocks import fit_scaling

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from modelling_cases import CONSTANT, GRID, MODELLING, changed, invented_cohort, run
 
-from ukb_brain.networks.artifact import read_card
+from ukb_brain.ledger.artifact import read_card
 from ukb_brain.pipelines.modelling import nodes
 
 SETTINGS = changed(MODELLING, strategies=["linear", "kernels", "amortised"])

@@ -13,8 +13,8 @@ from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.pipeline_registry import APART
 from ukb_brain.pipelines.plan import create_pipeline
 from ukb_brain.pipelines.plan.nodes import plan_costs
+from ukb_brain.planning import Plan, Planning
 from ukb_brain.tables.splits import Splitting
-from ukb_brain.training.planning import Plan, Planning
 
 CONF = Path(__file__).parents[2] / "conf/base"
 IMAGING = ImagingPreprocess(shape=(6, 7, 8), voxel_mm=8)

@@ -21,10 +21,10 @@ from reporting_cases import ROOT
 
 from ukb_brain.errors import InputError
 from ukb_brain.pipelines import feature_tabular, search
-from ukb_brain.training.search import heads
-from ukb_brain.training.search.heads import judge_heads
-from ukb_brain.training.search.plans import plan_heads, without_test
-from ukb_brain.training.search.settings import Search
+from ukb_brain.search import heads
+from ukb_brain.search.heads import judge_heads
+from ukb_brain.search.plans import plan_heads, without_test
+from ukb_brain.search.settings import Search
 
 READABLE = {"sex", "age", "smoking", "body_fat", "worry"}
 SEARCH = {

@@ -5,10 +5,10 @@ from modelling_cases import GRID, MODELLING
 from raw_cases import CONF
 
 from ukb_brain.cluster import Compute
+from ukb_brain.planning import Case, Planning, StoredRates
 from ukb_brain.readiness import Readiness
 from ukb_brain.readiness.machine import check_cost, check_machine, existing_part
 from ukb_brain.tables.splits import Splitting
-from ukb_brain.training.planning import Case, Planning, StoredRates
 
 RATES = StoredRates(**yaml.safe_load((CONF / "parameters_plan.yml").read_text())["stored_rates"])
 

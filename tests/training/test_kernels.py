@@ -8,7 +8,7 @@ import torch
 from scipy.stats import pearsonr
 
 from ukb_brain.grid import Cell, Inputs
-from ukb_brain.networks.artifact import Model, write_model
+from ukb_brain.ledger.artifact import Model, write_model
 from ukb_brain.training import kernels, machines
 from ukb_brain.training.gram import landmarks_of, learnt_from
 from ukb_brain.training.kernel_ridge import invert

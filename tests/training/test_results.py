@@ -6,7 +6,7 @@ import pytest
 from modelling_cases import CONSTANT, GRID, PARTS, N
 from sklearn.metrics import log_loss, mean_squared_error
 
-from ukb_brain.networks.artifact import read_model, write_model
+from ukb_brain.ledger.artifact import read_model, write_model
 from ukb_brain.tables.schemas import Predictions
 from ukb_brain.training.items import cells_by_target
 from ukb_brain.training.results import (

@@ -10,7 +10,7 @@ from ukb_brain.cluster import Compute
 from ukb_brain.imaging.preprocess import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.ledger import run_ledger
-from ukb_brain.networks.artifact import ModelFolder
+from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training import items, tangents
 from ukb_brain.training.scans import GroupScans, KeptVectors
 from ukb_brain.training.tangents import reference_of_group, tangents_of_block

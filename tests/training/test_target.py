@@ -8,7 +8,7 @@ from modelling_cases import CONSTANT, GRID, MODELLING, N, changed
 from pydantic import ValidationError
 
 from ukb_brain.grid import Grid
-from ukb_brain.networks.artifact import Model, write_model
+from ukb_brain.ledger.artifact import Model, write_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
 from ukb_brain.training.cells import CellFit, class_weights, standardised
 from ukb_brain.training.inputs import subsets

@@ -7,7 +7,7 @@ from kedro.io import AbstractDataset
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk_index import find_bulk
-from ukb_brain.networks.artifact import (
+from ukb_brain.ledger.artifact import (
     ModelFolder,
 )
 

@@ -15,7 +15,7 @@ from typing import Any
 from ukb_brain.atomic import PARTIAL, atomic_path
 from ukb_brain.cluster import pick_device
 from ukb_brain.errors import InputError
-from ukb_brain.networks.artifact import (
+from ukb_brain.ledger.artifact import (
     ARRAYS,
     CARD,
     Card,

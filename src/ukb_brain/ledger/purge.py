@@ -10,7 +10,7 @@ import pandas as pd
 
 from ukb_brain.atomic import PARTIAL
 from ukb_brain.imaging.store import RecordStore
-from ukb_brain.networks.artifact import ARRAYS, CARD, COMPLETE, ModelFolder
+from ukb_brain.ledger.artifact import ARRAYS, CARD, COMPLETE, ModelFolder
 from ukb_brain.tables import purge
 from ukb_brain.tables.splits import training_fingerprints
 

@@ -17,8 +17,8 @@ from typing import TypeVar
 from ukb_brain.cluster import Compute, results_of
 from ukb_brain.cluster.progress import shown
 from ukb_brain.errors import InputError
+from ukb_brain.ledger.artifact import ARRAYS, CARD, Card, Model, ModelFolder
 from ukb_brain.ledger.attempts import Attempts, WorkItem, is_ours
-from ukb_brain.networks.artifact import ARRAYS, CARD, Card, Model, ModelFolder
 
 logger = logging.getLogger(__name__)
 

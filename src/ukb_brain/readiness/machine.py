@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from ukb_brain.cluster import Compute, pick_device, processors, visible_gpus
+from ukb_brain.planning import Case, StoredRates, plan_table, rates_from
 from ukb_brain.problems import Problem
 from ukb_brain.readiness.findings import Readiness
-from ukb_brain.training.planning import Case, StoredRates, plan_table, rates_from
 
 GB = 1e9
 # Room for tables, figures and what is written beside them before it is renamed.

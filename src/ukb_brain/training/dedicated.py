@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ukb_brain.cluster import pick_device
 from ukb_brain.cluster.progress import told_by_epoch, told_of_failure
 from ukb_brain.grid import Cell, Grid, Kind
-from ukb_brain.networks.artifact import Model
+from ukb_brain.ledger.artifact import Model
 from ukb_brain.networks.fusion import CellNetwork
 from ukb_brain.training.calibrate import calibrate
 from ukb_brain.training.cells import why_not

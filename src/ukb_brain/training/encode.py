@@ -14,7 +14,7 @@ from torch import nn
 
 from ukb_brain.cluster import pick_device
 from ukb_brain.cluster.progress import told_by_epoch, told_of_failure
-from ukb_brain.networks.artifact import Model
+from ukb_brain.ledger.artifact import Model
 from ukb_brain.networks.cost import network_cost
 from ukb_brain.networks.fusion import JointNetwork
 from ukb_brain.networks.registry import build_encoder, load_extensions

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ukb_brain.cluster import pick_device
-from ukb_brain.networks.artifact import Model
+from ukb_brain.ledger.artifact import Model
 from ukb_brain.training.people import Mask, People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Kernels

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.ledger import WorkItem, fingerprint_of
-from ukb_brain.networks.artifact import ModelFolder
+from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training.dedicated import DEDICATED, DedicatedJob, drawn_cells
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.gram import GramJob, landmarks_of

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from ukb_brain.grid import Cell
-from ukb_brain.networks.artifact import Model, read_model
+from ukb_brain.ledger.artifact import Model, read_model
 from ukb_brain.training.compositions import (
     EQUAL,
     Kernel,

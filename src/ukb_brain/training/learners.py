@@ -11,7 +11,7 @@ import torch
 
 from ukb_brain.cluster import pick_device
 from ukb_brain.grid import Cell, Kind
-from ukb_brain.networks.artifact import read_model
+from ukb_brain.ledger.artifact import read_model
 from ukb_brain.training.cells import standardised, why_not
 from ukb_brain.training.gram import learnt_from
 from ukb_brain.training.kernel_ridge import groups_of

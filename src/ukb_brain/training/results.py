@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.grid import Cell, Kind
-from ukb_brain.networks.artifact import Model
+from ukb_brain.ledger.artifact import Model
 from ukb_brain.training.people import REPEAT, Floats, Mask, People
 
 PREDICTED_PARTS = ("validation", "test", REPEAT)

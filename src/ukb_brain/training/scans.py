@@ -21,7 +21,7 @@ from ukb_brain.imaging.tangent import (
     tangents,
     whitening,
 )
-from ukb_brain.networks.artifact import ARRAYS
+from ukb_brain.ledger.artifact import ARRAYS
 
 FILL_BATCH = 512
 # People with all regions whose mean is the reference; where there are fewer, gaps are filled.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ukb_brain.networks.artifact import Model, read_model
+from ukb_brain.ledger.artifact import Model, read_model
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans, KeptVectors
 

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 from reporting_cases import reported, study_grid
 
-from ukb_brain.figures.dashboard import cell_table
 from ukb_brain.figures.interactive import hover_texts
-from ukb_brain.figures.summary import write_summary
+from ukb_brain.reports.dashboard import cell_table
+from ukb_brain.reports.summary import write_summary
 from ukb_brain.statistics.scores.skill import (
     SAME_FOR_ALL,
     TOO_FEW,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ukb_brain.figures.exports import NAME, Rules, write_bundle
 from ukb_brain.figures.stamp import is_synthetic
 from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.reports.bundle import NAME, Rules, write_bundle
 
 logger = logging.getLogger(__name__)
 

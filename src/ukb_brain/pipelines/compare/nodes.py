@@ -6,8 +6,8 @@ import pandas as pd
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ukb_brain.figures.claims import write_comparison
 from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.reports.claims import write_comparison
 from ukb_brain.statistics.map_comparison import compare_maps
 
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from ukb_brain.cluster import Compute
+from ukb_brain.evidence.retrained import Trained, check_trained
+from ukb_brain.evidence.settings import Evidence, of_strategies, variant_of
+from ukb_brain.evidence.sites import leave_sites_out
+from ukb_brain.evidence.subsamples import take_subsets
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import RecordStore
-from ukb_brain.networks.artifact import ModelFolder
+from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.pipelines.modelling.nodes import (
     fit_cells,
     fit_kernels,
@@ -20,12 +24,8 @@ from ukb_brain.pipelines.modelling.nodes import (
 )
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.tables.splits import Splitting
-from ukb_brain.training.evidence import Evidence, of_strategies, variant_of
 from ukb_brain.training.people import People
-from ukb_brain.training.retrained import Trained, check_trained
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.sites import leave_sites_out
-from ukb_brain.training.subsamples import take_subsets
 
 Folds = dict[int, People]
 CURVES, SITES, SCALE = "learning_curves", "left_out_sites", "model_scale"

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from ukb_brain.evidence.scores import score_curves, score_scale, score_sites
 from ukb_brain.pipelines import modelling
 from ukb_brain.pipelines.evidence.nodes import (
     check_map,
@@ -9,7 +10,6 @@ from ukb_brain.pipelines.evidence.nodes import (
     train_left_out_sites,
     train_model_scale,
 )
-from ukb_brain.pipelines.evidence.scores import score_curves, score_scale, score_sites
 
 SCANS = ["map_models", "model.evidence", "intermediate.volumes", "intermediate.connectivity"]
 EVIDENCE, GRID, MODELLING = "params:evidence", "params:grid", "params:modelling"

@@ -12,7 +12,7 @@ from ukb_brain.cluster import Compute
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger import WorkItem, run_ledger
-from ukb_brain.networks.artifact import ModelFolder
+from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import accounting, items
 from ukb_brain.training.dedicated import DEDICATED, train_dedicated

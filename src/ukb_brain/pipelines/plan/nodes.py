@@ -16,8 +16,8 @@ from ukb_brain.cluster.start import open_client
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.planning import Case, Planning, Rates, measure, plan_table, write_plan
 from ukb_brain.tables.splits import Splitting
-from ukb_brain.training.planning import Case, Planning, Rates, measure, plan_table, write_plan
 from ukb_brain.training.settings import Modelling
 
 logger = logging.getLogger(__name__)

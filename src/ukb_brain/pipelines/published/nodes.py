@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ukb_brain import figures, statistics
-from ukb_brain.figures.claims import write_claims
+from ukb_brain import statistics
+from ukb_brain.figures import coefficients
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.reports.claims import write_claims
 from ukb_brain.statistics.claims import claims_of, evaluate_claims
 from ukb_brain.statistics.scores.published_intervals import published_intervals, skill_errors
 from ukb_brain.statistics.scores.skill import skill_of_cells
@@ -88,7 +89,7 @@ def draw_coefficients(mixed_models: pd.DataFrame, grid: Grid) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    return figures.draw_coefficients(mixed_models, grid, "published")
+    return coefficients.draw_coefficients(mixed_models, grid, "published")
 
 
 def measure_intervals(

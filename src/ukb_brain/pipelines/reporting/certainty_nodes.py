@@ -9,12 +9,11 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from ukb_brain.cluster import processors
-from ukb_brain.figures.claims import write_claims
-from ukb_brain.figures.report import build_report
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.reports.claims import write_claims
+from ukb_brain.reports.page import build_report
 from ukb_brain.statistics import FamilyDraws
-from ukb_brain.statistics.between_targets.relation_tables import relation_tables
 from ukb_brain.statistics.certainty import cell_tables
 from ukb_brain.statistics.certainty.cell_tables import errors_without_fail
 from ukb_brain.statistics.claims import claims_of, evaluate_claims
@@ -24,6 +23,7 @@ from ukb_brain.statistics.limits.findings import gather_findings, positives
 from ukb_brain.statistics.limits.retest_table import repeatability_table, retest_table
 from ukb_brain.statistics.limits.verdicts import VerdictRules, verdict_table
 from ukb_brain.statistics.people import calibration_tables
+from ukb_brain.statistics.relations.relation_tables import relation_tables
 from ukb_brain.statistics.scores.common_scores import CommonScores, common_scores, skill_by_cell
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, gather_targets
 from ukb_brain.tables.thresholds import as_tested

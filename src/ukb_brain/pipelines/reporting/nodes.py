@@ -10,11 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ukb_brain import figures, statistics
+from ukb_brain import statistics
 from ukb_brain.errors import InputError
-from ukb_brain.figures.data_dictionary import build_data_dictionary, shown_dictionary
+from ukb_brain.figures import exclusion_flow as flow
+from ukb_brain.figures import heat_maps
 from ukb_brain.grid import Grid
 from ukb_brain.part_of_grid import Names
+from ukb_brain.reports import dashboard, summary
+from ukb_brain.reports.data_dictionary import build_data_dictionary, shown_dictionary
 
 Covariate = Literal[
     "ethnic_background",
@@ -209,7 +212,7 @@ def draw_heat_maps(
     -------
     matplotlib.figure.Figure
     """
-    return figures.draw_heat_maps(performance, grid, source, reporting.suppress_below)
+    return heat_maps.draw_heat_maps(performance, grid, source, reporting.suppress_below)
 
 
 def draw_exclusion_flow(
@@ -237,7 +240,7 @@ def draw_exclusion_flow(
     matplotlib.figure.Figure
     """
     below = reporting.suppress_below
-    return figures.draw_exclusion_flow(exclusion_flow, scan_counts, grid, below, source)
+    return flow.draw_exclusion_flow(exclusion_flow, scan_counts, grid, below, source)
 
 
 def build_dashboard(
@@ -267,7 +270,7 @@ def build_dashboard(
     str
         One HTML file.
     """
-    return figures.build_dashboard(
+    return dashboard.build_dashboard(
         performance,
         exclusion_flow,
         target_summary,
@@ -305,7 +308,7 @@ def summarise(
     str
         Markdown.
     """
-    text = figures.write_summary(
+    text = summary.write_summary(
         performance, grid, source, reporting.folder, reporting.suppress_below, verdicts
     )
     Console().print(Markdown(text))

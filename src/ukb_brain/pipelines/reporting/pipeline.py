@@ -2,8 +2,9 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from ukb_brain.figures import draw_coefficients, draw_legibility
+from ukb_brain.figures.coefficients import draw_coefficients
 from ukb_brain.figures.compute import draw_compute
+from ukb_brain.figures.legibility import draw_legibility
 from ukb_brain.pipelines.reporting.certainty import certainty_pipeline
 from ukb_brain.pipelines.reporting.nodes import (
     arrange_as_published,

@@ -11,12 +11,12 @@ from ukb_brain.cluster import Compute
 from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import RecordStore
+from ukb_brain.search.plans import plan_encoders, plan_heads, without_test
+from ukb_brain.search.record import report, trials_table
+from ukb_brain.search.settings import Search
+from ukb_brain.search.study import Plan, open_storage, run_study
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans
-from ukb_brain.training.search.plans import plan_encoders, plan_heads, without_test
-from ukb_brain.training.search.record import report, trials_table
-from ukb_brain.training.search.settings import Search
-from ukb_brain.training.search.study import Plan, open_storage, run_study
 from ukb_brain.training.settings import Modelling
 
 DATABASE, ENCODERS, HEADS = "trials.db", "encoders", "heads"

@@ -1,0 +1,1 @@
+"""What training again on other people shows: learning curves, sites left out, larger models."""

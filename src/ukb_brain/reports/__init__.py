@@ -1,0 +1,1 @@
+"""Pages and texts: the report, the dashboard, the summary, the bundle."""

@@ -1,0 +1,128 @@
+"""The data dictionary: what each variable is and how it is distributed, without small counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from ukb_brain.figures.stamp import NOTICE, is_synthetic
+from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.grid import Grid
+from ukb_brain.reports.entries import number
+
+PARTS = ("train", "validation", "test")
+WORDS = ["role", "key", "name", "fields", "title", "coding", "derivation", "kind", "unit"]
+ROLES = {
+    "confound": "Confounds of scans",
+    "covariate": "Covariates, which no model takes unless it is asked to",
+}
+
+
+def shown_dictionary(dictionary: pd.DataFrame, below: int) -> pd.DataFrame:
+    """Write the dictionary as text that may leave.
+
+    Parameters
+    ----------
+    dictionary : pandas.DataFrame
+        From `ukb_brain.tables.data_dictionary.describe`.
+    below : int
+        Smaller counts are not shown, and the row's other counts are then rounded. Where a part of
+        the split has fewer people, or fewer with or without, no part's distribution is shown: the
+        others would give it away.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a variable: words, ``n, missing``, a column a part of the split, ``lag_years``,
+        ``visits`` and ``algebra``; all text.
+    """
+    visits = sorted(str(name) for name in dictionary if str(name).startswith("from_"))
+    counts = ["n", "missing", *visits]
+    rows: list[dict[str, str]] = []
+    for position, row in enumerate(dictionary.to_dict("records")):
+        one = dictionary.iloc[[position]]
+        written = suppress_counts(one, counts, below)[counts].iloc[0]
+        parts = _parts(row, below)
+        rows.append(
+            {name: str(row[name]) for name in WORDS}
+            | {"n": written["n"], "missing": written["missing"]}
+            | parts
+            | {
+                "lag_years": _lag(row, below),
+                "visits": ", ".join(
+                    f"{name.removeprefix('from_')}: {written[name]}"
+                    for name in visits
+                    if row[name] > 0
+                ),
+                "algebra": str(row["algebra"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _parts(row: dict[Any, Any], below: int) -> dict[str, str]:
+    binary = row["kind"] == "binary"
+    if row["kind"] == "categorical":
+        return dict.fromkeys(PARTS, "codes")
+    if not row["n"]:
+        return dict.fromkeys(PARTS, "not known")
+    for part in PARTS:
+        n, events = row[f"{part}_n"], row[f"{part}_events"]
+        if n < below or (binary and (0 < events < below or 0 < n - events < below)):
+            return dict.fromkeys(PARTS, "too few")
+    return {
+        part: f"{100 * row[f'{part}_mean']:.0f} %"
+        if binary
+        else f"{row[f'{part}_mean']:.4g} ± {row[f'{part}_sd']:.3g}".replace("-", "−")
+        for part in PARTS
+    }
+
+
+def _lag(row: dict[Any, Any], below: int) -> str:
+    if row["n"] < below or pd.isna(row["lag_median"]):
+        return ""
+    low, high = number(row["lag_low"], 1), number(row["lag_high"], 1)
+    return f"{number(row['lag_median'], 1)} [{low}, {high}]"
+
+
+def build_data_dictionary(shown: pd.DataFrame, grid: Grid, source: str, below: int = 10) -> str:
+    """Build the page.
+
+    Parameters
+    ----------
+    shown : pandas.DataFrame
+        As returned by `shown_dictionary`.
+    grid : Grid
+        Its domains order the targets.
+    source : str
+        ``synthetic`` is stamped.
+    below : int
+        The smallest count of people that is shown.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from elsewhere and names no participant.
+    """
+    domain = shown["key"].map({key: target.domain for key, target in grid.targets.items()})
+    targets = shown["role"] == "target"
+    parts = [
+        (key, f"Targets: {key.replace('_', ' ')}", shown[targets & (domain == key)])
+        for key in grid.domains
+    ]
+    parts += [(role, title, shown[shown["role"] == role]) for role, title in ROLES.items()]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ukb_brain", "figures"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("data_dictionary.html.j2").render(
+        sections=[(key, title, rows.to_dict("records")) for key, title, rows in parts if len(rows)],
+        synthetic=is_synthetic(source),
+        notice=NOTICE,
+        below=below,
+    )

@@ -1,0 +1,220 @@
+"""A trial of the shared encoders: one network without one part, judged by people it has not seen.
+
+They are training people of the part that was left out, and validation people. T is targets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from torch import nn
+
+from ukb_brain.cluster import pick_device
+from ukb_brain.ledger.artifact import Card, Model
+from ukb_brain.search.trial import History, attempted
+from ukb_brain.training.encode import EncoderJob, build_network
+from ukb_brain.training.inputs import Inputs
+from ukb_brain.training.loop import train
+from ukb_brain.training.people import Mask
+from ukb_brain.training.settings import Loop
+from ukb_brain.training.tasks import Tasks
+from ukb_brain.training.trainer import MASK, Data, Rows, Trainer
+
+
+@dataclass(frozen=True)
+class EncoderTrial:
+    """What a worker needs for a trial.
+
+    Attributes
+    ----------
+    job : EncoderJob
+        With the trial's settings; its people are without test people.
+    history : History
+        With which it is compared.
+    """
+
+    job: EncoderJob
+    history: History
+
+    @property
+    def judged(self) -> Mask:
+        """People by whom the network is judged, of whom its training saw nothing."""
+        people = self.job.people
+        return (self.job.parts == self.job.part) | (people.part == "validation")
+
+
+def try_encoders(trial: EncoderTrial, scratch: Path) -> Model:
+    """Do a trial of the encoders.
+
+    Parameters
+    ----------
+    trial : EncoderTrial
+        People, scans, settings.
+    scratch : Path
+        Of its state; a training that was killed goes on from there.
+
+    Returns
+    -------
+    Model
+        As `attempted` gives it. ``losses`` of each target are relative to naming the mean of
+        the people in training, and ``value`` is their mean.
+    """
+    return attempted(judge_encoders, trial, scratch)
+
+
+def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
+    """Train a network and judge it; see `try_encoders`.
+
+    Parameters
+    ----------
+    trial : EncoderTrial
+        People, scans, settings.
+    scratch : Path
+        Of its state.
+
+    Returns
+    -------
+    dict
+    """
+    job = trial.job
+    anything = np.any([job.people.has[g] for g in job.scans], axis=0)
+    fitted = np.flatnonzero(job.fitted & anything)
+    judged = np.flatnonzero(trial.judged & anything)
+    if len(fitted) < 2 or not len(judged):
+        return {"state": "failed", "why": "fewer than two people to train on, or none to judge by"}
+    scans = {g: job.scans[g] for g in job.groups}
+    data = Inputs(job.people, scans, (), anything, job.settings.cache_gb, masked=True)
+    torch.manual_seed(job.seed)
+    network = build_network(job, data.shapes)
+    tasks = Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop)
+    device = pick_device(job.device)
+    trainer = RelativeTrainer(network, data, tasks, job.settings.loop, device, job.seed)
+    watch = Watch(trial.history.begin())
+    try:
+        trained = train(trainer, fitted, judged, scratch, watch)
+        watch(len(trained.curves["validation"]), trained.curves)
+    except optuna.TrialPruned:
+        return watch.card | {"state": "pruned", "value": watch.curve[-1]}
+    if trained.reason:
+        return watch.card | {"state": "failed", "why": trained.reason}
+    network.load_state_dict(trained.state)
+    relative = trainer.relative(judged)
+    losses = {
+        target: float(loss)
+        for target, loss in zip(job.binary, relative.tolist(), strict=True)
+        if np.isfinite(loss)
+    }
+    value = float(np.mean(list(losses.values()))) if losses else float("nan")
+    return watch.card | {"state": "complete", "value": value, "losses": losses}
+
+
+class Watch:
+    """Tell the pruner of every epoch, once and in order, also of those before a kill.
+
+    Parameters
+    ----------
+    trial : optuna.Trial
+        To which epochs are reported.
+    """
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial = trial
+        self.curve: list[float] = []
+
+    def __call__(self, epoch: int, curves: dict[str, list[float]]) -> None:
+        """Report what is new.
+
+        Parameters
+        ----------
+        epoch : int
+            That ended.
+        curves : dict of str to list of float
+            By epoch.
+
+        Raises
+        ------
+        optuna.TrialPruned
+            If earlier trials were better.
+        """
+        for loss in curves["validation"][len(self.curve) : epoch]:
+            self.curve.append(loss)
+            self.trial.report(loss, len(self.curve))
+            if self.trial.should_prune():
+                raise optuna.TrialPruned
+
+    @property
+    def card(self) -> Card:
+        """What a later round's pruner wants to know."""
+        rungs: dict[str, Any] = dict(self.trial.study.trials[self.trial.number].system_attrs)
+        return {"curve": self.curve, "rungs": rungs}
+
+
+class RelativeTrainer(Trainer):
+    """A trainer whose validation loss is relative to naming the mean, so that targets count alike.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        As for `Trainer`, like all that follows.
+    data : Data
+        Inputs.
+    tasks : Tasks
+        Labels.
+    settings : Loop
+        How.
+    device : torch.device
+        Where.
+    seed : int
+        Of this network.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Data,
+        tasks: Tasks,
+        settings: Loop,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        super().__init__(network, data, tasks, settings, device, seed)
+        # Standardised targets have mean 0; where classes weigh the same, so has the logit.
+        share = torch.from_numpy(np.clip(tasks.mean, 1e-6, 1 - 1e-6)).float()
+        plain = torch.from_numpy(tasks.kinds) & (settings.balance != "weights")
+        self.constant = torch.where(plain, torch.logit(share), 0.0).to(device)
+
+    def evaluate(self, rows: Rows) -> float:
+        """Mean over targets of the relative loss; NaN where nobody has any target."""
+        relative = self.relative(rows)
+        known = torch.isfinite(relative)
+        return float(relative[known].mean()) if known.any() else float("nan")
+
+    @torch.no_grad()
+    def relative(self, rows: Rows) -> torch.Tensor:
+        """Loss of each target, relative to that of naming the mean of the people in training.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,)
+            People that the network is not trained on.
+
+        Returns
+        -------
+        torch.Tensor of shape (T,)
+            NaN where nobody has the target, or it did not vary in training.
+        """
+        self.network.eval()
+        ours = theirs = torch.zeros(len(self.constant), device=self.device)
+        size = self.settings.batch_size
+        for some in (rows[start : start + size] for start in range(0, len(rows), size)):
+            inputs, where = self.data.read(some, None), torch.from_numpy(some).to(self.device)
+            used = inputs[MASK].amax(1).to(self.device)
+            constant = self.constant.expand(len(some), -1)
+            ours = ours + self.tasks.losses(self.forward(inputs), where, used)[0]
+            theirs = theirs + self.tasks.losses(constant, where, used)[0]
+        return torch.where(theirs > 0, ours / theirs, torch.nan).cpu()

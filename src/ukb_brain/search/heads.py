@@ -1,0 +1,186 @@
+"""A trial of the cells' regressions and their choices, judged by people whom no fit has seen.
+
+Judging by the out-of-fold loss on which penalties and shares are chosen would favour whatever
+gives more to choose from. So training families are dealt into parts, and each part is judged once
+by cells that were fitted, chosen and calibrated without it, by the same code that makes the map.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ukb_brain.grid import Grid
+from ukb_brain.ledger.artifact import Card, Model, read_model, write_model
+from ukb_brain.search.trial import attempted
+from ukb_brain.training.encode import combine
+from ukb_brain.training.people import Floats, People
+from ukb_brain.training.results import loss_of, predicted_rows
+from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target
+
+# The part of people who are judged: their predictions are kept, and nothing else looks at them.
+JUDGED = "test"
+
+
+@dataclass(frozen=True)
+class HeadTrial:
+    """What a worker needs for a trial.
+
+    Attributes
+    ----------
+    jobs : tuple of CellsJob
+        One a target, with the trial's settings; their people are without test people.
+    parts : int
+        Parts of training families, each judged once.
+    """
+
+    jobs: tuple[CellsJob, ...]
+    parts: int
+
+
+def chosen_targets(grid: Grid, number: int) -> tuple[str, ...]:
+    """Take some targets for all, spread over domains by a fixed rule.
+
+    Parameters
+    ----------
+    grid : Grid
+        Its targets.
+    number : int
+        How many; 0 is all.
+
+    Returns
+    -------
+    tuple of str
+        In the order of the grid. Domains take turns, each in the order of a hash of names.
+    """
+    if not number:
+        return tuple(grid.targets)
+    queues = {
+        domain: sorted(grid.targets_of(domain), key=lambda t: hashlib.sha256(t.encode()).digest())
+        for domain in grid.domains
+    }
+    longest = max(len(queue) for queue in queues.values())
+    turns = [q[k] for k in range(longest) for q in queues.values() if k < len(q)]
+    return tuple(target for target in grid.targets if target in turns[:number])
+
+
+def try_heads(trial: HeadTrial, scratch: Path) -> Model:
+    """Do a trial of the cells' regressions.
+
+    Parameters
+    ----------
+    trial : HeadTrial
+        Targets, people, settings.
+    scratch : Path
+        For encodings as the trial has them.
+
+    Returns
+    -------
+    Model
+        As `attempted` gives it. ``losses`` has for each target the mean over its cells of the loss
+        relative to naming the mean of the people who were fitted on, and ``value`` is their mean.
+    """
+    return attempted(judge_heads, trial, scratch)
+
+
+def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
+    """Fit all cells without each part, and judge them; see `try_heads`.
+
+    Parameters
+    ----------
+    trial : HeadTrial
+        Targets, people, settings.
+    scratch : Path
+        For encodings.
+
+    Returns
+    -------
+    dict
+    """
+    any_job = trial.jobs[0]
+    dealt = judged_parts(any_job.people, trial.parts)
+    # Networks left out other parts than those judged here; everybody has the encodings of a
+    # network that has not seen them.
+    encoders = [
+        dict.fromkeys(paths, _combined(any_job, paths, scratch / f"member{k}"))
+        for k, paths in enumerate(any_job.encoders)
+    ]
+    splits = [
+        replace(any_job.people, part=np.where(dealt == k, JUDGED, any_job.people.part))
+        for k in range(trial.parts)
+    ]
+    losses = {}
+    for job in trial.jobs:
+        known = job.y[np.isfinite(job.y) & (any_job.people.train | job.held)]
+        if not len(known) or np.ptp(known) == 0:
+            continue
+        fits = (replace(job, people=people, encoders=encoders) for people in splits)
+        sums: dict[str, Floats] = {}
+        for fit in fits:
+            for inputs, ours, theirs in _losses(fit, fit_cells_of_target(fit, scratch)):
+                sums[inputs] = sums.get(inputs, np.zeros(2)) + np.array([ours, theirs])
+        cells = [ours / theirs for ours, theirs in sums.values() if theirs > 0]
+        if cells:
+            losses[job.target] = float(np.mean(cells))
+    value = float(np.mean(list(losses.values()))) if losses else float("nan")
+    return {"state": "complete", "value": value, "losses": losses}
+
+
+def judged_parts(people: People, n: int) -> NDArray[np.int64]:
+    """Deal training families into parts that are judged; otherwise than cross-fitting deals them.
+
+    Parameters
+    ----------
+    people : People
+        Of the fold.
+    n : int
+        Number of parts.
+
+    Returns
+    -------
+    ndarray of shape (n_people,)
+        0 to n - 1 by family; -1 for people who are not in training.
+    """
+    digests = [hashlib.sha256(f"judged:{people.fold}:{f}".encode()) for f in people.family]
+    dealt = np.array([int.from_bytes(d.digest()[:8], "little") % n for d in digests])
+    return np.where(people.train, dealt, -1).astype(np.int64)
+
+
+def _losses(job: CellsJob, model: Model) -> Iterator[tuple[str, float, float]]:
+    """Give each cell's summed loss on judged people, and that of naming the mean."""
+    rows = predicted_rows(job.people)
+    usable_by_name = {cell.inputs.name: job.people.usable(cell) for cell in job.cells}
+    for row in model.card["cells"]:
+        if row["strategy"] != AMORTISED:
+            continue
+        usable = usable_by_name[row["inputs"]]
+        judged, fitted = usable & (job.people.part == JUDGED), usable & job.people.train
+        if not judged.any() or not fitted.any():
+            continue
+        mean = np.full(len(job.y), job.y[fitted].mean())
+        theirs = loss_of(mean, job.y, judged, job.kind) or 0.0
+        ours = theirs
+        # A cell that cannot be fitted can only name the mean.
+        if row["status"] == "ok":
+            predicted = np.full(len(job.y), np.nan)
+            key = "/".join(["predictions", AMORTISED, str(row["seed"]), job.target, row["inputs"]])
+            predicted[rows] = model.arrays[key]
+            ours = loss_of(predicted, job.y, judged, job.kind) or 0.0
+        yield row["inputs"], ours * judged.sum(), theirs * judged.sum()
+
+
+def _combined(job: CellsJob, paths: Mapping[int, Path], home: Path) -> Path:
+    """Line up networks' outputs once, by the parts that they left out."""
+    outputs = {
+        part: read_model(path, keys=("outputs",)).arrays["outputs"].astype(np.float32)
+        for part, path in paths.items()
+    }
+    parts = job.people.cross_fits(job.settings.encoders.cross_fits)
+    combined = combine(outputs, parts).astype(np.float32)
+    write_model(home, Model({"outputs": combined}))
+    return home

@@ -1,0 +1,196 @@
+"""Dotted paths into the settings: what they may name, their values now, and changed settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from pydantic import ValidationError
+
+from ukb_brain.errors import InputError
+from ukb_brain.search.settings import Choice, Space
+from ukb_brain.training.encode import build_encoders
+from ukb_brain.training.settings import Modelling, Network
+
+Shapes = Mapping[str, tuple[int, ...]]
+# What a study can judge: encoders by one network, heads on encoders that are there.
+OPEN = {
+    "encoders": ("encoders.network.", "encoders.loop."),
+    "heads": (
+        "cross_fits",
+        "heads.",
+        "ladder",
+    ),
+}
+CLOSED = {
+    "encoders.loop.balance": "trials are compared by a loss that it changes",
+    "encoders.loop.clamp_percentiles": "trials are compared by a loss that it changes",
+    "encoders.loop.label_scale": "trials are compared by a loss that it changes",
+    "encoders.network.together": "each imaging group needs an encoder of its own",
+    "encoders.network.extensions": "it names modules: set it in the parameters of modelling",
+}
+OPTIONS, KINDS = "encoders.network.options.", ("volume", "vector", "table")
+REMEDY = "Correct it in conf/base/parameters_search.yml."
+
+
+def value_now(settings: Modelling, path: str) -> tuple[bool, Any]:
+    """Look a setting up.
+
+    Parameters
+    ----------
+    settings : Modelling
+        As they are.
+    path : str
+        With dots.
+
+    Returns
+    -------
+    known : bool
+        False for an option of an encoder that is left at its default.
+    value : object
+        As JSON has it.
+    """
+    inner: Any = settings.model_dump(mode="json")
+    for key in path.split("."):
+        if not isinstance(inner, dict) or key not in inner:
+            return False, None
+        inner = inner[key]
+    return True, inner
+
+
+def changed(settings: Modelling, values: Mapping[str, Any]) -> Modelling:
+    """Set some settings.
+
+    Parameters
+    ----------
+    settings : Modelling
+        As they are.
+    values : dict of str to object
+        By dotted path.
+
+    Returns
+    -------
+    Modelling
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a value is not valid, or a path does not exist.
+    """
+    dump = settings.model_dump(mode="json")
+    for path, value in values.items():
+        *way, last = path.split(".")
+        inner = dump
+        for key in way:
+            inner = inner.setdefault(key, {})
+        inner[last] = value
+    return Modelling(**dump)
+
+
+def check_space(study: str, space: Space, settings: Modelling) -> None:
+    """Refuse paths that do not exist or cannot be judged, and values that are not valid.
+
+    Parameters
+    ----------
+    study : {"encoders", "heads"}
+        Which one.
+    space : dict of str to Parameter
+        By dotted path.
+    settings : Modelling
+        As they are.
+
+    Raises
+    ------
+    InputError
+        In one line.
+    """
+    for path, parameter in space.items():
+        what = f"search.{study}.space has {path!r}"
+        if path in CLOSED:
+            raise InputError(f"{what}, which cannot be searched: {CLOSED[path]}. {REMEDY}")
+        if not any(path == o or (o[-1] == "." and path.startswith(o)) for o in OPEN[study]):
+            allowed = ", ".join(o + "…" if o[-1] == "." else o for o in OPEN[study])
+            raise InputError(
+                f"{what}, which this study cannot vary; expected {allowed} of the settings of "
+                f"modelling. {REMEDY}"
+            )
+        if not _exists(path, settings):
+            near = ", ".join(_beside(path, settings)) or "nothing"
+            raise InputError(
+                f"{what}, which is no setting of modelling; beside it there are {near}. {REMEDY}"
+            )
+        for value in parameter.ends:
+            try:
+                changed(settings, {path: value})
+            except ValidationError as error:
+                why = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise InputError(f"{what} with the value {value!r}: {why}. {REMEDY}") from None
+
+
+def _exists(path: str, settings: Modelling) -> bool:
+    if path.startswith(OPTIONS):
+        # Which options an encoder has is known where it is built.
+        named = path.removeprefix(OPTIONS).split(".")
+        return len(named) == 2 and named[0] in KINDS
+    known, value = value_now(settings, path)
+    return known and not isinstance(value, dict)
+
+
+def _beside(path: str, settings: Modelling) -> list[str]:
+    known, inner = value_now(settings, path.rpartition(".")[0])
+    return sorted(inner) if known and isinstance(inner, dict) else []
+
+
+def corners(space: Space, settings: Modelling) -> Iterator[tuple[dict[str, Any], Network]]:
+    """List networks at the ends of the space: every combination of choices, all else low or high.
+
+    Parameters
+    ----------
+    space : dict of str to Parameter
+        Checked by `check_space`.
+    settings : Modelling
+        As they are.
+
+    Yields
+    ------
+    (dict of str to object, Network)
+        Values by path, and the network that has them.
+    """
+    mine = {path: p for path, p in space.items() if path.startswith("encoders.network.")}
+    options = [p.of if isinstance(p, Choice) else (None,) for p in mine.values()]
+    for chosen in product(*options):
+        for end in (0, -1):
+            values = {
+                path: option if isinstance(parameter, Choice) else parameter.ends[end]
+                for (path, parameter), option in zip(mine.items(), chosen, strict=True)
+            }
+            yield values, changed(settings, values).encoders.network
+
+
+def check_networks(space: Space, settings: Modelling, shapes_of: Callable[[int], Shapes]) -> None:
+    """Build the networks at the ends of the space, so that none fails after hours.
+
+    Parameters
+    ----------
+    space : dict of str to Parameter
+        Checked by `check_space`.
+    settings : Modelling
+        As they are.
+    shapes_of : callable
+        Gives the shapes of one person's inputs for a number of voxels that are pooled.
+
+    Raises
+    ------
+    InputError
+        With the values that do not go together.
+    """
+    for values, network in corners(space, settings):
+        try:
+            build_encoders(network, shapes_of(network.pooling))
+        except (InputError, ValueError, RuntimeError) as error:
+            why = str(error).splitlines()[0].rstrip(".")
+            raise InputError(
+                f"search.encoders.space allows {values or 'the settings as they are'}, with which "
+                f"no network can be built: {why}. {REMEDY}"
+            ) from None

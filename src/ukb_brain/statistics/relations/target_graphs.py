@@ -1,0 +1,70 @@
+"""How central each target is in the graph of their relations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.statistics.draws import percentile_interval
+from ukb_brain.statistics.relations.relations import Related
+from ukb_brain.statistics.sums import Floats
+
+CENTRALITY_COLUMNS = ["measure", "target", "estimate", "low", "high"]
+
+
+def eigenvector_centrality(weights: Floats) -> Floats:
+    """Say how strongly each node is tied to nodes that are strongly tied.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (graphs, nodes, nodes)
+        Symmetric, non-negative, in any unit; the diagonal is not used.
+
+    Returns
+    -------
+    ndarray, shape (graphs, nodes)
+        The leading eigenvector, of length 1 and without negative entries; NaN for a graph without
+        edges. Where a graph falls into parts, nodes outside the strongest have 0.
+
+    Notes
+    -----
+    Many graphs at once; tied to networkx's ``eigenvector_centrality`` in
+    ``test_centrality_agrees_with_networkx``.
+
+    References
+    ----------
+    Bonacich P (1987). Power and centrality: a family of measures. American Journal of Sociology
+    92:1170.
+    """
+    weights = weights * (1 - np.eye(weights.shape[-1]))
+    leading = np.abs(np.linalg.eigh(weights)[1][:, :, -1])
+    tied = weights.max(axis=(1, 2), initial=0) > 0
+    return np.where(tied[:, None], leading, np.nan)
+
+
+def centrality_table(related: Related, level: float = 0.95) -> pd.DataFrame:
+    """List how central targets are, with intervals.
+
+    Parameters
+    ----------
+    related : Related
+        Any measure of relation; relations below 0 count as none.
+    level : float
+        Coverage of each interval, between 0 and 1.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `CENTRALITY_COLUMNS`, one row a target; the interval is of the graphs of the draws.
+    """
+    estimate = eigenvector_centrality(_positive(related.estimate)[None])[0]
+    drawn = eigenvector_centrality(_positive(related.drawn))
+    rows = [
+        (related.measure, key, value, *percentile_interval(values, level))
+        for key, value, values in zip(related.targets, estimate, drawn.T, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=CENTRALITY_COLUMNS)
+
+
+def _positive(relations: Floats) -> Floats:
+    return np.maximum(np.nan_to_num(relations), 0)
