@@ -174,17 +174,7 @@ class Cell:
 
 
 def subsets(items: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """List all sets of some items, the empty one first and small ones before large ones.
-
-    Parameters
-    ----------
-    items : tuple of str
-        In the order that every set keeps.
-
-    Returns
-    -------
-    list of tuple of str
-    """
+    """List all sets of some items, the empty one first, small before large, in their order."""
     return list(chain.from_iterable(combinations(items, n) for n in range(len(items) + 1)))
 
 
@@ -277,19 +267,9 @@ class Grid(Frozen):
         return tuple(cells)
 
     def blocks_of(self, target: str, least: bool = False) -> tuple[str, ...]:
-        """List the blocks that a target may have among its inputs, all of them or as few as may be.
+        """List the blocks that a target may have among its inputs; none in the base domain.
 
-        Parameters
-        ----------
-        target : str
-            Its key.
-        least : bool
-            As few as may be: the base block, or none where the grid has no such domain.
-
-        Returns
-        -------
-        tuple of str
-            None for a target of the base domain.
+        `least` gives as few as may be: the base block, or none where the grid has no such domain.
         """
         own = self.targets[target].domain
         if own == self.base_domain:
@@ -300,85 +280,33 @@ class Grid(Frozen):
         """Give the inputs that stand for a target: all imaging groups, every block it may have.
 
         The rule looks at inputs only, so that no cell is shown for having scored well.
-
-        Parameters
-        ----------
-        target : str
-            Its key.
-
-        Returns
-        -------
-        Inputs
         """
         return self.inputs(tuple(self.imaging), self.blocks_of(target))
 
     def imaging_alone(self, target: str) -> Inputs:
         """Give a target's inputs with all imaging groups and as few blocks as it may have.
 
-        Parameters
-        ----------
-        target : str
-            Its key.
-
-        Returns
-        -------
-        Inputs
-            Outside the base domain the base block is there; within it they are `fullest`.
+        Outside the base domain the base block is there; within it they are `fullest`.
         """
         return self.inputs(tuple(self.imaging), self.blocks_of(target, least=True))
 
     def without_imaging(self, target: str) -> Inputs:
         """Give a target's inputs with every block it may have and no imaging.
 
-        Parameters
-        ----------
-        target : str
-            Its key.
-
-        Returns
-        -------
-        Inputs
-            None at all in the base domain, where no cell has them.
+        They are none at all in the base domain, where no cell has them.
         """
         return self.inputs((), self.blocks_of(target))
 
     def targets_of(self, domain: str) -> tuple[str, ...]:
-        """Keys of a domain's targets: the traits of its block.
-
-        Parameters
-        ----------
-        domain : str
-            Key of a domain.
-
-        Returns
-        -------
-        tuple of str
-            In the order of the configuration.
-        """
+        """Keys of a domain's targets, the traits of its block, in configured order."""
         return tuple(key for key, target in self.targets.items() if target.domain == domain)
 
     def term_of(self, group: str) -> str:
-        """Name the term of an imaging group in models of its inputs: its first modality.
-
-        Parameters
-        ----------
-        group : str
-            Key of an imaging group.
-
-        Returns
-        -------
-        str
-        """
+        """Name the term of an imaging group in models of its inputs: its first modality."""
         return next(iter(self.imaging[group]))
 
     def in_words(self) -> str:
-        """Say what this grid has, and which of the names that were given it has not.
-
-        Returns
-        -------
-        str
-            One or two sentences.
-        """
+        """Say what this grid has, and which of the names that were given it has not."""
         counts = [(len(self.targets), "target"), (len(self.domains), "domain")]
         counts += [(len(self.imaging), "imaging group"), (len(self.cells), "cell")]
         n = [f"{number:,} {what}{'s' * (number != 1)}" for number, what in counts]
@@ -387,17 +315,7 @@ class Grid(Frozen):
         return words + absent
 
     def inputs(self, groups: tuple[str, ...], blocks: tuple[str, ...]) -> Inputs:
-        """Join imaging groups and blocks to inputs with their published name.
-
-        Parameters
-        ----------
-        groups, blocks : tuple of str
-            Keys of imaging groups and of domains.
-
-        Returns
-        -------
-        Inputs
-            With parts and name in their canonical order.
+        """Join imaging groups and blocks to inputs, parts and published name in canonical order.
 
         Raises
         ------
@@ -423,18 +341,7 @@ class Grid(Frozen):
         return Inputs(groups, blocks, " + ".join(parts))
 
     def flags(self, inputs: Inputs) -> dict[str, bool]:
-        """Which modalities and blocks are among the inputs.
-
-        Parameters
-        ----------
-        inputs : Inputs
-            Of a cell.
-
-        Returns
-        -------
-        dict of str to bool
-            One entry a modality and a domain; a new one in YAML brings one further entry.
-        """
+        """Which modalities and blocks are among the inputs: one entry a modality and a domain."""
         used = {m for g in inputs.groups for m in self.imaging[g]}
         return {m: m in used for m in self.modalities} | {
             d: d in inputs.blocks for d in self.domains
