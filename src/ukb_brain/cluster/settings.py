@@ -6,9 +6,10 @@ import os
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ukb_brain.errors import InputError
+from ukb_brain.settings_base import Settings
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -26,7 +27,7 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-class Jobs(BaseModel):
+class Jobs(Settings):
     """One job of a batch system, by the names that dask-jobqueue gives its properties.
 
     Attributes
@@ -57,8 +58,6 @@ class Jobs(BaseModel):
         Commands before a job's work, such as ``module load cuda``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     queue: str | None = None
     account: str | None = None
     cores: int | None = Field(default=None, ge=1)
@@ -72,7 +71,7 @@ class Jobs(BaseModel):
     job_script_prologue: tuple[str, ...] = ()
 
 
-class Compute(BaseModel):
+class Compute(Settings):
     """How work is spread.
 
     Attributes
@@ -90,8 +89,6 @@ class Compute(BaseModel):
     jobs : Jobs
         For a batch system.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     backend: Literal["local", "slurm", "pbs", "sge", "lsf"] = "local"
     workers: int = Field(default=0, ge=0)

@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 from scipy import stats
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Frozen, Grid
+from ukb_brain.grid import Grid
+from ukb_brain.settings_base import Settings
 from ukb_brain.statistics.draws import percentile_interval
 
 COLUMNS = [
@@ -29,7 +30,7 @@ NOT_IN_GRID = "not in this grid"
 VERDICTS = ("contradicted", NOT_IN_GRID, "cannot be tested", "undecided", "supported")
 
 
-class Term(Frozen):
+class Term(Settings):
     """One cell of a contrast, and how it counts.
 
     Attributes
@@ -51,7 +52,7 @@ def _one_bound(given: Any) -> Any:
     return given
 
 
-class Contrast(Frozen):
+class Contrast(Settings):
     """A weighted sum of skills, averaged over targets.
 
     Attributes
@@ -82,7 +83,7 @@ class Contrast(Frozen):
         return 1 if self.above is not None else -1
 
 
-class Effect(Frozen):
+class Effect(Settings):
     """A fixed effect of the study's mixed model of a claim's domain, and where it should lie.
 
     Attributes
@@ -105,7 +106,7 @@ class Effect(Frozen):
         return f"{BY_STUDY}: {self.term}"
 
 
-class Claim(Frozen):
+class Claim(Settings):
     """A sentence, and the contrasts that must all hold if it is true.
 
     Attributes

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Frozen
+from ukb_brain.settings_base import Settings
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.relatives import find_families
 
@@ -26,7 +26,7 @@ KEYS = ["eid", "instance"]
 INSTANCES = 1000
 
 
-class DataEngineering(Frozen):
+class DataEngineering(Settings):
     """Settings of the cohort.
 
     Attributes

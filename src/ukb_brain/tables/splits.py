@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Frozen
+from ukb_brain.settings_base import Settings
 from ukb_brain.tables.visits import one_visit
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ RESTORE = (
 )
 
 
-class Splitting(Frozen):
+class Splitting(Settings):
     """How people are split.
 
     Attributes

@@ -17,7 +17,7 @@ import pyarrow.parquet
 from pydantic import Field
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Frozen
+from ukb_brain.settings_base import Settings
 from ukb_brain.tables import cells, text_files
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.dictionary import field_of
@@ -30,7 +30,7 @@ LONGEST_SHOWN = 40
 SMALLEST_TOLD = 10
 
 
-class TableSettings(Frozen):
+class TableSettings(Settings):
     """How tables are found and read, where that shall not be found out.
 
     Attributes

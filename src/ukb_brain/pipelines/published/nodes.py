@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -15,12 +15,13 @@ from ukb_brain.figures import coefficients
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.reports.claims import write_claims
+from ukb_brain.settings_base import Settings
 from ukb_brain.statistics.claims import claims_of, evaluate_claims
 from ukb_brain.statistics.scores.published_intervals import published_intervals, skill_errors
 from ukb_brain.statistics.scores.skill import skill_of_cells
 
 
-class Published(BaseModel):
+class Published(Settings):
     """A table from outside in the published layout.
 
     Attributes
@@ -30,8 +31,6 @@ class Published(BaseModel):
     test_people : int
         How many people it tested.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     table: str = ""
     test_people: int = Field(default=2381, ge=4)

@@ -6,13 +6,14 @@ import logging
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ukb_brain.cluster import processors
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.reports.claims import write_claims
 from ukb_brain.reports.page import build_report
+from ukb_brain.settings_base import Settings
 from ukb_brain.statistics import FamilyDraws
 from ukb_brain.statistics.certainty import cell_tables
 from ukb_brain.statistics.certainty.cell_tables import errors_without_fail
@@ -50,7 +51,7 @@ def known(table: pd.DataFrame) -> pd.DataFrame | None:
     return table if len(table.columns) else None
 
 
-class Certainty(BaseModel):
+class Certainty(Settings):
     """How certainty is measured.
 
     Attributes
@@ -64,8 +65,6 @@ class Certainty(BaseModel):
     margin : float
         Smallest difference in skill that matters: what surely adds less is no gain.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     draws: int = Field(default=1000, ge=100)
     relation_draws: int = Field(default=200, ge=50)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -18,6 +18,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.part_of_grid import Names
 from ukb_brain.reports import dashboard, summary
 from ukb_brain.reports.data_dictionary import build_data_dictionary, shown_dictionary
+from ukb_brain.settings_base import Settings
 
 Covariate = Literal[
     "ethnic_background",
@@ -28,7 +29,7 @@ Covariate = Literal[
 ]
 
 
-class Reporting(BaseModel):
+class Reporting(Settings):
     """How results are reported.
 
     Attributes
@@ -47,8 +48,6 @@ class Reporting(BaseModel):
     folder : str
         Where the reports are, as the closing summary names it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     strategy: Names = Field(default=("amortised", "kernels", "linear", "dedicated"), min_length=1)
     draws: int = Field(default=1000, ge=100)
