@@ -204,7 +204,7 @@ def test_what_exists_is_left_alone(text):
 
 def lists():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    named = project["dependencies"] + project["optional-dependencies"]["dev"]
+    named = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
     return {re.match(r"[\w-]+", requirement)[0] for requirement in named}
 
 
