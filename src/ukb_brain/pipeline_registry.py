@@ -9,20 +9,9 @@ APART = ("bundle", "check", "compare", "evidence", "plan", "published", "purge",
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Collect the pipelines; ``__default__`` is everything after the raw files.
-
-    Returns
-    -------
-    dict of str to Pipeline
-        One pipeline a folder of ``ukb_brain.pipelines``, and ``__default__``.
-    """
+    """Collect one pipeline a folder; ``__default__`` is everything after the raw files."""
     pipelines = find_pipelines(raise_errors=True)
-    pipelines["__default__"] = sum(
-        (
-            pipeline
-            for name, pipeline in pipelines.items()
-            if name not in (*GENERATORS, *APART, "__default__")
-        ),
-        start=Pipeline([]),
-    )
+    apart = {*GENERATORS, *APART, "__default__"}
+    after_raw = [pipeline for name, pipeline in pipelines.items() if name not in apart]
+    pipelines["__default__"] = sum(after_raw, start=Pipeline([]))
     return pipelines
