@@ -89,9 +89,8 @@ def check_cells(ready: Readiness, counted: pd.DataFrame, grid: Grid, least: int)
         ready.problems.append(
             Problem(
                 "warning",
-                f"cells of {named}{more} have fewer than {least} people and would be left "
-                "without a "
-                "model",
+                f"cells of {named}{more} have fewer than {least} people and would be left without "
+                "a model",
                 "see which scans or answers are missing, or leave the imaging group or the target "
                 "out of the grid",
             )

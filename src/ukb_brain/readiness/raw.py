@@ -61,9 +61,8 @@ def check_tables(ready: Readiness, table: MainTable) -> None:
             ready.problems.append(
                 Problem(
                     "warning",
-                    f"{file.path.name} has {len(file.header):,} columns and is passed over, "
-                    "since its "
-                    "first line is not the header of a table of participants",
+                    f"{file.path.name} has {len(file.header):,} columns and is passed over, since "
+                    "its first line is not the header of a table of participants",
                     "if it is a part of the main table, export it again with its header",
                 )
             )

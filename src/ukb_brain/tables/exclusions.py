@@ -87,9 +87,8 @@ def require_withdrawals(withdrawals: Withdrawals, source: str, none_issued: bool
         raise InputError(
             f"No withdrawal list (w<application>_<date>.csv or .txt) in {withdrawals.folder}: "
             "excluding people who withdrew is a legal duty. Put every list there, or, if UK "
-            "Biobank "
-            "issued none for your application, run with "
-            "--params data_engineering.no_withdrawals_issued=true"
+            "Biobank issued none for your application, run with --params "
+            "data_engineering.no_withdrawals_issued=true"
         )
 
 
@@ -111,12 +110,10 @@ def require_relatedness(pairs: pd.DataFrame, no_relatedness: bool) -> None:
     if not len(pairs.columns) and not no_relatedness:
         raise InputError(
             "There is no relatedness file (columns ID1 ID2 HetHet IBS0 Kinship) among the raw "
-            "files, "
-            "and relatives on both sides of the split would inflate every score. Fetch it with UK "
-            "Biobank's `gfetch rel`, or, if your application has no genetic data, run with "
+            "files, and relatives on both sides of the split would inflate every score. Fetch it "
+            "with UK Biobank's `gfetch rel`, or, if your application has no genetic data, run with "
             "--params data_engineering.no_relatedness=true: everybody is then a family of one, "
-            "which "
-            "your report should say."
+            "which your report should say."
         )
 
 

@@ -104,17 +104,15 @@ def read_withdrawals(folder: Path) -> Withdrawals:
             excluded[reason] = excluded.get(reason, frozenset()) | frozenset(read_list(path))
         elif OTHER_KIND.fullmatch(path.name):
             raise InputError(
-                f"{path} is named as a withdrawal list and is neither .csv nor .txt, or as a "
-                "list of "
-                "people to leave out, so that it would not be applied: save it as text, one eid a "
-                "line, or move it away."
+                f"{path} is named as a withdrawal list and is neither .csv nor .txt, or as a list "
+                "of people to leave out, so that it would not be applied: save it as text, one eid "
+                "a line, or move it away."
             )
         elif looks_like_list(path):
             raise InputError(
                 f"{path} looks like a list of participants, and its name does not say of which "
-                "kind: "
-                "call a withdrawal list w<application>_<date>.csv, a list of people to leave out "
-                "exclude_<reason>.csv, or move the file away."
+                "kind: call a withdrawal list w<application>_<date>.csv, a list of people to leave "
+                "out exclude_<reason>.csv, or move the file away."
             )
     return Withdrawals(frozenset(eids), n_lists, str(folder), excluded)
 

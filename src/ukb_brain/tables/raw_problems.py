@@ -102,8 +102,7 @@ def problems_of_lists(
                 f"none of the {len(withdrawals.eids):,} people on the withdrawal list(s) is in the "
                 "main table",
                 "either the table was made after they had left, which is well, or "
-                f"{OTHER_APPLICATION} "
-                "list: compare its number with yours",
+                f"{OTHER_APPLICATION} list: compare its number with yours",
             )
         )
     if len(relatedness) and not known_pairs(relatedness, people):
@@ -111,8 +110,7 @@ def problems_of_lists(
             Problem(
                 "warning",
                 f"of {len(relatedness):,} pairs of the relatedness file none has both people in "
-                "the "
-                "main table, so that relatives would not be kept together",
+                "the main table, so that relatives would not be kept together",
                 f"{OTHER_APPLICATION} file: fetch your own with `gfetch rel`",
             )
         )

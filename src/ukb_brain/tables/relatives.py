@@ -41,8 +41,7 @@ def find_relatedness(folder: Path) -> Path | None:
     if len(found) > 1:
         raise InputError(
             f"There are {len(found)} relatedness files ({', '.join(p.name for p in found)}), and "
-            "they "
-            "may be of different applications: keep that of the tables."
+            "they may be of different applications: keep that of the tables."
         )
     return found[0] if found else None
 
@@ -95,17 +94,14 @@ def read_relatedness(path: Path) -> pd.DataFrame:
         raise InputError(
             f"The relatedness file {path} cannot be read: columns ID1 ID2 HetHet IBS0 Kinship, "
             "separated by spaces or commas, with whole numbers as IDs were expected. Fetch it "
-            "again "
-            "with UK Biobank's `gfetch rel`."
+            "again with UK Biobank's `gfetch rel`."
         ) from None
     if not sound.all():
         raise InputError(
             f"The relatedness file {path} is cut short or damaged: {int((~sound).sum()):,} of "
             f"{len(raw):,} rows lack a kinship up to 0.5, or IDs, where columns ID1 ID2 HetHet "
-            "IBS0 "
-            "Kinship with whole numbers as IDs were expected, and relatives would be parted. "
-            "Fetch it "
-            "again with UK Biobank's `gfetch rel`."
+            "IBS0 Kinship with whole numbers as IDs were expected, and relatives would be parted. "
+            "Fetch it again with UK Biobank's `gfetch rel`."
         )
     pairs = pd.DataFrame(
         {

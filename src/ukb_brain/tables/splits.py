@@ -248,8 +248,7 @@ def _of_file(given: pd.DataFrame | None, people: pd.DataFrame, least: int) -> pd
     if without:
         raise InputError(
             f"splits.csv gives no part to {without} of {len(people)} participants: add them, or "
-            "leave "
-            "them out by a list exclude_<reason>.csv among the raw files."
+            "leave them out by a list exclude_<reason>.csv among the raw files."
         )
     splits = mine[columns].astype({"eid": "int64", "fold": "int64", "part": str})
     splits = splits.sort_values(["fold", "eid"], ignore_index=True)

@@ -190,8 +190,7 @@ class TableFile:
             if why == "rounded":
                 raise InputError(
                     f"{self.path.name} has eids such as 1e+06: a spreadsheet or R rounded them, "
-                    "and "
-                    "people can no longer be told apart. Export the table again and keep eids "
+                    "and people can no longer be told apart. Export the table again and keep eids "
                     "whole."
                 )
             if why:
@@ -225,8 +224,7 @@ class TableFile:
                 raise InputError(
                     f"Column {self.header[place]!r} of {self.path.name} holds values within values "
                     f"({cell.type}), where one answer or a list of them was expected; export the "
-                    "table "
-                    "again."
+                    "table again."
                 ) from None
             if not_read:
                 raise self._not_read(self.header[place], column, not_read)
@@ -251,29 +249,24 @@ class TableFile:
         if wrong.why == "decimal comma":
             return InputError(
                 f"{where} holds numbers with a decimal comma in {wrong.cells:,} cell(s); export "
-                "the "
-                "table again with a decimal point."
+                "the table again with a decimal point."
             )
         if "date" in wrong.why:
             cause = "day and month cannot be told apart" if "amb" in wrong.why else "is no date"
             return InputError(
                 f"{where} holds {_masked(wrong.most[0][0])}, and {cause} ({_few(wrong.cells)} "
-                "cell(s)); "
-                "dates "
-                "as YYYY-MM-DD were expected: export the table again."
+                "cell(s)); dates as YYYY-MM-DD were expected: export the table again."
             )
         if coding is None:
             return InputError(
                 f"{where} (field {column.field}) holds text in {wrong.cells:,} cell(s) where "
-                "numbers "
-                "were expected; export the table again."
+                "numbers were expected; export the table again."
             )
         shown = ", ".join(f"{v[:LONGEST_SHOWN]!r} ({_few(n)})" for v, n in wrong.most)
         return InputError(
             f"{where} (field {column.field}) holds labels that coding {coding} is not known to "
-            "have: "
-            f"{shown}. Put the showcase's coding{coding}.tsv into the folder codings beside the "
-            "tables, or export the table again with raw codes."
+            f"have: {shown}. Put the showcase's coding{coding}.tsv into the folder codings beside "
+            "the tables, or export the table again with raw codes."
         )
 
 

@@ -78,8 +78,7 @@ class TableFolder:
         if seen:
             raise InputError(
                 f"None of the {seen} file(s) in {self.path} that could be the main table has a "
-                "column "
-                "`eid` (or `f.eid`, `participant.eid`, `Participant ID`) beside columns of fields; "
-                "export the table again with participants' numbers."
+                "column `eid` (or `f.eid`, `participant.eid`, `Participant ID`) beside columns of "
+                "fields; export the table again with participants' numbers."
             )
         raise absent_raw_file("main table", self.path)

@@ -195,19 +195,15 @@ def _check_values(table: pd.DataFrame, years: tuple[float, float]) -> None:
         cause = "as if they were months" if months else "as 0 stands for no answer in some tables"
         raise InputError(
             f"{int(outside.sum()):,} of {len(age):,} ages (field {AGE}) are not between "
-            f"{years[0]:g} and "
-            f"{years[1]:g} years, {cause}; UK Biobank gives whole years. Export field {AGE} again, "
-            "with "
-            "empty cells where it is not known."
+            f"{years[0]:g} and {years[1]:g} years, {cause}; UK Biobank gives whole years. Export "
+            f"field {AGE} again, with empty cells where it is not known."
         )
     strange = sorted({float(v) for v in sex.dropna().unique()} - {0.0, 1.0})
     if strange:
         raise InputError(
             f"Sex (field {SEX}) holds {', '.join(f'{v:g}' for v in strange[:3])} where coding 9 "
-            "has 0 "
-            "for female and 1 for male, so that it was coded anew by somebody; export it again "
-            "with "
-            "UK Biobank's own codes or labels."
+            "has 0 for female and 1 for male, so that it was coded anew by somebody; export it "
+            "again with UK Biobank's own codes or labels."
         )
 
 

@@ -152,8 +152,7 @@ def decide(found: pd.DataFrame, page: str) -> None:
     stops = int((found["severity"] == "stop").sum())
     if stops:
         raise InputError(
-            f"A run cannot go on: {stops} problem(s) stand in the way, each with its remedy "
-            "above and "
-            "in check.html."
+            f"A run cannot go on: {stops} problem(s) stand in the way, each with its remedy above "
+            "and in check.html."
         )
     logger.info("A run can go on. The same as a page: check.html.")
