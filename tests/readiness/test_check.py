@@ -15,9 +15,9 @@ from ukb_brain.problems import stop_at
 from ukb_brain.readiness.check import Asked, look
 from ukb_brain.synthetic.visits import FLAIR, T1, visits_of
 from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 
 GRID = study_grid()
 

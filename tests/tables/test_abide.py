@@ -10,9 +10,9 @@ from ukb_brain.errors import InputError
 from ukb_brain.tables.abide import is_abide
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering, dated_visits, select_cohort, usable_scans
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 from ukb_brain.tables.visits import derive_confounds, describe_participants
 
 CONF = Path(__file__).parents[2] / "conf/abide"

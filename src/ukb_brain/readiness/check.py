@@ -19,10 +19,10 @@ from ukb_brain.readiness.findings import Readiness
 from ukb_brain.tables import derivations, exclusions, visits
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 from ukb_brain.tables.target_checks import problems_of_values
 
 PARTS = 3

@@ -21,9 +21,9 @@ from ukb_brain.readiness.findings import PROBLEMS
 from ukb_brain.readiness.machine import check_cost, check_machine
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 from ukb_brain.training.planning import Case, Planning, StoredRates
 from ukb_brain.training.settings import Modelling
 

@@ -17,6 +17,7 @@ from ukb_brain.tables import data_dictionary, derivations, exclusions, splits, v
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.derivations import problems_of_fields
 from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.raw_problems import (
     needed_fields,
@@ -26,7 +27,6 @@ from ukb_brain.tables.raw_problems import (
 )
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 from ukb_brain.tables.target_checks import problems_of_values
 
 logger = logging.getLogger(__name__)
