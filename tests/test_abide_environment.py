@@ -66,7 +66,7 @@ def test_a_check_finds_everything_there(raw, parameters):
         parameters["source"],
     )
     looked = look(TableFolder(raw, raw / "codings"), raw, pd.DataFrame(), asked)
-    assert [p for p in looked.ready.problems if p.severity == "stop"] == []
+    assert [p for p in looked.problems if p.severity == "stop"] == []
     assert looked.people == looked.visits == PEOPLE
 
 

@@ -87,9 +87,7 @@ def test_visits_without_dates_and_children(tmp_path):
     lists = Withdrawals(frozenset(), 0, "raw")
     cohort, flow = select_cohort(table, lists, scans, pd.DataFrame(), ENGINEERING)
     assert len(cohort) == 6 and flow["excluded"].sum() == 0
-    people = describe_participants(
-        cohort, pd.DataFrame(), scans, (0,), 0.04, ENGINEERING.visit_field, ENGINEERING.age_years
-    )
+    people = describe_participants(cohort, pd.DataFrame(), scans, ENGINEERING)
     assert people["date"].isna().all() and people["date"].dtype.kind == "M"
     assert people["age"].min() < 18 and people["chosen"].all()
     confounds = derive_confounds(cohort, people)
