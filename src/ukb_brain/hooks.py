@@ -130,11 +130,11 @@ class ProjectHooks:
 
         tables, bulk, before, *parameters = (catalog.load(name) for name in LOOKED_AT)
         asked = replace(Asked(*parameters), reads_scans=reads_scans)
-        looked = look(tables, bulk, before, asked)
-        for problem in looked.ready.problems:
+        ready = look(tables, bulk, before, asked)
+        for problem in ready.problems:
             if problem.severity == "warning":
                 logger.warning("%s", problem)
-        stop_at(looked.ready.problems)
+        stop_at(ready.problems)
 
     @staticmethod
     def _stop_if_scans_came(catalog: CatalogProtocol) -> None:

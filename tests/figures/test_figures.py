@@ -125,7 +125,7 @@ def test_figures_of_a_run_without_any_result():
 
 def test_figure_dataset_writes_whole_png_files_and_previews_them(tmp_path):
     path = tmp_path / "new folder" / "figure.png"
-    dataset = FigureDataset(filepath=str(path), dpi=50)
+    dataset = FigureDataset(filepath=str(path), save_args={"dpi": 50})
     dataset.save(drawn("coefficients", "ukb"))
     first = path.read_bytes()
     assert first.startswith(b"\x89PNG")
