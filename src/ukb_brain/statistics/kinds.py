@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from ukb_brain.metrics import HEADLINE, METRICS
 from ukb_brain.statistics.sums import Floats
@@ -20,6 +21,8 @@ LEAST_OF_CLASS = 30
 LEAST_PEOPLE = 2 * LEAST_OF_CLASS
 BELOW_AUC = 0.97
 LEAST_MISRANKED = 1.5
+# Probabilities are kept this far from 0 and 1, where they have no logit.
+CLOSEST = 1e-9
 
 
 class Binary:
@@ -100,6 +103,22 @@ class Binary:
             return np.nan
         return float(min(1.0, self.gain(z * np.sqrt((n + 1) / (12 * positive * negative)))))
 
+    def link(self, predicted: Floats) -> Floats:
+        """Give log-odds, on which lines are fitted, finite at 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If a number is not a probability.
+        """
+        if not ((predicted >= 0) & (predicted <= 1)).all():
+            raise ValueError("probabilities lie between 0 and 1")
+        return logit(np.clip(predicted, CLOSEST, 1 - CLOSEST))
+
+    def unlink(self, score: Floats) -> Floats:
+        """Turn log-odds into probabilities."""
+        return expit(score)
+
     def class_weights(self, y: Floats, of: Floats) -> Floats:
         """Weight people ``of`` so that both classes count alike among training people ``y``.
 
@@ -165,6 +184,14 @@ class Continuous:
         a calibrated prediction R² is the square of that correlation.
         """
         return float(np.tanh(z / np.sqrt(n - 3)) ** 2) if n > 3 else np.nan
+
+    def link(self, predicted: Floats) -> Floats:
+        """Give values as they are: lines are fitted in the target's own units."""
+        return predicted
+
+    def unlink(self, score: Floats) -> Floats:
+        """Give values as they are."""
+        return score
 
     def class_weights(self, y: Floats, of: Floats) -> Floats:
         """Weight all people alike."""
