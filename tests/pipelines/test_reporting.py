@@ -99,7 +99,7 @@ def outputs():
         "params:reporting": Reporting(draws=100, folder="out"),
         "params:seed": SEED,
         "params:source": "synthetic",
-        "params:certainty": Certainty(draws=100, relation_draws=50, permutations=99),
+        "params:certainty": Certainty(relation_draws=50, permutations=99),
         "params:verdicts": VerdictRules(),
         "params:claims": yaml.safe_load((CONF / "parameters/claims.yml").read_text())["claims"],
     }
@@ -171,8 +171,8 @@ def test_folds_and_seeds_are_rows_of_one_table_and_one_row_of_the_map():
     grid = small_grid("age")
     tables = invented_folds(grid, folds=2, seeds=2)
     reporting = Reporting(draws=100)
-    every = score_all_cells(*tables, grid, reporting, SEED)
     draws = FamilyDraws(tables[2]["family"], 100, SEED)
+    every = score_all_cells(*tables, grid, draws, reporting)
     strategy = choose_strategy(tables[1], reporting)
     intervals = interval_table(gather_targets(*tables, grid, strategy), draws)
     chosen = choose_map(*tables, intervals, grid, strategy)

@@ -6,7 +6,8 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from ukb_brain.tables.schemas import LEGIBLE_METRICS, Strict
+from ukb_brain.metrics import RECOMMENDED
+from ukb_brain.tables.schemas import HEADLINES, Strict
 
 
 class Aggregate(pa.DataFrameModel):
@@ -23,8 +24,8 @@ class Intervals(Strict):
 
     target: Series[str]
     inputs: Series[str]
-    metric: Series[str]
-    method: Series[str] = pa.Field(isin=["percentile", "bca", "expanded", "delong", "newcombe"])
+    metric: Series[str] = pa.Field(isin=list(RECOMMENDED))
+    method: Series[str] = pa.Field(isin=sorted({*RECOMMENDED.values()}))
     estimate: Series[float] = pa.Field(nullable=True)
     low: Series[float] = pa.Field(nullable=True)
     high: Series[float] = pa.Field(nullable=True)
@@ -214,7 +215,7 @@ class Confounds(Aggregate):
 
     target: Series[str] = pa.Field(unique=True)
     inputs: Series[str]
-    metric: Series[str] = pa.Field(isin=LEGIBLE_METRICS)
+    metric: Series[str] = pa.Field(isin=HEADLINES)
     status: Series[str]
 
 
@@ -240,7 +241,7 @@ class Participation(Aggregate):
 
     target: Series[str] = pa.Field(unique=True)
     inputs: Series[str]
-    metric: Series[str] = pa.Field(isin=LEGIBLE_METRICS)
+    metric: Series[str] = pa.Field(isin=HEADLINES)
     n_effective: Series[float] = pa.Field(nullable=True)
 
     class Config:

@@ -6,6 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from ukb_brain.metrics import HEADLINE, METRICS
 from ukb_brain.tables.schemas import Strict
 
 
@@ -17,13 +18,13 @@ class Scored(Strict):
     """A headline score and its skill (R², or 2·AUC − 1), with intervals, on test people."""
 
     target: Series[str]
-    kind: Series[str] = pa.Field(isin=["binary", "continuous"])
+    kind: Series[str] = pa.Field(isin=list(METRICS))
     inputs: Series[str]
     strategy_: Series[str] = pa.Field(alias="strategy", isin=["linear", "kernels", "amortised"])
     n_train: Series[int] = pa.Field(ge=0)
     n_test: Series[int] = pa.Field(ge=0)
     status: Series[str]
-    metric: Series[str] = pa.Field(isin=["AUC", "R²"])
+    metric: Series[str] = pa.Field(isin=[label for _, label in HEADLINE.values()])
     score: Series[float] = pa.Field(le=1, nullable=True)
     score_low: Series[float] = pa.Field(le=1, nullable=True)
     score_high: Series[float] = pa.Field(le=1, nullable=True)
@@ -58,7 +59,7 @@ class LearningCurveFits(Strict):
     """One row a cell and strategy: the power law of its learning curve."""
 
     target: Series[str]
-    kind: Series[str] = pa.Field(isin=["binary", "continuous"])
+    kind: Series[str] = pa.Field(isin=list(METRICS))
     inputs: Series[str]
     strategy_: Series[str] = pa.Field(alias="strategy", isin=["linear", "kernels", "amortised"])
     shape_: Series[str] = pa.Field(

@@ -6,6 +6,8 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from ukb_brain.metrics import HEADLINE, METRICS, RECOMMENDED
+
 KEYS = ("eid", "instance")
 
 
@@ -252,10 +254,7 @@ class CellFits(pa.DataFrameModel):
         unique = ("target", "inputs", "strategy", "fold", "seed")
 
 
-BINARY_METRICS = ("balanced_accuracy", "roc_auc", "average_precision", "brier")
-CONTINUOUS_METRICS = ("r2", "pearson_r", "mae", "median_split_accuracy")
-METRICS = BINARY_METRICS + CONTINUOUS_METRICS
-LEGIBLE_METRICS = ("r2", "roc_auc")
+HEADLINES = [metric for metric, _ in HEADLINE.values()]
 # Of the study's grid; a grid of another make has fewer or further ones.
 STUDY_MODALITIES = ("t1", "flair", "dwi", "rsfmri")
 STUDY_FLAGS = (*STUDY_MODALITIES, "constitutional", "disease", "serology", "psychology")
@@ -271,53 +270,53 @@ class Performance(pa.DataFrameModel):
 
     target: Series[str]
     domain: Series[str]
-    kind: Series[str] = pa.Field(isin=["binary", "continuous"])
+    kind: Series[str] = pa.Field(isin=list(METRICS))
     inputs: Series[str]
     n_train: Series[int] = pa.Field(ge=0)
     n_val: Series[int] = pa.Field(ge=0)
     n_test: Series[int] = pa.Field(ge=0)
     status: Series[str]
     metric: Series[float] = pa.Field(
-        alias=rf"^({'|'.join(METRICS)})(_low|_high)?$", regex=True, nullable=True
+        alias=rf"^({'|'.join(RECOMMENDED)})(_low|_high)?$", regex=True, nullable=True
     )
     train_seconds: Series[float] = pa.Field(ge=0, nullable=True)
     strategy_: Series[str] = pa.Field(alias="strategy")
     fold: Series[int] | None = pa.Field(ge=0)
     seed: Series[int]
     seed_sd: Series[float] | None = pa.Field(
-        alias=rf"^({'|'.join(METRICS)})_seed_sd$", regex=True, ge=0, nullable=True
+        alias=rf"^({'|'.join(RECOMMENDED)})_seed_sd$", regex=True, ge=0, nullable=True
     )
 
     @pa.dataframe_check
     @classmethod
     def _has_every_metric_with_interval(cls, table: pd.DataFrame) -> bool:
-        legible = LEGIBLE_METRICS if "fold" in table else METRICS
-        ends = {m + end for m in legible for end in ("_low", "_high")}
-        return {*METRICS, *ends} <= set(table.columns)
+        bounded = HEADLINES if "fold" in table else RECOMMENDED
+        ends = {m + end for m in bounded for end in ("_low", "_high")}
+        return {*RECOMMENDED, *ends} <= set(table.columns)
 
     @pa.dataframe_check
     @classmethod
     def _has_spreads_of_all_metrics_or_a_fold(cls, table: pd.DataFrame) -> bool:
-        spreads = [f"{m}_seed_sd" in table for m in METRICS]
+        spreads = [f"{m}_seed_sd" in table for m in RECOMMENDED]
         return not any(spreads) if "fold" in table else all(spreads)
 
     @pa.dataframe_check
     @classmethod
     def _intervals_are_ordered(cls, table: pd.DataFrame) -> bool:
         return not any(
-            (table[f"{m}_low"] > table[f"{m}_high"]).any() for m in METRICS if f"{m}_low" in table
+            (table[f"{m}_low"] > table[f"{m}_high"]).any()
+            for m in RECOMMENDED
+            if f"{m}_low" in table
         )
 
     @pa.dataframe_check
     @classmethod
     def _metrics_fit_their_kind(cls, table: pd.DataFrame) -> bool:
-        binary = table["kind"] == "binary"
-        return not (
-            table.loc[~binary, [m for m in BINARY_METRICS if m in table]].notna().any(axis=None)
-            or table.loc[binary, [m for m in CONTINUOUS_METRICS if m in table]]
-            .notna()
-            .any(axis=None)
-        )
+        others = {
+            kind: table.loc[table["kind"] != kind, table.columns.intersection(list(own))]
+            for kind, own in METRICS.items()
+        }
+        return not any(values.notna().any(axis=None) for values in others.values())
 
     @pa.dataframe_check
     @classmethod

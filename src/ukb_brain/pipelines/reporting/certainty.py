@@ -67,7 +67,7 @@ def certainty_pipeline() -> Pipeline:
             ),
             Node(
                 draw_families,
-                inputs=["primary.participants", "params:certainty", "params:seed"],
+                inputs=["primary.participants", "params:reporting", "params:seed"],
                 outputs="family_draws",
                 name="draw_families",
             ),

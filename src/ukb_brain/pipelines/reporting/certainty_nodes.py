@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from ukb_brain.cluster import processors
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.reports.claims import write_claims
@@ -56,8 +55,6 @@ class Certainty(Settings):
 
     Attributes
     ----------
-    draws : int
-        Bootstrap draws of whole families.
     relation_draws : int
         Of relations between targets, which take longer.
     permutations : int
@@ -66,7 +63,6 @@ class Certainty(Settings):
         Smallest difference in skill that matters: what surely adds less is no gain.
     """
 
-    draws: int = Field(default=1000, ge=100)
     relation_draws: int = Field(default=200, ge=50)
     permutations: int = Field(default=1000, ge=99)
     margin: float = Field(default=0.02, gt=0, lt=1)
@@ -155,23 +151,9 @@ def gather_validation_people(
     )
 
 
-def draw_families(participants: pd.DataFrame, certainty: Certainty, seed: int) -> FamilyDraws:
-    """Draw families once, for all tables alike.
-
-    Parameters
-    ----------
-    participants : pandas.DataFrame
-        Families.
-    certainty : Certainty
-        Number of draws.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    FamilyDraws
-    """
-    return FamilyDraws(participants["family"], certainty.draws, seed)
+def draw_families(participants: pd.DataFrame, reporting: Reporting, seed: int) -> FamilyDraws:
+    """Draw families once, for all tables alike."""
+    return FamilyDraws(participants["family"], reporting.draws, seed)
 
 
 def score_common_people(
@@ -192,7 +174,7 @@ def score_common_people(
     dict of str to CommonScores
         By target.
     """
-    return common_scores(targets, draws, processors())
+    return common_scores(targets, draws)
 
 
 def measure_intervals(
@@ -216,7 +198,7 @@ def measure_intervals(
     pandas.DataFrame
         One row a metric and cell.
     """
-    return cell_tables.interval_table(targets, draws, reporting.level, processors())
+    return cell_tables.interval_table(targets, draws, reporting.level)
 
 
 def permute_labels(

@@ -92,30 +92,11 @@ def score_all_cells(
     cell_fits: pd.DataFrame,
     participants: pd.DataFrame,
     grid: Grid,
+    draws: statistics.FamilyDraws,
     reporting: Reporting,
-    seed: int,
 ) -> pd.DataFrame:
-    """Score every fit on its test people; see `ukb_brain.statistics.score_all`.
-
-    Parameters
-    ----------
-    predictions, cell_fits, participants : pandas.DataFrame
-        Of modelling and data engineering.
-    grid : Grid
-        Gives order, domains and kinds.
-    reporting : Reporting
-        Draws and level.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a cell, strategy, fold and seed.
-    """
-    return statistics.score_all(
-        predictions, cell_fits, participants, grid, reporting.draws, reporting.level, seed
-    )
+    """Score every fit on its test people; see `ukb_brain.statistics.score_all`."""
+    return statistics.score_all(predictions, cell_fits, participants, grid, draws, reporting.level)
 
 
 def choose_map(

@@ -24,8 +24,8 @@ SCORED = [
     "model_output.cell_fits",
     "primary.participants",
     "params:grid",
+    "family_draws",
     "params:reporting",
-    "params:seed",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.limits.learning_curves import SCORE, described, draw_skills
 from ukb_brain.statistics.scores.legibility_map import score_map
 from ukb_brain.statistics.scores.skill import with_skill
@@ -65,9 +66,10 @@ def score_left_out_sites(
         about = {"target": target, "kind": kind, "inputs": inputs, "strategy": strategy}
         rows.append(about | {"site": sites[fold]} | described(drawn, kind, level))
     chosen = {key[:3] for key in skills}
+    families = FamilyDraws(participants["family"], draws, seed)
     for strategy in strategies if skills else ():
         together = with_skill(
-            score_map(predictions, fits, participants, grid, strategy, draws, level, seed)
+            score_map(predictions, fits, participants, grid, strategy, families, level)
         )
         for row in together.assign(site=ALL_SITES).to_dict("records"):
             if (row["target"], row["inputs"], row["strategy"]) in chosen:
