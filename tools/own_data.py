@@ -17,7 +17,7 @@ import yaml
 
 from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.synthetic.folder import KINDS
 from ukb_brain.tables.dictionary import FieldEntry, field_of
 from ukb_brain.tables.raw_problems import needed_fields, wanted_fields
@@ -97,7 +97,9 @@ def _block(words: Iterator[str] | list[str]) -> str:
 
 def bulk_table() -> str:
     """Tabulate the bulk fields of the grid's modalities."""
-    settings = ImagingPreprocess(shape=(1, 1, 1), voxel_mm=1)
+    text = (PROJECT / "conf" / "base" / "parameters_imaging_preprocess.yml").read_text()
+    records = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
+    settings = ImagingPreprocess(modalities=records, shape=(1, 1, 1), voxel_mm=1)
     lines = ["| field | for | folder on the Platform |", "| --- | --- | --- |"]
     for modality, field in settings.fields.items():
         lines.append(f"| {field} | {modality} | `Bulk/Brain MRI/{KINDS[field]}` |")

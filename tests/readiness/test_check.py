@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from raw_cases import CODINGS, cohort_of, write_raw
 from reporting_cases import study_grid
+from scan_cases import imaging
 
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk_index import find_bulk, index_bulk
-from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.problems import stop_at
 from ukb_brain.readiness.check import Asked, look
 from ukb_brain.synthetic.visits import FLAIR, T1, visits_of
@@ -28,7 +28,7 @@ def asked(grid=GRID, source="synthetic", **engineering):
         DataEngineering(**engineering),
         TableSettings(),
         CODINGS,
-        ImagingPreprocess(shape=(20, 24, 20), voxel_mm=8),
+        imaging(shape=(20, 24, 20), voxel_mm=8),
         Splitting(),
         Compute(workers=1),
         source,

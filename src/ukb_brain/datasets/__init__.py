@@ -7,6 +7,7 @@ from ukb_brain.datasets.folders import (
     OwnedFolderDataset,
 )
 from ukb_brain.datasets.nifti import NiftiDataset
+from ukb_brain.datasets.nifti_folder import NiftiFolderDataset
 from ukb_brain.datasets.parquet import (
     AtomicCSV,
     AtomicParquet,
@@ -29,6 +30,7 @@ __all__ = [
     "GivenCSV",
     "ModelFolderDataset",
     "NiftiDataset",
+    "NiftiFolderDataset",
     "OptionalCSV",
     "OptionalParquet",
     "OwnedFolderDataset",

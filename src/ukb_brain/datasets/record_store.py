@@ -1,7 +1,7 @@
 """The stores of volumes and of connectivity vectors."""
 
 from ukb_brain.datasets.folders import PlacedDataset
-from ukb_brain.imaging.store import RecordStore
+from ukb_brain.imaging.store import RecordStore, open_store
 
 
 class RecordStoreDataset(PlacedDataset):
@@ -9,7 +9,7 @@ class RecordStoreDataset(PlacedDataset):
 
     def load(self) -> RecordStore:
         """Open the store, which may be empty."""
-        return RecordStore(self._filepath)
+        return open_store(self._filepath)
 
     def save(self, data: RecordStore) -> None:
         """Hold the store against this entry's."""

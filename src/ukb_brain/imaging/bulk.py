@@ -55,13 +55,7 @@ NO_IMAGE = (
 
 
 class ScanError(Exception):
-    """A scan that cannot be used; it is recorded and left out.
-
-    Attributes
-    ----------
-    status : {"missing", "unusable", "broken"}
-        For the quality table.
-    """
+    """A scan that cannot be used, and its status in the quality table."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
@@ -69,49 +63,18 @@ class ScanError(Exception):
 
 
 def plain_name(name: str) -> str:
-    """Bring a member's name to the form in which members are looked for.
-
-    Parameters
-    ----------
-    name : str
-        As the zip has it; Windows writes backslashes.
-
-    Returns
-    -------
-    str
-        With ``/`` between its parts.
-    """
+    """Put ``/`` between the parts of a member's name, where Windows writes backslashes."""
     return name.replace("\\", "/").removeprefix("./")
 
 
 def leaves_the_zip(name: str) -> bool:
-    """Tell whether a member's path leads out of its zip.
-
-    Parameters
-    ----------
-    name : str
-        In its plain form.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether a member's path, in its plain form, leads out of its zip."""
     path = PurePosixPath(name)
     return path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None
 
 
 def is_unusable(name: str) -> bool:
-    """Tell whether UK Biobank put a member aside.
-
-    Parameters
-    ----------
-    name : str
-        In its plain form.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether UK Biobank put a member aside."""
     return "unusable" in (part.casefold() for part in PurePosixPath(name).parts)
 
 
@@ -131,12 +94,9 @@ def _unpacked(content: bytes, name: str) -> bytes:
 
 @dataclass(frozen=True)
 class BulkFile:
-    """One bulk file of one participant, field and instance.
+    """One bulk file, a zip or a text, of one participant, field and instance.
 
-    Attributes
-    ----------
-    path : Path
-        Of a zip or a text file.
+    Its readers raise `ScanError` where the file or the member cannot be used.
     """
 
     path: Path
@@ -151,38 +111,11 @@ class BulkFile:
         return f"{stat.st_size}-{stat.st_mtime_ns}"
 
     def names(self) -> dict[str, str]:
-        """List the members of a zip.
-
-        Returns
-        -------
-        dict of str to str
-            Name in the zip by its plain form.
-
-        Raises
-        ------
-        ScanError
-            If the zip is broken, absent, or holds a member whose path leaves it.
-        """
+        """List the members of a zip: name in the zip by its plain form."""
         return self._opened(self._names_of)
 
     def member(self, name: str) -> bytes:
-        """Read one member of a zip.
-
-        Parameters
-        ----------
-        name : str
-            Path inside the zip, with ``/`` between its parts.
-
-        Returns
-        -------
-        bytes
-            Its whole content.
-
-        Raises
-        ------
-        ScanError
-            If the zip is broken, the member is missing, too large, or lies under `unusable`.
-        """
+        """Read one member by its plain name; one under `unusable` cannot be used."""
 
         def read(archive: zipfile.ZipFile) -> bytes:
             names = self._names_of(archive)
@@ -217,17 +150,7 @@ class BulkFile:
         return ScanError("broken", "the disk gave an error for the bulk file")
 
     def text(self) -> str:
-        """Read a bulk file that is plain text.
-
-        Returns
-        -------
-        str
-
-        Raises
-        ------
-        ScanError
-            If it cannot be read.
-        """
+        """Read a bulk file that is plain text."""
         try:
             return self.path.read_text()
         except OSError as error:
@@ -253,21 +176,8 @@ class BulkFile:
     def image(self, name: str) -> nib.Nifti1Image:
         """Read a gzipped NIfTI from inside the zip.
 
-        Parameters
-        ----------
-        name : str
-            Member ending in ``.nii.gz``.
-
-        Returns
-        -------
-        nibabel.Nifti1Image
-            Three-dimensional, with finite values: a fourth axis of length 1 is dropped, and what is
-            no number is 0, as outside the brain.
-
-        Raises
-        ------
-        ScanError
-            If it cannot be read or is not a volume of finite numbers.
+        It has three axes and finite values: a fourth axis of length 1 is dropped, and what is no
+        number is 0, as outside the brain.
         """
         content = self.member(name)
         try:
@@ -292,23 +202,7 @@ class BulkFile:
         return volume
 
     def matrix(self, name: str) -> np.ndarray:
-        """Read a FLIRT matrix from inside the zip.
-
-        Parameters
-        ----------
-        name : str
-            Member with 4 rows of 4 numbers.
-
-        Returns
-        -------
-        ndarray of shape (4, 4)
-            As stored by FLIRT.
-
-        Raises
-        ------
-        ScanError
-            If it is not an invertible affine.
-        """
+        """Read an invertible FLIRT matrix, shape (4, 4), from inside the zip."""
         try:
             values = np.array(self.member(name).decode("ascii").split(), dtype=np.float64)
             matrix = values.reshape(4, 4)
@@ -321,19 +215,7 @@ class BulkFile:
     def time_series(self, atlas: str | None) -> TimeSeries:
         """Read regional time series: of fields 31014 to 31019, or an AFNI table.
 
-        Parameters
-        ----------
-        atlas : str, optional
-            Its name, such as ``Glasser``; needed where a zip holds several.
-
-        Returns
-        -------
-        TimeSeries
-
-        Raises
-        ------
-        ScanError
-            If the zip does not have it, or it cannot be read.
+        An atlas must be named where a zip holds several.
         """
         if ROI_NAME.fullmatch(self.path.name):
             return self._rois()

@@ -42,31 +42,15 @@ TEXT_FIELDS = (25750, 25751, 25752, 25753)
 def find_bulk(raw: Path) -> Path:
     """Find the folder of bulk files among raw files.
 
-    Parameters
-    ----------
-    raw : Path
-        The raw folder.
-
-    Returns
-    -------
-    Path
-        The first of ``Bulk/Brain MRI``, ``bulk`` and ``Bulk`` that is there; else the raw folder
-        itself, in which they lie as ``ukbfetch`` leaves them.
+    The first of `PLACES` that is there; else the raw folder itself, in which they lie as
+    ``ukbfetch`` leaves them.
     """
     return next((raw / place for place in PLACES if (raw / place).is_dir()), raw)
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One file under the folder.
-
-    Attributes
-    ----------
-    path : str
-        From the folder.
-    size, mtime_ns : int
-        Both 0 for a link that leads nowhere.
-    """
+    """One file, its path from the folder; size and time are 0 for a link that leads nowhere."""
 
     path: str
     size: int
@@ -79,17 +63,9 @@ class Listed:
 
 
 def list_files(folder: Path) -> Iterator[Listed]:
-    """List all files of a folder, through links to files and to folders.
+    """List all files of a folder that may not be there, through links to files and to folders.
 
-    Parameters
-    ----------
-    folder : Path
-        It may be a link, or not be there.
-
-    Yields
-    ------
-    Listed
-        A folder before what lies in it. A folder that cannot be opened is told and passed over.
+    A folder comes before what lies in it. One that cannot be opened is told and passed over.
     """
     waiting, seen, closed = [""], set(), 0
     while waiting:
@@ -133,7 +109,6 @@ def index_bulk(
     Parameters
     ----------
     folder : Path
-        Of bulk files.
     fields : collection of int
         Whose zips' directories are read; other bulk files are only listed.
     before : DataFrame, optional
@@ -150,8 +125,7 @@ def index_bulk(
         ``eid, field, instance, array`` (int64), ``path`` from the folder, ``size``, ``mtime_ns``,
         and ``members``: names in the zip, one a line, as categories since most zips hold the
         same; empty for text files and fields that are not asked for, `UNOPENED` for what was only
-        listed. Sorted; each eid, field,
-        instance and array once.
+        listed. Sorted; each eid, field, instance and array once.
     others : list of str
         Kinds of file that were not recognised: their names with digits as ``#``.
     """
@@ -223,19 +197,7 @@ def _members(
 
 
 def directory_of(path: Path) -> str:
-    """Read a zip's directory.
-
-    Parameters
-    ----------
-    path : Path
-        Of a zip.
-
-    Returns
-    -------
-    str
-        Names of its files, one a line and without the participant's number; `BROKEN` where it
-        cannot be read.
-    """
+    """Read the names in a zip, one a line and without the participant's number; or `BROKEN`."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [plain_name(n) for n in archive.namelist() if not n.endswith(("/", "\\"))]
@@ -290,21 +252,9 @@ def _state(members: str, wanted: re.Pattern[str]) -> str:
 
 
 def problems_of_atlas(index: pd.DataFrame, field: int, wanted: str | None) -> list[Problem]:
-    """Find out whether it is clear which time series of a zip are meant.
+    """Find out whether it is clear which time series of a field's zips are meant.
 
-    Parameters
-    ----------
-    index : DataFrame
-        As returned by `index_bulk`.
-    field : int
-        Of time series.
-    wanted : str or None
-        Atlas that is asked for.
-
-    Returns
-    -------
-    list of Problem
-        Empty where zips hold one atlas, or the one that is asked for.
+    Empty where zips hold one atlas, or the one that is asked for.
     """
     held = index.loc[index["field"] == field, "members"].unique()
     of_zips = [
@@ -324,23 +274,7 @@ def problems_of_atlas(index: pd.DataFrame, field: int, wanted: str | None) -> li
 def changed_since(
     folder: Path, index: pd.DataFrame, fields: Collection[int], gone: Collection[int] = ()
 ) -> int:
-    """Count bulk files that are new or changed since an index was made.
-
-    Parameters
-    ----------
-    folder : Path
-        Of bulk files.
-    index : DataFrame
-        As returned by `index_bulk`.
-    fields : collection of int
-        That count.
-    gone : collection of int
-        Who withdrew: their files do not count.
-
-    Returns
-    -------
-    int
-    """
+    """Count bulk files of some fields that are new or changed since an index was made."""
     now = _listed(folder, gone)[0]
     now = now[now["field"].isin(list(fields))]
     same = pd.MultiIndex.from_frame(now[AS_IT_WAS]).isin(pd.MultiIndex.from_frame(index[AS_IT_WAS]))

@@ -29,18 +29,7 @@ ROI_FIELDS = {
 
 
 def person_and_field(name: str) -> tuple[int, int] | None:
-    """Tell whose scan a file holds, and by which atlas.
-
-    Parameters
-    ----------
-    name : str
-        Of a file, without its folders.
-
-    Returns
-    -------
-    (int, int) or None
-        The person's number and one of `ROI_FIELDS`; None for a file of another kind.
-    """
+    """Tell by its name whose scan a file holds, of which of `ROI_FIELDS`; None for others."""
     match = ROI_NAME.fullmatch(name)
     field = ROI_FIELDS.get(match["atlas"].lower()) if match else None
     return (int(match["number"]), field) if match and field else None
@@ -71,16 +60,7 @@ def require_one_pipeline(listed: pd.DataFrame) -> None:
 
 
 def parse_rois(text: str) -> TimeSeries:
-    """Read a table of regional time series.
-
-    Parameters
-    ----------
-    text : str
-        Of a ``.1D`` file.
-
-    Returns
-    -------
-    TimeSeries
+    """Read the text of a ``.1D`` file.
 
     Raises
     ------

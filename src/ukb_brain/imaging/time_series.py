@@ -38,18 +38,7 @@ class TimeSeries:
 
 
 def atlas_of(member: str) -> str | None:
-    """Name the atlas of a member.
-
-    Parameters
-    ----------
-    member : str
-        Such as ``fMRI/fMRI.Glasser.csv.gz``.
-
-    Returns
-    -------
-    str or None
-        ``Glasser``; None for another kind of file.
-    """
+    """Name the atlas of a member, such as ``fMRI/fMRI.Glasser.csv.gz``; None for other kinds."""
     name = member.rpartition("/")[2]
     if not (name.startswith(PREFIX) and name.endswith(ENDING)):
         return None
@@ -58,15 +47,6 @@ def atlas_of(member: str) -> str | None:
 
 def parse_time_series(text: str) -> TimeSeries:
     """Read a table of time series.
-
-    Parameters
-    ----------
-    text : str
-        Unpacked.
-
-    Returns
-    -------
-    TimeSeries
 
     Raises
     ------

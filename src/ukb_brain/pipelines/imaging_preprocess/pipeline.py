@@ -1,8 +1,7 @@
-"""Wiring of imaging."""
+"""Wiring of imaging: from bulk files to stores, quality and mean images."""
 
 from kedro.pipeline import Node, Pipeline
 
-from ukb_brain.imaging.preprocess import VOLUME_FIELDS
 from ukb_brain.pipelines.imaging_preprocess.nodes import (
     average_volumes,
     preprocess_scans,
@@ -11,18 +10,7 @@ from ukb_brain.pipelines.imaging_preprocess.nodes import (
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From bulk files to stores, quality and mean images.
-    """
+    """Wire the nodes."""
     return Pipeline(
         [
             Node(
@@ -55,7 +43,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "primary.participants",
                     "params:imaging_preprocess",
                 ],
-                outputs={modality: f"reporting.mean_{modality}" for modality in VOLUME_FIELDS},
+                outputs="reporting.mean_images",
                 name="average_volumes",
             ),
         ]
