@@ -14,7 +14,7 @@ import yaml
 from benchmarks.watch import PROJECT, kedro, watch
 from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.store import RecordStore
+from ukb_brain.imaging.store import open_store
 from ukb_brain.planning.case import Parts, Shape
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
 
@@ -59,7 +59,7 @@ def write_cohort(root: Path, people: int, voxels: tuple[int, int, int], edges: i
         shape: Shape = (len(scans.modalities), *voxels) if scans.is_volume else (edges,)
         write_scans(scans, shape, keys)
     for store in ("volumes.zarr", "connectivity.zarr"):
-        RecordStore(root / "02_intermediate" / store).claim("synthetic")
+        open_store(root / "02_intermediate" / store).claim("synthetic")
     watch(kedro("feature_tabular", {"data_root": root}), root / "feature_tabular.log")
     with atomic_path(done) as part:
         part.write_text(json.dumps(asked))

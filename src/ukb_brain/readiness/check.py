@@ -11,7 +11,7 @@ from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging import bulk_index
-from ukb_brain.imaging.preprocess import CONNECTIVITY, ImagingPreprocess
+from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.readiness import raw
 from ukb_brain.readiness.cells import check_cells, people_of_cells
 from ukb_brain.readiness.findings import Readiness
@@ -69,9 +69,7 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
     fields, gone = asked.imaging.fields.values(), withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields, earlier, gone, SAMPLE)
     index["state"] = bulk_index.states(index, asked.imaging.members)
-    ready.problems += bulk_index.problems_of_atlas(
-        index, asked.imaging.fields[CONNECTIVITY], asked.imaging.atlas
-    )
+    ready.problems += bulk_index.problems_of_atlas(index, asked.imaging.source, asked.imaging.atlas)
     lacking = raw.check_scans(ready, index, others, asked.imaging.fields, asked.grid)
     # Tables can be made before the scans are there.
     ready.problems += lacking if asked.reads_scans else []
@@ -97,7 +95,7 @@ def _check_cohort(
     labels: Codings,
 ) -> None:
     settings, grid = asked.engineering, asked.grid
-    fields = {m: asked.imaging.fields[m] for m in grid.modalities if m in asked.imaging.fields}
+    fields = {modality: asked.imaging.fields[modality] for modality in grid.modalities}
     scans = exclusions.usable_scans(index, fields)
     cohort, flow = exclusions.select_cohort(people, withdrawals, scans, pairs, settings)
     for reason, excluded, remaining in flow[["reason", "excluded", "remaining"]].to_numpy():
