@@ -56,7 +56,9 @@ def write_cohort(root: Path, people: int, voxels: tuple[int, int, int], edges: i
     _write_tables(root / "03_primary", people, grid)
     keys = [(9_000_001 + k, 2) for k in range(people)]
     for scans in scans_in(root / "02_intermediate", grid, 1).values():
-        shape: Shape = (len(scans.modalities), *voxels) if scans.is_volume else (edges,)
+        shape: Shape = (
+            (len(scans.modalities), *voxels) if scans.modalities != ("rsfmri",) else (edges,)
+        )
         write_scans(scans, shape, keys)
     for store in ("volumes.zarr", "connectivity.zarr"):
         open_store(root / "02_intermediate" / store).claim("synthetic")

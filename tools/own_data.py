@@ -18,7 +18,7 @@ import yaml
 from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
-from ukb_brain.synthetic.folder import KINDS
+from ukb_brain.synthetic.visits import KINDS
 from ukb_brain.tables.dictionary import FieldEntry, field_of
 from ukb_brain.tables.raw_problems import needed_fields, wanted_fields
 
@@ -102,7 +102,7 @@ def bulk_table() -> str:
     settings = ImagingPreprocess(modalities=records, shape=(1, 1, 1), voxel_mm=1)
     lines = ["| field | for | folder on the Platform |", "| --- | --- | --- |"]
     for modality, field in settings.fields.items():
-        lines.append(f"| {field} | {modality} | `Bulk/Brain MRI/{KINDS[field]}` |")
+        lines.append(f"| {field} | {modality} | `Bulk/Brain MRI/{KINDS[field].folder}` |")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
+from scan_cases import imaging
 
 from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
@@ -18,6 +19,7 @@ from ukb_brain.synthetic.table import cohort_latents
 from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, T1, Scan, Visits, visits_of
 
 SEED = 4
+MODALITIES = imaging().modalities
 
 
 def cohort(participants=12, seed=SEED, **settings):
@@ -33,7 +35,7 @@ def write(anatomy_file, tmp_path):
         bulk = tmp_path / name
         for field in (T1, FLAIR, DWI, MATRIX, SERIES):
             (bulk / str(field)).mkdir(parents=True, exist_ok=True)
-        written = write_batch(Batch(tuple(numbers), of or cohort(), anatomy_file, bulk))
+        written = write_batch(Batch(tuple(numbers), of or cohort(), anatomy_file, bulk, MODALITIES))
         return bulk, written
 
     return run
@@ -151,7 +153,7 @@ def one_scan(anatomy_file, tmp_path_factory):
         bulk = tmp_path_factory.mktemp("one")
         (bulk / str(field)).mkdir()
         scan = Scan(field, instance, state)
-        batch = Batch((number,), of or cohort(), anatomy_file, bulk)
+        batch = Batch((number,), of or cohort(), anatomy_file, bulk, MODALITIES)
         scans._Session(batch, number, instance).write(scan)
         return BulkFile(bulk / str(field) / scan.file_name(number))
 
@@ -258,7 +260,9 @@ def test_head_size_is_undone_by_the_matrix(anatomy_file, tmp_path):
     """A large head needs a matrix that shrinks it: field 25000 is that scaling."""
     heads, scalings = [], []
     for number in range(1, 41):
-        session = scans._Session(Batch((number,), cohort(), anatomy_file, tmp_path), number, 2)
+        session = scans._Session(
+            Batch((number,), cohort(), anatomy_file, tmp_path, MODALITIES), number, 2
+        )
         heads.append(session.head)
         scalings.append(np.linalg.det(session._head_position()))
     assert np.corrcoef(heads, scalings)[0, 1] < -0.9
@@ -269,7 +273,7 @@ def test_repeat_scans_show_an_older_and_otherwise_similar_brain(anatomy_file, tm
     number, _ = someone(instance=3)
     visits: Visits = visits_of(SEED, number)
     assert 3 in visits.dates
-    batch = Batch((number,), cohort(), anatomy_file, tmp_path)
+    batch = Batch((number,), cohort(), anatomy_file, tmp_path, MODALITIES)
     first, repeat = (scans._Session(batch, number, instance) for instance in (2, 3))
     np.testing.assert_array_equal(first.brain.shapes, repeat.brain.shapes)
     np.testing.assert_array_equal(first.brain.site, repeat.brain.site)
@@ -286,7 +290,9 @@ def test_factors_of_the_scans_follow_the_latents_of_the_table(anatomy_file, tmp_
     z = cohort_latents(many)
     structural = np.array(
         [
-            scans._Session(Batch((n,), many, anatomy_file, tmp_path), n, 2).brain.structural
+            scans._Session(
+                Batch((n,), many, anatomy_file, tmp_path, MODALITIES), n, 2
+            ).brain.structural
             for n in range(1, 601)
         ]
     )

@@ -1,4 +1,4 @@
-"""Wiring of the synthetic cohort."""
+"""Wiring of the synthetic cohort: from settings to raw files and their truth."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -11,18 +11,7 @@ from ukb_brain.pipelines.synthetic_cohort.nodes import (
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From settings to raw files and their truth.
-    """
+    """Wire the nodes."""
     return Pipeline(
         [
             Node(
@@ -43,6 +32,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "claimed",
                     "synthetic.raw_folder",
                     "synthetic.truth_folder",
+                    "params:imaging_preprocess",
                     "params:compute",
                 ],
                 outputs="synthetic.bulk",
