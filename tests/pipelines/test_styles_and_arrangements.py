@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kedro.runner import SequentialRunner
+from scan_cases import imaging
 from test_data_engineering import catalog_of, parameters
 
 from ukb_brain.cluster import Compute
@@ -121,7 +122,7 @@ def preprocessed(tmp_path_factory):
         asked = cohort(8, arrangement=arrangement, style=style)
         generator.claim_raw_folder(raw, asked, "synthetic")
         generator.write_tables(asked, raw, CODINGS)
-        generator.write_scans(asked, raw, top / "synthetic_truth", ONE)
+        generator.write_scans(asked, raw, top / "synthetic_truth", imaging(), ONE)
         tables = engineered(top / arrangement, imaging=True)
         index = tables.pop("intermediate.bulk_index")
         found[arrangement] = (tables, index, records(top / arrangement))

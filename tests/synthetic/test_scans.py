@@ -13,9 +13,9 @@ from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.synthetic import scans
 from ukb_brain.synthetic.factors import FACTORS
+from ukb_brain.synthetic.people import latents, variates
 from ukb_brain.synthetic.scans import Batch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
-from ukb_brain.synthetic.table import cohort_latents
 from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, T1, Scan, Visits, visits_of
 
 SEED = 4
@@ -287,7 +287,7 @@ def test_repeat_scans_show_an_older_and_otherwise_similar_brain(anatomy_file, tm
 
 def test_factors_of_the_scans_follow_the_latents_of_the_table(anatomy_file, tmp_path):
     many = cohort(participants=600)
-    z = cohort_latents(many)
+    z = latents(variates(SEED, range(1, 601)))
     structural = np.array(
         [
             scans._Session(

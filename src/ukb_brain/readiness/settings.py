@@ -24,12 +24,10 @@ def problems_of_modalities(imaging: ImagingPreprocess, grid: Grid) -> list[Probl
             what = f"modality {key} has {has} in imaging_preprocess.modalities"
             out = f" (--params grid.leave_out={key})" if key in grid.modalities else " (null)"
             problems.append(Problem("stop", what, remedy + out))
-    vectors = set() if problems else {*stored_in("connectivity", imaging)}
+    vectors = () if problems else stored_in("connectivity", imaging)
     for group, held in grid.imaging.items():
-        if len(held) > 1 and vectors & {*held}:
-            what = (
-                f"imaging group {group} joins the vector {', '.join(vectors & {*held})} to others"
-            )
+        if len(held) > 1 and {*held} & {*vectors}:
+            what = f"imaging group {group} joins a vector to others: {', '.join(held)}"
             problems.append(Problem("stop", what, "make it a group of its own in grid.imaging"))
     return problems
 

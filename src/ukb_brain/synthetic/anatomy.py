@@ -73,30 +73,13 @@ class Anatomy:
     textures: Array
 
     def save(self, path: Path) -> None:
-        """Write all arrays into one uncompressed file.
-
-        Parameters
-        ----------
-        path : Path
-            Ends in ``.npz``; written to a temporary name first.
-        """
+        """Write all arrays into one uncompressed ``.npz``, whole or not at all."""
         with atomic_path(path) as part:
             np.savez(part, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Anatomy:
-        """Read what `save` wrote.
-
-        Parameters
-        ----------
-        path : Path
-            Of the file.
-
-        Returns
-        -------
-        Anatomy
-            With its arrays in memory.
-        """
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
             return cls(**{f.name: arrays[f.name] for f in fields(cls)})
 
@@ -195,18 +178,7 @@ def _template(load: Callable[..., nib.Nifti1Image], voxel_mm: float) -> Array:
 
 
 def build_anatomy(voxel_mm: float) -> Anatomy:
-    """Make the shared anatomy from the templates that nilearn carries.
-
-    Parameters
-    ----------
-    voxel_mm : float
-        Voxel edge of the tissue maps.
-
-    Returns
-    -------
-    Anatomy
-        The same on every machine: its fields are seeded by their names.
-    """
+    """Make the shared anatomy from nilearn's templates, the same on every machine."""
     grey = _template(load_mni152_gm_template, voxel_mm)
     white = _template(load_mni152_wm_template, voxel_mm)
     head = _template(load_mni152_template, voxel_mm) > 0.05

@@ -144,7 +144,7 @@ def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.flo
     """
     _, world = brain_points(anatomy)
     more_voxels = (float(anatomy.voxel_mm) / voxel_mm) ** 3
-    out = {}
+    out: dict[str, NDArray[np.float64]] = {}
     for group in VOLUMETRIC:
         wanted = derivatives(anatomy, world, (group, "site"), group)
         unknown = derivatives(anatomy, world, ("shapes", "textures"), group)
