@@ -27,30 +27,17 @@ Status = Literal["ok", "missing", "unusable", "broken"]
 
 # A 1 mm image of 64-bit numbers has about 110 MB; a member that claims far more is no scan.
 LARGEST_MEMBER = 1 << 30
+PUT_ASIDE = "UK Biobank put the scan under `unusable`"
 
 # zipfile raises RuntimeError for an encrypted member and for an unknown compression, and whatever
 # its parts raise for a directory of members that was overwritten.
 DAMAGED_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    OverflowError,
-    KeyError,
-    struct.error,
-    zipfile.LargeZipFile,
-    lzma.LZMAError,
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, RuntimeError, ValueError, OverflowError, KeyError),
 )
 NO_IMAGE = (
-    OSError,
-    EOFError,
-    zlib.error,
-    ValueError,
-    TypeError,
-    HeaderDataError,
-    WrapStructError,
-    nib.filebasedimages.ImageFileError,
+    *(OSError, EOFError, zlib.error, ValueError, TypeError),
+    *(HeaderDataError, WrapStructError, nib.filebasedimages.ImageFileError),
 )
 
 
@@ -90,6 +77,10 @@ def _unpacked(content: bytes, name: str) -> bytes:
             raise EOFError(f"{name} is cut off")
         content = stream.unused_data.lstrip(b"\0")
     return unpacked
+
+
+def _has_inverse(matrix: np.ndarray) -> bool:
+    return bool(np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) >= 1e-6)
 
 
 @dataclass(frozen=True)
@@ -167,10 +158,9 @@ class BulkFile:
 
     @staticmethod
     def _why_absent(name: str, names: list[str]) -> ScanError:
-        file_name = PurePosixPath(name).name
-        for other in names:
-            if is_unusable(other) and PurePosixPath(other).name == file_name:
-                return ScanError("unusable", "UK Biobank put the scan under `unusable`")
+        aside = {PurePosixPath(other).name for other in names if is_unusable(other)}
+        if PurePosixPath(name).name in aside:
+            return ScanError("unusable", PUT_ASIDE)
         return ScanError("missing", f"the zip has no {name}")
 
     def image(self, name: str) -> nib.Nifti1Image:
@@ -197,18 +187,18 @@ class BulkFile:
             raise ScanError("broken", f"{name} is not a readable NIfTI image") from error
         if data.ndim != 3 or not np.isfinite(data).all() or not data.any():
             raise ScanError("broken", f"{name} is not a volume of finite, non-zero numbers")
-        if not np.isfinite(volume.affine).all() or abs(np.linalg.det(volume.affine)) < 1e-6:
+        if not _has_inverse(volume.affine):
             raise ScanError("broken", f"{name} has no invertible affine")
         return volume
 
     def matrix(self, name: str) -> np.ndarray:
         """Read an invertible FLIRT matrix, shape (4, 4), from inside the zip."""
         try:
-            values = np.array(self.member(name).decode("ascii").split(), dtype=np.float64)
-            matrix = values.reshape(4, 4)
+            numbers = self.member(name).decode("ascii").split()
+            matrix = np.array(numbers, dtype=np.float64).reshape(4, 4)
         except (UnicodeDecodeError, ValueError) as error:
             raise ScanError("broken", f"{name} is not 4 rows of 4 numbers") from error
-        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
+        if not _has_inverse(matrix):
             raise ScanError("broken", f"{name} is not an invertible matrix")
         return matrix
 
@@ -217,29 +207,26 @@ class BulkFile:
 
         An atlas must be named where a zip holds several.
         """
-        if ROI_NAME.fullmatch(self.path.name):
-            return self._rois()
-        found = {name: of for name in self.names() if (of := atlas_of(name))}
-        asked = {n: of for n, of in found.items() if atlas is None or of == atlas}
-        usable = [name for name in asked if not is_unusable(name)]
-        if not usable:
-            if asked:
-                raise ScanError("unusable", "UK Biobank put the scan under `unusable`")
-            what = f"time series of atlas {atlas}" if atlas else "time series"
-            raise ScanError("missing", f"the zip has no {what}")
-        if len({asked[name] for name in usable}) > 1:
-            listed = ", ".join(sorted(set(found.values())))
-            raise ScanError("broken", f"the zip holds several atlases and none is named: {listed}")
         try:
-            text = _unpacked(self.member(usable[0]), usable[0]).decode()
-            return parse_time_series(text)
+            if ROI_NAME.fullmatch(self.path.name):
+                return parse_rois(self.text())
+            name = self._member_of(atlas)
+            return parse_time_series(_unpacked(self.member(name), name).decode())
         except InputError as error:
             raise ScanError("broken", str(error)) from error
         except (OSError, EOFError, zlib.error, ValueError) as error:
             raise ScanError("broken", "the time series is not a table of numbers") from error
 
-    def _rois(self) -> TimeSeries:
-        try:
-            return parse_rois(self.text())
-        except InputError as error:
-            raise ScanError("broken", str(error)) from error
+    def _member_of(self, atlas: str | None) -> str:
+        found = {name: of for name in self.names() if (of := atlas_of(name))}
+        asked = {n: of for n, of in found.items() if atlas is None or of == atlas}
+        usable = [name for name in asked if not is_unusable(name)]
+        if not asked:
+            what = f"time series of atlas {atlas}" if atlas else "time series"
+            raise ScanError("missing", f"the zip has no {what}")
+        if not usable:
+            raise ScanError("unusable", PUT_ASIDE)
+        if len({asked[name] for name in usable}) > 1:
+            listed = ", ".join(sorted(set(found.values())))
+            raise ScanError("broken", f"the zip holds several atlases and none is named: {listed}")
+        return usable[0]

@@ -8,7 +8,6 @@ import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,53 +47,34 @@ def find_bulk(raw: Path) -> Path:
     return next((raw / place for place in PLACES if (raw / place).is_dir()), raw)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """One file, its path from the folder; size and time are 0 for a link that leads nowhere."""
-
-    path: str
-    size: int
-    mtime_ns: int
-
-    @property
-    def name(self) -> str:
-        """Without its folders."""
-        return self.path.rpartition(os.sep)[2]
-
-
-def list_files(folder: Path) -> Iterator[Listed]:
+def list_files(folder: Path) -> Iterator[tuple[str, int, int]]:
     """List all files of a folder that may not be there, through links to files and to folders.
 
-    A folder comes before what lies in it. One that cannot be opened is told and passed over.
+    Yields each path from the folder, its size and the time it was written, both 0 for a link that
+    leads nowhere. Folders that cannot be opened are counted and passed over.
     """
-    waiting, seen, closed = [""], set(), 0
-    while waiting:
-        inside = waiting.pop()
-        place = folder / inside
-        try:
-            about = place.stat()
-            entries = sorted(os.scandir(place), key=lambda entry: entry.name, reverse=True)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            closed += 1
-            continue
-        if (about.st_dev, about.st_ino) in seen:  # a link that leads back
+    seen, errors = set(), list[OSError]()
+    for place, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
+        about = _stat(Path(place))
+        if about is None or (about.st_dev, about.st_ino) in seen:  # a link that leads back
+            folders.clear()
             continue
         seen.add((about.st_dev, about.st_ino))
-        for entry in entries:
-            path = f"{inside}{entry.name}"
-            try:
-                if entry.is_dir():
-                    waiting.append(path + os.sep)
-                    continue
-                found = entry.stat()
-                size, changed = found.st_size, found.st_mtime_ns
-            except OSError:
-                size = changed = 0
-            yield Listed(path, size, changed)
+        for name in names:
+            path = Path(place, name)
+            found = _stat(path)
+            size, changed = (found.st_size, found.st_mtime_ns) if found else (0, 0)
+            yield str(path.relative_to(folder)), size, changed
+    closed = sum(not isinstance(error, FileNotFoundError) for error in errors)
     if closed:
         logger.warning("Folders of bulk files that cannot be opened: %s.", closed)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def index_bulk(
@@ -137,11 +117,11 @@ def index_bulk(
 def _listed(folder: Path, gone: Collection[int]) -> tuple[pd.DataFrame, list[str]]:
     rows, others = [], set()
     for file in list_files(folder):
-        what = _what(file.name)
-        if what is None:
-            others.add(re.sub(r"\d", "#", file.name))
-            continue
-        rows.append((*what, file.path, file.size, file.mtime_ns))
+        name = Path(file[0]).name
+        if what := _what(name):
+            rows.append((*what, *file))
+        else:
+            others.add(re.sub(r"\d", "#", name))
     index = pd.DataFrame(rows, columns=[*ONE, *AS_IT_WAS])
     numbers = index.columns.drop("path")
     index[numbers] = index[numbers].astype(np.int64)

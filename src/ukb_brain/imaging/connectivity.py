@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
@@ -50,10 +51,8 @@ def fisher_z_of_time_series(series: NDArray[np.floating]) -> Vector:
 
 def regions_there(series: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Tell which regions, one a row, have a time series that is finite and varies."""
-    finite = np.isfinite(series).all(axis=1)
-    varies = np.zeros(len(series), dtype=bool)
-    varies[finite] = np.ptp(series[finite], axis=1) > 0
-    return finite & varies
+    finite = np.isfinite(series).all(axis=1, keepdims=True)
+    return np.ptp(np.where(finite, series, 0), axis=1) > 0
 
 
 def matched(
@@ -63,12 +62,7 @@ def matched(
 
     A region that the person lacks is NaN; others than the cohort's are left out.
     """
-    out = np.full((len(wanted), series.shape[1]), np.nan)
-    place = {label: k for k, label in enumerate(labels)}
-    for row, label in enumerate(wanted):
-        if label in place:
-            out[row] = series[place[label]]
-    return out
+    return pd.DataFrame(series, index=list(labels)).reindex(list(wanted)).to_numpy(np.float64)
 
 
 def nodes_of(n_edges: int) -> int:

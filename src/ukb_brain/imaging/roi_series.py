@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pandas as pd
 
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.time_series import TimeSeries
+from ukb_brain.imaging.time_series import TimeSeries, numbers
 
 ROI_NAME = re.compile(r"(?:.*_)?(?P<number>\d{7})_rois_(?P<atlas>[a-z0-9]+)\.1D", re.IGNORECASE)
 # Numbers that no field of UK Biobank has: a kind of file each, as its bulk fields are.
@@ -54,8 +53,7 @@ def require_one_pipeline(listed: pd.DataFrame) -> None:
     if several:
         raise InputError(
             f"{several:,} scan(s) have several different .1D files of one atlas, as of two "
-            "pipelines "
-            "or filters: name the folder of one of them, --params bulk_folder=FOLDER."
+            "pipelines or filters: name the folder of one of them, --params bulk_folder=FOLDER."
         )
 
 
@@ -72,13 +70,5 @@ def parse_rois(text: str) -> TimeSeries:
     if not lines or not lines[0].lstrip().startswith("#"):
         raise InputError("the time series has no line of region numbers that starts with #")
     labels = tuple(label.strip("#") for label in lines[0].replace("# ", "#").split())
-    if len(set(labels)) < len(labels):
-        raise InputError("the time series has a region twice")
     rows = [line.split() for line in lines[1:]]
-    if any(len(row) != len(labels) for row in rows):
-        raise InputError("the time series has rows of different lengths")
-    try:
-        values = np.array(rows, dtype=np.float64)
-    except ValueError:
-        raise InputError("the time series holds something that is not a number") from None
-    return TimeSeries(labels, values.reshape(len(rows), len(labels)).T)
+    return TimeSeries(labels, numbers(labels, rows, len(labels)).T)

@@ -71,16 +71,11 @@ def preprocess_scans(
     quality = quality.sort_values(["eid", "instance", "modality"], ignore_index=True)
     usable = quality["status"] == "ok"
     require_scans(quality, grid, settings)
-    connectivity.mark(INCOMPLETE, _incomplete(quality[usable]))
+    # Whether somebody in the stores lacks a region.
+    lacking = quality[usable].get("regions", 0) < quality[usable].get("regions_of", 0)
+    connectivity.mark(INCOMPLETE, bool(np.any(lacking)))
     logger.info("Scans in the stores: %s; left out: %s.", int(usable.sum()), int((~usable).sum()))
     return volumes, connectivity, quality
-
-
-def _incomplete(usable: pd.DataFrame) -> bool:
-    """Whether somebody in the stores lacks a region."""
-    if "regions_of" not in usable:
-        return False
-    return bool((usable["regions"] < usable["regions_of"]).any())
 
 
 def _keys(rows: pd.DataFrame) -> list[Key]:
