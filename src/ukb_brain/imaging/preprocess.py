@@ -80,22 +80,6 @@ def _fingerprint(modality: str, visit: Visit, batch: Batch) -> str:
 
 
 def mean_volume(store: RecordStore, modality: str, keys: list[Key]) -> Volume:
-    """Average volumes one at a time.
-
-    Parameters
-    ----------
-    store : RecordStore
-        Of volumes.
-    modality : str
-        Name of the modality.
-    keys : list of (int, int)
-        People and visits; at least one.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z)
-    """
-    total = np.zeros_like(store.read(modality, keys[0]), dtype=np.float64)
-    for key in keys:
-        total += store.read(modality, key).astype(np.float64)
-    return (total / len(keys)).astype(np.float32)
+    """Average a modality's volumes of some visits, at least one, reading one at a time."""
+    total = sum(store.read(modality, key).astype(np.float64) for key in keys)
+    return np.asarray(total / len(keys), dtype=np.float32)

@@ -16,15 +16,8 @@ from ukb_brain.imaging.time_series import TimeSeries, numbers
 
 ROI_NAME = re.compile(r"(?:.*_)?(?P<number>\d{7})_rois_(?P<atlas>[a-z0-9]+)\.1D", re.IGNORECASE)
 # Numbers that no field of UK Biobank has: a kind of file each, as its bulk fields are.
-ROI_FIELDS = {
-    "aal": 1_000_001,
-    "cc200": 1_000_002,
-    "cc400": 1_000_003,
-    "dosenbach160": 1_000_004,
-    "ez": 1_000_005,
-    "ho": 1_000_006,
-    "tt": 1_000_007,
-}
+ATLASES = ("aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt")
+ROI_FIELDS = {atlas: 1_000_001 + place for place, atlas in enumerate(ATLASES)}
 
 
 def person_and_field(name: str) -> tuple[int, int] | None:

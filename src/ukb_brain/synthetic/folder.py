@@ -37,8 +37,8 @@ def file_path(arrangement: Arrangement, scan: Scan, number: int) -> Path:
     return folders[arrangement] / name
 
 
-def claim(folder: Path, cohort: SyntheticCohort, source: str) -> None:
-    """Make a folder this cohort's own, before anything is written into it.
+def claim(folder: Path, cohort: SyntheticCohort, source: str) -> SyntheticCohort:
+    """Make a folder this cohort's own, before anything is written into it; give the cohort back.
 
     The cohort may grow by further participants, nothing else may change. A synthetic cohort is
     never written where real data belong.
@@ -63,6 +63,7 @@ def claim(folder: Path, cohort: SyntheticCohort, source: str) -> None:
     if not marker.exists() or marker.read_text() != text:
         with atomic_path(marker) as part:
             part.write_text(text)
+    return cohort
 
 
 def _check_same(folder: Path, there: dict[str, Any], asked: SyntheticCohort) -> None:

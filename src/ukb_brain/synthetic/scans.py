@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,11 @@ def write_batch(batch: Batch) -> int:
     written = 0
     for number in batch.numbers:
         todo = missing_files(batch.cohort, number, batch.bulk)
-        for instance in sorted({scan.instance for scan in todo}):
+        for instance, scans in groupby(todo, key=lambda scan: scan.instance):
             session = _Session(batch, number, instance)
-            for scan in todo:
-                if scan.instance == instance:
-                    session.write(scan)
-                    written += 1
+            for scan in scans:
+                session.write(scan)
+        written += len(todo)
     return written
 
 

@@ -5,31 +5,19 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import pandas as pd
-
 from ukb_brain.cluster import Compute, run_items
-from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.synthetic.anatomy import build_anatomy
-from ukb_brain.synthetic.folder import bulk_folder, claim
+from ukb_brain.synthetic.folder import bulk_folder
 from ukb_brain.synthetic.scans import Batch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import write_table
-from ukb_brain.synthetic.truth import build_truth
 from ukb_brain.tables.codings import Codings
 
 logger = logging.getLogger(__name__)
 
 PEOPLE_PER_BATCH = 12
-
-
-def claim_raw_folder(
-    raw_folder: Path, synthetic_cohort: SyntheticCohort, source: str
-) -> SyntheticCohort:
-    """Make the raw folder this cohort's own, or raise an `InputError` if it holds anything else."""
-    claim(raw_folder, synthetic_cohort, source)
-    return synthetic_cohort
 
 
 def write_tables(claimed: SyntheticCohort, raw_folder: Path, codings: Codings) -> Path:
@@ -64,8 +52,3 @@ def write_scans(
     written = sum(run_items(write_batch, batches, compute, "Scans, in batches of people"))
     logger.info("Bulk files written: %s, of %s people.", written, len(todo))
     return raw_folder
-
-
-def tabulate_truth(claimed: SyntheticCohort, grid: Grid) -> pd.DataFrame:
-    """Tabulate what is truly readable in each cell of a grid, for benchmarks only."""
-    return build_truth(grid, claimed)

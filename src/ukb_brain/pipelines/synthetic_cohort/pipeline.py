@@ -2,12 +2,9 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from ukb_brain.pipelines.synthetic_cohort.nodes import (
-    claim_raw_folder,
-    tabulate_truth,
-    write_scans,
-    write_tables,
-)
+from ukb_brain.pipelines.synthetic_cohort.nodes import write_scans, write_tables
+from ukb_brain.synthetic.folder import claim
+from ukb_brain.synthetic.truth import build_truth
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
@@ -15,7 +12,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     return Pipeline(
         [
             Node(
-                claim_raw_folder,
+                claim,
                 inputs=["synthetic.raw_folder", "params:synthetic_cohort", "params:source"],
                 outputs="claimed",
                 name="claim_raw_folder",
@@ -39,8 +36,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="write_scans",
             ),
             Node(
-                tabulate_truth,
-                inputs=["claimed", "params:grid"],
+                build_truth,
+                inputs=["params:grid", "claimed"],
                 outputs="synthetic.truth",
                 name="tabulate_truth",
             ),
