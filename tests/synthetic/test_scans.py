@@ -218,6 +218,24 @@ def test_grids_and_types_of_images(one_scan):
     assert image_in(t1, "T1/T1_brain_mask.nii.gz").get_data_dtype() == np.uint8
 
 
+def test_two_modalities_of_one_zip_have_noise_of_their_own(one_scan, anatomy_file, tmp_path):
+    flair = MODALITIES["flair"]
+    other = {"flair": flair.model_copy(update={"field": T1})}
+    scan, batch = (
+        Scan(T1, 2, "ok"),
+        Batch((2,), cohort(), anatomy_file, tmp_path, MODALITIES | other),
+    )
+    (tmp_path / str(T1)).mkdir()
+    scans._Session(batch, 2, 2).write(scan)
+    both = BulkFile(tmp_path / str(T1) / scan.file_name(2))
+    t1 = MODALITIES["t1"].member
+    np.testing.assert_array_equal(both.image(t1).get_fdata(), one_scan(T1).image(t1).get_fdata())
+    own = one_scan(FLAIR).image(flair.member).get_fdata()
+    moved = both.image(flair.member).get_fdata()
+    np.testing.assert_array_equal(moved > 0, own > 0)
+    assert 0.05 < (moved - own)[own > 0].std() / 1000 < 0.12
+
+
 def test_brain_extracted_images_are_empty_outside_the_mask(one_scan):
     t1, flair = one_scan(T1), one_scan(FLAIR)
     mask = image_in(t1, "T1/T1_brain_mask.nii.gz").get_fdata() > 0
