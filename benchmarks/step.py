@@ -22,7 +22,7 @@ from benchmarks.random_cohort import study_grid
 from benchmarks.record import WORK, Figure
 from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import pick_device, processors
-from ukb_brain.networks.fusion import CellNetwork
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.planning.case import Parts
 from ukb_brain.planning.invented import RandomData, random_people, scans_in, write_scans
 from ukb_brain.training.encode import build_encoders
@@ -44,12 +44,12 @@ PLAIN = "plain PyTorch"
 GOAL, AIM, MOST_WAIT = 1.0, 1.2, 0.05
 
 
-def _network(edge: int) -> CellNetwork:
+def _network(edge: int) -> FusedNetwork:
     """All three modalities of volumes in one encoder, as the study has them."""
     torch.manual_seed(0)
     settings = Network(volume="study", head="study")
     encoders = build_encoders(settings, {"volumes": (3, edge, edge, edge)})
-    return CellNetwork(encoders, 1, "study")
+    return FusedNetwork(encoders, 1, "study")
 
 
 def _loop(batch: int, **changes: object) -> Loop:
@@ -154,7 +154,7 @@ def wait_share(edge: int, batch: int, device: torch.device, people: int) -> floa
     loop = _loop(batch)
     torch.manual_seed(0)
     settings = Network(volume="study", head="study", together=True)
-    network = CellNetwork(build_encoders(settings, data.shapes), 1, "study")
+    network = FusedNetwork(build_encoders(settings, data.shapes), 1, "study")
     trainer = Trainer(network, data, _tasks(people, loop), loop, device, 0)
     trainer.run_epoch(np.arange(people), 0, 1000)
     return trainer.waited / trainer.worked

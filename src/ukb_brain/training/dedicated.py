@@ -17,7 +17,7 @@ from ukb_brain.cluster import pick_device
 from ukb_brain.cluster.progress import told_by_epoch, told_of_failure
 from ukb_brain.grid import Cell, Grid, Kind
 from ukb_brain.ledger.artifact import Model
-from ukb_brain.networks.fusion import CellNetwork
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.training.calibrate import calibrate
 from ukb_brain.training.cells import why_not
 from ukb_brain.training.encode import build_encoders, cost_card, training_card
@@ -136,7 +136,7 @@ def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
     torch.manual_seed(job.seed)
     encoders = build_encoders(job.settings.network, data.shapes)
     chosen = job.settings.network
-    network = CellNetwork(encoders, 1, chosen.head, chosen.embedding, chosen.dropout)
+    network = FusedNetwork(encoders, 1, chosen.head, chosen.embedding, chosen.dropout)
     tasks = Tasks(
         {job.cell.target: y}, {job.cell.target: job.kind == "binary"}, fitted, job.settings.loop
     )

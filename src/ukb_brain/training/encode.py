@@ -16,7 +16,7 @@ from ukb_brain.cluster import pick_device
 from ukb_brain.cluster.progress import told_by_epoch, told_of_failure
 from ukb_brain.ledger.artifact import Model
 from ukb_brain.networks.cost import network_cost
-from ukb_brain.networks.fusion import JointNetwork
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.networks.registry import build_encoder, load_extensions
 from ukb_brain.training.inputs import TRAITS, Inputs, subsets
 from ukb_brain.training.loop import Trained, train
@@ -109,7 +109,7 @@ def build_encoders(
     return encoders
 
 
-def build_network(job: EncoderJob, shapes: Mapping[str, tuple[int, ...]]) -> JointNetwork:
+def build_network(job: EncoderJob, shapes: Mapping[str, tuple[int, ...]]) -> FusedNetwork:
     """Build the network.
 
     Parameters
@@ -121,12 +121,12 @@ def build_network(job: EncoderJob, shapes: Mapping[str, tuple[int, ...]]) -> Joi
 
     Returns
     -------
-    JointNetwork
+    FusedNetwork
         With random weights.
     """
     s = job.settings.network
     encoders = build_encoders(s, shapes)
-    return JointNetwork(encoders, s.embedding, len(job.binary), s.dropout)
+    return FusedNetwork(encoders, len(job.binary), "light", s.embedding, s.dropout)
 
 
 def train_encoders(job: EncoderJob, folder: Path) -> Model:
@@ -233,7 +233,7 @@ def training_card(
 @torch.no_grad()
 def predict_unseen(
     trainer: Trainer,
-    network: JointNetwork,
+    network: FusedNetwork,
     job: EncoderJob,
     rows: Rows,
     outputs: NDArray[np.float32],
@@ -244,7 +244,7 @@ def predict_unseen(
     ----------
     trainer : Trainer
         Of the network.
-    network : JointNetwork
+    network : FusedNetwork
         With the weights that were kept.
     job : EncoderJob
         What it was trained for.
