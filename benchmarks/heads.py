@@ -42,17 +42,9 @@ def _job() -> TargetJob:
 
 
 def one_after_the_other(job: TargetJob) -> dict[str, np.ndarray]:
-    """Fit every cell, penalty and part by itself.
+    """Fit every cell, penalty and part by itself, as `fit_target` does, for continuous targets.
 
-    Parameters
-    ----------
-    job : TargetJob
-        As `fit_target` takes it; continuous.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Scores of validation people by cell, with the penalties that `fit_target`'s rule chooses.
+    Scores of validation people by cell, with the penalties that `fit_target`'s rule chooses.
     """
     training = job.parts >= 0
     y = (job.y - job.y[training].mean()) / job.y[training].std()
@@ -91,13 +83,7 @@ def one_after_the_other(job: TargetJob) -> dict[str, np.ndarray]:
 
 
 def measure() -> list[Figure]:
-    """Time both ways in turn, three times, on one thread.
-
-    Returns
-    -------
-    list of Figure
-        The ratio of the medians, and the largest difference of a score.
-    """
+    """Time both ways in turn, three times, on one thread."""
     job, seconds = _job(), {"batched": [], "one after the other": []}
     with threadpool_limits(1):
         fit_target(job)
@@ -113,6 +99,6 @@ def measure() -> list[Figure]:
     differ = max(float(np.abs(f.scores[job.held] - alone[f.inputs]).max()) for f in fits)
     print(f"{medians}, ratio {ratio:.1f}, largest difference {differ:.1e} SD")
     return [
-        Figure("heads: one after the other / batched", ratio, "", f"≥ {LEAST}", ratio >= LEAST),
-        Figure("heads: largest difference of a score", differ, "SD", "≤ 0.001", differ <= 1e-3),
+        Figure.at_least("heads: one after the other / batched", ratio, LEAST),
+        Figure.at_most("heads: largest difference of a score", differ, 1e-3, "SD"),
     ]

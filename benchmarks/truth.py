@@ -37,19 +37,9 @@ GOALS = {
 
 
 def compared(root: Path, strategy: str | None = None) -> pd.DataFrame:
-    """Line up achieved and reachable skill.
+    """Line up achieved and reachable skill of a finished run's map, or of another strategy.
 
-    Parameters
-    ----------
-    root : Path
-        Data root of a finished run.
-    strategy : str, optional
-        Another strategy than the map's.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a cell with ``skill, skill_low, skill_high, reachable_skill, planted``.
+    One row a cell with ``skill, skill_low, skill_high, reachable_skill, planted``.
     """
     if strategy is None:
         cells = pd.read_parquet(root / "08_reporting/performance.parquet")
@@ -67,18 +57,7 @@ def compared(root: Path, strategy: str | None = None) -> pd.DataFrame:
 
 
 def agreement(both: pd.DataFrame) -> dict[str, float]:
-    """Figures of one cohort.
-
-    Parameters
-    ----------
-    both : pandas.DataFrame
-        From `compared`.
-
-    Returns
-    -------
-    dict of str to float
-        In the order of `GOALS`.
-    """
+    """Figures of one cohort, from `compared`, in the order of `GOALS`."""
     structural = both[both["inputs"] == "FLAIR + T1"].set_index("target")
     scored = both[both["skill"].notna()]
     nothing = scored[scored["planted"].str.startswith(NO_SIGNAL)]
@@ -95,17 +74,7 @@ def agreement(both: pd.DataFrame) -> dict[str, float]:
 
 
 def figures_of(both: pd.DataFrame) -> dict[str, float]:
-    """Figures of one cohort, those without a goal too.
-
-    Parameters
-    ----------
-    both : pandas.DataFrame
-        From `compared`.
-
-    Returns
-    -------
-    dict of str to float
-    """
+    """Figures of one cohort, from `compared`, those without a goal too."""
     return agreement(both) | {
         "mean skill over cells": float(both["skill"].mean()),
         "mean reachable skill": float(both["reachable_skill"].mean()),
@@ -113,17 +82,7 @@ def figures_of(both: pd.DataFrame) -> dict[str, float]:
 
 
 def sizes_of(root: Path) -> tuple[int, int]:
-    """Count the people of a run's raw table and of the demo's.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-
-    Returns
-    -------
-    tuple of int
-    """
+    """Count the people of a run's raw table and of the demo's."""
     flow = pd.read_parquet(root / "03_primary/exclusion_flow.parquet").sort_values("step")
     demo = yaml.safe_load((CONF / "parameters_synthetic_cohort.yml").read_text())
     return int(flow["remaining"].iloc[0]), int(demo["synthetic_cohort"]["participants"])
@@ -132,21 +91,9 @@ def sizes_of(root: Path) -> tuple[int, int]:
 def range_of(
     cohorts: list[float], lowest: float = -1.0, level: float = 0.95
 ) -> tuple[float, float]:
-    """Say where one further cohort lies with this probability.
+    """Say where a figure of one further cohort lies with this probability.
 
-    Parameters
-    ----------
-    cohorts : list of float
-        A figure of several cohorts of the same size.
-    lowest : float
-        That it can be.
-    level : float
-        Probability.
-
-    Returns
-    -------
-    tuple of float
-        Student's prediction interval, cut at the least and at 1.
+    Student's prediction interval, cut at the least that the figure can be and at 1.
     """
     n, values = len(cohorts), np.array(cohorts)
     reach = t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) * np.sqrt(1 + 1 / n)
@@ -161,10 +108,8 @@ def main() -> None:
     known = json.loads(RESULTS.read_text())
     people, demo = sizes_of(root)
     alike = abs(people - demo) <= DEMO_SIZED * demo
-    table = Table(title="SYNTHETIC cohort against its truth")
-    table.add_column("figure")
-    for name in ("this cohort", "cohorts of the demo's size", "lies within"):
-        table.add_column(name, justify="right")
+    heads = ("figure", "this cohort", "cohorts of the demo's size", "lies within")
+    table = Table(*heads, title="SYNTHETIC cohort against its truth")
     seeds: list[int] = []
     for name, value in figures_of(compared(root)).items():
         cohorts = known.get(f"truth, amortised: {name}", {}).get("cohorts", [])
