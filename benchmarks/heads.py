@@ -10,11 +10,11 @@ import time
 
 import numpy as np
 from sklearn.linear_model import Ridge
-from threadpoolctl import threadpool_limits
 
 from benchmarks.record import Figure
 from benchmarks.strategies import regressions
-from ukb_brain.training.cells import CellFit, CellSpec, TargetJob, class_weights, fit_target
+from ukb_brain.cluster import Compute, run_items
+from ukb_brain.training.cells import CellSpec, TargetJob, class_weights, fit_target
 from ukb_brain.training.settings import Penalties
 
 PEOPLE, VALIDATION, PARTS = 1600, 200, 5
@@ -82,21 +82,25 @@ def one_after_the_other(job: TargetJob) -> dict[str, np.ndarray]:
     return chosen
 
 
-def measure() -> list[Figure]:
-    """Time both ways in turn, three times, on one thread."""
-    job, seconds = _job(), {"batched": [], "one after the other": []}
-    with threadpool_limits(1):
-        fit_target(job)
-        for _ in range(3):
-            started = time.perf_counter()
-            fits: list[CellFit] = fit_target(job)
-            seconds["batched"].append(time.perf_counter() - started)
-            started = time.perf_counter()
-            alone = one_after_the_other(job)
-            seconds["one after the other"].append(time.perf_counter() - started)
-    medians = {name: float(np.median(values)) for name, values in seconds.items()}
-    ratio = medians["one after the other"] / medians["batched"]
+def _timed(job: TargetJob) -> tuple[dict[str, float], float]:
+    """Median seconds of both ways, by turns, and the largest difference of a score."""
+    seconds: dict[str, list[float]] = {"batched": [], "one after the other": []}
+    fit_target(job)
+    for _ in range(3):
+        started = time.perf_counter()
+        fits = fit_target(job)
+        seconds["batched"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        alone = one_after_the_other(job)
+        seconds["one after the other"].append(time.perf_counter() - started)
     differ = max(float(np.abs(f.scores[job.held] - alone[f.inputs]).max()) for f in fits)
+    return {name: float(np.median(values)) for name, values in seconds.items()}, differ
+
+
+def measure() -> list[Figure]:
+    """Time both ways on one thread."""
+    (medians, differ), *_ = run_items(_timed, [_job()], Compute(workers=1), "Heads")
+    ratio = medians["one after the other"] / medians["batched"]
     print(f"{medians}, ratio {ratio:.1f}, largest difference {differ:.1e} SD")
     return [
         Figure.at_least("heads: one after the other / batched", ratio, LEAST),
