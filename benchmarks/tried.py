@@ -23,10 +23,10 @@ from benchmarks.record import WORK, Figure, kept, show
 from benchmarks.runs import kedro_run, linked
 from benchmarks.skills import skill_draws, study_grid, test_predictions, with_interval
 from ukb_brain.cluster import Compute, run_items
-from ukb_brain.ledger.artifact import Model, read_model, write_model
+from ukb_brain.ledger.artifact import Model, ModelFolder, read_model, write_model
 from ukb_brain.training.encode import EncoderJob, build_network, predict_unseen
 from ukb_brain.training.inputs import Inputs, subsets
-from ukb_brain.training.items import encoder_name
+from ukb_brain.training.items import encoder_name, kept_vectors, quality_fingerprint
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.target import fit_cells_of_target
 from ukb_brain.training.tasks import Tasks
@@ -138,10 +138,13 @@ def _further(targets: tuple[str, ...], folder: Path) -> Iterator[Further]:
     people, settings = null.people_of(root, grid), null.settings_of(root)
     s = settings.encoders
     stores = (root / "02_intermediate/volumes.zarr", root / "02_intermediate/connectivity.zarr")
-    scans = {
-        group: GroupScans(tuple(modalities), *stores, s.network.pooling)
+    in_stores = {
+        group: GroupScans(tuple(modalities), *stores, s.network.pooling, settings.tangent)
         for group, modalities in grid.imaging.items()
     }
+    tangents = ModelFolder(root / "06_models/tangents")
+    quality = quality_fingerprint(pd.read_parquet(root / "03_primary/quality.parquet"))
+    scans = kept_vectors({0: people}, in_stores, tangents, quality)[0]
     binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
     parts = people.cross_fits(s.cross_fits)
     for part in range(s.cross_fits):
