@@ -111,15 +111,15 @@ class ProjectHooks:
         if {"claims", "grid"} <= set(read):
             problems += settings.problems_of_claims(read["claims"], read["grid"])
         if "modelling" in read:
-            wanted: dict[str, tuple[str, ...]] = {}
+            trained = read["modelling"].strategies
             if "reporting" in read:
-                trained = read["modelling"].strategies
                 problems += settings.problems_of_map(read["reporting"].strategy, trained)
-            if "evidence" in read:
-                for name in ("learning_curves", "left_out_sites", "model_scale"):
-                    named = getattr(getattr(read["evidence"], name, None), "strategies", ())
-                    wanted[f"evidence.{name}.strategies"] = named
-            problems += settings.problems_of_strategies(wanted, read["modelling"].strategies)
+            wanted = {
+                f"evidence.{name}.strategies": part.strategies
+                for name, part in dict(read.get("evidence", {})).items()
+                if hasattr(part, "strategies")
+            }
+            problems += settings.problems_of_strategies(wanted, trained)
         return problems
 
     @staticmethod
