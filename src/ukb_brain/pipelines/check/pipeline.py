@@ -2,18 +2,23 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from ukb_brain.pipelines.check.nodes import check_raw, decide, show
-from ukb_brain.readiness.check import LOOKED_AT
+from ukb_brain.pipelines.check.nodes import decide, foresee, show
+from ukb_brain.readiness.check import LOOKED_AT, look
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the nodes, from raw files to a page, and to an exit status."""
     return Pipeline(
         [
+            Node(look, inputs=[*LOOKED_AT], outputs="ready", name="look_at_raw"),
             Node(
-                check_raw,
+                foresee,
                 inputs=[
-                    *LOOKED_AT,
+                    "ready",
+                    "params:grid",
+                    "params:imaging_preprocess",
+                    "params:splitting",
+                    "params:compute",
                     "intermediate.folder",
                     "params:modelling",
                     "params:planning",
@@ -21,7 +26,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "params:preset",
                 ],
                 outputs="reporting.check",
-                name="check_raw",
+                name="foresee",
             ),
             Node(
                 show,
