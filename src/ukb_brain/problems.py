@@ -37,12 +37,7 @@ class Problem:
 
 
 def stop_at(problems: Iterable[Problem]) -> None:
-    """Stop a run if any problem asks for it, telling all of them at once.
-
-    Parameters
-    ----------
-    problems : iterable of Problem
-        Warnings among them stop nothing.
+    """Stop a run if any problem asks for it.
 
     Raises
     ------

@@ -1,11 +1,7 @@
 """Kedro datasets: UK Biobank's files, stores, tables written whole, figures and models."""
 
 from ukb_brain.datasets.figure import FigureDataset
-from ukb_brain.datasets.folders import (
-    BulkFolderDataset,
-    ModelFolderDataset,
-    OwnedFolderDataset,
-)
+from ukb_brain.datasets.folders import BulkFolderDataset, ModelFolderDataset, OwnedFolderDataset
 from ukb_brain.datasets.nifti import NiftiDataset
 from ukb_brain.datasets.parquet import (
     AtomicCSV,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.tables.abide import AbideFile, is_abide
+from ukb_brain.tables.cells import merged
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import raw_files
@@ -101,17 +102,15 @@ def _joined(there: pd.DataFrame, more: pd.DataFrame, seen: list[str], name: str)
     people = there.index.union(more.index)
     there, more = there.reindex(people), more.reindex(people)
     both = more.columns.intersection(there.columns)
-    filled: dict[str, pd.Series] = {}
+    joined = [there.drop(columns=both), more.drop(columns=both)]
     for column in both:
-        old, new = there[column], more[column]
-        differ = int((old.notna() & new.notna() & (old != new)).sum())
+        values, differ = merged([there[[column]], more[[column]]])
         if differ:
             raise InputError(
                 f"{name} and {', '.join(seen[:2])} contradict each other: {column} differs for "
                 f"{differ:,} people. Keep one of them, or name the files to read in tables.files."
             )
-        filled[column] = old.where(old.notna(), new)
-    joined = [there.drop(columns=both), pd.DataFrame(filled, index=people), more.drop(columns=both)]
+        joined.append(values)
     return pd.concat(joined, axis=1)
 
 

@@ -43,11 +43,7 @@ CONFOUND_FIELDS = {
 }
 # What people take, by code of both fields: women are asked the first, men the second.
 MEDICATION_FIELDS = (6153, 6177)
-MEDICATIONS = {
-    "medication_cholesterol": 1,
-    "medication_blood_pressure": 2,
-    "medication_insulin": 3,
-}
+MEDICATIONS = {"medication_cholesterol": 1, "medication_blood_pressure": 2, "medication_insulin": 3}
 NOT_KNOWN = (-1, -3)
 # In older baskets deprivation has another number.
 STAND_INS = {22189: 189}
