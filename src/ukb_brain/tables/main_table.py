@@ -43,26 +43,10 @@ class MainTable:
     codings: Codings
     passed: tuple[TableFile, ...] = ()
 
-    @property
-    def named(self) -> str:
-        """Names of its files, for messages."""
-        names = [file.path.name for file in self.files]
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return ", ".join(names[:3]) + more
-
     @cached_property
     def columns(self) -> frozenset[FieldColumn]:
         """Every field, instance and array that is there."""
         return frozenset(column for file in self.files for column in file.columns)
-
-    @property
-    def fields(self) -> frozenset[int]:
-        """Fields that the table holds."""
-        return frozenset(column.field for column in self.columns)
-
-    def instances(self, field: int) -> tuple[int, ...]:
-        """Instances of a field that the table holds, ascending."""
-        return tuple(sorted({c.instance for c in self.columns if c.field == field}))
 
     def read(self, fields: Collection[int]) -> pd.DataFrame:
         """Read the columns of some fields, of everybody in any file.
