@@ -43,6 +43,7 @@ def look(
     imaging: ImagingPreprocess,
     splitting: Splitting,
     source: str,
+    *,
     reads_scans: bool = True,
 ) -> Readiness:
     """Look at all raw files.
@@ -126,7 +127,7 @@ def _check_cells(
     for target, groups in dict.fromkeys((cell.target, cell.inputs.groups) for cell in grid.cells):
         modalities = [modality for group in groups for modality in grid.imaging[group]]
         has = listed.reindex(columns=modalities, fill_value=False).to_numpy(bool).all(axis=1)
-        n = int((has & targets[target].notna()).sum())
+        n = int((has & targets[target].notna().to_numpy()).sum())
         imaging = " + ".join(groups) or NO_IMAGING
         ready.found("cells", grid.targets[target].name, imaging, n)
         if n < least and target not in few:

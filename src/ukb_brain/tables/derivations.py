@@ -173,7 +173,7 @@ def summarise_targets(
     keys = list(targets)
     value, lag = values.loc[chosen, keys], lags.loc[chosen, keys]
     # Cut by fold later: what was measured is no prevalence.
-    fitted = [target.is_fitted for target in targets.values()]
+    fitted = np.array([target.is_fitted for target in targets.values()])
     columns = {
         "target": keys,
         "name": [target.name for target in targets.values()],
