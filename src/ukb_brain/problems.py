@@ -9,6 +9,7 @@ from typing import Literal
 from ukb_brain.errors import InputError
 
 MOST_TOLD = 5
+SMALLEST_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Problem:
             return self.what
         end = "" if self.remedy.endswith((".", "?")) else "."
         return f"{self.what.rstrip('.')}: {self.remedy}{end}"
+
+
+def few(n: int) -> str:
+    """Write a number of people or cells, small ones not at all: each is a person's."""
+    return f"{n:,}" if n >= SMALLEST_TOLD else f"fewer than {SMALLEST_TOLD}"
 
 
 def stop_at(problems: Iterable[Problem]) -> None:

@@ -17,6 +17,7 @@ import pyarrow.parquet
 from pydantic import Field
 
 from ukb_brain.errors import InputError
+from ukb_brain.problems import few
 from ukb_brain.settings_base import Settings
 from ukb_brain.tables import cells, text_files
 from ukb_brain.tables.codings import Codings
@@ -27,7 +28,6 @@ from ukb_brain.tables.text_lines import Encoding
 
 DATE_FIELDS = frozenset({53})
 LONGEST_SHOWN = 40
-SMALLEST_TOLD = 10
 
 
 class TableSettings(Settings):
@@ -230,7 +230,7 @@ def _told(field: int, wrong: cells.NotRead) -> str:
         # The form of a cell, and not whose it is.
         masked = re.sub(r"\d", "#", wrong.most[0][0][:LONGEST_SHOWN])
         return (
-            f"holds {masked!r}, and {cause} ({_few(wrong.cells)} cell(s)); dates as YYYY-MM-DD "
+            f"holds {masked!r}, and {cause} ({few(wrong.cells)} cell(s)); dates as YYYY-MM-DD "
             "were expected: export the table again."
         )
     coding = known_of(field).coding
@@ -239,14 +239,9 @@ def _told(field: int, wrong: cells.NotRead) -> str:
             f"(field {field}) holds text in {wrong.cells:,} cell(s) where numbers were expected; "
             "export the table again."
         )
-    shown = ", ".join(f"{v[:LONGEST_SHOWN]!r} ({_few(n)})" for v, n in wrong.most)
+    shown = ", ".join(f"{v[:LONGEST_SHOWN]!r} ({few(n)})" for v, n in wrong.most)
     return (
         f"(field {field}) holds labels that coding {coding} is not known to have: {shown}. Put the "
         f"showcase's coding{coding}.tsv into the folder codings beside the tables, or export the "
         "table again with raw codes."
     )
-
-
-def _few(n: int) -> str:
-    """Write a number of cells, small ones not at all: each is a person's."""
-    return f"{n:,}" if n >= SMALLEST_TOLD else f"fewer than {SMALLEST_TOLD}"
