@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from ukb_brain.grid import Target
+from ukb_brain.tables.dictionary import DATE
 from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.rules import answers_by_instance
 
 DAYS_PER_YEAR = 365.25
 NO_VISIT = -1
 SAME_DAY = 1e-6  # days
-DATE = 53
 # Days that stand for one visit to the next where there are no dates.
 UNDATED_STEP = 5 * DAYS_PER_YEAR
 
@@ -97,14 +97,9 @@ def _placed(days: Mapping[int, Floats], last: int, rows: int) -> Floats:
 
 def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
     """Give each visit's date (field 53) by instance: days since 1970, NaN where there is none."""
-    return {
-        column.instance: (rows[column.name] - pd.Timestamp("1970-01-01"))
-        .dt.total_seconds()
-        .to_numpy(np.float64)
-        / 86_400
-        for column in parse_header(rows.columns)
-        if column.field == DATE
-    }
+    dates = {c.instance: rows[c.name] for c in parse_header(rows.columns) if c.field == DATE}
+    day, start = pd.Timedelta(days=1), pd.Timestamp("1970-01-01")
+    return {k: ((date - start) / day).to_numpy(np.float64) for k, date in dates.items()}
 
 
 def lag_in_years(

@@ -10,6 +10,7 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.problems import Problem
 from ukb_brain.tables import visits
+from ukb_brain.tables.dictionary import DATE
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import Withdrawals
@@ -25,7 +26,7 @@ def needed_fields(grid: Grid, no_dates: bool = False) -> dict[str, tuple[int, st
         for key, target in grid.targets.items()
         for field in target.fields
     }
-    always = {use: of for use, of in visits.NEEDED.items() if of[0] != visits.DATE or not no_dates}
+    always = {use: of for use, of in visits.NEEDED.items() if of[0] != DATE or not no_dates}
     return always | targets
 
 

@@ -21,12 +21,11 @@ from ukb_brain.problems import few
 from ukb_brain.settings_base import Settings
 from ukb_brain.tables import cells, text_files
 from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import known_of
+from ukb_brain.tables.dictionary import DATE, known_of
 from ukb_brain.tables.headers import FieldColumn, find_id_column, parse_header, style_of
 from ukb_brain.tables.text_files import TEXT, TextForm
 from ukb_brain.tables.text_lines import Encoding
 
-DATE_FIELDS = frozenset({53})
 LONGEST_SHOWN = 40
 
 
@@ -110,7 +109,7 @@ class TableFile:
         id_place = self.header.index(self.id_column)
         types: dict[int, pa.DataType] = {id_place: pa.int64()}
         for column, places in wanted.items():
-            kind = TEXT if column.field in DATE_FIELDS else pa.float64()
+            kind = TEXT if column.field == DATE else pa.float64()
             types |= dict.fromkeys(places, kind)
         raw = self._raw(types)
         eid = self._eids(raw[id_place])
@@ -180,7 +179,7 @@ class TableFile:
         for place, cell in raw.items():
             answers: list[npt.NDArray[Any]]
             try:
-                if column.field in DATE_FIELDS:
+                if column.field == DATE:
                     dates, not_read = cells.dates_of(cell)
                     answers = [dates.to_numpy()]
                 else:
