@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +125,9 @@ class ProjectHooks:
     def _check_raw_files(catalog: CatalogProtocol, reads_scans: bool) -> None:
         """Look at raw files before anything is made of them, as the pipeline `check` does."""
         # Only a run that reads raw files needs what these import.
-        from ukb_brain.readiness.check import LOOKED_AT, Asked, look
+        from ukb_brain.readiness.check import LOOKED_AT, look
 
-        tables, bulk, before, *parameters = (catalog.load(name) for name in LOOKED_AT)
-        asked = replace(Asked(*parameters), reads_scans=reads_scans)
-        ready = look(tables, bulk, before, asked)
+        ready = look(*(catalog.load(name) for name in LOOKED_AT), reads_scans=reads_scans)
         for problem in ready.problems:
             if problem.severity == "warning":
                 logger.warning("%s", problem)

@@ -279,7 +279,7 @@ def test_the_canary_dies_of_a_leaky_scaler(invented, tmp_path, monkeypatch, part
         assert_scaling_is_alike(*roots)
 
     check("sound")
-    monkeypatch.setattr(feature_tabular.nodes, "fit_scaling", scale_with_everybody)
+    monkeypatch.setattr("ukb_brain.tables.blocks.fit_scaling", scale_with_everybody)
     with pytest.raises(AssertionError, match=r"block_scaling\.parquet"):
         check("leaky")
 
