@@ -18,7 +18,7 @@ from scipy.stats import norm, spearmanr
 from benchmarks import agreement
 from benchmarks.record import WORK, Figure
 from benchmarks.runs import kedro_run
-from benchmarks.skills import study_grid
+from benchmarks.skills import oracle_skill, study_grid
 from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
 from ukb_brain.statistics.inputs.pair_tables import contribution_table
 from ukb_brain.statistics.scores.common_scores import CommonScores
@@ -80,9 +80,7 @@ def true_skill(root: Path) -> pd.Series:
         By target and inputs.
     """
     truth = pd.read_parquet(root / "synthetic_truth/truth.parquet")
-    binary = truth["metric"] == "roc_auc"
-    truth["skill"] = (2 * truth["reachable"] - 1).where(binary, truth["reachable"])
-    return truth.set_index(["target", "inputs"])["skill"]
+    return oracle_skill(truth).set_axis(pd.MultiIndex.from_frame(truth[["target", "inputs"]]))
 
 
 def contributions(root: Path, skill: pd.Series) -> dict[str, float]:

@@ -20,7 +20,7 @@ from sklearn.linear_model import RidgeCV
 
 from benchmarks.drawn_people import REGIONS, TIME_POINTS, VOXEL_MM, Drawn, draw_people
 from benchmarks.record import WORK, Figure
-from benchmarks.skills import study_grid
+from benchmarks.skills import oracle_skill, study_grid
 from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Inputs
 from ukb_brain.statistics.draws import FamilyDraws
@@ -220,9 +220,7 @@ def true_gains() -> pd.Series:
         with atomic_path(path) as part:
             build_truth(GRID, cohort).to_parquet(part)
     truth = pd.read_parquet(path)
-    binary = truth["metric"] == "roc_auc"
-    skill = (2 * truth["reachable"] - 1).where(binary, truth["reachable"])
-    return skill.set_axis(pd.MultiIndex.from_frame(truth[["target", "inputs"]]))
+    return oracle_skill(truth).set_axis(pd.MultiIndex.from_frame(truth[["target", "inputs"]]))
 
 
 def units() -> pd.DataFrame:

@@ -23,6 +23,7 @@ from benchmarks.record import WORK, Figure, write_section
 from benchmarks.runs import PROJECT, kedro_run
 from benchmarks.simple_models import MODELS, fold_predictions, read_connectivity
 from ukb_brain.atomic import atomic_path
+from ukb_brain.statistics import kinds
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.sums import Floats
@@ -221,8 +222,7 @@ def scores(table: pd.DataFrame, target: str, how: str, models: list[str]) -> dic
         if how == WITHIN:
             found[model] = within_sites(target, y, p, site, weights)
         else:
-            kind = "binary" if target in BINARY else "continuous"
-            found[model] = headline(kind, y, p, weights)
+            found[model] = headline(kind_of(target).name, y, p, weights)
     return found
 
 
@@ -267,10 +267,15 @@ def compare(runs: list[Run]) -> list[Figure]:
     return figures
 
 
+def kind_of(target: str) -> kinds.Kind:
+    """Give a target its kind."""
+    return kinds.BINARY if target in BINARY else kinds.CONTINUOUS
+
+
 def _difference(name: str, found: dict[str, Floats], model: str, target: str) -> Figure | None:
     if model not in found:
         return None
-    change = (found[MAP] - found[model]) * (2 if target in BINARY else 1)
+    change = kind_of(target).gain(found[MAP] - found[model])
     low, high = percentile_interval(change[1:], LEVEL)
     holds = bool(change[0] >= 0 and low > LEAST)
     return Figure(

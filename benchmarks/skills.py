@@ -10,7 +10,7 @@ import yaml
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.kinds import KINDS, by_kind
 from ukb_brain.statistics.scores.engine import headline
 
 CONF = Path(__file__).parents[1] / "conf/base"
@@ -25,6 +25,12 @@ def study_grid() -> Grid:
     Grid
     """
     return Grid(**yaml.safe_load((CONF / "parameters_grid.yml").read_text())["grid"])
+
+
+def oracle_skill(truth: pd.DataFrame) -> pd.Series:
+    """Turn what is reachable, a row a cell with its ``metric``, into skill."""
+    kinds = truth["metric"].map({kind.headline: name for name, kind in KINDS.items()})
+    return by_kind(kinds, lambda of: of.skill(truth["reachable"]))
 
 
 def skill_draws(
