@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
 
-from benchmarks.skills import oracle_skill
+from benchmarks.skills import reachable
 from ukb_brain.statistics.scores.skill import with_skill
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -50,7 +50,7 @@ def compared(root: Path, strategy: str | None = None) -> pd.DataFrame:
         cells = pd.read_parquet(root / "08_reporting/performance_all.parquet")
         cells = cells[cells["strategy"] == strategy]
     truth = pd.read_parquet(root / "synthetic_truth/truth.parquet")
-    truth = truth.assign(reachable_skill=oracle_skill(truth)).drop(columns="metric")
+    truth = truth.assign(reachable_skill=reachable(truth).to_numpy()).drop(columns="metric")
     keys = ["target", "inputs"]
     return with_skill(cells).merge(truth, on=keys, how="inner", validate="one_to_one")
 
