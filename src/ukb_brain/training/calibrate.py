@@ -10,7 +10,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from ukb_brain.grid import Kind
-from ukb_brain.training.cells import standardised
+from ukb_brain.statistics.kinds import CONTINUOUS, KINDS
 from ukb_brain.training.people import Floats
 
 # Scores keep their order even where they are worth nothing.
@@ -108,8 +108,9 @@ def calibrate(scores: Floats, y: Floats, unseen: np.ndarray, kind: Kind) -> Floa
     known, answers = scores[unseen], y[unseen]
     n, squares = len(known), float(((known - known.mean()) ** 2).sum())
     varies = squares > 1e-12 * n
-    if kind == "continuous":
-        scaled, centre, spread = standardised(answers, kind)
+    if kind == CONTINUOUS.name:
+        centre, spread = KINDS[kind].centre_and_spread(answers)
+        scaled = (answers - centre) / spread
         slope = 1.0
         if varies and n > 2:
             slope = float((known - known.mean()) @ scaled) / squares

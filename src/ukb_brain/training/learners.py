@@ -12,7 +12,8 @@ import torch
 from ukb_brain.cluster import pick_device
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.ledger.artifact import read_model
-from ukb_brain.training.cells import standardised, why_not
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.training.cells import why_not
 from ukb_brain.training.gram import learnt_from
 from ukb_brain.training.kernel_ridge import groups_of
 from ukb_brain.training.people import Floats, People
@@ -124,7 +125,7 @@ class Learners:
             self.status[target] = why_not(training, kind, parts[known & train])
             if self.status[target] != "ok":
                 continue
-            _, centre, spread = standardised(training, kind)
+            centre, spread = KINDS[kind].centre_and_spread(training)
             # One inverse serves all targets, so that classes are not weighted.
             weights = known.astype(np.float64)
             standard = np.where(known, (y - centre) / spread, 0.0)

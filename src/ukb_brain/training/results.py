@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.ledger.artifact import Model
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.people import REPEAT, Floats, Mask, People
 
 PREDICTED_PARTS = ("validation", "test", REPEAT)
@@ -113,10 +114,8 @@ def _row(result: Result, people: People, kind: Kind) -> dict[str, Any]:
     known = y[usable & people.train]
     names_of = ("decision_threshold", "train_median", "loss")
     marks: dict[str, float | None] = dict.fromkeys(names_of)
-    if len(known) and kind == "binary":
-        marks["decision_threshold"] = float(known.mean())
-    elif len(known):
-        marks["train_median"] = float(np.median(known))
+    if len(known):
+        marks[KINDS[kind].cut] = KINDS[kind].cut_of(known)
     if result.status == "ok":
         held = usable & (people.part == "validation")
         marks["loss"] = loss_of(result.predicted, y, held, kind)
@@ -151,12 +150,7 @@ def loss_of(predicted: Floats, y: Floats, rows: Mask, kind: Kind) -> float | Non
     float or None
         Cross-entropy, or mean squared error in the target's own units; None without anybody.
     """
-    if not rows.any():
-        return None
-    if kind == "continuous":
-        return float(((predicted[rows] - y[rows]) ** 2).mean())
-    p = np.clip(predicted[rows], 1e-12, 1 - 1e-12)
-    return float(-(y[rows] * np.log(p) + (1 - y[rows]) * np.log(1 - p)).mean())
+    return KINDS[kind].loss(y[rows], predicted[rows]) if rows.any() else None
 
 
 def predictions_of(

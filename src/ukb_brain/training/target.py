@@ -13,14 +13,13 @@ from scipy.optimize import nnls
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.ledger.artifact import Model, read_card, read_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.calibrate import balanced, calibrate, shrunk
 from ukb_brain.training.cells import (
     CellFit,
     CellSpec,
     TargetJob,
-    class_weights,
     fit_target,
-    standardised,
 )
 from ukb_brain.training.encode import combine
 from ukb_brain.training.inputs import subsets
@@ -271,8 +270,8 @@ def _unseen(job: CellsJob, cell: Cell) -> tuple[Mask, Floats, Floats]:
     usable = job.people.usable(cell)
     training, unseen = usable & job.people.train, usable & (job.people.train | job.held)
     y = job.y[training]
-    _, centre, spread = standardised(y, job.kind)
-    weights = class_weights(y, job.kind, job.y[unseen])
+    centre, spread = KINDS[job.kind].centre_and_spread(y)
+    weights = KINDS[job.kind].class_weights(y, job.y[unseen])
     return unseen, (job.y[unseen] - centre) / spread, weights
 
 
@@ -421,13 +420,14 @@ def climb(job: CellsJob, fits: Fits) -> tuple[Fits, dict[Cell, Refined]]:
     training = job.y[known & job.people.train]
     if not fitted:
         return fits, {}
-    _, centre, spread = standardised(training, job.kind)
-    weights = np.where(known, class_weights(training, job.kind, job.y), 0.0)
+    kind = KINDS[job.kind]
+    centre, spread = kind.centre_and_spread(training)
+    weights = np.where(known, kind.class_weights(training, job.y), 0.0)
     usable = {cell: job.people.usable(cell) for cell in fitted}
     scores = {}
     for cell, fit in fitted.items():
         # Cells differ in people, and so a little in their scales.
-        _, middle, wide = standardised(job.y[usable[cell] & job.people.train], job.kind)
+        middle, wide = kind.centre_and_spread(job.y[usable[cell] & job.people.train])
         scores[cell.inputs.name] = (middle + wide * fit.scores - centre) / spread
     refined = refine(
         scores,
