@@ -21,6 +21,7 @@ from benchmarks.record import WORK, Figure, kept, markdown, show, write_section
 from benchmarks.runs import PROJECT, kedro_run, linked
 from benchmarks.simple_models import MODELS, fold_predictions, read_connectivity
 from benchmarks.skills import with_interval
+from ukb_brain.statistics import kinds
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables.splits import training_fingerprints
@@ -172,8 +173,7 @@ def scores(table: pd.DataFrame, target: str, how: str, models: list[str]) -> dic
         if how == WITHIN:
             found[model] = within_sites(target, y, p, site, weights)
         else:
-            kind = "binary" if target in BINARY else "continuous"
-            found[model] = headline(kind, y, p, weights)
+            found[model] = headline(kind_of(target).name, y, p, weights)
     return found
 
 
@@ -204,8 +204,13 @@ def compare(runs: list[Run]) -> list[Figure]:
     return figures
 
 
+def kind_of(target: str) -> kinds.Kind:
+    """Give a target its kind."""
+    return kinds.BINARY if target in BINARY else kinds.CONTINUOUS
+
+
 def _difference(name: str, change: Floats, target: str) -> Figure:
-    value, interval = with_interval(change * (2 if target in BINARY else 1))
+    value, interval = with_interval(kind_of(target).gain(change))
     holds = bool(value >= 0 and interval["low"] > LEAST)
     return Figure(name, value, "", f"≥ 0, lower bound > {LEAST}", holds, interval)
 

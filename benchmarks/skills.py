@@ -10,7 +10,7 @@ import yaml
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
-from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.kinds import KINDS, by_kind
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.sums import Floats
 
@@ -83,8 +83,8 @@ def test_predictions(root: Path, strategy: str) -> tuple[pd.DataFrame, pd.Series
 
 def reachable(truth: pd.DataFrame) -> pd.Series:
     """Skill of the oracle, by target and inputs."""
-    binary = truth["metric"] == "roc_auc"
-    found = (2 * truth["reachable"] - 1).where(binary, truth["reachable"])
+    kinds = truth["metric"].map({kind.headline: name for name, kind in KINDS.items()})
+    found = by_kind(kinds, lambda of: of.skill(truth["reachable"]))
     return found.set_axis(pd.MultiIndex.from_frame(truth[["target", "inputs"]]))
 
 

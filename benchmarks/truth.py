@@ -1,6 +1,6 @@
 """Compare a synthetic cohort's legibility map with what was truly readable in it.
 
-``python benchmarks/truth.py data`` prints the figures of one finished run beside the range that
+``python -m benchmarks.truth data`` prints the figures of one finished run beside the range that
 cohorts of its size give. The goals are for the mean over cohorts of different seeds (``make bench
 ONLY=truth``), and one cohort is not held against them.
 """
@@ -17,6 +17,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
+
+from benchmarks.skills import reachable
+from ukb_brain.statistics.scores.skill import with_skill
 
 RESULTS = Path(__file__).with_name("results.json")
 CONF = Path(__file__).parents[1] / "conf/base"
@@ -47,13 +50,9 @@ def compared(root: Path, strategy: str | None = None) -> pd.DataFrame:
         cells = pd.read_parquet(root / "08_reporting/performance_all.parquet")
         cells = cells[cells["strategy"] == strategy]
     truth = pd.read_parquet(root / "synthetic_truth/truth.parquet")
-    both = cells.merge(truth, on=["target", "inputs"], how="inner", validate="one_to_one")
-    binary = both["kind"] == "binary"
-    for end in ("", "_low", "_high"):
-        auc, explained = both[f"roc_auc{end}"], both[f"r2{end}"]
-        both[f"skill{end}"] = (2 * auc - 1).where(binary, explained)
-    both["reachable_skill"] = (2 * both["reachable"] - 1).where(binary, both["reachable"])
-    return both
+    truth = truth.assign(reachable_skill=reachable(truth).to_numpy()).drop(columns="metric")
+    keys = ["target", "inputs"]
+    return with_skill(cells).merge(truth, on=keys, how="inner", validate="one_to_one")
 
 
 def agreement(both: pd.DataFrame) -> dict[str, float]:
