@@ -22,7 +22,7 @@ class Strata:
     Attributes
     ----------
     code : ndarray of int, shape (n,)
-        Rows of a stratum have the same.
+        Of each row's stratum.
     by : tuple of str
         What strata are made of, among site, sex and age. Targets with the same ``by`` have the
         same strata.

@@ -56,7 +56,7 @@ def areas(
         What is wanted, ``roc_auc`` (alone in about half the time) and ``average_precision``;
         other metrics are none of these.
     threads : int
-        Cells that are scored at the same time. It changes no result.
+        Cells that are scored at the same time.
 
     Returns
     -------
