@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.scores.engine import POOLED
-from ukb_brain.statistics.scores.folds import Predicted, Weights
+from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
 Score = Callable[[Floats, Floats, Floats], Floats]
+# From families, shape (n,), to bootstrap weights, shape (draws, n).
+Weights = Callable[[NDArray[np.int64]], Floats]
 
 
 def _by_score(y_true: Floats, y_pred: Floats, weights: Floats) -> tuple[Floats, Floats]:

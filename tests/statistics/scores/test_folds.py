@@ -2,10 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics as sk
+from score_cases import score_folds
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people, score_folds
+from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people
 
 SIZES, THRESHOLDS = (25, 40, 60), (0.35, 0.5, 0.6)
 
@@ -62,7 +63,7 @@ def references(kind, folds):
 def test_scores_and_intervals_are_those_of_written_out_resamples(kind):
     folds = folds_of(kind, np.random.default_rng(0))
     draws = FamilyDraws(range(30), 200, seed=3)
-    found = score_folds(kind, folds, THRESHOLDS, draws.weights, level=0.9)
+    found = score_folds(kind, folds, THRESHOLDS, draws, level=0.9)
     sample = [(fold.y_true, fold.y_pred) for fold in folds]
     resampled = []
     for draw in range(200):
@@ -82,9 +83,9 @@ def test_scores_and_intervals_are_those_of_written_out_resamples(kind):
 
 def test_without_draws_there_are_the_same_scores_and_no_intervals():
     folds = folds_of("continuous", np.random.default_rng(1))
-    weights = FamilyDraws(range(30), 100, seed=3).weights
+    draws = FamilyDraws(range(30), 100, seed=3)
     bare = score_folds("continuous", folds, THRESHOLDS)
-    full = score_folds("continuous", folds, THRESHOLDS, weights)
+    full = score_folds("continuous", folds, THRESHOLDS, draws)
     assert bare == {
         metric: full[metric] for metric in ("r2", "pearson_r", "mae", "median_split_accuracy")
     }

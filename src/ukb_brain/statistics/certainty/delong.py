@@ -66,7 +66,7 @@ def delong(y: Floats, predicted: Floats, family: ArrayLike, fold: ArrayLike | No
         Relatives, and the visits of one person, have the same.
     fold : array_like of int, shape (n,), optional
         People are compared within folds only, and folds are averaged by their people, as in
-        `ukb_brain.statistics.scores.folds.score_folds`.
+        `ukb_brain.statistics.scores.engine.score_draws`.
 
     Returns
     -------

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
+
+from ukb_brain.statistics.draws import FamilyDraws, bounded
 from ukb_brain.statistics.scores.engine import Scores, score_draws
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
@@ -12,11 +16,16 @@ from ukb_brain.statistics.sums import Floats
 MOST_BLOCKS = 200
 
 
-def score_cells(table: TargetPredictions, weights: Floats, every_fold: bool = False) -> Scores:
-    """Score all metrics of a target's cells in all draws at once, as `score_draws` does."""
+def score_cells(
+    table: TargetPredictions,
+    weights: Floats,
+    metrics: Sequence[str] | None = None,
+    every_fold: bool = False,
+) -> Scores:
+    """Score a target's cells in all draws at once, as `score_draws` does."""
     given = (table.kind, table.y, table.predicted, weights)
     row = np.searchsorted(table.folds, table.fold)
-    return score_draws(*given, row, table.threshold, every_fold=every_fold)
+    return score_draws(*given, row, table.threshold, metrics, every_fold)
 
 
 def estimate_cells(table: TargetPredictions) -> Scores:
@@ -57,3 +66,35 @@ def jackknife_cells(table: TargetPredictions, blocks: int = MOST_BLOCKS) -> Scor
     block = place.reshape(-1) % blocks
     left_out = np.arange(min(blocks, len(families)))[:, None] == block
     return score_cells(table, 1.0 - left_out)
+
+
+def scored_with_percentiles(
+    table: TargetPredictions,
+    draws: FamilyDraws | None = None,
+    level: float = 0.95,
+    bounds_of: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Score a target's cells, with percentile intervals where there are draws.
+
+    Parameters
+    ----------
+    bounds_of : sequence of str, optional
+        Metrics that have intervals; all where it is not given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``target, inputs`` and metrics of the kind, each with ``_low`` and ``_high`` where it has an
+        interval; one row a cell.
+    """
+    sample = estimate_cells(table)
+    drawn = score_cells(table, draws.weights(table.family), bounds_of) if draws else {}
+    rows = []
+    for cell, inputs in enumerate(table.inputs):
+        row = {"target": table.target, "inputs": inputs}
+        for name, estimates in sample.items():
+            row[name] = estimate = float(estimates[cell])
+            if name in drawn:
+                row |= bounded(name, estimate, drawn[name][:, cell], level)
+        rows.append(row)
+    return pd.DataFrame(rows)

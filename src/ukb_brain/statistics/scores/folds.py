@@ -1,8 +1,8 @@
-"""Test people of each fit, ensembles over seeds, and scores over folds."""
+"""Test people of each fit, whether it can be scored, and ensembles over seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -10,15 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.draws import bounded
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.engine import score_draws
 from ukb_brain.statistics.sums import Floats
 
 KEYS = ["target", "inputs", "strategy", "fold", "seed"]
-
-# From families, shape (n,), to bootstrap weights, shape (draws, n).
-Weights = Callable[[NDArray[np.int64]], Floats]
 
 
 class Predicted(NamedTuple):
@@ -71,11 +66,9 @@ def predicted_people(
     test = test.sort_values(["eid", "instance"], kind="stable")
     visit, family = test[["eid", "instance"]].to_numpy(np.int64), test["family"].to_numpy(np.int64)
     y_true, y_pred = test["y_true"].to_numpy(float), test["y_pred"].to_numpy(float)
+    every = Predicted(visit, family, y_true, y_pred)
     rows = test.groupby(KEYS, sort=False, observed=True).indices
-    return {
-        cast("tuple", key): Predicted(visit[at], family[at], y_true[at], y_pred[at])
-        for key, at in rows.items()
-    }
+    return {cast("tuple", key): Predicted(*(one[at] for one in every)) for key, at in rows.items()}
 
 
 def status_of(fit: Mapping[Any, Any], kind: str, people: Predicted | None) -> str:
@@ -114,49 +107,3 @@ def ensemble(members: Sequence[Predicted]) -> Predicted:
             "07_model_output, and run `kedro run --pipelines modelling`."
         )
     return first._replace(y_pred=np.mean([member.y_pred for member in members], axis=0))
-
-
-def joined(folds: Sequence[Predicted]) -> tuple[NDArray[np.int64], Predicted]:
-    """Put the people of all folds together, and say in which each is: 0, 1, ..."""
-    place = np.repeat(np.arange(len(folds)), [len(fold.y_true) for fold in folds])
-    return place, Predicted(*map(np.concatenate, zip(*folds, strict=True)))
-
-
-def score_folds(
-    kind: str,
-    folds: Sequence[Predicted],
-    thresholds: Sequence[float],
-    weights: Weights | None = None,
-    level: float = 0.95,
-    bounds_of: Sequence[str] | None = None,
-) -> dict[str, float]:
-    """Score a cell over its folds, by the rule of `ukb_brain.statistics.scores.engine.score_draws`.
-
-    Parameters
-    ----------
-    folds : sequence of Predicted
-        Nobody is in two.
-    thresholds : sequence of float
-        Each fold's decision threshold, or training median of a continuous target.
-    weights : callable, optional
-        Without it there are no intervals.
-    bounds_of : sequence of str, optional
-        Metrics that have intervals; all where it is not given.
-
-    Returns
-    -------
-    dict of str to float
-        Metrics of the kind, each with ``_low`` and ``_high`` where it has an interval. There is
-        no score if a fold has none.
-    """
-    place, people = joined(folds)
-    given = (kind, people.y_true, people.y_pred)
-    cut = np.reshape(thresholds, (-1, 1))
-    sample = score_draws(*given, np.ones((1, len(place))), place, cut, every_fold=True)
-    drawn = score_draws(*given, weights(people.family), place, cut, bounds_of) if weights else {}
-    row: dict[str, float] = {}
-    for name, (estimate,) in sample.items():
-        row[name] = float(estimate)
-        if name in drawn:
-            row |= bounded(name, row[name], drawn[name], level)
-    return row

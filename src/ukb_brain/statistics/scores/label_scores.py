@@ -35,7 +35,7 @@ def skill_of_labels(
     Notes
     -----
     ``tests/statistics/scores/test_label_scores.py`` compares it with
-    `ukb_brain.statistics.scores.folds.score_folds`, and with scikit-learn.
+    `ukb_brain.statistics.scores.engine`, and with scikit-learn.
     """
     metric = KINDS[kind].headline
     groups = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,18 @@ from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.scores.folds import joined
-from ukb_brain.statistics.scores.legibility_map import Combined, combine_cells
+from ukb_brain.statistics.scores.folds import (
+    KEYS,
+    Predicted,
+    ensemble,
+    predicted_people,
+    status_of,
+    threshold_of,
+)
 from ukb_brain.statistics.sums import Floats
 
-ROW = ["fold", "eid", "instance"]
+Fit = dict[Any, Any]
+People = Mapping[tuple, Predicted]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +82,6 @@ def gather_targets(
 ) -> dict[str, TargetPredictions]:
     """Collect what a strategy predicts for test people, with seeds averaged within a fold.
 
-    These are the people and the predictions that the legibility map scores, by
-    `ukb_brain.statistics.scores.legibility_map.combine_cells`.
-
     Returns
     -------
     dict of str to TargetPredictions
@@ -86,54 +91,158 @@ def gather_targets(
     Raises
     ------
     InputError
-        As of `combine_cells`, or if seeds have different test people, or cells of a target differ
-        in what is true of a person.
+        As of `fits_of` and `side_by_side`, or if predictions belong to nobody among the
+        participants.
 
     Notes
     -----
     ``tests/statistics/scores/test_target_predictions.py`` scores these tables fold by fold and
     compares the result with `ukb_brain.statistics.scores.legibility_map.score_map`.
     """
-    family = participants.set_index(["eid", "instance"])["family"]
-    scored: dict[str, dict[str, Combined]] = {}
-    cells = combine_cells(predictions, cell_fits, participants, grid, strategy)
-    for (target, inputs), combined in cells.items():
-        if combined.status == "ok":
-            scored.setdefault(target, {})[inputs] = combined
-    return {target: _side_by_side(target, mine, family) for target, mine in scored.items()}
+    fits = fits_of(cell_fits, grid, strategy)
+    people = predicted_people(predictions.loc[predictions["strategy"] == strategy], participants)
+    return side_by_side(fits, people, grid)[0]
 
 
-def _side_by_side(
-    target: str, cells: Mapping[str, Combined], family: pd.Series
-) -> TargetPredictions:
-    # The outer join sorts by fold, eid and instance.
-    both = pd.concat({name: _columns(cell) for name, cell in cells.items()}, axis=1).sort_index()
-    truth = both.xs("y_true", axis=1, level=1).to_numpy(float)
-    lowest, highest = np.nanmin(truth, axis=1), np.nanmax(truth, axis=1)
-    if (lowest != highest).any():
+def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Add each fit's place in the grid, ``cell``, and leave out what is not of the grid.
+
+    Rows are in the order of strategy, fold, seed and grid.
+    """
+    place = {(cell.target, cell.inputs.name): at for at, cell in enumerate(grid.cells)}
+    at = [place.get(key, -1) for key in zip(cell_fits["target"], cell_fits["inputs"], strict=True)]
+    fits = cell_fits.assign(cell=at).query("cell >= 0")
+    return fits.sort_values(["strategy", "fold", "seed", "cell"])
+
+
+def fits_of(cell_fits: pd.DataFrame, grid: Grid, strategy: str) -> pd.DataFrame:
+    """Look up the fits of a strategy, `in_grid`.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    fits = in_grid(cell_fits.loc[cell_fits["strategy"] == strategy], grid)
+    if fits.empty:
         raise InputError(
-            f"Cells of target {target!r} differ in the true value of "
-            f"{int((lowest != highest).sum())} test people: they are of different runs. Delete "
-            "the folders 06_models and 07_model_output, and run `kedro run --pipelines modelling`."
+            f"There are no fits of strategy {strategy!r}, only of "
+            f"{sorted(cell_fits['strategy'].unique())}: name one of these in reporting.strategy, "
+            "or add it to the strategies of the modelling pipeline and run that again."
         )
-    label, eid, instance = (both.index.get_level_values(name) for name in ROW)
-    any_cell = next(iter(cells.values()))
+    return fits
+
+
+def side_by_side(
+    fits: pd.DataFrame, people: People, grid: Grid, folds: Sequence[int] | None = None
+) -> tuple[dict[str, TargetPredictions], dict[tuple[str, str], str]]:
+    """Average the seeds of each cell that have scores in every fold.
+
+    Parameters
+    ----------
+    fits : pandas.DataFrame
+        Of one strategy, `in_grid`.
+    people : dict of tuple to Predicted
+        From `ukb_brain.statistics.scores.folds.predicted_people`.
+    folds : sequence of int, optional
+        All that cells are to have; those of the fits where it is not given.
+
+    Returns
+    -------
+    targets : dict of str to TargetPredictions
+        As of `gather_targets`.
+    status : dict of (str, str) to str
+        By target and inputs, in the order of the grid: ``ok``, or in how many folds no seed has
+        scores, and why.
+
+    Raises
+    ------
+    InputError
+        If seeds have different test people, or cells of a target differ in what is true of a
+        person.
+    """
+    folds = folds or sorted(fits["fold"].unique().tolist())
+    status: dict[tuple[str, str], str] = {}
+    cells: dict[str, dict[str, list[list[Fit]]]] = {}
+    for (_, target, inputs), rows in fits.groupby(["cell", "target", "inputs"], observed=True):
+        mine = rows.to_dict("records")
+        kind = grid.targets[target].kind
+        status[target, inputs], seeds = _complete(mine, folds, kind, people)
+        if seeds:
+            by_fold = [
+                [f for f in mine if f["fold"] == fold and f["seed"] in seeds] for fold in folds
+            ]
+            cells.setdefault(target, {})[inputs] = by_fold
+    found = {
+        target: _joined(target, grid.targets[target].kind, mine, folds, people)
+        for target, mine in cells.items()
+    }
+    return found, status
+
+
+def _complete(
+    fits: Sequence[Fit], folds: Sequence[int], kind: str, people: People
+) -> tuple[str, list[int]]:
+    """Say whether some of a cell's seeds have scores in every fold, and which."""
+    status = {(f["seed"], f["fold"]): status_of(f, kind, people.get(_key(f))) for f in fits}
+    reasons = {
+        seed: [why for fold in folds if (why := status.get((seed, fold), "not fitted")) != "ok"]
+        for seed in sorted({seed for seed, _ in status})
+    }
+    complete = [seed for seed, why in reasons.items() if not why]
+    if complete:
+        return "ok", complete
+    fewest = min(reasons.values(), key=len)
+    where = f"{len(fewest)} of {len(folds)} folds: " if len(folds) > 1 else ""
+    return where + fewest[0], []
+
+
+def _key(fit: Fit) -> tuple:
+    return tuple(fit[key] for key in KEYS)
+
+
+def _joined(
+    target: str,
+    kind: str,
+    cells: Mapping[str, list[list[Fit]]],
+    folds: Sequence[int],
+    people: People,
+) -> TargetPredictions:
+    """Put a target's cells side by side, of each of which the fits of every fold are given."""
+    parts = [
+        (at, fold, ensemble([people[_key(fit)] for fit in fits]))
+        for at, mine in enumerate(cells.values())
+        for fold, fits in zip(folds, mine, strict=True)
+    ]
+    visits = [np.insert(one.visit, 0, fold, axis=1) for _, fold, one in parts]
+    # Sorted by fold, eid and instance.
+    rows, place = np.unique(np.concatenate(visits), axis=0, return_inverse=True)
+    places = np.split(place.reshape(-1), np.cumsum([len(visit) for visit in visits])[:-1])
+    y, family = np.full((2, len(rows)), np.nan)
+    predicted, differ = np.full((len(rows), len(cells)), np.nan), np.zeros(len(rows), dtype=bool)
+    for (cell, _, one), at in zip(parts, places, strict=True):
+        differ[at] |= np.isfinite(y[at]) & (y[at] != one.y_true)
+        y[at], family[at], predicted[at, cell] = one.y_true, one.family, one.y_pred
+    if differ.any():
+        raise InputError(
+            f"Cells of target {target!r} differ in the true value of {differ.sum()} test people: "
+            "they are of different runs. Delete the folders 06_models and 07_model_output, and "
+            "run `kedro run --pipelines modelling`."
+        )
+    # Thresholds differ between seeds only where chosen so.
+    cuts = [
+        [np.median([threshold_of(fit, kind) for fit in fits]) for fits in mine]
+        for mine in cells.values()
+    ]
     return TargetPredictions(
-        target=target,
-        kind=any_cell.kind,
+        target,
+        kind,
         inputs=tuple(cells),
-        visit=np.column_stack([eid, instance]).astype(np.int64),
-        family=family.loc[pd.MultiIndex.from_arrays([eid, instance])].to_numpy(np.int64),
-        fold=label.to_numpy(np.int64),
-        y=lowest,
-        predicted=both.xs("y_pred", axis=1, level=1).to_numpy(float),
-        threshold=np.array([cell.threshold for cell in cells.values()], dtype=float).T,
-        folds=tuple(any_cell.folds),
+        visit=rows[:, 1:],
+        family=family.astype(np.int64),
+        fold=rows[:, 0],
+        y=y,
+        predicted=predicted,
+        threshold=np.transpose(cuts),
+        folds=tuple(folds),
     )
-
-
-def _columns(cell: Combined) -> pd.DataFrame:
-    place, people = joined(cell.averaged)
-    index = [np.array(cell.folds)[place], *people.visit.T]
-    values = {"y_true": people.y_true, "y_pred": people.y_pred}
-    return pd.DataFrame(values, index=pd.MultiIndex.from_arrays(index, names=ROW))
