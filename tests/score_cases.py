@@ -25,7 +25,7 @@ def table_of(kind, folds, thresholds):
     )
 
 
-def score_folds(kind, folds, thresholds, draws=None, level=0.95, bounds_of=None):
+def score_folds(kind, folds, thresholds, draws=None, level=0.95, headline_only=False):
     """Metrics of the cell, with bounds where there are draws."""
-    found = scored_with_percentiles(table_of(kind, folds, thresholds), draws, level, bounds_of)
+    found = scored_with_percentiles(table_of(kind, folds, thresholds), draws, level, headline_only)
     return found.drop(columns=["target", "inputs"]).iloc[0].to_dict()

@@ -1,12 +1,10 @@
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn.metrics as sk
+from plain_scores import Predicted
 from score_cases import score_folds
 
-from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people
 
 SIZES, THRESHOLDS = (25, 40, 60), (0.35, 0.5, 0.6)
 
@@ -103,29 +101,3 @@ def test_a_shift_between_folds_costs_r2_but_no_area():
     assert areas[0] == areas[1]
     explained = [score_folds("continuous", folds, marks)["r2"] for folds in (level, shifted)]
     assert explained[1] < explained[0] - 1
-
-
-def test_an_ensemble_averages_people_by_people():
-    one, two, _ = (folds_of("binary", np.random.default_rng(seed))[0] for seed in range(3))
-    found = ensemble([one, two])
-    np.testing.assert_array_equal(found.y_pred, (one.y_pred + two.y_pred) / 2)
-    np.testing.assert_array_equal(found.visit, one.visit)
-    np.testing.assert_array_equal(ensemble([one]).y_pred, one.y_pred)
-    with pytest.raises(InputError, match="different test people"):
-        ensemble([one, folds_of("binary", np.random.default_rng(0))[1]])
-
-
-def test_people_are_those_tested_with_a_known_target_in_order():
-    keys = {"target": "age", "inputs": "T1", "strategy": "linear", "fold": 1, "seed": 7}
-    rows = pd.DataFrame({"eid": [3, 2, 1, 4, 5], "instance": 2}).assign(**keys)
-    rows["split"] = ["test", "test", "test", "validation", "test"]
-    rows = rows.assign(y_true=[30.0, 20, 10, 40, np.nan], y_pred=[31.0, 21, 11, 41, 51])
-    for coded in (rows, rows.astype(dict.fromkeys(("target", "inputs", "strategy"), "category"))):
-        (key, found), *more = predicted_people(coded).items()
-        assert not more
-        assert key == tuple(keys.values())
-        np.testing.assert_array_equal(found.visit, [[1, 2], [2, 2], [3, 2]])
-        np.testing.assert_array_equal(found.y_pred, [11, 21, 31])
-    participants = pd.DataFrame({"eid": [1, 2, 3], "instance": 2, "family": [8, 9, 8]})
-    (found,) = predicted_people(rows, participants).values()
-    np.testing.assert_array_equal(found.family, [8, 9, 8])

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.statistics.draws import FamilyDraws, bounded
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import Scores, score_draws
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
@@ -72,14 +73,14 @@ def scored_with_percentiles(
     table: TargetPredictions,
     draws: FamilyDraws | None = None,
     level: float = 0.95,
-    bounds_of: Sequence[str] | None = None,
+    headline_only: bool = False,
 ) -> pd.DataFrame:
     """Score a target's cells, with percentile intervals where there are draws.
 
     Parameters
     ----------
-    bounds_of : sequence of str, optional
-        Metrics that have intervals; all where it is not given.
+    headline_only : bool
+        Give an interval to no other metric.
 
     Returns
     -------
@@ -88,6 +89,7 @@ def scored_with_percentiles(
         interval; one row a cell.
     """
     sample = estimate_cells(table)
+    bounds_of = [KINDS[table.kind].headline] if headline_only else None
     drawn = score_cells(table, draws.weights(table.family), bounds_of) if draws else {}
     rows = []
     for cell, inputs in enumerate(table.inputs):

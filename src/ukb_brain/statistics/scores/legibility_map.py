@@ -10,9 +10,8 @@ import pandas as pd
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.scores.folds import predicted_people
-from ukb_brain.statistics.scores.performance import CELL, score_fits, typed
-from ukb_brain.statistics.scores.target_predictions import People, fits_of
+from ukb_brain.statistics.scores.performance import score_fits, typed
+from ukb_brain.statistics.scores.target_predictions import CELL, fits_of, tested_people
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +56,10 @@ def score_map(
         are of different runs.
     """
     fits = fits_of(cell_fits, grid, strategy)
-    people = predicted_people(predictions.loc[predictions["strategy"] == strategy], participants)
-    scored = score_fits(fits, people, grid, draws, level)
+    tested = tested_people(predictions.loc[predictions["strategy"] == strategy], participants)
+    scored = score_fits(fits, tested, grid, draws, level)
     if len(fits["seed"].unique()) > 1:
-        scored = scored.merge(_spread(fits, people, grid), on=CELL, how="left")
+        scored = scored.merge(_spread(fits, tested, grid), on=CELL, how="left")
     every = pd.DataFrame([(cell.target, cell.inputs.name) for cell in grid.cells], columns=CELL)
     table = every.merge(scored, on=CELL, how="left").merge(_counts(fits), on=CELL, how="left")
     blank = {"n_train": 0, "n_val": 0, "n_test": 0, "seed": fits["seed"].min()}
@@ -84,10 +83,10 @@ def _counts(fits: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _spread(fits: pd.DataFrame, people: People, grid: Grid) -> pd.DataFrame:
+def _spread(fits: pd.DataFrame, tested: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """SD between the scores of a cell's seeds, as far as these have scores in every fold."""
     folds = sorted(fits["fold"].unique().tolist())
-    seeds = [score_fits(mine, people, grid, folds=folds) for _, mine in fits.groupby("seed")]
+    seeds = [score_fits(mine, tested, grid, folds=folds) for _, mine in fits.groupby("seed")]
     alone = pd.concat(seeds)
     scored = alone["status"] == "ok"
     share = scored.groupby([alone["target"], alone["inputs"]]).mean()

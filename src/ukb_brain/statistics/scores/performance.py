@@ -9,10 +9,14 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics.draws import FamilyDraws, bounded_columns
-from ukb_brain.statistics.kinds import KINDS, LABELS
+from ukb_brain.statistics.kinds import LABELS
 from ukb_brain.statistics.scores.cell_scores import scored_with_percentiles
-from ukb_brain.statistics.scores.folds import predicted_people
-from ukb_brain.statistics.scores.target_predictions import People, in_grid, side_by_side
+from ukb_brain.statistics.scores.target_predictions import (
+    CELL,
+    in_grid,
+    side_by_side,
+    tested_people,
+)
 
 METRIC_COLUMNS = bounded_columns(*RECOMMENDED)
 # Of single fits only what skill is made of has intervals: nobody reads others.
@@ -20,7 +24,7 @@ METRICS_OF_FITS = [
     name for name in METRIC_COLUMNS if name in RECOMMENDED or name.startswith(tuple(LABELS))
 ]
 SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in RECOMMENDED]
-CELL = ["target", "inputs"]
+GROUP = ["strategy", "fold", "seed"]
 
 
 def performance_columns(grid: Grid, every: bool = False) -> list[str]:
@@ -71,21 +75,22 @@ def score_all(
     InputError
         If predictions belong to nobody among the participants, or are of different runs.
     """
-    people = predicted_people(predictions, participants)
-    tables = []
-    for _, fits in in_grid(cell_fits, grid).groupby(["strategy", "fold", "seed"], observed=True):
-        scored = score_fits(fits, people, grid, draws, level, bounds_of=list(LABELS))
+    tested = tested_people(predictions, participants)
+    rows, tables = tested.groupby(GROUP, observed=True).indices, []
+    for key, fits in in_grid(cell_fits, grid).groupby(GROUP, observed=True):
+        mine = tested.iloc[rows.get(key, [])]
+        scored = score_fits(fits, mine, grid, draws, level, headline_only=True)
         tables.append(fits.drop(columns="status").merge(scored, on=CELL, how="left"))
     return typed(pd.concat(tables), grid, every=True)
 
 
 def score_fits(
     fits: pd.DataFrame,
-    people: People,
+    tested: pd.DataFrame,
     grid: Grid,
     draws: FamilyDraws | None = None,
     level: float = 0.95,
-    bounds_of: Sequence[str] = tuple(RECOMMENDED),
+    headline_only: bool = False,
     folds: Sequence[int] | None = None,
 ) -> pd.DataFrame:
     """Score the cells of one strategy over its folds, which `side_by_side` puts together.
@@ -96,14 +101,11 @@ def score_fits(
         ``target, inputs, status`` and metrics; one row a cell that has fits, in the order of the
         grid.
     """
-    targets, status = side_by_side(fits, people, grid, folds)
-    about = pd.DataFrame([(*key, why) for key, why in status.items()], columns=[*CELL, "status"])
+    targets, status = side_by_side(fits, tested, grid, folds)
     scored = [
-        scored_with_percentiles(
-            table, draws, level, [name for name in KINDS[table.kind].metrics if name in bounds_of]
-        )
-        for table in targets.values()
+        scored_with_percentiles(table, draws, level, headline_only) for table in targets.values()
     ]
+    about = status.reset_index()
     return about.merge(pd.concat(scored), on=CELL, how="left") if scored else about
 
 

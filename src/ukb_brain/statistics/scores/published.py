@@ -16,11 +16,11 @@ from sklearn.metrics import (
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import BINARY, CONTINUOUS, KINDS
-from ukb_brain.statistics.scores.folds import predicted_people
 from ukb_brain.statistics.scores.target_predictions import (
     TargetPredictions,
     fits_of,
     side_by_side,
+    tested_people,
 )
 from ukb_brain.statistics.sums import Floats
 
@@ -34,23 +34,10 @@ FLAGS = {
     "DWI": "dwi",
     "rsfMRI connectivity": "rsfmri",
 }
+SPLIT_SCORES = ("Balanced accuracy", "Weighted precision", "Weighted recall", "Weighted F1", "AUC")
 COLUMNS = [
-    "Mode",
-    "Target",
-    "Inputs",
-    "Balanced accuracy",
-    "Weighted precision",
-    "Weighted recall",
-    "Weighted F1",
-    "AUC",
-    "Training time (mins)",
-    "Loss",
-    "r2",
-    "r",
-    "MAE",
-    "Metadata",
-    *FLAGS,
-    "Domain",
+    *("Mode", "Target", "Inputs", *SPLIT_SCORES),
+    *("Training time (mins)", "Loss", "r2", "r", "MAE", "Metadata", *FLAGS, "Domain"),
 ]
 # Column of the file: its name here, and the least that it can be. Its AUC is none of the trait:
 # `micro_averaged`.
@@ -62,7 +49,6 @@ SCORES = {
 OF_QUANTITIES = {"r2": "r2", "r": "pearson_r", "MAE": "mae"}
 # Of the split that was scored, never a kind of target.
 MODES = ("Test", "Validation")
-SPLIT_SCORES = ("Balanced accuracy", "Weighted precision", "Weighted recall", "Weighted F1", "AUC")
 
 
 def micro_averaged(y: NDArray[np.bool_], second: Floats) -> float:
@@ -96,9 +82,8 @@ def _split_scores(table: TargetPredictions, inputs: str) -> dict[str, float]:
         said, truth = predicted > threshold, kind.positive(table.y[mine], threshold)
         macro = precision_recall_fscore_support(truth, said, average="macro", zero_division=0)[:3]
         outputs = predicted if kind is BINARY else said.astype(float)
-        scores.append(
-            (balanced_accuracy_score(truth, said), *macro, micro_averaged(truth, outputs))
-        )
+        accuracy = balanced_accuracy_score(truth, said)
+        scores.append((accuracy, *macro, micro_averaged(truth, outputs)))
         people.append(len(predicted))
     return dict(zip(SPLIT_SCORES, np.average(scores, axis=0, weights=people).tolist(), strict=True))
 
@@ -132,8 +117,8 @@ def published_layout(
     """
     strategy = performance["strategy"].iloc[0]
     fits = fits_of(cell_fits, grid, strategy)
-    people = predicted_people(predictions.loc[predictions["strategy"] == strategy])
-    targets, _ = side_by_side(fits, people, grid)
+    tested = tested_people(predictions.loc[predictions["strategy"] == strategy])
+    targets, _ = side_by_side(fits, tested, grid)
     loss = fits.groupby(["target", "inputs"], observed=True)["loss"].mean()
     rows = []
     for cell in performance.to_dict("records"):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,18 +11,16 @@ from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.scores.folds import (
-    KEYS,
-    Predicted,
-    ensemble,
-    predicted_people,
-    status_of,
-    threshold_of,
-)
+from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.sums import Floats
 
-Fit = dict[Any, Any]
-People = Mapping[tuple, Predicted]
+CELL = ["target", "inputs"]
+ROW = ["fold", "eid", "instance"]
+FIT = [*CELL, "strategy", "fold", "seed"]
+DIFFERENT_RUNS = (
+    "they are of different runs. Delete the folders 06_models and 07_model_output, and run "
+    "`kedro run --pipelines modelling`."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +88,7 @@ def gather_targets(
     Raises
     ------
     InputError
-        As of `fits_of` and `side_by_side`, or if predictions belong to nobody among the
-        participants.
+        As of `fits_of`, `tested_people` and `side_by_side`.
 
     Notes
     -----
@@ -100,19 +96,8 @@ def gather_targets(
     compares the result with `ukb_brain.statistics.scores.legibility_map.score_map`.
     """
     fits = fits_of(cell_fits, grid, strategy)
-    people = predicted_people(predictions.loc[predictions["strategy"] == strategy], participants)
-    return side_by_side(fits, people, grid)[0]
-
-
-def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Add each fit's place in the grid, ``cell``, and leave out what is not of the grid.
-
-    Rows are in the order of strategy, fold, seed and grid.
-    """
-    place = {(cell.target, cell.inputs.name): at for at, cell in enumerate(grid.cells)}
-    at = [place.get(key, -1) for key in zip(cell_fits["target"], cell_fits["inputs"], strict=True)]
-    fits = cell_fits.assign(cell=at).query("cell >= 0")
-    return fits.sort_values(["strategy", "fold", "seed", "cell"])
+    tested = tested_people(predictions.loc[predictions["strategy"] == strategy], participants)
+    return side_by_side(fits, tested, grid)[0]
 
 
 def fits_of(cell_fits: pd.DataFrame, grid: Grid, strategy: str) -> pd.DataFrame:
@@ -133,17 +118,57 @@ def fits_of(cell_fits: pd.DataFrame, grid: Grid, strategy: str) -> pd.DataFrame:
     return fits
 
 
+def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Add each fit's place in the grid, ``cell``, and leave out what is not of the grid.
+
+    Rows are in the order of strategy, fold, seed and grid.
+    """
+    place = {(cell.target, cell.inputs.name): at for at, cell in enumerate(grid.cells)}
+    at = [place.get(key, -1) for key in zip(cell_fits["target"], cell_fits["inputs"], strict=True)]
+    fits = cell_fits.assign(cell=at).query("cell >= 0")
+    return fits.sort_values(["strategy", "fold", "seed", "cell"])
+
+
+def tested_people(
+    predictions: pd.DataFrame, participants: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Keep the predictions of test people whose target is known, and add their ``family``.
+
+    Parameters
+    ----------
+    participants : pandas.DataFrame, optional
+        ``eid, instance, family``. Without it everybody is a family.
+
+    Raises
+    ------
+    InputError
+        If predictions belong to nobody among the participants.
+    """
+    test = predictions.loc[(predictions["split"] == "test") & predictions["y_true"].notna()]
+    if participants is None:
+        return test.assign(family=test["eid"])
+    families = participants[["eid", "instance", "family"]]
+    test = test.merge(families, on=["eid", "instance"], how="left", validate="many_to_one")
+    if test["family"].isna().any():
+        raise InputError(
+            f"{int(test['family'].isna().sum())} test predictions belong to nobody among the "
+            "participants: the tables are of different runs. Run data_engineering and modelling "
+            "again on one data root."
+        )
+    return test
+
+
 def side_by_side(
-    fits: pd.DataFrame, people: People, grid: Grid, folds: Sequence[int] | None = None
-) -> tuple[dict[str, TargetPredictions], dict[tuple[str, str], str]]:
+    fits: pd.DataFrame, tested: pd.DataFrame, grid: Grid, folds: Sequence[int] | None = None
+) -> tuple[dict[str, TargetPredictions], pd.Series]:
     """Average the seeds of each cell that have scores in every fold.
 
     Parameters
     ----------
     fits : pandas.DataFrame
         Of one strategy, `in_grid`.
-    people : dict of tuple to Predicted
-        From `ukb_brain.statistics.scores.folds.predicted_people`.
+    tested : pandas.DataFrame
+        From `tested_people`: of this strategy at least.
     folds : sequence of int, optional
         All that cells are to have; those of the fits where it is not given.
 
@@ -151,7 +176,7 @@ def side_by_side(
     -------
     targets : dict of str to TargetPredictions
         As of `gather_targets`.
-    status : dict of (str, str) to str
+    status : pandas.Series of str
         By target and inputs, in the order of the grid: ``ok``, or in how many folds no seed has
         scores, and why.
 
@@ -162,87 +187,85 @@ def side_by_side(
         person.
     """
     folds = folds or sorted(fits["fold"].unique().tolist())
-    status: dict[tuple[str, str], str] = {}
-    cells: dict[str, dict[str, list[list[Fit]]]] = {}
-    for (_, target, inputs), rows in fits.groupby(["cell", "target", "inputs"], observed=True):
-        mine = rows.to_dict("records")
-        kind = grid.targets[target].kind
-        status[target, inputs], seeds = _complete(mine, folds, kind, people)
-        if seeds:
-            by_fold = [
-                [f for f in mine if f["fold"] == fold and f["seed"] in seeds] for fold in folds
-            ]
-            cells.setdefault(target, {})[inputs] = by_fold
-    found = {
-        target: _joined(target, grid.targets[target].kind, mine, folds, people)
-        for target, mine in cells.items()
-    }
-    return found, status
+    kinds = {key: target.kind for key, target in grid.targets.items()}
+    by_seed = ["cell", *CELL, "seed"]
+    each = fits.assign(status=_status(fits, tested, kinds))
+    of_seed = each.pivot_table("status", by_seed, "fold", aggfunc="first", observed=True)
+    of_seed = of_seed.reindex(columns=folds).fillna("not fitted")
+    lacking = (of_seed != "ok").sum(axis=1).rename("lacking")
+    fewest = lacking.groupby(level=["cell", *CELL]).idxmin().droplevel("cell")
+    status = fewest.map(lambda at: _in_words(of_seed.loc[at].tolist())).rename("status")
+    kept = fits.merge(lacking.reset_index(), on=by_seed).query("lacking == 0")
+    return {table.target: table for table in _tables(kept, tested, kinds, folds)}, status
 
 
-def _complete(
-    fits: Sequence[Fit], folds: Sequence[int], kind: str, people: People
-) -> tuple[str, list[int]]:
-    """Say whether some of a cell's seeds have scores in every fold, and which."""
-    status = {(f["seed"], f["fold"]): status_of(f, kind, people.get(_key(f))) for f in fits}
-    reasons = {
-        seed: [why for fold in folds if (why := status.get((seed, fold), "not fitted")) != "ok"]
-        for seed in sorted({seed for seed, _ in status})
-    }
-    complete = [seed for seed, why in reasons.items() if not why]
-    if complete:
-        return "ok", complete
-    fewest = min(reasons.values(), key=len)
-    where = f"{len(fewest)} of {len(folds)} folds: " if len(folds) > 1 else ""
-    return where + fewest[0], []
-
-
-def _key(fit: Fit) -> tuple:
-    return tuple(fit[key] for key in KEYS)
-
-
-def _joined(
-    target: str,
-    kind: str,
-    cells: Mapping[str, list[list[Fit]]],
-    folds: Sequence[int],
-    people: People,
-) -> TargetPredictions:
-    """Put a target's cells side by side, of each of which the fits of every fold are given."""
-    parts = [
-        (at, fold, ensemble([people[_key(fit)] for fit in fits]))
-        for at, mine in enumerate(cells.values())
-        for fold, fits in zip(folds, mine, strict=True)
-    ]
-    visits = [np.insert(one.visit, 0, fold, axis=1) for _, fold, one in parts]
-    # Sorted by fold, eid and instance.
-    rows, place = np.unique(np.concatenate(visits), axis=0, return_inverse=True)
-    places = np.split(place.reshape(-1), np.cumsum([len(visit) for visit in visits])[:-1])
-    y, family = np.full((2, len(rows)), np.nan)
-    predicted, differ = np.full((len(rows), len(cells)), np.nan), np.zeros(len(rows), dtype=bool)
-    for (cell, _, one), at in zip(parts, places, strict=True):
-        differ[at] |= np.isfinite(y[at]) & (y[at] != one.y_true)
-        y[at], family[at], predicted[at, cell] = one.y_true, one.family, one.y_pred
-    if differ.any():
-        raise InputError(
-            f"Cells of target {target!r} differ in the true value of {differ.sum()} test people: "
-            "they are of different runs. Delete the folders 06_models and 07_model_output, and "
-            "run `kedro run --pipelines modelling`."
-        )
-    # Thresholds differ between seeds only where chosen so.
-    cuts = [
-        [np.median([threshold_of(fit, kind) for fit in fits]) for fits in mine]
-        for mine in cells.values()
-    ]
-    return TargetPredictions(
-        target,
-        kind,
-        inputs=tuple(cells),
-        visit=rows[:, 1:],
-        family=family.astype(np.int64),
-        fold=rows[:, 0],
-        y=y,
-        predicted=predicted,
-        threshold=np.transpose(cuts),
-        folds=tuple(folds),
+def _status(fits: pd.DataFrame, tested: pd.DataFrame, kinds: dict[str, str]) -> NDArray:
+    """Say of each fit ``ok``, or why it has no scores on its test people."""
+    marks = {"n": 1, "finite": np.isfinite(tested["y_pred"]), "yes": tested["y_true"] > 0}
+    counts = tested.assign(**marks).groupby(FIT, observed=True)[list(marks)].sum()
+    n, finite, yes = counts.reindex(pd.MultiIndex.from_frame(fits[FIT])).to_numpy(float).T
+    binary = fits["target"].map(kinds) == BINARY.name
+    return np.select(
+        [
+            fits["status"] != "ok",
+            np.isnan(n),
+            n < 2,
+            binary & ((yes == 0) | (yes == n)),
+            finite < n,
+        ],
+        [
+            fits["status"].to_numpy(object),
+            "no test predictions",
+            "fewer than two people in test",
+            f"{BINARY.constant} in test",
+            "predictions are not finite",
+        ],
+        "ok",
     )
+
+
+def _in_words(status: Sequence[str]) -> str:
+    """Sum up a seed's status in all folds."""
+    reasons = [why for why in status if why != "ok"]
+    where = f"{len(reasons)} of {len(status)} folds: " if len(status) > 1 else ""
+    return where + reasons[0] if reasons else "ok"
+
+
+def _tables(
+    kept: pd.DataFrame, tested: pd.DataFrame, kinds: dict[str, str], folds: Sequence[int]
+) -> Iterator[TargetPredictions]:
+    mine = tested.merge(kept[[*FIT, "cell"]], on=FIT)
+    members = mine.groupby(["cell", *ROW]).size()
+    seeds = kept.groupby("cell")["seed"].nunique()
+    if (members != seeds.loc[members.index.get_level_values("cell")].to_numpy()).any():
+        raise InputError(
+            "The seeds of a cell have different test people, so their predictions cannot be "
+            f"averaged: {DIFFERENT_RUNS}"
+        )
+    kept = kept.sort_values("cell")
+    for target, fits in kept.groupby("target", sort=False, observed=True):
+        people, kind = mine[mine["target"] == target], kinds[target]
+        about = people.groupby(ROW)[["y_true", "family"]]
+        y, family = about.min().to_numpy(float).T
+        differ = int((about.max()["y_true"] != y).sum())
+        if differ:
+            raise InputError(
+                f"Cells of target {target!r} differ in the true value of {differ} test people: "
+                f"{DIFFERENT_RUNS}"
+            )
+        predicted = people.pivot_table("y_pred", ROW, "cell")
+        fold, *visit = (predicted.index.get_level_values(name).to_numpy(np.int64) for name in ROW)
+        # Cuts differ between seeds only where chosen so.
+        cuts = fits.pivot_table(KINDS[kind].cut, "fold", "cell", aggfunc="median")
+        yield TargetPredictions(
+            target,
+            kind,
+            inputs=tuple(fits["inputs"].unique()),
+            visit=np.column_stack(visit),
+            family=family.astype(np.int64),
+            fold=fold,
+            y=y,
+            predicted=predicted.to_numpy(float),
+            threshold=cuts.to_numpy(float),
+            folds=tuple(folds),
+        )
