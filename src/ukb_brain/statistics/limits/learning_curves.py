@@ -14,7 +14,7 @@ from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.power_law import average_repeats, extrapolate
 from ukb_brain.statistics.scores.engine import headline
-from ukb_brain.statistics.scores.target_predictions import in_grid, side_by_side, tested_people
+from ukb_brain.statistics.scores.target_predictions import in_grid, people_in_test, side_by_side
 from ukb_brain.statistics.sums import Floats
 
 Row = dict[str, Any]
@@ -87,7 +87,7 @@ def draw_skills(
     and intervals with those of the performance table.
     """
     families, found = FamilyDraws(participants["family"], draws, seed), {}
-    tested = tested_people(predictions, participants)
+    tested = people_in_test(predictions, participants)
     nothing = np.full(1 + draws, np.nan)
     for (strategy, fold), mine in in_grid(fits, grid).groupby(["strategy", "fold"], observed=True):
         targets, status = side_by_side(mine, tested, grid)

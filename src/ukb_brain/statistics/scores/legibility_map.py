@@ -11,7 +11,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.scores.performance import score_fits, typed
-from ukb_brain.statistics.scores.target_predictions import CELL, fits_of, tested_people
+from ukb_brain.statistics.scores.target_predictions import CELL, fits_of, people_in_test
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def score_map(
         are of different runs.
     """
     fits = fits_of(cell_fits, grid, strategy)
-    tested = tested_people(predictions.loc[predictions["strategy"] == strategy], participants)
+    tested = people_in_test(predictions.loc[predictions["strategy"] == strategy], participants)
     scored = score_fits(fits, tested, grid, draws, level)
     if len(fits["seed"].unique()) > 1:
         scored = scored.merge(_spread(fits, tested, grid), on=CELL, how="left")

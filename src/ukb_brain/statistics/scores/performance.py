@@ -14,8 +14,8 @@ from ukb_brain.statistics.scores.cell_scores import scored_with_percentiles
 from ukb_brain.statistics.scores.target_predictions import (
     CELL,
     in_grid,
+    people_in_test,
     side_by_side,
-    tested_people,
 )
 
 METRIC_COLUMNS = bounded_columns(*RECOMMENDED)
@@ -75,7 +75,7 @@ def score_all(
     InputError
         If predictions belong to nobody among the participants, or are of different runs.
     """
-    tested = tested_people(predictions, participants)
+    tested = people_in_test(predictions, participants)
     rows, tables = tested.groupby(GROUP, observed=True).indices, []
     for key, fits in in_grid(cell_fits, grid).groupby(GROUP, observed=True):
         mine = tested.iloc[rows.get(key, [])]

@@ -19,8 +19,8 @@ from ukb_brain.statistics.kinds import BINARY, CONTINUOUS, KINDS
 from ukb_brain.statistics.scores.target_predictions import (
     TargetPredictions,
     fits_of,
+    people_in_test,
     side_by_side,
-    tested_people,
 )
 from ukb_brain.statistics.sums import Floats
 
@@ -117,7 +117,7 @@ def published_layout(
     """
     strategy = performance["strategy"].iloc[0]
     fits = fits_of(cell_fits, grid, strategy)
-    tested = tested_people(predictions.loc[predictions["strategy"] == strategy])
+    tested = people_in_test(predictions.loc[predictions["strategy"] == strategy])
     targets, _ = side_by_side(fits, tested, grid)
     loss = fits.groupby(["target", "inputs"], observed=True)["loss"].mean()
     rows = []

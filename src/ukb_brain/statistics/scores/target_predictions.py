@@ -88,7 +88,7 @@ def gather_targets(
     Raises
     ------
     InputError
-        As of `fits_of`, `tested_people` and `side_by_side`.
+        As of `fits_of`, `people_in_test` and `side_by_side`.
 
     Notes
     -----
@@ -96,7 +96,7 @@ def gather_targets(
     compares the result with `ukb_brain.statistics.scores.legibility_map.score_map`.
     """
     fits = fits_of(cell_fits, grid, strategy)
-    tested = tested_people(predictions.loc[predictions["strategy"] == strategy], participants)
+    tested = people_in_test(predictions.loc[predictions["strategy"] == strategy], participants)
     return side_by_side(fits, tested, grid)[0]
 
 
@@ -129,7 +129,7 @@ def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     return fits.sort_values(["strategy", "fold", "seed", "cell"])
 
 
-def tested_people(
+def people_in_test(
     predictions: pd.DataFrame, participants: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Keep the predictions of test people whose target is known, and add their ``family``.
@@ -168,7 +168,7 @@ def side_by_side(
     fits : pandas.DataFrame
         Of one strategy, `in_grid`.
     tested : pandas.DataFrame
-        From `tested_people`: of this strategy at least.
+        From `people_in_test`: of this strategy at least.
     folds : sequence of int, optional
         All that cells are to have; those of the fits where it is not given.
 
