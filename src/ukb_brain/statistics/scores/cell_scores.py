@@ -30,13 +30,9 @@ def score_cells(
 
 
 def estimate_cells(table: TargetPredictions) -> Scores:
-    """Score all cells of a target on the sample itself.
+    """Score all cells of a target on the sample itself, each metric of shape (cells,).
 
-    Returns
-    -------
-    dict of str to ndarray, shape (cells,)
-        Metrics of the kind; NaN where a cell has no score, for want of a second person, or in
-        one of its folds.
+    NaN where a cell has no score, for want of a second person, or in one of its folds.
     """
     enough = (~np.isnan(table.predicted)).sum(axis=0) > 1
     scores = score_cells(table, np.ones((1, len(table.y))), every_fold=True)
@@ -46,16 +42,8 @@ def estimate_cells(table: TargetPredictions) -> Scores:
 def jackknife_cells(table: TargetPredictions, blocks: int = MOST_BLOCKS) -> Scores:
     """Score all cells with one family, or block of families, left out at a time.
 
-    Parameters
-    ----------
-    blocks : int
-        Most blocks; with more families than this, families are dealt out to blocks in turn, in
-        the order of their labels.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (blocks, cells)
-        Metrics of the kind; NaN where what is left has no score.
+    With more families than ``blocks``, families are dealt out to these in turn, in the order of
+    their labels. Metrics have the shape (blocks, cells), NaN where what is left has no score.
 
     Notes
     -----
@@ -75,12 +63,7 @@ def scored_with_percentiles(
     level: float = 0.95,
     headline_only: bool = False,
 ) -> pd.DataFrame:
-    """Score a target's cells, with percentile intervals where there are draws.
-
-    Parameters
-    ----------
-    headline_only : bool
-        Give an interval to no other metric.
+    """Score a target's cells, with percentile intervals, or of the headline, where there are draws.
 
     Returns
     -------

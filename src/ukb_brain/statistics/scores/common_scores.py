@@ -21,8 +21,6 @@ class CommonScores:
 
     Attributes
     ----------
-    inputs : tuple of str
-        Published names of the cells' inputs.
     n : int
         People in common.
     skill, accuracy : ndarray, shape (1 + draws, cells)

@@ -18,8 +18,6 @@ def skill_of_labels(
 
     Parameters
     ----------
-    kind : str
-        ``binary``: 2·AUC − 1; or ``continuous``: R².
     labels : ndarray, shape (m, n)
         A labelling a row: 0 or 1, or in the target's own units.
     predicted : ndarray, shape (n, cells)

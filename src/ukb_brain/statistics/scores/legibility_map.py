@@ -101,15 +101,8 @@ def with_intervals(performance: pd.DataFrame, intervals: pd.DataFrame) -> pd.Dat
 
     Parameters
     ----------
-    performance : pandas.DataFrame
-        From `score_map`.
     intervals : pandas.DataFrame
         From `ukb_brain.statistics.certainty.cell_tables.interval_table`, of the same people.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With these bounds; missing where a metric has none.
 
     Raises
     ------

@@ -30,13 +30,8 @@ GROUP = ["strategy", "fold", "seed"]
 def performance_columns(grid: Grid, every: bool = False) -> list[str]:
     """Columns of the performance table, in their order.
 
-    Parameters
-    ----------
-    grid : Grid
-        Its modalities and domains are the boolean columns.
-    every : bool
-        Of the table of all strategies, folds and seeds: with the column ``fold``, with intervals
-        of the headline metrics only, and without the spread between seeds, which needs several.
+    That of ``every`` strategy, fold and seed has the column ``fold``, intervals of the headline
+    metrics only, and not the spread between seeds, which needs several.
     """
     return [
         *("target", "domain", "kind", "inputs"),
@@ -58,17 +53,11 @@ def score_all(
 ) -> pd.DataFrame:
     """Score every fit of every strategy, fold and seed on its test people.
 
-    Parameters
-    ----------
-    cell_fits : pandas.DataFrame
-        A row whose status is not ``ok`` keeps its place with empty metrics.
-    participants : pandas.DataFrame
-        ``eid, instance, family``.
-
     Returns
     -------
     pandas.DataFrame
-        Columns of `performance_columns`, in the order of strategy, fold, seed and grid.
+        Columns of `performance_columns`, in the order of strategy, fold, seed and grid. A fit whose
+        status is not ``ok`` keeps its place with empty metrics.
 
     Raises
     ------

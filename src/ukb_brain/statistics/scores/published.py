@@ -54,17 +54,9 @@ MODES = ("Test", "Validation")
 def micro_averaged(y: NDArray[np.bool_], second: Floats) -> float:
     """Area under the curve of both one-hot outputs taken as one, as the study computes it.
 
-    Parameters
-    ----------
-    y : ndarray of bool, shape (n,)
-        Who is of the second class.
-    second : ndarray, shape (n,)
-        What is predicted for the second class, between 0 and 1; the first has the rest.
-
-    Returns
-    -------
-    float
-        It follows the share of the larger class; of hard decisions it is their plain accuracy.
+    Of who is of the second class, y, and what is predicted for it, between 0 and 1; the first has
+    the rest. It follows the share of the larger class; of hard decisions it is their plain
+    accuracy.
     """
     truth = np.concatenate([y, ~y])
     return float(roc_auc_score(truth, np.concatenate([second, 1 - second])))
@@ -102,13 +94,6 @@ def published_layout(
     of two outputs, no target is clamped before it is scored, and the loss (mean over folds and
     seeds) is of validation people, without a weight penalty. The training time is the sum over
     folds and seeds.
-
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    predictions, cell_fits : pandas.DataFrame
-        Of at least the strategy of ``performance``, with all its folds and seeds.
 
     Returns
     -------

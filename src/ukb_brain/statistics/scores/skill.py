@@ -33,7 +33,10 @@ def with_skill(performance: pd.DataFrame) -> pd.DataFrame:
 
 
 def why_no_interval(cell: Mapping[Any, Any]) -> str:
-    """Say why a score, in a row of `with_skill`, has no interval; empty without a score."""
+    """Say why the score in a row of `with_skill` has no interval.
+
+    Empty where it has one, and where there is no score.
+    """
     if pd.isna(cell["score"]) or pd.notna(cell["score_low"]):
         return ""
     constant = cell["kind"] == BINARY.name and cell["score"] == BINARY.chance
