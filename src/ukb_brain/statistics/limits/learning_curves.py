@@ -89,22 +89,23 @@ def draw_skills(
     families, found = FamilyDraws(participants["family"], draws, seed), {}
     tested = people_in_test(predictions, participants)
     nothing = np.full(1 + draws, np.nan)
-    for (strategy, fold), mine in in_grid(fits, grid).groupby(["strategy", "fold"], observed=True):
+    for _, mine in in_grid(fits, grid).groupby(["strategy", "fold"], observed=True):
         targets, status = side_by_side(mine, tested, grid)
         skills: dict[tuple[str, str], Floats] = {}
         for table in targets.values():
             weights = families.weights(table.family)
-            drawn = np.vstack([np.ones((1, len(table.y))), weights])
-            scores = headline(table.kind, table.y, table.predicted, drawn)
+            weights = np.vstack([np.ones((1, len(table.y))), weights])
+            scores = headline(table.kind, table.y, table.predicted, weights)
             of_cells = KINDS[table.kind].skill(scores).T
             keys = ((table.target, inputs) for inputs in table.inputs)
             skills |= dict(zip(keys, of_cells, strict=True))
-        counts = mine.drop_duplicates(["target", "inputs"]).set_index(["target", "inputs"])
-        for cell, why in status.items():
-            n_train, n_test = (int(counts.loc[cell, name]) for name in ("n_train", "n_test"))
-            sample, *others = skills.get(cell, nothing)
-            key = (*cell, strategy, int(fold))
-            found[key] = Drawn(why, n_train, n_test, float(sample), np.array(others))
+        cells = mine.drop(columns="status").drop_duplicates(["target", "inputs"])
+        for row in cells.merge(status, on=["target", "inputs"]).to_dict("records"):
+            where = (row["target"], row["inputs"])
+            sample, *others = skills.get(where, nothing)
+            counts = int(row["n_train"]), int(row["n_test"])
+            drawn = Drawn(row["status"], *counts, float(sample), np.array(others))
+            found[(*where, row["strategy"], int(row["fold"]))] = drawn
     return found
 
 

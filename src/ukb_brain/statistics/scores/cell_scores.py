@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,7 +77,7 @@ def scored_with_percentiles(
     drawn = score_cells(table, draws.weights(table.family), bounds_of) if draws else {}
     rows = []
     for cell, inputs in enumerate(table.inputs):
-        row = {"target": table.target, "inputs": inputs}
+        row: dict[str, Any] = {"target": table.target, "inputs": inputs}
         for name, estimates in sample.items():
             row[name] = estimate = float(estimates[cell])
             if name in drawn:

@@ -94,8 +94,7 @@ def score_fits(
     scored = [
         scored_with_percentiles(table, draws, level, headline_only) for table in targets.values()
     ]
-    about = status.reset_index()
-    return about.merge(pd.concat(scored), on=CELL, how="left") if scored else about
+    return status.merge(pd.concat(scored), on=CELL, how="left") if scored else status
 
 
 def typed(table: pd.DataFrame, grid: Grid, every: bool) -> pd.DataFrame:

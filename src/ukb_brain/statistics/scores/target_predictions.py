@@ -160,7 +160,7 @@ def people_in_test(
 
 def side_by_side(
     fits: pd.DataFrame, tested: pd.DataFrame, grid: Grid, folds: Sequence[int] | None = None
-) -> tuple[dict[str, TargetPredictions], pd.Series]:
+) -> tuple[dict[str, TargetPredictions], pd.DataFrame]:
     """Average the seeds of each cell that have scores in every fold.
 
     Parameters
@@ -176,9 +176,9 @@ def side_by_side(
     -------
     targets : dict of str to TargetPredictions
         As of `gather_targets`.
-    status : pandas.Series of str
-        By target and inputs, in the order of the grid: ``ok``, or in how many folds no seed has
-        scores, and why.
+    status : pandas.DataFrame
+        ``target, inputs, status``, in the order of the grid: ``ok``, or in how many folds no seed
+        has scores, and why.
 
     Raises
     ------
@@ -187,14 +187,15 @@ def side_by_side(
         person.
     """
     folds = folds or sorted(fits["fold"].unique().tolist())
-    kinds = {key: target.kind for key, target in grid.targets.items()}
+    kinds: dict[str, str] = {key: target.kind for key, target in grid.targets.items()}
     by_seed = ["cell", *CELL, "seed"]
     each = fits.assign(status=_status(fits, tested, kinds))
     of_seed = each.pivot_table("status", by_seed, "fold", aggfunc="first", observed=True)
-    of_seed = of_seed.reindex(columns=folds).fillna("not fitted")
+    of_seed = of_seed.reindex(columns=list(folds)).fillna("not fitted")
     lacking = (of_seed != "ok").sum(axis=1).rename("lacking")
-    fewest = lacking.groupby(level=["cell", *CELL]).idxmin().droplevel("cell")
-    status = fewest.map(lambda at: _in_words(of_seed.loc[at].tolist())).rename("status")
+    fewest = lacking.groupby(level=["cell", *CELL]).idxmin()
+    status = fewest.index.to_frame(index=False)[CELL]
+    status["status"] = [_in_words(of_seed.loc[at].tolist()) for at in fewest]
     kept = fits.merge(lacking.reset_index(), on=by_seed).query("lacking == 0")
     return {table.target: table for table in _tables(kept, tested, kinds, folds)}, status
 
@@ -243,8 +244,9 @@ def _tables(
             f"averaged: {DIFFERENT_RUNS}"
         )
     kept = kept.sort_values("cell")
-    for target, fits in kept.groupby("target", sort=False, observed=True):
-        people, kind = mine[mine["target"] == target], kinds[target]
+    for key, fits in kept.groupby("target", sort=False, observed=True):
+        target, people = str(key), mine[mine["target"] == key]
+        kind = kinds[target]
         about = people.groupby(ROW)[["y_true", "family"]]
         y, family = about.min().to_numpy(float).T
         differ = int((about.max()["y_true"] != y).sum())
