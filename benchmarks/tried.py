@@ -29,7 +29,7 @@ from ukb_brain.cluster import Compute, run_items
 from ukb_brain.ledger.artifact import Model, read_model, write_model
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.training.encode import EncoderJob, build_network, predict_unseen
-from ukb_brain.training.inputs import Inputs, subsets
+from ukb_brain.training.inputs import NetworkData, subsets
 from ukb_brain.training.items import encoder_name
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.target import fit_cells_of_target
@@ -93,10 +93,10 @@ def go_on(item: Further) -> tuple[str, float]:
         Name of the new model's folder, and seconds.
     """
     started, job = time.monotonic(), item.job
-    has = np.any([job.people.has[g] for g in job.scans], axis=0)
+    has = job.having_any
     fitted = np.flatnonzero(job.fitted & has)
     judges = np.flatnonzero(has & ((job.people.part == "validation") | (job.parts == job.part)))
-    data = Inputs(job.people, job.scans, (), has, job.settings.cache_gb, masked=True)
+    data = job.data
     network = build_network(job, data.shapes)
     weights = read_model(item.start).arrays
     network.load_state_dict(
@@ -118,14 +118,18 @@ def go_on(item: Further) -> tuple[str, float]:
         _epochs(trainer, fitted, trainer.settings.epochs)
     shape = (len(subsets(tuple(job.scans))), len(has), len(job.binary))
     outputs = np.full(shape, np.nan, dtype=np.float32)
-    predict_unseen(trainer, network, job, np.flatnonzero(~job.fitted & has), outputs)
+    predict_unseen(trainer, job, np.flatnonzero(~job.fitted & has), outputs)
     seconds = time.monotonic() - started
     write_model(item.home, Model({"outputs": outputs}, {"targets": targets, "seconds": seconds}))
     return item.home.name, seconds
 
 
 def _trainer(
-    job: EncoderJob, network: torch.nn.Module, data: Inputs, targets: tuple[str, ...], epochs: int
+    job: EncoderJob,
+    network: torch.nn.Module,
+    data: NetworkData,
+    targets: tuple[str, ...],
+    epochs: int,
 ) -> Trainer:
     nothing = np.full(len(job.people.eid), np.nan)
     known = {t: y if t in targets else nothing for t, y in job.people.targets.items()}

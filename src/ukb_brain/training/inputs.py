@@ -19,23 +19,12 @@ TRAITS = "traits"
 
 
 def subsets(groups: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """List all non-empty sets of imaging groups.
-
-    Parameters
-    ----------
-    groups : tuple of str
-        In the order of the grid.
-
-    Returns
-    -------
-    tuple of tuple of str
-        Small sets first.
-    """
+    """List all non-empty sets of imaging groups, small sets first."""
     return tuple(grid.subsets(groups)[1:])
 
 
-class Inputs:
-    """Inputs of one network, by row of `People`.
+class NetworkData:
+    """What one network is fed, by row of `People`.
 
     Parameters
     ----------
@@ -102,14 +91,7 @@ class Inputs:
         return held
 
     def read(self, rows: Rows, rng: np.random.Generator | None) -> Tensors:
-        """Read some people's inputs.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n,)
-            People.
-        rng : numpy.random.Generator, optional
-            Of the epoch, in training.
+        """Read some people's inputs, in training with the random generator of the epoch.
 
         Returns
         -------

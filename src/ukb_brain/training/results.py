@@ -159,7 +159,7 @@ def loss_of(predicted: Floats, y: Floats, rows: Mask, kind: Kind) -> float | Non
     return float(-(y[rows] * np.log(p) + (1 - y[rows]) * np.log(1 - p)).mean())
 
 
-def predictions_of(
+def prediction_tables(
     model: Model, people: People, seed: int, kept: str = FINAL
 ) -> Iterator[pd.DataFrame]:
     """List the predictions that a work item kept.

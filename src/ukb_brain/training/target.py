@@ -22,7 +22,7 @@ from ukb_brain.training.cells import (
     fit_target,
     standardised,
 )
-from ukb_brain.training.encode import combine
+from ukb_brain.training.encode import cross_fitted
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.ladder import Refined, refine
@@ -208,7 +208,8 @@ def _encodings(job: CellsJob, paths: Mapping[int, Path]) -> dict[str, Floats]:
     width = next((each.shape[-1] for each in outputs.values()), 1)
     lost = np.full((len(subsets(job.groups)), len(job.y), width), np.nan, dtype=np.float32)
     every = {part: outputs.get(part, lost) for part in range(number)}
-    return scale_encodings(combine(every, job.people.cross_fits(number)), job.people, job.groups)
+    outputs = cross_fitted(every, job.people.cross_fits(number))
+    return scale_encodings(outputs, job.people, job.groups)
 
 
 def scale_encodings(outputs: Floats, people: People, groups: tuple[str, ...]) -> dict[str, Floats]:
