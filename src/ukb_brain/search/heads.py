@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ukb_brain.grid import Grid
-from ukb_brain.ledger.artifact import Card, Model, read_model, write_model
+from ukb_brain.ledger.artifact import Card, Model, write_model
 from ukb_brain.search.trial import attempted
-from ukb_brain.training.encode import cross_fitted
+from ukb_brain.training.encode import cross_fitted, read_outputs
 from ukb_brain.training.people import Floats, People
 from ukb_brain.training.results import loss_of, predicted_rows
 from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target
@@ -176,11 +176,7 @@ def _losses(job: CellsJob, model: Model) -> Iterator[tuple[str, float, float]]:
 
 def _combined(job: CellsJob, paths: Mapping[int, Path], home: Path) -> Path:
     """Line up networks' outputs once, by the parts that they left out."""
-    outputs = {
-        part: read_model(path, keys=("outputs",)).arrays["outputs"].astype(np.float32)
-        for part, path in paths.items()
-    }
     parts = job.people.cross_fits(job.settings.encoders.cross_fits)
-    combined = cross_fitted(outputs, parts).astype(np.float32)
+    combined = cross_fitted(read_outputs(paths), parts).astype(np.float32)
     write_model(home, Model({"outputs": combined}))
     return home

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ukb_brain.ledger.artifact import Model
+from ukb_brain.ledger.artifact import Model, read_model
 from ukb_brain.networks.fusion import JointNetwork
 from ukb_brain.networks.registry import build_encoder, load_extensions
 from ukb_brain.training.inputs import TRAITS, NetworkData, subsets
@@ -158,6 +158,14 @@ def predict_unseen(
             outputs[k, some[has]] = predicted.numpy()[has]
 
 
+def read_outputs(paths: Mapping[int, Path]) -> dict[int, NDArray[np.float32]]:
+    """Read what networks predict, by the part that each left out."""
+    return {
+        part: read_model(path, keys=("outputs",)).arrays["outputs"].astype(np.float32)
+        for part, path in paths.items()
+    }
+
+
 def cross_fitted(outputs: Mapping[int, NDArray[np.float32]], parts: NDArray[np.int64]) -> Floats:
     """Line up the predictions of all networks of a seed, by the part that each left out.
 
@@ -174,11 +182,8 @@ def cross_fitted(outputs: Mapping[int, NDArray[np.float32]], parts: NDArray[np.i
         Of training people by the network that left them out, of everybody else the mean of all
         networks.
     """
-    first, *others = sorted(outputs)
-    combined = outputs[first].astype(np.float64)
-    for part in others:
-        combined += outputs[part]
-    combined /= len(outputs)
+    every = [outputs[part] for part in sorted(outputs)]
+    combined = np.sum(every, axis=0, dtype=np.float64) / len(every)
     for part, own in outputs.items():
         mine = parts == part
         combined[:, mine] = own[:, mine]

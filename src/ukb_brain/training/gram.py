@@ -21,21 +21,7 @@ READ_BATCH = 256
 
 @dataclass(frozen=True)
 class GramJob:
-    """What a worker needs for the products of one imaging group.
-
-    Attributes
-    ----------
-    group : str
-        Its name.
-    scans : GroupScans
-        Of the group.
-    people : People
-        Of the fold.
-    settings : Kernels
-        Of how many people kernels are exact, and memory for tiles of scans.
-    device : str
-        Where products are made.
-    """
+    """What a worker needs for the products of one imaging group."""
 
     group: str
     scans: GroupScans
@@ -45,32 +31,15 @@ class GramJob:
 
 
 def learnt_from(people: People) -> Mask:
-    """People whose labels kernels may learn from: all but those tested.
+    """Training and validation people, from whose labels kernels may learn.
 
-    Parameters
-    ----------
-    people : People
-        Of the fold.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Training and validation people. Each is scored by fits that left them out.
+    Each is scored by fits that left them out.
     """
     return people.train | (people.part == "validation")
 
 
 def landmarks_of(people: People, has: Mask, settings: Kernels) -> NDArray[np.int64]:
     """Choose the people whom kernels of an imaging group are with.
-
-    Parameters
-    ----------
-    people : People
-        Of the fold.
-    has : ndarray of shape (n,)
-        Who has the group.
-    settings : Kernels
-        Number of people up to which they are all, and memory for the components of everybody.
 
     Returns
     -------
@@ -89,13 +58,6 @@ def landmarks_of(people: People, has: Mask, settings: Kernels) -> NDArray[np.int
 
 def gram_of_group(job: GramJob, folder: Path) -> Model:
     """Multiply the scans of everybody with those of the people whom kernels are with.
-
-    Parameters
-    ----------
-    job : GramJob
-        Group and people.
-    folder : Path
-        Not used: there is no state to keep.
 
     Returns
     -------

@@ -44,15 +44,9 @@ class Loop(Settings):
 
     Attributes
     ----------
-    epochs, batch_size : int
-        Largest number of epochs; people per step.
     least_steps : int
         Few people make few steps an epoch: there are more epochs until the largest number of steps
         is this. The best epoch is kept either way.
-    optimiser : {"adamw", "adam"}
-        With decoupled weight decay, or without any.
-    learning_rate, weight_decay : float
-        Of the optimiser.
     mean_square_penalty, wide_penalty : float
         Times the mean square of each weight matrix, added to the loss; the second, where given,
         of matrices with more than `WIDE` inputs.
@@ -79,8 +73,6 @@ class Loop(Settings):
     label_scale : {"sd", "range"}
         Labels of continuous targets have mean 0 and SD 1 in training people, or reach from -1 to
         1 there, as the study's do.
-    augment : Augment
-        Of volumes.
     """
 
     epochs: int = Field(ge=1)
@@ -151,8 +143,6 @@ class Encoders(Settings):
 
     Attributes
     ----------
-    network, loop : Network, Loop
-        What is trained, and how.
     cross_fits : int
         Networks, each trained without one part of training families.
     seeds : int
@@ -182,8 +172,6 @@ class Dedicated(Settings):
 
     Attributes
     ----------
-    network, loop : Network, Loop
-        What is trained, and how.
     cells : int
         Number of cells, drawn by a fixed rule that spreads them over domains and inputs; 0 is all.
     seeds : int
@@ -200,12 +188,9 @@ class Dedicated(Settings):
 
 
 class Penalties(Settings):
-    """Choices of the ridge penalty, per person, for features of unit variance.
+    """Choices of the ridge penalty, per person, of what comes from images and from blocks.
 
-    Attributes
-    ----------
-    images, traits : tuple of float
-        For what comes from images and from blocks.
+    Features have unit variance.
     """
 
     images: tuple[Positive, ...] = Field(min_length=1)
@@ -262,10 +247,6 @@ class Modelling(Settings):
         calibration are chosen.
     kernels : Kernels
         For the linear strategy and the kernels strategy.
-    encoders : Encoders
-        For the amortised strategy.
-    dedicated : Dedicated
-        For the dedicated strategy.
     heads : Penalties
         Of the cells' regressions on encodings.
     average : tuple of str

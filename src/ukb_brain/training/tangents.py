@@ -24,17 +24,7 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class ReferenceJob:
-    """What a worker needs for the reference of an imaging group.
-
-    Attributes
-    ----------
-    group : str
-        Its name.
-    scans : GroupScans
-        Of the group.
-    people : People
-        Of the fold.
-    """
+    """What a worker needs for the reference of an imaging group."""
 
     group: str
     scans: GroupScans
@@ -58,14 +48,7 @@ class TangentJob(ReferenceJob):
 
 
 def reference_of_group(job: ReferenceJob, folder: Path) -> Model:
-    """Fit what reading a group's connectivity rests on, on training people.
-
-    Parameters
-    ----------
-    job : ReferenceJob
-        Group and people.
-    folder : Path
-        Not used.
+    """Fit what reading a group's connectivity rests on, on training people; ``folder`` is not used.
 
     Returns
     -------
@@ -80,14 +63,7 @@ def reference_of_group(job: ReferenceJob, folder: Path) -> Model:
 
 
 def tangents_of_block(job: TangentJob, folder: Path) -> Model:
-    """Write some people's connectivity as vectors of tangent space.
-
-    Parameters
-    ----------
-    job : TangentJob
-        People and reference.
-    folder : Path
-        Not used.
+    """Write some people's connectivity as vectors of tangent space; ``folder`` is not used.
 
     Returns
     -------
@@ -109,19 +85,7 @@ def _fill(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32] | No
 
 
 def blocks_of(people: People, group: str) -> int:
-    """Count the work items of a group.
-
-    Parameters
-    ----------
-    people : People
-        Of the fold.
-    group : str
-        Imaging group.
-
-    Returns
-    -------
-    int
-    """
+    """Count the work items of a group."""
     return -(-int(people.has[group].sum()) // BLOCK)
 
 
