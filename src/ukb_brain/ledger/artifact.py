@@ -37,7 +37,7 @@ class Model:
 
 
 def write_model(folder: Path, model: Model) -> None:
-    """Write a model into a folder of its own; its card comes last, so a model with a card is whole."""
+    """Write a model into a folder of its own; its card comes last: one with a card is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
     # safetensors writes memory as it lies: another order of axes or bytes would come back wrong.

@@ -131,7 +131,7 @@ class Moments:
     def loss(
         self, columns: NDArray[np.int64], coefficients: torch.Tensor, scores: torch.Tensor
     ) -> Floats:
-        """Weighted mean squared error, of shape (n_sets,), on people by fits that have not seen them.
+        """Weighted mean squared error, of shape (n_sets,), by fits that have not seen people.
 
         The last of the coefficients of `solve` predict validation people; ``scores`` are of
         `out_of_fold`.
