@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.record import Figure
 from benchmarks.strategies import regressions
-from ukb_brain.training.cells import CellFit, CellSpec, TargetJob, class_weights, fit_target
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.training.cells import CellFit, CellSpec, TargetJob, fit_target
 from ukb_brain.training.settings import Penalties
 
 PEOPLE, VALIDATION, PARTS = 1600, 200, 5
@@ -56,7 +57,7 @@ def one_after_the_other(job: TargetJob) -> dict[str, np.ndarray]:
     """
     training = job.parts >= 0
     y = (job.y - job.y[training].mean()) / job.y[training].std()
-    weights = class_weights(job.y[training], job.kind)
+    weights = KINDS[job.kind].class_weights(job.y[training], job.y[training])
     losses, fits = {}, {}
     for cell in job.cells:
         X = np.hstack([job.features[name] for name in cell.features])

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.cells import (
     CellSpec,
     TargetJob,
-    class_weights,
     fit_target,
-    standardised,
     why_not,
 )
 from ukb_brain.training.settings import Penalties
@@ -121,9 +120,9 @@ def test_losses_are_of_people_whom_no_fit_has_seen():
         for inputs, fit in fits_of(first).items():
             rows = rows_of(INPUTS[inputs][0])
             training, unseen = rows & ~HELD_OUT, rows & ~TESTED
-            _, centre, spread = standardised(first.y[training], kind)
+            centre, spread = KINDS[kind].centre_and_spread(first.y[training])
             errors = ((first.y - centre) / spread - fit.scores)[unseen] ** 2
-            weights = class_weights(first.y[training], kind, first.y[unseen])
+            weights = KINDS[kind].class_weights(first.y[training], first.y[unseen])
             assert fit.loss == pytest.approx(np.average(errors, weights=weights))
 
 
@@ -218,16 +217,16 @@ def test_a_cell_without_any_column_is_the_mean_of_training():
 @given(st.integers(1, 59))
 def test_classes_weigh_the_same(ones):
     y = np.array([1.0] * ones + [0.0] * (60 - ones))
-    weights = class_weights(y, "binary")
+    weights = KINDS["binary"].class_weights(y, y)
     assert weights[y == 1].sum() == pytest.approx(30)
     assert weights[y == 0].sum() == pytest.approx(30)
-    np.testing.assert_array_equal(class_weights(y, "continuous"), np.ones(60))
+    np.testing.assert_array_equal(KINDS["continuous"].class_weights(y, y), np.ones(60))
 
 
 def test_people_outside_training_have_the_weight_of_their_class_in_training():
     y, others = np.array([1.0] * 10 + [0.0] * 30), np.array([0.0, 1.0, 1.0])
-    np.testing.assert_allclose(class_weights(y, "binary", others), [2 / 3, 2, 2])
-    np.testing.assert_array_equal(class_weights(y, "continuous", others), np.ones(3))
+    np.testing.assert_allclose(KINDS["binary"].class_weights(y, others), [2 / 3, 2, 2])
+    np.testing.assert_array_equal(KINDS["continuous"].class_weights(y, others), np.ones(3))
 
 
 def test_more_choices_and_more_columns_cost_more():
@@ -238,10 +237,11 @@ def test_more_choices_and_more_columns_cost_more():
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=30).filter(lambda v: np.std(v) > 1e-3))
-def test_a_target_can_be_put_back_on_its_own_scale(values):
+def test_a_target_is_fitted_on_a_scale_of_its_training_people(values):
     y = np.array(values)
-    scaled, centre, spread = standardised(y, "continuous")
-    np.testing.assert_allclose(centre + spread * scaled, y, atol=1e-6)
+    centre, spread = KINDS["continuous"].centre_and_spread(y)
+    scaled = (y - centre) / spread
     assert scaled.mean() == pytest.approx(0, abs=1e-6)
     assert scaled.std() == pytest.approx(1)
-    np.testing.assert_array_equal(standardised(np.array([0.0, 1.0]), "binary")[0], [-1, 1])
+    centre, spread = KINDS["binary"].centre_and_spread(np.array([0.0, 1.0]))
+    np.testing.assert_array_equal((np.array([0.0, 1.0]) - centre) / spread, [-1, 1])

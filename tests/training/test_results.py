@@ -7,11 +7,11 @@ from modelling_cases import CONSTANT, GRID, PARTS, N
 from sklearn.metrics import log_loss, mean_squared_error
 
 from ukb_brain.ledger.artifact import read_model, write_model
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.tables.schemas import Predictions
 from ukb_brain.training.items import cells_by_target
 from ukb_brain.training.results import (
     Result,
-    loss_of,
     predicted_rows,
     prediction_tables,
     results_as_model,
@@ -141,8 +141,9 @@ def test_what_else_is_kept_stays(fold):
     assert not any(str(eid) in str(model.card) for eid in fold.eid)
 
 
-def test_a_certain_mistake_has_a_finite_loss_and_nobody_has_none():
+def test_a_certain_mistake_has_a_finite_loss_and_nobody_has_none(fold):
     y, p = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    assert 27 < loss_of(p, y, np.ones(2, bool), "binary") < 28
-    assert loss_of(p, y, np.zeros(2, bool), "binary") is None
-    assert loss_of(p, y, np.zeros(2, bool), "continuous") is None
+    assert 27 < KINDS["binary"].loss(y, p) < 28
+    nobody = replace(fold, part=np.where(fold.part == "validation", "test", fold.part))
+    for target in ("smoking", "age"):
+        assert {row["loss"] for row in model_of(nobody, target).card["cells"]} == {None}

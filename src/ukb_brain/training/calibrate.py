@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from ukb_brain.grid import Kind
-from ukb_brain.training.cells import standardised
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.people import Floats
 
 # Scores keep their order even where they are worth nothing.
@@ -92,8 +92,8 @@ def calibrate(scores: Floats, y: Floats, unseen: np.ndarray, kind: Kind) -> Floa
     n, squares = len(known), float(((known - known.mean()) ** 2).sum())
     varies = squares > 1e-12 * n
     if kind == "continuous":
-        scaled, centre, spread = standardised(answers, kind)
-        slope = 1.0
+        centre, spread = KINDS[kind].centre_and_spread(answers)
+        scaled, slope = (answers - centre) / spread, EXPECTED[kind]
         if varies and n > 2:
             slope = float((known - known.mean()) @ scaled) / squares
             left = scaled - slope * (known - known.mean())

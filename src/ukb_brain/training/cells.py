@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ukb_brain.grid import Kind
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.people import Floats, Mask
 from ukb_brain.training.ridge import Design, Moments, fit, penalty_losses
 from ukb_brain.training.settings import Penalties
@@ -98,43 +99,15 @@ class CellFit:
     flops: float = 0.0
 
 
-def class_weights(y: Floats, kind: Kind, of: Floats | None = None) -> Floats:
-    """Weight the classes of a binary target equally among training people, whose weights sum to n.
-
-    ``of``, of shape (m,), are the people to be weighted, where they are others.
-    """
-    weighted = y if of is None else of
-    if kind == "continuous":
-        return np.ones(len(weighted))
-    share = y.mean()
-    return np.where(weighted > 0, 0.5 / share, 0.5 / (1 - share))
-
-
 def why_not(y: Floats, kind: Kind, parts: NDArray[np.int64]) -> str:
     """Say why a cell cannot be fitted on people and parts of the cross-fit; ``ok`` if it can."""
     if len(y) < 10:
         return "fewer than ten people in training"
-    if kind == "binary" and len(np.unique(y)) < 2:
-        return "one class in training"
     if np.ptp(y) == 0:
-        return "no variation in training"
+        return f"{KINDS[kind].constant} in training"
     if len(np.unique(parts)) < 2:
         return "one family part in training"
     return "ok"
-
-
-def standardised(y: Floats, kind: Kind) -> tuple[Floats, float, float]:
-    """Put a target on the scale on which it is fitted.
-
-    Returns
-    -------
-    scaled : ndarray of shape (n,)
-        Mean 0 and SD 1; -1 and 1 for a binary target.
-    centre, spread : float
-        ``y = centre + spread * scaled``.
-    """
-    centre, spread = (0.5, 0.5) if kind == "binary" else (float(y.mean()), float(y.std()))
-    return (y - centre) / spread, centre, spread
 
 
 def fit_target(job: TargetJob) -> list[CellFit]:
@@ -185,18 +158,13 @@ class _Shared:
         if self.status == "ok" and not np.isfinite(self.X[self.rows]).all():
             self.status = "an encoder failed"
         if self.status == "ok":
-            held = self.rows & job.held
-            scaled, centre, spread = standardised(y, job.kind)
-            design = Design(
-                self.X[self.training],
-                scaled,
-                class_weights(y, job.kind),
-                parts,
-                self.X[held],
-                (job.y[held] - centre) / spread,
-                class_weights(y, job.kind, job.y[held]),
+            held, kind = self.rows & job.held, KINDS[job.kind]
+            centre, spread = kind.centre_and_spread(y)
+            of_training, of_held = (
+                (self.X[rows], (job.y[rows] - centre) / spread, kind.class_weights(y, job.y[rows]))
+                for rows in (self.training, held)
             )
-            self.moments = Moments(design)
+            self.moments = Moments(Design(*of_training, parts, *of_held))
 
     def _columns(self, cell: CellSpec) -> tuple[NDArray[np.int64], Mask]:
         use = [self.columns[name] for name in cell.features]

@@ -12,7 +12,8 @@ import torch
 from ukb_brain.cluster import pick_device
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.ledger.artifact import read_model
-from ukb_brain.training.cells import standardised, why_not
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.training.cells import why_not
 from ukb_brain.training.gram import learnt_from
 from ukb_brain.training.kernel_ridge import groups_of
 from ukb_brain.training.people import Floats, People
@@ -109,7 +110,7 @@ class Learners:
             if self.status[target] != "ok":
                 continue
             # One inverse serves all targets, so that classes are not weighted.
-            _, centre, spread = standardised(y[training], kind)
+            centre, spread = KINDS[kind].centre_and_spread(y[training])
             self.y[target] = self._put(np.where(known, (y - centre) / spread, 0.0))
             self.known[target] = self._put(known)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.ledger.artifact import Model
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.training.people import REPEAT, Floats, Mask, People
+from ukb_brain.training.people import REPEAT, Floats, People
 
 PREDICTED_PARTS = ("validation", "test", REPEAT)
 COUNTED = {"train": "n_train", "validation": "n_val", "test": "n_test"}
@@ -85,10 +85,11 @@ def predicted_rows(people: People) -> NDArray[np.int64]:
 def _row(result: Result, people: People, kind: Kind) -> dict[str, Any]:
     usable, y = people.usable(result.cell), people.targets[result.cell.target]
     held, known = usable & (people.part == "validation"), y[usable & people.train]
-    cuts = dict.fromkeys(each.cut for each in KINDS.values())
+    marks = dict.fromkeys([*(each.cut for each in KINDS.values()), "loss"])
     if len(known):
-        middle = np.mean if kind == "binary" else np.median
-        cuts[KINDS[kind].cut] = float(middle(known))
+        marks[KINDS[kind].cut] = KINDS[kind].cut_of(known)
+    if result.status == "ok" and held.any():
+        marks["loss"] = KINDS[kind].loss(y[held], result.predicted[held])
     return {
         "target": result.cell.target,
         "inputs": result.cell.inputs.name,
@@ -97,26 +98,9 @@ def _row(result: Result, people: People, kind: Kind) -> dict[str, Any]:
         "seed": result.seed,
         **{name: int((usable & (people.part == part)).sum()) for part, name in COUNTED.items()},
         "status": result.status,
-        **cuts,
-        "loss": loss_of(result.predicted, y, held, kind) if result.status == "ok" else None,
+        **marks,
         **result.notes,
     }
-
-
-def loss_of(predicted: Floats, y: Floats, rows: Mask, kind: Kind) -> float | None:
-    """Loss of the predictions, or probabilities, of some people.
-
-    Returns
-    -------
-    float or None
-        Cross-entropy, or mean squared error in the target's own units; None without anybody.
-    """
-    if not rows.any():
-        return None
-    if kind == "continuous":
-        return float(((predicted[rows] - y[rows]) ** 2).mean())
-    p = np.clip(predicted[rows], 1e-12, 1 - 1e-12)
-    return float(-(y[rows] * np.log(p) + (1 - y[rows]) * np.log(1 - p)).mean())
 
 
 def prediction_tables(

@@ -12,16 +12,10 @@ from numpy.typing import NDArray
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.ledger.artifact import Model, read_card, read_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.average import blend, least_on_simplex, shares_used
 from ukb_brain.training.calibrate import balanced, calibrate, shrunk
-from ukb_brain.training.cells import (
-    CellFit,
-    CellSpec,
-    TargetJob,
-    class_weights,
-    fit_target,
-    standardised,
-)
+from ukb_brain.training.cells import CellFit, CellSpec, TargetJob, fit_target
 from ukb_brain.training.encode import cross_fitted, read_outputs
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.kernels import KERNELS, LINEAR
@@ -201,8 +195,8 @@ def _unseen(job: CellsJob, cell: Cell) -> tuple[Mask, Floats, Floats]:
     usable = job.people.usable(cell)
     training, unseen = usable & job.people.train, usable & (job.people.train | job.held)
     y = job.y[training]
-    _, centre, spread = standardised(y, job.kind)
-    weights = class_weights(y, job.kind, job.y[unseen])
+    centre, spread = KINDS[job.kind].centre_and_spread(y)
+    weights = KINDS[job.kind].class_weights(y, job.y[unseen])
     return unseen, (job.y[unseen] - centre) / spread, weights
 
 
@@ -260,13 +254,14 @@ def climb(job: CellsJob, fits: Fits) -> tuple[Fits, dict[Cell, Refined]]:
         return fits, {}
     known = np.isfinite(job.y)
     training = job.y[known & job.people.train]
-    _, centre, spread = standardised(training, job.kind)
-    weights = np.where(known, class_weights(training, job.kind, job.y), 0.0)
+    centre, spread = KINDS[job.kind].centre_and_spread(training)
+    weights = np.where(known, KINDS[job.kind].class_weights(training, job.y), 0.0)
     usable = {cell: job.people.usable(cell) for cell in fitted}
     scores = {}
     for cell, fit in fitted.items():
         # Cells differ in people, and so a little in their scales.
-        _, middle, wide = standardised(job.y[usable[cell] & job.people.train], job.kind)
+        own = job.y[usable[cell] & job.people.train]
+        middle, wide = KINDS[job.kind].centre_and_spread(own)
         scores[cell.inputs.name] = (middle + wide * fit.scores - centre) / spread
     refined = refine(
         scores,
