@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
+from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.items import cells_by_target
 from ukb_brain.training.kernels import KERNELS, LINEAR
@@ -35,15 +36,7 @@ NAMES = ("target", "inputs", "strategy", "fold", "n_train", "n_val", "n_test", "
 Card = Mapping[str, Any]
 
 
-class Cards(Protocol):
-    """A folder of models, of which only cards are read."""
-
-    def cards(self) -> Mapping[str, Card]:
-        """Read all cards, by name."""
-        ...
-
-
-def _shared(folders: Mapping[str, Cards], grid: Grid) -> dict[tuple, list[dict[str, Any]]]:
+def _shared(folders: Mapping[str, ModelFolder], grid: Grid) -> dict[tuple, list[dict[str, Any]]]:
     """Seconds, FLOPs and device of what cells train together, a cell's part of it.
 
     By strategy, fold, imaging group, and member of the ensemble or None where members share it.
@@ -66,7 +59,7 @@ def _shared(folders: Mapping[str, Cards], grid: Grid) -> dict[tuple, list[dict[s
 
 
 def cell_fits(
-    cards: Sequence[Card], folders: Mapping[str, Cards], grid: Grid, seed: int
+    cards: Sequence[Card], folders: Mapping[str, ModelFolder], grid: Grid, seed: int
 ) -> pd.DataFrame:
     """List how each cell was fitted, and what it cost.
 
@@ -74,7 +67,7 @@ def cell_fits(
     ----------
     cards : sequence of dict
         Of the work items that hold cells; a failed one holds none.
-    folders : dict of str to Cards
+    folders : dict of str to ModelFolder
         Of the models that cells share, by kind: keys of `USED_BY`.
     grid : Grid
         Its cells.

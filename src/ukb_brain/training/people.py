@@ -67,8 +67,8 @@ class People:
         """People who have all of some imaging groups, of shape (n,); of none everybody has all."""
         return np.all([np.ones(len(self.eid), dtype=bool), *(self.has[g] for g in groups)], axis=0)
 
-    def keys(self, rows: Mask) -> list[tuple[int, int]]:
-        """Give eid and instance of the rows that are true."""
+    def keys(self, rows: Mask | NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Give eid and instance of the rows that are true, or named."""
         return [(int(e), int(i)) for e, i in zip(self.eid[rows], self.instance[rows], strict=True)]
 
     def record_of(self, group: str) -> NDArray[np.int64]:
@@ -147,7 +147,7 @@ def gather(
         part=rows["part"].to_numpy(str),
         targets={t: rows[t].to_numpy(np.float64) for t in grid.targets},
         blocks={d: block_of(known, grid.targets_of(d)) for d in grid.domains},
-        has={g: usable[list(of)].to_numpy(bool).all(axis=1) for g, of in grid.imaging.items()},
+        has={g: usable[list(of)].all(axis=1).to_numpy(bool) for g, of in grid.imaging.items()},
     )
 
 

@@ -66,7 +66,7 @@ class KeptVectors:
         for block in np.unique(places // self.size):
             with safe_open(self.blocks[block] / ARRAYS, "np") as file:
                 vectors = file.get_slice("vectors")
-                for k in np.flatnonzero(places // self.size == block):
+                for k in np.flatnonzero(places // self.size == block).tolist():
                     row = int(places[k] % self.size)
                     rows[k] = vectors[row : row + 1][0]
         return np.stack([rows[k] for k in range(len(keys))])

@@ -138,13 +138,11 @@ class Network(Settings):
     extensions: tuple[str, ...] = ()
 
 
-class Encoders(Settings):
-    """The network with an encoder for each imaging group, trained on all targets together.
+class Networks(Settings):
+    """What is trained, and how.
 
     Attributes
     ----------
-    cross_fits : int
-        Networks, each trained without one part of training families.
     seeds : int
         Ensemble of so many, each with its own scores in ``performance_all``.
     cache_gb : float
@@ -153,9 +151,20 @@ class Encoders(Settings):
 
     network: Network
     loop: Loop
-    cross_fits: int = Field(default=4, ge=2)
     seeds: int = Field(default=1, ge=1)
     cache_gb: float = Field(default=2.0, ge=0)
+
+
+class Encoders(Networks):
+    """The network with an encoder for each imaging group, trained on all targets together.
+
+    Attributes
+    ----------
+    cross_fits : int
+        Networks, each trained without one part of training families.
+    """
+
+    cross_fits: int = Field(default=4, ge=2)
 
     @model_validator(mode="after")
     def _has_an_encoder_for_each_group(self) -> Self:
@@ -167,24 +176,16 @@ class Encoders(Settings):
         return self
 
 
-class Dedicated(Settings):
+class Dedicated(Networks):
     """One network for each cell, trained from scratch: the study's way.
 
     Attributes
     ----------
     cells : int
         Number of cells, drawn by a fixed rule that spreads them over domains and inputs; 0 is all.
-    seeds : int
-        Ensemble of so many.
-    cache_gb : float
-        As for encoders.
     """
 
-    network: Network
-    loop: Loop
     cells: int = Field(default=0, ge=0)
-    seeds: int = Field(default=1, ge=1)
-    cache_gb: float = Field(default=2.0, ge=0)
 
 
 class Penalties(Settings):

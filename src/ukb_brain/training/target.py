@@ -146,9 +146,17 @@ def _kernels(job: CellsJob, strategy: str) -> Fits:
             unseen, y, weights = _unseen(job, cell)
             intercept, slope = balanced(scores[unseen], y, weights)
             scores = intercept + slope * scores
-        about = {name: row[name] or np.nan for name in ("image_penalty", "trait_penalty")}
-        about |= {name: row[name] for name in ("loss", "seconds", "flops")}
-        fits[cell] = CellFit(job.target, cell.inputs.name, "ok", scores, **about)
+        fits[cell] = CellFit(
+            job.target,
+            cell.inputs.name,
+            "ok",
+            scores,
+            image_penalty=row["image_penalty"] or np.nan,
+            trait_penalty=row["trait_penalty"] or np.nan,
+            loss=row["loss"],
+            seconds=row["seconds"],
+            flops=row["flops"],
+        )
     return fits
 
 

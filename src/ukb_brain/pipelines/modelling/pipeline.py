@@ -1,5 +1,8 @@
 """Wiring of modelling."""
 
+from collections.abc import Callable
+from typing import Any
+
 from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.pipelines.modelling.nodes import (
@@ -25,7 +28,7 @@ COLLECTED = ["predictions", "unrefined", "cell_fits"]
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire stores, blocks and splits to models and predictions."""
     blocks = ["primary.targets", "feature.blocks", "feature.block_scaling"]
-    nodes = [
+    nodes: list[tuple[Callable[..., Any], list[str], str | list[str]]] = [
         (gather_people, [*blocks, *TABLES, GRID], "people"),
         (gather_scans, [*STORES, "primary.quality", GRID], "scans"),
         (take_tangents, [*WORK, "scans", *HOW], "model.tangents"),
