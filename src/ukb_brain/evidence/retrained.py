@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.ledger.artifact import Card, ModelFolder
+from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training import accounting, items
 from ukb_brain.training.people import People
 from ukb_brain.training.results import FINAL, prediction_tables
@@ -24,30 +24,13 @@ PREDICTED = ["eid", "instance", *KEYS, "split", "y_true", "y_pred"]
 
 
 @dataclass(frozen=True)
-class OfFold(ModelFolder):
-    """A folder of models, of which only those of one fold of the splits are seen."""
-
-    fold: int = 0
-
-    def cards(self) -> dict[str, Card]:
-        """Read the cards of that fold's models."""
-        every = super().cards()
-        return {name: card for name, card in every.items() if card.get("fold") == self.fold}
-
-
-@dataclass(frozen=True)
 class FoldModels:
-    """Models of one set of folds, each kind in its folder; cells rest on the others."""
+    """Models of some folds, each kind in its folder; cells rest on the others."""
 
     tangents: ModelFolder
     encoders: ModelFolder
     kernels: ModelFolder
     cells: ModelFolder
-
-    def of_fold(self, fold: int) -> FoldModels:
-        """See one fold's models only."""
-        kinds = (self.tangents, self.encoders, self.kernels, self.cells)
-        return FoldModels(*(OfFold(models.path, fold) for models in kinds))
 
     @property
     def parameters(self) -> float:
@@ -84,7 +67,7 @@ def check_models(models: FoldModels, people: Folds, modelling: Modelling) -> Non
 def collect_chosen(
     models: FoldModels, people: Folds, inputs: Mapping[str, Sequence[str]], grid: Grid, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read predictions and fits of chosen inputs by target, and nothing else.
+    """Read predictions and fits of chosen inputs by target, of some folds, and nothing else.
 
     Returns
     -------
@@ -95,7 +78,8 @@ def collect_chosen(
         One row a target, inputs, strategy, fold and seed, as `ukb_brain.training.accounting` has
         them; a cell that could not be fitted has its reason as status.
     """
-    cards = models.cells.cards()
+    every = models.cells.cards()
+    cards = {name: card for name, card in every.items() if card["fold"] in people}
     if not cards:
         return pd.DataFrame(columns=PREDICTED), pd.DataFrame(columns=[*KEYS, "status"])
     tables: list[pd.DataFrame] = []

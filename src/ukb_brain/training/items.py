@@ -305,14 +305,15 @@ def dedicated_items(
 
 
 def checked(models: ModelFolder, folds: Folds, settings: BaseModel | None = None) -> dict[str, str]:
-    """Give the hashes of models that did not fail, by name.
+    """Give the hashes of models of these folds that did not fail, by name.
 
     Raises
     ------
     InputError
         If a model is of other people than its fold's, or of other settings where they are given.
     """
-    cards = models.cards()
+    every = models.cards()
+    cards = {name: card for name, card in every.items() if card["fold"] in folds}
     for name, card in cards.items():
         check_fitted_on(card["training_people"], folds[card["fold"]].fingerprint, name)
         if settings is not None:

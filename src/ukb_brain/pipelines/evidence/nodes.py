@@ -40,12 +40,7 @@ def check_map(
     modelling: Modelling,
     evidence: Evidence,
 ) -> FoldModels:
-    """Check everything that evidence rests on before anything is trained.
-
-    Returns
-    -------
-    FoldModels
-        The map's models of the first fold.
+    """Check everything that evidence rests on before anything is trained; give the map's models.
 
     Raises
     ------
@@ -58,7 +53,7 @@ def check_map(
         variant_of(modelling, name, values)
     of_map = FoldModels(tangents, encoders, kernels, cells)
     check_models(of_map, people, modelling)
-    return of_map.of_fold(min(people))
+    return of_map
 
 
 def _train(
