@@ -282,7 +282,12 @@ def cells_by_target(grid: Grid) -> dict[str, tuple[Cell, ...]]:
 
 
 def dedicated_items(
-    folds: Folds, scans: Scans, grid: Grid, settings: Modelling, seed: int, device: str
+    folds: Folds,
+    scans: Mapping[int, Scans],
+    grid: Grid,
+    settings: Modelling,
+    seed: int,
+    device: str,
 ) -> Iterator[WorkItem]:
     """List the cells that have a network of their own, in every fold, for `train_dedicated`."""
     s = settings.dedicated
@@ -291,9 +296,9 @@ def dedicated_items(
     number = {cell: k for k, cell in enumerate(grid.cells)}
     dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb", "cells"})
     for fold, people in folds.items():
-        known = (scans.fingerprint, people_fingerprint(people))
+        known = (scans[fold].fingerprint, people_fingerprint(people))
         for cell in drawn_cells(grid, s.cells):
-            mine = {g: scans.groups[g] for g in cell.inputs.groups}
+            mine = {g: scans[fold].groups[g] for g in cell.inputs.groups}
             kind, k = grid.targets[cell.target].kind, number[cell]
             named = {"target": cell.target, "inputs": cell.inputs.name}
             for member in range(s.seeds):

@@ -141,8 +141,8 @@ def train_dedicated_networks(
     seed: int,
 ) -> ModelFolder:
     """Train a network for each cell, fold and member, where the dedicated strategy is asked for."""
-    read = scans.read_as(modelling.dedicated.network.pooling)
-    work = items.dedicated_items(people, read, grid, modelling, seed, compute.device)
+    of_folds = dict.fromkeys(people, scans.read_as(modelling.dedicated.network.pooling))
+    work = items.dedicated_items(people, of_folds, grid, modelling, seed, compute.device)
     home, label = folder / "dedicated", "Dedicated networks"
     return _run(train_dedicated, work, home, compute.for_training(), label)
 
