@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 from reporting_cases import family_draws, invented, reported, study_grid
 
-from ukb_brain.datasets.figure import FigureDataset
+from ukb_brain.datasets.images import FigureDataset
 from ukb_brain.figures.coefficients import draw_coefficients
 from ukb_brain.figures.heat_maps import draw_heat_maps, inputs_of, score_table
 from ukb_brain.figures.legibility import draw_legibility

@@ -2,8 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.cells import (
@@ -214,34 +212,8 @@ def test_a_cell_without_any_column_is_the_mean_of_training():
     np.testing.assert_allclose(fit.scores[held_out], 0, atol=1e-9)
 
 
-@given(st.integers(1, 59))
-def test_classes_weigh_the_same(ones):
-    y = np.array([1.0] * ones + [0.0] * (60 - ones))
-    weights = KINDS["binary"].class_weights(y, y)
-    assert weights[y == 1].sum() == pytest.approx(30)
-    assert weights[y == 0].sum() == pytest.approx(30)
-    np.testing.assert_array_equal(KINDS["continuous"].class_weights(y, y), np.ones(60))
-
-
-def test_people_outside_training_have_the_weight_of_their_class_in_training():
-    y, others = np.array([1.0] * 10 + [0.0] * 30), np.array([0.0, 1.0, 1.0])
-    np.testing.assert_allclose(KINDS["binary"].class_weights(y, others), [2 / 3, 2, 2])
-    np.testing.assert_array_equal(KINDS["continuous"].class_weights(y, others), np.ones(3))
-
-
 def test_more_choices_and_more_columns_cost_more():
     once, often = (fits_of(job(penalties=p)) for p in (ONE_CHOICE, SEVERAL))
     for inputs in INPUTS:
         assert once[inputs].flops < often[inputs].flops
     assert often["A"].flops < often["A + C"].flops < often["A + C + D"].flops
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=30).filter(lambda v: np.std(v) > 1e-3))
-def test_a_target_is_fitted_on_a_scale_of_its_training_people(values):
-    y = np.array(values)
-    centre, spread = KINDS["continuous"].centre_and_spread(y)
-    scaled = (y - centre) / spread
-    assert scaled.mean() == pytest.approx(0, abs=1e-6)
-    assert scaled.std() == pytest.approx(1)
-    centre, spread = KINDS["binary"].centre_and_spread(np.array([0.0, 1.0]))
-    np.testing.assert_array_equal((np.array([0.0, 1.0]) - centre) / spread, [-1, 1])

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import Model, write_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
-from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.training.cells import CellFit
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.items import cells_by_target
@@ -388,7 +388,7 @@ def test_shares_are_those_with_the_least_weighted_error_of_people_left_out(job_o
     for cell in images:
         usable = fold.usable(cell)
         rows = usable & (fold.part != "test")
-        weights = KINDS["binary"].class_weights(job.y[usable & fold.train], job.y[rows])
+        weights = BINARY.class_weights(job.y[usable & fold.train], job.y[rows])
         head, line = heads[cell].scores[rows], linear[cell].scores[rows]
         y = 2 * job.y[rows] - 1
         errors = np.stack([(y - s * head - (1 - s) * line) ** 2 for s in grid])

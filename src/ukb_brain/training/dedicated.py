@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ukb_brain.grid import Cell, Grid, Kind
 from ukb_brain.ledger.artifact import Card, Model
-from ukb_brain.networks.fusion import CellNetwork
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.training.calibrate import calibrate
 from ukb_brain.training.cells import why_not
 from ukb_brain.training.encode import build_encoders
@@ -129,8 +129,8 @@ def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
     return result("ok", found.card, predicted=predicted, notes=notes, weights=found.weights)
 
 
-def _network(s: Network, shapes: Shapes) -> CellNetwork:
-    return CellNetwork(build_encoders(s, shapes), 1, s.head, s.embedding, s.dropout)
+def _network(s: Network, shapes: Shapes) -> FusedNetwork:
+    return FusedNetwork(build_encoders(s, shapes), 1, s.head, s.embedding, s.dropout)
 
 
 def _status(y: Floats, fitted: Mask, held: Mask, kind: Kind) -> str:

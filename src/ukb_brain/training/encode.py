@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ukb_brain.ledger.artifact import Model, read_model
-from ukb_brain.networks.fusion import JointNetwork
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.networks.registry import build_encoder, load_extensions
 from ukb_brain.training.inputs import TRAITS, NetworkData, subsets
 from ukb_brain.training.network import Shapes, fit_network
@@ -95,11 +95,11 @@ def build_encoders(settings: Network, shapes: Shapes) -> dict[str, nn.Module]:
     return encoders
 
 
-def build_network(job: EncoderJob, shapes: Shapes) -> JointNetwork:
+def build_network(job: EncoderJob, shapes: Shapes) -> FusedNetwork:
     """Build the network, with random weights, from the shapes of one person's scans."""
     s = job.settings.network
     encoders = build_encoders(s, shapes)
-    return JointNetwork(encoders, s.embedding, len(job.binary), s.dropout)
+    return FusedNetwork(encoders, len(job.binary), "light", s.embedding, s.dropout)
 
 
 def train_encoders(job: EncoderJob, folder: Path) -> Model:
@@ -146,7 +146,7 @@ def predict_unseen(
 
     In their rows, ``outputs`` of shape (subsets, n, targets) are changed in place.
     """
-    network = cast(JointNetwork, trainer.network.eval())
+    network = cast(FusedNetwork, trainer.network.eval())
     for some in trainer.in_batches(rows):
         embeddings = network.embed(trainer.moved(trainer.data.read(some, None)))
         for k, chosen in enumerate(subsets(tuple(job.scans))):
