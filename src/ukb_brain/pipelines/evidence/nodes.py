@@ -115,30 +115,39 @@ def train_learning_curves(
     return subsets, _train(folder / CURVES, folds, scans, grid, settings, compute, seed)
 
 
-def train_left_out_sites(
-    of_map: FoldModels,
-    folder: Path,
-    scans: Scans,
+def gather_sites(
     targets: pd.DataFrame,
     participants: pd.DataFrame,
     quality: pd.DataFrame,
     splitting: Splitting,
     grid: Grid,
+    evidence: Evidence,
+    seed: int,
+) -> Folds:
+    """Line up people by fold, each of which leaves a site out; nobody where none is asked for."""
+    if not evidence.left_out_sites.strategies:
+        return {}
+    return leave_sites_out(targets, participants, quality, grid, splitting, seed)
+
+
+def train_left_out_sites(
+    of_map: FoldModels,
+    folder: Path,
+    sites: Folds,
+    scans: Scans,
+    grid: Grid,
     modelling: Modelling,
     evidence: Evidence,
     compute: Compute,
     seed: int,
-) -> tuple[Folds, FoldModels]:
-    """Train without each site in turn: people by fold, each of which leaves a site out.
+) -> FoldModels:
+    """Train without each site in turn.
 
     The map's models are an input so that they are checked before.
     """
-    strategies = evidence.left_out_sites.strategies
-    sites: Folds = {}
-    if strategies:
-        sites = leave_sites_out(targets, participants, quality, grid, splitting, seed)
-    settings = of_strategies(modelling, strategies, "evidence.left_out_sites.strategies")
-    return sites, _train(folder / SITES, sites, scans, grid, settings, compute, seed)
+    asked = evidence.left_out_sites.strategies
+    settings = of_strategies(modelling, asked, "evidence.left_out_sites.strategies")
+    return _train(folder / SITES, sites, scans, grid, settings, compute, seed)
 
 
 def train_model_scale(

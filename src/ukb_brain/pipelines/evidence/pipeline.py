@@ -6,6 +6,7 @@ from ukb_brain.evidence.scores import score_curves, score_scale, score_sites
 from ukb_brain.pipelines import modelling
 from ukb_brain.pipelines.evidence.nodes import (
     check_map,
+    gather_sites,
     train_learning_curves,
     train_left_out_sites,
     train_model_scale,
@@ -26,6 +27,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     nodes = [
         Node(
             check_map,
+            gather_sites,
             inputs=["people", *MODELS, MODELLING, EVIDENCE],
             outputs="map_models",
             name="check_map",
@@ -43,9 +45,15 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             name="score_learning_curves",
         ),
         Node(
+            gather_sites,
+            inputs=[*TABLES, "params:splitting", GRID, EVIDENCE, "params:seed"],
+            outputs="sites",
+            name="gather_sites",
+        ),
+        Node(
             train_left_out_sites,
-            inputs=[*ON_MAP, "scans", *TABLES, "params:splitting", *HOW],
-            outputs=["sites", "site_models"],
+            inputs=[*ON_MAP, "sites", "scans", *HOW],
+            outputs="site_models",
             name="train_left_out_sites",
         ),
         Node(
