@@ -27,7 +27,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     nodes = [
         Node(
             check_map,
-            gather_sites,
             inputs=["people", *MODELS, MODELLING, EVIDENCE],
             outputs="map_models",
             name="check_map",
