@@ -30,7 +30,7 @@ from ukb_brain.training.items import cells_by_target, encoder_name, kernel_items
 from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob
 from ukb_brain.training.people import People, gather
-from ukb_brain.training.results import predictions_of
+from ukb_brain.training.results import prediction_tables
 from ukb_brain.training.settings import Modelling
 from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target, joined
 
@@ -137,7 +137,7 @@ def kernels_of(root: Path, job: CellsJob) -> tuple[KernelsJob, ...]:
 
 def rows_of_test(model: Model, job: CellsJob) -> Iterator[pd.DataFrame]:
     """List, cell by cell, what the amortised strategy predicts of test people."""
-    for table in predictions_of(model, job.people, 0):
+    for table in prediction_tables(model, job.people, 0):
         yield table[(table["strategy"] == AMORTISED) & (table["split"] == "test")]
 
 

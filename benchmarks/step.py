@@ -22,7 +22,7 @@ from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.planning.case import Parts
 from ukb_brain.planning.invented import RandomData, random_people, scans_in, write_scans
 from ukb_brain.training.encode import build_encoders
-from ukb_brain.training.inputs import Inputs
+from ukb_brain.training.inputs import NetworkData
 from ukb_brain.training.settings import Loop, Network
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import MASK, Trainer, precision_of
@@ -117,7 +117,7 @@ def wait_share(edge: int, batch: int, device: torch.device, people: int) -> floa
     scans = {g: s for g, s in scans_in(folder, grid, 1).items() if s.is_volume}
     for own in scans.values():
         write_scans(own, (len(own.modalities), edge, edge, edge), keys)
-    data = Inputs(everybody, scans, (), np.ones(people, dtype=bool), 0.0, masked=False)
+    data = NetworkData(everybody, scans, (), np.ones(people, dtype=bool), 0.0, masked=False)
     loop = _loop(batch)
     torch.manual_seed(0)
     settings = Network(volume="study", head="study", together=True)

@@ -23,11 +23,12 @@ from benchmarks.record import WORK, Figure, kept, show
 from benchmarks.runs import kedro_run, linked
 from benchmarks.skills import skill_draws, study_grid, test_predictions, with_interval
 from ukb_brain.cluster import Compute, run_items
+from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger.artifact import Model, ModelFolder, read_model, write_model
 from ukb_brain.training.encode import EncoderJob, build_network, predict_unseen
-from ukb_brain.training.inputs import Inputs, subsets
-from ukb_brain.training.items import encoder_name, kept_vectors, quality_fingerprint
-from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.inputs import NetworkData, subsets
+from ukb_brain.training.items import encoder_name, kept_vectors
+from ukb_brain.training.scans import gather_scans
 from ukb_brain.training.target import fit_cells_of_target
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import Trainer
@@ -71,10 +72,10 @@ class Further:
 def go_on(item: Further) -> tuple[str, float]:
     """Train further, predict everybody whom the network has not seen; give name and seconds."""
     started, job = time.monotonic(), item.job
-    has = np.any([job.people.has[g] for g in job.scans], axis=0)
+    has = job.having_any
     fitted = np.flatnonzero(job.fitted & has)
     judges = np.flatnonzero(has & ((job.people.part == "validation") | (job.parts == job.part)))
-    data = Inputs(job.people, job.scans, (), has, job.settings.cache_gb, masked=True)
+    data = job.data
     network = build_network(job, data.shapes)
     weights = read_model(item.start).arrays
     network.load_state_dict(
@@ -96,14 +97,18 @@ def go_on(item: Further) -> tuple[str, float]:
         _epochs(trainer, fitted, trainer.settings.epochs)
     shape = (len(subsets(tuple(job.scans))), len(has), len(job.binary))
     outputs = np.full(shape, np.nan, dtype=np.float32)
-    predict_unseen(trainer, network, job, np.flatnonzero(~job.fitted & has), outputs)
+    predict_unseen(trainer, job, np.flatnonzero(~job.fitted & has), outputs)
     seconds = time.monotonic() - started
     write_model(item.home, Model({"outputs": outputs}, {"targets": targets, "seconds": seconds}))
     return item.home.name, seconds
 
 
 def _trainer(
-    job: EncoderJob, network: torch.nn.Module, data: Inputs, targets: tuple[str, ...], epochs: int
+    job: EncoderJob,
+    network: torch.nn.Module,
+    data: NetworkData,
+    targets: tuple[str, ...],
+    epochs: int,
 ) -> Trainer:
     nothing = np.full(len(job.people.eid), np.nan)
     known = {t: y if t in targets else nothing for t, y in job.people.targets.items()}
@@ -137,14 +142,11 @@ def _further(targets: tuple[str, ...], folder: Path) -> Iterator[Further]:
     root, grid = strategies.ROOT, study_grid()
     people, settings = null.people_of(root, grid), null.settings_of(root)
     s = settings.encoders
-    stores = (root / "02_intermediate/volumes.zarr", root / "02_intermediate/connectivity.zarr")
-    in_stores = {
-        group: GroupScans(tuple(modalities), *stores, s.network.pooling, settings.tangent)
-        for group, modalities in grid.imaging.items()
-    }
+    stores = [RecordStore(root / f"02_intermediate/{k}.zarr") for k in ("volumes", "connectivity")]
+    quality = pd.read_parquet(root / "03_primary/quality.parquet")
+    in_stores = gather_scans(*stores, quality, grid).read_as(s.network.pooling, settings.tangent)
     tangents = ModelFolder(root / "06_models/tangents")
-    quality = quality_fingerprint(pd.read_parquet(root / "03_primary/quality.parquet"))
-    scans = kept_vectors({0: people}, in_stores, tangents, quality)[0]
+    scans = kept_vectors({0: people}, in_stores, tangents)[0].groups
     binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
     parts = people.cross_fits(s.cross_fits)
     for part in range(s.cross_fits):
