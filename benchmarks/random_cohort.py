@@ -51,7 +51,7 @@ def _write_tables(folder: Path, n: int, grid: Grid) -> None:
     quality = keys.merge(pd.DataFrame({"modality": grid.modalities}), how="cross")
     about = {"family": people.family, "site": 11025, "date": pd.Timestamp("2016-01-01")}
     tables = {
-        "participants": keys.assign(**about, age=60.0, sex=np.arange(n) % 2.0),
+        "participants": keys.assign(chosen=True, **about, age=60.0, sex=np.arange(n) % 2.0),
         "targets": pd.concat([keys, pd.DataFrame(people.targets)], axis=1),
         "splits": pd.DataFrame({"eid": people.eid, "fold": 0, "part": people.part}),
         "quality": quality.assign(status="ok", reason=""),
