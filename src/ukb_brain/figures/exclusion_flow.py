@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ukb_brain.figures.labels import modality_names
 from ukb_brain.figures.stamp import INK, MUTED, stamp
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
@@ -27,38 +28,19 @@ BOX = {"boxstyle": "round,pad=0.45", "edgecolor": "#b8c1ca", "linewidth": 0.9}
 def shown_counts(
     exclusion_flow: pd.DataFrame, scan_counts: pd.DataFrame, below: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write the counts of both tables without small ones and what would give them away.
+    """Write the counts of both tables as text, without small ones and what would give them away.
 
-    Parameters
-    ----------
-    exclusion_flow : pandas.DataFrame
-        ``step, reason, excluded, remaining``.
-    scan_counts : pandas.DataFrame
-        ``modality, people, undated, in_cohort``.
-    below : int
-        The smallest count that may be shown.
-
-    Returns
-    -------
-    flow, scans : pandas.DataFrame
-        The same, with text in place of counts. As long as one count of either table, or the number
-        of people with a scan who left, is small, all are rounded: the two tables share their
-        people.
+    As long as one count of either table, or the number of people with a scan who left, is small,
+    all are rounded: the two tables share their people.
     """
     left = scan_counts["people"] - scan_counts["in_cohort"]
-    counts = [
-        *(exclusion_flow[name] for name in STEPS),
-        *(scan_counts[name] for name in COLUMNS),
-        left,
-    ]
-    together = pd.DataFrame({"n": pd.concat(counts, ignore_index=True)})
+    flow, scans = exclusion_flow[[*STEPS]], scan_counts[[*COLUMNS]]
+    together = pd.DataFrame({"n": [*flow.to_numpy().ravel(), *scans.to_numpy().ravel(), *left]})
     shown = suppress_counts(together, ["n"], below)["n"].to_numpy()
-    of_flow = shown[: exclusion_flow[list(STEPS)].size].reshape(len(STEPS), -1)
-    of_scans = shown[of_flow.size : -len(left)].reshape(len(COLUMNS), -1)
-    return (
-        exclusion_flow.assign(**dict(zip(STEPS, of_flow, strict=True))),
-        scan_counts.assign(**dict(zip(COLUMNS, of_scans, strict=True))),
-    )
+    exclusion_flow, scan_counts = exclusion_flow.copy(), scan_counts.copy()
+    exclusion_flow[[*STEPS]] = shown[: flow.size].reshape(flow.shape)
+    scan_counts[[*COLUMNS]] = shown[flow.size :][: scans.size].reshape(scans.shape)
+    return exclusion_flow, scan_counts
 
 
 def draw_exclusion_flow(
@@ -78,10 +60,6 @@ def draw_exclusion_flow(
         The smallest count that is shown.
     source : str
         ``synthetic`` is stamped.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     flow, scans = shown_counts(exclusion_flow, scan_counts, below)
     high = HEAD + STEP * len(flow) + BETWEEN + LINE * (len(scans) + 1) + FOOT
@@ -131,7 +109,7 @@ def _scans(axes: Axes, scans: pd.DataFrame, grid: Grid, y: float) -> None:
     axes.text(0.3, y, "People with scans", size=10.5, weight="bold", color=INK, va="center")
     for at, title in zip(ends, COLUMNS.values(), strict=True):
         axes.text(at, y, title, size=9, color=MUTED, ha="right", va="center")
-    names = {k: m.name for group in grid.imaging.values() for k, m in group.items()}
+    names = modality_names(grid)
     for k, row in enumerate(scans.to_dict("records"), start=1):
         name = names.get(row["modality"], row["modality"])
         axes.text(0.3, y + LINE * k, name, size=10, color=INK, va="center")

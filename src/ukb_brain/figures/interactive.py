@@ -7,13 +7,14 @@ import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.colors import to_hex
 
-from ukb_brain.figures.heat_maps import COLOURS, DARK, NORM, group_labels, inputs_of, score_table
-from ukb_brain.figures.legibility import in_words
-from ukb_brain.figures.stamp import INK, MUTED, NOTICE, WARNING, colour_of, is_synthetic
+from ukb_brain.figures.heat_maps import COLOURS, DARK, NORM, inputs_of, part_labels, score_table
+from ukb_brain.figures.legibility import in_full
+from ukb_brain.figures.stamp import INK, MUTED, WARNING, colour_of, notice_of
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.skill import fullest_cells, why_no_interval
+from ukb_brain.statistics.scores.skill import fullest_cells
+from ukb_brain.words import number
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 BELOW_CHANCE = "#efe9e3"
@@ -39,30 +40,14 @@ def _short(inputs: Inputs, labels: dict[str, str]) -> str:
 
 
 def hover_texts(table: pd.DataFrame, grid: Grid, below: int) -> pd.Series:
-    """Say of each cell what it is and how its number was obtained.
+    """Say in HTML of each row of `with_skill` what it is and how its number was obtained.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `ukb_brain.statistics.scores.skill.with_skill`.
-    grid : Grid
-        Gives names.
-    below : int
-        Counts under it are not shown.
-
-    Returns
-    -------
-    pandas.Series of str
-        HTML for a plotly hover label.
+    Counts under ``below`` are not shown.
     """
-    shown = suppress_counts(table[["n_train", "n_test"]], ["n_train", "n_test"], below)
+    shown = suppress_counts(table, ["n_train", "n_test"], below)
     texts = []
     for cell, counts in zip(table.to_dict("records"), shown.to_dict("records"), strict=True):
-        words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
-        if why := why_no_interval(cell):
-            words += f": {why}"
-        if cell["status"] != "ok":
-            words = f"no result: {cell['status']}"
+        words = in_full(cell) if cell["status"] == "ok" else f"no result: {cell['status']}"
         texts.append(
             f"<b>{grid.targets[cell['target']].name}</b><br>from {cell['inputs']}"
             f"<br><b>{words}</b><br>{METHOD[cell['metric']]}<br>"
@@ -80,41 +65,24 @@ def _bare_layout(figure: go.Figure, source: str, height: int, left: int, top: in
         margin={"l": left, "r": 20, "t": top, "b": 30},
         hoverlabel={"bgcolor": "white", "font": {"size": 12, "color": INK}, "align": "left"},
     )
-    if is_synthetic(source):
-        figure.add_annotation(
-            text=f"<b>{NOTICE}</b>",
-            **{"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right"},
-            **{"yanchor": "bottom", "yshift": top - 26, "showarrow": False, "name": "stamp"},
-            font={"color": WARNING, "size": 11},
-        )
+    if notice := notice_of(source):
+        corner = {"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right"}
+        place = {"yanchor": "bottom", "yshift": top - 26, "showarrow": False, "name": "stamp"}
+        font = {"color": WARNING, "size": 11}
+        figure.add_annotation(text=f"<b>{notice}</b>", **corner, **place, font=font)
     return figure
-
-
-def _digits(score: float) -> str:
-    return "–" if np.isnan(score) else f"{score:z.2f}".replace("-", "−")
 
 
 def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go.Figure:
     """Plot the heat map of a domain: rows are inputs, columns targets, colour is skill.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `with_skill`, with a column ``hover``.
-    domain : str
-        Key of a domain.
-    grid : Grid
-        Gives order and names.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
+    ``table`` is from `with_skill`, with a column ``hover``.
     """
     rows, keys = inputs_of(domain, grid), grid.targets_of(domain)
-    score, skill = (score_table(table, domain, grid, name) for name in ("score", "skill"))
-    labels = group_labels(grid)
+    score, skill, hover = (
+        score_table(table, domain, grid, name) for name in ("score", "skill", "hover")
+    )
+    labels = part_labels(grid)
     columns = [
         f"{grid.targets[k].name}<br><i>{KINDS[grid.targets[k].kind].label}</i>" for k in keys
     ]
@@ -124,7 +92,7 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
             z=skill.tolist(),
             x=columns,
             y=names,
-            hovertext=score_table(table, domain, grid, "hover").tolist(),
+            hovertext=hover.tolist(),
             hovertemplate="%{hovertext}<extra></extra>",
             hoverongaps=True,
             colorscale=_colour_scale(),
@@ -145,7 +113,7 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
         x=columns * len(names),
         y=np.repeat(names, len(columns)).tolist(),
         mode="text",
-        text=[_digits(value) for value in score.ravel()],
+        text=[number(value) for value in score.ravel()],
         textfont={"size": 11, "color": ["white" if s > DARK else INK for s in skill.ravel()]},
         hoverinfo="skip",
         showlegend=False,
@@ -164,18 +132,7 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
 def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
     """Plot each target's skill from its fullest inputs, with intervals, best read at the top.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `with_skill`, with a column ``hover``.
-    grid : Grid
-        Gives names and domains.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
+    ``table`` is from `with_skill`, with a column ``hover``.
     """
     full = fullest_cells(table, grid).dropna(subset="skill").sort_values("skill", kind="stable")
     figure = go.Figure()
@@ -194,7 +151,7 @@ def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
             },
             mode="markers",
             name=domain,
-            marker={"size": 10, "color": colour_of(domain, tuple(grid.domains))},
+            marker={"size": 10, "color": colour_of(domain, grid)},
             hovertext=mine["hover"].tolist(),
             hovertemplate="%{hovertext}<extra></extra>",
         )
