@@ -35,10 +35,8 @@ def draw_calibration(
     calibration_curves : pandas.DataFrame
         One row a target and bin: ``target, bin, n, events, predicted, observed, low, high``; see
         `ukb_brain.statistics.people.calibration_curve.reliability_curve`.
-    grid : Grid
-        Gives names, units and domains.
-    source : str
-        ``synthetic`` is stamped.
+    grid, source : Grid, str
+        Names, units and domains; ``synthetic`` is stamped.
     suppress_below : int
         Bins with fewer people, or with fewer in a class, are left out, and their number is said.
     """

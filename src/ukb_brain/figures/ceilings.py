@@ -17,15 +17,8 @@ SHARE = Mark("o", True, 6.5)
 def draw_ceilings(reliability: pd.DataFrame, grid: Grid, source: str) -> Figure:
     """Draw each target's test-retest ceiling as skill, and the share that its fullest cell reaches.
 
-    Parameters
-    ----------
-    reliability : pandas.DataFrame
-        One row a target: ``target, status, ceiling, share`` with ``_low`` and ``_high``; see
-        `ukb_brain.statistics.limits.retest_table.retest_table`.
-    grid : Grid
-        Gives names and domains.
-    source : str
-        ``synthetic`` is stamped.
+    ``reliability`` is from `ukb_brain.statistics.limits.retest_table.retest_table`: one row a
+    target, ``target, ceiling, share`` with ``_low`` and ``_high``.
     """
     table = forest.on_skill_scale(forest.in_order(reliability, grid), ["ceiling"], grid)
     titles = ("Ceiling, as skill", "Share of the ceiling reached")

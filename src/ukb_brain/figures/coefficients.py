@@ -73,14 +73,11 @@ def draw_coefficients(
     ----------
     mixed_models : pandas.DataFrame
         One row a fixed effect. A model that could not be fitted shows why.
-    grid : Grid
-        Gives the domains and their order.
-    source : str
-        ``synthetic`` is stamped.
+    grid, source : Grid, str
+        Domains in their order; ``synthetic`` is stamped.
     mixed_models_resampled : pandas.DataFrame, optional
-        The same models with intervals over resampled test people, ``domain, outcome, weighting,
-        term, estimate, low, high``; see `ukb_brain.statistics.inputs.mixed_resampling`. Drawn
-        beside the models' own: of balanced accuracy, all cells weighted alike.
+        From `ukb_brain.statistics.inputs.mixed_resampling`: ``domain, outcome, weighting, term,
+        estimate, low, high`` over resampled test people, drawn beside the models' own.
     """
     again = pd.DataFrame(columns=["domain", "term"])
     words = "Mixed model a domain, a random intercept a target (REML). Filled: the 95 % interval "

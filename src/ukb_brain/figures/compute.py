@@ -34,10 +34,8 @@ def score_and_cost(performance: pd.DataFrame, cell_fits: pd.DataFrame) -> pd.Dat
 
     Parameters
     ----------
-    performance : pandas.DataFrame
-        One row a cell, strategy, fold and seed.
-    cell_fits : pandas.DataFrame
-        The same rows, with ``flops`` where they were counted.
+    performance, cell_fits : pandas.DataFrame
+        One row a cell, strategy, fold and seed; the latter with ``flops`` where they were counted.
 
     Returns
     -------
@@ -60,16 +58,7 @@ def draw_compute(
 ) -> Figure:
     """Draw skill against operations and against seconds, a row of panels for each domain.
 
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell, strategy, fold and seed.
-    cell_fits : pandas.DataFrame
-        The same rows, with ``flops``; ``device`` is told where it is known.
-    grid : Grid
-        Gives the domains and their order.
-    source : str
-        ``synthetic`` is stamped.
+    The tables are those of `score_and_cost`; a ``device`` of the fits is told.
     """
     both = score_and_cost(performance, cell_fits)
     rows = [*grid.domains, EVERYWHERE]

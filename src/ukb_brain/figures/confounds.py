@@ -21,20 +21,9 @@ SCORES = (
 def draw_confounds(confounds: pd.DataFrame, grid: Grid, source: str) -> Figure:
     """Draw each target's imaging cell, the same within sites, and confounds alone.
 
-    Parameters
-    ----------
-    confounds : pandas.DataFrame
-        One row a target: ``target, metric, status`` and ``score, within_site, confounds, gain``
-        with ``_low`` and ``_high``; see `ukb_brain.statistics.limits.limit_tables.confound_table`.
-    grid : Grid
-        Gives names and domains.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Everything is on the scale of skill, R² or 2·AUC − 1; a gain in area counts twice.
+    ``confounds`` is from `ukb_brain.statistics.limits.limit_tables.confound_table`: one row a
+    target, ``target, score, within_site, confounds, gain`` with ``_low`` and ``_high``. Everything
+    is drawn on the scale of skill, R² or 2·AUC − 1; a gain in area counts twice.
     """
     scores = [*(name for _, name, _, _ in SCORES), "gain"]
     table = forest.on_skill_scale(forest.in_order(confounds, grid), scores, grid)

@@ -6,18 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ukb_brain.figures.forest import (
-    QUIET,
-    Mark,
-    bare,
-    draw_mark,
-    entitle,
-    foot,
-    head,
-    nothing,
-    panels,
-    say,
-)
+from ukb_brain.figures import forest
+from ukb_brain.figures.forest import Mark
 from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid
 
@@ -33,21 +23,10 @@ def _mark(of_target: bool, clear: bool) -> Mark:
 def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> Figure:
     """Draw what each part contributes to each target and, on average, to each domain.
 
-    Parameters
-    ----------
-    contributions : pandas.DataFrame
-        ``domain, target, measure, part, estimate, low, high``; rows of a domain's mean have no
-        target. See `ukb_brain.statistics.inputs.contributions`.
-    grid : Grid
-        Gives names, domains and parts, in their order.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A row of panels a domain, a column a part: first the skill without any of the parts, last
-        that of all, between them what shares out the difference.
+    A row of panels a domain, a column a part: first the skill without any of the parts, last that
+    of all, between them what shares out the difference. ``contributions`` is from
+    `ukb_brain.statistics.inputs.contributions`: ``domain, target, measure, part, estimate, low,
+    high``; rows of a domain's mean have no target.
     """
     rows = contributions[contributions["measure"] != "interaction"]
     rows = rows.rename(columns={"estimate": "skill", "low": "skill_low", "high": "skill_high"})
@@ -63,7 +42,7 @@ def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> 
     }
     lines = sum(len(targets) for targets in listed.values())
     figure = Figure(figsize=(13.5, 0.25 * lines + 0.6 * len(listed) + 2.2))
-    head(
+    forest.head(
         figure,
         "What does each input contribute?",
         "Skill (R², or 2·AUC − 1) without imaging and optional blocks, what each of them "
@@ -72,11 +51,11 @@ def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> 
         "agree. A domain's parts share one scale. A target's own domain is never an input.",
     )
     marks = [("target", _mark(True, True)), (MEAN, _mark(False, True))]
-    foot(figure, [*marks, ("interval holds 0", _mark(True, False))], grid)
+    forest.foot(figure, [*marks, ("interval holds 0", _mark(True, False))], grid)
     if not listed:
-        nothing(figure, "no target has a score from every input")
+        forest.nothing(figure, "no target has a score from every input")
         return stamp(figure, source)
-    every = panels(
+    every = forest.panels(
         *(figure, len(listed), len(columns), 1.45, 0.75, (0.125, 0.985), (0.12, 0.3)),
         height_ratios=[len(targets) + 0.3 for targets in listed.values()],
     )
@@ -90,22 +69,22 @@ def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> 
         _share_scale(of_domain[1:-1])
         _share_scale(of_domain[[0, -1]])
     for axes, column in zip(every[0], columns, strict=True):
-        entitle(axes, TITLES.get(column, column.capitalize()), color=INK, pad=20)
+        forest.entitle(axes, TITLES.get(column, column.capitalize()), color=INK, pad=20)
     return stamp(figure, source)
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, targets: list[str], colour: str) -> None:
-    bare(axes, zero="x", **QUIET)
+    forest.bare(axes, zero="x", **forest.QUIET)
     axes.set_yticks([])
     axes.set_ylim(len(targets) - 0.4, -0.6)
     axes.axhline(len(targets) - 1.5, color=MUTED, lw=0.6)
     if rows.empty:
         axes.set_xticks([])
-        say(axes, "not an input", size=8.5)
+        forest.say(axes, "not an input", size=8.5)
     for target, row in rows.iterrows():
         mark = _mark(bool(target), bool(row["skill_low"] > 0 or row["skill_high"] < 0))
         y = targets.index(str(target))
-        draw_mark(axes, row, "skill", y, colour if target else INK, mark)
+        forest.draw_mark(axes, row, "skill", y, colour if target else INK, mark)
 
 
 def _label(axes: Axes, domain: str, targets: list[str], grid: Grid, colour: str) -> None:

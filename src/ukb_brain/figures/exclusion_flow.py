@@ -48,18 +48,8 @@ def draw_exclusion_flow(
 ) -> Figure:
     """Draw who left at each step, from the table to the cohort, over a table of scans.
 
-    Parameters
-    ----------
-    exclusion_flow : pandas.DataFrame
-        ``step, reason, excluded, remaining``; the first row is everybody.
-    scan_counts : pandas.DataFrame
-        ``modality, people, undated, in_cohort``.
-    grid : Grid
-        Names of modalities.
-    below : int
-        The smallest count that is shown.
-    source : str
-        ``synthetic`` is stamped.
+    ``exclusion_flow`` is ``step, reason, excluded, remaining``, its first row everybody;
+    ``scan_counts`` is ``modality, people, undated, in_cohort``. No count under ``below`` is shown.
     """
     flow, scans = shown_counts(exclusion_flow, scan_counts, below)
     high = HEAD + STEP * len(flow) + BETWEEN + LINE * (len(scans) + 1) + FOOT

@@ -58,22 +58,10 @@ def panels(
     gaps: tuple[float, float] = (0.2, 0.2),
     **shared: Any,
 ) -> np.ndarray:
-    """Make axes, shape (rows, columns), with margins.
+    """Make axes, shape (rows, columns).
 
-    Parameters
-    ----------
-    figure : Figure
-        Changed in place.
-    rows, columns : int
-        At least 1 each.
-    top, bottom : float
-        Margins in inches.
-    sides : (float, float)
-        Where axes begin and end, as shares of the width.
-    gaps : (float, float)
-        Between columns and between rows, as shares of an axes' size.
-    **shared : Any
-        For matplotlib's ``subplots``.
+    ``top`` and ``bottom`` are margins in inches, ``sides`` where axes begin and end as shares of
+    the width, ``gaps`` those between columns and rows as shares of an axes' size.
     """
     high = figure.get_figheight()
     axes: np.ndarray = figure.subplots(rows, columns, squeeze=False, **shared)

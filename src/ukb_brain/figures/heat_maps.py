@@ -126,18 +126,8 @@ def draw_heat_maps(
     """Draw all domains on one page: rows are inputs, columns targets.
 
     The number in a cell is the AUC of a binary target or the R² of a continuous one, on test
-    people; both share one colour scale, that of skill (R², or 2·AUC − 1).
-
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    grid : Grid
-        Gives order and names.
-    source : str
-        ``synthetic`` is stamped.
-    suppress_below : int
-        The smallest count of people that may be shown.
+    people; both share one colour scale, that of skill (R², or 2·AUC − 1). No count of people under
+    ``suppress_below`` is told.
     """
     table = with_skill(performance)
     base = [domain for domain in grid.domains if domain == grid.base_domain]

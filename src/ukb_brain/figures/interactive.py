@@ -20,6 +20,11 @@ FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 BELOW_CHANCE = "#efe9e3"
 ROW_HEIGHT = 23
 LEAST_HEIGHT = 400
+HOVER = "%{hovertext}<extra></extra>"
+COLOUR_BAR = {
+    "title": {"text": "skill", "side": "right"},
+    **{"thickness": 12, "outlinewidth": 0, "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1]},
+}
 METHOD = {
     "AUC": "area under the ROC curve of the predicted probability",
     "R²": "1 − squared error / variance about the test mean, own units",
@@ -83,29 +88,14 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
         score_table(table, domain, grid, name) for name in ("score", "skill", "hover")
     )
     labels = part_labels(grid)
-    columns = [
-        f"{grid.targets[k].name}<br><i>{KINDS[grid.targets[k].kind].label}</i>" for k in keys
-    ]
+    targets = [grid.targets[key] for key in keys]
+    columns = [f"{target.name}<br><i>{KINDS[target.kind].label}</i>" for target in targets]
     names = [_short(inputs, labels) for inputs in rows]
     figure = go.Figure(
         go.Heatmap(
-            z=skill.tolist(),
-            x=columns,
-            y=names,
-            hovertext=hover.tolist(),
-            hovertemplate="%{hovertext}<extra></extra>",
-            hoverongaps=True,
-            colorscale=_colour_scale(),
-            zmin=-0.2,
-            zmax=1,
-            xgap=1,
-            ygap=1,
-            colorbar={
-                "title": {"text": "skill", "side": "right"},
-                "thickness": 12,
-                "outlinewidth": 0,
-                "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1],
-            },
+            **{"z": skill.tolist(), "x": columns, "y": names, "hovertext": hover.tolist()},
+            **{"zmin": -0.2, "zmax": 1, "xgap": 1, "ygap": 1, "colorscale": _colour_scale()},
+            **{"colorbar": COLOUR_BAR, "hovertemplate": HOVER, "hoverongaps": True},
         )
     )
     # A heat map's own numbers have one colour; these are white where the cell is dark.
@@ -120,12 +110,9 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
     )
     # The numbers would otherwise leave a margin around the cells.
     figure.update_yaxes(range=[len(names) - 0.5, -0.5], showgrid=False, ticksuffix="  ")
-    figure.update_xaxes(
-        range=[-0.5, len(keys) - 0.5],
-        side="top",
-        showgrid=False,
-        tickangle=-35 if len(keys) > 6 else 0,
-    )
+    angle = -35 if len(keys) > 6 else 0
+    ends = [-0.5, len(keys) - 0.5]
+    figure.update_xaxes(range=ends, side="top", showgrid=False, tickangle=angle)
     return _bare_layout(figure, source, max(ROW_HEIGHT * len(rows) + 150, LEAST_HEIGHT), 250, 110)
 
 
@@ -136,24 +123,19 @@ def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
     """
     full = fullest_cells(table, grid).dropna(subset="skill").sort_values("skill", kind="stable")
     figure = go.Figure()
+    look = {"type": "data", "symmetric": False, "thickness": 2, "width": 0}
     for domain in grid.domains:
         mine = full.loc[full["domain"] == domain]
+        above, below = mine["skill_high"] - mine["skill"], mine["skill"] - mine["skill_low"]
         figure.add_scatter(
             x=mine["skill"].tolist(),
             y=[grid.targets[t].name for t in mine["target"]],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (mine["skill_high"] - mine["skill"]).tolist(),
-                "arrayminus": (mine["skill"] - mine["skill_low"]).tolist(),
-                "thickness": 2,
-                "width": 0,
-            },
+            error_x=look | {"array": above.tolist(), "arrayminus": below.tolist()},
             mode="markers",
             name=domain,
             marker={"size": 10, "color": colour_of(domain, grid)},
             hovertext=mine["hover"].tolist(),
-            hovertemplate="%{hovertext}<extra></extra>",
+            hovertemplate=HOVER,
         )
     figure.update_yaxes(
         categoryorder="array", categoryarray=[grid.targets[t].name for t in full["target"]]

@@ -36,23 +36,8 @@ def draw_learning_curves(
 ) -> Figure | None:
     """Draw skill against training people, the curve through it, and what it says of ten times.
 
-    Parameters
-    ----------
-    learning_curves : pandas.DataFrame
-        ``target, inputs, strategy, n_train, skill, skill_low, skill_high``; see
-        `ukb_brain.tables.evidence_schemas.LearningCurves`.
-    learning_curve_fits : pandas.DataFrame
-        ``target, inputs, strategy, shape, n_largest, asymptote, rate, at_10x, at_10x_low,
-        at_10x_high, at_100x_scenario``; see `LearningCurveFits` there.
-    grid : Grid
-        Gives names and domains.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    matplotlib.figure.Figure or None
-        None where nothing was retrained, or for other targets only.
+    The tables are those of `ukb_brain.tables.evidence_schemas`. None where nothing was retrained,
+    or for other targets only.
     """
     scored = _named(learning_curves.dropna(subset=["skill"]), grid)
     fits = _named(learning_curve_fits, grid)

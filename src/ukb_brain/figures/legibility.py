@@ -13,13 +13,7 @@ from matplotlib.lines import Line2D
 from ukb_brain.figures.forest import CLOSE, bare, head, legend, say_in_row
 from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.scores.skill import (
-    fullest_cells,
-    headline_intervals,
-    why_no_interval,
-    with_skill,
-    without_imaging,
-)
+from ukb_brain.statistics.scores import skill
 from ukb_brain.words import with_interval
 
 # Skill below this is off the axis: an arrow and the number stand for it.
@@ -37,7 +31,7 @@ def in_words(cell: Mapping[Hashable, Any] | pd.Series) -> str:
 
 def in_full(cell: Mapping[Hashable, Any]) -> str:
     """Write the score, and where it has no interval why."""
-    why = why_no_interval(cell)
+    why = skill.why_no_interval(cell)
     return in_words(cell) + (f": {why}" if why else "")
 
 
@@ -60,30 +54,16 @@ def draw_legibility(
 ) -> Figure:
     """Draw each target's skill from its fullest inputs, with intervals, best read at the top.
 
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    grid : Grid
-        Gives names and domains.
-    source : str
-        ``synthetic`` is stamped.
-    intervals : pandas.DataFrame, optional
-        ``target, inputs, metric, validated``: intervals outside the region of known coverage are
-        marked.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The cell of a target is chosen by its inputs, never by its score. A hollow mark shows the
-        same blocks without imaging, where the grid has that cell.
+    The cell of a target is chosen by its inputs, never by its score. A hollow mark shows the same
+    blocks without imaging, where the grid has that cell. Of ``intervals``, ``target, inputs,
+    metric, validated``, those outside the region of known coverage are marked.
     """
-    table = with_skill(performance)
-    full = fullest_cells(table, grid).sort_values("skill", na_position="first", kind="stable")
-    bare_cells = without_imaging(table, grid).set_index("target")["skill"]
+    table = skill.with_skill(performance)
+    full = skill.fullest_cells(table, grid).sort_values("skill", na_position="first", kind="stable")
+    bare_cells = skill.without_imaging(table, grid).set_index("target")["skill"]
     full["alone"] = full["target"].map(bare_cells)
     rough = _rough(intervals)
-    missing = {why for why in map(why_no_interval, full.to_dict("records")) if why}
+    missing = {why for why in map(skill.why_no_interval, full.to_dict("records")) if why}
     figure = Figure(figsize=(10.5, 0.3 * len(full) + 2.6))
     high = figure.get_figheight()
     axes = figure.add_axes((0.16, 1.25 / high, 0.6, 1 - 2.25 / high))
@@ -116,5 +96,5 @@ def _rough(intervals: pd.DataFrame | None) -> set[tuple[str, str]]:
     """Cells whose headline interval is of a size of sample in which none held its coverage."""
     if intervals is None or "validated" not in intervals:
         return set()
-    rows = headline_intervals(intervals).query("not validated")
+    rows = skill.headline_intervals(intervals).query("not validated")
     return set(zip(rows["target"], rows["inputs"], strict=True))

@@ -41,21 +41,10 @@ def shown_counts(found: pd.DataFrame, below: int) -> list[str]:
 
 
 def build_check(found: pd.DataFrame, source: str, below: int = 10) -> str:
-    """Build the page.
+    """Build the page: HTML that loads nothing from elsewhere and names no participant.
 
-    Parameters
-    ----------
-    found : pandas.DataFrame
-        ``section, item, finding, n, severity, remedy``; index from 0.
-    source : str
-        ``synthetic`` is stamped.
-    below : int
-        The smallest count of people that may be shown.
-
-    Returns
-    -------
-    str
-        HTML that loads nothing from elsewhere and names no participant.
+    ``found`` is ``section, item, finding, n, severity, remedy``, its index without duplicates. No
+    count of people under ``below`` is shown.
     """
     found = found.assign(shown=shown_counts(found, below))
     by_section = {key: rows for key, rows in found.groupby("section") if key in HEADINGS}

@@ -42,18 +42,10 @@ BY_DRAWS = (
 
 
 def parts_of(claims: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    """List the parts of claims, each claim told at its first.
+    """List the parts of claims, from `ukb_brain.statistics.claims.evaluate_claims`.
 
-    Parameters
-    ----------
-    claims : pandas.DataFrame
-        From `ukb_brain.statistics.claims.evaluate_claims`.
-
-    Returns
-    -------
-    list of dict
-        The rows of parts. ``text``, and the claim's verdict in ``words``, are empty after the
-        first; ``claim_reason`` is the claim's, ``study_says`` the verdict of the study's own test.
+    ``text``, and the claim's verdict in ``words``, are told at the first part and empty after it;
+    ``claim_reason`` is the claim's, ``study_says`` the verdict of the study's own test.
     """
     rows = []
     for _, group in claims.groupby("claim", sort=False):
@@ -84,12 +76,7 @@ def write_claims(claims: pd.DataFrame, source: str) -> str:
 def write_comparison(cells: pd.DataFrame, source: str) -> str:
     """Count by domain how many cells of another run are told apart from this one's.
 
-    Parameters
-    ----------
-    cells : pandas.DataFrame
-        From `ukb_brain.statistics.map_comparison.compare_maps`.
-    source : str
-        ``synthetic`` is stamped.
+    ``cells`` is from `ukb_brain.statistics.map_comparison.compare_maps`.
     """
     counts = pd.crosstab(cells["domain"], cells["verdict"])
     mean = cells.groupby("domain", sort=False)["difference"].mean()

@@ -105,17 +105,11 @@ REMARK = text("Remark", "Why a number is missing", "{remark}")
 
 
 def rows_of(table: pd.DataFrame, grid: Grid, below: int | None = None) -> list[dict[Hashable, Any]]:
-    """List rows in the order of the grid's targets, ready for readers.
+    """List rows in the order of the grid's targets; those that the grid lacks are left out.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``target``; targets that the grid lacks are left out.
-    grid : Grid
-        Gives each row's ``name``; its ``scale`` follows from a column ``metric``.
-    below : int, optional
-        Where given, ``n`` becomes text without smaller counts (a dash where it is missing), and
-        ``remark`` is the ``status`` unless that is ok, without small counts either.
+    Each has its target's ``name``; its ``scale`` follows from a ``metric``. With ``below``, ``n``
+    is text without smaller counts (a dash where it is missing), and ``remark`` is the ``status``
+    unless that is ok, without small counts either.
     """
     table = in_order(table, grid)
     table = table.assign(name=[grid.targets[key].name for key in table["target"]])

@@ -38,6 +38,7 @@ TARGET_COLUMNS = (
     "Years before the scan (median)",
 )
 
+LAYOUT = {"topStart": "info", "topEnd": "pageLength", "bottomStart": "paging", "bottomEnd": None}
 # Sorting and filtering see the number, the reader two digits of it.
 TWO_DIGITS = r"""function (value, type) {
     const number = value !== null && value !== "" && !isNaN(value);
@@ -63,14 +64,9 @@ def cell_table(table: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
 def target_table(target_summary: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
     """Describe the targets in text, without what fewer people than allowed would show.
 
-    Parameters
-    ----------
-    target_summary : pandas.DataFrame
-        ``target, name, n, missing, mean_or_prevalence, sd, median_lag_years``.
-    grid : Grid
-        Gives kinds and units. Tables of an earlier run may describe more targets than it has.
-    below : int
-        Counts under it are not shown; nor is a prevalence that is such a count of people.
+    ``target_summary`` is ``target, name, n, missing, mean_or_prevalence, sd, median_lag_years``;
+    that of an earlier run may describe more targets than this grid has. Neither a count under
+    ``below`` is shown nor a prevalence that is such a count of people.
     """
     counts = suppress_counts(target_summary, ["n", "missing"], below)
     known = target_summary.assign(People=counts["n"], unknown=counts["missing"])
@@ -121,9 +117,7 @@ def _plot(figure: Figure, name: str) -> str:
         include_plotlyjs=False,
         div_id=name,
         config={
-            "displaylogo": False,
-            "responsive": True,
-            "modeBarButtonsToRemove": ["lasso2d"],
+            **{"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d"]},
             # plotly offers to upload a chart unless it is told not to.
             "showSendToCloud": False,
         },
@@ -149,12 +143,7 @@ def _sortable(table: pd.DataFrame) -> str:
         style="width:100%",
         pageLength=25,
         lengthMenu=[10, 25, 100, 1000],
-        layout={
-            "topStart": "info",
-            "topEnd": "pageLength",
-            "bottomStart": "paging",
-            "bottomEnd": None,
-        },
+        layout=LAYOUT,
         order=[[place["Skill"], "desc"]],
         columnDefs=[{"targets": numbers, "render": JavascriptFunction(TWO_DIGITS)}],
     )
@@ -171,25 +160,10 @@ def build_dashboard(
     source: str,
     suppress_below: int = 10,
 ) -> str:
-    """Build the dashboard.
+    """Build the dashboard: HTML that loads nothing from elsewhere and holds no individual's data.
 
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    exclusion_flow, target_summary, quality_summary : pandas.DataFrame
-        Counts of the cohort; small ones are not shown.
-    grid : Grid
-        Gives order and names.
-    source : str
-        ``synthetic`` is stamped.
-    suppress_below : int
-        The smallest count of people that may be shown.
-
-    Returns
-    -------
-    str
-        HTML that loads nothing from elsewhere and holds no individual's data.
+    ``performance`` is one row a cell. Of people, ``exclusion_flow, target_summary`` and
+    ``quality_summary`` hold counts; those under ``suppress_below`` are not shown.
     """
     table = with_skill(performance)
     table["hover"] = hover_texts(table, grid, suppress_below)

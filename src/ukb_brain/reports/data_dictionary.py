@@ -20,12 +20,12 @@ ROLES = {
 
 
 def shown_dictionary(dictionary: pd.DataFrame, below: int) -> pd.DataFrame:
-    """Write the dictionary as text that may leave.
+    """Write the dictionary of `ukb_brain.tables.data_dictionary.describe` as text that may leave.
 
     Parameters
     ----------
     dictionary : pandas.DataFrame
-        From `ukb_brain.tables.data_dictionary.describe`.
+        One row a variable.
     below : int
         Smaller counts are not shown, and the row's other counts are then rounded. Where a part of
         the split has fewer people, or fewer with or without, no part's distribution is shown: the
@@ -78,23 +78,9 @@ def _lag(row: dict[Any, Any], below: int) -> str:
 
 
 def build_data_dictionary(shown: pd.DataFrame, grid: Grid, source: str, below: int = 10) -> str:
-    """Build the page.
+    """Build the page of `shown_dictionary`, its targets in the order of the grid's domains.
 
-    Parameters
-    ----------
-    shown : pandas.DataFrame
-        As returned by `shown_dictionary`.
-    grid : Grid
-        Its domains order the targets.
-    source : str
-        ``synthetic`` is stamped.
-    below : int
-        The smallest count of people that is shown.
-
-    Returns
-    -------
-    str
-        HTML that loads nothing from elsewhere and names no participant.
+    HTML that loads nothing from elsewhere and names no participant.
     """
     domain = shown["key"].map({key: target.domain for key, target in grid.targets.items()})
     targets = shown["role"] == "target"

@@ -8,28 +8,21 @@ from ukb_brain.grid import Grid
 from ukb_brain.reports.html import render
 from ukb_brain.reports.sections import SECTIONS
 
-EXPECTED = sorted({name for section in SECTIONS for name in section.tables()})
+EXPECTED = sorted({name for section in SECTIONS.values() for name in section.tables()})
 
 
 def build_report(grid: Grid, source: str, suppress_below: int = 10, **tables: pd.DataFrame) -> str:
-    """Build the report page.
+    """Build the report page: HTML that loads nothing from elsewhere and holds no individual's data.
 
     Parameters
     ----------
-    grid : Grid
-        Gives order and names.
-    source : str
-        ``synthetic`` is stamped.
+    grid, source : Grid, str
+        Order and names; ``synthetic`` is stamped.
     suppress_below : int
         The smallest count of people that may be shown.
     **tables : pandas.DataFrame
         Of `EXPECTED`, as in the catalog's layer of reporting. What is empty or not there is said
         to be missing, with the command that makes it.
-
-    Returns
-    -------
-    str
-        HTML that loads nothing from elsewhere and holds no individual's data.
 
     Raises
     ------
@@ -41,7 +34,7 @@ def build_report(grid: Grid, source: str, suppress_below: int = 10, **tables: pd
         raise ValueError(f"tables {unknown} have no place in the report; known are {EXPECTED}")
     known = {name: table for name, table in tables.items() if len(table)}
     given = known | {"grid": grid, "source": source, "suppress_below": suppress_below}
-    sections = [(section, section.filled(given)) for section in SECTIONS]
-    contents = [(section.key, section.title) for section in SECTIONS]
+    sections = [(key, section, section.made(given)) for key, section in SECTIONS.items()]
+    contents = [(key, section.title) for key, section in SECTIONS.items()]
     words = grid.in_words()
     return render("report", source, suppress_below, contents, sections=sections, grid=words)

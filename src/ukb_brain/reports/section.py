@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,43 +18,51 @@ NOT_TABLES = {"grid", "source", "suppress_below"}
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure of the report, and what it shows in words, for those who do not see it."""
-
-    draw: Callable[..., Figure | None]
-    words: str
-
-
-@dataclass(frozen=True)
 class Picture:
-    """A drawn figure as SVG, base64, and in words."""
+    """A drawn figure as SVG, base64, and in words for those who do not see it."""
 
     data: str
     words: str
 
 
-Part = Drawn | Callable[..., Table | list[Table]]
+@dataclass(frozen=True)
+class Part:
+    """A figure or tables of a section.
+
+    Attributes
+    ----------
+    make : callable
+        Takes tables by their names in the catalog's layer of reporting, and may take ``grid``,
+        ``source`` and ``suppress_below``.
+    words : str
+        What a figure shows.
+    """
+
+    make: Callable[..., Figure | Table | list[Table] | None]
+    words: str = ""
+
+    def takes(self) -> dict[str, bool]:
+        """Name what it takes, and whether it cannot do without."""
+        asked = inspect.signature(self.make).parameters.values()
+        return {one.name: one.default is one.empty for one in asked}
+
+    def made(self, given: Mapping[str, Any]) -> Sequence[Picture | Table]:
+        """Make it; nothing where one of the tables that it needs is not given."""
+        if any(needed and name not in given for name, needed in self.takes().items()):
+            return []
+        made = self.make(**{name: given[name] for name in self.takes() if name in given})
+        if isinstance(made, Figure):
+            made = _picture(made, self.words)
+        return made if isinstance(made, list) else [made] if made is not None else []
 
 
 @dataclass(frozen=True)
 class Section:
-    """A declared section.
+    """A section: what it is about in ``words``, and ``how`` its numbers were obtained.
 
-    Attributes
-    ----------
-    key, title : str
-        Anchor and heading.
-    words, how : str
-        What it is about, and how its numbers were obtained.
-    parts : Part
-        Figures and tables in their order. Each is a function that takes tables by their names in
-        the catalog's layer of reporting, and may take ``grid``, ``source`` and ``suppress_below``.
-        It is left out where a table that it cannot do without is empty or not there.
-    missing : str
-        What to run where no part is left.
+    Where no part of it can be made, ``missing`` says what to run.
     """
 
-    key: str
     title: str
     words: str
     how: str
@@ -63,31 +71,11 @@ class Section:
 
     def tables(self) -> set[str]:
         """Name the tables that its parts take."""
-        return {name for part in self.parts for name in _asked(part)} - NOT_TABLES
+        return {name for part in self.parts for name in part.takes()} - NOT_TABLES
 
-    def filled(self, given: Mapping[str, Any]) -> list[Picture | Table]:
+    def made(self, given: Mapping[str, Any]) -> list[Picture | Table]:
         """Make its parts of what is given by name."""
-        return [made for part in self.parts for made in _made(part, given)]
-
-
-def _function(part: Part) -> Callable[..., Any]:
-    return part.draw if isinstance(part, Drawn) else part
-
-
-def _asked(part: Part) -> dict[str, bool]:
-    """Name what a part takes, and whether it can do without."""
-    asked = inspect.signature(_function(part)).parameters.values()
-    return {one.name: one.default is not one.empty for one in asked}
-
-
-def _made(part: Part, given: Mapping[str, Any]) -> list[Picture | Table]:
-    asked = _asked(part)
-    if not all(spared or name in given for name, spared in asked.items()):
-        return []
-    made = _function(part)(**{name: given[name] for name in asked if name in given})
-    if isinstance(part, Drawn):
-        return [] if made is None else [_picture(made, part.words)]
-    return made if isinstance(made, list) else [made]
+        return [made for part in self.parts for made in part.made(given)]
 
 
 def _picture(figure: Figure, words: str) -> Picture:

@@ -53,23 +53,9 @@ def write_summary(
     """Name the best and worst read characteristics, and where to look next.
 
     Characteristics are ranked by the skill of their fullest inputs, so that none is listed for
-    having scored well by chance in one of its many cells.
-
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    grid : Grid
-        Gives names.
-    source : str
-        ``synthetic`` is stamped.
-    folder : str
-        Where the reports are.
-    suppress_below : int
-        The smallest count of people that may be shown.
-    verdicts : pandas.DataFrame, optional
-        ``target, verdict, through``: what is read through site, or age and sex, only, is not told
-        apart from confounds, or may be read from the blocks alone, is listed apart.
+    having scored well by chance in one of its many cells. By ``verdicts``, ``target, verdict,
+    through``, what is read through site, or age and sex, only, is not told apart from confounds,
+    or may be read from the blocks alone, is listed apart. ``folder`` is where the reports are.
     """
     full = fullest_cells(with_skill(performance), grid)
     if verdicts is not None:

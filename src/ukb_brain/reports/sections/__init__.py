@@ -1,25 +1,9 @@
 """The sections of the report, a file each, in their order."""
 
-from ukb_brain.reports.sections import (
-    calibration,
-    certainty,
-    conclusions,
-    inputs,
-    learning,
-    limits,
-    models,
-    relations,
-    subgroups,
-)
+from importlib import import_module
 
-SECTIONS = (
-    conclusions.SECTION,
-    certainty.SECTION,
-    inputs.SECTION,
-    models.SECTION,
-    limits.SECTION,
-    learning.SECTION,
-    calibration.SECTION,
-    subgroups.SECTION,
-    relations.SECTION,
-)
+from ukb_brain.reports.section import Section
+
+ORDER = ("conclusions", "certainty", "inputs", "models", "limits", "learning", "calibration")
+ORDER += ("subgroups", "relations")
+SECTIONS: dict[str, Section] = {name: import_module(f"{__name__}.{name}").SECTION for name in ORDER}

@@ -8,7 +8,7 @@ from ukb_brain.figures.calibration import draw_calibration
 from ukb_brain.figures.suppression import without_small_counts
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
-from ukb_brain.reports.section import Drawn, Section
+from ukb_brain.reports.section import Part, Section
 from ukb_brain.statistics.kinds import BINARY
 
 MEASURES = {
@@ -23,30 +23,20 @@ ENDS = {"": "estimate", "_low": "low", "_high": "high"}
 def calibration_rows(calibration: pd.DataFrame, grid: Grid, suppress_below: int) -> columns.Table:
     """List slopes and offsets of calibration, one row a target.
 
-    Parameters
-    ----------
-    calibration : pandas.DataFrame
-        From `ukb_brain.statistics.people.calibration_tables.calibration_tables`: one row a target
-        and measure.
-    grid : Grid
-        Gives names, units and order.
-    suppress_below : int
-        Counts under it are not shown.
+    ``calibration`` has one row a target and measure.
     """
-    by_target: dict[str, dict[object, object]] = {}
+    by_target: dict[str, columns.Row] = {}
     for row in columns.rows_of(calibration, grid):
         target = grid.targets[row["target"]]
         binary = target.kind == BINARY.name
-        about = {
-            "name": target.name,
-            "inputs": row["inputs"],
+        name = MEASURES.get(row["measure"], row["measure"])
+        by_target[target.name] = {
             "unit": "log-odds" if binary else target.unit,
             "judged": "Brier score" if binary else "R²",
             "remark": without_small_counts(row["note"], suppress_below),
+            **by_target.get(target.name, row),
+            **{f"{name}{end}": row[of] for end, of in ENDS.items()},
         }
-        name = MEASURES.get(row["measure"], row["measure"])
-        values = {f"{name}{end}": row[of] for end, of in ENDS.items()}
-        by_target[target.name] = about | by_target.get(target.name, {}) | values
     return columns.table(
         "Calibration of the fullest cell of each target.",
         by_target.values(),
@@ -78,7 +68,6 @@ def calibration_rows(calibration: pd.DataFrame, grid: Grid, suppress_below: int)
 
 
 SECTION = Section(
-    "calibration",
     "Are predictions of the right size?",
     "A prediction may rank people well and yet be too extreme or too timid. On the dashed line it "
     "means what it says.",
@@ -86,10 +75,10 @@ SECTION = Section(
     "intervals of binary and bootstrap intervals of continuous targets. Slopes and offsets have "
     "intervals over families.",
     (
-        Drawn(
+        Part(
             draw_calibration,
             "Panels by target: what was observed in bins of like predictions, with intervals.",
         ),
-        calibration_rows,
+        Part(calibration_rows),
     ),
 )

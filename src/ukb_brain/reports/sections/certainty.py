@@ -7,7 +7,8 @@ import pandas as pd
 from ukb_brain.figures.legibility import draw_legibility
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
-from ukb_brain.reports.section import Drawn, Section
+from ukb_brain.reports.section import Part, Section
+from ukb_brain.statistics.kinds import LABELS
 from ukb_brain.statistics.scores.skill import headline_intervals
 from ukb_brain.words import number
 
@@ -31,22 +32,15 @@ def how_sure(
     for name in grid.domains:
         mine = permutations[permutations["target"].map(domain) == name]
         ours = headline["target"].map(domain) == name
+        row = {"domain": name.capitalize(), "cells": f"{len(mine):,}", "rough": "–"}
+        row |= {"skill": mine["skill"].median()}
+        row |= {p: _share(mine[p] <= ALPHA) for p in ("p_max", "p_bh")}
+        for metric in LABELS:
+            row[metric] = number(width[ours & (headline["metric"] == metric)].median(), 3)
+        if "validated" in headline:
+            row["rough"] = _share(~headline.loc[ours, "validated"].astype(bool))
         if len(mine):
-            rows.append(
-                {
-                    "domain": name.capitalize(),
-                    "cells": f"{len(mine):,}",
-                    "skill": mine["skill"].median(),
-                    **{p: _share(mine[p] <= ALPHA) for p in ("p_max", "p_bh")},
-                    **{
-                        metric: number(width[ours & (headline["metric"] == metric)].median(), 3)
-                        for metric in ("roc_auc", "r2")
-                    },
-                    "rough": _share(~headline.loc[ours, "validated"].astype(bool))
-                    if "validated" in headline
-                    else "–",
-                }
-            )
+            rows.append(row)
     return columns.table(
         "Cells that are told from chance, by domain.",
         rows,
@@ -84,7 +78,6 @@ def how_sure(
 
 
 SECTION = Section(
-    "certainty",
     "How sure is the map?",
     "Each score is of people never used in training. Some of it is luck of the draw: intervals say "
     "how much, and permutations say which cells tell more than site, sex and age do. A cell that "
@@ -95,10 +88,10 @@ SECTION = Section(
     "it tests association beyond these. “Strictly” compares a cell with the largest standardised "
     "score of all cells in each permutation.",
     (
-        Drawn(
+        Part(
             draw_legibility,
             "Forest plot: each target's skill from its fullest inputs, with 95 % intervals.",
         ),
-        how_sure,
+        Part(how_sure),
     ),
 )

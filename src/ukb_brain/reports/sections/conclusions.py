@@ -7,7 +7,7 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
 from ukb_brain.reports.claims import parts_of
-from ukb_brain.reports.section import Section
+from ukb_brain.reports.section import Part, Section
 
 
 def claims_table(claims: pd.DataFrame) -> columns.Table:
@@ -58,7 +58,6 @@ def verdict_table(verdicts: pd.DataFrame, grid: Grid) -> columns.Table:
 
 
 SECTION = Section(
-    "conclusions",
     "What can be concluded",
     "The study's claims, put as numbers before looking, and each target's verdict. “Cannot be "
     "told” is a result: these people are too few to decide.",
@@ -66,5 +65,5 @@ SECTION = Section(
     "holds where the intervals of all its parts lie on its side of the bound, and fails where one "
     "lies on the other; its p is the largest of its parts'. Networks are not retrained. Verdicts: "
     "rules in the configuration, applied to the tables below.",
-    (claims_table, verdict_table),
+    (Part(claims_table), Part(verdict_table)),
 )

@@ -11,7 +11,7 @@ from ukb_brain.figures.contributions import draw_contributions
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
 from ukb_brain.reports.columns import Entry, Row
-from ukb_brain.reports.section import Drawn, Section
+from ukb_brain.reports.section import Part, Section
 from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
 from ukb_brain.words import number
 
@@ -27,19 +27,9 @@ def _gain(part: str) -> Callable[[Row], Entry]:
 
 
 def what_adds(comparisons: pd.DataFrame, grid: Grid) -> list[columns.Table]:
-    """List what each part adds to all others: a row a target, a column a part.
+    """List what each part adds to all others: images, and blocks; a row a target, a column a part.
 
-    Parameters
-    ----------
-    comparisons : pandas.DataFrame
-        ``target, part, difference, low, high, verdict, note, margin``, one row a target and part.
-    grid : Grid
-        Gives names, and parts in their order.
-
-    Returns
-    -------
-    list of Table
-        Of images and of blocks.
+    ``comparisons`` is ``target, part, difference, low, high, verdict, note, margin``.
     """
     how = (
         "Skill of all inputs together less the same without this one, before the ladder. Adds: "
@@ -50,31 +40,20 @@ def what_adds(comparisons: pd.DataFrame, grid: Grid) -> list[columns.Table]:
     tables = []
     kinds = {"images": (*grid.imaging, ALL_IMAGES), "blocks of traits": tuple(grid.domains)}
     for kind, parts in kinds.items():
-        by_target: dict[str, dict[object, object]] = {}
+        by_target: dict[str, columns.Row] = {}
         for row in columns.rows_of(comparisons[comparisons["part"].isin(parts)], grid):
-            by_target.setdefault(row["name"], {"name": row["name"]})[row["part"]] = row
-        if by_target:
-            compared = [part for part in parts if part in set(comparisons["part"])]
-            tables.append(
-                columns.table(
-                    f"What {kind} add to all other inputs, in skill, by these models.",
-                    by_target.values(),
-                    columns.TARGET,
-                    *(columns.Column(part.capitalize(), how, _gain(part)) for part in compared),
-                )
-            )
-    return tables
+            by_target[row["name"]] = {**by_target.get(row["name"], row), row["part"]: row}
+        caption = f"What {kind} add to all other inputs, in skill, by these models."
+        compared = [part for part in parts if part in set(comparisons["part"])]
+        gains = [columns.Column(part.capitalize(), how, _gain(part)) for part in compared]
+        tables.append(columns.table(caption, by_target.values(), columns.TARGET, *gains))
+    return [table for table in tables if table.rows]
 
 
 def domain_means(contributions: pd.DataFrame, grid: Grid) -> columns.Table:
     """List what each part contributes to a domain on average, and with what it overlaps.
 
-    Parameters
-    ----------
-    contributions : pandas.DataFrame
-        See `ukb_brain.statistics.inputs.contributions`; rows of a domain's mean have no target.
-    grid : Grid
-        Gives domains and parts, in their order.
+    Rows of a domain's mean have no target.
     """
     means = contributions[contributions["target"] == ""]
     pairs = means[means["measure"] == "interaction"]
@@ -84,19 +63,14 @@ def domain_means(contributions: pd.DataFrame, grid: Grid) -> columns.Table:
     place = {name: at for at, name in enumerate((*grid.imaging, *grid.domains))}
     listed = means[(means["measure"] == "contribution") & means["domain"].isin(list(grid.domains))]
     listed = listed.sort_values(["domain", "part"], key=lambda names: names.map(place))
-    rows = [
-        row
-        | {
-            kind: others.get((row["domain"], row["part"], kind), "–")
-            for kind in ("redundancy", "synergy")
-        }
-        | {"head": f"{row['domain'].capitalize()}: {row['part']}"}
-        for row in listed.to_dict("records")
-    ]
+    rows = listed.assign(domain=listed["domain"].str.capitalize()).to_dict("records")
+    for row, domain in zip(rows, listed["domain"], strict=True):
+        for kind in ("redundancy", "synergy"):
+            row[kind] = others.get((domain, row["part"], kind), "–")
     return columns.table(
         "What each part contributes to a domain on average, in skill.",
         rows,
-        columns.text("Domain and part", "Mean over the domain's targets", "{head}"),
+        columns.text("Domain and part", "Mean over the domain's targets", "{domain}: {part}"),
         columns.measured(
             "Contribution",
             "Shapley value: its share of what all parts give together",
@@ -118,7 +92,6 @@ def domain_means(contributions: pd.DataFrame, grid: Grid) -> columns.Table:
 
 
 SECTION = Section(
-    "inputs",
     "What does each input add?",
     "The cell with all inputs is compared, on the same people, with the cell that lacks one of "
     "them. “No gain” is said of these models and no others: a gain of theirs that matters is "
@@ -133,12 +106,12 @@ SECTION = Section(
     "cells, draw by draw; where the ladder chose no cell with an input they are 0 without an "
     "interval.",
     (
-        Drawn(
+        Part(
             draw_contributions,
             "Panels by domain and input: each target's Shapley contribution with its 95 % "
             "interval, the skill without any of these inputs, and that of all together.",
         ),
-        what_adds,
-        domain_means,
+        Part(what_adds),
+        Part(domain_means),
     ),
 )

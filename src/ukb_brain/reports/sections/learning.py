@@ -7,7 +7,7 @@ import pandas as pd
 from ukb_brain.figures.learning_curves import draw_learning_curves
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
-from ukb_brain.reports.section import Drawn, Section
+from ukb_brain.reports.section import Part, Section
 from ukb_brain.words import number
 
 
@@ -20,9 +20,7 @@ def curve_rows(learning_curve_fits: pd.DataFrame, grid: Grid) -> columns.Table:
         columns.text("Inputs", "Of the cell", "{inputs}"),
         columns.STRATEGY,
         columns.text(
-            "Shape",
-            "Rising where the largest size beats the smallest, by its interval",
-            "{shape}",
+            "Shape", "Rising where the largest size beats the smallest, by its interval", "{shape}"
         ),
         columns.measured(
             "Skill at 10×",
@@ -71,18 +69,7 @@ def site_rows(left_out_sites: pd.DataFrame, grid: Grid) -> columns.Table:
 def scale_rows(model_scale: pd.DataFrame, grid: Grid) -> list[columns.Table]:
     """Count the cells that models of other sizes and strategies read better, and list these.
 
-    Parameters
-    ----------
-    model_scale : pandas.DataFrame
-        See `ukb_brain.tables.evidence_schemas.ModelScale`.
-    grid : Grid
-        Gives names and order.
-
-    Returns
-    -------
-    list of Table
-        Of models, and of the cells whose gain has an interval without 0. Numbers of people are
-        not shown.
+    Those listed have a gain whose interval lies off 0. Numbers of people are not shown.
     """
     table = model_scale.assign(
         above=model_scale["gain_low"] > 0,
@@ -134,7 +121,6 @@ def scale_rows(model_scale: pd.DataFrame, grid: Grid) -> list[columns.Table]:
 
 
 SECTION = Section(
-    "learning",
     "What would more people, other sites or other models give?",
     "Models trained again on fewer people show whether skill still rises, and those tested on a "
     "site that they have not seen show whether it travels. Tenfold is an extrapolation with an "
@@ -143,13 +129,13 @@ SECTION = Section(
     "asymptote, fitted in each bootstrap draw. Left-out sites: each site is predicted by models of "
     "the others. Models of other sizes are trained on the map's own people.",
     (
-        Drawn(
+        Part(
             draw_learning_curves,
             "Panels by target: skill by number of training people, extrapolated to tenfold.",
         ),
-        curve_rows,
-        site_rows,
-        scale_rows,
+        Part(curve_rows),
+        Part(site_rows),
+        Part(scale_rows),
     ),
     missing="Nothing was retrained yet. Learning curves and left-out sites are made by kedro run "
     "--pipelines evidence, with the same --env and --params as this run; then run kedro run "

@@ -8,7 +8,7 @@ from ukb_brain.figures.ceilings import draw_ceilings
 from ukb_brain.figures.confounds import draw_confounds
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
-from ukb_brain.reports.section import Drawn, Section
+from ukb_brain.reports.section import Part, Section
 from ukb_brain.statistics.kinds import KINDS
 
 
@@ -68,9 +68,7 @@ def ceiling_rows(
             "People measured twice", "At two imaging visits; small counts are hidden", "{n}"
         ),
         columns.measured(
-            "Ceiling",
-            "Best score of a perfect reader, from how two measurements agree",
-            "ceiling",
+            "Ceiling", "Best score of a perfect reader, from how two measurements agree", "ceiling"
         ),
         columns.measured(
             "Share reached",
@@ -90,7 +88,6 @@ def ceiling_rows(
 
 
 SECTION = Section(
-    "limits",
     "What limits legibility?",
     "A score from images may rest on what goes along with them: site, sex, age, head size, head "
     "motion, of which those are taken that are known. Where confounds alone read as well, images "
@@ -105,17 +102,17 @@ SECTION = Section(
     "imaging visits, under the assumption that errors of both are alike and independent. Intervals "
     "are percentile intervals over families.",
     (
-        Drawn(
+        Part(
             draw_confounds,
             "Forest plot: skill of each target's imaging cell, the same within sites, confounds "
             "alone, and what images add to confounds, with 95 % intervals.",
         ),
-        confound_rows,
-        Drawn(
+        Part(confound_rows),
+        Part(
             draw_ceilings,
             "Forest plot: each target's test-retest ceiling, and the share of it that its fullest "
             "inputs reach, with 95 % intervals.",
         ),
-        ceiling_rows,
+        Part(ceiling_rows),
     ),
 )

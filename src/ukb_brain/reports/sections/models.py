@@ -7,7 +7,7 @@ import pandas as pd
 from ukb_brain.figures.coefficients import POINTS, as_in_the_study, draw_coefficients, term_name
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
-from ukb_brain.reports.section import Drawn, Section
+from ukb_brain.reports.section import Part, Section
 
 RESAMPLED = (
     "Families of test people drawn anew, all cells rescored and the model refitted: rest on this, "
@@ -22,32 +22,22 @@ PSEUDO = (
 def mixed_models_table(
     mixed_models_resampled: pd.DataFrame, grid: Grid, mixed_models: pd.DataFrame | None = None
 ) -> columns.Table:
-    """Set the mixed models' own numbers beside those over resampled people.
-
-    Parameters
-    ----------
-    mixed_models_resampled : pandas.DataFrame
-        ``domain, outcome, weighting, term, estimate, low, high``.
-    grid : Grid
-        Gives the domains' order.
-    mixed_models : pandas.DataFrame, optional
-        ``domain, term, estimate, low, high, p``.
-    """
+    """Set the mixed models' own numbers beside those over resampled people."""
     ours = as_in_the_study(mixed_models_resampled).query("term != 'intercept'")
     if mixed_models is not None:
         names = {"estimate": "own", "low": "own_low", "high": "own_high"}
         own = mixed_models.rename(columns=names)[["domain", "term", *names.values(), "p"]]
         ours = ours.merge(own, on=["domain", "term"], how="left")
-    rows = [
-        row | {"head": f"{domain.capitalize()}: {term_name(row['term'], grid)}"}
-        for domain in grid.domains
-        for row in ours[ours["domain"] == domain].to_dict("records")
-    ]
+    ours["name"] = [term_name(term, grid) for term in ours["term"]]
+    by_domain = [ours[ours["domain"] == domain] for domain in grid.domains]
+    rows = pd.concat(by_domain).assign(domain=lambda table: table["domain"].str.capitalize())
     return columns.table(
         "Change in balanced accuracy, percentage points, with each input.",
-        rows,
+        rows.to_dict("records"),
         columns.text(
-            "Domain and input", "A mixed model a domain, a random intercept a target", "{head}"
+            "Domain and input",
+            "A mixed model a domain, a random intercept a target",
+            "{domain}: {name}",
         ),
         columns.measured("Over resampled people", RESAMPLED, "estimate", RESAMPLED, scale=POINTS),
         columns.measured("The model's own", PSEUDO, "own", PSEUDO, scale=POINTS),
@@ -56,7 +46,6 @@ def mixed_models_table(
 
 
 SECTION = Section(
-    "models",
     "The study's mixed models",
     "The study summarises the map by a mixed model a domain. Its p values take the cells of a "
     "target as independent observations, but these are predictions for the same people "
@@ -67,11 +56,11 @@ SECTION = Section(
     "Resampled: in each bootstrap draw of families all cells are rescored, and the model is "
     "refitted, all cells weighted alike.",
     (
-        Drawn(
+        Part(
             draw_coefficients,
             "Panels by domain: change in balanced accuracy with each input, the mixed model's own "
             "interval beside that over resampled people.",
         ),
-        mixed_models_table,
+        Part(mixed_models_table),
     ),
 )

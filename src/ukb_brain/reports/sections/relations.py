@@ -6,7 +6,7 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
-from ukb_brain.reports.section import Section
+from ukb_brain.reports.section import Part, Section
 from ukb_brain.words import number
 
 MOST_RELATIONS, MOST_CENTRAL = 8, 5
@@ -57,11 +57,10 @@ def relation_rows(
 
 
 SECTION = Section(
-    "relations",
     "How are the characteristics related?",
     "Which characteristics go together in people, and which are read from the same inputs.",
     "Mutual information and distance correlation of the measurements at people's first imaging "
     "visit; similarity of the skill that cells have (profiles over inputs). Intervals over "
     "families; p of mutual information by permutation, adjusted over pairs.",
-    (relation_rows,),
+    (Part(relation_rows),),
 )

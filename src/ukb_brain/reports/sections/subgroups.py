@@ -7,20 +7,13 @@ import pandas as pd
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
-from ukb_brain.reports.section import Section
+from ukb_brain.reports.section import Part, Section
 
 
 def subgroup_rows(subgroups: pd.DataFrame, grid: Grid, suppress_below: int) -> columns.Table:
     """List the subgroups whose score differs from the others'.
 
-    Parameters
-    ----------
-    subgroups : pandas.DataFrame
-        From `ukb_brain.statistics.limits.limit_tables.subgroup_table`.
-    grid : Grid
-        Gives names and order.
-    suppress_below : int
-        Counts under it are not shown, and the others of that division are rounded.
+    Counts under ``suppress_below`` are not shown, and the others of that division are rounded.
     """
     # A subgroup without a count has a small one, or one that is small in a class.
     counted = subgroups.assign(n=subgroups["n"].fillna(1))
@@ -83,7 +76,6 @@ def participation_rows(participation: pd.DataFrame, grid: Grid) -> columns.Table
 
 
 SECTION = Section(
-    "subgroups",
     "Is anybody read worse?",
     "Scores in subgroups of age, sex, site, ethnic background and deprivation, where known, "
     "against all other people. A difference is a reason to look, not yet unfairness: R² and AUC "
@@ -91,5 +83,5 @@ SECTION = Section(
     "Fullest cell of each target. Differences over bootstrap draws of families, p adjusted over "
     "all subgroups and targets (Benjamini and Hochberg) at 5 %. Subgroups with few people, or few "
     "in a class, are not scored.",
-    (subgroup_rows, participation_rows),
+    (Part(subgroup_rows), Part(participation_rows)),
 )
