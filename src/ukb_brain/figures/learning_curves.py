@@ -36,8 +36,8 @@ def draw_learning_curves(
 ) -> Figure | None:
     """Draw skill against training people, the curve through it, and what it says of ten times.
 
-    The tables are those of `ukb_brain.tables.evidence_schemas`. None where nothing was retrained,
-    or for other targets only.
+    The tables are those of the pipeline `evidence`. None where nothing was retrained, or for other
+    targets only.
     """
     scored = _named(learning_curves.dropna(subset=["skill"]), grid)
     fits = _named(learning_curve_fits, grid)
