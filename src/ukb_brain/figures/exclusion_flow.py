@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ukb_brain.figures.forest import head
 from ukb_brain.figures.labels import modality_names
 from ukb_brain.figures.stamp import INK, MUTED, stamp
 from ukb_brain.figures.suppression import suppress_counts
@@ -57,26 +59,23 @@ def draw_exclusion_flow(
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, 9.5), ylim=(high, 0))
     axes.set_axis_off()
-    axes.text(0.3, 0.3, "Who is in the cohort?", size=15, weight="bold", color=INK, va="top")
     told = "People who stay, and who left at each step; somebody leaves at the first that applies."
     if any(text[0] in "<≈" for name in STEPS for text in flow[name]):
         told += f" Counts under {below} are not shown, and the others are rounded."
-    axes.text(0.3, 0.68, textwrap.fill(told, 120), size=9.5, color=MUTED, va="top")
+    head(figure, "Who is in the cohort?", textwrap.fill(told, 120))
     for k, row in enumerate(flow.to_dict("records")):
         stay = row["reason"] if k == 0 else "in the cohort" if k == len(flow) - 1 else "stay"
         y = HEAD + STEP * (k + 0.5)
-        _stays(axes, f"{row['remaining']} {stay}", y)
+        look = {"size": 11.5, "weight": "bold", "color": INK, "ha": "center"}
+        _box(axes, 2.3, y, f"{row['remaining']} {stay}", STAYS, **look)
         if k:
             _leaves(axes, str(row["reason"]), row["excluded"], y)
     _scans(axes, scans, grid, HEAD + STEP * len(flow) + BETWEEN)
     return stamp(figure, source)
 
 
-def _stays(axes: Axes, words: str, y: float) -> None:
-    axes.text(
-        *(2.3, y, words), size=11.5, weight="bold", color=INK, ha="center", va="center",
-        bbox=BOX | {"facecolor": STAYS}, zorder=3,
-    )  # fmt: skip
+def _box(axes: Axes, x: float, y: float, words: str, colour: str, **look: Any) -> None:
+    axes.text(x, y, words, va="center", bbox=BOX | {"facecolor": colour}, zorder=3, **look)
 
 
 def _leaves(axes: Axes, reason: str, excluded: str, y: float) -> None:
@@ -86,11 +85,9 @@ def _leaves(axes: Axes, reason: str, excluded: str, y: float) -> None:
     axes.annotate("", (2.3, y - 0.17), (2.3, y - STEP + 0.17), arrowprops=arrow)
     aside = arrow | {"alpha": 0.35 if none else 1}
     axes.annotate("", (4.2, middle), (2.3, middle), arrowprops=aside)
-    axes.text(
-        *(4.32, middle, textwrap.fill(f"{excluded}  {reason}", 64)),
-        size=9.5, color=MUTED if none else INK, va="center",
-        bbox=BOX | {"facecolor": "white" if none else LEAVES}, zorder=3,
-    )  # fmt: skip
+    words = textwrap.fill(f"{excluded}  {reason}", 64)
+    look = {"color": MUTED if none else INK, "size": 9.5}
+    _box(axes, 4.32, middle, words, "white" if none else LEAVES, **look)
 
 
 def _scans(axes: Axes, scans: pd.DataFrame, grid: Grid, y: float) -> None:
