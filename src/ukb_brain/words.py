@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -19,6 +20,18 @@ def with_interval(value: float, low: float, high: float, digits: int = 2) -> str
     known = pd.notna(low) and pd.notna(high)
     ends = f" [{number(low, digits)}, {number(high, digits)}]" if known else ", no interval"
     return number(value, digits) + ends
+
+
+def bounded(row: Mapping[Hashable, Any] | pd.Series, name: str) -> tuple[float, float, float]:
+    """Take an estimate of a row with its bounds, ``name_low, name_high`` or else ``low, high``.
+
+    NaN stands for what the row lacks.
+    """
+    ends = (row.get(f"{name}_{end}", row.get(end)) for end in ("low", "high"))
+    value, low, high = (
+        float("nan") if x is None or pd.isna(x) else float(x) for x in (row.get(name), *ends)
+    )
+    return value, low, high
 
 
 def p_value(value: float) -> str:

@@ -16,7 +16,7 @@ from ukb_brain.grid import Grid
 POINTS = 100
 # How far the two intervals of a term are from the middle of its row.
 APART = 0.17
-OWN, RESAMPLED = "o", "D"
+OWN, AGAIN = Mark("o", None, 7), Mark("D", None, 7)
 
 
 def term_name(term: str, grid: Grid) -> str:
@@ -44,21 +44,16 @@ def _panel(axes: Axes, rows: pd.DataFrame, again: pd.DataFrame, domain: str, gri
         return
     for y, (_, row) in enumerate(effects.iterrows()):
         both = row["term"] in again.index
-        _effect(axes, row, y + APART * both, MUTED if both else colour, OWN)
+        own = MUTED if both else colour
+        draw_mark(axes, row, "estimate", y + APART * both, own, OWN, POINTS)
         if both:
-            _effect(axes, again.loc[row["term"]], y - APART, colour, RESAMPLED)
+            draw_mark(axes, again.loc[row["term"]], "estimate", y - APART, colour, AGAIN, POINTS)
     axes.annotate(
         f"{int(rows['n'].iloc[0])} cells",
         **{"xy": (1, 1), "xycoords": "axes fraction"},
         **{"xytext": (0, 7), "textcoords": "offset points"},
         **{"ha": "right", "size": 9, "color": MUTED},
     )
-
-
-def _effect(axes: Axes, row: pd.Series, y: float, colour: str, shape: str) -> None:
-    clear = row["low"] > 0 or row["high"] < 0
-    named = row.rename({"low": "estimate_low", "high": "estimate_high"})
-    draw_mark(axes, named, "estimate", y, colour, Mark(shape, bool(clear), 7), POINTS)
 
 
 def draw_coefficients(

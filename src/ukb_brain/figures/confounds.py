@@ -34,8 +34,7 @@ def draw_confounds(confounds: pd.DataFrame, grid: Grid, source: str) -> Figure:
             axes.axhspan(y - 0.5, y + 0.5, color="#f5f7f9", zorder=0)
         for below, name, _, mark in SCORES:
             draw_mark(left, row, name, y + below, MUTED if name == "confounds" else colour, mark)
-        low, up = (row.get(f"gain_{end}", float("nan")) for end in ("low", "high"))
-        draw_mark(right, row, "gain", y, colour, Mark("o", bool(low > 0 or up < 0), 5.5))
+        draw_mark(right, row, "gain", y, colour, Mark("o", None, 5.5))
         if pd.isna(row.get("score")):
             forest.say_in_row(left, y, "no scores")
     forest.head(

@@ -11,13 +11,8 @@ from ukb_brain.figures.forest import Mark
 from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid
 
-MEAN = "mean of the domain"
 BASELINE, FULLEST = "baseline", "fullest"
 TITLES = {BASELINE: "Baseline", FULLEST: "All together"}
-
-
-def _mark(of_target: bool, clear: bool) -> Mark:
-    return Mark("o", clear, 5.5) if of_target else Mark("D", clear, 6)
 
 
 def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> Figure:
@@ -29,7 +24,6 @@ def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> 
     high``; rows of a domain's mean have no target.
     """
     rows = contributions[contributions["measure"] != "interaction"]
-    rows = rows.rename(columns={"estimate": "skill", "low": "skill_low", "high": "skill_high"})
     rows = rows.assign(
         column=rows["part"].where(rows["measure"] == "contribution", rows["measure"])
     )
@@ -50,8 +44,12 @@ def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> 
         "Lines are 95 % intervals over people, hollow where they hold 0, none where all draws "
         "agree. A domain's parts share one scale. A target's own domain is never an input.",
     )
-    marks = [("target", _mark(True, True)), (MEAN, _mark(False, True))]
-    forest.foot(figure, [*marks, ("interval holds 0", _mark(True, False))], grid)
+    marks = {
+        "target": Mark(),
+        "mean of the domain": Mark("D"),
+        "interval holds 0": Mark("o", False),
+    }
+    forest.foot(figure, list(marks.items()), grid)
     if not listed:
         forest.nothing(figure, "no target has a score from every input")
         return stamp(figure, source)
@@ -82,9 +80,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, targets: list[str], colour: str) -> N
         axes.set_xticks([])
         forest.say(axes, "not an input", size=8.5)
     for target, row in rows.iterrows():
-        mark = _mark(bool(target), bool(row["skill_low"] > 0 or row["skill_high"] < 0))
         y = targets.index(str(target))
-        forest.draw_mark(axes, row, "skill", y, colour if target else INK, mark)
+        look = (colour, Mark("o", None, 5.5)) if target else (INK, Mark("D", None, 6))
+        forest.draw_mark(axes, row, "estimate", y, *look)
 
 
 def _label(axes: Axes, domain: str, targets: list[str], grid: Grid, colour: str) -> None:

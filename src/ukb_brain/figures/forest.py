@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from ukb_brain.figures.stamp import INK, MUTED, colour_of
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import Kind, by_kind
+from ukb_brain.words import bounded
 
 RULE_COLOUR = "#e4e8ec"
 QUIET = {"labelsize": 8.5, "labelcolor": MUTED}
@@ -25,27 +26,28 @@ CLOSE = {"handletextpad": 0.5, "columnspacing": 1.4}
 
 @dataclass(frozen=True)
 class Mark:
-    """How an estimate looks, whatever its colour: matplotlib's marker, its size in points."""
+    """How an estimate looks, whatever its colour: matplotlib's marker, its size in points.
+
+    ``filled`` None: hollow where the interval holds 0, or is not there.
+    """
 
     shape: str = "o"
-    filled: bool = True
+    filled: bool | None = True
     size: float = 6.0
 
 
 def draw_mark(
     axes: Axes, row: pd.Series, name: str, y: float, colour: str, mark: Mark, scale: float = 1.0
 ) -> None:
-    """Draw an estimate and its interval along x, times ``scale``.
-
-    Bounds are ``name_low, name_high``; an estimate that is not there draws nothing.
-    """
-    value, low, high = (row.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    """Draw an estimate and its interval along x, times ``scale``; nothing where it is NaN."""
+    value, low, high = (scale * x for x in bounded(row, name))
     if pd.isna(value):
         return
     if pd.notna(low) and pd.notna(high):
-        axes.plot([low * scale, high * scale], [y, y], color=colour, lw=2, alpha=0.75)
-    look = {"color": colour, "mfc": colour if mark.filled else "white", "mec": colour, "mew": 1.3}
-    axes.plot(value * scale, y, mark.shape, ms=mark.size, zorder=4, **look)
+        axes.plot([low, high], [y, y], color=colour, lw=2, alpha=0.75)
+    filled = (low > 0 or high < 0) if mark.filled is None else mark.filled
+    look = {"color": colour, "mfc": colour if filled else "white", "mec": colour, "mew": 1.3}
+    axes.plot(value, y, mark.shape, ms=mark.size, zorder=4, **look)
 
 
 def panels(

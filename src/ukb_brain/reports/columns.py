@@ -15,7 +15,7 @@ from ukb_brain.figures.forest import in_order
 from ukb_brain.figures.suppression import suppress_counts, without_small_counts
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import LABELS
-from ukb_brain.words import number, p_value, with_interval
+from ukb_brain.words import bounded, number, p_value, with_interval
 
 NO_INTERVAL = "no interval: it is the same in every draw of people, or they are too few for one"
 
@@ -83,12 +83,8 @@ def measured(
 
 
 def estimate(row: Row, name: str, hover: str = "", digits: int = 2, scale: float = 1.0) -> Entry:
-    """Write an estimate with its bounds, ``name_low, name_high`` or else ``low, high``."""
-    ends = (row.get(f"{name}_{end}", row.get(end)) for end in ("low", "high"))
-    value, low, high = (
-        float("nan") if x is None or pd.isna(x) else float(x) * scale
-        for x in (row.get(name), *ends)
-    )
+    """Write an estimate with its interval, times ``scale``; see `ukb_brain.words.bounded`."""
+    value, low, high = (scale * x for x in bounded(row, name))
     if pd.isna(value):
         return Entry("–", "no estimate", number=True)
     known = pd.notna(low) and pd.notna(high)
