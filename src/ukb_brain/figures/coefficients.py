@@ -83,7 +83,7 @@ def draw_coefficients(
     else:
         words += (
             "excludes 0.\nRest on the diamonds: intervals over resampled test people. Grey circles "
-            "are the model's own, which takes cells of the same people as independent."
+            "are the model's own,\nwhich takes cells of the same people as independent."
         )
     rows = -(-len(grid.domains) // 2)
     figure = Figure(figsize=(10.5, 2.55 * rows + 1.5))
