@@ -21,6 +21,7 @@ from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.synthetic.folder import KINDS
 from ukb_brain.tables.dictionary import FieldEntry, field_of
 from ukb_brain.tables.raw_problems import needed_fields, wanted_fields
+from ukb_brain.words import markdown_table
 
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "your_own_data.md"
@@ -54,13 +55,13 @@ def field_table(grid: Grid) -> str:
     for use, (field, _) in needed_fields(grid).items():
         name = grid.targets[use].name if use in grid.targets else use
         uses.setdefault(field, []).append(name)
-    lines = ["| field | title | instances | for |", "| --- | --- | --- | --- |"]
+    rows = []
     for field in [*sorted(uses), *sorted(wanted_fields(grid) - set(uses))]:
         entry = _entry(field)
         used = ", ".join(uses.get(field, ["confound or group, if you have it"]))
         shown = ", ".join(map(str, _instances(entry)))
-        lines.append(f"| {field} | {_plain(entry.title)} | {shown} | {used} |")
-    return "\n".join(lines)
+        rows.append((str(field), _plain(entry.title), shown, used))
+    return "\n".join(markdown_table(("field", "title", "instances", "for"), rows))
 
 
 def _instances(entry: FieldEntry) -> list[int]:
@@ -98,10 +99,11 @@ def _block(words: Iterator[str] | list[str]) -> str:
 def bulk_table() -> str:
     """Tabulate the bulk fields of the grid's modalities."""
     settings = ImagingPreprocess(shape=(1, 1, 1), voxel_mm=1)
-    lines = ["| field | for | folder on the Platform |", "| --- | --- | --- |"]
-    for modality, field in settings.fields.items():
-        lines.append(f"| {field} | {modality} | `Bulk/Brain MRI/{KINDS[field]}` |")
-    return "\n".join(lines)
+    rows = [
+        (str(field), modality, f"`Bulk/Brain MRI/{KINDS[field]}`")
+        for modality, field in settings.fields.items()
+    ]
+    return "\n".join(markdown_table(("field", "for", "folder on the Platform"), rows))
 
 
 def bad_input_rows(tests: Path = PROJECT / "tests") -> list[tuple[str, str, str]]:
@@ -136,11 +138,10 @@ def bad_input_tables() -> str:
     rows = bad_input_rows()
     parts = []
     for heading in [*dict.fromkeys(ABOUT.values()), ELSE]:
-        mine = [(given, says) for of, given, says in rows if of == heading]
+        mine = [(_plain(given), _plain(says)) for of, given, says in rows if of == heading]
         if mine:
-            lines = [f"### {heading}", "", "| what was given | what is said, or done |"]
-            lines += ["| --- | --- |", *(f"| {_plain(g)} | {_plain(s)} |" for g, s in mine)]
-            parts.append("\n".join(lines))
+            table = markdown_table(("what was given", "what is said, or done"), mine)
+            parts.append("\n".join([f"### {heading}", "", *table]))
     return "\n\n".join(parts)
 
 
