@@ -34,6 +34,14 @@ def count_range(counts: pd.Series, below: int) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def too_few(n: float, yes: float, binary: bool, below: int) -> bool:
+    """Say whether what ``n`` people are like would show fewer than may be counted.
+
+    In a binary target that is so too where few of them, but some, have it (``yes``) or have not.
+    """
+    return n < below or (binary and (0 < yes < below or 0 < n - yes < below))
+
+
 def without_small_counts(text: str, below: int) -> str:
     """Hide whole numbers from 1 to ``below - 1`` in a sentence: they may count people."""
     whole = re.compile(r"(?<![\d.,−-])\d+(?![\d%])(?![.,]\d)")

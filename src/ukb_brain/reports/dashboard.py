@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from ukb_brain.figures.interactive import hover_texts, plot_domain, plot_targets
 from ukb_brain.figures.labels import modality_names
 from ukb_brain.figures.legibility import RULE
-from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.figures.suppression import suppress_counts, too_few
 from ukb_brain.grid import Grid
 from ukb_brain.reports.html import render
 from ukb_brain.reports.summary import named_with
@@ -75,7 +75,7 @@ def target_table(target_summary: pd.DataFrame, grid: Grid, below: int) -> pd.Dat
         target, average = grid.targets[row["target"]], row["mean_or_prevalence"]
         binary = target.kind == "binary"
         yes = row["n"] * average if row["n"] else 0.0
-        few = row["n"] < below or (binary and (0 < yes < below or 0 < row["n"] - yes < below))
+        few = too_few(row["n"], yes, binary, below)
         if few:
             value = "too few"
         elif target.is_fitted:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.figures.suppression import suppress_counts, too_few
 from ukb_brain.grid import Grid
 from ukb_brain.reports.html import render
 from ukb_brain.words import with_interval
@@ -59,16 +59,12 @@ def _parts(row: dict[Any, Any], below: int) -> dict[str, str]:
         return dict.fromkeys(PARTS, "codes")
     if not row["n"]:
         return dict.fromkeys(PARTS, "not known")
-    for part in PARTS:
-        n, events = row[f"{part}_n"], row[f"{part}_events"]
-        if n < below or (binary and (0 < events < below or 0 < n - events < below)):
-            return dict.fromkeys(PARTS, "too few")
-    return {
-        part: f"{100 * row[f'{part}_mean']:.0f} %"
-        if binary
-        else f"{row[f'{part}_mean']:.4g} ± {row[f'{part}_sd']:.3g}".replace("-", "−")
-        for part in PARTS
-    }
+    if any(too_few(row[f"{p}_n"], row[f"{p}_events"], binary, below) for p in PARTS):
+        return dict.fromkeys(PARTS, "too few")
+    if binary:
+        return {part: f"{100 * row[f'{part}_mean']:.0f} %" for part in PARTS}
+    amounts = {part: f"{row[f'{part}_mean']:.4g} ± {row[f'{part}_sd']:.3g}" for part in PARTS}
+    return {part: amount.replace("-", "−") for part, amount in amounts.items()}
 
 
 def _lag(row: dict[Any, Any], below: int) -> str:
