@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from figure_cases import stays_on_the_page
 from hypothesis import given
 from hypothesis import strategies as st
 from report_cases import evidence_tables, few_targets, report
@@ -189,7 +190,7 @@ def test_coefficients_draw_the_resampled_intervals_beside_the_models_own():
         assert found["o"] == pytest.approx(100 * own.estimate)
         assert found["D"] == pytest.approx(100 * (own.estimate + 0.001))
     assert any("Rest on the diamonds" in t.get_text() for t in figure.texts)
-    assert figure.get_tightbbox().x1 <= figure.get_figwidth()
+    assert stays_on_the_page(figure)
     alone = draw_coefficients(TABLES["mixed_models"], GRID, "ukb")
     assert not any("diamonds" in t.get_text() for t in alone.texts)
     assert {line.get_marker() for line in alone.axes[0].lines} == {"None", "o"}

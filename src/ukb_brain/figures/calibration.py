@@ -55,7 +55,7 @@ def draw_calibration(
     if not targets:
         nothing(figure, "no target has a calibration curve")
         return stamp(figure, source)
-    every = panels(figure, rows, COLUMNS, 1.5, 0.6, (0.055, 0.985), (0.3, 0.5))
+    every = panels(figure, (rows, COLUMNS), (1.5, 0.6), (0.055, 0.985), (0.3, 0.5))
     kept = showable(calibration_curves, suppress_below)
     for axes, key in zip(first(every, len(targets)), targets, strict=True):
         colour = colour_of(grid.targets[key].domain, grid)

@@ -87,7 +87,7 @@ def draw_coefficients(
         )
     rows = -(-len(grid.domains) // 2)
     figure = Figure(figsize=(10.5, 2.55 * rows + 1.5))
-    every = panels(figure, rows, 2, 1.3, 0.6, (0.14, 0.97), (0.42, 0.32), sharex=True)
+    every = panels(figure, (rows, 2), (1.3, 0.6), (0.14, 0.97), (0.42, 0.32), sharex=True)
     for axes, domain in zip(first(every, len(grid.domains)), grid.domains, strict=True):
         mine = again[again["domain"] == domain].set_index("term")
         _panel(axes, mixed_models[mixed_models["domain"] == domain], mine, domain, grid)

@@ -63,11 +63,9 @@ def draw_compute(
     both = score_and_cost(performance, cell_fits)
     rows = [*grid.domains, EVERYWHERE]
     figure = Figure(figsize=(10.5, 1.95 * len(rows) + 1.9))
-    every = panels(
-        *(figure, len(rows), len(COSTS), 1.45, 0.65, (0.09, 0.97), (0.08, 0.38)),
-        sharex="col",
-        sharey="row",
-    )
+    shape, sides = (len(rows), len(COSTS)), (0.09, 0.97)
+    shared = {"sharex": "col", "sharey": "row"}
+    every = panels(figure, shape, (1.45, 0.65), sides, (0.08, 0.38), **shared)
     for axes, row in zip(every, rows, strict=True):
         mine = both if row == EVERYWHERE else both[both["domain"] == row]
         for one, cost in zip(axes, COSTS, strict=True):

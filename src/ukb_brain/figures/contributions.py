@@ -53,10 +53,9 @@ def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> 
     if not listed:
         forest.nothing(figure, "no target has a score from every input")
         return stamp(figure, source)
-    every = forest.panels(
-        *(figure, len(listed), len(columns), 1.45, 0.75, (0.125, 0.985), (0.12, 0.3)),
-        height_ratios=[len(targets) + 0.3 for targets in listed.values()],
-    )
+    shape, sides = (len(listed), len(columns)), (0.125, 0.985)
+    heights = [len(targets) + 0.3 for targets in listed.values()]
+    every = forest.panels(figure, shape, (1.45, 0.75), sides, (0.12, 0.3), height_ratios=heights)
     for of_domain, (domain, targets) in zip(every, listed.items(), strict=True):
         mine = rows[rows["domain"] == domain]
         colour = colour_of(domain, grid)

@@ -52,22 +52,21 @@ def draw_mark(
 
 def panels(
     figure: Figure,
-    rows: int,
-    columns: int,
-    top: float,
-    bottom: float,
+    shape: tuple[int, int],
+    ends: tuple[float, float],
     sides: tuple[float, float],
     gaps: tuple[float, float] = (0.2, 0.2),
     **shared: Any,
 ) -> np.ndarray:
-    """Make axes, shape (rows, columns).
+    """Make axes of a ``shape`` (rows, columns).
 
-    ``top`` and ``bottom`` are margins in inches, ``sides`` where axes begin and end as shares of
-    the width, ``gaps`` those between columns and rows as shares of an axes' size.
+    ``ends`` are the margins at the top and at the bottom in inches, ``sides`` where axes begin and
+    end as shares of the width, ``gaps`` those between columns and rows as shares of an axes' size.
     """
     high = figure.get_figheight()
-    axes: np.ndarray = figure.subplots(rows, columns, squeeze=False, **shared)
-    edges = {"left": sides[0], "right": sides[1], "top": 1 - top / high, "bottom": bottom / high}
+    axes: np.ndarray = figure.subplots(*shape, squeeze=False, **shared)
+    edges = {"left": sides[0], "right": sides[1]}
+    edges |= {"top": 1 - ends[0] / high, "bottom": ends[1] / high}
     figure.subplots_adjust(**edges, wspace=gaps[0], hspace=gaps[1])
     return axes
 
@@ -148,7 +147,7 @@ def paired(
 ) -> tuple[Figure, Axes, Axes]:
     """Begin a figure of two panels with a row a target, ``row`` inches high."""
     figure = Figure(figsize=(10.5, row * len(table) + 2.4))
-    both = panels(figure, 1, 2, 1.3, 1.0, (0.15, 0.97), (0.08, 0.2), sharey=True, **shared)
+    both = panels(figure, (1, 2), (1.3, 1.0), (0.15, 0.97), (0.08, 0.2), sharey=True, **shared)
     for axes, title in zip(both.ravel(), titles, strict=True):
         bare(axes, zero="x", **QUIET)
         entitle(axes, title, 11)

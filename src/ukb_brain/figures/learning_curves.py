@@ -56,7 +56,7 @@ def draw_learning_curves(
     base = 0.8 + 0.22 * -(-len(looks) // LEGEND_COLUMNS)
     figure = Figure(figsize=(13, 2.5 * rows + 1.3 + base))
     high = figure.get_figheight()
-    every = panels(figure, rows, COLUMNS, 1.5, base, (0.055, 0.985), (0.25, 0.45))
+    every = panels(figure, (rows, COLUMNS), (1.5, base), (0.055, 0.985), (0.25, 0.45))
     for axes, key in zip(first(every, len(targets)), targets, strict=True):
         entitle(axes, grid.targets[key].name, color=INK)
         mine, fitted = (table[table["target"] == key] for table in (scored, fits))

@@ -70,7 +70,8 @@ def write_summary(
     done = int((performance["status"] == "ok").sum())
     lines = [
         *titled("The legibility map", source),
-        *(f"This grid: {grid.in_words()}", ""),
+        f"This grid: {grid.in_words()}",
+        "",
         f"{done} of {len(performance)} cells have a result ({performance['strategy'].iloc[0]} "
         f"strategy; {count_range(performance['n_test'], suppress_below)} test people a cell). "
         f"Characteristics are ranked by skill (R², or 2·AUC − 1) from {RULE}.",
