@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
@@ -22,6 +22,7 @@ from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.synthetic.folder import KINDS
 from ukb_brain.tables.dictionary import FieldEntry, field_of
 from ukb_brain.tables.raw_problems import needed_fields, wanted_fields
+from ukb_brain.words import markdown_table
 
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "your_own_data.md"
@@ -61,12 +62,7 @@ def field_table(grid: Grid) -> str:
         used = ", ".join(uses.get(field, ["confound or group, if you have it"]))
         shown = ", ".join(map(str, _instances(entry)))
         rows.append((str(field), _plain(entry.title), shown, used))
-    return _table(("field", "title", "instances", "for"), rows)
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(markdown_table(("field", "title", "instances", "for"), rows))
 
 
 def _instances(entry: FieldEntry) -> list[int]:
@@ -103,7 +99,7 @@ def bulk_table() -> str:
         (str(field), modality, f"`Bulk/Brain MRI/{KINDS[field]}`")
         for modality, field in settings.fields.items()
     ]
-    return _table(("field", "for", "folder on the Platform"), rows)
+    return "\n".join(markdown_table(("field", "for", "folder on the Platform"), rows))
 
 
 def bad_input_rows(tests: Path = PROJECT / "tests") -> list[tuple[str, str, str]]:
@@ -137,8 +133,8 @@ def bad_input_tables() -> str:
     for heading in [*dict.fromkeys(ABOUT.values()), ELSE]:
         mine = [(_plain(given), _plain(says)) for of, given, says in rows if of == heading]
         if mine:
-            heads = ("what was given", "what is said, or done")
-            parts.append(f"### {heading}\n\n{_table(heads, mine)}")
+            table = markdown_table(("what was given", "what is said, or done"), mine)
+            parts.append("\n".join([f"### {heading}", "", *table]))
     return "\n\n".join(parts)
 
 

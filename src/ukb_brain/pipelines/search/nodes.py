@@ -8,7 +8,7 @@ import optuna
 import pandas as pd
 
 from ukb_brain.cluster import Compute
-from ukb_brain.figures.stamp import NOTICE, is_synthetic
+from ukb_brain.figures.stamp import notice_of
 from ukb_brain.grid import Grid
 from ukb_brain.search.plans import plan_encoders, plan_heads, without_test
 from ukb_brain.search.record import report, trials_table
@@ -148,5 +148,4 @@ def write_down(
         kind: optuna.load_study(study_name=name, storage=storage).get_trials() if name else []
         for kind, name in ((ENCODERS, encoders), (HEADS, heads))
     }
-    notice = NOTICE if is_synthetic(source) else ""
-    return trials_table(storage), report(studies, modelling, notice)
+    return trials_table(storage), report(studies, modelling, notice_of(source))
