@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import tempfile
 import time
 import zipfile
@@ -41,15 +40,7 @@ def _content(field: int) -> bytes:
 
 
 def write(folder: Path, numbers: range) -> None:
-    """Write the zips of some people.
-
-    Parameters
-    ----------
-    folder : Path
-        Of bulk files.
-    numbers : range
-        Of people.
-    """
+    """Write the zips of some people."""
     for field in MEMBERS:
         content = _content(field)
         for number in numbers:
@@ -69,22 +60,14 @@ def _timed(folder: Path, before: pd.DataFrame | None) -> tuple[float, pd.DataFra
 
 
 def measure() -> list[Figure]:
-    """Index them anew, again, and with new ones.
-
-    Returns
-    -------
-    list of Figure
-        Seconds, and the number of zips.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="bulk_"))
-    try:
+    """Index them anew, again, and with new ones."""
+    with tempfile.TemporaryDirectory(prefix="bulk_") as name:
+        folder = Path(name)
         write(folder, range(PEOPLE))
         first, index = _timed(folder, None)
         again, _ = _timed(folder, index)
         write(folder, range(PEOPLE, PEOPLE + NEW // len(MEMBERS)))
         grown, larger = _timed(folder, index)
-    finally:
-        shutil.rmtree(folder)
     seconds = {
         "first, on a warm disk": first,
         "again, nothing new": again,
@@ -92,14 +75,8 @@ def measure() -> list[Figure]:
     }
     for what, value in seconds.items():
         print(f"Index of {len(index):,} bulk files, {what}: {value:.1f} s", flush=True)
+    more = {"files": len(index)}
     return [
-        Figure(
-            f"bulk index, {what}",
-            value,
-            "s",
-            f"< {GOAL:.0f}",
-            value < GOAL,
-            {"files": len(index)},
-        )
+        Figure.at_most(f"bulk index, {what}", value, GOAL, "s", more)
         for what, value in seconds.items()
     ]

@@ -677,4 +677,4 @@ def build_evidence_report(
     str
         One HTML file.
     """
-    return build_report(tables, grid, source, reporting.suppress_below, performance)
+    return build_report(grid, source, reporting.suppress_below, performance=performance, **tables)
