@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from raw_cases import CODINGS, cohort_of, write_raw
 from reporting_cases import study_grid
+from scan_cases import imaging
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk_index import find_bulk, index_bulk
