@@ -156,8 +156,7 @@ def _members(
     members = pd.Series("", index=index.index, dtype=object)
     known = pd.Series(dtype=object)
     if before is not None and len(before):
-        known = before.set_index(AS_IT_WAS)["members"].astype(object)
-        known = known[~known.index.duplicated()]
+        known = before.drop_duplicates(AS_IT_WAS).set_index(AS_IT_WAS)["members"].astype(object)
     at = pd.MultiIndex.from_frame(index[AS_IT_WAS])
     zips = index["path"].str.lower().str.endswith(".zip") & index["field"].isin(list(fields))
     old = zips & at.isin(known.index)

@@ -84,16 +84,15 @@ def _check_same(folder: Path, there: dict[str, Any], asked: SyntheticCohort) -> 
 
 
 def _check_nothing_foreign(folder: Path, claimed: bool) -> None:
-    if not folder.exists():
-        return
     files = [path for path in folder.rglob("*") if not path.is_dir()]
-    foreign = [path for path in files if not (claimed and _is_ours(path, folder))]
-    if not claimed:
-        # What a generation that was killed before its first file may have left.
-        foreign = [path for path in foreign if path.name != PARTIAL + MARKER]
+    if claimed:
+        foreign = sum(not _is_ours(path, folder) for path in files)
+    else:
+        # What a generation that was killed before its first file may have left is no matter.
+        foreign = sum(path.name != PARTIAL + MARKER for path in files)
     if foreign:
         raise InputError(
-            f"{folder} holds {len(foreign)} file(s) that a synthetic cohort did not write, and it "
+            f"{folder} holds {foreign} file(s) that a synthetic cohort did not write, and it "
             "is never mixed with other data: give it a data root of its own "
             "(--params data_root=…)."
         )
