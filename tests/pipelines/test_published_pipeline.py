@@ -16,7 +16,7 @@ from ukb_brain import statistics
 from ukb_brain.pipelines.published import create_pipeline
 from ukb_brain.pipelines.published.nodes import Published
 from ukb_brain.pipelines.reporting.nodes import Reporting
-from ukb_brain.tables import certainty_schemas, schemas
+from ukb_brain.tables import reported
 
 CONF = Path(__file__).parents[2] / "conf/base"
 PEOPLE = 40
@@ -52,9 +52,9 @@ def outputs():
 
 
 def test_tables_pass_their_schemas(outputs):
-    schemas.MixedModels.validate(outputs["published.mixed_models"])
-    certainty_schemas.Claims.validate(outputs["published.claims"])
-    certainty_schemas.PublishedIntervals.validate(outputs["published.intervals"])
+    reported.mixed_models.validate(outputs["published.mixed_models"])
+    reported.claims.validate(outputs["published.claims"])
+    reported.published_intervals.validate(outputs["published.intervals"])
 
 
 def test_single_cells_have_intervals_by_the_classes_that_the_table_gives_away(outputs):

@@ -36,7 +36,7 @@ from ukb_brain.statistics.certainty.cell_tables import interval_table
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.limits.verdicts import VerdictRules
 from ukb_brain.statistics.scores.target_predictions import gather_targets
-from ukb_brain.tables import schemas
+from ukb_brain.tables import reported
 
 CONF = Path(__file__).parents[2] / "conf/base"
 
@@ -128,9 +128,9 @@ def test_it_writes_what_the_catalog_names(outputs):
 
 
 def test_tables_pass_their_schemas(outputs):
-    schemas.Performance.validate(outputs["reporting.performance"])
-    schemas.Performance.validate(outputs["reporting.performance_all"])
-    schemas.MixedModels.validate(outputs["reporting.mixed_models"])
+    reported.performance.validate(outputs["reporting.performance"])
+    reported.performance.validate(outputs["reporting.performance_all"])
+    reported.mixed_models.validate(outputs["reporting.mixed_models"])
     assert (
         len(outputs["reporting.performance"]) == len(outputs["reporting.published_layout"]) == 700
     )
@@ -176,8 +176,8 @@ def test_folds_and_seeds_are_rows_of_one_table_and_one_row_of_the_map():
     strategy = choose_strategy(tables[1], reporting)
     intervals = interval_table(gather_targets(*tables, grid, strategy), draws)
     chosen = choose_map(*tables, intervals, grid, strategy)
-    schemas.Performance.validate(every)
-    schemas.Performance.validate(chosen)
+    reported.performance.validate(every)
+    reported.performance.validate(chosen)
     assert len(every) == 4 * len(grid.cells) == 4 * len(chosen)
 
 

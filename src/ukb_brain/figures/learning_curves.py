@@ -54,7 +54,7 @@ def draw_learning_curves(
     ----------
     learning_curves : pandas.DataFrame
         ``target, inputs, strategy, n_train, skill, skill_low, skill_high``; see
-        `ukb_brain.tables.evidence_schemas.LearningCurves`.
+        `ukb_brain.tables.reported.learning_curves`.
     fits : pandas.DataFrame
         ``target, inputs, strategy, shape, n_largest, asymptote, rate, at_10x, at_10x_low,
         at_10x_high, at_100x_scenario``; see `LearningCurveFits` there.

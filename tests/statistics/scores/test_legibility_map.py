@@ -8,7 +8,7 @@ from reporting_cases import SEED, invented_folds, small_grid
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics import performance_columns, published_layout, score_all, score_map
-from ukb_brain.tables import schemas
+from ukb_brain.tables import reported
 
 FOLDS, SEEDS = 3, 2
 INPUTS = "FLAIR + T1"
@@ -47,8 +47,8 @@ def averaged(predictions, target):
 
 def test_tables_keep_their_contracts(grid, tables, table):
     every = score_all(*tables, grid, 100, 0.95, 1)
-    schemas.Performance.validate(table)
-    schemas.Performance.validate(every)
+    reported.performance.validate(table)
+    reported.performance.validate(every)
     assert list(table.columns) == performance_columns(grid)
     assert len(every) == FOLDS * SEEDS * len(grid.cells)
     assert len(table) == len(grid.cells)
@@ -103,7 +103,7 @@ def test_the_spread_is_that_of_each_seed_s_own_map(grid, tables, table):
         )
         for seed in (SEED, SEED + 1)
     ]
-    for metric in (*schemas.BINARY_METRICS, *schemas.CONTINUOUS_METRICS):
+    for metric in (*reported.BINARY_METRICS, *reported.CONTINUOUS_METRICS):
         spread = np.std([one[metric] for one in alone], axis=0, ddof=1)
         np.testing.assert_allclose(table[f"{metric}_seed_sd"], spread, atol=1e-12, err_msg=metric)
     assert (table["mae_seed_sd"].dropna() > 0).all()

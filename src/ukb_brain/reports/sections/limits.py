@@ -131,7 +131,7 @@ def scale_rows(model_scale: pd.DataFrame, grid: Grid) -> list[Shown]:
     Parameters
     ----------
     model_scale : pandas.DataFrame
-        See `ukb_brain.tables.evidence_schemas.ModelScale`.
+        See `ukb_brain.tables.reported.model_scale`.
     grid : Grid
         Gives names and order.
 
@@ -199,7 +199,7 @@ def curve_rows(fits: pd.DataFrame, grid: Grid) -> Shown:
     Parameters
     ----------
     fits : pandas.DataFrame
-        See `ukb_brain.tables.evidence_schemas.LearningCurveFits`.
+        See `ukb_brain.tables.reported.learning_curve_fits`.
     grid : Grid
         Gives names and order.
 
@@ -238,7 +238,7 @@ def site_rows(left_out_sites: pd.DataFrame, grid: Grid) -> Shown:
     Parameters
     ----------
     left_out_sites : pandas.DataFrame
-        See `ukb_brain.tables.evidence_schemas.LeftOutSites`.
+        See `ukb_brain.tables.reported.left_out_sites`.
     grid : Grid
         Gives names and order.
 

@@ -21,7 +21,8 @@ from ukb_brain.statistics.inputs.comparisons import difference, equivalence, ver
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.sums import Floats
-from ukb_brain.tables.certainty_schemas import Comparisons
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import without_rows
 
 # The part of the pair that differs by every imaging group.
 ALL_IMAGES = "all images"
@@ -288,7 +289,7 @@ def adds_table(
     """
     parts = [frame.assign(target=key, tests=list(declared[key])) for key, frame in compared.items()]
     if not any(len(part) for part in parts):
-        return Comparisons.empty()
+        return without_rows(reported.comparisons)
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
     table["verdict"] = [

@@ -18,7 +18,8 @@ from ukb_brain.statistics.inputs.mixed_resampling import resampled_effects
 from ukb_brain.statistics.inputs.nested_pairs import PairInput, adds_table, compare_pairs
 from ukb_brain.statistics.scores.common_scores import CommonScores
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.tables.certainty_schemas import ResampledModels
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import without_rows
 
 Targets = Mapping[str, TargetPredictions]
 Scores = Mapping[str, CommonScores]
@@ -155,7 +156,7 @@ def resampled_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataF
         and of skill.
     """
     if not scores:
-        return ResampledModels.empty()
+        return without_rows(reported.mixed_models_resampled)
     rows = [
         {"target": key, "domain": grid.targets[key].domain} | grid.flags(inputs)
         for key, one in scores.items()

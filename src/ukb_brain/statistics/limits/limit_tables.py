@@ -23,7 +23,8 @@ from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.scores.within import score_within_sites
 from ukb_brain.statistics.sums import Floats
-from ukb_brain.tables.certainty_schemas import Confounds, Subgroups
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import without_rows
 from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import one_visit
 
@@ -147,7 +148,7 @@ def confound_table(
             # The reason counts people, and this table may leave.
             row["status"] = "too few training or validation people, or classes, for confounds"
         rows.append(row)
-    return pd.DataFrame(rows) if rows else Confounds.empty()
+    return pd.DataFrame(rows) if rows else without_rows(reported.confounds)
 
 
 def _perfect(row: Row, positives: int, n: int, level: float) -> Row:
@@ -269,7 +270,7 @@ def subgroup_table(
         )
         tables.append(rows.assign(target=key, inputs=name))
     if not tables:
-        return Subgroups.empty()
+        return without_rows(reported.subgroups)
     flagged, first = flag_differences(pd.concat(tables, ignore_index=True)), ["target", "inputs"]
     return flagged[[*first, *(name for name in flagged if name not in first)]]
 

@@ -15,7 +15,8 @@ from ukb_brain.statistics.limits.reliability import retest, retest_estimator
 from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
-from ukb_brain.tables.certainty_schemas import Reliability, Repeatability
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import without_rows
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
@@ -77,7 +78,7 @@ def retest_table(
             row["inputs"] = cell[0]
             row |= _share(table, cell[1], draws, (one, two), weights, level)
         rows.append(row)
-    return pd.DataFrame(rows) if rows else Reliability.empty()
+    return pd.DataFrame(rows) if rows else without_rows(reported.reliability)
 
 
 def _measured_twice(values: pd.Series, sources: pd.Series) -> tuple[pd.Index, Floats, Floats]:
@@ -163,6 +164,6 @@ def repeatability_table(
             row |= {what: value for what, value in found.items() if "ceiling" not in what}
         rows.append(row)
     if not rows:
-        return Repeatability.empty()
+        return without_rows(reported.repeatability)
     columns = ["target", "inputs", "n", "status", *bounded_columns("icc", "pearson_r")]
     return pd.DataFrame(rows).reindex(columns=columns)

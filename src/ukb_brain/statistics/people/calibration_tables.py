@@ -16,7 +16,8 @@ from ukb_brain.statistics.people.calibration import score_calibration
 from ukb_brain.statistics.people.calibration_curve import brier_decomposition, reliability_curve
 from ukb_brain.statistics.people.recalibration import recalibrate, recalibration_effect
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.tables.certainty_schemas import Calibration, CalibrationCurves
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import without_rows
 
 Targets = Mapping[str, TargetPredictions]
 AGE = "age"
@@ -91,7 +92,7 @@ def calibration_tables(
         curve = reliability_curve(table.kind, y, p, weights, level=level)
         curves.append(curve.assign(target=key, inputs=name))
     if not curves:
-        return Calibration.empty(), CalibrationCurves.empty()
+        return without_rows(reported.calibration), without_rows(reported.calibration_curves)
     return pd.DataFrame(numbers), pd.concat(curves, ignore_index=True)
 
 

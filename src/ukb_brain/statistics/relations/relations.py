@@ -12,7 +12,8 @@ import pandas as pd
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.sums import ROUNDING, Floats
-from ukb_brain.tables.certainty_schemas import Relations
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import without_rows
 
 COLUMNS = [
     *("measure", "target", "other", "n"),
@@ -107,7 +108,7 @@ def relation_table(related: Related, level: float = 0.95) -> pd.DataFrame:
         pair = (related.measure, related.targets[one], related.targets[two])
         rows.append((*pair, n, estimate, low, high, related.p[one, two], np.nan, note))
     if not rows:
-        return Relations.empty()
+        return without_rows(reported.relations)
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.assign(p_adjusted=adjusted_by_family(table["p"], table["measure"], "bh"))
 
