@@ -233,4 +233,4 @@ def report(source: str = "synthetic", *names: str) -> str:
     """The page of all tables, or of some."""
     tables = evidence_tables()
     kept = {name: tables[name] for name in names or tables}
-    return build_report(kept, few_targets(), source, 10)
+    return build_report(few_targets(), source, 10, **kept)

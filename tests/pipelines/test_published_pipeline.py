@@ -10,12 +10,11 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from reporting_cases import invented, study_grid
+from reporting_cases import invented, parameters, study_grid
 
 from ukb_brain import statistics
 from ukb_brain.pipelines.published import create_pipeline
-from ukb_brain.pipelines.published.nodes import Published
-from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.statistics.settings import Published, Reporting
 from ukb_brain.tables import reported
 
 CONF = Path(__file__).parents[2] / "conf/base"
@@ -37,16 +36,18 @@ def outputs():
     performance = statistics.score_map(*tables, grid, "amortised")
     given = {
         "published.table": statistics.published_layout(performance, *tables[:2], grid),
-        "params:grid": grid,
-        "params:reporting": Reporting(draws=100),
-        "params:published": Published(table="table.csv", test_people=PEOPLE),
-        "params:claims": yaml.safe_load((CONF / "parameters/claims.yml").read_text())["claims"],
     }
+    given |= parameters(
+        grid=grid,
+        reporting=Reporting(draws=100),
+        published=Published(table="table.csv", test_people=PEOPLE),
+        claims=yaml.safe_load((CONF / "parameters/claims.yml").read_text())["claims"],
+    )
     pipeline = create_pipeline()
-    names = {*given, *pipeline.all_outputs()}
+    names = {*pipeline.inputs(), *pipeline.all_outputs()}
     catalog = DataCatalog({name: Kept(copy_mode="assign") for name in names})
-    for name, value in given.items():
-        catalog[name] = value
+    for name in names & set(given):
+        catalog[name] = given[name]
     SequentialRunner().run(pipeline, catalog)
     return {name: catalog.load(name) for name in pipeline.all_outputs()}
 

@@ -191,7 +191,7 @@ def test_coefficients_draw_the_resampled_intervals_beside_the_models_own():
 
 
 def test_what_is_missing_is_said_with_its_command():
-    page = ElementTree.fromstring(build_report({}, GRID, "ukb"))
+    page = ElementTree.fromstring(build_report(GRID, "ukb"))
     missing = {
         section.get("id"): said(section.find("p[@class='quiet missing']"))
         for section in page.findall(".//section")
@@ -204,12 +204,12 @@ def test_what_is_missing_is_said_with_its_command():
 
 def test_empty_tables_are_as_good_as_none():
     empty = {name: TABLES[name][:0] for name in EXPECTED}
-    assert build_report(empty, GRID, "ukb") == build_report({}, GRID, "ukb")
+    assert build_report(GRID, "ukb", **empty) == build_report(GRID, "ukb")
 
 
 def test_a_table_of_no_section_is_refused():
     with pytest.raises(ValueError, match="confound'"):
-        build_report({"confound": TABLES["confounds"]}, GRID, "ukb")
+        build_report(GRID, "ukb", confound=TABLES["confounds"])
 
 
 def svg(page):

@@ -81,17 +81,17 @@ class Section:
 
 
 def build_report(
-    tables: Tables,
     grid: Grid,
     source: str,
     suppress_below: int = 10,
     performance: pd.DataFrame | None = None,
+    **tables: pd.DataFrame,
 ) -> str:
     """Build the report page.
 
     Parameters
     ----------
-    tables : dict of str to pandas.DataFrame
+    **tables : pandas.DataFrame
         ``intervals, permutations, comparisons, contributions, mixed_models,
         mixed_models_resampled, claims, calibration, calibration_curves, subgroups, participation,
         confounds, reliability, repeatability, relations, centrality, learning_curves,

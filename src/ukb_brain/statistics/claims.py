@@ -159,15 +159,15 @@ def claims_of(text: Mapping[str, Any]) -> dict[str, Claim]:
         if given is None:  # an environment takes a claim out so
             continue
         try:
-            claims[name] = Claim(**given)
-        except (TypeError, ValidationError) as error:
+            claims[name] = Claim.model_validate(given)
+        except ValidationError as error:
             why = " ".join(str(error).split())
             raise InputError(f"Claim {name!r} in the file of claims: {why}") from None
     return claims
 
 
 def evaluate_claims(
-    claims: Mapping[str, Claim],
+    claims: Mapping[str, Any],
     skill: pd.DataFrame,
     grid: Grid,
     level: float = 0.95,
@@ -223,7 +223,7 @@ def evaluate_claims(
     those over people with numpy's quantiles.
     """
     rows: list[dict[str, Any]] = []
-    for name, claim in claims.items():
+    for name, claim in claims_of(claims).items():
         odd = names_unknown(claim, grid)
         if odd:
             raise InputError(f"Claim {name!r} names {', '.join(odd)}, which no grid here has.")

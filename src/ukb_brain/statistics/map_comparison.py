@@ -9,6 +9,7 @@ from scipy import stats
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.scores.skill import with_skill
+from ukb_brain.statistics.settings import DEFAULT, Reporting
 
 KEYS = ["target", "inputs"]
 ENDS = ("", "_low", "_high")
@@ -19,7 +20,7 @@ COLUMNS = [
 
 
 def compare_maps(
-    performance: pd.DataFrame, other: pd.DataFrame, level: float = 0.95
+    performance: pd.DataFrame, other: pd.DataFrame, reporting: Reporting = DEFAULT
 ) -> pd.DataFrame:
     """Compare the headline score of every cell of two runs.
 
@@ -27,8 +28,8 @@ def compare_maps(
     ----------
     performance, other : pandas.DataFrame
         Performance tables, one row a cell.
-    level : float
-        Coverage of the intervals of both.
+    reporting : Reporting
+        Level of the intervals of both.
 
     Returns
     -------
@@ -64,6 +65,7 @@ def compare_maps(
     for name in ("domain", "metric"):
         both[name] = both[name].fillna(both[f"{name}_there"])
     difference = both["score_there"] - both["score"]
+    level = reporting.level
     wide = stats.norm.ppf((1 + level) / 2)
     error = pd.Series(np.hypot(_half(both, ""), _half(both, "_there")) / wide, index=both.index)
     z = (difference / error.where(error > 0)).to_numpy(float)

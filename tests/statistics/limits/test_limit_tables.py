@@ -14,15 +14,10 @@ from ukb_brain.statistics.certainty.cell_tables import (
 )
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.gathered import predictions_of
 from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE
 from ukb_brain.statistics.inputs.pair_tables import comparison_table, imaging_gains
-from ukb_brain.statistics.limits.limit_tables import (
-    Everybody,
-    confound_table,
-    participation_table,
-    predictions_of,
-    subgroup_table,
-)
+from ukb_brain.statistics.limits.confound_table import Everybody, confound_table
 from ukb_brain.statistics.limits.retest_table import (
     NOBODY_TWICE,
     NOT_ASKED_AGAIN,
@@ -30,6 +25,7 @@ from ukb_brain.statistics.limits.retest_table import (
     retest_table,
 )
 from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table, gaps
+from ukb_brain.statistics.people.people_tables import participation_table, subgroup_table
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 

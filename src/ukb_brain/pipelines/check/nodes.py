@@ -13,13 +13,13 @@ from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.preprocess import ImagingPreprocess
-from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.planning import Case, Planning, StoredRates
 from ukb_brain.readiness import SECTIONS
 from ukb_brain.readiness.check import Asked, look
 from ukb_brain.readiness.findings import PROBLEMS
 from ukb_brain.readiness.machine import check_cost, check_machine
 from ukb_brain.reports.check import MATRICES, build_check, shown_counts
+from ukb_brain.statistics.settings import Reporting
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.splits import Splitting

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from ukb_brain.cluster import processors
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_intervals import score_cells_with_intervals
 from ukb_brain.statistics.certainty.permutation import NullInput, null_scores, permutation_table
@@ -23,7 +24,7 @@ Targets = Mapping[str, TargetPredictions]
 
 
 def interval_table(
-    targets: Targets, draws: FamilyDraws, level: float = 0.95, threads: int = 1
+    targets: Targets, draws: FamilyDraws, level: float = 0.95, threads: int | None = None
 ) -> pd.DataFrame:
     """Give every metric of every cell its recommended interval.
 
@@ -47,7 +48,7 @@ def interval_table(
     """
     tables = []
     for table in targets.values():
-        rows = score_cells_with_intervals(table, draws, level, threads=threads)
+        rows = score_cells_with_intervals(table, draws, level, threads=threads or processors())
         validated = dict(zip(table.inputs, _validated(table, rows), strict=True))
         without = rows["estimate"].notna() & rows["low"].isna()
         why = rows["inputs"].isin(_constant(table)).map({True: SAME_FOR_ALL, False: TOO_FEW})

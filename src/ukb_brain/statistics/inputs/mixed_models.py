@@ -189,7 +189,7 @@ def _rows(cells: pd.DataFrame, domain: str, terms: tuple[str, ...], level: float
 
 
 def fit_domains(
-    cells: pd.DataFrame, grid: Grid, source: str = "run", level: float = 0.95
+    cells: pd.DataFrame, grid: Grid, level: float = 0.95, source: str = "run"
 ) -> pd.DataFrame:
     """Fit one model a domain: balanced accuracy on inputs, a random intercept a target, REML.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ukb_brain.cluster import processors
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.cell_scores import estimate_cells, score_cells
@@ -56,7 +57,7 @@ def restricted(table: TargetPredictions, rows: NDArray[np.bool_]) -> TargetPredi
 
 
 def common_scores(
-    targets: Mapping[str, TargetPredictions], draws: FamilyDraws, threads: int = 1
+    targets: Mapping[str, TargetPredictions], draws: FamilyDraws, threads: int | None = None
 ) -> dict[str, CommonScores]:
     """Score all cells of every target on the people whom its cells have in common.
 
@@ -90,7 +91,7 @@ def common_scores(
             found[key] = CommonScores(table.inputs, n, blank, blank)
             continue
         sample = estimate_cells(mine)
-        drawn = score_cells(mine, draws.weights(mine.family), threads)
+        drawn = score_cells(mine, draws.weights(mine.family), threads or processors())
         kind = KINDS[table.kind]
         headline, accuracy = (
             np.vstack([sample[name], drawn[name]]) for name in (kind.headline, kind.accuracy)

@@ -1,7 +1,8 @@
-"""Tables of what a score may rest on: confounds, sites, subgroups."""
+"""Each target's imaging cell beside confounds alone, and within sites."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,10 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_tables import rows_of
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
-from ukb_brain.statistics.draws import FamilyDraws, bounded_columns, measured
+from ukb_brain.statistics.draws import FamilyDraws, measured
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
-from ukb_brain.statistics.people.participation import score_weighted
-from ukb_brain.statistics.people.subgroups import flag_differences, label_subgroups, score_subgroups
 from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.scores.within import score_within_sites
@@ -28,8 +27,11 @@ from ukb_brain.tables.table import without_rows
 from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import one_visit
 
+logger = logging.getLogger(__name__)
+
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
+VISIT = ["eid", "instance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +41,11 @@ class Everybody:
     Attributes
     ----------
     targets, confounds, participants : pandas.DataFrame
-        Of data engineering, by ``eid, instance``.
+        By ``eid, instance``.
     splits : pandas.DataFrame
         ``eid, fold, part``.
     validation : pandas.DataFrame
-        The strategy's predictions of validation people, averaged over seeds: ``eid, instance,
-        target, inputs, fold, y_true, y_pred``.
+        Predictions of validation people: `ukb_brain.statistics.gathered.predictions_of`.
     covariates : tuple of str
         Columns of ``confounds`` that are asked for beside the confounds proper.
     """
@@ -56,33 +57,11 @@ class Everybody:
     validation: pd.DataFrame
     covariates: tuple[str, ...] = ()
 
-    def first_visits(self) -> pd.DataFrame:
-        """Keys and family of everybody at the chosen visit."""
-        return one_visit(self.participants)[["eid", "instance", "family"]]
-
-
-def predictions_of(predictions: pd.DataFrame, strategy: str, split: str) -> pd.DataFrame:
-    """Take some people's predictions of all cells, averaged over seeds.
-
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-        Of modelling.
-    strategy : str
-        Of the map.
-    split : str
-        ``validation``, or ``repeat``: later visits of test people.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``eid, instance, target, inputs, fold, y_true, y_pred``.
-    """
-    mine = (predictions["split"] == split) & (predictions["strategy"] == strategy)
-    kept = predictions.loc[mine]
-    keys = ["eid", "instance", "target", "inputs", "fold"]
-    seeds = kept.groupby(keys, observed=True, as_index=False)[["y_true", "y_pred"]].mean()
-    return seeds.astype({"target": object, "inputs": object})
+    def __post_init__(self) -> None:
+        absent = [name for name in self.covariates if name not in self.confounds]
+        if absent:
+            words = "The table lacks the covariates %s: they are left out."
+            logger.warning(words, ", ".join(absent))
 
 
 def confound_table(
@@ -97,19 +76,11 @@ def confound_table(
 
     Parameters
     ----------
-    targets : dict of str to TargetPredictions
-        By target.
     unrefined : dict of str to TargetPredictions
         What cells predicted before the ladder, which may give a cell with images the predictions
         of the one without: no evidence that images add nothing.
     everybody : Everybody
-        Of the same run; its validation people as before the ladder.
-    draws : FamilyDraws
-        Of all families.
-    grid : Grid
-        Names the cells.
-    level : float
-        Coverage of the intervals.
+        Its validation people as before the ladder.
 
     Returns
     -------
@@ -153,13 +124,9 @@ def confound_table(
 
 def _perfect(row: Row, positives: int, n: int, level: float) -> Row:
     """Give areas of 1, which no draw of people varies, the bounds that class sizes allow."""
-    low, high = newcombe_area_interval(1.0, positives, n - positives, level)
-    return {
-        f"{name}_{end}": bound
-        for name in ("score", "within_site")
-        if row[name] == 1.0
-        for end, bound in (("low", low), ("high", high))
-    }
+    bounds = newcombe_area_interval(1.0, positives, n - positives, level)
+    perfect = [name for name in ("score", "within_site") if row[name] == 1.0]
+    return {f"{n}_{e}": b for n in perfect for e, b in zip(("low", "high"), bounds, strict=True)}
 
 
 def _beyond(
@@ -176,21 +143,18 @@ def _beyond(
     bare = grid.inputs((), blocks).name if blocks else ""
     cells = [one for one in (bare, name) if one in table.inputs]
     predicted = [table.predicted[known, table.inputs.index(one)] for one in cells]
-    first = everybody.first_visits()
-    visits = first[["eid", "instance"]].to_numpy(np.int64)
-    confounds, family = rows_of(visits, everybody.confounds), first["family"].to_numpy(np.int64)
+    first = one_visit(everybody.participants)[[*VISIT, "family"]]
+    visits, family = first[VISIT].to_numpy(np.int64), first["family"].to_numpy(np.int64)
+    confounds = rows_of(visits, everybody.confounds)
     cut = fit_cut(everybody.targets, everybody.participants, everybody.splits, grid)
     place = pd.MultiIndex.from_arrays(list(visits.T))
     alone, without, together = np.full((3, int(known.sum())), np.nan)
-    held = everybody.validation
-    held = held[held["target"] == table.target]
-    keys = ["fold", "eid", "instance"]
-    held_cells = [held[held["inputs"] == one].set_index(keys) for one in cells]
+    held = everybody.validation[everybody.validation["target"] == table.target]
+    held_cells = [held[held["inputs"] == one].set_index(["fold", *VISIT]) for one in cells]
     for fold in table.folds:
         part = everybody.splits[everybody.splits["fold"] == fold].set_index("eid")["part"]
         train = (first["eid"].map(part) == "train").to_numpy()
-        measured_here = rows_of(visits, cut(everybody.targets, fold))
-        y = measured_here[table.target].to_numpy(float)
+        y = rows_of(visits, cut(everybody.targets, fold))[table.target].to_numpy(float)
         X, _ = confound_design(confounds, train, table.target, everybody.covariates)
         baseline = confounds_baseline(table.kind, y, X, train, family)
         mine = held_cells[-1]
@@ -199,7 +163,7 @@ def _beyond(
             raise InputError(
                 f"{len(mine)} validation people cannot say how to join confounds and cell"
             )
-        at = place.get_indexer(pd.MultiIndex.from_frame(mine.reset_index()[["eid", "instance"]]))
+        at = place.get_indexer(mine.index.droplevel("fold"))
         here = table.fold[known] == fold
         tested = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit[known][here].T)))
         y_fit = mine["y_true"].to_numpy(float)
@@ -211,118 +175,3 @@ def _beyond(
             table.kind, y_fit, tuple(fit), tuple(apply_to)
         )
     return alone, without, together
-
-
-# Ways to divide people that the target itself decides.
-DECIDED = {"sex": "sex", "age": "age_band"}
-
-
-def subgroup_table(
-    targets: Targets,
-    participants: pd.DataFrame,
-    draws: FamilyDraws,
-    grid: Grid,
-    smallest: int,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Score each target's fullest cell in subgroups of its test people.
-
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target.
-    participants : pandas.DataFrame
-        ``eid, instance, sex, age, site`` and, where known, ``ethnic_background, deprivation``.
-    draws : FamilyDraws
-        Of all families.
-    grid : Grid
-        Names the cells.
-    smallest : int
-        Smaller subgroups are not shown.
-    level : float
-        Coverage of the intervals.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``target, inputs`` and the columns of
-        `ukb_brain.statistics.people.subgroups.score_subgroups`, with ``p_adjusted`` and ``differs``
-        over all rows.
-    """
-    tables = []
-    for key, table in targets.items():
-        cell = table.cell(grid.fullest(key))
-        if cell is None:
-            continue
-        name, predicted = cell
-        known = np.isfinite(predicted)
-        labels = label_subgroups(rows_of(table.visit[known], participants))
-        labels = labels.drop(columns=[DECIDED[key]] if key in DECIDED else [])
-        rows = score_subgroups(
-            table.kind,
-            table.y[known],
-            predicted[known],
-            labels,
-            draws.weights(table.family[known]),
-            table.fold[known],
-            level,
-            smallest,
-        )
-        tables.append(rows.assign(target=key, inputs=name))
-    if not tables:
-        return without_rows(reported.subgroups)
-    flagged, first = flag_differences(pd.concat(tables, ignore_index=True)), ["target", "inputs"]
-    return flagged[[*first, *(name for name in flagged if name not in first)]]
-
-
-WEIGHT = "participation_weight"
-WEIGHTED_COLUMNS = [
-    *("target", "inputs", "metric", "n", "n_effective"),
-    *bounded_columns("plain", "weighted", "difference"),
-]
-
-
-def participation_table(
-    targets: Targets,
-    participants: pd.DataFrame,
-    draws: FamilyDraws,
-    grid: Grid,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Score each target's fullest cell as if people took part alike.
-
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target.
-    participants : pandas.DataFrame
-        ``eid, instance`` and, where weights were given, ``participation_weight``.
-    draws : FamilyDraws
-        Of all families.
-    grid : Grid
-        Names the cells.
-    level : float
-        Coverage of the intervals.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a target: ``target, inputs, metric`` and what
-        `ukb_brain.statistics.people.participation.score_weighted` says; no rows without weights.
-    """
-    rows: list[Row] = []
-    for key, table in targets.items() if WEIGHT in participants else ():
-        cell = table.cell(grid.fullest(key))
-        if cell is None:
-            continue
-        name, predicted = cell
-        known = np.isfinite(predicted)
-        share = rows_of(table.visit[known], participants)[WEIGHT].to_numpy(float)
-        row: Row = {"target": key, "inputs": name, "metric": KINDS[table.kind].headline}
-        if np.isfinite(share).any():
-            weights = draws.weights(table.family[known])
-            people = (table.y[known], predicted[known], share, weights, table.fold[known])
-            row |= score_weighted(table.kind, *people, level)
-        rows.append(row)
-    numbers = dict.fromkeys(WEIGHTED_COLUMNS[3:], float)
-    return pd.DataFrame(rows, columns=WEIGHTED_COLUMNS).astype(numbers)
