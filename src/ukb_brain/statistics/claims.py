@@ -30,15 +30,7 @@ VERDICTS = ("contradicted", NOT_IN_GRID, "cannot be tested", "undecided", "suppo
 
 
 class Term(Frozen):
-    """One cell of a contrast, and how it counts.
-
-    Attributes
-    ----------
-    weight : float
-        What its skill is multiplied by.
-    groups, blocks : tuple of str
-        Imaging groups, and domains whose traits are inputs.
-    """
+    """One cell of a contrast, and how it counts."""
 
     weight: float
     groups: tuple[str, ...] = ()
@@ -56,10 +48,6 @@ class Contrast(Frozen):
 
     Attributes
     ----------
-    name : str
-        What it is, in words.
-    terms : tuple of Term
-        Cells and weights.
     above, below : float, optional
         The claim is that the contrast lies above, or below, this skill; one of both.
     """
@@ -87,8 +75,6 @@ class Effect(Frozen):
 
     Attributes
     ----------
-    term : str
-        Of `ukb_brain.statistics.inputs.mixed_models`.
     above, below : float, optional
         The claim is that it lies above, or below, this balanced accuracy; one of both.
     """
@@ -110,16 +96,8 @@ class Claim(Frozen):
 
     Attributes
     ----------
-    text : str
-        The sentence.
-    targets : tuple of str
-        Keys of targets; or none, and a domain.
-    domain : str, optional
-        All its targets.
     contrasts : tuple of Contrast
         All of them must hold.
-    study : tuple of Effect
-        How the study itself tests it, told beside ours.
     """
 
     text: str
@@ -139,15 +117,6 @@ class Claim(Frozen):
 
 def claims_of(text: Mapping[str, Any]) -> dict[str, Claim]:
     """Read claims.
-
-    Parameters
-    ----------
-    text : dict
-        As in the file of claims: by name.
-
-    Returns
-    -------
-    dict of str to Claim
 
     Raises
     ------
@@ -187,19 +156,11 @@ def evaluate_claims(
 
     Parameters
     ----------
-    claims : dict of str to Claim
-        By name.
     skill : pandas.DataFrame
         Index ``target, inputs``; column 0 is the sample's skill (R², or 2 AUC - 1), the others are
         those of bootstrap draws, the same in all cells.
-    grid : Grid
-        Names the inputs.
-    level : float
-        Coverage of the intervals.
     errors : pandas.Series, optional
         Standard errors of skill by ``target, inputs``, for one target without draws that vary.
-    mixed_models : pandas.DataFrame, optional
-        From `ukb_brain.statistics.inputs.mixed_models.fit_domains`, for the study's own test.
 
     Returns
     -------
@@ -216,11 +177,6 @@ def evaluate_claims(
     ------
     InputError
         If a claim names what is no name of the grid, nor of what was taken out of it.
-
-    Notes
-    -----
-    `tests/statistics/test_claims.py` compares intervals over targets with SciPy's, and
-    those over people with numpy's quantiles.
     """
     rows: list[dict[str, Any]] = []
     for name, claim in claims_of(claims).items():
@@ -248,13 +204,6 @@ def evaluate_claims(
 
 def names_unknown(claim: Claim, grid: Grid) -> list[str]:
     """List what a claim names that is neither in the grid nor was taken out of it.
-
-    Parameters
-    ----------
-    claim : Claim
-        One claim.
-    grid : Grid
-        Of the run.
 
     Returns
     -------

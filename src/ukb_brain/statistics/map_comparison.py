@@ -24,12 +24,14 @@ def compare_maps(
 ) -> pd.DataFrame:
     """Compare the headline score of every cell of two runs.
 
+    Standard errors are read off the intervals' half-widths, and the runs are taken for independent:
+    where both test the same people, differences are in truth surer than this says. p values are
+    adjusted by Benjamini and Hochberg within a domain.
+
     Parameters
     ----------
     performance, other : pandas.DataFrame
         Performance tables, one row a cell.
-    reporting : Reporting
-        Level of the intervals of both.
 
     Returns
     -------
@@ -41,12 +43,6 @@ def compare_maps(
     ------
     InputError
         If the other table lacks columns, or has a cell twice.
-
-    Notes
-    -----
-    Standard errors are read off the intervals' half-widths, and the runs are taken for independent:
-    where both test the same people, differences are in truth surer than this says. p values are
-    adjusted by Benjamini and Hochberg within a domain.
     """
     needed = [*KEYS, "domain", "kind", *(f"{m}{e}" for m in ("roc_auc", "r2") for e in ENDS)]
     absent = [name for name in needed if name not in other]

@@ -53,21 +53,7 @@ class TargetSkill:
 
 
 def players_of(target: str, grid: Grid) -> tuple[str, ...]:
-    """List the imaging groups and blocks that a target's cells vary in.
-
-    Parameters
-    ----------
-    target : str
-        Key of a target.
-    grid : Grid
-        Gives the rule of inputs.
-
-    Returns
-    -------
-    tuple of str
-        Imaging groups, then, outside the base domain, the blocks that are neither the base block
-        nor the target's own.
-    """
+    """List the imaging groups and blocks that a target's cells vary in."""
     domain = grid.targets[target].domain
     if domain == grid.base_domain:
         return tuple(grid.imaging)
@@ -75,19 +61,7 @@ def players_of(target: str, grid: Grid) -> tuple[str, ...]:
 
 
 def coalition_matrix(inputs: Sequence[Inputs], players: Sequence[str]) -> NDArray[np.bool_]:
-    """Say which players take part in each cell.
-
-    Parameters
-    ----------
-    inputs : sequence of Inputs
-        Of the cells.
-    players : sequence of str
-        From `players_of`.
-
-    Returns
-    -------
-    ndarray of bool, shape (cells, players)
-    """
+    """Say which players take part in each cell."""
     return np.array([[p in (*i.groups, *i.blocks) for p in players] for i in inputs], dtype=bool)
 
 
@@ -110,12 +84,6 @@ def contributions_table(
         The same in each bootstrap draw of families.
     inputs : sequence of Inputs
         Of the cells, in any order, each once.
-    target : str
-        Key of the target.
-    grid : Grid
-        Gives the players.
-    level : float
-        Coverage of each interval, between 0 and 1.
 
     Returns
     -------
@@ -127,16 +95,6 @@ def contributions_table(
         the interval lies above or below 0, and else ``unknown``: one pair at a time, without
         correction for their number. Where a cell is missing, numbers are NaN and ``note`` says
         why.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree, cells occur twice or are not of the target.
-
-    Notes
-    -----
-    Percentile intervals of `ukb_brain.statistics.draws`; tied to each draw's values
-    over all orders in ``test_intervals_are_those_of_each_draws_own_shares``.
     """
     values, drawn_values, missing = _coalition_values(
         TargetSkill(skill, drawn, inputs), target, grid
@@ -152,31 +110,11 @@ def domain_contributions(
 ) -> pd.DataFrame:
     """Average contributions over the targets of a domain, draw by draw.
 
-    Parameters
-    ----------
-    targets : dict of str to TargetSkill
-        By key; those of other domains are ignored. All targets share their draws of families.
-    domain : str
-        Key of a domain.
-    grid : Grid
-        Gives the players, which all targets of a domain share.
-    level : float
-        Coverage of each interval, between 0 and 1: over test people, for these targets.
-
     Returns
     -------
     pandas.DataFrame
         As `contributions_table`, with an empty ``target``. Targets that lack a cell are left out,
         which ``n_targets`` and ``note`` say.
-
-    Raises
-    ------
-    ValueError
-        If targets differ in their number of draws, or as `contributions_table`.
-
-    Notes
-    -----
-    Tied to the targets' own tables in ``test_a_domain_is_the_mean_of_its_targets``.
     """
     keys = grid.targets_of(domain)
     found = {key: _coalition_values(targets[key], key, grid) for key in keys if key in targets}

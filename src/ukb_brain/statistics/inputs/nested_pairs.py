@@ -40,8 +40,6 @@ class Pair:
 
     Attributes
     ----------
-    larger, smaller : int
-        Their places among the target's cells.
     part : str
         The imaging group or block that only the larger has, or `ALL_IMAGES`.
     """
@@ -80,11 +78,6 @@ class PairInput:
 def judged_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
     """Pair a target's fullest cell with the cells that lack one part of it, or all its images.
 
-    Parameters
-    ----------
-    inputs : sequence of Inputs
-        Cells of one target.
-
     Returns
     -------
     list of Pair
@@ -107,11 +100,6 @@ def judged_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
 
 def judged_inputs(inputs: Sequence[Inputs]) -> list[Inputs]:
     """List the cells of a target whose predictions before the ladder are kept.
-
-    Parameters
-    ----------
-    inputs : sequence of Inputs
-        Cells of one target.
 
     Returns
     -------
@@ -147,12 +135,6 @@ def compare_pairs(
         Test people of the target; nobody may have been in training.
     weights : callable
         From families, shape (n,), to bootstrap weights, shape (draws, n); `FamilyDraws.weights`.
-    margin : float
-        Smallest difference in skill that matters.
-    level : float
-        Coverage of the intervals.
-    alpha : float
-        Level of the one-sided tests of equivalence.
 
     Returns
     -------
@@ -269,16 +251,10 @@ def adds_table(
 
     Parameters
     ----------
-    compared : dict of str to pandas.DataFrame
-        From `compare_pairs`, by key of the target.
     declared : dict of str to sequence of str
         For each target the declared family of each of its pairs, such as its domain and part.
-    margin : float
-        As for `compare_pairs`.
     method : str
         ``holm`` or ``bh``, of `ukb_brain.statistics.certainty.corrections.adjusted_by_family`.
-    alpha : float
-        Level of significance.
 
     Returns
     -------

@@ -44,8 +44,6 @@ class Everybody:
         By ``eid, instance``.
     splits : pandas.DataFrame
         ``eid, fold, part``.
-    validation : pandas.DataFrame
-        Predictions of validation people: `ukb_brain.statistics.gathered.predictions_of`.
     covariates : tuple of str
         Columns of ``confounds`` that are asked for beside the confounds proper.
     """
@@ -79,8 +77,6 @@ def confound_table(
     unrefined : dict of str to TargetPredictions
         What cells predicted before the ladder, which may give a cell with images the predictions
         of the one without: no evidence that images add nothing.
-    everybody : Everybody
-        Its validation people as before the ladder.
 
     Returns
     -------

@@ -41,32 +41,8 @@ class Findings:
     ----------
     status : str
         Of the cell with all imaging and every block: ``ok``, or why there is no score.
-    n_test, n_positive : int
-        Test people of that cell, and those with the trait, of a binary target.
-    skill : Interval
-        Of that cell.
-    p : float
-        By permutation within strata of site, sex and age.
-    imaging_gain : Interval
-        Over the same cell without images, both as they were before the ladder.
-    imaging_cell : Interval
-        Skill of the cell with all imaging and as few blocks as there are; the two next are its.
-    within_site, confounds_gain : Interval
-        Skill of that cell within sites, and its gain beyond confounds, before the ladder.
     left_out_sites : Interval
         Skill on sites that were not learned from.
-    curve : str
-        Shape of the learning curve.
-    at_10x, gain_10x : Interval
-        Skill with ten times the training people, and its gain.
-    model : str
-        Variant and strategy that gains most over the map.
-    model_gain, model_skill : Interval
-        Its gain and its skill.
-    model_p : float
-        Of its gain, corrected for the number of variants.
-    ceiling : Interval
-        Skill that the target's test-retest reliability allows.
     """
 
     target: str
@@ -131,11 +107,6 @@ def gather_findings(
         ``_high``; of the cell with all imaging and as few blocks as there are.
     reliability : pandas.DataFrame
         ``target`` and ``ceiling, ceiling_low, ceiling_high`` as AUC or R².
-
-    Returns
-    -------
-    list of Findings
-        One a target that has a cell, in the order of the grid.
     """
     cells = fullest_cells(with_skill(performance), grid)
     names = dict(zip(cells["target"], cells["inputs"], strict=True))

@@ -37,8 +37,6 @@ class Drawn:
     ----------
     status : str
         ``ok``, or why there is no skill.
-    n_train, n_test : int
-        People.
     skill : float
         R², or 2·AUC − 1; NaN where there is none.
     draws : ndarray, shape (draws,)
@@ -60,33 +58,7 @@ def draw_skills(
     draws: int,
     seed: int,
 ) -> dict[Key, Drawn]:
-    """Score every fit on its test people, in the sample and in draws that all fits share.
-
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-        ``eid, instance, target, inputs, strategy, fold, seed, split, y_true, y_pred``.
-    fits : pandas.DataFrame
-        ``target, inputs, strategy, fold, seed, n_train, n_test, status``.
-    participants : pandas.DataFrame
-        ``eid, instance, family``.
-    grid : Grid
-        Gives the kinds of targets.
-    draws : int
-        Of families; see `ukb_brain.statistics.FamilyDraws`.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    dict of (str, str, str, int) to Drawn
-        By target, inputs, strategy and fold; seeds are an ensemble, as in the map.
-
-    Notes
-    -----
-    ``tests/statistics/limits/test_learning_curves.py`` compares skills with scikit-learn's scores,
-    and intervals with those of the performance table.
-    """
+    """Score every fit on its test people, in the sample and in draws that all fits share."""
     people = predicted_people(predictions, participants) if len(predictions) else {}
     families = {int(f) for one in people.values() for f in one.family}
     weights = FamilyDraws(families, draws, seed).weights
@@ -117,20 +89,8 @@ def _skills(kind: str, people: Predicted, weights: Any) -> Floats:
 def described(drawn: Drawn, kind: str, level: float) -> Row:
     """Say what a fit scored.
 
-    Parameters
-    ----------
-    drawn : Drawn
-        From `draw_skills`.
-    kind : str
-        ``binary`` or ``continuous``.
-    level : float
-        Coverage of the intervals.
-
-    Returns
-    -------
-    dict
-        ``n_train, n_test, status, metric`` (AUC or R²), ``score`` and ``skill``, each with ``_low``
-        and ``_high``.
+    ``n_train, n_test, status, metric`` (AUC or R²), ``score`` and ``skill``, each with ``_low`` and
+    ``_high``.
     """
     low, high = percentile_interval(drawn.draws, level)
     row: Row = {"n_train": drawn.n_train, "n_test": drawn.n_test, "status": drawn.status}
@@ -151,16 +111,8 @@ def score_learning_curves(
 
     Parameters
     ----------
-    skills : dict of (str, str, str, int) to Drawn
-        From `draw_skills`, over subsets that share their test people.
     subsets : dict of int to (float, int)
-        Share of training people, and repeat, by fold.
-    grid : Grid
-        Gives kinds and the order of targets.
-    level : float
-        Coverage of the intervals.
-    seed : int
-        Of the noise that stands for other training people.
+        Share and repeat of each number that stands in the place of a fold.
 
     Returns
     -------

@@ -33,29 +33,18 @@ def score_left_out_sites(
     ----------
     predictions, fits : pandas.DataFrame
         Of a fold a site, as those of the map.
-    participants : pandas.DataFrame
-        ``eid, instance, family``.
     sites : dict of int to str
         Names of the left-out sites, by fold.
     strategies : sequence of str
         Those that were run.
-    grid : Grid
-        Gives kinds and the order of targets.
-    draws, level, seed : int, float, int
-        Of the bootstrap over families.
 
     Returns
     -------
     pandas.DataFrame
-        `COLUMNS`, one row a cell, strategy and site, and one for `ALL_SITES`: of the areas of all
-        sites the mean by people, of R² that of everybody's predictions together, about their
-        common mean. A site without a score leaves that row without one; its status says how many.
-
-    Notes
-    -----
-    Rows of single sites are scored as learning curves are, that of all sites as the map is
-    (`ukb_brain.statistics.score_map`): ``tests/statistics/limits/test_learning_curves.py`` compares
-    them with scikit-learn.
+        `COLUMNS`, one row a cell, strategy and site, scored as learning curves are, and one for
+        `ALL_SITES`, as the map is: of the areas of all sites the mean by people, of R² that of
+        everybody's predictions together, about their common mean. A site without a score leaves
+        that row without one; its status says how many.
     """
     place = {key: k for k, key in enumerate(grid.targets)}
     rows: list[dict[str, Any]] = []

@@ -30,33 +30,26 @@ def score_model_scale(
 ) -> pd.DataFrame:
     """Compare variants and strategies with the map's, draw by draw.
 
+    Differences of shared draws are a paired bootstrap (Efron & Tibshirani 1993, chapter 8). They
+    say nothing of chance in training, which another seed would show.
+
     Parameters
     ----------
     skills : dict of str to dict
-        By variant, from `ukb_brain.statistics.limits.learning_curves.draw_skills` with one seed of
-        the bootstrap; `AS_IT_IS` is among them. All variants test the same people.
+        By variant, from `draw_skills` with one seed of the bootstrap; `AS_IT_IS` is among them.
+        All variants test the same people.
     parameters : dict of str to float
         Of a variant's network; NaN where it trains none.
     compared_with : str
         Strategy of `AS_IT_IS` over which gains are counted.
-    grid : Grid
-        Gives kinds and the order of targets.
-    level : float
-        Coverage of the intervals.
 
     Returns
     -------
     pandas.DataFrame
         `COLUMNS`, one row a target, inputs, variant and strategy. ``gain`` is the difference of
-        skills on the same test people, ``gain_se`` its standard deviation over draws. Variants
-        were named before any was scored; that there are several is for a reader to allow for, as
+        skills on the same test people, ``gain_se`` its standard deviation over draws. That there
+        are several variants is for a reader to allow for, as
         `ukb_brain.statistics.limits.verdicts` does.
-
-    Notes
-    -----
-    Differences of shared draws are a paired bootstrap (Efron & Tibshirani 1993, chapter 8), held
-    to the variance of a paired difference by ``tests/statistics/limits/test_learning_curves.py``.
-    They say nothing of chance in training, which another seed would show.
     """
     place = {key: k for k, key in enumerate(grid.targets)}
     rows = []

@@ -39,21 +39,13 @@ def retest_table(
 
     Parameters
     ----------
-    targets : dict of str to TargetPredictions
-        By target.
     measurements : pandas.DataFrame
         ``eid, instance`` and a column a target, at all imaging visits.
     sources : pandas.DataFrame
         Of the same shape: instance that each answer is of. One answer that goes with two scans
         is one measurement.
-    draws : FamilyDraws
-        Of all families.
     families : pandas.Series
-        Family by eid.
-    grid : Grid
-        Names the cells.
-    level : float
-        Coverage of the intervals.
+        By eid.
 
     Returns
     -------
@@ -118,30 +110,16 @@ def repeatability_table(
 
     Parameters
     ----------
-    targets : dict of str to TargetPredictions
-        By target, at test people's first imaging visit.
     repeats : pandas.DataFrame
         Their predictions at later visits, by models that have seen neither: ``eid, instance,
-        target, inputs, fold, y_pred``.
-    draws : FamilyDraws
-        Of all families.
-    grid : Grid
-        Names the cells.
-    level : float
-        Coverage of the intervals.
+        target, inputs, fold, y_pred``. Of several later visits the earliest counts.
 
     Returns
     -------
     pandas.DataFrame
         One row a target: ``target, inputs, n`` (missing under ten), ``status``, and each with
         ``_low`` and ``_high`` ``icc`` (agreement) and ``pearson_r`` of the predictions of its
-        imaging cell, which has as few blocks as may be. Of several later visits the earliest
-        counts.
-
-    Notes
-    -----
-    ``test_predictions_of_a_second_scan_repeat`` holds it to
-    `ukb_brain.statistics.limits.reliability.retest` on planted noise.
+        imaging cell, which has as few blocks as may be.
     """
     again = repeats.sort_values(["target", "inputs", "fold", "eid", "instance"])
     again = again.drop_duplicates(["target", "inputs", "fold", "eid"])

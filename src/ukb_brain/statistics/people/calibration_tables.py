@@ -36,19 +36,6 @@ def calibration_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure the calibration of each target's fullest cell.
 
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target.
-    validation : pandas.DataFrame
-        From `ukb_brain.statistics.limits.limit_tables.predictions_of`.
-    draws : FamilyDraws
-        Of all families.
-    grid : Grid
-        Names the cells.
-    level : float
-        Coverage of the intervals.
-
     Returns
     -------
     numbers : pandas.DataFrame
@@ -119,15 +106,6 @@ def _recalibrated(
 def gaps(table: TargetPredictions, name: str, validation: pd.DataFrame) -> pd.DataFrame:
     """Give each test person's brain-age gap, corrected by a line through validation people.
 
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of the age.
-    name : str
-        Published name of the cell's inputs.
-    validation : pandas.DataFrame
-        As for `calibration_tables`.
-
     Returns
     -------
     pandas.DataFrame
@@ -156,15 +134,6 @@ GAP_COLUMNS = ("eid", "instance", "fold", "age", "predicted_age", "gap")
 
 def gap_table(targets: Targets, validation: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """Give the brain-age gap of each test person, from images alone.
-
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target.
-    validation : pandas.DataFrame
-        As for `calibration_tables`.
-    grid : Grid
-        Names the cells.
 
     Returns
     -------

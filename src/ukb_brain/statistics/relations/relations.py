@@ -29,10 +29,6 @@ class Related:
 
     Attributes
     ----------
-    measure : str
-        Its name.
-    targets : tuple of str
-        Their keys.
     estimate : ndarray, shape (targets, targets)
         Symmetric, NaN where there is none and on the diagonal.
     drawn : ndarray, shape (draws, targets, targets)
@@ -54,15 +50,6 @@ class Related:
 def blank_relation(measure: str, targets: Sequence[str], draws: int) -> Related:
     """Make room for a measure of all pairs.
 
-    Parameters
-    ----------
-    measure : str
-        Its name.
-    targets : sequence of str
-        Keys.
-    draws : int
-        Bootstrap draws.
-
     Returns
     -------
     Related
@@ -78,25 +65,11 @@ def blank_relation(measure: str, targets: Sequence[str], draws: int) -> Related:
 def relation_table(related: Related, level: float = 0.95) -> pd.DataFrame:
     """List pairs of targets with their relation and its interval.
 
-    Parameters
-    ----------
-    related : Related
-        From `ukb_brain.statistics.relations.mutual_information.mutual_information`,
-        `ukb_brain.statistics.relations.distance_correlation.distance_correlations` or
-        `profile_similarity`.
-    level : float
-        Coverage of each interval, between 0 and 1.
-
     Returns
     -------
     pandas.DataFrame
         Columns `COLUMNS`, one row a pair, each pair once. ``p_adjusted`` bounds the false discovery
         rate among all pairs. A pair without an estimate keeps its row, and ``note`` says why.
-
-    Notes
-    -----
-    Percentile intervals of `ukb_brain.statistics.draws`, tied to numpy's quantiles in
-    ``test_the_table_lists_each_pair_once_with_quantiles_of_its_draws``.
     """
     rows = []
     for one, two in combinations(range(len(related.targets)), 2):
@@ -116,6 +89,15 @@ def relation_table(related: Related, level: float = 0.95) -> pd.DataFrame:
 def profile_similarity(skill: pd.DataFrame, drawn: Floats) -> Related:
     """Correlate what two targets gain from the same inputs, corrected for noise in skill.
 
+    Test people cause noise in skill, common to cells and targets as far as these share people. Its
+    covariance over inputs is that of the draws about their mean; it is taken off the covariance of
+    the profiles, and twice off that of drawn profiles, which have it twice. It is not tested, since
+    cells of a target are not independent. Tied to numpy's ``cov`` in
+    ``test_profiles_agree_with_covariances_by_numpy``; coverage is measured in
+    ``test_intervals_of_similar_profiles_cover``.
+
+    Fuller WA (1987). Measurement error models. Wiley, section 1.2.
+
     Parameters
     ----------
     skill : pandas.DataFrame
@@ -131,24 +113,6 @@ def profile_similarity(skill: pd.DataFrame, drawn: Floats) -> Related:
         over the inputs common to both targets, at least `FEWEST_INPUTS`, which ``n`` counts.
         There is none where a profile varies no more than its noise, nor between targets of the
         base domain and others, which are never read from the same inputs.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree.
-
-    Notes
-    -----
-    Test people cause noise in skill, common to cells and targets as far as these share people.
-    Its covariance over inputs is that of the draws about their mean; it is taken off the
-    covariance of the profiles, and twice off that of drawn profiles, which have it twice. It is
-    not tested, since cells of a target are not independent. Tied to numpy's ``cov`` in
-    ``test_profiles_agree_with_covariances_by_numpy``; coverage is measured in
-    ``test_intervals_of_similar_profiles_cover``.
-
-    References
-    ----------
-    Fuller WA (1987). Measurement error models. Wiley, section 1.2.
     """
     values = skill.to_numpy(float)
     if drawn.shape[1:] != values.shape:

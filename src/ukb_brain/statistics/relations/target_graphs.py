@@ -15,6 +15,9 @@ CENTRALITY_COLUMNS = ["measure", "target", "estimate", "low", "high"]
 def eigenvector_centrality(weights: Floats) -> Floats:
     """Say how strongly each node is tied to nodes that are strongly tied.
 
+    Bonacich P (1987). Power and centrality: a family of measures. American Journal of Sociology
+    92:1170.
+
     Parameters
     ----------
     weights : ndarray, shape (graphs, nodes, nodes)
@@ -25,16 +28,6 @@ def eigenvector_centrality(weights: Floats) -> Floats:
     ndarray, shape (graphs, nodes)
         The leading eigenvector, of length 1 and without negative entries; NaN for a graph without
         edges. Where a graph falls into parts, nodes outside the strongest have 0.
-
-    Notes
-    -----
-    Many graphs at once; tied to networkx's ``eigenvector_centrality`` in
-    ``test_centrality_agrees_with_networkx``.
-
-    References
-    ----------
-    Bonacich P (1987). Power and centrality: a family of measures. American Journal of Sociology
-    92:1170.
     """
     weights = weights * (1 - np.eye(weights.shape[-1]))
     leading = np.abs(np.linalg.eigh(weights)[1][:, :, -1])
@@ -49,8 +42,6 @@ def centrality_table(related: Related, level: float = 0.95) -> pd.DataFrame:
     ----------
     related : Related
         Any measure of relation; relations below 0 count as none.
-    level : float
-        Coverage of each interval, between 0 and 1.
 
     Returns
     -------
