@@ -10,7 +10,8 @@ from ukb_brain.planning.case import Case
 from ukb_brain.planning.measure import Rates
 from ukb_brain.planning.memory import prediction_rows, store_bytes
 from ukb_brain.planning.work import Stage, makespan, stages_of
-from ukb_brain.tables.table import COUNT, MAYBE, NUMBER, TEXT, declared, one_of, within
+from ukb_brain.tables.schemas import STRATEGY
+from ukb_brain.tables.table import COUNT, NOT_NEGATIVE, NUMBER, declared, one_of, within
 from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.target import AMORTISED
 
@@ -25,25 +26,24 @@ STUDY, STUDY_HOURS, STUDY_CARD, STUDY_PEOPLE, STUDY_CELLS = (
 # A row of predictions in its file, and while all of them are gathered; both were measured.
 FILED, GATHERED = 9.0, 165.0
 HOUR, GB = 3600.0, 1e9
-NOT_NEGATIVE = within(MAYBE, ge=0)
 
 
 # What settings would cost. A row without devices is the study's own account of itself.
 Plan = declared(
-    {
-        "preset device": TEXT,
-        "strategy": one_of("linear", "kernels", "amortised", "dedicated"),
+    "preset strategy devices device participants folds cells networks epochs hours training_hours "
+    "other_hours longest_item_hours training_pflop times_amortised device_gb process_gb gather_gb "
+    "models_gb scans_gb basis",
+    "preset strategy devices",
+    kinds={
+        "strategy": STRATEGY,
         "devices": within({"dtype": pd.Int64Dtype, "nullable": True}, ge=1),
-        "participants": COUNT,
+        "participants cells networks epochs": COUNT,
         "folds": within(COUNT, ge=1),
-        "cells networks epochs": COUNT,
-        "hours": NOT_NEGATIVE,
         "training_hours other_hours": within(NUMBER, ge=0),
-        "longest_item_hours training_pflop times_amortised": NOT_NEGATIVE,
+        "hours longest_item_hours training_pflop times_amortised": NOT_NEGATIVE,
         "device_gb process_gb gather_gb models_gb scans_gb": NOT_NEGATIVE,
         "basis": one_of("measured", "scaled", "assumed", "published"),
     },
-    "preset strategy devices",
 )
 
 

@@ -6,9 +6,9 @@ import pandas as pd
 
 from ukb_brain.tables.table import (
     COUNT,
-    EID,
     FLAG,
     MAYBE,
+    NOT_NEGATIVE,
     NUMBER,
     SCORE,
     TEXT,
@@ -30,7 +30,6 @@ STUDY_FLAGS = (*STUDY_MODALITIES, "constitutional", "disease", "serology", "psyc
 
 KIND, LEGIBLE = one_of("binary", "continuous"), one_of(*LEGIBLE_METRICS)
 RETRAINED = one_of("linear", "kernels", "amortised")
-NOT_NEGATIVE, POSITIVE = within(MAYBE, ge=0), within(MAYBE, gt=0)
 
 
 def _holds_nobody(table: pd.DataFrame) -> bool:
@@ -74,16 +73,7 @@ def _flags_are_boolean(table: pd.DataFrame) -> bool:
 # grid brings one boolean column each. The map has the spread between seeds beside each metric; the
 # table of all fits has the fold, and intervals of what skill is made of only.
 performance = performance_all = declared(
-    {
-        "target domain inputs status strategy": TEXT,
-        "kind": KIND,
-        "n_train n_val n_test": COUNT,
-        rf"^({'|'.join(METRICS)})(_low|_high)?$": MAYBE | {"regex": True},
-        rf"^({'|'.join(METRICS)})_seed_sd$": NOT_NEGATIVE | {"regex": True, "required": False},
-        "train_seconds": NOT_NEGATIVE,
-        "fold": COUNT | {"required": False},
-        "seed": WHOLE,
-    },
+    "target domain kind inputs n_train n_val n_test status train_seconds strategy fold seed",
     "",
     _has_every_metric_with_interval,
     _has_spreads_of_all_metrics_or_a_fold,
@@ -92,210 +82,164 @@ performance = performance_all = declared(
     _is_unique,
     _flags_are_boolean,
     strict=False,
+    kinds={
+        "kind": KIND,
+        "train_seconds": NOT_NEGATIVE,
+        "fold": COUNT | {"required": False},
+        rf"^({'|'.join(METRICS)})(_low|_high)?$": MAYBE,
+        rf"^({'|'.join(METRICS)})_seed_sd$": NOT_NEGATIVE | {"required": False},
+    },
 )
 
 # Fixed effects of the mixed models.
 mixed_models = declared(
-    {
-        "source": one_of("run", "published"),
-        "domain outcome model term": TEXT,
-        "estimate df t low high log_likelihood": MAYBE,
-        "std_error sd_target sd_residual": NOT_NEGATIVE,
-        "p": P,
-        "n": COUNT,
-    },
+    "source domain outcome model term estimate std_error df t p low high sd_target sd_residual "
+    "log_likelihood n",
     "source domain outcome model term",
+    kinds={"source": one_of("run", "published"), "std_error sd_target sd_residual": NOT_NEGATIVE},
 )
 
 # Every metric of every cell, with its recommended interval.
 intervals = declared(
-    {
-        "target inputs metric note": TEXT,
+    "target inputs metric method estimate low high note validated",
+    "target inputs metric",
+    in_order(""),
+    kinds={
         "method": one_of("percentile", "bca", "expanded", "delong", "newcombe"),
-        "estimate low high": MAYBE,
         "validated": FLAG,
     },
-    "target inputs metric",
-    in_order("low high"),
 )
 
 # Single cells of a table from outside.
 published_intervals = declared(
-    {
-        "target inputs note": TEXT,
-        "metric": one_of("balanced_accuracy", "pearson_r", "r2"),
-        "estimate low high": SCORE,
-    },
+    "target inputs metric estimate low high note",
     "target inputs metric",
+    kinds={"metric": one_of("balanced_accuracy", "pearson_r", "r2"), "estimate low high": SCORE},
 )
 
 # Every cell against permuted labels.
 permutations = declared(
-    {
-        "target inputs tests": TEXT,
-        "skill null_mean null_sd": MAYBE,
-        "p p_bh p_max_family p_max moved": P,
-        "permutations": within(WHOLE, ge=1),
-    },
+    "target inputs tests skill null_mean null_sd p p_bh p_max_family p_max moved permutations",
     "target inputs",
+    kinds={"moved": P, "permutations": within(WHOLE, ge=1)},
 )
 
 # Cells that differ by one part, and whether it adds.
 comparisons = declared(
-    {
-        "target tests inputs without part note": TEXT,
-        "n": COUNT,
-        "difference low high": MAYBE,
-        "p p_adjusted p_delong": P,
-        "margin": within(NUMBER, gt=0),
-        "verdict": one_of("adds", "no gain", "unknown"),
-    },
+    "target tests inputs without part n skill skill_without difference low high se p upper p_below "
+    "p_equivalent p_delong note p_adjusted margin verdict",
     "target inputs without",
-    _holds_nobody,
-    strict=False,
+    kinds={"margin": within(NUMBER, gt=0), "verdict": one_of("adds", "no gain", "unknown")},
 )
 
 # Shapley values and interactions of targets, then of domains.
 contributions = declared(
-    {
-        "domain target part other verdict note": TEXT,
-        "measure": one_of("baseline", "contribution", "fullest", "interaction"),
-        "estimate low high": MAYBE,
-        "n_targets": COUNT,
-    },
+    "domain target measure part other estimate low high verdict n_targets note",
     "domain target measure part other",
+    kinds={"measure": one_of("baseline", "contribution", "fullest", "interaction")},
 )
 
 # Mixed models with intervals over resampled test people.
 mixed_models_resampled = declared(
-    {
-        "domain outcome term note": TEXT,
-        "weighting": one_of("equal", "precision"),
-        "estimate low high": MAYBE,
-        "n_draws": COUNT,
-    },
+    "domain outcome weighting term estimate low high n_draws note",
     "domain outcome weighting term",
+    kinds={"weighting": one_of("equal", "precision")},
 )
 
 # Claims and their parts, with verdicts.
 claims = declared(
-    {
-        "claim text part reason": TEXT,
+    "claim text part basis statistic low high bound p n_targets n_missing verdict reason",
+    "claim part",
+    kinds={
         "basis": TEXT | {"nullable": True},
-        "statistic low high bound": MAYBE,
-        "p": P,
-        "n_targets n_missing": COUNT,
         "verdict": one_of(
             "supported", "contradicted", "undecided", "cannot be tested", "not in this grid"
         ),
     },
-    "claim part",
 )
 
-calibration = declared(
-    {"target inputs measure note": TEXT, "estimate low high": MAYBE},
-    "",
-    _holds_nobody,
-    strict=False,
-)
+calibration = declared("target inputs measure estimate note low high")
 
 # Bins of like predictions; small counts are for whoever shows them to suppress.
 calibration_curves = declared(
-    {"target inputs": TEXT, "bin": COUNT, "n": within(WHOLE, ge=1), "predicted observed": NUMBER},
-    "",
-    _holds_nobody,
-    strict=False,
+    "bin n events predicted observed low high target inputs",
+    kinds={
+        "bin": COUNT,
+        "n": within(WHOLE, ge=1),
+        "events": {"dtype": pd.Int64Dtype, "nullable": True},
+        "predicted observed": NUMBER,
+    },
 )
 
 # Subgroups that are small have neither scores nor counts.
 subgroups = declared(
-    {
-        "target inputs subgroup_of subgroup status": TEXT,
-        "score difference": MAYBE,
-        "p_adjusted": P,
-        "differs": FLAG,
-    },
-    "",
-    _holds_nobody,
-    strict=False,
+    "target inputs subgroup_of subgroup n status score* difference* p p_adjusted differs",
+    kinds={"n": {"dtype": pd.Int64Dtype, "nullable": True}, "differs": FLAG},
 )
 
 # Scores as if people took part alike; no rows where no weights were given.
 participation = declared(
-    {"target inputs": TEXT, "metric": LEGIBLE, "n_effective": MAYBE},
+    "target inputs metric n n_effective plain* weighted* difference*",
     "target",
-    _holds_nobody,
-    strict=False,
+    kinds={"metric": LEGIBLE, "n n_effective": MAYBE},
     coerce=True,
 )
 
 # Each target's imaging cell beside confounds alone, and within sites.
 confounds = declared(
-    {"target inputs status": TEXT, "metric": LEGIBLE}, "target", _holds_nobody, strict=False
+    "target inputs metric status", "target", _holds_nobody, strict=False, kinds={"metric": LEGIBLE}
 )
 
 # Test-retest ceilings.
-reliability = declared({"target status": TEXT}, "target", _holds_nobody, strict=False)
+reliability = declared("target status", "target", _holds_nobody, strict=False)
 
 # Agreement of predictions of people scanned twice.
 repeatability = declared(
-    {"target inputs status": TEXT, "n": NOT_NEGATIVE, "icc": SCORE},
-    "target",
-    _holds_nobody,
-    strict=False,
+    "target inputs n status icc* pearson_r*", "target", kinds={"n": NOT_NEGATIVE, "icc": SCORE}
 )
 
 # Each test person's gap: restricted.
 brain_age_gap = declared(
-    {
-        "eid": EID,
-        "instance fold": COUNT,
-        "age": within(NUMBER, gt=0),
-        "predicted_age gap": NUMBER,
-        "inputs": TEXT,
-    },
+    "eid instance fold age predicted_age gap inputs",
     "eid instance fold",
+    kinds={"age": within(NUMBER, gt=0), "predicted_age gap": NUMBER},
     coerce=True,
 )
 
 # Pairs of targets and how they are related.
 relations = declared(
-    {"measure target other": TEXT, "estimate": MAYBE, "p": P},
-    "measure target other",
-    _holds_nobody,
-    strict=False,
+    "measure target other n estimate low high p p_adjusted note", "measure target other"
 )
 
 # How central targets are in the graph of each measure.
-centrality = declared(
-    {"measure target": TEXT, "estimate": P}, "measure target", _holds_nobody, strict=False
-)
+centrality = declared("measure target estimate low high", "measure target", kinds={"estimate": P})
 
 # One row a variable, as text, without small counts.
-data_dictionary = declared({"role key name n missing": TEXT}, "", _holds_nobody, strict=False)
-
-# A headline score and its skill, with intervals, on test people.
-SCORED = {
-    "target inputs status": TEXT,
-    "kind": KIND,
-    "strategy": RETRAINED,
-    "n_train n_test": COUNT,
-    "metric": one_of("AUC", "R²"),
-    "score score_low score_high skill skill_low skill_high": SCORE,
-}
+data_dictionary = declared(
+    "role key name n missing", "", _holds_nobody, strict=False, kinds={"role key n missing": TEXT}
+)
 
 
 def _has_a_skill_where_it_is_ok(table: pd.DataFrame) -> bool:
     return bool((table["skill"].notna() == (table["status"] == "ok")).all())
 
 
+# A headline score and its skill, with intervals, on test people.
+SCORED = "n_train n_test status metric score* skill*"
 RULES = (in_order("skill"), _has_a_skill_where_it_is_ok)
+SCORED_KINDS = {
+    "kind": KIND,
+    "strategy": RETRAINED,
+    "metric": one_of("AUC", "R²"),
+    "score skill": SCORE,
+}
 
 # One row a cell, strategy, share of training people and repeat.
 learning_curves = declared(
-    SCORED | {"share": within(NUMBER, gt=0, le=1), "repeat": COUNT},
+    f"target kind inputs strategy share repeat {SCORED}",
     "target inputs strategy share repeat",
     *RULES,
+    kinds=SCORED_KINDS | {"share": within(NUMBER, gt=0, le=1), "repeat": COUNT},
 )
 
 
@@ -307,42 +251,41 @@ def _more_people_cost_nothing(table: pd.DataFrame) -> bool:
 
 # One row a cell and strategy: the power law of its learning curve.
 learning_curve_fits = declared(
-    {
-        "target inputs": TEXT,
-        "kind": KIND,
-        "strategy": RETRAINED,
-        "shape": one_of("flat at zero", "level", "rising", "too few sizes"),
-        "n_sizes": COUNT,
-        "n_largest training_sd": NOT_NEGATIVE,
-        r"^(rise|asymptote|rate|at_10x|gain_10x|at_100x_scenario)(_low|_high)?$": MAYBE
-        | {"regex": True},
-    },
+    "target kind inputs strategy shape n_sizes n_largest training_sd rise* asymptote* rate* "
+    "at_10x* gain_10x* at_100x_scenario*",
     "target inputs strategy",
     in_order("rise", "asymptote", "at_10x", "gain_10x", "at_100x_scenario"),
     _more_people_cost_nothing,
+    kinds={
+        "kind": KIND,
+        "strategy": RETRAINED,
+        "shape": one_of("flat at zero", "level", "rising", "too few sizes"),
+        "n_largest training_sd": NOT_NEGATIVE,
+    },
 )
 
 # One row a cell, strategy and site that was not learned from, and one for all sites.
-left_out_sites = declared(SCORED | {"site": TEXT}, "target inputs strategy site", *RULES)
+left_out_sites = declared(
+    f"target kind inputs strategy site {SCORED}",
+    "target inputs strategy site",
+    *RULES,
+    kinds=SCORED_KINDS,
+)
 
 # One row a cell, strategy and variant of the models.
 model_scale = declared(
-    SCORED
-    | {
-        "variant": TEXT,
-        "parameters": POSITIVE,
-        "gain gain_low gain_high": MAYBE,
-        "gain_se": NOT_NEGATIVE,
-    },
+    f"variant strategy target kind inputs parameters {SCORED} gain* gain_se",
     "target inputs strategy variant",
     *RULES,
     in_order("gain"),
+    kinds=SCORED_KINDS | {"parameters": within(MAYBE, gt=0), "gain_se": NOT_NEGATIVE},
 )
 
 # One row a target: legible, or what stands in the way.
 verdicts = declared(
-    {
-        "target reasons": TEXT,
+    "target verdict through skill* reasons",
+    "target",
+    kinds={
         "verdict": one_of(
             "legible",
             "limited by data",
@@ -354,7 +297,6 @@ verdicts = declared(
             "no verdict",
         ),
         "through": one_of("", "site", "age and sex"),
-        "skill skill_low skill_high": SCORE,
+        "skill": SCORE,
     },
-    "target",
 )

@@ -8,9 +8,9 @@ import pandera.pandas as pa
 from ukb_brain.tables.table import (
     ANY,
     COUNT,
-    EID,
     FLAG,
     MAYBE,
+    NOT_NEGATIVE,
     NUMBER,
     TEXT,
     WHOLE,
@@ -22,8 +22,7 @@ from ukb_brain.tables.table import (
 
 KEYS = ("eid", "instance")
 ABSENT = {"required": False}
-VISIT = {"eid": EID, "instance": COUNT}
-NOT_NEGATIVE = within(MAYBE, ge=0)
+STRATEGY = one_of("linear", "kernels", "amortised", "dedicated")
 
 
 def _others_are_floats(table: pd.DataFrame) -> bool:
@@ -52,8 +51,13 @@ def _a_person_has_one_family(table: pd.DataFrame) -> bool:
 
 
 participants = declared(
-    VISIT
-    | {
+    "eid instance chosen family site date age sex ethnic_background deprivation "
+    "participation_weight",
+    "eid instance",
+    _has_all_dates_or_none,
+    _one_visit_of_each_is_chosen,
+    _a_person_has_one_family,
+    kinds={
         "chosen": FLAG,
         "family": COUNT,
         "site": WHOLE,
@@ -63,16 +67,12 @@ participants = declared(
         "ethnic_background deprivation": MAYBE | ABSENT,
         "participation_weight": within(MAYBE, gt=0) | ABSENT,
     },
-    "eid instance",
-    _has_all_dates_or_none,
-    _one_visit_of_each_is_chosen,
-    _a_person_has_one_family,
 )
 
 # Which further columns these have depends on the grid.
-people_by_visit = declared(VISIT, "eid instance", _others_are_floats, strict=False)
+people_by_visit = declared("eid instance", "eid instance", _others_are_floats, strict=False)
 # The instance that each answer is of.
-sources_by_visit = declared(VISIT, "eid instance", _others_are_instances, strict=False)
+sources_by_visit = declared("eid instance", "eid instance", _others_are_instances, strict=False)
 
 
 def _adds_up(table: pd.DataFrame) -> bool:
@@ -80,45 +80,42 @@ def _adds_up(table: pd.DataFrame) -> bool:
     return bool((expected[1:] == table["remaining"][1:]).all())
 
 
-exclusion_flow = declared({"step excluded remaining": COUNT, "reason": TEXT}, "step", _adds_up)
+exclusion_flow = declared(
+    "step reason excluded remaining", "step", _adds_up, kinds={"step excluded remaining": COUNT}
+)
 
 # People with scans of each modality.
-scan_counts = declared({"modality": TEXT, "people undated in_cohort": COUNT}, "modality")
+scan_counts = declared(
+    "modality people undated in_cohort", "modality", kinds={"people undated in_cohort": COUNT}
+)
 
 splits = declared(
-    {"eid": EID, "fold": COUNT, "part": one_of("train", "validation", "test")}, "eid fold"
+    "eid fold part", "eid fold", kinds={"part": one_of("train", "validation", "test")}
 )
 
 # Imputed and scaled traits with their masks.
-blocks = declared(VISIT | {"fold": COUNT}, "eid instance fold", _others_are_complete, strict=False)
+blocks = declared("eid instance fold", "eid instance fold", _others_are_complete, strict=False)
 
 # Training means and standard deviations.
 block_scaling = declared(
-    {
-        "fold n_train": COUNT,
-        "target training_people": TEXT,
-        "mean": NUMBER,
-        "sd": within(NUMBER, gt=0),
-    },
+    "fold target mean sd n_train training_people",
     "fold target",
+    kinds={"mean": NUMBER, "sd": within(NUMBER, gt=0), "training_people": TEXT},
 )
 
 # Each target at the first imaging visit.
 target_summary = declared(
-    {
-        "target name": TEXT,
-        "n missing": COUNT,
-        "mean_or_prevalence median_lag_years": MAYBE,
-        "sd": NOT_NEGATIVE,
-    },
+    "target name n missing mean_or_prevalence sd median_lag_years",
     "target",
+    kinds={"missing": COUNT, "sd": NOT_NEGATIVE},
 )
 
 # Each scan's state, and its metrics.
 quality = declared(
-    VISIT | {"modality reason": TEXT, "status": one_of("ok", "missing", "unusable", "broken")},
+    "eid instance modality status reason",
     "eid instance modality",
     strict=False,
+    kinds={"status": one_of("ok", "missing", "unusable", "broken")},
 )
 
 
@@ -136,27 +133,25 @@ def _is_unique(table: pd.DataFrame) -> bool:
 
 # In the target's own units, or as a probability.
 predictions = declared(
-    VISIT
-    | {"target inputs strategy split": ANY, "fold": COUNT, "seed": WHOLE, "y_true y_pred": NUMBER},
+    "eid instance target inputs strategy fold seed split y_true y_pred",
     "",
     _is_not_training,
     _is_unique,
+    kinds={"target inputs strategy split": ANY, "y_true y_pred": NUMBER},
 )
 
 # How each cell was fitted, and where it was measured at what cost.
 cell_fits = declared(
-    {
-        "target inputs status": TEXT,
-        "strategy": one_of("linear", "kernels", "amortised", "dedicated"),
-        "fold n_train n_val n_test": COUNT,
-        "seed": WHOLE,
+    "target inputs strategy fold seed n_train n_val n_test status train_seconds "
+    "decision_threshold train_median loss penalty device flops shared_seconds attempts",
+    "target inputs strategy fold seed",
+    strict=False,
+    kinds={
+        "strategy": STRATEGY,
         "train_seconds": NOT_NEGATIVE,
         "decision_threshold": P,
-        "train_median loss penalty": MAYBE,
         "device": TEXT | ABSENT,
         "flops shared_seconds": NOT_NEGATIVE | ABSENT,
         "attempts": COUNT | ABSENT,
     },
-    "target inputs strategy fold seed",
-    strict=False,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,13 @@ EID: Kind = {"dtype": int, "checks": pa.Check.gt(0)}
 NUMBER: Kind = {"dtype": float}
 # NaN where there is none.
 MAYBE: Kind = {"dtype": float, "nullable": True}
+# Whatever holds no number under one of these names.
+TEXTS = (
+    "target other name inputs without part tests metric method measure note status reason reasons "
+    "text claim basis domain outcome model term weighting kind strategy source site variant shape "
+    "verdict through subgroup subgroup_of modality device preset"
+)
+WORDS: dict[str, Kind] = {"eid": EID, "instance": COUNT, "fold": COUNT, "seed": WHOLE}
 
 
 def one_of(*values: str) -> Kind:
@@ -35,31 +42,42 @@ def within(kind: Kind, **bounds: float) -> Kind:
 P = within(MAYBE, ge=0, le=1)
 # R², 2·AUC − 1, or an area under the curve.
 SCORE = within(MAYBE, le=1)
+NOT_NEGATIVE = within(MAYBE, ge=0)
 
 
-def in_order(*pairs: str) -> Rule:
-    """No lower bound lies above its upper one; a pair is ``low high``, or ``skill`` for both."""
-    ends = [pair.split() if " " in pair else [f"{pair}_low", f"{pair}_high"] for pair in pairs]
+def _kind_of(name: str) -> Kind:
+    """Tell what a word means in every table: texts, counts, p values, or numbers that may lack."""
+    if name in WORDS or name in TEXTS.split():
+        return WORDS.get(name, TEXT)
+    if name.startswith("n_") or name == "n":
+        return COUNT
+    return P if name.startswith("p_") or name == "p" else MAYBE
+
+
+def in_order(*names: str) -> Rule:
+    """No ``_low`` bound of an estimate lies above its ``_high`` one; "" stands for the words."""
 
     def bounds_are_in_order(table: pd.DataFrame) -> bool:
+        ends = [(f"{n}_low", f"{n}_high") if n else ("low", "high") for n in names]
         return not any((table[low] > table[high]).any() for low, high in ends)
 
     return bounds_are_in_order
 
 
 def declared(
-    columns: Mapping[str, Kind],
+    columns: str,
     key: str = "",
     *rules: Rule,
     strict: bool = True,
     coerce: bool = False,
+    kinds: Mapping[str, Kind] | None = None,
 ) -> pa.DataFrameSchema:
     """Declare what a table promises.
 
     Parameters
     ----------
-    columns : dict of str to Kind
-        Names, separated by spaces, and what these columns hold.
+    columns : str
+        Names in their order, separated by spaces; ``score*`` has bounds ``_low`` and ``_high``.
     key : str
         Columns that tell rows apart.
     *rules : callable
@@ -68,9 +86,20 @@ def declared(
         No other columns.
     coerce : bool
         Cast columns: of a table that may have no rows, and so no types.
+    kinds : dict of str to Kind
+        Of names, separated by spaces, that mean more than their word; of what is not among the
+        columns, a regular expression.
     """
+    own = {name: kind for names, kind in (kinds or {}).items() for name in names.split()}
+    found: dict[str, Kind] = {}
+    for name in columns.split():
+        base = name.rstrip("*")
+        for end in ("", "_low", "_high") if base != name else ("",):
+            found[base + end] = own[base] if base in own else _kind_of(base)
+        own.pop(base, None)
+    found |= {pattern: kind | {"regex": True} for pattern, kind in own.items()}
     return pa.DataFrameSchema(
-        {name: pa.Column(**kind) for names, kind in columns.items() for name in names.split()},
+        {name: pa.Column(**kind) for name, kind in found.items()},
         checks=[pa.Check(rule, name=rule.__name__) for rule in rules],
         unique=key.split() or None,
         strict=strict,
@@ -78,7 +107,10 @@ def declared(
     )
 
 
-def without_rows(schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """Give a table that has nothing to say."""
-    types = {name: column.dtype for name, column in schema.columns.items()}
-    return pd.DataFrame({n: pd.array([], dtype=t and t.type) for n, t in types.items()})
+def table_of(
+    schema: pa.DataFrameSchema, rows: pd.DataFrame | Iterable[Mapping[str, Any]] = ()
+) -> pd.DataFrame:
+    """Put rows into the declared columns, with their types: also where there are none."""
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    types = {name: str(column.dtype) for name, column in schema.columns.items()}
+    return table.reindex(columns=list(types)).astype(types)

@@ -18,7 +18,7 @@ from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL, TOO_FEW
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.tables import reported
-from ukb_brain.tables.table import without_rows
+from ukb_brain.tables.table import table_of
 
 Targets = Mapping[str, TargetPredictions]
 
@@ -54,7 +54,7 @@ def interval_table(
         why = rows["inputs"].isin(_constant(table)).map({True: SAME_FOR_ALL, False: TOO_FEW})
         rows = rows.assign(note=why.where(without, ""))
         tables.append(rows.assign(validated=rows["inputs"].map(validated).astype(bool)))
-    return pd.concat(tables, ignore_index=True) if tables else without_rows(reported.intervals)
+    return pd.concat(tables, ignore_index=True) if tables else table_of(reported.intervals)
 
 
 def errors_without_fail(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:
@@ -138,7 +138,7 @@ def null_table(
         From `ukb_brain.statistics.certainty.permutation.permutation_table`.
     """
     if not targets:
-        return without_rows(reported.permutations)
+        return table_of(reported.permutations)
     keys = np.unique(np.concatenate([table.visit for table in targets.values()]), axis=0)
     people = rows_of(keys, participants)
     place = pd.MultiIndex.from_arrays(list(keys.T))

@@ -22,7 +22,7 @@ from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables import reported
-from ukb_brain.tables.table import without_rows
+from ukb_brain.tables.table import table_of
 
 # The part of the pair that differs by every imaging group.
 ALL_IMAGES = "all images"
@@ -265,7 +265,7 @@ def adds_table(
     """
     parts = [frame.assign(target=key, tests=list(declared[key])) for key, frame in compared.items()]
     if not any(len(part) for part in parts):
-        return without_rows(reported.comparisons)
+        return table_of(reported.comparisons)
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
     table["verdict"] = [

@@ -19,7 +19,7 @@ from ukb_brain.statistics.inputs.nested_pairs import PairInput, adds_table, comp
 from ukb_brain.statistics.scores.common_scores import CommonScores
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.tables import reported
-from ukb_brain.tables.table import without_rows
+from ukb_brain.tables.table import table_of
 
 Targets = Mapping[str, TargetPredictions]
 Scores = Mapping[str, CommonScores]
@@ -83,7 +83,7 @@ def imaging_gains(comparisons: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 def resampled_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:
     """Fit each domain's mixed model with intervals over resampled test people."""
     if not scores:
-        return without_rows(reported.mixed_models_resampled)
+        return table_of(reported.mixed_models_resampled)
     rows = [
         {"target": key, "domain": grid.targets[key].domain} | grid.flags(inputs)
         for key, one in scores.items()

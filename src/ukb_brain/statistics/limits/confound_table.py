@@ -23,7 +23,7 @@ from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.scores.within import score_within_sites
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables import reported
-from ukb_brain.tables.table import without_rows
+from ukb_brain.tables.table import table_of
 from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import one_visit
 
@@ -115,7 +115,7 @@ def confound_table(
             # The reason counts people, and this table may leave.
             row["status"] = "too few training or validation people, or classes, for confounds"
         rows.append(row)
-    return pd.DataFrame(rows) if rows else without_rows(reported.confounds)
+    return pd.DataFrame(rows) if rows else table_of(reported.confounds)
 
 
 def _perfect(row: Row, positives: int, n: int, level: float) -> Row:

@@ -16,7 +16,7 @@ from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables import reported
-from ukb_brain.tables.table import without_rows
+from ukb_brain.tables.table import table_of
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
@@ -70,7 +70,7 @@ def retest_table(
             row["inputs"] = cell[0]
             row |= _share(table, cell[1], draws, (one, two), weights, level)
         rows.append(row)
-    return pd.DataFrame(rows) if rows else without_rows(reported.reliability)
+    return pd.DataFrame(rows) if rows else table_of(reported.reliability)
 
 
 def _measured_twice(values: pd.Series, sources: pd.Series) -> tuple[pd.Index, Floats, Floats]:
@@ -142,6 +142,6 @@ def repeatability_table(
             row |= {what: value for what, value in found.items() if "ceiling" not in what}
         rows.append(row)
     if not rows:
-        return without_rows(reported.repeatability)
+        return table_of(reported.repeatability)
     columns = ["target", "inputs", "n", "status", *bounded_columns("icc", "pearson_r")]
     return pd.DataFrame(rows).reindex(columns=columns)

@@ -17,7 +17,7 @@ from ukb_brain.statistics.people.calibration_curve import brier_decomposition, r
 from ukb_brain.statistics.people.recalibration import recalibrate, recalibration_effect
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.tables import reported
-from ukb_brain.tables.table import without_rows
+from ukb_brain.tables.table import table_of
 
 Targets = Mapping[str, TargetPredictions]
 AGE = "age"
@@ -79,7 +79,7 @@ def calibration_tables(
         curve = reliability_curve(table.kind, y, p, weights, level=level)
         curves.append(curve.assign(target=key, inputs=name))
     if not curves:
-        return without_rows(reported.calibration), without_rows(reported.calibration_curves)
+        return table_of(reported.calibration), table_of(reported.calibration_curves)
     return pd.DataFrame(numbers), pd.concat(curves, ignore_index=True)
 
 

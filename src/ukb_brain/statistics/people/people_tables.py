@@ -16,7 +16,7 @@ from ukb_brain.statistics.people.participation import score_weighted
 from ukb_brain.statistics.people.subgroups import flag_differences, label_subgroups, score_subgroups
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.tables import reported
-from ukb_brain.tables.table import without_rows
+from ukb_brain.tables.table import table_of
 
 Targets = Mapping[str, TargetPredictions]
 # Ways to divide people that the target itself decides.
@@ -65,7 +65,7 @@ def subgroup_table(
         rows = score_subgroups(table.kind, *people, table.fold[known], level, smallest)
         tables.append(rows.assign(target=key, inputs=name))
     if not tables:
-        return without_rows(reported.subgroups)
+        return table_of(reported.subgroups)
     flagged, first = flag_differences(pd.concat(tables, ignore_index=True)), ["target", "inputs"]
     return flagged[[*first, *flagged.columns.drop(first)]]
 

@@ -13,7 +13,7 @@ from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.sums import ROUNDING, Floats
 from ukb_brain.tables import reported
-from ukb_brain.tables.table import without_rows
+from ukb_brain.tables.table import table_of
 
 COLUMNS = [
     *("measure", "target", "other", "n"),
@@ -81,7 +81,7 @@ def relation_table(related: Related, level: float = 0.95) -> pd.DataFrame:
         pair = (related.measure, related.targets[one], related.targets[two])
         rows.append((*pair, n, estimate, low, high, related.p[one, two], np.nan, note))
     if not rows:
-        return without_rows(reported.relations)
+        return table_of(reported.relations)
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.assign(p_adjusted=adjusted_by_family(table["p"], table["measure"], "bh"))
 
