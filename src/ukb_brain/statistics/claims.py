@@ -14,11 +14,9 @@ from scipy import stats
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Frozen, Grid
 from ukb_brain.statistics.draws import percentile_interval
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
-COLUMNS = [
-    *("claim", "text", "part", "basis", "statistic", "low", "high", "bound", "p"),
-    *("n_targets", "n_missing", "verdict", "reason"),
-]
 BY_PEOPLE = "test people"
 BY_TARGETS = "targets"
 BY_TEST_SIZE = "number of test people"
@@ -199,7 +197,7 @@ def evaluate_claims(
             *studied,
             {"claim": name, "text": claim.text, "part": "all"} | _joined(parts),
         ]
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return table_of(reported.claims, rows)
 
 
 def names_unknown(claim: Claim, grid: Grid) -> list[str]:

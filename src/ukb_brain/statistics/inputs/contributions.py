@@ -26,11 +26,8 @@ from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.inputs.shapley import interactions, shapley
 from ukb_brain.statistics.sums import Floats
-
-COLUMNS = [
-    *("domain", "target", "measure", "part", "other"),
-    *("estimate", "low", "high", "verdict", "n_targets", "note"),
-]
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def contributions_table(
     rows = _rows(values, drawn_values, players_of(target, grid), level)
     named = rows.assign(domain=grid.targets[target].domain, target=target)
     counted = named.assign(n_targets=int(not missing), note=missing)
-    return counted[COLUMNS]
+    return table_of(reported.contributions, counted)
 
 
 def domain_contributions(
@@ -127,7 +124,8 @@ def domain_contributions(
     values = np.mean([each for each, _, _ in kept], axis=0) if kept else empty
     drawn = np.mean([each for _, each, _ in kept], axis=0) if kept else empty[None]
     rows = _rows(values, drawn, players, level)
-    return rows.assign(domain=domain, target="", n_targets=len(kept), note=note)[COLUMNS]
+    named = rows.assign(domain=domain, target="", n_targets=len(kept), note=note)
+    return table_of(reported.contributions, named)
 
 
 def _coalition_values(given: TargetSkill, target: str, grid: Grid) -> tuple[Floats, Floats, str]:

@@ -11,6 +11,8 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.inputs.random_intercept import fit_random_intercept
 from ukb_brain.statistics.kinds import by_kind
 from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 OUTCOME = "balanced_accuracy"
 STUDY_TERMS: dict[str, tuple[str, ...]] = {
@@ -19,11 +21,6 @@ STUDY_TERMS: dict[str, tuple[str, ...]] = {
     "disease": ("serology", "psychology", "t1", "dwi", "rsfmri"),
     "serology": ("disease", "psychology", "t1", "dwi", "t1:dwi", "rsfmri"),
 }
-COLUMNS = [
-    *("source", "domain", "outcome", "model", "term"),
-    *("estimate", "std_error", "df", "t", "p", "low", "high"),
-    *("sd_target", "sd_residual", "log_likelihood", "n"),
-]
 NO_RESIDUAL = "the terms explain the outcome without any residual"
 
 
@@ -194,6 +191,5 @@ def fit_domains(
         _rows(cells.loc[cells["domain"] == domain], domain, terms, level)
         for domain, terms in known.items()
     ]
-    table = pd.concat(tables, ignore_index=True).assign(source=source).reindex(columns=COLUMNS)
-    numbers = COLUMNS[COLUMNS.index("estimate") : -1]
-    return table.astype(dict.fromkeys(numbers, "float64") | {"n": "int64"})
+    table = pd.concat(tables, ignore_index=True).assign(source=source)
+    return table_of(reported.mixed_models, table)

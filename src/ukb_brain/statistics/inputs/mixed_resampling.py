@@ -17,8 +17,9 @@ from ukb_brain.statistics.inputs.mixed_models import (
 )
 from ukb_brain.statistics.inputs.random_intercept import PERFECT, fit_random_intercept
 from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
-COLUMNS = ["domain", "outcome", "weighting", "term", "estimate", "low", "high", "n_draws", "note"]
 WEIGHTINGS = ("equal", "precision")
 RESAMPLED = (
     "Interval over resampled test people, all cells rescored and the model refitted: it holds for "
@@ -108,8 +109,7 @@ def resampled_effects(
                     cells.loc[mine], score[mine], drawn[outcome][:, mine], terms, weighting, level
                 )
                 tables.append(rows.assign(domain=domain, outcome=outcome, weighting=weighting))
-    table = pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS)
-    return table.astype({"estimate": "float64", "low": "float64", "high": "float64"})
+    return table_of(reported.mixed_models_resampled, pd.concat(tables, ignore_index=True))
 
 
 def _rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,17 +16,13 @@ from ukb_brain.statistics.limits.power_law import average_repeats, extrapolate
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people, status_of
 from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 Row = dict[str, Any]
 # Target, inputs, strategy and fold.
 Key = tuple[str, str, str, int]
 CELL = ["target", "inputs", "strategy"]
-KEYS = ["target", "inputs", "strategy", "fold", "seed"]
-SCORE = [
-    "metric",
-    *(f"{name}{end}" for name in ("score", "skill") for end in ("", "_low", "_high")),
-]
-CURVES = ["target", "kind", "inputs", "strategy", "share", "repeat", "n_train", "n_test", "status"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +58,21 @@ def draw_skills(
     people = predicted_people(predictions, participants) if len(predictions) else {}
     families = {int(f) for one in people.values() for f in one.family}
     weights = FamilyDraws(families, draws, seed).weights
-    nothing = np.full(draws, np.nan)
     found = {}
-    for key, rows in fits.groupby(["target", "inputs", "strategy", "fold"], sort=False):
+    for key, rows in fits.groupby([*CELL, "fold"], sort=False):
         target, inputs, strategy, fold = cast("Key", key)
         kind = grid.targets[target].kind
         mine = rows.to_dict("records")
-        tested = [people.get(tuple(fit[k] for k in KEYS)) for fit in mine]
+        tested = [people.get((*key, fit["seed"])) for fit in mine]
         statuses = [status_of(fit, kind, one) for fit, one in zip(mine, tested, strict=True)]
         members = [one for one, s in zip(tested, statuses, strict=True) if one and s == "ok"]
+        skills = np.full(1 + draws, np.nan)
+        if members:
+            skills = _skills(kind, ensemble(members), weights)
         counts = int(mine[0]["n_train"]), int(mine[0]["n_test"])
-        where = (target, inputs, strategy, int(fold))
-        if not members:
-            found[where] = Drawn(statuses[0], *counts, np.nan, nothing)
-            continue
-        skills = _skills(kind, ensemble(members), weights)
-        found[where] = Drawn("ok", *counts, float(skills[0]), skills[1:])
+        found[target, inputs, strategy, int(fold)] = Drawn(
+            "ok" if members else statuses[0], *counts, float(skills[0]), skills[1:]
+        )
     return found
 
 
@@ -86,17 +81,18 @@ def _skills(kind: str, people: Predicted, weights: Any) -> Floats:
     return KINDS[kind].skill(headline(kind, people.y_true, people.y_pred, drawn))
 
 
-def described(drawn: Drawn, kind: str, level: float) -> Row:
-    """Say what a fit scored.
+def described(key: Key, drawn: Drawn, grid: Grid, level: float) -> Row:
+    """Say of which cell a fit is, and what it scored.
 
-    ``n_train, n_test, status, metric`` (AUC or R²), ``score`` and ``skill``, each with ``_low`` and
-    ``_high``.
+    ``target, inputs, strategy, kind, n_train, n_test, status, metric`` (AUC or R²), ``score`` and
+    ``skill``, each with ``_low`` and ``_high``.
     """
+    kind = KINDS[grid.targets[key[0]].kind]
+    row: Row = dict(zip(CELL, key, strict=False)) | {"kind": kind.name, "metric": kind.label}
+    row |= {"n_train": drawn.n_train, "n_test": drawn.n_test, "status": drawn.status}
     low, high = percentile_interval(drawn.draws, level)
-    row: Row = {"n_train": drawn.n_train, "n_test": drawn.n_test, "status": drawn.status}
-    row["metric"] = KINDS[kind].label
     for end, skill in (("", drawn.skill), ("_low", low), ("_high", high)):
-        row |= {f"skill{end}": skill, f"score{end}": KINDS[kind].score(skill)}
+        row |= {f"skill{end}": skill, f"score{end}": kind.score(skill)}
     return row
 
 
@@ -117,33 +113,26 @@ def score_learning_curves(
     Returns
     -------
     curves : pandas.DataFrame
-        One row a cell, strategy, share and repeat: `CURVES` and `SCORE`.
+        One row a cell, strategy, share and repeat.
     fits : pandas.DataFrame
         One row a cell and strategy: ``target, kind, inputs, strategy``, what
         `ukb_brain.statistics.limits.power_law.extrapolate` gives, and ``training_sd``.
     """
     place = {key: k for k, key in enumerate(grid.targets)}
-    cells = sorted({key[:3] for key in skills}, key=lambda cell: (place[cell[0]], *cell[1:]))
     curves, fits = [], []
-    for cell in cells:
-        kind = grid.targets[cell[0]].kind
+    for cell in sorted({key[:3] for key in skills}, key=lambda cell: (place[cell[0]], *cell[1:])):
         mine = {
             subsets[key[3]]: one
             for key, one in skills.items()
             if key[:3] == cell and key[3] in subsets
         }
-        about: Row = dict(zip(CELL, cell, strict=True)) | {"kind": kind}
-        for (share, repeat), one in sorted(mine.items()):
-            curves.append(about | {"share": share, "repeat": repeat} | described(one, kind, level))
+        curves += [
+            described((*cell, 0), one, grid, level) | {"share": share, "repeat": repeat}
+            for (share, repeat), one in sorted(mine.items())
+        ]
+        about = dict(zip(CELL, cell, strict=True)) | {"kind": grid.targets[cell[0]].kind}
         fits.append(about | _fit(mine, level, seed))
-    return _typed(curves, [*CURVES, *SCORE]), _typed(fits, FITS)
-
-
-NUMBERS = ("rise", "asymptote", "rate", "at_10x", "gain_10x", "at_100x_scenario")
-FITS = [
-    *("target", "kind", "inputs", "strategy", "shape", "n_sizes", "n_largest", "training_sd"),
-    *(f"{name}{end}" for name in NUMBERS for end in ("", "_low", "_high")),
-]
+    return table_of(reported.learning_curves, curves), table_of(reported.learning_curve_fits, fits)
 
 
 def _fit(mine: Mapping[tuple[float, int], Drawn], level: float, seed: int) -> Row:
@@ -151,24 +140,13 @@ def _fit(mine: Mapping[tuple[float, int], Drawn], level: float, seed: int) -> Ro
     shares = sorted({share for share, _ in scored})
     if not scored:
         return dict(extrapolate([], np.empty(0), np.empty((2, 0)), level)) | {"training_sd": np.nan}
-    most = max(repeat for _, repeat in scored) + 1
+    shape = len(shares), max(repeat for _, repeat in scored) + 1
     draws = len(next(iter(scored.values())).draws)
-    skills, drawn = (
-        np.full((len(shares), most), np.nan),
-        np.full((draws, len(shares), most), np.nan),
-    )
-    people = np.zeros_like(skills)
+    skills, drawn = np.full(shape, np.nan), np.full((draws, *shape), np.nan)
+    people = np.zeros(shape)
     for (share, repeat), one in scored.items():
         at = shares.index(share), repeat
         skills[at], drawn[:, at[0], at[1]], people[at] = one.skill, one.draws, one.n_train
     sizes = people.sum(axis=1) / (people > 0).sum(axis=1)
     means, noisy, spread = average_repeats(sizes, skills, drawn, seed)
     return dict(extrapolate(sizes.tolist(), means, noisy, level)) | {"training_sd": spread}
-
-
-def _typed(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows)).reindex(columns=list(columns))
-    texts = {"target", "kind", "inputs", "strategy", "status", "metric", "shape"}
-    counts = {"n_train", "n_test", "repeat", "n_sizes"}
-    kinds = {c: "str" if c in texts else "int64" if c in counts else "float64" for c in columns}
-    return table.astype(kinds)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.draws import percentile_interval
-from ukb_brain.statistics.limits.learning_curves import SCORE, Drawn, Key, described
+from ukb_brain.statistics.draws import bounded
+from ukb_brain.statistics.limits.learning_curves import Drawn, Key, described
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 # The settings as they are, with which the others are compared.
 AS_IT_IS = "as it is"
-GAIN = ["gain", "gain_low", "gain_high", "gain_se"]
-COLUMNS = [
-    *("variant", "strategy", "target", "kind", "inputs", "parameters"),
-    *("n_train", "n_test", "status", *SCORE, *GAIN),
-]
 
 
 def score_model_scale(
@@ -46,32 +42,26 @@ def score_model_scale(
     Returns
     -------
     pandas.DataFrame
-        `COLUMNS`, one row a target, inputs, variant and strategy. ``gain`` is the difference of
-        skills on the same test people, ``gain_se`` its standard deviation over draws. That there
-        are several variants is for a reader to allow for, as
-        `ukb_brain.statistics.limits.verdicts` does.
+        One row a target, inputs, variant and strategy. ``gain`` is the difference of skills on
+        the same test people, ``gain_se`` its standard deviation over draws. That there are several
+        variants is for a reader to allow for, as `ukb_brain.statistics.limits.verdicts` does.
     """
     place = {key: k for k, key in enumerate(grid.targets)}
     rows = []
     for variant, found in skills.items():
-        for (target, inputs, strategy, fold), drawn in found.items():
+        for key, drawn in found.items():
+            target, inputs, strategy, fold = key
             base = skills[AS_IT_IS].get((target, inputs, compared_with, fold))
-            kind = grid.targets[target].kind
-            about: dict[str, Any] = {"variant": variant, "strategy": strategy, "target": target}
-            about |= {"kind": kind, "inputs": inputs}
-            about["parameters"] = np.nan if strategy == "linear" else parameters[variant]
-            rows.append(about | described(drawn, kind, level) | _gain(drawn, base, level))
+            row = {"variant": variant} | described(key, drawn, grid, level)
+            row["parameters"] = np.nan if strategy == "linear" else parameters[variant]
+            rows.append(row | _gain(drawn, base, level))
     rows.sort(key=lambda row: (place[row["target"]], row["inputs"]))
-    texts = {"variant", "strategy", "target", "kind", "inputs", "status", "metric"}
-    counts = {"n_train", "n_test"}
-    kinds = {c: "str" if c in texts else "int64" if c in counts else "float64" for c in COLUMNS}
-    return pd.DataFrame(rows).reindex(columns=COLUMNS).astype(kinds)
+    return table_of(reported.model_scale, rows)
 
 
 def _gain(drawn: Drawn, base: Drawn | None, level: float) -> dict[str, float]:
     if base is None or drawn.status != "ok" or base.status != "ok":
-        return dict.fromkeys(GAIN, np.nan)
+        return {}
     differences = drawn.draws - base.draws
-    low, high = percentile_interval(differences, level)
-    values = [drawn.skill - base.skill, low, high, float(np.nanstd(differences))]
-    return dict(zip(GAIN, values, strict=True))
+    gain = bounded("gain", drawn.skill - base.skill, differences, level)
+    return gain | {"gain_se": float(np.nanstd(differences))}

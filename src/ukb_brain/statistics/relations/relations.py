@@ -15,10 +15,6 @@ from ukb_brain.statistics.sums import ROUNDING, Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 
-COLUMNS = [
-    *("measure", "target", "other", "n"),
-    *("estimate", "low", "high", "p", "p_adjusted", "note"),
-]
 # A correlation over fewer cells says nothing.
 FEWEST_INPUTS = 4
 
@@ -73,16 +69,15 @@ def relation_table(related: Related, level: float = 0.95) -> pd.DataFrame:
     """
     rows = []
     for one, two in combinations(range(len(related.targets)), 2):
-        estimate, n = related.estimate[one, two], int(related.n[one, two])
+        estimate = related.estimate[one, two]
         known = np.isfinite(estimate)
-        drawn = related.drawn[:, one, two]
-        low, high = percentile_interval(drawn, level) if known else (np.nan, np.nan)
-        note = "" if known else "too few in common, or they do not vary"
-        pair = (related.measure, related.targets[one], related.targets[two])
-        rows.append((*pair, n, estimate, low, high, related.p[one, two], np.nan, note))
-    if not rows:
-        return table_of(reported.relations)
-    table = pd.DataFrame(rows, columns=COLUMNS)
+        drawn = related.drawn[:, one, two] if known else np.full(1, np.nan)
+        row = {"measure": related.measure, "n": related.n[one, two], "p": related.p[one, two]}
+        row |= {"target": related.targets[one], "other": related.targets[two]}
+        row |= {"note": "" if known else "too few in common, or they do not vary"}
+        low, high = percentile_interval(drawn, level)
+        rows.append(row | {"estimate": estimate, "low": low, "high": high})
+    table = table_of(reported.relations, rows)
     return table.assign(p_adjusted=adjusted_by_family(table["p"], table["measure"], "bh"))
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.relations.relations import Related
 from ukb_brain.statistics.sums import Floats
-
-CENTRALITY_COLUMNS = ["measure", "target", "estimate", "low", "high"]
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 
 def eigenvector_centrality(weights: Floats) -> Floats:
@@ -50,11 +50,9 @@ def centrality_table(related: Related, level: float = 0.95) -> pd.DataFrame:
     """
     estimate = eigenvector_centrality(_positive(related.estimate)[None])[0]
     drawn = eigenvector_centrality(_positive(related.drawn))
-    rows = [
-        (related.measure, key, value, *percentile_interval(values, level))
-        for key, value, values in zip(related.targets, estimate, drawn.T, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=CENTRALITY_COLUMNS)
+    bounds = np.array([percentile_interval(values, level) for values in drawn.T]).T
+    columns = {"target": related.targets, "estimate": estimate, "low": bounds[0], "high": bounds[1]}
+    return table_of(reported.centrality, pd.DataFrame(columns).assign(measure=related.measure))
 
 
 def _positive(relations: Floats) -> Floats:
