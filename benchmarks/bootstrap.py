@@ -22,7 +22,7 @@ from ukb_brain.statistics.scores.cell_scores import score_cells
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
 
-PEOPLE, DRAWS, WORKERS = 2381, 2000, 2
+PEOPLE, DRAWS = 2381, 2000
 # Cells and share of positives; the numbers of the study's grid.
 TARGETS = (
     *(("binary", 7, share) for share in (0.47, 0.9)),
@@ -126,13 +126,13 @@ def measure() -> list[Figure]:
             differ = max(differ, float(np.abs(metric[:, 3] - expected).max()))
     started, worked = time.perf_counter(), time.process_time()
     for table in tables:
-        score_cells(table, weights, WORKERS)
+        score_cells(table, weights)
     seconds, worked = time.perf_counter() - started, time.process_time() - worked
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     ratio = loop / worked
     print(
         f"{sum(cells.values())} cells x {DRAWS} draws x {PEOPLE} people: {seconds:.1f} s on "
-        f"{WORKERS} threads of {processors()}, {worked:.1f} processor seconds, "
+        f"{processors()} threads, {worked:.1f} processor seconds, "
         f"peak {peak:.1f} GiB; the loop, extrapolated from {LOOP_DRAWS} draws of a cell of each "
         f"kind, {loop:.0f} processor seconds: {ratio:.0f} times; largest difference {differ:.1e}"
     )

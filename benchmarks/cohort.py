@@ -130,7 +130,7 @@ class TimedReading:
         return getattr(self._of, name)
 
     def open(self, *given: Any) -> TimedReading:
-        """Find the table; see `ukb_brain.tables.table_folder.TableFolder.open`."""
+        """Find the table; see `ukb_brain.tables.main_table.TableFolder.open`."""
         started = time.monotonic()
         table = self._of.open(*given)
         self._spent.append(time.monotonic() - started)

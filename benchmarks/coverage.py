@@ -13,11 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.record import WORK, Figure
+from benchmarks.simulated_coverage import simulate_binary, simulate_continuous
 from ukb_brain.atomic import atomic_path
-from ukb_brain.statistics.certainty.coverage import (
-    simulate_binary,
-    simulate_continuous,
-)
+from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics.kinds import (
     BELOW_AUC,
     BINARY,
@@ -26,7 +24,6 @@ from ukb_brain.statistics.kinds import (
     LEAST_MISRANKED,
     LEAST_OF_CLASS,
     LEAST_PEOPLE,
-    RECOMMENDED,
 )
 
 REPLICATES, DRAWS = 2000, 1000

@@ -103,7 +103,7 @@ def report_of(
         "seed": 5,
         "source": "synthetic",
         "reporting": Reporting(draws=100, folder=str(root / "08_reporting"), **strategies),
-        "certainty": Certainty(draws=100, relation_draws=50, permutations=99),
+        "certainty": Certainty(relation_draws=50, permutations=99),
         "verdicts": VerdictRules(),
         "claims": CLAIMS,
     }

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ukb_brain.statistics.draws import percentile_interval
-from ukb_brain.statistics.kinds import POOLED
+from ukb_brain.statistics.scores.engine import POOLED
 from ukb_brain.statistics.scores.folds import Predicted, Weights
 from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 

@@ -7,7 +7,7 @@ import yaml
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table
 from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.main_table import find_tables
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.table_file import TableSettings
 
 CONF = Path(__file__).parents[1] / "conf/base"
@@ -19,7 +19,7 @@ COHORT = main_table(
 
 def opened(folder, **settings):
     """Find the main table of a folder."""
-    return find_tables(folder, TableSettings(**settings), CODINGS, folder / "codings")
+    return TableFolder(folder, folder / "codings").open(TableSettings(**settings), CODINGS)
 
 
 def read(folder, fields=None, **settings):

@@ -16,9 +16,9 @@ from ukb_brain.readiness.check import Asked, look
 from ukb_brain.settings import CONFIG_LOADER_ARGS
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 
 CONF = Path(__file__).parents[1] / "conf"
 TARGETS = {"age", "sex", "autism", "iq"}
@@ -66,7 +66,7 @@ def test_a_check_finds_everything_there(raw, parameters):
         parameters["source"],
     )
     looked = look(TableFolder(raw, raw / "codings"), raw, pd.DataFrame(), asked)
-    assert [p for p in looked.ready.problems if p.severity == "stop"] == []
+    assert [p for p in looked.problems if p.severity == "stop"] == []
     assert looked.people == looked.visits == PEOPLE
 
 

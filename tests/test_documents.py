@@ -208,7 +208,8 @@ def test_what_exists_is_left_alone(text):
 
 def lists():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    named = project["dependencies"] + project["optional-dependencies"]["dev"]
+    extras = project["optional-dependencies"].values()
+    named = [requirement for some in (project["dependencies"], *extras) for requirement in some]
     return {re.match(r"[\w-]+", requirement)[0] for requirement in named}
 
 

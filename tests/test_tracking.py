@@ -20,7 +20,7 @@ from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 
-from ukb_brain import settings, tracked, tracking_page
+from ukb_brain import tracked, tracking_page
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import Model, ModelFolder, write_model
 from ukb_brain.tracking import Tracking, database, opening
@@ -56,7 +56,7 @@ def performance():
 
 
 class Project:
-    """A small project in a folder of its own, with the real one's configuration of MLflow."""
+    """A small project in a folder of its own."""
 
     def __init__(self, home, data_root="data", files=None):
         self.home, self.root = home, home / data_root
@@ -66,7 +66,6 @@ class Project:
         (home / "conf" / "local").mkdir()
         given = {"data_root": data_root, "source": "synthetic"}
         (base / "globals.yml").write_text(yaml.safe_dump(given))
-        (base / "mlflow.yml").write_text((PROJECT / "conf/base/mlflow.yml").read_text())
         (base / "parameters.yml").write_text(
             yaml.safe_dump(given | {"seed": 3, "modelling": {"fold": 0, "deep": {"a": {"b": 1}}}})
         )
@@ -90,12 +89,8 @@ class Project:
         self.manager.register(Tracking())
 
     def context(self):
-        patterns = settings.CONFIG_LOADER_ARGS["config_patterns"]
         loader = OmegaConfigLoader(
-            str(self.home / "conf"),
-            base_env="base",
-            default_run_env="local",
-            config_patterns=patterns,
+            str(self.home / "conf"), base_env="base", default_run_env="local"
         )
         context = KedroContext(
             project_path=self.home,
@@ -250,6 +245,17 @@ def test_everything_lies_under_the_data_root(finished):
 def test_a_run_without_models_or_results_opens_nothing(tmp_path):
     project = Project(tmp_path)
     project.run(Node(lambda: pd.DataFrame({"a": [1]}), None, "feature.blocks", name="make"))
+    assert not project.store.parent.exists()
+
+
+def test_without_mlflow_a_run_works_and_says_so_in_one_line(tmp_path, caplog, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    project = Project(tmp_path)
+    with caplog.at_level(logging.INFO, logger="ukb_brain"):
+        project.run(*nodes(project))
+    (record,) = [r for r in caplog.records if r.name == "ukb_brain.tracking"]
+    assert "MLflow is not installed" in record.getMessage()
+    assert (project.root / "08" / "dashboard.html").exists()
     assert not project.store.parent.exists()
 
 

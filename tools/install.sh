@@ -40,5 +40,5 @@ if [ "$(uname -s)" = Linux ] && ! nvidia-smi >/dev/null 2>&1; then
 fi
 
 echo "install: taking the releases of requirements.lock; this needs a few minutes"
-pip install --quiet -c requirements.lock -e '.[dev]'
+pip install --quiet -c requirements.lock -e '.[dev,notebook,tracking]'
 touch .venv/.installed

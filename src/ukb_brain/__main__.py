@@ -6,7 +6,7 @@ from kedro.framework.project import configure_project
 
 
 def main() -> None:
-    """Run Kedro's ``run`` command of this project."""
+    """Run the project's command ``run``."""
     configure_project(Path(__file__).parent.name)
     from ukb_brain.cli import run
 

@@ -12,19 +12,11 @@ PARTIAL = ".partial-"
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Write a file under another name and rename it once it is complete.
+    """Give a name to write to, in the same folder and with the same endings; rename it at the end.
 
-    Parameters
-    ----------
-    path : str or Path
-        Where the file shall be. Its folder is made where needed.
-
-    Yields
-    ------
-    Path
-        The name to write to, in the same folder and with the same endings. After any error it is
-        removed and ``path`` is as it was. What a killed process left is overwritten by the next.
-        A file that already holds the same bytes is left alone, so running twice changes nothing.
+    The folder is made where needed. After any error the new file is removed and ``path`` is as it
+    was. What a killed process left is overwritten by the next. A file that already holds the same
+    bytes is left alone, so running twice changes nothing.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

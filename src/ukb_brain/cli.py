@@ -43,17 +43,9 @@ OUTSIDE = {
 
 
 def one_line(error: BaseException) -> str | None:
-    """Find what a user can act on in an error or in what caused it.
+    """Find what a user can act on, in one line, in an error or in what caused it.
 
-    Parameters
-    ----------
-    error : BaseException
-        As raised by ``kedro run``.
-
-    Returns
-    -------
-    str or None
-        One line, or None where the error is the program's own and its traceback is needed.
+    None where the error is the program's own and its traceback is needed.
     """
     links = list(_chain(error))
     # What a user gave comes first, however Kedro wrapped it.
@@ -110,16 +102,14 @@ def _of_dataset(error: BaseException) -> str | None:
         if error.mode == "save":
             # Made by this very run, so that no earlier version is to blame.
             return (
-                f"The table {error.dataset_name} came out as it must not ({broken}), so that "
-                "what it is "
-                "made from holds something unforeseen: `kedro run --pipelines check` shows what "
-                "the raw "
-                "files hold. If they are right, this is a defect of the program: report this line."
+                f"The table {error.dataset_name} came out as it must not ({broken}), so that what "
+                "it is made from holds something unforeseen: `kedro run --pipelines check` shows "
+                "what the raw files hold. If they are right, this is a defect of the program: "
+                "report this line."
             )
         return (
-            f"The table {error.dataset_name} on disk is not what it should be ({broken}). "
-            "Another version "
-            "of this project wrote it, or it was changed: delete its file and run again."
+            f"The table {error.dataset_name} on disk is not what it should be ({broken}). Another "
+            "version of this project wrote it, or it was changed: delete its file and run again."
         )
     if isinstance(error, DatasetError):
         absent = next((c for c in _chain(error) if isinstance(c, FileNotFoundError)), None)
@@ -137,17 +127,9 @@ def _of_dataset(error: BaseException) -> str | None:
 
 
 def explain_parameters(text: str) -> list[str]:
-    """Shorten Kedro's report on parameters to one phrase a mistake.
+    """Shorten Kedro's report on parameters, with pydantic's in it, to one phrase a mistake.
 
-    Parameters
-    ----------
-    text : str
-        Kedro's message, with pydantic's report in it.
-
-    Returns
-    -------
-    list of str
-        The key, what is wrong and the value; after a few mistakes only their number.
+    Each has the key, what is wrong and the value; after a few mistakes only their number.
     """
     starts = list(PARAMETER.finditer(text))
     ends = [match.start() for match in starts[1:]] + [len(text)]
@@ -173,13 +155,7 @@ def _phrase(name: str, mistake: re.Match[str]) -> str:
 
 
 def pipeline_names() -> list[str]:
-    """List the project's pipelines.
-
-    Returns
-    -------
-    list of str
-        Sorted; one a folder of ``ukb_brain.pipelines``.
-    """
+    """List the project's pipelines: one a folder of ``ukb_brain.pipelines``."""
     folders = importlib.resources.files("ukb_brain.pipelines").iterdir()
     return sorted(f.name for f in folders if (f / "pipeline.py").is_file())
 
@@ -202,8 +178,7 @@ class Interrupted(click.ClickException):
     def __init__(self) -> None:
         super().__init__(
             "Stopped. Nothing half-written was kept: run the same command again, and it goes on "
-            "where "
-            "it stopped; what is done is not done again."
+            "where it stopped; what is done is not done again."
         )
 
 
@@ -224,31 +199,20 @@ def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _keeping_workers(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        # Not above: it takes torch along, which other commands do without.
-        from ukb_brain.cluster import workers_kept
+@_with_one_line
+def _run_keeping_workers(*args: Any, **kwargs: Any) -> Any:
+    # Not above: it takes torch along, which other commands do without.
+    from ukb_brain.cluster import workers_kept
 
-        with workers_kept():
-            return function(*args, **kwargs)
-
-    return wrapped
+    with workers_kept():
+        # click types a command's callback as optional; the command `run` has one.
+        return cast(Callable[..., Any], kedro_run.callback)(*args, **kwargs)
 
 
 def split_params(context: click.Context, option: click.Parameter, value: Any) -> Any:
     """Read ``--params`` as Kedro does, except that a comma within brackets is part of a list.
 
-    Parameters
-    ----------
-    context, option : click.Context, click.Parameter
-        Of the command.
-    value : str or dict
-        ``grid.only=[age,sex],preset=demo``; a dict is taken as it is.
-
-    Returns
-    -------
-    dict
+    Such as ``grid.only=[age,sex],preset=demo``; a dict is taken as it is.
     """
     if isinstance(value, dict):
         return value
@@ -262,18 +226,10 @@ def split_params(context: click.Context, option: click.Parameter, value: Any) ->
     return OmegaConf.to_container(OmegaConf.from_dotlist([f"{k.strip()}={v}" for k, _, v in pairs]))
 
 
-def _with_lists(option: click.Parameter) -> click.Parameter:
-    if option.name != "params":
-        return option
-    changed = copy.copy(option)
-    changed.callback = split_params
-    return changed
-
-
 run = copy.copy(kedro_run)
-run.params = [_with_lists(option) for option in kedro_run.params]
-# click types a command's callback as optional; the command `run` has one.
-run.callback = _with_one_line(_keeping_workers(cast(Callable[..., Any], kedro_run.callback)))
+run.params = [copy.copy(option) for option in kedro_run.params]
+next(option for option in run.params if option.name == "params").callback = split_params
+run.callback = _run_keeping_workers
 
 
 @click.group(name="ukb_brain", cls=type(project_group))

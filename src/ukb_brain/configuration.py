@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from kedro.config import OmegaConfigLoader
+from kedro.config import AbstractConfigLoader, OmegaConfigLoader
 from omegaconf import OmegaConf
 
 from ukb_brain.problems import Problem
@@ -18,7 +18,8 @@ LOCAL, BASE = "local", "base"
 # The tests' environment is the same on every machine.
 WITHOUT_LOCAL = frozenset({LOCAL, "test"})
 MERGED = ("parameters", "globals")
-GIVEN = re.compile(r"runtime_params:([\w]+)")
+# What YAML asks of `--params` and of the globals.
+ASKED = re.compile(r"(?:runtime_params|globals):(\w+)")
 
 
 class LocalLastLoader(OmegaConfigLoader):
@@ -30,17 +31,7 @@ class LocalLastLoader(OmegaConfigLoader):
     """
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """Load what is asked for.
-
-        Parameters
-        ----------
-        key : str
-            Such as ``parameters``.
-
-        Returns
-        -------
-        dict
-        """
+        """Load what is asked for, such as ``parameters``."""
         config = super().__getitem__(key)
         folder = Path(self.conf_source) / LOCAL
         run_env = self.env or self.default_run_env
@@ -53,37 +44,24 @@ class LocalLastLoader(OmegaConfigLoader):
         return cast(dict[str, Any], OmegaConf.to_container(merged))
 
 
+def globals_of(loader: AbstractConfigLoader) -> dict[str, Any]:
+    """Read the globals, and what ``--params`` says instead."""
+    return {**loader["globals"], **(loader.runtime_params or {})}
+
+
 def local_files(conf: Path, env: str | None) -> list[Path]:
-    """List files of ``conf/local`` that are in force.
+    """List files of ``conf/local`` that are in force in an environment."""
+    return [] if env in WITHOUT_LOCAL else sorted(_merged_files(conf / LOCAL))
 
-    Parameters
-    ----------
-    conf : Path
-        Folder of configuration.
-    env : str, optional
-        Environment of the run.
 
-    Returns
-    -------
-    list of Path
-    """
-    if env in WITHOUT_LOCAL:
-        return []
-    return sorted(p for p in (conf / LOCAL).rglob("*.y*ml") if p.name.startswith(MERGED))
+def _merged_files(folder: Path) -> Iterable[Path]:
+    return (p for p in folder.rglob("*.y*ml") if p.name.startswith(MERGED))
 
 
 def names_in(paths: Iterable[Path]) -> dict[str, Path]:
-    """Collect the top-level names of YAML files.
+    """Collect the top-level names of YAML files, each with the file that has it.
 
-    Parameters
-    ----------
-    paths : iterable of Path
-        Of files.
-
-    Returns
-    -------
-    dict of str to Path
-        By name, the file that has it; names that begin with ``_`` are for the files themselves.
+    Names that begin with ``_`` are for the files themselves, and left out.
     """
     names: dict[str, Path] = {}
     for path in paths:
@@ -94,7 +72,7 @@ def names_in(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def problems_of_names(conf: Path, env: str | None, given: Mapping[str, Any]) -> list[Problem]:
-    """Find parameters that nothing reads.
+    """Find parameters that nothing reads, in the environment's own files and in ``--params``.
 
     Parameters
     ----------
@@ -104,30 +82,21 @@ def problems_of_names(conf: Path, env: str | None, given: Mapping[str, Any]) -> 
         Environment of the run.
     given : dict
         Of ``--params``; only its first names are looked at, since typed parameters know the rest.
-
-    Returns
-    -------
-    list of Problem
-        One for each unknown name, of ``--params`` and of the environment's own files.
     """
     base = [*(conf / BASE).rglob("parameters*.yml"), conf / BASE / "globals.yml"]
     known = set(names_in(base))
     for path in (conf / BASE).rglob("*.yml"):
-        known |= set(GIVEN.findall(path.read_text(encoding="utf-8")))
-        known |= set(re.findall(r"globals:(\w+)", path.read_text(encoding="utf-8")))
-    problems = [
-        Problem(
-            "stop", f"--params names {name!r}, and there is no such parameter", _near(name, known)
-        )
-        for name in given
+        known |= set(ASKED.findall(path.read_text(encoding="utf-8")))
+    own = names_in({*_merged_files(conf / (env or LOCAL)), *local_files(conf, env)})
+    found = [(name, f"--params names {name!r}") for name in given]
+    found += [
+        (name, f"{path.relative_to(conf.parent)} sets {name!r}") for name, path in own.items()
+    ]
+    return [
+        Problem("stop", f"{what}, and there is no such parameter", _near(name, known))
+        for name, what in found
         if name not in known
     ]
-    own = [p for p in (conf / (env or LOCAL)).rglob("*.y*ml") if p.name.startswith(MERGED)]
-    for name, path in names_in({*own, *local_files(conf, env)}).items():
-        if name not in known:
-            what = f"{path.relative_to(conf.parent)} sets {name!r}, and there is no such parameter"
-            problems.append(Problem("stop", what, _near(name, known)))
-    return problems
 
 
 def _near(name: str, known: set[str]) -> str:

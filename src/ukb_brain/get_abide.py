@@ -50,9 +50,7 @@ def get_abide(folder: Path, atlases: Collection[str]) -> int:
     except OSError as error:  # requests' own errors are such
         raise InputError(
             f"ABIDE cannot be fetched from s3.amazonaws.com into {folder} "
-            f"({type(error).__name__}). "
-            "What came stays: see that this machine reaches the internet and has some 700 MB free, "
-            "and "
-            "run the same command again."
+            f"({type(error).__name__}). What came stays: see that this machine reaches the "
+            "internet and has some 700 MB free, and run the same command again."
         ) from error
     return len(found["phenotypic"])

@@ -13,10 +13,11 @@ from functools import cached_property
 from itertools import chain, combinations
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ukb_brain.errors import InputError
 from ukb_brain.part_of_grid import Names, chosen_part
+from ukb_brain.settings_base import Settings
 
 Kind = Literal["binary", "continuous"]
 Rule = Literal["value", "equals", "any_of", "mean", "difference", "log", "binned"]
@@ -41,26 +42,20 @@ RULES: dict[Rule, _Takes] = {
 }
 
 
-class Frozen(BaseModel):
-    """A typed configuration: immutable, and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Domain(Frozen):
+class Domain(Settings):
     """A domain of targets; its traits together are a block of inputs."""
 
     letter: str = Field(pattern="^[A-Z]$")
 
 
-class Modality(Frozen):
+class Modality(Settings):
     """A modality of an imaging group and its place in the published name."""
 
     name: str
     order: int
 
 
-class Target(Frozen):
+class Target(Settings):
     """A characteristic to predict and how it is derived from its UK Biobank fields.
 
     Attributes
@@ -178,7 +173,7 @@ def subsets(items: tuple[str, ...]) -> list[tuple[str, ...]]:
     return list(chain.from_iterable(combinations(items, n) for n in range(len(items) + 1)))
 
 
-class Grid(Frozen):
+class Grid(Settings):
     """Targets, domains and imaging groups, and the cells that they span.
 
     Attributes

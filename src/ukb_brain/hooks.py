@@ -15,7 +15,7 @@ from kedro.pipeline import Node, Pipeline
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ukb_brain.configuration import local_files, problems_of_names
+from ukb_brain.configuration import globals_of, local_files, problems_of_names
 from ukb_brain.errors import InputError
 from ukb_brain.problems import Problem, stop_at
 
@@ -48,32 +48,19 @@ class ProjectHooks:
         silence_known_warnings()
         self._step = self._steps = 0
         self._local: list[str] = []
-        self._data_root = ""
-        self._source = ""
-        self._preset = ""
+        self._on_what = ""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Read where the data are.
-
-        Parameters
-        ----------
-        context : KedroContext
-            Of the session.
-
-        Raises
-        ------
-        InputError
-            If parameters are named that nothing reads.
-        """
+        """Read where the data are, and stop where parameters are named that nothing reads."""
         loader = context.config_loader
         conf = Path(loader.conf_source)
         stop_at(problems_of_names(conf, context.env, loader.runtime_params or {}))
         self._local = [path.name for path in local_files(conf, context.env)]
-        settings = {**loader["globals"], **(loader.runtime_params or {})}
-        self._data_root = str(settings["data_root"])
-        self._preset = str(settings["preset"])
-        self._source = str(settings["source"])
+        given = globals_of(loader)
+        kind = given["source"]
+        source = "SYNTHETIC data" if kind == "synthetic" else f"source {kind}"
+        self._on_what = f"data root {given['data_root']} · preset {given['preset']} · {source}"
 
     @hook_impl
     def before_pipeline_run(
@@ -81,37 +68,26 @@ class ProjectHooks:
     ) -> None:
         """Log one line, and stop where raw files stand against the run.
 
-        Parameters
-        ----------
-        run_params : dict
-            Kedro's record of the run.
-        pipeline : Pipeline
-            What runs.
-        catalog : CatalogProtocol
-            Of the run.
-
         Raises
         ------
         InputError
             If participants are on a withdrawal list, or scans came, and this run would not look
             at them; or if the check of raw files finds what stops a run that reads them.
         """
-        names_given = run_params.get("pipeline_names") or []
-        names = sorted(names_given or ["everything after the raw files"])
+        names = sorted(run_params.get("pipeline_names") or [])
         logger.info(
-            "%s · environment %s · data root %s · preset %s · %s",
-            ", ".join(names),
+            "%s · environment %s · %s",
+            ", ".join(names) or "everything after the raw files",
             run_params.get("env") or "base",
-            self._data_root,
-            self._preset,
-            "SYNTHETIC data" if self._source == "synthetic" else f"source {self._source}",
+            self._on_what,
         )
         if self._local:
             logger.info("conf/local is in force: %s", ", ".join(self._local))
-        drops = not names_given or bool(DROPS_WITHDRAWN & set(names_given))
-        if names != [PURGE] and (run_params.get("only_missing_outputs") or not drops):
+        only_missing = run_params.get("only_missing_outputs")
+        drops = not names or DROPS_WITHDRAWN & set(names)
+        if names != [PURGE] and (only_missing or not drops):
             self._stop_if_somebody_withdrew(catalog)
-        if run_params.get("only_missing_outputs"):
+        if only_missing:
             self._stop_if_scans_came(catalog)
         self._steps = len(pipeline.nodes)
         stop_at(self._problems_of_settings(pipeline, catalog))
@@ -121,13 +97,7 @@ class ProjectHooks:
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Say which step begins.
-
-        Parameters
-        ----------
-        node : Node
-            About to run.
-        """
+        """Say which step begins."""
         self._step += 1
         logger.info("Step %d of %d: %s", self._step, self._steps, node.name.replace("_", " "))
 
@@ -142,11 +112,8 @@ class ProjectHooks:
         """Find settings that contradict each other, among those that the run reads."""
         from ukb_brain.readiness import settings
 
-        read = {
-            name.removeprefix("params:"): catalog.load(name)
-            for name in pipeline.inputs()
-            if name.removeprefix("params:") in SETTINGS
-        }
+        names = SETTINGS & {name.removeprefix("params:") for name in pipeline.inputs()}
+        read = {name: catalog.load(f"params:{name}") for name in names}
         problems: list[Problem] = []
         if "grid" in read and read["grid"].left_out:
             logger.info("%s", read["grid"].in_words())
@@ -172,11 +139,11 @@ class ProjectHooks:
 
         tables, bulk, before, *parameters = (catalog.load(name) for name in LOOKED_AT)
         asked = replace(Asked(*parameters), reads_scans=reads_scans)
-        looked = look(tables, bulk, before, asked)
-        for problem in looked.ready.problems:
+        ready = look(tables, bulk, before, asked)
+        for problem in ready.problems:
             if problem.severity == "warning":
                 logger.warning("%s", problem)
-        stop_at(looked.ready.problems)
+        stop_at(ready.problems)
 
     @staticmethod
     def _stop_if_scans_came(catalog: CatalogProtocol) -> None:

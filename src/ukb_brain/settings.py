@@ -6,7 +6,7 @@ from ukb_brain.tracking import Tracking
 
 HOOKS = (ProjectHooks(), Tracking())
 
-# `Tracking` calls its hook itself, once there is something to track.
+# Earlier versions installed it, and where it is left it would open a store of its own.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
 
 # `conf/local` counts in every environment but the tests': see docs/architecture.md.
@@ -17,5 +17,4 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     # An environment overlays single values, so nested keys are merged rather than replaced.
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
-    "config_patterns": {"mlflow": ["mlflow.yml"]},
 }

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel
@@ -28,27 +28,10 @@ SMALLEST_COUNT = 10
 NOT_IN_NAMES = re.compile(r"[^\w./ -]")
 
 
-@runtime_checkable
-class Cards(Protocol):
-    """A folder of models, of which only the cards are read: `ukb_brain.networks.ModelFolder`."""
-
-    def cards(self) -> Mapping[str, Mapping[str, Any]]:
-        """Read the cards, by name of the model; those of failed models too."""
-
-
 def parameters(params: Mapping[str, Any]) -> dict[str, str]:
     """Say in a few dozen lines with which settings a run was made.
 
-    Parameters
-    ----------
-    params : mapping of str to object
-        All parameters of the run.
-
-    Returns
-    -------
-    dict of str to str
-        Seed, source and preset; sizes of the grid; splitting and modelling, of which what lies
-        deeper than two levels is one line of JSON; compute, without how jobs are submitted.
+    What lies deeper than two levels is one line of JSON.
     """
     found = {name: str(params[name]) for name in SINGLE if name in params}
     for section in SECTIONS:
@@ -81,13 +64,6 @@ def _short(value: Any) -> str:
 def curves(kind: str, cards: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
     """Read the training curves from the cards of models.
 
-    Parameters
-    ----------
-    kind : str
-        What the models are, such as ``encoders``.
-    cards : mapping of str to mapping
-        By name of the model; ``curves`` has a list of numbers by epoch for each part.
-
     Returns
     -------
     dict of str to list of (int, float)
@@ -107,40 +83,21 @@ def curves(kind: str, cards: Mapping[str, Mapping[str, Any]]) -> dict[str, list[
 
 
 def counts_of_models(kind: str, cards: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Count the models that were made and those that failed.
-
-    Parameters
-    ----------
-    kind : str
-        What the models are.
-    cards : mapping of str to mapping
-        By name of the model, each with its ``status``.
-
-    Returns
-    -------
-    dict of str to float
-        ``models/<kind>/ok`` and ``models/<kind>/failed``.
-    """
+    """Count the models that were made and those that failed, as ``models/<kind>/ok, failed``."""
     ok = sum(card.get("status", "ok") == "ok" for card in cards.values())
     return {f"models/{kind}/ok": float(ok), f"models/{kind}/failed": float(len(cards) - ok)}
 
 
 def scores(performance: pd.DataFrame, params: Mapping[str, Any]) -> dict[str, float]:
-    """Average the skill of the cells of each domain, for each strategy.
+    """Average the skill (R², or 2·AUC − 1) of the cells of each domain, for each strategy.
 
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell, strategy, fold and seed.
-    params : mapping of str to object
-        All parameters of the run. Cells that fewer than ten test people stand behind are left
-        out, or fewer than ``reporting.suppress_below`` where that is more.
+    Cells that fewer than ten test people stand behind are left out, or fewer than
+    ``reporting.suppress_below`` where that is more.
 
     Returns
     -------
     dict of str to float
-        By ``skill/<strategy>/<domain>``, with ``all`` for all domains together. Skill is R², or
-        2·AUC − 1.
+        By ``skill/<strategy>/<domain>``, with ``all`` for all domains together.
     """
     # Costs two seconds with all that it imports, and every command of Kedro reads this module.
     from ukb_brain.statistics.scores.skill import with_skill
@@ -149,37 +106,16 @@ def scores(performance: pd.DataFrame, params: Mapping[str, Any]) -> dict[str, fl
     smallest = max(SMALLEST_COUNT, reporting.get("suppress_below", 0))
     shown = (performance["status"] == "ok") & (performance["n_test"] >= smallest)
     table = with_skill(performance.loc[shown]).dropna(subset="skill")
-    mean = pd.concat(
-        [
-            table.groupby(["strategy", "domain"], observed=True)["skill"].mean(),
-            table.assign(domain="all")
-            .groupby(["strategy", "domain"], observed=True)["skill"]
-            .mean(),
-        ]
-    )
-    names = ["skill/" + "/".join(key) for key in mean.index]
+    both = pd.concat([table.astype({"domain": object}), table.assign(domain="all")])
+    mean = both.groupby(["strategy", "domain"], observed=True)["skill"].mean()
     return {
-        NOT_IN_NAMES.sub("_", name): float(value) for name, value in zip(names, mean, strict=True)
+        NOT_IN_NAMES.sub("_", f"skill/{strategy}/{domain}"): float(value)
+        for (strategy, domain), value in mean.items()
     }
 
 
 def tags(source: str, env: str | None, project: Path) -> dict[str, str]:
-    """Say where, with what and by which code a run is made.
-
-    Parameters
-    ----------
-    source : str
-        Kind of data.
-    env : str or None
-        Kedro's environment.
-    project : Path
-        The project's folder.
-
-    Returns
-    -------
-    dict of str to str
-        ``data`` is SYNTHETIC for synthetic data. Without git there is no commit.
-    """
+    """Say where, with what and by which code a run is made; without git there is no commit."""
     found = {
         "data": "SYNTHETIC" if source == "synthetic" else source,
         "environment": env or "base",

@@ -11,7 +11,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
-from ukb_brain.tracking import database, keep_mlflow_quiet
+from ukb_brain.tracking import address_of, artifacts_of, database, keep_mlflow_quiet
 
 LOOPBACK = "127.0.0.1"
 # MLflow's agents and evaluations run as jobs beside the page; there are none of them here.
@@ -19,27 +19,11 @@ WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def command(path: Path, port: int) -> list[str]:
-    """Write the command that serves a database's page.
-
-    Parameters
-    ----------
-    path : Path
-        The database. Artifacts of runs are read from where their run put them.
-    port : int
-        To listen on.
-
-    Returns
-    -------
-    list of str
-        MLflow's, with this Python.
-    """
-    mlflow = [sys.executable, "-m", "mlflow", "ui"]
-    store = ["--backend-store-uri", f"sqlite:///{path}"]
-    artifacts = ["--default-artifact-root", (path.parent / "artifacts").as_uri()]
+    """Write the command, with this Python, that serves the page of a database."""
     return [
-        *mlflow,
-        *store,
-        *artifacts,
+        *(sys.executable, "-m", "mlflow", "ui"),
+        *("--backend-store-uri", address_of(path)),
+        *("--default-artifact-root", artifacts_of(path)),
         *("--no-serve-artifacts", "--host", LOOPBACK, "--port", str(port), "--workers", "1"),
     ]
 
@@ -57,8 +41,6 @@ def page(env: str | None, data_root: str | None, port: int) -> None:
     given = {"data_root": data_root} if data_root else {}
     session = KedroSession.create(project, env=env, runtime_params=given)
     path = database(session.load_context())
-    if path is None:
-        raise click.ClickException("mlflow.yml names no SQLite database: open its server's page.")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         click.echo(f"No run is tracked in {path.parent} yet: `kedro run` tracks the first one.")

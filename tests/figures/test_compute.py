@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from reporting_cases import invented, study_grid
+from reporting_cases import family_draws, invented, study_grid
 
 from ukb_brain.figures.compute import draw_compute, score_and_cost
 from ukb_brain.figures.stamp import NOTICE
@@ -15,8 +15,8 @@ FEW = 24
 @pytest.fixture(scope="module")
 def scored():
     """All cells by two strategies, and the first of every domain by a third, at known costs."""
-    predictions, fits, people = invented(GRID, strategies=STRATEGIES)
-    performance = score_all(predictions, fits, people, GRID, 20, 0.95, 1)
+    tables = invented(GRID, strategies=STRATEGIES)
+    performance, fits = score_all(*tables, GRID, family_draws(tables, 20)), tables[1]
     cost = {"linear": 1e9, "amortised": 1e11, "dedicated": 1e13}
     fits = fits.assign(flops=fits["strategy"].map(cost), device="cpu")
     performance["train_seconds"] = performance["strategy"].map(cost) / 1e9

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
-from reporting_cases import invented, reported, study_grid
+from reporting_cases import family_draws, invented, reported, study_grid
 
 from ukb_brain.datasets.figure import FigureDataset
 from ukb_brain.figures.coefficients import draw_coefficients
@@ -125,7 +125,7 @@ def test_figures_of_a_run_without_any_result():
 
 def test_figure_dataset_writes_whole_png_files_and_previews_them(tmp_path):
     path = tmp_path / "new folder" / "figure.png"
-    dataset = FigureDataset(filepath=str(path), dpi=50)
+    dataset = FigureDataset(filepath=str(path), save_args={"dpi": 50})
     dataset.save(drawn("coefficients", "ukb"))
     first = path.read_bytes()
     assert first.startswith(b"\x89PNG")
@@ -180,7 +180,8 @@ def test_negative_scores_are_written_with_a_minus():
 )
 def test_figures_of_a_part_of_the_grid(chosen):
     part = Grid(**(GRID.model_dump() | chosen))
-    performance = score_map(*invented(part, strategies=("amortised",)), part, "amortised", 100)
+    tables = invented(part, strategies=("amortised",))
+    performance = score_map(*tables, part, "amortised", family_draws(tables))
     draw_heat_maps(performance, part, "ukb").draw_without_rendering()
     draw_legibility(performance, part, "ukb").draw_without_rendering()
     figure = draw_coefficients(fit_domains(analysable(performance), part), part, "ukb")

@@ -98,7 +98,7 @@ def outputs():
         reporting=Reporting(draws=100, folder="out"),
         seed=SEED,
         source="synthetic",
-        certainty=Certainty(draws=100, relation_draws=50, permutations=99),
+        certainty=Certainty(relation_draws=50, permutations=99),
         verdicts=VerdictRules(),
         claims=yaml.safe_load((CONF / "parameters/claims.yml").read_text())["claims"],
     )
@@ -174,8 +174,8 @@ def test_folds_and_seeds_are_rows_of_one_table_and_one_row_of_the_map():
     grid = small_grid("age")
     tables = invented_folds(grid, folds=2, seeds=2)
     reporting = Reporting(draws=100)
-    every = score_all(*tables, grid, reporting.draws, reporting.level, SEED)
     draws = FamilyDraws(tables[2]["family"], 100, SEED)
+    every = score_all(*tables, grid, draws, reporting.level)
     strategy = choose_strategy(tables[1], reporting)
     intervals = interval_table(gather_targets(*tables, grid, strategy), draws)
     chosen = with_intervals(score_map(*tables, grid, strategy), intervals)

@@ -15,9 +15,9 @@ from ukb_brain.problems import stop_at
 from ukb_brain.readiness.check import Asked, look
 from ukb_brain.synthetic.visits import FLAIR, T1, visits_of
 from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 
 GRID = study_grid()
 
@@ -59,18 +59,18 @@ def of(ready, section):
 
 def test_a_folder_with_everything_can_run(whole):
     found = looked(whole)
-    assert found.ready.problems == []
-    assert found.ready.can_run
+    assert found.problems == []
+    assert found.can_run
     assert found.people > 30
-    tables = of(found.ready, "tables")
+    tables = of(found, "tables")
     assert list(tables.values()) == [40]
-    fields = of(found.ready, "fields")
+    fields = of(found, "fields")
     assert fields["31 Sex", "instance 0"] == 40
     assert fields["31 Sex", "for sex"] is None
-    cells = of(found.ready, "cells")
+    cells = of(found, "cells")
     assert cells["Age", "structural + diffusion + functional"] <= cells["Age", "structural"]
     assert cells["Hb", "no imaging"] <= found.people
-    table = found.ready.table()
+    table = found.table()
     assert set(table["severity"]) == {""}
     assert not table.astype(str).apply(lambda c: c.str.contains("90000")).any(axis=None)
 
@@ -81,7 +81,7 @@ def test_whatever_the_style_and_arrangement_the_same_is_found(whole, tmp_path, s
     write_raw(tmp_path, cohort_of(style=style, arrangement=arrangement))
     other, first = looked(tmp_path), looked(whole)
     for section in ("fields", "withdrawals", "relatives", "cohort", "scans", "cells"):
-        assert of(other.ready, section) == of(first.ready, section)
+        assert of(other, section) == of(first, section)
 
 
 def test_many_problems_are_told_at_once(raw):
@@ -91,8 +91,8 @@ def test_many_problems_are_told_at_once(raw):
     shutil.rmtree(raw / "bulk" / "31016")
     (raw / "w12345_20260101.csv").write_bytes(b"9000001\nM\xe9ni\xe8re\n")
     found = looked(raw)
-    assert not found.ready.can_run
-    told = " ".join(str(problem) for problem in found.ready.problems)
+    assert not found.can_run
+    told = " ".join(str(problem) for problem in found.problems)
     for words in (
         "lacks field(s) 30020 (hb), 1920 (mood_swings)",
         "21003 (age",
@@ -102,21 +102,21 @@ def test_many_problems_are_told_at_once(raw):
     ):
         assert words in told
     with pytest.raises(InputError, match="Line 2 of the list"):
-        stop_at(found.ready.problems)
+        stop_at(found.problems)
 
 
 def test_a_group_that_the_grid_leaves_out_needs_no_scans(raw):
     shutil.rmtree(raw / "bulk" / "31016")
     grid = type(GRID)(**(GRID.model_dump() | {"leave_out": "functional"}))
-    assert looked(raw, grid=grid).ready.can_run
+    assert looked(raw, grid=grid).can_run
 
 
 def test_real_data_need_a_withdrawal_list_or_a_word(raw):
     for path in (*raw.glob("w*.csv"), *raw.glob("w*.txt")):
         path.unlink()
     found = looked(raw, source="ukb")
-    assert any("legal duty" in str(problem) for problem in found.ready.problems)
-    assert looked(raw, source="ukb", no_withdrawals_issued=True).ready.can_run
+    assert any("legal duty" in str(problem) for problem in found.problems)
+    assert looked(raw, source="ukb", no_withdrawals_issued=True).can_run
 
 
 def test_files_that_match_nobody_are_a_warning(raw):
@@ -124,9 +124,9 @@ def test_files_that_match_nobody_are_a_warning(raw):
         path.write_text("ID1 ID2 HetHet IBS0 Kinship\n1000001 1000002 0.1 0.01 0.25\n")
     (raw / "w12345_20260101.csv").write_text("1000001\n")
     found = looked(raw)
-    told = [str(p) for p in found.ready.problems if p.severity == "warning"]
+    told = [str(p) for p in found.problems if p.severity == "warning"]
     assert any("relatedness file none has both people" in words for words in told)
-    assert found.ready.can_run
+    assert found.can_run
 
 
 def test_no_table_is_told_with_both_commands(tmp_path):
@@ -140,12 +140,12 @@ def test_an_index_of_before_spares_opening_zips_again(whole, monkeypatch):
     first = looked(whole)
     monkeypatch.setattr("ukb_brain.imaging.bulk_index.directory_of", lambda path: 1 / 0)
     again = looked(whole, before=index)
-    assert again.ready.table().equals(first.ready.table())
+    assert again.table().equals(first.table())
 
 
 def test_of_many_zips_a_sample_is_opened_and_all_are_listed(whole, monkeypatch):
     monkeypatch.setattr("ukb_brain.readiness.check.SAMPLE", 10)
-    scans, every = of(looked(whole).ready, "scans"), of(looked(whole).ready, "scans")
+    scans, every = of(looked(whole), "scans"), of(looked(whole), "scans")
     (words,) = [words for item, words in scans if item == "opened"]
     opened, listed = (int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:of|zips)", words))
     assert 4 * 10 <= opened < 4 * 20 < listed
@@ -155,7 +155,7 @@ def test_of_many_zips_a_sample_is_opened_and_all_are_listed(whole, monkeypatch):
 def test_the_choice_of_visit_counts_in_cells(whole):
     """Whoever lacks a modality at the first visit and has all at the second counts there."""
     found = looked(whole)
-    cells = of(found.ready, "cells")
+    cells = of(found, "cells")
     both = sum(
         any(
             {T1, FLAIR} <= {s.field for s in v.scans if s.instance == i and s.state == "ok"}
@@ -172,5 +172,5 @@ def test_tables_can_be_made_before_scans_are_there(raw):
     shutil.rmtree(raw / "bulk")
     tables = TableFolder(raw, raw / "codings")
     found = look(tables, find_bulk(raw), pd.DataFrame(), replace(asked(), reads_scans=False))
-    assert found.ready.can_run
-    assert not looked(raw).ready.can_run
+    assert found.can_run
+    assert not looked(raw).can_run

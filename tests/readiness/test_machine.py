@@ -39,8 +39,8 @@ def test_a_card_that_is_not_there_stops(tmp_path):
 
 
 def test_every_strategy_of_the_run_has_its_cost(tmp_path):
-    ready = Readiness()
-    check_cost(ready, case_of(100), RATES, Compute(workers=1, device="cpu"), tmp_path, 120)
+    ready = Readiness(people=100, visits=120)
+    check_cost(ready, case_of(100), RATES, Compute(workers=1, device="cpu"), tmp_path)
     told = {finding.item: finding.words for finding in ready.findings}
     assert set(told) == {"scans", "disk", *MODELLING.strategies}
     assert "all imaging visits" in told["scans"]
@@ -52,8 +52,8 @@ def test_a_disk_that_is_too_small_is_a_warning(tmp_path, monkeypatch):
         free = 1e9
 
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
-    ready = Readiness()
-    check_cost(ready, case_of(100), RATES, Compute(workers=1, device="cpu"), tmp_path, 100)
+    ready = Readiness(people=100, visits=100)
+    check_cost(ready, case_of(100), RATES, Compute(workers=1, device="cpu"), tmp_path)
     (problem,) = ready.problems
     assert problem.severity == "warning"
     assert "1.0 GB are free" in problem.what

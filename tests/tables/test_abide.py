@@ -10,9 +10,9 @@ from ukb_brain.errors import InputError
 from ukb_brain.tables.abide import is_abide
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering, dated_visits, select_cohort, usable_scans
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 from ukb_brain.tables.visits import derive_confounds, describe_participants
 
 CONF = Path(__file__).parents[2] / "conf/abide"
@@ -87,9 +87,7 @@ def test_visits_without_dates_and_children(tmp_path):
     lists = Withdrawals(frozenset(), 0, "raw")
     cohort, flow = select_cohort(table, lists, scans, pd.DataFrame(), ENGINEERING)
     assert len(cohort) == 6 and flow["excluded"].sum() == 0
-    people = describe_participants(
-        cohort, pd.DataFrame(), scans, (0,), 0.04, ENGINEERING.visit_field, ENGINEERING.age_years
-    )
+    people = describe_participants(cohort, pd.DataFrame(), scans, ENGINEERING)
     assert people["date"].isna().all() and people["date"].dtype.kind == "M"
     assert people["age"].min() < 18 and people["chosen"].all()
     confounds = derive_confounds(cohort, people)

@@ -7,7 +7,8 @@ from reporting_cases import ROOT, study_grid
 from ukb_brain.grid import Grid
 from ukb_brain.tables import data_dictionary
 from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.derivations import derive_with_sources
+from ukb_brain.tables.derivations import derive_targets
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.visits import derive_confounds
 
 CODINGS = Codings(
@@ -15,6 +16,7 @@ CODINGS = Codings(
 )
 STUDY = study_grid()
 N = 120
+NO_TABLES = TableFolder(ROOT / "nowhere", ROOT / "nowhere/codings")
 NAN = np.nan
 
 
@@ -62,10 +64,10 @@ def described():
     )  # fmt: skip
     part = np.repeat(["train", "validation", "test"], [60, 30, 30])
     splits = pd.DataFrame({"eid": eid, "fold": 0, "part": part})
-    values, lags, sources = derive_with_sources(table, people, GRID.targets)
+    values, lags, sources = derive_targets(table, people, GRID.targets)
     confounds = derive_confounds(table, people)
     found = data_dictionary.describe(
-        values, lags, sources, confounds, people, splits, GRID, CODINGS
+        values, lags, sources, confounds, people, splits, GRID, CODINGS, NO_TABLES
     )
     # Age and sex are confounds, too.
     return table, found[found["role"] != "confound"].set_index("key")

@@ -190,7 +190,7 @@ def table():
 
 def test_targets_follow_people_and_visits_not_the_order_of_rows(table):
     visits = pd.DataFrame({"eid": [10, 20, 30, 30], "instance": [2, 2, 2, 3]})
-    values, lags = derive_targets(table, visits, {"hb": continuous(), "bp": binary()})
+    values, lags, _ = derive_targets(table, visits, {"hb": continuous(), "bp": binary()})
     assert values["eid"].tolist() == [10, 20, 30, 30]
     np.testing.assert_equal(values["hb"].to_numpy(), [NAN, 13, 14, 14])
     np.testing.assert_equal(values["bp"].to_numpy(), [0, NAN, 1, 1])
@@ -203,7 +203,8 @@ def test_summary_counts_people_once_at_their_chosen_visit(table):
     visits = pd.DataFrame({"eid": [30, 10, 20, 30], "instance": [3, 2, 2, 2]})
     targets = {"hb": continuous(), "bp": binary()}
     chosen = np.array([False, True, True, True])
-    summary = summarise_targets(*derive_targets(table, visits, targets), targets, chosen)
+    values, lags, _ = derive_targets(table, visits, targets)
+    summary = summarise_targets(values, lags, targets, chosen)
     assert summary["n"].tolist() == [2, 2]
     assert summary["missing"].tolist() == [1, 1]
     assert summary["mean_or_prevalence"].tolist() == [13.5, 0.5]

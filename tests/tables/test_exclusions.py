@@ -178,16 +178,16 @@ def test_the_first_visit_with_all_wanted_modalities_is_chosen():
     visits = dated_visits(table, (2, 3))
     assert visits.tolist() == [(1, 2), (1, 3), (2, 2), (2, 3), (3, 2)]
     scans = scans_of((1, 20252, 2), (1, 20252, 3), (1, 20253, 3), (2, 20252, 3))
-    chosen = choose_visits(visits, scans, ("t1", "flair"))
+    chosen = choose_visits(visits, scans)
     assert visits[chosen].tolist() == [(1, 3), (2, 2), (3, 2)]
-    assert visits[choose_visits(visits, scans, ("t1",))].tolist() == [(1, 2), (2, 3), (3, 2)]
-    assert visits[choose_visits(visits, scans, ())].tolist() == [(1, 2), (2, 2), (3, 2)]
+    assert visits[choose_visits(visits, scans[["t1"]])].tolist() == [(1, 2), (2, 3), (3, 2)]
+    assert visits[choose_visits(visits, scans[[]])].tolist() == [(1, 2), (2, 2), (3, 2)]
 
 
 def test_scans_are_counted_with_and_without_a_date():
     table = people([1, 2, 3], ["2016-01-01", None, "2016-01-01"])
     scans = scans_of((1, 20252, 2), (2, 20252, 2), (3, 20253, 2), (9, 20253, 2))
-    counts = count_scans(scans, table, table[:1], (2, 3))
+    counts = count_scans(scans, table, table[:1], DataEngineering())
     assert counts.to_numpy().tolist() == [["t1", 2, 1, 1], ["flair", 1, 0, 0]]
 
 

@@ -27,7 +27,7 @@ def test_a_table_that_was_handed_out_gives_what_is_expected(path, tmp_path):
     grid = study_grid()
     table = read(tmp_path, wanted_fields(grid))
     visits = dated_visits(table, (2, 3)).to_frame(index=False)
-    values, _ = derive_targets(table, visits, grid.targets)
+    values, *_ = derive_targets(table, visits, grid.targets)
     assert set(grid.targets) < set(EXPECTED)
     columns = ["eid", "instance", *grid.targets]
     pd.testing.assert_frame_equal(values[columns], EXPECTED[columns], check_dtype=False)

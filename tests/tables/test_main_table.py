@@ -407,7 +407,8 @@ def test_a_named_file_that_is_no_table(tmp_path, name, says):
 
 def test_delimiter_and_encoding_may_be_told(tmp_path):
     written(tmp_path, "eid;31-0.0\n1;1\n", "a.csv")
-    assert opened(tmp_path, delimiter=",") is None
+    with pytest.raises(InputError, match="None of the 1 file"):
+        opened(tmp_path, delimiter=",")
     assert read(tmp_path, delimiter=";")["31-0.0"].tolist() == [1]
     written(tmp_path, "eid,31-0.0,10877-0.0\n1,1,M\xe9ni\xe8re\n", "a.csv", "latin-1")
     assert opened(tmp_path, encoding="latin-1").files[0].form.encoding == "latin-1"

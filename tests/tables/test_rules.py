@@ -157,7 +157,7 @@ def test_a_domain_of_ones_own_is_a_few_lines():
         }
     )
     visits = pd.DataFrame({"eid": table["eid"], "instance": 2})
-    values, lags = derive_targets(table, visits, grid.targets)
+    values, lags, _ = derive_targets(table, visits, grid.targets)
     np.testing.assert_array_equal(values["intelligence"], [7, 6])
     np.testing.assert_array_equal(values["grip"], [32, 20.5])
     np.testing.assert_allclose(lags["intelligence"], [8, 0], atol=0.01)

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from pandera.errors import SchemaError, SchemaErrors
 
+from ukb_brain.metrics import METRICS, RECOMMENDED
 from ukb_brain.tables import reported, schemas
 
 DAY = pd.Timestamp("2016-01-01")
@@ -26,8 +27,8 @@ def performance():
             "seed": 1,
         }
     )
-    for metric in reported.METRICS:
-        own = (metric in reported.BINARY_METRICS) == (table["kind"] == "binary")
+    for metric in RECOMMENDED:
+        own = (metric in METRICS["binary"]) == (table["kind"] == "binary")
         for end, value in (("", 0.5), ("_low", 0.4), ("_high", 0.6)):
             table[metric + end] = np.where(own, value, np.nan)
         table[f"{metric}_seed_sd"] = np.where(own, 0.01, np.nan)

@@ -56,10 +56,10 @@ def test_the_studys_counts_come_out(cohort):
     assert steps.loc["in the table", "remaining"] == EVERYBODY
     assert steps.loc["left out by list: artefact", "excluded"] == ARTEFACTS
     assert len(stay) == ALL_FOUR == flow["remaining"].iloc[-1]
-    counts = count_scans(scans, table, stay, COMPLETE.imaging_instances).set_index("modality")
+    counts = count_scans(scans, table, stay, COMPLETE).set_index("modality")
     assert counts["people"].to_dict() == WITH
     assert (counts["in_cohort"] == ALL_FOUR).all() and (counts["undated"] == 0).all()
 
-    participants = describe_participants(stay, NO_PAIRS, scans, (2,), COMPLETE.kinship_above)
+    participants = describe_participants(stay, NO_PAIRS, scans, COMPLETE)
     splits = make_splits(participants, Splitting(), seed=0)
     assert splits["part"].value_counts().to_dict() == SPLIT

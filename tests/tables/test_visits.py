@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ukb_brain.errors import InputError
-from ukb_brain.tables.exclusions import usable_scans
+from ukb_brain.tables.exclusions import DataEngineering, usable_scans
 from ukb_brain.tables.visits import (
     at_chosen_visit,
     derive_confounds,
@@ -14,6 +14,8 @@ from ukb_brain.tables.visits import (
 )
 
 NAN = np.nan
+BOTH = DataEngineering(imaging_instances=(3, 2))
+FIRST = DataEngineering(imaging_instances=(2,))
 NO_INDEX = pd.DataFrame(columns=["eid", "field", "instance", "array", "state"])
 NO_SCANS = usable_scans(NO_INDEX, {"t1": 20252, "flair": 20253})
 
@@ -42,7 +44,7 @@ def cohort():
 @pytest.fixture
 def participants(cohort):
     pairs = pd.DataFrame({"ID1": [33], "ID2": [11], "Kinship": [0.25]})
-    return describe_participants(cohort, pairs, NO_SCANS, (3, 2), 0.0442)
+    return describe_participants(cohort, pairs, NO_SCANS, BOTH)
 
 
 def test_one_row_a_visit_with_what_was_so_at_that_visit(participants):
@@ -82,7 +84,7 @@ def scans_of(*visits):
     ],
 )
 def test_the_first_visit_with_all_modalities_is_chosen_or_else_the_first(cohort, scans, chosen):
-    people = describe_participants(cohort, pd.DataFrame(), scans, (2, 3), 0.0442)
+    people = describe_participants(cohort, pd.DataFrame(), scans, BOTH)
     assert people["chosen"].tolist() == chosen
     once = one_visit(people)
     assert once["eid"].tolist() == [11, 22, 33]
@@ -91,13 +93,13 @@ def test_the_first_visit_with_all_modalities_is_chosen_or_else_the_first(cohort,
 
 
 def test_without_a_relatedness_file_everybody_is_a_family_of_one(cohort):
-    people = describe_participants(cohort, pd.DataFrame(), NO_SCANS, (2,), 0.0442)
+    people = describe_participants(cohort, pd.DataFrame(), NO_SCANS, FIRST)
     assert people["family"].tolist() == [0, 2]
 
 
 def strange(cohort, **columns):
     with pytest.raises(InputError) as caught:
-        describe_participants(cohort.assign(**columns), pd.DataFrame(), NO_SCANS, (2,), 0.0442)
+        describe_participants(cohort.assign(**columns), pd.DataFrame(), NO_SCANS, FIRST)
     assert "11" not in str(caught.value).split("field")[0]
     return str(caught.value)
 
@@ -127,7 +129,7 @@ def test_sex_as_1_and_2(cohort, says):
 
 def test_deprivation_of_older_baskets(cohort):
     cohort["189-0.0"] = [-1.6, NAN, 2.5]
-    people = describe_participants(cohort, pd.DataFrame(), NO_SCANS, (2,), 0.0442)
+    people = describe_participants(cohort, pd.DataFrame(), NO_SCANS, FIRST)
     np.testing.assert_equal(people["deprivation"].to_numpy(), [-1.6, 2.5])
 
 
@@ -136,6 +138,6 @@ def test_groups_are_described_where_the_table_holds_their_fields(cohort):
     cohort["21000-3.0"] = [NAN, 5.0, NAN]
     cohort["22189-0.0"] = [-1.6, NAN, 2.5]
     pairs = pd.DataFrame({"ID1": [], "ID2": [], "Kinship": []})
-    people = describe_participants(cohort, pairs, NO_SCANS, (2, 3), 0.0442)
+    people = describe_participants(cohort, pairs, NO_SCANS, BOTH)
     np.testing.assert_equal(people["ethnic_background"].to_numpy(), [1001, 1001, 5, 4])
     np.testing.assert_equal(people["deprivation"].to_numpy(), [-1.6, -1.6, NAN, 2.5])

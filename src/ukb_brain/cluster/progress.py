@@ -28,13 +28,7 @@ SECONDS_BETWEEN_LINES = 60.0
 
 
 def progress_bar() -> Progress:
-    """Make the progress bar that every long task shows.
-
-    Returns
-    -------
-    rich.progress.Progress
-        With counts, the time that passed and the time left.
-    """
+    """Make the progress bar that every long task shows."""
     return Progress(
         TextColumn("{task.description:<34}"),
         BarColumn(),
@@ -45,22 +39,7 @@ def progress_bar() -> Progress:
 
 
 def shown(results: Iterable[Result], total: int, label: str) -> Iterator[Result]:
-    """Hand on results and show how many there are.
-
-    Parameters
-    ----------
-    results : iterable
-        In the order in which they come.
-    total : int
-        How many will come.
-    label : str
-        What they are.
-
-    Yields
-    ------
-    result
-        Each of them.
-    """
+    """Hand on results, of which ``total`` will come, and show how many there are."""
     if not total:
         yield from results
         return
@@ -74,31 +53,16 @@ def shown(results: Iterable[Result], total: int, label: str) -> Iterator[Result]
         now = time.monotonic()
         if done == total or now - last >= SECONDS_BETWEEN_LINES:
             last, passed = now, now - started
-            left = passed / done * (total - done)
-            logger.info(
-                "%s: %d of %d after %s, about %s left.",
-                label,
-                done,
-                total,
-                _clock(passed),
-                _clock(left),
-            )
+            counts, left = (label, done, total), passed / done * (total - done)
+            words = "%s: %d of %d after %s, about %s left."
+            logger.info(words, *counts, _clock(passed), _clock(left))
 
 
 def told_by_epoch(what: str, epochs: int) -> Callable[[int, dict[str, list[float]]], None]:
     """Make what tells of each epoch of a training, in whichever process that runs.
 
-    Parameters
-    ----------
-    what : str
-        Is trained.
-    epochs : int
-        At most.
-
-    Returns
-    -------
-    callable
-        Takes the number of the epoch and the curves ``train`` and ``validation``.
+    It takes the number of the epoch, of at most ``epochs``, and the curves ``train`` and
+    ``validation``.
     """
     # Workers have no logging of their own; `open_client` hands on what this logger says.
     logger = logging.getLogger(EPOCHS)
@@ -117,15 +81,7 @@ def told_by_epoch(what: str, epochs: int) -> Callable[[int, dict[str, list[float
 
 
 def told_of_failure(what: str, reason: str) -> None:
-    """Warn of a training that gave no model, in whichever process it ran.
-
-    Parameters
-    ----------
-    what : str
-        Was trained.
-    reason : str
-        As in its card.
-    """
+    """Warn of a training that gave no model, in whichever process it ran."""
     logging.getLogger(EPOCHS).warning("%s gave no model: %s.", what, reason)
 
 

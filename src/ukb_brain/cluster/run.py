@@ -58,7 +58,7 @@ def run_items(
     Yields
     ------
     result
-        In the order in which items end, so each result must say what it belongs to.
+        In the order in which items end, so each must say what it belongs to.
 
     Raises
     ------
@@ -75,28 +75,7 @@ def results_of(
 ) -> Iterator[Result]:
     """Give the results of `run_items` without showing progress.
 
-    Parameters
-    ----------
-    function : callable
-        Takes one item.
-    todo : list
-        Items.
-    compute : Compute
-        Number of workers and threads.
-    label : str
-        What the items are.
-    losses : int
-        How often the process of one item may be lost.
-
-    Yields
-    ------
-    result
-        In the order in which items end.
-
-    Raises
-    ------
-    InputError
-        If the process of one item was lost more often.
+    The process of one item may be lost ``losses`` times.
     """
     workers = min(compute.processes, len(todo))
     # The machine from which jobs are submitted is not there for the work itself.

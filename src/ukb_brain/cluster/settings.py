@@ -6,58 +6,51 @@ import os
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ukb_brain.errors import InputError
+from ukb_brain.settings_base import Settings
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def processors() -> int:
-    """Count the processors that this process may use.
-
-    Returns
-    -------
-    int
-        On systems that do not tell (macOS, Windows), all of the machine.
-    """
+    """Count the processors that this process may use; all where the system does not tell."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-class Jobs(BaseModel):
+class Jobs(Settings):
     """One job of a batch system, by the names that dask-jobqueue gives its properties.
 
     Attributes
     ----------
-    queue : str, optional
-        Queue, or partition; the system's default if it is not given.
-    account : str, optional
+    queue
+        Or partition; the system's default if it is not given.
+    account
         Whom the hours are charged to; SGE and LSF call it project.
-    cores : int, optional
-        Processors of a job, which works on one item at a time; ``threads_per_item`` by default.
-    memory : str, optional
+    cores
+        Of a job, which works on one item at a time; ``threads_per_item`` by default.
+    memory
         Such as ``16GB``. Must be given for a batch system.
-    walltime : str, optional
+    walltime
         Such as ``'12:00:00'``, as the system writes it. Must be given for a batch system, and be
         longer than the longest work item.
-    job_extra_directives : tuple of str
-        Further directives, among them those that ask for a GPU.
-    interface : str, optional
-        Network interface that nodes share, such as ``ib0``.
-    local_directory : str, optional
+    job_extra_directives
+        Among them those that ask for a GPU.
+    interface
+        That nodes share, such as ``ib0``.
+    local_directory
         Fast scratch of each node, for what Dask itself puts down.
-    shared_temp_directory : str, optional
+    shared_temp_directory
         Seen by all nodes: for the keys of encrypted connections and the logs of jobs. Must be given
         for a batch system.
-    python : str, optional
-        Path of the interpreter on the nodes; this process's by default.
-    job_script_prologue : tuple of str
+    python
+        On the nodes; this process's by default.
+    job_script_prologue
         Commands before a job's work, such as ``module load cuda``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     queue: str | None = None
     account: str | None = None
@@ -72,26 +65,22 @@ class Jobs(BaseModel):
     job_script_prologue: tuple[str, ...] = ()
 
 
-class Compute(BaseModel):
+class Compute(Settings):
     """How work is spread.
 
     Attributes
     ----------
-    backend : str
-        ``local``, or the batch system that gives the jobs.
-    workers : int
+    workers
         Processes, or jobs; locally 0 takes one for each processor that this process may use.
-    threads_per_item : int
-        Threads of every work item, fixed so that sums are added in the same order everywhere.
-    device : str
+    threads_per_item
+        Fixed, so that sums are added in the same order everywhere.
+    device
         ``auto`` takes CUDA, then MPS, then the CPU.
-    retries : int
+    retries
         How often a work item is tried again after an error or the loss of its process.
-    jobs : Jobs
+    jobs
         For a batch system.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     backend: Literal["local", "slurm", "pbs", "sge", "lsf"] = "local"
     workers: int = Field(default=0, ge=0)
@@ -103,11 +92,7 @@ class Compute(BaseModel):
     def for_training(self) -> Compute:
         """Take one process for each accelerator of this machine, where networks are trained.
 
-        Returns
-        -------
-        Compute
-            With at most one worker a visible GPU; unchanged on the CPU, and for a batch system,
-            whose jobs each ask for their own GPU.
+        On the CPU nothing changes, nor for a batch system, whose jobs each ask for their own GPU.
         """
         device = pick_device(self.device).type
         if self.backend != "local" or device == "cpu":
@@ -133,13 +118,7 @@ class Compute(BaseModel):
 
 
 def visible_gpus() -> list[str]:
-    """Name the CUDA devices that this process may use.
-
-    Returns
-    -------
-    list of str
-        As ``CUDA_VISIBLE_DEVICES`` names them, or numbers where it is not set; none without CUDA.
-    """
+    """Name the CUDA devices that this process may use, by number where nothing names them."""
     count = torch.cuda.device_count()
     given = os.environ.get(VISIBLE)
     names = [str(k) for k in range(count)] if given is None else given.split(",")
@@ -147,18 +126,7 @@ def visible_gpus() -> list[str]:
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """Take the best device that is there.
-
-    Parameters
-    ----------
-    wanted : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
-
-    Returns
-    -------
-    torch.device
-        CUDA before MPS before the CPU for ``auto``.
-    """
+    """Take the device that is wanted; ``auto`` takes CUDA before MPS before the CPU."""
     if wanted != "auto":
         return torch.device(wanted)
     if torch.cuda.is_available():

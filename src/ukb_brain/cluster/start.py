@@ -30,18 +30,7 @@ SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "sge": "qsub", "lsf": "bsub"}
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """Set what must be in the environment before numerical libraries are loaded.
-
-    Parameters
-    ----------
-    threads : int
-        Of a work item.
-
-    Returns
-    -------
-    dict of str to str
-        Variables of a worker.
-    """
+    """Set what must be in a worker's environment before numerical libraries are loaded."""
     # By default workers hand memory back after every array, and fetch it again for the next:
     # twice the time of training here.
     memory = {"MALLOC_TRIM_THRESHOLD_": 1 << 30, "MALLOC_MMAP_THRESHOLD_": 1 << 30}
@@ -60,14 +49,13 @@ def open_client(compute: Compute, workers: int, losses: int) -> Iterator[Any]:
     compute : Compute
         Where.
     workers : int
-        Processes or jobs.
+        Processes, or jobs, which may still wait in their queue when this is entered.
     losses : int
         How often the process of one work item may be lost before Dask gives the item up.
 
     Yields
     ------
     distributed.Client
-        Connected to them; jobs may still wait in their queue.
     """
     import dask
 
@@ -128,18 +116,7 @@ def workers_kept() -> Iterator[None]:
 
 @contextmanager
 def client_for(compute: Compute, workers: int, losses: int) -> Iterator[Any]:
-    """Give workers for some work: those that wait, or new ones.
-
-    Parameters
-    ----------
-    compute, workers, losses
-        As of `open_client`; there may be more workers.
-
-    Yields
-    ------
-    distributed.Client
-        Connected to them.
-    """
+    """Give workers for some work as `open_client` does: those that wait, if enough, or new ones."""
     if not _kept or compute.backend != "local":
         with open_client(compute, workers, losses) as client:
             yield client
@@ -241,18 +218,7 @@ def _check_batch(compute: Compute) -> None:
 
 
 def job_of(compute: Compute) -> dict[str, Any]:
-    """Name a job's properties as dask-jobqueue does.
-
-    Parameters
-    ----------
-    compute : Compute
-        With its jobs.
-
-    Returns
-    -------
-    dict
-        Arguments of dask-jobqueue's clusters.
-    """
+    """Name a job's properties as dask-jobqueue's clusters do."""
     jobs = compute.jobs
     shared = Path(str(jobs.shared_temp_directory)).resolve()
     shared.mkdir(parents=True, exist_ok=True, mode=0o700)

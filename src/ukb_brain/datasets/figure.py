@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from kedro_datasets.matplotlib import MatplotlibDataset
 from matplotlib.figure import Figure
@@ -14,27 +14,14 @@ class FigureDataset(MatplotlibDataset):
     """A matplotlib figure saved as PNG; Kedro-Viz shows it as a picture.
 
     The file names no program version, so that the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    filepath : str
-        Ends in ``.png``, on a local disk.
-    dpi : int
-        Dots an inch.
-    metadata : dict, optional
-        For Kedro-Viz.
     """
 
-    def __init__(
-        self, *, filepath: str, dpi: int = 150, metadata: dict[str, Any] | None = None
-    ) -> None:
-        save_args = {
-            "format": "png",
-            "dpi": dpi,
-            "facecolor": "white",
-            "metadata": {"Software": None},
-        }
-        super().__init__(filepath=filepath, save_args=save_args, metadata=metadata)
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {
+        "format": "png",
+        "dpi": 150,
+        "facecolor": "white",
+        "metadata": {"Software": None},
+    }
 
     def _save_to_fs(self, full_key_path: str, plot: Figure) -> None:
         with atomic_path(full_key_path) as partial:

@@ -1,63 +1,33 @@
 """NIfTI images."""
 
+from __future__ import annotations
+
 import base64
 import io
-from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 
 from ukb_brain.atomic import atomic_path
+from ukb_brain.datasets.folders import PlacedDataset
 
 
-class NiftiDataset(AbstractDataset[nib.Nifti1Image, nib.Nifti1Image]):
-    """One image as ``.nii.gz``.
-
-    Parameters
-    ----------
-    filepath : str
-        Ends in ``.nii.gz``.
-    metadata : dict, optional
-        For kedro-viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class NiftiDataset(PlacedDataset):
+    """One image as ``.nii.gz``."""
 
     def load(self) -> nib.Nifti1Image:
-        """Read the image lazily.
-
-        Returns
-        -------
-        nibabel.Nifti1Image
-            Its values are read when they are asked for.
-        """
+        """Open the image; its values are read when they are asked for."""
         return nib.Nifti1Image.from_filename(self._filepath)
 
     def save(self, data: nib.Nifti1Image) -> None:
-        """Write the image whole or not at all.
-
-        Parameters
-        ----------
-        data : nibabel.Nifti1Image
-            The image.
-        """
+        """Write the image whole or not at all."""
         with atomic_path(self._filepath) as part:
             nib.save(data, part)
 
     def preview(self) -> ImagePreview:
-        """Draw the three middle slices for kedro-viz.
-
-        Returns
-        -------
-        ImagePreview
-            A PNG, in base64.
-        """
+        """Draw the three middle slices for kedro-viz, as a PNG in base64."""
         volume = np.asarray(self.load().dataobj, dtype=np.float32)
         low, high = np.percentile(volume, (1, 99.5))
         figure = Figure(figsize=(7.5, 2.8), facecolor="black", layout="constrained")
@@ -71,6 +41,3 @@ class NiftiDataset(AbstractDataset[nib.Nifti1Image, nib.Nifti1Image]):
 
     def _exists(self) -> bool:
         return self._filepath.exists()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

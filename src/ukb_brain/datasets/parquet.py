@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -13,70 +14,53 @@ from ukb_brain.atomic import atomic_path
 from ukb_brain.errors import InputError
 
 
-class AtomicParquet(ParquetDataset):
-    """A pandas table as Parquet, on a local disk."""
+class _Atomic:
+    """What is saved replaces what was there once it is written in full, on a local disk."""
 
-    def save(self, data: pd.DataFrame) -> None:
-        """Write the table.
+    def save(self, data: Any) -> None:
+        """Write the file."""
+        with atomic_path(self._get_save_path()) as partial:  # type: ignore[attr-defined]
+            self._write(data, partial)
+        self._invalidate_cache()  # type: ignore[attr-defined]
 
-        Parameters
-        ----------
-        data : DataFrame
-            Replaces what was there once it is written in full.
-        """
-        with atomic_path(self._get_save_path()) as partial:
-            data.to_parquet(partial, **self._save_args)
-        self._invalidate_cache()
+    def _write(self, data: Any, partial: Path) -> None:
+        raise NotImplementedError
 
 
-class OptionalParquet(AtomicParquet):
-    """A table that another pipeline may have written; without its file, an empty one."""
+class _Optional:
+    """A table that may be absent."""
 
     def load(self) -> pd.DataFrame:
-        """Read the table.
-
-        Returns
-        -------
-        DataFrame
-            Without rows and columns where there is no file.
-        """
-        return super().load() if self._exists() else pd.DataFrame()
+        """Read the table; without rows and columns where there is no file."""
+        return super().load() if self._exists() else pd.DataFrame()  # type: ignore[misc]
 
 
-class AtomicCSV(CSVDataset):
-    """A pandas table as CSV with its index as the first column, on a local disk."""
+class AtomicParquet(_Atomic, ParquetDataset):
+    """A pandas table as Parquet."""
+
+    def _write(self, data: pd.DataFrame, partial: Path) -> None:
+        data.to_parquet(partial, **self._save_args)
+
+
+class OptionalParquet(_Optional, AtomicParquet):
+    """A table that another pipeline may have written."""
+
+
+class AtomicCSV(_Atomic, CSVDataset):
+    """A pandas table as CSV with its index as the first column."""
 
     DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {"index_col": 0}
     DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {"index": True}
 
-    def save(self, data: pd.DataFrame) -> None:
-        """Write the table.
-
-        Parameters
-        ----------
-        data : DataFrame
-            Replaces what was there once it is written in full.
-        """
-        with atomic_path(self._get_save_path()) as partial:
-            data.to_csv(partial, **self._save_args)
-        self._invalidate_cache()
+    def _write(self, data: pd.DataFrame, partial: Path) -> None:
+        data.to_csv(partial, **self._save_args)
 
 
 class GivenCSV(CSVDataset):
     """A table of the user's as CSV."""
 
     def load(self) -> pd.DataFrame:
-        """Read the table.
-
-        Returns
-        -------
-        DataFrame
-
-        Raises
-        ------
-        InputError
-            If the file is no CSV.
-        """
+        """Read the table; `InputError` if the file is no CSV."""
         try:
             return super().load()
         except DatasetError:
@@ -89,36 +73,17 @@ class GivenCSV(CSVDataset):
             ) from None
 
 
-class OptionalCSV(GivenCSV):
-    """A table of the user's as CSV; without its file, an empty one."""
-
-    def load(self) -> pd.DataFrame:
-        """Read the table.
-
-        Returns
-        -------
-        DataFrame
-            Without rows and columns where there is no file.
-        """
-        return super().load() if self._exists() else pd.DataFrame()
+class OptionalCSV(_Optional, GivenCSV):
+    """A table of the user's as CSV that may be absent."""
 
 
-class AtomicText(TextDataset):
-    """A text in UTF-8, on a local disk."""
+class AtomicText(_Atomic, TextDataset):
+    """A text in UTF-8."""
 
     DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {
         "open_args_save": {"mode": "w", "encoding": "utf-8"},
         "open_args_load": {"mode": "r", "encoding": "utf-8"},
     }
 
-    def save(self, data: str) -> None:
-        """Write the text.
-
-        Parameters
-        ----------
-        data : str
-            Replaces what was there once it is written in full.
-        """
-        with atomic_path(self._get_save_path()) as partial:
-            partial.write_text(data, encoding="utf-8")
-        self._invalidate_cache()
+    def _write(self, data: str, partial: Path) -> None:
+        partial.write_text(data, encoding="utf-8")

@@ -10,7 +10,8 @@ from ukb_brain.errors import InputError
 from ukb_brain.evidence.retrained import Chosen
 from ukb_brain.evidence.subsamples import PER_SHARE, SHARES
 from ukb_brain.search.space import changed
-from ukb_brain.training.settings import Modelling, Settings
+from ukb_brain.settings_base import Settings
+from ukb_brain.training.settings import Modelling
 
 # Dedicated networks are trained for each cell by itself, and would cost days.
 Strategies = tuple[Literal["linear", "kernels", "amortised"], ...]

@@ -16,7 +16,7 @@ from nitransforms.io.fsl import FSLLinearTransform
 from nitransforms.linear import Affine as LinearTransform
 from nitransforms.resampling import apply as resample
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.affines import common_grid, fsl_mni
@@ -32,6 +32,7 @@ from ukb_brain.imaging.roi_series import ROI_FIELDS
 from ukb_brain.imaging.store import Key, RecordStore
 from ukb_brain.imaging.tangent import shrinkage_of_time_series
 from ukb_brain.imaging.time_series import SERIES_FIELDS, TimeSeries
+from ukb_brain.settings_base import Settings
 
 Volume = NDArray[np.float32]
 
@@ -58,7 +59,7 @@ LEAST_FILLED = 0.08
 ENOUGH = 25
 
 
-class ImagingPreprocess(BaseModel):
+class ImagingPreprocess(Settings):
     """The common grid and the source of connectivity.
 
     Attributes
@@ -83,8 +84,6 @@ class ImagingPreprocess(BaseModel):
         Share of the cohort's regions that a person may lack. Their correlations are filled with
         the mean of each fold's training people; who lacks more is left out.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     shape: tuple[int, int, int]
     voxel_mm: float = Field(gt=0)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from ukb_brain.training.settings import Settings
+from ukb_brain.settings_base import Settings
 
 
 def _listed(value: Any) -> Any:

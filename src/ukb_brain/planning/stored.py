@@ -11,8 +11,8 @@ from ukb_brain.planning.case import Case
 from ukb_brain.planning.measure import Rates, kinds_of_target, resident_bytes
 from ukb_brain.planning.regressions import CellsRate, regression_flops
 from ukb_brain.planning.steps import StepRate, assumed_rate
+from ukb_brain.settings_base import Settings
 from ukb_brain.training.items import cells_by_target
-from ukb_brain.training.settings import Settings
 
 HALF = 2  # bytes of a stored voxel
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.problems import Problem
 from ukb_brain.readiness.findings import Readiness
 
 KEYS = ["eid", "instance"]
@@ -22,15 +21,18 @@ def people_of_cells(
     grid: Grid,
     fields: Mapping[str, int],
 ) -> pd.DataFrame:
-    """Count the people of each cell; cells of the same imaging groups have the same.
+    """Count the people of each cell at their chosen visits.
+
+    Cells of the same imaging groups have the same people: blocks leave nobody out, since their
+    missing traits are filled.
 
     Parameters
     ----------
-    targets : pandas.DataFrame
+    targets : DataFrame
         ``eid, instance`` and a column a target.
-    participants : pandas.DataFrame
-        ``eid, instance, chosen``; each person counts at the chosen visit.
-    index : pandas.DataFrame
+    participants : DataFrame
+        ``eid, instance, chosen``.
+    index : DataFrame
         Bulk files: ``eid, field, instance, array, state``.
     grid : Grid
         Its cells.
@@ -39,9 +41,8 @@ def people_of_cells(
 
     Returns
     -------
-    pandas.DataFrame
-        ``target, imaging, n``: one row a target and set of imaging groups. Blocks leave nobody
-        out, since their missing traits are filled.
+    DataFrame
+        ``target, imaging, n``: one row a target and set of imaging groups.
     """
     chosen = participants.loc[participants["chosen"], KEYS]
     known = chosen.merge(targets, on=KEYS, how="left", validate="one_to_one")
@@ -67,32 +68,16 @@ def people_of_cells(
 
 
 def check_cells(ready: Readiness, counted: pd.DataFrame, grid: Grid, least: int) -> None:
-    """Note how many people each target's cells have, and which have too few.
-
-    Parameters
-    ----------
-    ready : Readiness
-        Gets what is found.
-    counted : pandas.DataFrame
-        As returned by `people_of_cells`.
-    grid : Grid
-        Names of targets.
-    least : int
-        People that a cell needs, in all parts of the split together.
-    """
+    """Note how many people each target's cells have, and which have too few for a split."""
     for target, imaging, n in counted[["target", "imaging", "n"]].to_numpy():
         ready.found("cells", grid.targets[target].name, str(imaging), int(n))
     few = counted[counted["n"] < least]
     if len(few):
         named = ", ".join(few["target"].drop_duplicates().head(3))
         more = " …" if few["target"].nunique() > 3 else ""
-        ready.problems.append(
-            Problem(
-                "warning",
-                f"cells of {named}{more} have fewer than {least} people and would be left "
-                "without a "
-                "model",
-                "see which scans or answers are missing, or leave the imaging group or the target "
-                "out of the grid",
-            )
+        ready.warn(
+            f"cells of {named}{more} have fewer than {least} people and would be left without a "
+            "model",
+            "see which scans or answers are missing, or leave the imaging group or the target out "
+            "of the grid",
         )

@@ -12,17 +12,16 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging import bulk_index
 from ukb_brain.imaging.preprocess import CONNECTIVITY, ImagingPreprocess
-from ukb_brain.problems import Problem
 from ukb_brain.readiness import raw
 from ukb_brain.readiness.cells import check_cells, people_of_cells
 from ukb_brain.readiness.findings import Readiness
 from ukb_brain.tables import derivations, exclusions, visits
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 from ukb_brain.tables.target_checks import problems_of_values
 
 PARTS = 3
@@ -38,17 +37,7 @@ LOOKED_AT = (
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run would do.
-
-    Attributes
-    ----------
-    grid, engineering, reading, codings, imaging, splitting, compute
-        Typed parameters of the run.
-    source : str
-        ``synthetic`` or ``ukb``.
-    reads_scans : bool
-        Whether the run itself reads scans, so that it stops without them.
-    """
+    """What a run would do, by its typed parameters, and whether it stops without scans."""
 
     grid: Grid
     engineering: DataEngineering
@@ -61,40 +50,10 @@ class Asked:
     reads_scans: bool = True
 
 
-@dataclass(frozen=True)
-class Looked:
-    """What was found of raw files.
-
-    Attributes
-    ----------
-    ready : Readiness
-        Findings and problems.
-    people, visits : int
-        People with an imaging visit, and their visits; 0 where it did not come so far.
-    """
-
-    ready: Readiness
-    people: int = 0
-    visits: int = 0
-
-
-def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) -> Looked:
+def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) -> Readiness:
     """Look at all raw files.
 
-    Parameters
-    ----------
-    tables : TableFolder
-        The raw folder.
-    bulk : Path
-        Of bulk files.
-    before : DataFrame
-        An earlier index of bulk files; without columns where there is none.
-    asked : Asked
-        What a run would do.
-
-    Returns
-    -------
-    Looked
+    ``before`` is an earlier index of bulk files, without columns where there is none.
 
     Raises
     ------
@@ -117,18 +76,18 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
     # Tables can be made before the scans are there.
     ready.problems += lacking if asked.reads_scans else []
     if people is None:
-        return Looked(ready)
+        return ready
     raw.check_people(ready, people, withdrawals, pairs, index)
     try:
         exclusions.require_synthetic(people["eid"], asked.source)
         labels = asked.codings.extended(tables.codings)
-        return _cohort(ready, index, people, withdrawals, pairs, asked, labels)
+        _check_cohort(ready, index, people, withdrawals, pairs, asked, labels)
     except InputError as error:
-        ready.problems.append(Problem("stop", str(error)))
-        return Looked(ready)
+        ready.stop(str(error))
+    return ready
 
 
-def _cohort(
+def _check_cohort(
     ready: Readiness,
     index: pd.DataFrame,
     people: pd.DataFrame,
@@ -136,7 +95,7 @@ def _cohort(
     pairs: pd.DataFrame,
     asked: Asked,
     labels: Codings,
-) -> Looked:
+) -> None:
     settings, grid = asked.engineering, asked.grid
     fields = {m: asked.imaging.fields[m] for m in grid.modalities if m in asked.imaging.fields}
     scans = exclusions.usable_scans(index, fields)
@@ -145,21 +104,18 @@ def _cohort(
         if excluded:
             ready.found("cohort", str(reason), "people who leave", int(excluded))
         ready.found("cohort", str(reason), "people who stay", int(remaining))
-    instances, field = settings.imaging_instances, settings.visit_field
-    counts = exclusions.count_scans(scans, people, cohort, instances, field)
+    counts = exclusions.count_scans(scans, people, cohort, settings)
+    lacked = f"a {'site' if settings.no_dates else 'date'} (field {settings.visit_field})"
     for modality, n, undated in counts[["modality", "people", "undated"]].to_numpy():
         if undated:
-            told = f"{modality} without a {'site' if settings.no_dates else 'date'} (field {field})"
-            ready.found("cohort", told, "people", int(undated))
+            ready.found("cohort", f"{modality} without {lacked}", "people", int(undated))
         ready.found("cohort", str(modality), "people of the table with a usable scan", int(n))
-    if any(problem.severity == "stop" for problem in ready.problems):
-        return Looked(ready)
-    there = visits.describe_participants(
-        cohort, pairs, scans, instances, settings.kinship_above, field, settings.age_years
-    )
-    values, _ = derivations.derive_targets(cohort, there, grid.targets)
+    if not ready.can_run:
+        return
+    there = visits.describe_participants(cohort, pairs, scans, settings)
+    values, *_ = derivations.derive_targets(cohort, there, grid.targets)
     once = values[there["chosen"].to_numpy(bool)]
     ready.problems += problems_of_values(cohort, once, grid, labels)
     counted = people_of_cells(values, there, index, grid, fields)
     check_cells(ready, counted, grid, PARTS * asked.splitting.min_per_part)
-    return Looked(ready, len(cohort), len(there))
+    ready.people, ready.visits = len(cohort), len(there)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -21,11 +22,10 @@ SECTIONS = {
     "cost": "What a run would cost",
 }
 PROBLEMS = "problems"
-COLUMNS = ("section", "item", "finding", "n", "severity", "remedy")
+COLUMNS = ["section", "item", "finding", "n", "severity", "remedy"]
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is there.
 
     Attributes
@@ -56,14 +56,26 @@ class Readiness:
         What is there.
     problems : list of Problem
         What stands against a run, or should be known.
+    people, visits : int
+        People with an imaging visit, and their visits; 0 where it did not come so far.
     """
 
     findings: list[Finding] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    people: int = 0
+    visits: int = 0
 
     def found(self, section: str, item: str, words: str, n: int | None = None) -> None:
         """Note something that is there."""
         self.findings.append(Finding(section, item, words, n))
+
+    def stop(self, what: str, remedy: str = "") -> None:
+        """Note a problem that stops a run."""
+        self.problems.append(Problem("stop", what, remedy))
+
+    def warn(self, what: str, remedy: str) -> None:
+        """Note a problem that a run can go on with."""
+        self.problems.append(Problem("warning", what, remedy))
 
     @property
     def can_run(self) -> bool:
@@ -75,15 +87,13 @@ class Readiness:
 
         Returns
         -------
-        pandas.DataFrame
+        DataFrame
             ``section, item, finding, n, severity, remedy``; ``n`` is missing where nothing is
             counted, ``severity`` and ``remedy`` are empty but for problems.
         """
         stops = sorted(self.problems, key=lambda p: p.severity != "stop")
-        rows: list[tuple[object, ...]] = [
-            (PROBLEMS, "", p.what, None, p.severity, p.remedy) for p in stops
-        ]
         order = list(SECTIONS)
         found = sorted(self.findings, key=lambda f: order.index(f.section))
-        rows += [(f.section, f.item, f.words, f.n, "", "") for f in found]
-        return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64"})
+        rows = [(PROBLEMS, "", p.what, None, p.severity, p.remedy) for p in stops]
+        rows += [(*finding, "", "") for finding in found]
+        return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})

@@ -16,16 +16,15 @@ from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.problems import Problem
 from ukb_brain.readiness.findings import Readiness
 from ukb_brain.tables import exclusions, visits
-from ukb_brain.tables.derivations import problems_of_fields
-from ukb_brain.tables.dictionary import field_of
+from ukb_brain.tables.dictionary import known_of
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.headers import parse_column
 from ukb_brain.tables.main_table import MainTable
 from ukb_brain.tables.people_lists import Withdrawals, read_withdrawals
 from ukb_brain.tables.raw_problems import (
     needed_fields,
-    not_needed,
     problems_of_lists,
+    problems_of_table,
     wanted_fields,
 )
 from ukb_brain.tables.relatives import find_relatedness, known_pairs, read_relatedness
@@ -40,15 +39,7 @@ USED_AS = "for"
 
 
 def check_tables(ready: Readiness, table: MainTable) -> None:
-    """Note each file of the main table.
-
-    Parameters
-    ----------
-    ready : Readiness
-        Gets what is found.
-    table : MainTable
-        Whose rows are counted.
-    """
+    """Note each file of the main table, and count its rows."""
     for file in table.files:
         form = file.form
         written = f"{DELIMITERS[form.delimiter]}, {form.encoding}" if form else "Parquet"
@@ -58,14 +49,10 @@ def check_tables(ready: Readiness, table: MainTable) -> None:
         words = f"passed over: none of its {len(file.header):,} columns is an eid beside fields"
         ready.found("tables", file.path.name, words)
         if len(file.header) >= WIDE:
-            ready.problems.append(
-                Problem(
-                    "warning",
-                    f"{file.path.name} has {len(file.header):,} columns and is passed over, "
-                    "since its "
-                    "first line is not the header of a table of participants",
-                    "if it is a part of the main table, export it again with its header",
-                )
+            ready.warn(
+                f"{file.path.name} has {len(file.header):,} columns and is passed over, since its "
+                "first line is not the header of a table of participants",
+                "if it is a part of the main table, export it again with its header",
             )
 
 
@@ -80,30 +67,14 @@ def check_fields(
 ) -> pd.DataFrame | None:
     """Note every field that grid and confounds need, with its answers.
 
-    Parameters
-    ----------
-    ready : Readiness
-        Gets what is found.
-    table : MainTable
-        As found.
-    grid : Grid
-        Its targets.
-    settings : DataEngineering
-        Which instances are imaging visits, and whether they have dates.
-
-    Returns
-    -------
-    DataFrame or None
-        The columns that a run reads; None where they cannot be read.
+    Gives the columns that a run reads; None where they cannot be read.
     """
-    needed, instances = needed_fields(grid, settings.no_dates), settings.imaging_instances
-    ready.problems += problems_of_fields(
-        needed, table.columns, instances, not_needed(grid), len(grid.targets)
-    )
+    needed = needed_fields(grid, settings.no_dates)
+    ready.problems += problems_of_table(table.columns, grid, settings)
     try:
         people = table.read(wanted_fields(grid))
     except InputError as error:
-        ready.problems.append(Problem("stop", str(error)))
+        ready.stop(str(error))
         return None
     answers: dict[int, dict[int, int]] = {}
     for name in people.columns.drop("eid"):
@@ -119,8 +90,7 @@ def check_fields(
     for field in visits.MEDICATION_FIELDS:
         uses.setdefault(field, []).append("medication, if there")
     for field, names in sorted(uses.items()):
-        entry = field_of(field)
-        title = f"{field} {entry.title}" if entry else str(field)
+        title = f"{field} {known_of(field).title}".strip()
         ready.found("fields", title, f"{USED_AS} {', '.join(names)}")
         for instance, n in sorted(answers.get(field, {}).items()):
             ready.found("fields", title, f"instance {instance}", n)
@@ -131,17 +101,6 @@ def check_lists(
     ready: Readiness, raw: Path, settings: DataEngineering, source: str
 ) -> tuple[Withdrawals, pd.DataFrame]:
     """Read withdrawal lists and the relatedness file.
-
-    Parameters
-    ----------
-    ready : Readiness
-        Gets problems.
-    raw : Path
-        The raw folder.
-    settings : DataEngineering
-        What the user states is not there.
-    source : str
-        ``synthetic`` or ``ukb``.
 
     Returns
     -------
@@ -155,7 +114,7 @@ def check_lists(
         withdrawals = read_withdrawals(raw)
         exclusions.require_withdrawals(withdrawals, source, settings.no_withdrawals_issued)
     except InputError as error:
-        ready.problems.append(Problem("stop", str(error)))
+        ready.stop(str(error))
     try:
         path = find_relatedness(raw)
         if path is not None:
@@ -163,7 +122,7 @@ def check_lists(
             ready.found("relatives", path.name, "pairs in the file", len(pairs))
         exclusions.require_relatedness(pairs, settings.no_relatedness)
     except InputError as error:
-        ready.problems.append(Problem("stop", str(error)))
+        ready.stop(str(error))
     return withdrawals, pairs
 
 
@@ -174,21 +133,7 @@ def check_people(
     pairs: pd.DataFrame,
     index: pd.DataFrame,
 ) -> None:
-    """Note what lists and relatives have in common with the table.
-
-    Parameters
-    ----------
-    ready : Readiness
-        Gets what is found.
-    people : DataFrame
-        ``eid`` and more.
-    withdrawals : Withdrawals
-        As read.
-    pairs : DataFrame
-        ``ID1, ID2, Kinship``.
-    index : DataFrame
-        Of bulk files.
-    """
+    """Note what lists, relatives and bulk files have in common with the table."""
     eids = people["eid"].to_numpy(np.int64)
     listed = np.fromiter(withdrawals.eids, dtype=np.int64)
     ready.found("withdrawals", "lists", f"{withdrawals.n_lists} withdrawal list(s) are applied")
@@ -206,25 +151,10 @@ def check_people(
 def check_scans(
     ready: Readiness, index: pd.DataFrame, others: list[str], fields: Mapping[str, int], grid: Grid
 ) -> list[Problem]:
-    """Note scans by modality and visit, and files that were not recognised.
+    """Note scans by modality and visit, and kinds of files that were not recognised.
 
-    Parameters
-    ----------
-    ready : Readiness
-        Gets what is found.
-    index : DataFrame
-        Bulk files with ``state``.
-    others : list of str
-        Kinds of files that were not recognised.
-    fields : dict of str to int
-        Bulk field of each modality.
-    grid : Grid
-        Whose modalities must be there.
-
-    Returns
-    -------
-    list of Problem
-        Of imaging groups that nobody has in full.
+    Gives problems of imaging groups that nobody has in full. ``index`` has ``state``; ``fields`` is
+    the bulk field of each modality.
     """
     ready.found("scans", "bulk files", f"{len(index):,} of all fields")
     zips = index["members"].astype(str) != ""

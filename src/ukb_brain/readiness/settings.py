@@ -11,17 +11,7 @@ from ukb_brain.statistics.claims import claims_of, names_unknown
 
 
 def problems_of_map(wanted: Iterable[str], trained: Iterable[str]) -> list[Problem]:
-    """Find that the map has no strategy.
-
-    Parameters
-    ----------
-    wanted, trained : iterable of str
-        Of ``reporting.strategy``, of which one is enough, and of ``modelling.strategies``.
-
-    Returns
-    -------
-    list of Problem
-    """
+    """Find that none of the strategies of ``reporting.strategy`` is trained."""
     there = list(trained)
     if set(wanted) & set(there):
         return []
@@ -32,66 +22,35 @@ def problems_of_map(wanted: Iterable[str], trained: Iterable[str]) -> list[Probl
 def problems_of_strategies(
     wanted: Mapping[str, Iterable[str]], trained: Iterable[str]
 ) -> list[Problem]:
-    """Find settings that name a strategy that is not trained.
-
-    Parameters
-    ----------
-    wanted : dict of str to iterable of str
-        Strategies by the setting that names them.
-    trained : iterable of str
-        Of ``modelling.strategies``.
-
-    Returns
-    -------
-    list of Problem
-    """
+    """Find settings that name a strategy which is not trained, by strategies of each setting."""
     there = list(trained)
-    problems = []
-    for setting, names in wanted.items():
-        absent = [name for name in names if name not in there]
-        if absent:
-            problems.append(
-                Problem(
-                    "stop",
-                    f"{setting} names {', '.join(absent)}, and modelling.strategies are "
-                    f"{', '.join(there)}",
-                    f"name one of these in {setting}, or train it too",
-                )
-            )
-    return problems
+    absent = {
+        setting: [name for name in names if name not in there] for setting, names in wanted.items()
+    }
+    return [
+        Problem(
+            "stop",
+            f"{setting} names {', '.join(names)}, and modelling.strategies are {', '.join(there)}",
+            f"name one of these in {setting}, or train it too",
+        )
+        for setting, names in absent.items()
+        if names
+    ]
 
 
 def problems_of_claims(text: Mapping[str, Any], grid: Grid) -> list[Problem]:
-    """Find claims that name what nobody knows.
+    """Find claims that name what nobody knows, or raise `InputError` where one is malformed.
 
-    Parameters
-    ----------
-    text : dict
-        As in the file of claims.
-    grid : Grid
-        Of the run; what was taken out of it by name is no mistake: its claims are shown as not in
-        this grid.
-
-    Returns
-    -------
-    list of Problem
-
-    Raises
-    ------
-    InputError
-        If a claim is not as it should be, with its name.
+    What was taken out of the grid by name is no mistake: its claims are shown as not in this grid.
     """
-    problems = []
-    for name, claim in claims_of(text).items():
-        odd = names_unknown(claim, grid)
-        if odd:
-            problems.append(
-                Problem(
-                    "stop",
-                    f"claim {name!r} names {', '.join(odd)}, which is no target, domain or imaging "
-                    "group of the grid, nor taken out of it",
-                    "correct conf/base/parameters/claims.yml, or set the claim to null in your "
-                    "environment",
-                )
-            )
-    return problems
+    unknown = {name: names_unknown(claim, grid) for name, claim in claims_of(text).items()}
+    return [
+        Problem(
+            "stop",
+            f"claim {name!r} names {', '.join(odd)}, which is no target, domain or imaging group "
+            "of the grid, nor taken out of it",
+            "correct conf/base/parameters/claims.yml, or set the claim to null in your environment",
+        )
+        for name, odd in unknown.items()
+        if odd
+    ]

@@ -14,7 +14,7 @@ from optuna.distributions import (
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from pydantic import Field, model_validator
 
-from ukb_brain.training.settings import Settings
+from ukb_brain.settings_base import Settings
 
 
 class FloatRange(Settings):

@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 from scipy import stats
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Frozen, Grid
+from ukb_brain.grid import Grid
+from ukb_brain.settings_base import Settings
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -27,8 +28,8 @@ NOT_IN_GRID = "not in this grid"
 VERDICTS = ("contradicted", NOT_IN_GRID, "cannot be tested", "undecided", "supported")
 
 
-class Term(Frozen):
-    """One cell of a contrast, and how it counts."""
+class Term(Settings):
+    """One cell of a contrast; its skill is multiplied by ``weight``."""
 
     weight: float
     groups: tuple[str, ...] = ()
@@ -41,7 +42,7 @@ def _one_bound(given: Any) -> Any:
     return given
 
 
-class Contrast(Frozen):
+class Contrast(Settings):
     """A weighted sum of skills, averaged over targets.
 
     Attributes
@@ -68,7 +69,7 @@ class Contrast(Frozen):
         return 1 if self.above is not None else -1
 
 
-class Effect(Frozen):
+class Effect(Settings):
     """A fixed effect of the study's mixed model of a claim's domain, and where it should lie.
 
     Attributes
@@ -89,7 +90,7 @@ class Effect(Frozen):
         return f"{BY_STUDY}: {self.term}"
 
 
-class Claim(Frozen):
+class Claim(Settings):
     """A sentence, and the contrasts that must all hold if it is true.
 
     Attributes

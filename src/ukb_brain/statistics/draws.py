@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ukb_brain.statistics.sums import Floats
 
-# From weights, shape (draws, n), to named estimates, each of shape (draws,).
+# From weights, shape (draws, n), to named estimates, each of shape (draws,), NaN for none.
 Estimator = Callable[[Floats], dict[str, Floats]]
 Method = Literal["percentile", "basic"]
 
@@ -49,18 +49,7 @@ class FamilyDraws:
             self._counts[row] = np.random.default_rng([seed, int(family)]).poisson(1.0, draws)
 
     def weights(self, families: Sequence[int] | NDArray[np.int64]) -> Floats:
-        """Look up the weights of people by their families.
-
-        Parameters
-        ----------
-        families : array_like of int, length n
-            The family of each row of a cell; among those given at first.
-
-        Returns
-        -------
-        ndarray, shape (draws, n)
-            How often each row counts in each draw.
-        """
+        """Say how often each row counts in each draw, shape (draws, n), by its family."""
         rows = np.searchsorted(self._known, families)
         if (np.take(self._known, rows, mode="clip") != families).any():
             raise KeyError("a family that draws were not made for")
@@ -68,14 +57,12 @@ class FamilyDraws:
 
 
 def percentile_interval(drawn: Floats, level: float) -> tuple[float, float]:
-    """Read an interval off the scores of bootstrap draws.
+    """Read an interval of a coverage between 0 and 1 off the scores of bootstrap draws.
 
     Parameters
     ----------
     drawn : ndarray, shape (draws,)
         NaN where a draw has no score.
-    level : float
-        Coverage of the interval, between 0 and 1.
 
     Returns
     -------
@@ -91,46 +78,12 @@ def percentile_interval(drawn: Floats, level: float) -> tuple[float, float]:
 
 
 def estimates_of(estimator: Estimator, n: int) -> dict[str, float]:
-    """Estimate from the sample itself, in which everybody counts once.
-
-    Parameters
-    ----------
-    estimator : callable
-        From weights, shape (draws, n), to named estimates, each of shape (draws,).
-    n : int
-        Number of people.
-
-    Returns
-    -------
-    dict of str to float
-        NaN where there is no estimate.
-
-    Notes
-    -----
-    The plug-in estimate; ``test_percentile_bounds_are_those_of_the_map``.
-    """
+    """Estimate from the sample itself, in which each of n people counts once; NaN: no estimate."""
     return {name: float(found[0]) for name, found in estimator(np.ones((1, n))).items()}
 
 
 def draws_of(estimator: Estimator, weights: Floats) -> dict[str, Floats]:
-    """Estimate in every draw, some draws at a time, which bounds memory.
-
-    Parameters
-    ----------
-    estimator : callable
-        From weights, shape (draws, n), to named estimates, each of shape (draws,).
-    weights : ndarray, shape (draws, n)
-        From `FamilyDraws.weights`.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (draws,)
-        NaN where a draw has no estimate.
-
-    Notes
-    -----
-    ``test_chunks_change_nothing``.
-    """
+    """Estimate in every draw, some draws at a time, which bounds memory."""
     step = max(1, LARGEST_CHUNK // max(weights.shape[1], 1))
     parts = [estimator(weights[at : at + step]) for at in range(0, len(weights), step)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -139,32 +92,12 @@ def draws_of(estimator: Estimator, weights: Floats) -> dict[str, Floats]:
 def bounded(
     name: str, estimate: float, drawn: Floats, level: float, method: Method = "percentile"
 ) -> dict[str, float]:
-    """Put an estimate beside the interval of its draws.
+    """Put an estimate beside the interval of its draws: ``name, name_low, name_high``.
 
-    Parameters
-    ----------
-    name : str
-        Of the estimate.
-    estimate : float
-        From the sample.
-    drawn : ndarray, shape (draws,)
-        NaN where a draw has none.
-    level : float
-        Coverage of the interval, between 0 and 1.
-    method : {"percentile", "basic"}
-        The basic interval turns the percentile interval about the estimate. It suits estimates
-        that are biased in the sample and again as much in its resamples.
-
-    Returns
-    -------
-    dict of str to float
-        ``name, name_low, name_high``; the bounds are NaN where the estimate is.
-
-    Notes
-    -----
-    Davison & Hinkley, Bootstrap Methods and their Application (1997), chapter 5. Percentile
-    bounds are those of `percentile_interval`, which tests hold to their coverage; the basic bounds
-    are held to scipy's in ``test_basic_bounds_are_those_of_scipy``.
+    Bounds are NaN where the estimate is, and as of `percentile_interval`. The basic interval turns
+    the percentile interval about the estimate: it suits estimates that are biased in the sample and
+    again as much in its resamples (Davison & Hinkley, Bootstrap Methods and their Application,
+    1997, chapter 5).
     """
     low, high = (np.nan, np.nan) if np.isnan(estimate) else percentile_interval(drawn, level)
     if method == "basic":
@@ -175,28 +108,7 @@ def bounded(
 def measured(
     estimator: Estimator, weights: Floats, level: float = 0.95, method: Method = "percentile"
 ) -> dict[str, float]:
-    """Estimate with bootstrap intervals.
-
-    Parameters
-    ----------
-    estimator : callable
-        From weights, shape (draws, n), to named estimates, each of shape (draws,).
-    weights : ndarray, shape (draws, n)
-        From `FamilyDraws.weights`.
-    level : float
-        Coverage of the intervals, between 0 and 1.
-    method : {"percentile", "basic"}
-        See `bounded`.
-
-    Returns
-    -------
-    dict of str to float
-        Each estimate with ``_low`` and ``_high``; NaN where there is none.
-
-    Notes
-    -----
-    ``test_percentile_bounds_are_those_of_the_map`` holds it to scores one by one.
-    """
+    """Estimate with bootstrap intervals: each estimate `bounded` by its draws."""
     drawn = draws_of(estimator, weights)
     row: dict[str, float] = {}
     for name, estimate in estimates_of(estimator, weights.shape[1]).items():
@@ -205,16 +117,5 @@ def measured(
 
 
 def bounded_columns(*names: str) -> list[str]:
-    """Name the columns that `bounded` gives.
-
-    Parameters
-    ----------
-    *names : str
-        Of estimates.
-
-    Returns
-    -------
-    list of str
-        Each with ``_low`` and ``_high`` after it.
-    """
+    """Name the columns that `bounded` gives: each name, with ``_low`` and ``_high`` after it."""
     return [f"{name}{end}" for name in names for end in ("", "_low", "_high")]

@@ -36,11 +36,11 @@ def families_of(participants: pd.DataFrame) -> pd.Series:
 
 
 def draw_families(
-    families: pd.Series, certainty: Certainty, seed: int
+    families: pd.Series, reporting: Reporting, certainty: Certainty, seed: int
 ) -> tuple[FamilyDraws, FamilyDraws]:
     """Draw families for all tables, and fewer times for relations between targets."""
     return (
-        FamilyDraws(families, certainty.draws, seed),
+        FamilyDraws(families, reporting.draws, seed),
         FamilyDraws(families, certainty.relation_draws, seed),
     )
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from ukb_brain.grid import Frozen
 from ukb_brain.part_of_grid import Names
+from ukb_brain.settings_base import Settings
 
 Covariate = Literal[
     "ethnic_background",
@@ -18,7 +18,7 @@ Covariate = Literal[
 ]
 
 
-class Reporting(Frozen):
+class Reporting(Settings):
     """How results are reported.
 
     Attributes
@@ -27,7 +27,7 @@ class Reporting(Frozen):
         The map shows the first of these that was trained: an order that is named here, before any
         result is seen.
     draws : int
-        Bootstrap draws.
+        Bootstrap draws of whole families.
     level : float
         Coverage of all intervals.
     suppress_below : int
@@ -49,13 +49,11 @@ class Reporting(Frozen):
 DEFAULT = Reporting()
 
 
-class Certainty(Frozen):
+class Certainty(Settings):
     """How certainty is measured.
 
     Attributes
     ----------
-    draws : int
-        Bootstrap draws of whole families.
     relation_draws : int
         Of relations between targets, which take longer.
     permutations : int
@@ -64,13 +62,12 @@ class Certainty(Frozen):
         Smallest difference in skill that matters: what surely adds less is no gain.
     """
 
-    draws: int = Field(default=1000, ge=100)
     relation_draws: int = Field(default=200, ge=50)
     permutations: int = Field(default=1000, ge=99)
     margin: float = Field(default=0.02, gt=0, lt=1)
 
 
-class Published(Frozen):
+class Published(Settings):
     """A table from outside in the published layout.
 
     Attributes

@@ -12,15 +12,5 @@ ROUNDING = 1e-12
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
-    """Divide, and give NaN where the divisor is not above 0.
-
-    Parameters
-    ----------
-    above, below : ndarray
-        Of one shape.
-
-    Returns
-    -------
-    ndarray
-    """
+    """Divide arrays of one shape, and give NaN where the divisor is not above 0."""
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from ukb_brain.settings_base import Settings
 from ukb_brain.synthetic.table_styles import Style
 from ukb_brain.tables.exclusions import FIRST_SYNTHETIC_EID
 
@@ -11,7 +12,7 @@ FIRST_EID = FIRST_SYNTHETIC_EID
 Arrangement = Literal["by_field", "flat", "by_person", "platform"]
 
 
-class SyntheticCohort(BaseModel):
+class SyntheticCohort(Settings):
     """How many people are made, and how finely their brains are sampled.
 
     Attributes
@@ -35,8 +36,6 @@ class SyntheticCohort(BaseModel):
     written_as : int
         Rises when files of the same settings are written otherwise than before.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     participants: int = Field(ge=1)
     voxel_mm: float = Field(ge=1, le=10)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from ukb_brain.grid import Cell, Grid
-from ukb_brain.statistics.kinds import BINARY, KINDS
+from ukb_brain.statistics.kinds import KINDS, Kind
+from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.synthetic import brains, connectomes
 from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.factors import (
@@ -72,17 +72,6 @@ def _block(grid: Grid, domain: str, values: Columns, rng: np.random.Generator) -
     return np.stack(columns, axis=1) if columns else np.empty((len(values["age"]), 0))
 
 
-def _score(y: Array, predicted: Array, binary: bool) -> float:
-    if binary:
-        positive = y > 0
-        ranks = rankdata(predicted)
-        n = positive.sum()
-        auc = (ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(y) - n))
-        return float(max(auc, 0.5))
-    residual = ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum()
-    return float(max(1 - residual, 0.0))
-
-
 class _Scorer:
     """Scores of the best linear predictor from any set of feature groups."""
 
@@ -100,7 +89,8 @@ class _Scorer:
         self.values = values
         self.n_fitted = n_fitted
 
-    def score(self, cell: Cell, binary: bool) -> float:
+    def score(self, cell: Cell, kind: Kind) -> float:
+        """Score a cell's headline metric, which is at least chance."""
         y = self.values[cell.target]
         use = np.concatenate(
             [
@@ -114,7 +104,8 @@ class _Scorer:
         weights = np.zeros(len(self.gram))
         weights[use] = np.linalg.solve(gram, moment)
         predicted = fitted.mean() + self.held_out @ weights
-        return _score(y[self.n_fitted :], predicted, binary)
+        once = np.ones((1, len(predicted)))
+        return max(float(headline(kind.name, y[self.n_fitted :], predicted, once)[0]), kind.chance)
 
 
 def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
@@ -157,8 +148,8 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
                 "target": cell.target,
                 "inputs": cell.inputs.name,
                 "metric": kind.headline,
-                "ceiling": kind.chance if nothing else known.score(cell, kind is BINARY),
-                "reachable": kind.chance if nothing else seen.score(cell, kind is BINARY),
+                "ceiling": kind.chance if nothing else known.score(cell, kind),
+                "reachable": kind.chance if nothing else seen.score(cell, kind),
                 "planted": planted,
             }
         )

@@ -38,17 +38,7 @@ SEXES = {1.0: 1.0, 2.0: 0.0}
 
 
 def is_abide(header: Iterable[str]) -> bool:
-    """Tell whether a header is that of ABIDE's phenotypic table.
-
-    Parameters
-    ----------
-    header : iterable of str
-        Names of columns.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether a header is that of ABIDE's phenotypic table."""
     return set(header) >= TOLD_BY
 
 
@@ -73,24 +63,9 @@ class AbideFile(TableFile):
         return "ABIDE"
 
     def read(self, fields: Collection[int], codings: Codings) -> pd.DataFrame:
-        """Read the columns of some fields, in UK Biobank's codes.
+        """Read the columns of some fields, in UK Biobank's codes; see `TableFile.read`.
 
-        Parameters
-        ----------
-        fields : collection of int
-            Fields that the file does not hold are left out.
-        codings : Codings
-            Of which 10 has the sites' names.
-
-        Returns
-        -------
-        DataFrame
-            ``eid`` (int64) and columns such as ``21003-0.0``; NaN where it is not known.
-
-        Raises
-        ------
-        InputError
-            If cells hold what cannot be understood.
+        Of ``codings``, 10 has the sites' names.
         """
         people = super().read(fields, codings)
         answers = people.columns.drop("eid")

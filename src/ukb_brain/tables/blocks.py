@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ukb_brain.tables.splits import training_fingerprints
-from ukb_brain.tables.thresholds import Cut
+from ukb_brain.grid import Grid
+from ukb_brain.tables.splits import check_disjoint, training_fingerprints
+from ukb_brain.tables.thresholds import Cut, fit_cut
+from ukb_brain.tables.visits import at_chosen_visit
 
 MISSING_SUFFIX = "__missing"
 
@@ -44,17 +46,15 @@ def fit_scaling(
     # Sorted, because floating-point sums depend on the order of rows.
     first = targets.sort_values(["eid", "instance"]).drop_duplicates("eid").set_index("eid")
     rows = []
-    fingerprints = training_fingerprints(splits)
     train = splits[splits["part"] == "train"]
-    for fold in sorted(train["fold"].unique().tolist()):
-        training = first[first.index.isin(train.loc[train["fold"] == fold, "eid"])]
-        training = cut(training, fold)
+    for fold, people in training_fingerprints(splits).items():
+        training = cut(first[first.index.isin(train.loc[train["fold"] == fold, "eid"])], fold)
         for trait in traits:
             answers = training[trait].dropna().to_numpy()
             mean, sd = (answers.mean(), answers.std()) if len(answers) else (0.0, 0.0)
             constant = sd <= 1e-12 * max(1.0, abs(mean))
             spread = 1.0 if constant else sd
-            rows.append((fold, trait, mean, spread, len(answers), fingerprints[fold]))
+            rows.append((fold, trait, mean, spread, len(answers), people))
     columns = ["fold", "target", "mean", "sd", "n_train", "training_people"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -66,14 +66,10 @@ def apply_scaling(
 
     Parameters
     ----------
-    targets : DataFrame
-        ``eid, instance`` and a float column a trait.
-    splits : DataFrame
-        ``eid, fold, part``.
+    targets, splits, cut
+        As of `fit_scaling`; all visits count.
     scaling : DataFrame
-        As returned by `fit_scaling`.
-    cut : callable
-        As there.
+        As it returned.
 
     Returns
     -------
@@ -92,3 +88,28 @@ def apply_scaling(
             columns[trait + MISSING_SUFFIX] = rows[trait].isna().astype(np.float32)
         blocks.append(rows[["eid", "instance"]].assign(fold=np.int64(fold), **columns))
     return pd.concat(blocks).sort_values(["fold", "eid", "instance"], ignore_index=True)
+
+
+def fit_block_scaling(
+    targets: pd.DataFrame, splits: pd.DataFrame, participants: pd.DataFrame, grid: Grid
+) -> pd.DataFrame:
+    """Fit imputation and scaling of every target of the grid at each person's chosen visit.
+
+    No family may be in two parts of the splits. See `fit_scaling`.
+    """
+    check_disjoint(splits, participants)
+    chosen = at_chosen_visit(targets, participants)
+    cut = fit_cut(targets, participants, splits, grid)
+    return fit_scaling(chosen, splits, list(grid.targets), cut)
+
+
+def make_blocks(
+    targets: pd.DataFrame,
+    splits: pd.DataFrame,
+    scaling: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+) -> pd.DataFrame:
+    """Impute and scale everybody's traits by what `fit_block_scaling` returned."""
+    cut = fit_cut(targets, participants, splits, grid)
+    return apply_scaling(targets, splits, scaling, cut)

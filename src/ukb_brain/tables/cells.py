@@ -6,13 +6,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import types
 
 from ukb_brain.tables.codings import Labels, plain
 
@@ -23,11 +24,11 @@ DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ][0-9:.]+(?:Z|[+-]\d\d:?\d\d)?)?")
 OTHER_DATE = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})(?:[T ].*)?")
 LONGEST_EID = 15
+NUMERIC = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
 NOTHING = frozenset({"", "na", "nan", "null", "none", "nat", "n/a", "<na>"})
 
 
-@dataclass(frozen=True)
-class NotRead:
+class NotRead(NamedTuple):
     """What of a column could not be read.
 
     Attributes
@@ -46,18 +47,7 @@ class NotRead:
 
 
 def answers_in(cell: object) -> list[str]:
-    """Take a cell's answers apart.
-
-    Parameters
-    ----------
-    cell : object
-        ``4``, ``1|4``, ``[1,4]``, ``["1","4"]``, or a list, as Parquet has it.
-
-    Returns
-    -------
-    list of str
-        In their order; empty where there is none.
-    """
+    """Take a cell's answers apart: ``4``, ``1|4``, ``[1,4]``, ``["1","4"]``, or Parquet's list."""
     if isinstance(cell, list | tuple | np.ndarray):
         return [text for part in cell for text in answers_in(part)]
     text = _unquoted(str(cell)) if cell is not None else ""
@@ -100,7 +90,7 @@ def numbers_of(column: pa.ChunkedArray, labels: Labels) -> tuple[list[Floats], N
     not_read : NotRead or None
         What is neither number nor label.
     """
-    if _is_number(column.type):
+    if any(is_kind(column.type) for is_kind in NUMERIC):
         values = pc.cast(column, pa.float64(), safe=False).to_numpy()
         endless = int(np.isinf(values).sum())
         return [values], NotRead("text", (("inf", endless),), endless) if endless else None
@@ -130,47 +120,27 @@ def numbers_of(column: pa.ChunkedArray, labels: Labels) -> tuple[list[Floats], N
     return arrays, NotRead(why, tuple(wrong.most_common(3)), wrong.total())
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    types = pa.types
-    return bool(
-        types.is_integer(kind)
-        or types.is_floating(kind)
-        or types.is_boolean(kind)
-        or types.is_decimal(kind)
-        or types.is_null(kind)
-    )
-
-
 def _number(text: str, labels: Labels) -> float | None:
     return float(text) if NUMBER.fullmatch(text) else labels.get(plain(text))
 
 
 def _distinct(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.intp], Sequence[object]]:
     """Give each distinct cell a number, so that it is read once however many people gave it."""
-    kind = column.type
-    if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    textual = (types.is_dictionary, types.is_string, types.is_large_string)
+    if any(is_kind(column.type) for is_kind in textual):
         whole = pc.dictionary_encode(column).unify_dictionaries().combine_chunks()
         codes = pc.fill_null(pc.cast(whole.indices, pa.int64()), -1).to_numpy()
         return codes, whole.dictionary.to_pylist()
     cells = [tuple(cell) if isinstance(cell, list) else cell for cell in column.to_pylist()]
-    numbers, distinct = pd.factorize(_objects(cells))
-    return numbers, list(distinct)
-
-
-def _objects(cells: Sequence[object]) -> npt.NDArray[np.object_]:
     # numpy would make a table of tuples of one length.
     array = np.empty(len(cells), dtype=object)
     array[:] = cells
-    return array
+    numbers, distinct = pd.factorize(array)
+    return numbers, list(distinct)
 
 
 def dates_of(column: pa.ChunkedArray) -> tuple[pd.Series, NotRead | None]:
-    """Read a column of dates.
-
-    Parameters
-    ----------
-    column : pyarrow.ChunkedArray
-        ``YYYY-MM-DD``, with or without a time behind it, or ``dd/mm/yyyy``; or dates already.
+    """Read a column of dates: ``YYYY-MM-DD``, with a time or not, ``dd/mm/yyyy``, or dates already.
 
     Returns
     -------
@@ -229,12 +199,7 @@ def _day(text: str, order: str) -> pd.Timestamp | None:
 
 
 def whole_numbers_of(column: pa.ChunkedArray) -> tuple[pd.Series, str]:
-    """Read participants' numbers that are not plain whole numbers.
-
-    Parameters
-    ----------
-    column : pyarrow.ChunkedArray
-        Of text or decimals.
+    """Read participants' numbers from a column of text or decimals.
 
     Returns
     -------
@@ -259,12 +224,7 @@ def whole_numbers_of(column: pa.ChunkedArray) -> tuple[pd.Series, str]:
 
 
 def merged(columns: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, int]:
-    """Join columns that a merge left twice.
-
-    Parameters
-    ----------
-    columns : sequence of DataFrame
-        Of the same rows: one column a position of an answer.
+    """Join columns of the same rows that a merge left twice, one column a position of an answer.
 
     Returns
     -------

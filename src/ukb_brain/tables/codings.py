@@ -15,18 +15,7 @@ Labels = Mapping[str, float]
 
 
 def plain(label: str) -> str:
-    """Bring a label to the form in which labels are compared.
-
-    Parameters
-    ----------
-    label : str
-        As a table or a coding file has it.
-
-    Returns
-    -------
-    str
-        In small letters, with single blanks.
-    """
+    """Bring a label to the form in which labels are compared: small, with single blanks."""
     return " ".join(label.split()).casefold()
 
 
@@ -35,41 +24,20 @@ class Codings(RootModel[dict[int, dict[int, str]]]):
 
     model_config = {"frozen": True}
 
+    def labels(self, coding: int | None) -> dict[int, str]:
+        """Give the labels of a coding; none where there is no coding or it is not known."""
+        return {} if coding is None else self.root.get(coding, {})
+
     def label(self, coding: int | None, code: float) -> str | None:
-        """Say what a code means.
-
-        Parameters
-        ----------
-        coding : int or None
-            Number of the coding.
-        code : float
-            One of its codes.
-
-        Returns
-        -------
-        str or None
-            None where it is not known.
-        """
-        return None if coding is None else self.root.get(coding, {}).get(int(code))
+        """Say what a code means, if that is known."""
+        return self.labels(coding).get(int(code))
 
     def codes(self, coding: int | None) -> dict[str, float]:
-        """Map labels to codes.
-
-        Parameters
-        ----------
-        coding : int or None
-            Number of the coding.
-
-        Returns
-        -------
-        dict of str to float
-            By `plain` label; empty where the coding is not known.
-        """
-        known = {} if coding is None else self.root.get(coding, {})
-        return {plain(label): float(code) for code, label in known.items()}
+        """Map `plain` labels of a coding to codes."""
+        return {plain(label): float(code) for code, label in self.labels(coding).items()}
 
     def extended(self, folder: Path) -> Codings:
-        """Add the showcase's coding files of a folder, and those that the dictionary ships.
+        """Add the codings of a folder, and those that the dictionary ships.
 
         Parameters
         ----------
@@ -103,8 +71,8 @@ def _read(path: Path) -> dict[int, str]:
     except (ValueError, KeyError, pd.errors.ParserError):
         raise InputError(
             f"The coding file {path} cannot be read: a tab-separated file with columns `coding` "
-            "and "
-            "`meaning` was expected, as the showcase hands it out. Fetch it again or move it away."
+            "and `meaning` was expected, as the showcase hands it out. Fetch it again or move it "
+            "away."
         ) from None
     # Codings of text, such as diagnoses, have no numbers; no target is made of them.
     numbers = named[named["coding"].str.fullmatch(r"-?\d+")]

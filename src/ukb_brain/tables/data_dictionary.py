@@ -7,7 +7,10 @@ import pandas as pd
 
 from ukb_brain.grid import Grid, Target
 from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import field_of
+from ukb_brain.tables.dictionary import known_of
+from ukb_brain.tables.exclusions import KEYS
+from ukb_brain.tables.main_table import TableFolder
+from ukb_brain.tables.splits import PARTS
 from ukb_brain.tables.thresholds import fit_thresholds, in_fold
 from ukb_brain.tables.visits import (
     AGE,
@@ -18,12 +21,11 @@ from ukb_brain.tables.visits import (
     MEDICATIONS,
     SEX,
     SITE,
-    at_chosen_visit,
     one_visit,
 )
 
-PARTS = ("train", "validation", "test")
 COUNTS = ("n", "missing", *(f"{part}_n" for part in PARTS))
+FIELDS = {"site": SITE, "date": DATE, "age": AGE, "sex": SEX, **CONFOUND_FIELDS, **GROUP_FIELDS}
 # Fields that UK Biobank computes from others: in which words, and from which fields.
 ALGEBRA: dict[int, tuple[str, tuple[int, ...]]] = {
     21001: ("weight by the square of height", (21002, 50)),
@@ -45,14 +47,7 @@ ALGEBRA: dict[int, tuple[str, tuple[int, ...]]] = {
     22189: ("of the area of the home, not of the person", ()),
     189: ("of the area of the home, not of the person", ()),
 }
-ABBREVIATED = {
-    "t1": "T1",
-    "flair": "FLAIR",
-    "dmri": "dMRI",
-    "rfmri": "rfMRI",
-    "snr": "SNR",
-    "cnr": "CNR",
-}
+ABBREVIATED = {word.lower(): word for word in ("T1", "FLAIR", "dMRI", "rfMRI", "SNR", "CNR")}
 VISITS = {
     "imaging": "of the scan's own visit",
     "latest": "of the latest visit not after the scan",
@@ -61,23 +56,8 @@ VISITS = {
 
 
 def in_words(target: Target, codings: Codings, threshold: float | None = None) -> str:
-    """Say how a target is derived.
-
-    Parameters
-    ----------
-    target : Target
-        Of the grid.
-    codings : Codings
-        What codes mean.
-    threshold : float, optional
-        The cut-off that was fitted.
-
-    Returns
-    -------
-    str
-    """
-    entry = field_of(target.fields[0])
-    labels = codings.root.get(entry.coding, {}) if entry and entry.coding else {}
+    """Say how a target is derived, with the cut-off that was fitted, if one was."""
+    labels = codings.labels(known_of(target.fields[0]).coding)
 
     def named(codes: tuple[int, ...]) -> str:
         return ", ".join(f"{c} ({labels[c]})" if c in labels else f"{c}" for c in codes)
@@ -110,6 +90,7 @@ def describe(
     splits: pd.DataFrame,
     grid: Grid,
     codings: Codings,
+    tables: TableFolder,
 ) -> pd.DataFrame:
     """Describe every target, confound and covariate at the chosen visit of each person.
 
@@ -128,66 +109,48 @@ def describe(
         Its targets.
     codings : Codings
         What codes mean.
+    tables : TableFolder
+        Where the user's own files of codings lie.
 
     Returns
     -------
     DataFrame
-        One row each: ``role, key, name, fields, title, coding, derivation, kind, unit, n,
+        One row each: ``role, key, name, fields, title, coding, derivation, kind, unit, algebra, n,
         missing``, by part ``_n, _events, _mean, _sd``, ``lag_median, lag_low, lag_high`` (years;
-        quartiles), ``from_<instance>`` (people whose answer is of it) and ``algebra``.
+        quartiles) and ``from_<instance>`` (people whose answer is of it).
     """
+    labels = codings.extended(tables.codings)
     fold = int(splits["fold"].min())
-    part = splits[splits["fold"] == fold].set_index("eid")["part"]
     mine = splits[splits["fold"] == fold]
+    part = mine.set_index("eid")["part"]
     thresholds = fit_thresholds(values, participants, mine, grid)
-    cut = at_chosen_visit(in_fold(values, thresholds, grid, fold), participants)
     of_fold = dict(zip(thresholds["target"], thresholds["threshold"], strict=True))
-    keys = ["eid", "instance"]
-    places = pd.MultiIndex.from_frame(one_visit(participants)[keys])
-    lag, source = (each.set_index(keys).reindex(places) for each in (lags, sources))
+    places = pd.MultiIndex.from_frame(one_visit(participants)[KEYS])
+    cut, lag, source, others = (
+        table.set_index(KEYS).reindex(places)
+        for table in (in_fold(values, thresholds, grid, fold), lags, sources, confounds)
+    )
     rows: list[dict[str, object]] = []
     for key, target in grid.targets.items():
-        entry = field_of(target.fields[0])
-        about: dict[str, object] = {
-            "role": "target",
-            "key": key,
+        about = _about("target", key, target.fields) | {
             "name": target.name,
-            "fields": ", ".join(str(field) for field in target.fields),
-            "title": entry.title if entry else "",
-            "coding": f"{entry.coding}" if entry and entry.coding else "",
-            "derivation": in_words(target, codings, of_fold.get(key)),
+            "derivation": in_words(target, labels, of_fold.get(key)),
             "kind": target.kind,
             "unit": target.unit,
             "algebra": algebra_of(key, grid),
         }
-        answered = cut.set_index(keys).reindex(places)[key]
-        spread = _distribution(answered, part, target.kind == "binary")
-        rows.append({**about, **spread, **_where_from(lag[key], source[key])})
-    fields: dict[str, int] = {"site": SITE, "date": DATE, "age": AGE, "sex": SEX}
-    fields |= CONFOUND_FIELDS | GROUP_FIELDS
-    once = at_chosen_visit(confounds, participants).set_index(keys).reindex(places)
-    for key in once.columns.astype(str):
-        rows.append(_other(key, once[key], fields.get(key), part))
+        rows.append(about | _distribution(cut[key], part, target.kind))
+        rows[-1] |= _where_from(lag[key], source[key])
+    for key in others.columns.astype(str):
+        about = _other(key)
+        rows.append(about | _distribution(others[key], part, str(about["kind"])))
     table = pd.DataFrame(rows)
     counted = [n for n in table.columns.astype(str) if n in COUNTS or n.startswith("from_")]
     return table.assign(**{name: table[name].fillna(0).astype(np.int64) for name in counted})
 
 
 def algebra_of(key: str, grid: Grid) -> str:
-    """Say which targets have something in common by the way they are made.
-
-    Parameters
-    ----------
-    key : str
-        Of a target.
-    grid : Grid
-        Its targets.
-
-    Returns
-    -------
-    str
-        Empty where there is nothing to say.
-    """
+    """Say which targets have something in common with one by the way they are made, if any has."""
     own = set(grid.targets[key].fields)
     said = []
     for field in sorted(own & set(ALGEBRA)):
@@ -200,43 +163,48 @@ def algebra_of(key: str, grid: Grid) -> str:
     return "; ".join(said)
 
 
-def _other(key: str, answered: pd.Series, field: int | None, part: pd.Series) -> dict[str, object]:
-    covariate = key in GROUP_FIELDS or key in MEDICATIONS
-    fields = MEDICATION_FIELDS if key in MEDICATIONS else (field,) if field else ()
-    entry = field_of(fields[0]) if fields else None
-    by_code = key in ("site", "ethnic_background")
-    binary = key == "sex" or key in MEDICATIONS
-    derivation = {
-        "date": "days from 2014-01-01 to the scan",
-        "sex": "1 for male",
-        **{name: f"1 where any answer is {code}, else 0" for name, code in MEDICATIONS.items()},
-    }.get(key, "the first answer")
-    about: dict[str, object] = {
-        "role": "covariate" if covariate else "confound",
+def _about(role: str, key: str, fields: tuple[int, ...]) -> dict[str, object]:
+    entry = known_of(fields[0]) if fields else None
+    return {
+        "role": role,
         "key": key,
         "name": " ".join(ABBREVIATED.get(word, word) for word in key.split("_")),
         "fields": ", ".join(str(field) for field in fields),
         "title": entry.title if entry else "",
         "coding": f"{entry.coding}" if entry and entry.coding else "",
-        "derivation": derivation,
-        "kind": "categorical" if by_code else "binary" if binary else "continuous",
-        "unit": "days" if key == "date" else entry.unit.lower() if entry else "",
-        "algebra": ALGEBRA[field][0] if field in ALGEBRA else "",
+        "derivation": "the first answer",
+        "kind": "continuous",
+        "unit": entry.unit.lower() if entry else "",
+        "algebra": ALGEBRA[fields[0]][0] if fields and fields[0] in ALGEBRA else "",
     }
-    return about | {**_distribution(answered, part, binary, by_code)}
 
 
-def _distribution(
-    answered: pd.Series, part: pd.Series, binary: bool, by_code: bool = False
-) -> dict[str, float]:
+def _other(key: str) -> dict[str, object]:
+    """Describe a confound or covariate."""
+    fields = MEDICATION_FIELDS if key in MEDICATIONS else (FIELDS[key],) if key in FIELDS else ()
+    covariate = key in GROUP_FIELDS or key in MEDICATIONS
+    about = _about("covariate" if covariate else "confound", key, fields)
+    if key == "date":
+        about |= {"derivation": "days from 2014-01-01 to the scan", "unit": "days"}
+    elif key == "sex":
+        about |= {"derivation": "1 for male", "kind": "binary"}
+    elif key in MEDICATIONS:
+        derivation = f"1 where any answer is {MEDICATIONS[key]}, else 0"
+        about |= {"derivation": derivation, "kind": "binary"}
+    elif key in ("site", "ethnic_background"):
+        about["kind"] = "categorical"
+    return about
+
+
+def _distribution(answered: pd.Series, part: pd.Series, kind: str) -> dict[str, float]:
     told: dict[str, float] = {"n": answered.notna().sum(), "missing": answered.isna().sum()}
     of = part.reindex(answered.index.get_level_values("eid")).to_numpy()
     for name in PARTS:
         mine = answered[of == name].dropna()
         told[f"{name}_n"] = len(mine)
-        told[f"{name}_events"] = mine.sum() if binary else np.nan
-        told[f"{name}_mean"] = np.nan if by_code else mine.mean()
-        told[f"{name}_sd"] = np.nan if by_code or binary else mine.std()
+        told[f"{name}_events"] = mine.sum() if kind == "binary" else np.nan
+        told[f"{name}_mean"] = np.nan if kind == "categorical" else mine.mean()
+        told[f"{name}_sd"] = mine.std() if kind == "continuous" else np.nan
     return told
 
 

@@ -41,8 +41,7 @@ def problems_of_fields(
     imaging_instances : tuple of int
         Instances that are imaging visits.
     targets : collection of str
-        Targets of the grid that a run can do without; see
-        `ukb_brain.tables.raw_problems.not_needed`.
+        Targets that a run can do without; see `ukb_brain.tables.raw_problems.not_needed`.
     in_grid : int
         Number of all targets of the grid, of which one must be left.
 
@@ -55,7 +54,6 @@ def problems_of_fields(
     for column in columns:
         instances.setdefault(column.field, set()).add(column.instance)
     absent = {name: field for name, (field, _) in wanted.items() if field not in instances}
-    first = min(imaging_instances)
     late = {
         name: f"{field} ({name}: instances {sorted(instances[field])})"
         for name, (field, rule) in wanted.items()
@@ -67,28 +65,23 @@ def problems_of_fields(
         )
     }
     without = _without({*absent, *late}, targets, in_grid)
-    problems = []
-    if absent:
-        problems.append(
-            Problem(
-                "stop",
-                "the main table lacks field(s) "
-                f"{', '.join(f'{field} ({name})' for name, field in absent.items())}",
-                "add them to your basket and export the table again, or correct `field` in "
-                f"conf/base/parameters_grid.yml{without}",
-            )
-        )
-    if late:
-        problems.append(
-            Problem(
-                "stop",
-                f"the main table lacks the imaging visit (instance {first}) of field(s) "
-                f"{', '.join(late.values())}",
-                "export these fields at all instances, or set `visit: latest` for a target whose "
-                f"earlier answer will do{'' if absent else without}",
-            )
-        )
-    return problems
+    lacking = ", ".join(f"{field} ({name})" for name, field in absent.items())
+    told = (
+        (
+            absent,
+            f"the main table lacks field(s) {lacking}",
+            "add them to your basket and export the table again, or correct `field` in "
+            f"conf/base/parameters_grid.yml{without}",
+        ),
+        (
+            late,
+            f"the main table lacks the imaging visit (instance {min(imaging_instances)}) of "
+            f"field(s) {', '.join(late.values())}",
+            "export these fields at all instances, or set `visit: latest` for a target whose "
+            f"earlier answer will do{'' if absent else without}",
+        ),
+    )
+    return [Problem("stop", what, remedy) for found, what, remedy in told if found]
 
 
 def _without(names: Collection[str], targets: Collection[str], in_grid: int) -> str:
@@ -175,18 +168,7 @@ def _placed(days: Mapping[int, Floats], last: int, rows: int) -> Floats:
 
 
 def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
-    """Date of each visit (field 53).
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Columns such as ``53-2.0``.
-
-    Returns
-    -------
-    dict of int to ndarray of float, shape (rows,)
-        Days since 1970 by instance; NaN where there is no date.
-    """
+    """Give each visit's date (field 53) by instance: days since 1970, NaN where there is none."""
     return {
         column.instance: (rows[column.name] - pd.Timestamp("1970-01-01"))
         .dt.total_seconds()
@@ -200,19 +182,9 @@ def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
 def lag_in_years(
     source: npt.NDArray[np.int64], visit: npt.NDArray[np.int64], days: Mapping[int, Floats]
 ) -> Floats:
-    """Time from an answer's visit to the scan.
+    """Give the years from the visit (instance) of each answer to that of the scan.
 
-    Parameters
-    ----------
-    source, visit : ndarray of int, shape (rows,)
-        Instances of the answer and of the scan.
-    days : mapping of int to ndarray of float, shape (rows,)
-        Date of attending (field 53) in days, by instance.
-
-    Returns
-    -------
-    ndarray of float, shape (rows,)
-        Years; NaN where there is no answer or one of the dates is not known.
+    They are NaN where there is no answer (-1) or one of the dates, in days, is not known.
     """
     known = np.full((2, len(visit)), np.nan)
     for instance, day in days.items():
@@ -222,25 +194,6 @@ def lag_in_years(
 
 
 def derive_targets(
-    table: pd.DataFrame, visits: pd.DataFrame, targets: Mapping[str, Target]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Derive every target for every scan.
-
-    Parameters
-    ----------
-    table, visits, targets
-        As of `derive_with_sources`.
-
-    Returns
-    -------
-    values, lags : DataFrame
-        As there.
-    """
-    values, lags, _ = derive_with_sources(table, visits, targets)
-    return values, lags
-
-
-def derive_with_sources(
     table: pd.DataFrame, visits: pd.DataFrame, targets: Mapping[str, Target]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Derive every target for every scan, and say where each answer is from.
@@ -282,35 +235,24 @@ def summarise_targets(
     targets: Mapping[str, Target],
     chosen: npt.NDArray[np.bool_],
 ) -> pd.DataFrame:
-    """Describe each target over people, at the chosen visit of each.
-
-    Parameters
-    ----------
-    values, lags : DataFrame
-        As returned by `derive_targets`.
-    targets : mapping of str to Target
-        As in the grid.
-    chosen : ndarray of bool, shape (rows,)
-        True once a person.
+    """Describe each target over people, where ``chosen`` is true: at one visit of each.
 
     Returns
     -------
     DataFrame
         ``target, name, n, missing, mean_or_prevalence, sd, median_lag_years``.
     """
-    rows = []
-    for key, target in targets.items():
-        value, lag = values.loc[chosen, key], lags.loc[chosen, key]
-        rows.append(
-            {
-                "target": key,
-                "name": target.name,
-                "n": int(value.notna().sum()),
-                "missing": int(value.isna().sum()),
-                # Cut by fold later: what was measured is no prevalence.
-                "mean_or_prevalence": np.nan if target.is_fitted else value.mean(),
-                "sd": np.nan if target.is_fitted else value.std(),
-                "median_lag_years": lag.median(),
-            }
-        )
-    return pd.DataFrame(rows)
+    keys = list(targets)
+    value, lag = values.loc[chosen, keys], lags.loc[chosen, keys]
+    # Cut by fold later: what was measured is no prevalence.
+    fitted = [target.is_fitted for target in targets.values()]
+    columns = {
+        "target": keys,
+        "name": [target.name for target in targets.values()],
+        "n": value.notna().sum(),
+        "missing": value.isna().sum(),
+        "mean_or_prevalence": value.mean().mask(fitted),
+        "sd": value.std().mask(fitted),
+        "median_lag_years": lag.median(),
+    }
+    return pd.DataFrame(columns).reset_index(drop=True)

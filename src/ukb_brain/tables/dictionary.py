@@ -23,16 +23,10 @@ VALUE_TYPES = {
     61: "time",
     101: "compound",
 }
+RANGES = ("instance_min", "instance_max", "array_min", "array_max")
 COLUMNS = {
-    "field_id": pa.int64(),
-    "title": pa.string(),
-    "value_type": pa.int64(),
-    "units": pa.string(),
-    "encoding_id": pa.int64(),
-    "instance_min": pa.int64(),
-    "instance_max": pa.int64(),
-    "array_min": pa.int64(),
-    "array_max": pa.int64(),
+    **dict.fromkeys(("title", "units"), pa.string()),
+    **dict.fromkeys(("field_id", "value_type", "encoding_id", *RANGES), pa.int64()),
 }
 
 
@@ -42,8 +36,6 @@ class FieldEntry:
 
     Attributes
     ----------
-    field : int
-        Number.
     title : str
         As the showcase has it, and the Platform's exporter in its headers.
     value_type : str
@@ -57,22 +49,16 @@ class FieldEntry:
     """
 
     field: int
-    title: str
-    value_type: str
-    unit: str
-    coding: int | None
-    instances: range
-    arrays: range
+    title: str = ""
+    value_type: str = ""
+    unit: str = ""
+    coding: int | None = None
+    instances: range = range(0)
+    arrays: range = range(0)
 
 
 def schema_folder() -> Path:
-    """Find the dictionary's text files; nothing of the package is run.
-
-    Returns
-    -------
-    Path
-        With ``field.txt`` and a folder ``coding``.
-    """
+    """Find the dictionary's ``field.txt`` and folder ``coding``; nothing of the package is run."""
     found = find_spec("funpack")
     if found is None or not found.submodule_search_locations:
         raise ImportError("fmrib-unpack is not installed: run make install")
@@ -93,18 +79,7 @@ def _fields() -> pa.Table:
 
 @cache
 def field_of(number: int) -> FieldEntry | None:
-    """Look a field up.
-
-    Parameters
-    ----------
-    number : int
-        Of the field.
-
-    Returns
-    -------
-    FieldEntry or None
-        None where the dictionary does not have it.
-    """
+    """Look a field up; None where the dictionary does not have it."""
     table = _fields()
     at = pc.index(table["field_id"], number).as_py()
     if at < 0:
@@ -121,31 +96,19 @@ def field_of(number: int) -> FieldEntry | None:
     )
 
 
+def known_of(number: int) -> FieldEntry:
+    """Look a field up; one that the dictionary does not have has no title, type, unit or coding."""
+    return field_of(number) or FieldEntry(number)
+
+
 def words(title: str) -> str:
-    """Bring a title to the form in which titles are compared.
-
-    Parameters
-    ----------
-    title : str
-        As the dictionary has it, or as R mangles it: with dots for blanks and other signs.
-
-    Returns
-    -------
-    str
-        Its letters and digits, small, with single blanks between.
-    """
+    """Reduce a title, as it is or as R mangles it, to its letters and digits, small, and blanks."""
     return " ".join(re.findall(r"[a-z0-9]+", title.casefold()))
 
 
 @cache
 def fields_by_title() -> dict[str, tuple[int, ...]]:
-    """Map titles to fields, as the headers of the Platform's exporter need it.
-
-    Returns
-    -------
-    dict of str to tuple of int
-        By the `words` of the title. Some fields share one: weight is 21002 and 23098.
-    """
+    """Map the `words` of titles to fields; some share one, as weight is 21002 and 23098."""
     table = _fields().select(["field_id", "title"]).to_pydict()
     titles: dict[str, tuple[int, ...]] = {}
     for number, title in zip(table["field_id"], table["title"], strict=True):

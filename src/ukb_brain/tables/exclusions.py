@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Frozen
+from ukb_brain.settings_base import Settings
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.relatives import find_families
 
@@ -26,7 +26,7 @@ KEYS = ["eid", "instance"]
 INSTANCES = 1000
 
 
-class DataEngineering(Frozen):
+class DataEngineering(Settings):
     """Settings of the cohort.
 
     Attributes
@@ -67,74 +67,33 @@ class DataEngineering(Frozen):
 
 
 def require_withdrawals(withdrawals: Withdrawals, source: str, none_issued: bool) -> None:
-    """Stop a run on real data that has no withdrawal list.
-
-    Parameters
-    ----------
-    withdrawals : Withdrawals
-        As read.
-    source : str
-        ``synthetic`` or ``ukb``.
-    none_issued : bool
-        Whether the user states that no list was issued.
-
-    Raises
-    ------
-    InputError
-        If the data are real, no list is there, and the user did not say that none was issued.
-    """
+    """Stop a run on real data without a withdrawal list, unless the user states none was issued."""
     if source != "synthetic" and withdrawals.n_lists == 0 and not none_issued:
         raise InputError(
             f"No withdrawal list (w<application>_<date>.csv or .txt) in {withdrawals.folder}: "
             "excluding people who withdrew is a legal duty. Put every list there, or, if UK "
-            "Biobank "
-            "issued none for your application, run with "
-            "--params data_engineering.no_withdrawals_issued=true"
+            "Biobank issued none for your application, run with --params "
+            "data_engineering.no_withdrawals_issued=true"
         )
 
 
 def require_relatedness(pairs: pd.DataFrame, no_relatedness: bool) -> None:
-    """Stop a run that would part relatives for want of their list.
+    """Stop a run that would part relatives, unless the user states that there is no list of them.
 
-    Parameters
-    ----------
-    pairs : DataFrame
-        As read; without columns where there is no file.
-    no_relatedness : bool
-        Whether the user states that there is none.
-
-    Raises
-    ------
-    InputError
-        If there is no file and the user did not say so.
+    Pairs have no columns where there is no file.
     """
     if not len(pairs.columns) and not no_relatedness:
         raise InputError(
             "There is no relatedness file (columns ID1 ID2 HetHet IBS0 Kinship) among the raw "
-            "files, "
-            "and relatives on both sides of the split would inflate every score. Fetch it with UK "
-            "Biobank's `gfetch rel`, or, if your application has no genetic data, run with "
+            "files, and relatives on both sides of the split would inflate every score. Fetch it "
+            "with UK Biobank's `gfetch rel`, or, if your application has no genetic data, run with "
             "--params data_engineering.no_relatedness=true: everybody is then a family of one, "
-            "which "
-            "your report should say."
+            "which your report should say."
         )
 
 
 def require_synthetic(eids: pd.Series, source: str) -> None:
-    """Stop a run that would take real people for a synthetic cohort.
-
-    Parameters
-    ----------
-    eids : Series of int
-        Of the main table.
-    source : str
-        ``synthetic`` or ``ukb``.
-
-    Raises
-    ------
-    InputError
-        If the run is of synthetic data and somebody's number is not a synthetic one.
-    """
+    """Stop a run of synthetic data in whose main table somebody's number is not a synthetic one."""
     if source != "synthetic":
         return
     foreign = int(eids.between(1, FIRST_SYNTHETIC_EID - 1).sum())
@@ -180,21 +139,9 @@ def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataF
 def dated_visits(
     table: pd.DataFrame, instances: tuple[int, ...], field: int = DATE_OF_VISIT
 ) -> pd.MultiIndex:
-    """List the imaging visits that took place.
+    """List the imaging visits that took place, sorted by eid and instance.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``eid`` and columns such as ``53-2.0``; a visit took place if it has a date.
-    instances : tuple of int
-        That are imaging visits.
-    field : int
-        Another field that says so, where there are no dates.
-
-    Returns
-    -------
-    MultiIndex
-        Of eid and instance, sorted.
+    They have a date, or where there are no dates an answer to another field.
     """
     found = [
         pd.DataFrame({"eid": table.loc[table[name].notna(), "eid"], "instance": np.int64(instance)})
@@ -205,9 +152,7 @@ def dated_visits(
     return pd.MultiIndex.from_frame(pd.concat([none, *found]).sort_values(KEYS))
 
 
-def choose_visits(
-    visits: pd.MultiIndex, scans: pd.DataFrame, wanted: tuple[str, ...]
-) -> npt.NDArray[np.bool_]:
+def choose_visits(visits: pd.MultiIndex, scans: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Choose the visit of each person that models learn from and are judged by.
 
     Parameters
@@ -215,24 +160,15 @@ def choose_visits(
     visits : MultiIndex
         Of eid and instance.
     scans : DataFrame
-        As returned by `usable_scans`.
-    wanted : tuple of str
-        Modalities of the grid.
+        As returned by `usable_scans`, with the modalities of the grid.
 
     Returns
     -------
     ndarray of shape (visits,)
-        True once a person: at the first visit with all wanted modalities, or else at the first.
+        True once a person: at the first visit with all modalities, or else at the first.
     """
-    has = scans[list(wanted)].all(axis=1) if wanted else pd.Series(dtype=bool)
-    complete = visits.isin(has.index[has.to_numpy(bool)])
-    order = pd.DataFrame(
-        {
-            "eid": visits.get_level_values(0),
-            "instance": visits.get_level_values(1),
-            "lacks": ~complete,
-        }
-    )
+    complete = scans.all(axis=1).to_numpy(bool) & bool(len(scans.columns))
+    order = visits.to_frame(index=False).assign(lacks=~visits.isin(scans.index[complete]))
     first = order.sort_values(["eid", "lacks", "instance"]).drop_duplicates("eid").index
     return order.index.isin(first)
 
@@ -278,10 +214,10 @@ def select_cohort(
     visits = dated_visits(table, settings.imaging_instances, field)
     dated = np.isin(eid, visits.get_level_values(0))
     listed = np.isin(eid, scans.index.get_level_values(0))
+    withdrawn = (eid < 0) | np.isin(eid, list(withdrawals.eids))
     steps = {
         "in the table": np.zeros(len(table), dtype=bool),
-        "withdrawn (withdrawal list or negative eid)": (eid < 0)
-        | np.isin(eid, list(withdrawals.eids)),
+        "withdrawn (withdrawal list or negative eid)": withdrawn,
     }
     for reason, people in withdrawals.excluded.items():
         steps[f"left out by list: {reason}"] = np.isin(eid, list(people))
@@ -301,9 +237,10 @@ def select_cohort(
         families = find_families(eid[stays], pairs, settings.kinship_above)
         kept = pd.DataFrame({"eid": eid[stays], "family": families})
         first = kept.sort_values("eid").drop_duplicates("family")["eid"]
-        before = int(stays.sum())
+        rows.append(
+            (len(rows), "related to somebody who stays", len(kept) - len(first), len(first))
+        )
         stays &= np.isin(eid, first)
-        rows.append((len(rows), "related to somebody who stays", before - len(first), len(first)))
     if not stays.any():
         told = "; ".join(f"{reason}: {n:,}" for _, reason, n, _ in rows[1:] if n)
         raise InputError(
@@ -316,11 +253,7 @@ def select_cohort(
 
 
 def count_scans(
-    scans: pd.DataFrame,
-    table: pd.DataFrame,
-    cohort: pd.DataFrame,
-    instances: tuple[int, ...],
-    field: int = DATE_OF_VISIT,
+    scans: pd.DataFrame, table: pd.DataFrame, cohort: pd.DataFrame, settings: DataEngineering
 ) -> pd.DataFrame:
     """Count people with scans of each modality.
 
@@ -330,10 +263,8 @@ def count_scans(
         As returned by `usable_scans`.
     table, cohort : DataFrame
         Everybody, and who stays: ``eid`` and columns such as ``53-2.0``.
-    instances : tuple of int
-        That are imaging visits.
-    field : int
-        That says whether a visit took place.
+    settings : DataEngineering
+        Imaging instances, and which field says whether a visit took place.
 
     Returns
     -------
@@ -341,8 +272,8 @@ def count_scans(
         ``modality, people`` (of the table, with a usable scan at any imaging visit), ``undated``
         (whose visits with such a scan have no date) and ``in_cohort``.
     """
-    dated = dated_visits(table, instances, field)
-    mine = scans[scans.index.isin(instances, level=1)]
+    dated = dated_visits(table, settings.imaging_instances, settings.visit_field)
+    mine = scans[scans.index.isin(settings.imaging_instances, level=1)]
     mine = mine[mine.index.isin(table["eid"], level=0)]
     rows = []
     for modality in scans.columns:

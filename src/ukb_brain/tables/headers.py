@@ -59,18 +59,7 @@ def parse_column(name: str, titles: bool = False) -> tuple[FieldColumn, ...]:
 
 
 def style_of(names: Iterable[str]) -> str:
-    """Name the style of a header.
-
-    Parameters
-    ----------
-    names : iterable of str
-        The header.
-
-    Returns
-    -------
-    str
-        One of `STYLES`, or ``unknown``.
-    """
+    """Name the style of a header: one of `STYLES`, or ``unknown``."""
     names = list(names)
     titles = _has_titles(names)
     return next((style for name in names if (style := _parsed(name, titles)[0])), "unknown")
@@ -78,8 +67,8 @@ def style_of(names: Iterable[str]) -> str:
 
 def _has_titles(names: Iterable[str]) -> bool:
     # Other tables may hold a column called Sex or Age beside an eid, which is no field then.
-    found = find_id_column(names)
-    return found is not None and "participant" in found.casefold() and "eid" not in found.casefold()
+    found = (find_id_column(names) or "").casefold()
+    return "participant" in found and "eid" not in found
 
 
 def _parsed(name: str, titles: bool) -> tuple[str, tuple[FieldColumn, ...]]:
@@ -96,34 +85,15 @@ def _parsed(name: str, titles: bool) -> tuple[str, tuple[FieldColumn, ...]]:
 
 
 def find_id_column(names: Iterable[str]) -> str | None:
-    """Find the column of participants' numbers.
-
-    Parameters
-    ----------
-    names : iterable of str
-        The header.
-
-    Returns
-    -------
-    str or None
-        ``eid``, ``f.eid``, ``participant.eid`` or ``Participant ID``, whichever is there first.
-    """
+    """Find the first of ``eid``, ``f.eid``, ``participant.eid`` and ``Participant ID``."""
     return next((name for name in names if _ID.fullmatch(name.strip().casefold())), None)
 
 
 def parse_header(names: Iterable[str]) -> dict[FieldColumn, tuple[int, ...]]:
     """Map what is held to the places of the columns that hold it.
 
-    Parameters
-    ----------
-    names : iterable of str
-        The header.
-
-    Returns
-    -------
-    dict of FieldColumn to tuple of int
-        Two places where a merge left the same column twice; one place under several fields where
-        they share a title. Columns of no known style are left out.
+    A column has two places where a merge left it twice, and one place stands under several fields
+    where they share a title. Columns of no known style are left out.
     """
     held: dict[FieldColumn, tuple[int, ...]] = {}
     names = list(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,10 +93,8 @@ class MainTable:
         if not joined.index.is_monotonic_increasing:
             joined = joined.sort_index()
         # Column by column: a table of all people is never copied as a whole.
-        read = {"eid": joined.index.to_numpy()} | {
-            name: joined[name].to_numpy() for name in ordered
-        }
-        return pd.DataFrame(read, copy=False)
+        read = {name: joined[name].to_numpy() for name in ordered}
+        return pd.DataFrame({"eid": joined.index.to_numpy(), **read}, copy=False)
 
 
 def _joined(there: pd.DataFrame, more: pd.DataFrame, seen: list[str], name: str) -> pd.DataFrame:
@@ -118,17 +116,9 @@ def _joined(there: pd.DataFrame, more: pd.DataFrame, seen: list[str], name: str)
 
 
 def candidates(folder: Path) -> Iterator[Path]:
-    """List files that may be tables: in a folder, and in its folders but those of bulk files.
+    """List files among raw ones that may be tables, in the order of names.
 
-    Parameters
-    ----------
-    folder : Path
-        Of raw files.
-
-    Yields
-    ------
-    Path
-        In the order of names, those of the folder itself first.
+    Those of the folder itself come first, then those of its folders but for bulk files.
     """
     found = [path for path in raw_files(folder) if _may_be_table(path)]
     yield from sorted(found, key=lambda path: (len(path.relative_to(folder).parts), path))
@@ -139,49 +129,59 @@ def _may_be_table(path: Path) -> bool:
     return name.endswith(ENDINGS) and not NO_TABLE.fullmatch(path.name) and path.is_file()
 
 
-def find_tables(
-    folder: Path, settings: TableSettings, codings: Codings, coding_folder: Path
-) -> MainTable | None:
-    """Find the main table among raw files.
+@dataclass(frozen=True)
+class TableFolder:
+    """Where the main table lies, under whatever names.
 
-    Parameters
+    Attributes
     ----------
-    folder : Path
-        Of raw files.
-    settings : TableSettings
-        What shall not be found out.
-    codings : Codings
-        Known labels.
-    coding_folder : Path
-        Of further coding files.
-
-    Returns
-    -------
-    MainTable or None
-        None where no file's header is that of a table.
-
-    Raises
-    ------
-    InputError
-        If a file that was named is not there or is no table.
+    path : Path
+        The raw folder.
+    codings : Path
+        Folder of the user's coding files; it may be absent.
     """
-    named = [folder / name for name in settings.files]
-    files = tuple(_opened(named or candidates(folder), settings))
-    tables = tuple(file for file in files if file.is_table)
-    if named and len(tables) < len(named):
-        wrong = next(file for file in files if not file.is_table)
+
+    path: Path
+    codings: Path
+
+    def open(self, settings: TableSettings, codings: Codings) -> MainTable:
+        """Find the main table; known labels are extended by the folder of coding files.
+
+        Raises
+        ------
+        InputError
+            If there is none, or a file that was named is not there or is no table.
+        """
+        named = [self.path / name for name in settings.files]
+        files = [_opened(path, settings) for path in named or candidates(self.path)]
+        tables = tuple(file for file in files if file.is_table)
+        passed = tuple(file for file in files if not file.is_table)
+        if named and passed:
+            raise InputError(
+                f"{passed[0].path.name}, named in tables.files, has no column `eid` with columns "
+                f"of fields among its {len(passed[0].header)} column(s); export the table again "
+                "with participants' numbers."
+            )
+        if tables:
+            return MainTable(tables, codings.extended(self.codings), passed)
+        if passed:
+            raise InputError(
+                f"None of the {len(passed)} file(s) in {self.path} that could be the main table "
+                "has a column `eid` (or `f.eid`, `participant.eid`, `Participant ID`) beside "
+                "columns of fields; export the table again with participants' numbers."
+            )
+        where = f"{self.path}" if self.path.exists() else f"{self.path}, which does not exist"
         raise InputError(
-            f"{wrong.path.name}, named in tables.files, has no column `eid` with columns of fields "
-            f"among its {len(wrong.header)} column(s); export the table again with participants' "
-            "numbers."
+            f"There is no main table at {where}. Files that you have are named by --params "
+            "raw_folder=FOLDER. For the demo, make a synthetic cohort with `kedro run --pipelines "
+            "synthetic_cohort`, with the same --params; for real UK Biobank files, put them under "
+            "01_raw of the data_root in conf/ukb/globals.yml (data/ukb/01_raw) and use `kedro run "
+            "--env ukb`; for ABIDE's public ones, fetch them with `kedro get-abide`."
         )
-    passed = tuple(file for file in files if not file.is_table)
-    return MainTable(tables, codings.extended(coding_folder), passed) if tables else None
 
 
-def _opened(paths: Iterable[Path], settings: TableSettings) -> Iterator[TableFile]:
-    for path in paths:
-        if not path.is_file():
-            raise InputError(f"There is no {path}, which tables.files names.")
-        file = TableFile.open(path, settings)
-        yield AbideFile(path, file.header, file.form) if is_abide(file.header) else file
+def _opened(path: Path, settings: TableSettings) -> TableFile:
+    if not path.is_file():
+        raise InputError(f"There is no {path}, which tables.files names.")
+    file = TableFile.open(path, settings)
+    return AbideFile(path, file.header, file.form) if is_abide(file.header) else file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ukb_brain.errors import InputError
+from ukb_brain.tables.headers import find_id_column
+from ukb_brain.tables.text_lines import encoding_of
 
 # UK Biobank's own names, and what people make of them.
 WITHDRAWN = re.compile(r"(?:w\d.*|.*withdr.*|.*[^a-z]w\d{4,}[^a-z]*)\.(?:csv|txt)", re.IGNORECASE)
@@ -22,7 +23,8 @@ NO_FOLDER = frozenset({"bulk", "codings"})
 # An unnamed list is looked for among small files only.
 SMALL_BYTES = 1 << 20
 LIST_LINE = re.compile(r'"?-?\d{6,8}(?:\.0)?"?,*')
-HEADS = frozenset({"eid", "f.eid", "participant.eid", "participant id"})
+# More digits are no participant's number.
+WHOLE_NUMBER = r"-?\d{1,15}"
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,7 @@ class Withdrawals:
 def raw_files(folder: Path) -> Iterator[Path]:
     """List files of the raw folder and its folders, but for bulk files and coding files.
 
-    Parameters
-    ----------
-    folder : Path
-        The raw folder; it may not be there.
-
-    Yields
-    ------
-    Path
-        In the order of names.
+    They come in the order of names; the folder may not be there.
     """
     seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
@@ -74,17 +68,7 @@ def raw_files(folder: Path) -> Iterator[Path]:
 
 
 def read_withdrawals(folder: Path) -> Withdrawals:
-    """Read every list of a raw folder.
-
-    Parameters
-    ----------
-    folder : Path
-        With all its folders but those of bulk files.
-
-    Returns
-    -------
-    Withdrawals
-        With no list where none is there; the caller decides whether that is right.
+    """Read every list of a raw folder; whether none is right, the caller decides.
 
     Raises
     ------
@@ -104,17 +88,15 @@ def read_withdrawals(folder: Path) -> Withdrawals:
             excluded[reason] = excluded.get(reason, frozenset()) | frozenset(read_list(path))
         elif OTHER_KIND.fullmatch(path.name):
             raise InputError(
-                f"{path} is named as a withdrawal list and is neither .csv nor .txt, or as a "
-                "list of "
-                "people to leave out, so that it would not be applied: save it as text, one eid a "
-                "line, or move it away."
+                f"{path} is named as a withdrawal list and is neither .csv nor .txt, or as a list "
+                "of people to leave out, so that it would not be applied: save it as text, one eid "
+                "a line, or move it away."
             )
         elif looks_like_list(path):
             raise InputError(
                 f"{path} looks like a list of participants, and its name does not say of which "
-                "kind: "
-                "call a withdrawal list w<application>_<date>.csv, a list of people to leave out "
-                "exclude_<reason>.csv, or move the file away."
+                "kind: call a withdrawal list w<application>_<date>.csv, a list of people to leave "
+                "out exclude_<reason>.csv, or move the file away."
             )
     return Withdrawals(frozenset(eids), n_lists, str(folder), excluded)
 
@@ -122,46 +104,30 @@ def read_withdrawals(folder: Path) -> Withdrawals:
 def looks_like_list(path: Path) -> bool:
     """Tell whether a file holds one participant's number a line and nothing else.
 
-    Parameters
-    ----------
-    path : Path
-        Of any file.
-
-    Returns
-    -------
-    bool
-        False for other endings than ``.csv`` and ``.txt``, and for scans' own text files.
+    Files of other endings than ``.csv`` and ``.txt`` and scans' own text files do not count.
     """
     if path.suffix.lower() not in (".csv", ".txt") or re.match(r"\d+_\d+_\d+_\d+\.", path.name):
         return False
     try:
         if not 0 < path.stat().st_size <= SMALL_BYTES:
             return False
-        text = _text(path.read_bytes())
+        lines = [line.strip() for line in _lines(path) if line.strip()]
     except (OSError, UnicodeDecodeError):
         return False
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
     # A header in front, of one column, makes it no other kind of file.
     body = lines[1:] if lines and not LIST_LINE.fullmatch(lines[0]) else lines
     return bool(body) and all(LIST_LINE.fullmatch(line) for line in body)
 
 
-def _text(content: bytes) -> str:
-    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return content.decode("utf-16") if utf16 else content.decode("utf-8-sig", errors="replace")
+def _lines(path: Path) -> list[str]:
+    content = path.read_bytes()
+    utf16 = encoding_of(content) == "utf-16"
+    text = content.decode("utf-16") if utf16 else content.decode("utf-8-sig", errors="replace")
+    return text.splitlines()
 
 
 def read_list(path: Path) -> list[int]:
-    """Read one eid a line.
-
-    Parameters
-    ----------
-    path : Path
-        Of a list, in any encoding.
-
-    Returns
-    -------
-    list of int
+    """Read one eid a line, in any encoding.
 
     Raises
     ------
@@ -170,18 +136,18 @@ def read_list(path: Path) -> list[int]:
         withdrew.
     """
     try:
-        text = _text(path.read_bytes())
+        lines = _lines(path)
     except (OSError, UnicodeDecodeError):
         raise InputError(
             f"The list {path} cannot be read, so that people who withdrew could stay: allow it to "
             "be read, or copy it again."
         ) from None
     eids = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         entry = line.strip().strip('"').strip()
-        if not entry or (number == 1 and entry.casefold() in HEADS):
+        if not entry or (number == 1 and find_id_column([entry])):
             continue
-        if not re.fullmatch(r"-?\d{1,15}", entry):
+        if not re.fullmatch(WHOLE_NUMBER, entry):
             raise InputError(
                 f"Line {number} of the list {path} is not a whole number; one eid a line without a "
                 "header was expected. Correct the line, or move the file away if it is no list of "

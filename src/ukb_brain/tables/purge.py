@@ -37,17 +37,9 @@ LAST = ("splits.parquet", "participants.parquet")
 
 
 def made_files(root: Path) -> Iterator[Path]:
-    """List the files that runs made, without those of record stores.
+    """List the files that runs made under the data root, without those of record stores.
 
-    Parameters
-    ----------
-    root : Path
-        The data root.
-
-    Yields
-    ------
-    Path
-        Tables of participants and the splits come last, since they tell who is not erased yet.
+    Tables of participants and the splits come last, since they tell who is not erased yet.
     """
     if not root.is_dir():
         return
@@ -63,38 +55,17 @@ def made_files(root: Path) -> Iterator[Path]:
 
 
 def made_folders(root: Path) -> list[Path]:
-    """List the folders of a data root that runs write.
-
-    Parameters
-    ----------
-    root : Path
-        The data root.
-
-    Returns
-    -------
-    list of Path
-        From ``02_intermediate`` to ``08_reporting``, and MLflow's.
-    """
+    """List the folders that runs write: ``02_intermediate`` to ``08_reporting``, and MLflow's."""
     return sorted(path for path in root.glob("*/") if MADE.fullmatch(path.name))
 
 
 def people_of(path: Path) -> np.ndarray:
-    """Read whose rows a table holds.
-
-    Parameters
-    ----------
-    path : Path
-        Of a Parquet or CSV file.
-
-    Returns
-    -------
-    ndarray of int64
-        Its column ``eid``; empty where it has none.
+    """Read the column ``eid`` of a Parquet or CSV file; empty where it has none.
 
     Raises
     ------
     InputError
-        If it cannot be read, since it may hold anybody's rows.
+        If the file cannot be read, since it may hold anybody's rows.
     """
     if path.suffix == ".parquet":
         try:
@@ -114,36 +85,14 @@ def people_of(path: Path) -> np.ndarray:
 
 
 def leavers(eids: np.ndarray, gone: frozenset[int]) -> np.ndarray:
-    """Find those who withdrew.
-
-    Parameters
-    ----------
-    eids : ndarray of int64, shape (rows,)
-        A negative one stands for somebody who withdrew.
-    gone : frozenset of int
-        On the lists.
-
-    Returns
-    -------
-    ndarray of bool, shape (rows,)
-    """
+    """Find those who are on the lists; a negative eid stands for somebody who withdrew, too."""
     return (eids < 0) | np.isin(eids, np.fromiter(gone, dtype=np.int64))
 
 
 def erase_rows(path: Path, gone: frozenset[int]) -> int:
-    """Write a table anew without the rows of those who withdrew.
+    """Write a table anew without the rows of those who withdrew, and give their number.
 
-    Parameters
-    ----------
-    path : Path
-        Of a Parquet or CSV file; left as it is where it holds none of them.
-    gone : frozenset of int
-        On the lists.
-
-    Returns
-    -------
-    int
-        Number of rows erased.
+    A Parquet or CSV file that holds none of them is left as it is.
     """
     leave = leavers(people_of(path), gone)
     if not leave.any():
@@ -163,37 +112,15 @@ def erase_rows(path: Path, gone: frozenset[int]) -> int:
 
 
 def names_somebody(name: str, gone: frozenset[int]) -> bool:
-    """Tell whether a file's name holds the number of somebody who withdrew.
-
-    Parameters
-    ----------
-    name : str
-        Of a file or folder.
-    gone : frozenset of int
-        On the lists.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether the name of a file or folder holds the number of somebody who withdrew."""
     return any(int(found) in gone for found in NUMBER.findall(name))
 
 
 def erase_numbers(path: Path, gone: frozenset[int]) -> bool:
-    """Erase numbers of those who withdrew from a text file or an SQLite database.
+    """Erase numbers of those who withdrew from a text file or an SQLite database, if one is there.
 
-    Parameters
-    ----------
-    path : Path
-        Of any file; those of other kinds are left as they are.
-    gone : frozenset of int
-        On the lists.
-
-    Returns
-    -------
-    bool
-        Whether one was there. JSON and HTML files are removed whole, what stood in others is
-        masked.
+    JSON and HTML files are removed whole, what stood in others is masked; files of other kinds are
+    left as they are.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
@@ -247,18 +174,7 @@ def _columns_of_text(database: sqlite3.Connection) -> Iterable[tuple[str, str]]:
 
 
 def fitted_on(path: Path) -> set[str]:
-    """Read on whom what a table holds was fitted.
-
-    Parameters
-    ----------
-    path : Path
-        Of a Parquet file.
-
-    Returns
-    -------
-    set of str
-        Fingerprints of training people; empty where nothing in it was fitted.
-    """
+    """Read the fingerprints of training people on whom what a table holds was fitted."""
     if path.suffix != ".parquet" or "training_people" not in pq.read_schema(path).names:
         return set()
     return set(pc.unique(pq.read_table(path, columns=["training_people"])[0]).to_pylist())

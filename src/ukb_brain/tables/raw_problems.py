@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.problems import Problem
 from ukb_brain.tables import visits
+from ukb_brain.tables.derivations import problems_of_fields
+from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.relatives import known_pairs
 
@@ -15,20 +20,7 @@ OTHER_APPLICATION = "each application has its own eids, so that it is likely ano
 
 
 def needed_fields(grid: Grid, no_dates: bool = False) -> dict[str, tuple[int, str]]:
-    """List fields without which there is no run.
-
-    Parameters
-    ----------
-    grid : Grid
-        Its targets.
-    no_dates : bool
-        Whether visits have no dates.
-
-    Returns
-    -------
-    dict of str to (int, str)
-        Field and rule of visits, by what it is needed for.
-    """
+    """List fields without which there is no run: field and rule of visits, by what needs it."""
     targets = {
         key if len(target.fields) == 1 else f"{key} of {field}": (field, target.visit)
         for key, target in grid.targets.items()
@@ -39,43 +31,34 @@ def needed_fields(grid: Grid, no_dates: bool = False) -> dict[str, tuple[int, st
 
 
 def not_needed(grid: Grid) -> tuple[str, ...]:
-    """List targets that a run can do without.
-
-    Parameters
-    ----------
-    grid : Grid
-        Its targets.
-
-    Returns
-    -------
-    tuple of str
-        All but sex and age, which describe people in any case.
-    """
+    """List targets that a run can do without: all but sex and age, which describe people."""
     return tuple(key for key in grid.targets if key not in visits.NEEDED)
 
 
+def problems_of_table(
+    columns: Collection[FieldColumn], grid: Grid, settings: DataEngineering
+) -> list[Problem]:
+    """List what a table with these columns lacks of what grid and cohort need."""
+    return problems_of_fields(
+        needed_fields(grid, settings.no_dates),
+        columns,
+        settings.imaging_instances,
+        not_needed(grid),
+        len(grid.targets),
+    )
+
+
 def wanted_fields(grid: Grid) -> frozenset[int]:
-    """List all fields that are read where the table holds them.
-
-    Parameters
-    ----------
-    grid : Grid
-        Its targets.
-
-    Returns
-    -------
-    frozenset of int
-    """
+    """List all fields that are read where the table holds them."""
     needed = {field for field, _ in needed_fields(grid).values()}
-    groups = {*visits.GROUP_FIELDS.values(), *visits.STAND_INS.values()}
-    groups |= {*visits.MEDICATION_FIELDS}
+    groups = {*visits.GROUP_FIELDS.values(), *visits.STAND_INS.values(), *visits.MEDICATION_FIELDS}
     return frozenset(needed | groups | {*visits.CONFOUND_FIELDS.values()})
 
 
 def problems_of_lists(
     eids: pd.Series, withdrawals: Withdrawals, relatedness: pd.DataFrame, index: pd.DataFrame
 ) -> list[Problem]:
-    """List what of withdrawals, relatives and scans matches nobody of the table.
+    """Warn of withdrawals, relatives and scans of which none matches anybody of the table.
 
     Parameters
     ----------
@@ -87,42 +70,26 @@ def problems_of_lists(
         ``ID1, ID2, Kinship``; without columns where there is no such file.
     index : DataFrame
         Bulk files: ``eid`` and more.
-
-    Returns
-    -------
-    list of Problem
-        All of them warnings.
     """
     people = eids.to_numpy(np.int64)
-    problems = []
-    if withdrawals.eids and not np.isin(people, list(withdrawals.eids)).any():
-        problems.append(
-            Problem(
-                "warning",
-                f"none of the {len(withdrawals.eids):,} people on the withdrawal list(s) is in the "
-                "main table",
-                "either the table was made after they had left, which is well, or "
-                f"{OTHER_APPLICATION} "
-                "list: compare its number with yours",
-            )
-        )
-    if len(relatedness) and not known_pairs(relatedness, people):
-        problems.append(
-            Problem(
-                "warning",
-                f"of {len(relatedness):,} pairs of the relatedness file none has both people in "
-                "the "
-                "main table, so that relatives would not be kept together",
-                f"{OTHER_APPLICATION} file: fetch your own with `gfetch rel`",
-            )
-        )
-    if len(index) and not np.isin(index["eid"].unique(), people).any():
-        problems.append(
-            Problem(
-                "warning",
-                f"none of the {index['eid'].nunique():,} people with bulk files is in the main "
-                "table",
-                f"{OTHER_APPLICATION} folder, or the table is",
-            )
-        )
-    return problems
+    told = (
+        (
+            withdrawals.eids and not np.isin(people, list(withdrawals.eids)).any(),
+            f"none of the {len(withdrawals.eids):,} people on the withdrawal list(s) is in the "
+            "main table",
+            "either the table was made after they had left, which is well, or "
+            f"{OTHER_APPLICATION} list: compare its number with yours",
+        ),
+        (
+            len(relatedness) and not known_pairs(relatedness, people),
+            f"of {len(relatedness):,} pairs of the relatedness file none has both people in the "
+            "main table, so that relatives would not be kept together",
+            f"{OTHER_APPLICATION} file: fetch your own with `gfetch rel`",
+        ),
+        (
+            len(index) and not np.isin(index["eid"].unique(), people).any(),
+            f"none of the {index['eid'].nunique():,} people with bulk files is in the main table",
+            f"{OTHER_APPLICATION} folder, or the table is",
+        ),
+    )
+    return [Problem("warning", what, remedy) for holds, what, remedy in told if holds]

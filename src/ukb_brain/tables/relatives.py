@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ukb_brain.errors import InputError
-from ukb_brain.tables.people_lists import raw_files
+from ukb_brain.tables.people_lists import WHOLE_NUMBER, raw_files
 
 PAIR_COLUMNS = ("ID1", "ID2", "Kinship")
 HEADER_BYTES = 200
@@ -20,17 +20,7 @@ NO_TEXT = (".zip", ".gz", ".parquet", ".nii", ".1d")
 
 
 def find_relatedness(folder: Path) -> Path | None:
-    """Find the relatedness file of a raw folder by its header.
-
-    Parameters
-    ----------
-    folder : Path
-        The raw folder, with all its folders but those of bulk files; of any name.
-
-    Returns
-    -------
-    Path or None
-        None where there is none.
+    """Find the relatedness file of a raw folder by its header, if there is one.
 
     Raises
     ------
@@ -41,8 +31,7 @@ def find_relatedness(folder: Path) -> Path | None:
     if len(found) > 1:
         raise InputError(
             f"There are {len(found)} relatedness files ({', '.join(p.name for p in found)}), and "
-            "they "
-            "may be of different applications: keep that of the tables."
+            "they may be of different applications: keep that of the tables."
         )
     return found[0] if found else None
 
@@ -84,7 +73,7 @@ def read_relatedness(path: Path) -> pd.DataFrame:
     try:
         raw = pd.read_csv(path, sep="," if "," in _first_line(path) else r"\s+", dtype=str)
         pairs = raw[list(PAIR_COLUMNS)]
-        whole = pairs[["ID1", "ID2"]].apply(lambda ids: ids.str.fullmatch(r"-?\d{1,15}"))
+        whole = pairs[["ID1", "ID2"]].apply(lambda ids: ids.str.fullmatch(WHOLE_NUMBER))
         kinship = pd.to_numeric(pairs["Kinship"], errors="coerce")
         # KING's estimate is at most a half, and for strangers may be well below 0.
         sound = whole.fillna(False).all(axis=1) & kinship.between(-5, 0.51)
@@ -95,42 +84,23 @@ def read_relatedness(path: Path) -> pd.DataFrame:
         raise InputError(
             f"The relatedness file {path} cannot be read: columns ID1 ID2 HetHet IBS0 Kinship, "
             "separated by spaces or commas, with whole numbers as IDs were expected. Fetch it "
-            "again "
-            "with UK Biobank's `gfetch rel`."
+            "again with UK Biobank's `gfetch rel`."
         ) from None
     if not sound.all():
         raise InputError(
             f"The relatedness file {path} is cut short or damaged: {int((~sound).sum()):,} of "
             f"{len(raw):,} rows lack a kinship up to 0.5, or IDs, where columns ID1 ID2 HetHet "
-            "IBS0 "
-            "Kinship with whole numbers as IDs were expected, and relatives would be parted. "
-            "Fetch it "
-            "again with UK Biobank's `gfetch rel`."
+            "IBS0 Kinship with whole numbers as IDs were expected, and relatives would be parted. "
+            "Fetch it again with UK Biobank's `gfetch rel`."
         )
-    pairs = pd.DataFrame(
-        {
-            "ID1": pairs["ID1"].astype("int64"),
-            "ID2": pairs["ID2"].astype("int64"),
-            "Kinship": kinship.astype("float64"),
-        }
+    pairs = pairs.assign(Kinship=kinship).astype(
+        {"ID1": "int64", "ID2": "int64", "Kinship": "float64"}
     )
     return pairs[(pairs["ID1"] > 0) & (pairs["ID2"] > 0)].reset_index(drop=True)
 
 
 def known_pairs(pairs: pd.DataFrame, eids: npt.NDArray[np.int64]) -> int:
-    """Count pairs of which both people are in a table.
-
-    Parameters
-    ----------
-    pairs : DataFrame
-        ``ID1, ID2``.
-    eids : ndarray of int, shape (n,)
-        Of the table.
-
-    Returns
-    -------
-    int
-    """
+    """Count pairs of which both people are among some eids."""
     return int((pairs["ID1"].isin(eids) & pairs["ID2"].isin(eids)).sum())
 
 

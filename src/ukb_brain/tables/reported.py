@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ukb_brain.metrics import HEADLINE, METRICS, RECOMMENDED
 from ukb_brain.tables.table import (
     COUNT,
     FLAG,
@@ -20,15 +21,12 @@ from ukb_brain.tables.table import (
     within,
 )
 
-BINARY_METRICS = ("balanced_accuracy", "roc_auc", "average_precision", "brier")
-CONTINUOUS_METRICS = ("r2", "pearson_r", "mae", "median_split_accuracy")
-METRICS = BINARY_METRICS + CONTINUOUS_METRICS
-LEGIBLE_METRICS = ("r2", "roc_auc")
 # Of the study's grid; a grid of another make has fewer or further ones.
 STUDY_MODALITIES = ("t1", "flair", "dwi", "rsfmri")
 STUDY_FLAGS = (*STUDY_MODALITIES, "constitutional", "disease", "serology", "psychology")
 
-KIND, LEGIBLE = one_of("binary", "continuous"), one_of(*LEGIBLE_METRICS)
+HEADLINES, LABELS = zip(*HEADLINE.values(), strict=True)
+KIND, LEGIBLE = one_of(*METRICS), one_of(*HEADLINES)
 RETRAINED = one_of("linear", "kernels", "amortised")
 
 
@@ -37,26 +35,25 @@ def _holds_nobody(table: pd.DataFrame) -> bool:
 
 
 def _has_every_metric_with_interval(table: pd.DataFrame) -> bool:
-    legible = LEGIBLE_METRICS if "fold" in table else METRICS
-    return {*METRICS, *(m + end for m in legible for end in ("_low", "_high"))} <= set(table)
+    legible = HEADLINES if "fold" in table else RECOMMENDED
+    return {*RECOMMENDED, *(m + end for m in legible for end in ("_low", "_high"))} <= set(table)
 
 
 def _has_spreads_of_all_metrics_or_a_fold(table: pd.DataFrame) -> bool:
-    spreads = [f"{m}_seed_sd" in table for m in METRICS]
+    spreads = [f"{m}_seed_sd" in table for m in RECOMMENDED]
     return not any(spreads) if "fold" in table else all(spreads)
 
 
 def _intervals_are_ordered(table: pd.DataFrame) -> bool:
-    return in_order(*(m for m in METRICS if f"{m}_low" in table))(table)
+    return in_order(*(m for m in RECOMMENDED if f"{m}_low" in table))(table)
 
 
 def _metrics_fit_their_kind(table: pd.DataFrame) -> bool:
-    binary = table["kind"] == "binary"
-    of_others = [
-        table.loc[rows, [m for m in metrics if m in table]]
-        for rows, metrics in ((~binary, BINARY_METRICS), (binary, CONTINUOUS_METRICS))
+    others = [
+        table.loc[table["kind"] != kind, table.columns.intersection(list(own))]
+        for kind, own in METRICS.items()
     ]
-    return not any(part.notna().any(axis=None) for part in of_others)
+    return not any(values.notna().any(axis=None) for values in others)
 
 
 def _is_unique(table: pd.DataFrame) -> bool:
@@ -86,8 +83,8 @@ performance = performance_all = declared(
         "kind": KIND,
         "train_seconds": NOT_NEGATIVE,
         "fold": COUNT | {"required": False},
-        rf"^({'|'.join(METRICS)})(_low|_high)?$": MAYBE,
-        rf"^({'|'.join(METRICS)})_seed_sd$": NOT_NEGATIVE | {"required": False},
+        rf"^({'|'.join(RECOMMENDED)})(_low|_high)?$": MAYBE,
+        rf"^({'|'.join(RECOMMENDED)})_seed_sd$": NOT_NEGATIVE | {"required": False},
     },
 )
 
@@ -105,7 +102,8 @@ intervals = declared(
     "target inputs metric",
     in_order(""),
     kinds={
-        "method": one_of("percentile", "bca", "expanded", "delong", "newcombe"),
+        "metric": one_of(*RECOMMENDED),
+        "method": one_of(*RECOMMENDED.values()),
         "validated": FLAG,
     },
 )
@@ -230,7 +228,7 @@ RULES = (in_order("skill"), _has_a_skill_where_it_is_ok)
 SCORED_KINDS = {
     "kind": KIND,
     "strategy": RETRAINED,
-    "metric": one_of("AUC", "R²"),
+    "metric": one_of(*LABELS),
     "score skill": SCORE,
 }
 

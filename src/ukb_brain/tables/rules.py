@@ -57,30 +57,14 @@ def answers_by_instance(table: pd.DataFrame, target: Target) -> dict[int, Floats
         if column.field in target.fields:
             of = arrays.setdefault(column.instance, {field: [] for field in target.fields})
             of[column.field].append(column)
-    answers = {}
-    for instance in sorted(arrays):
-        fields = [_entries(table, columns, target) for columns in arrays[instance].values()]
-        answers[instance] = _reduced(fields, target)
-    return answers
+    return {
+        instance: _reduced([_entries(table, columns, target) for columns in held.values()], target)
+        for instance, held in sorted(arrays.items())
+    }
 
 
 def beyond(value: Floats, threshold: float, direction: str) -> Floats:
-    """Cut values.
-
-    Parameters
-    ----------
-    value : ndarray of float
-        NaN is no answer.
-    threshold : float
-        The cut-off; itself it is on neither side.
-    direction : {"above", "below"}
-        Which side is 1.
-
-    Returns
-    -------
-    ndarray of float
-        0, 1 or NaN.
-    """
+    """Give 1 for values on the side of a cut-off, 0 for others, itself included; NaN stays."""
     side = value > threshold if direction == "above" else value < threshold
     return np.where(np.isnan(value), np.nan, side.astype(np.float64))
 
@@ -128,11 +112,8 @@ def _mean(entries: Floats) -> Floats:
 def _log(value: Floats, target: Target) -> Floats:
     impossible = value <= 0
     if impossible.any():
-        logger.warning(
-            "%s: %s answers are not above 0 and have no logarithm; they count as no answer.",
-            target.name,
-            f"{int(impossible.sum()):,}",
-        )
+        words = "%s: %s answers are not above 0 and have no logarithm; they count as no answer."
+        logger.warning(words, target.name, f"{int(impossible.sum()):,}")
     return np.log(np.where(impossible, np.nan, value))
 
 

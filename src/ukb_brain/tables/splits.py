@@ -13,12 +13,13 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Frozen
+from ukb_brain.settings_base import Settings
 from ukb_brain.tables.visits import one_visit
 
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "validation", "test")
+COLUMNS = ["eid", "fold", "part"]
 # Kept with the table of splits: rows of people who withdrew were erased from it.
 PEOPLE_LEFT = "people_left"
 RESTORE = (
@@ -27,7 +28,7 @@ RESTORE = (
 )
 
 
-class Splitting(Frozen):
+class Splitting(Settings):
     """How people are split.
 
     Attributes
@@ -78,11 +79,6 @@ class Splitting(Frozen):
         return self.fractions[:2] / self.fractions[:2].sum()
 
 
-def _random_rank(seed: int, eid: int) -> bytes:
-    # A hash of the person rather than a draw from a stream: it does not depend on row order.
-    return hashlib.blake2b(f"{seed}:{eid}".encode(), digest_size=8).digest()
-
-
 def _families_in_order(
     people: pd.DataFrame, age_bands: int | tuple[float, ...], seed: int
 ) -> pd.DataFrame:
@@ -97,7 +93,11 @@ def _families_in_order(
     grouped = people.groupby("family", sort=False)
     # People are sorted by eid, so a family's stratum is that of its smallest eid.
     families = grouped[["site", "sex", "band", "eid"]].first().assign(size=grouped.size())
-    families["rank"] = [_random_rank(seed, int(eid)) for eid in families["eid"]]
+    # A hash of the person rather than a draw from a stream: it does not depend on row order.
+    families["rank"] = [
+        hashlib.blake2b(f"{seed}:{eid}".encode(), digest_size=8).digest()
+        for eid in families["eid"].tolist()
+    ]
     return families.sort_values(["site", "sex", "band", "rank", "eid"])
 
 
@@ -156,10 +156,7 @@ def _sites_left_out(
 
 
 def make_splits(
-    participants: pd.DataFrame,
-    splitting: Splitting,
-    seed: int,
-    given: pd.DataFrame | None = None,
+    participants: pd.DataFrame, splitting: Splitting, seed: int, given: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Split people by whole families, in proportion within age band, sex and site.
 
@@ -197,35 +194,35 @@ def make_splits(
         If a part gets fewer than ``min_per_part`` people, or fewer than two sites have as many.
     """
     people = one_visit(participants)
-    families = _families_in_order(people, splitting.age_bands, seed)
     if splitting.scheme == "file":
-        return _of_file(given, people, splitting.min_per_part)
-    if splitting.scheme == "hold_out":
-        parts = [_parts(people, families, splitting.fractions)]
-    elif splitting.scheme == "k_fold":
-        parts = _k_folds(people, families, splitting)
+        splits = _of_file(given, people)
     else:
-        parts = _sites_left_out(participants, people, families, splitting)
-    folds = [
-        pd.DataFrame({"eid": people["eid"], "fold": np.int64(fold), "part": part}).dropna()
-        for fold, part in enumerate(parts)
-    ]
-    for fold in folds:
+        families = _families_in_order(people, splitting.age_bands, seed)
+        if splitting.scheme == "hold_out":
+            parts = [_parts(people, families, splitting.fractions)]
+        elif splitting.scheme == "k_fold":
+            parts = _k_folds(people, families, splitting)
+        else:
+            parts = _sites_left_out(participants, people, families, splitting)
+        folds = [
+            pd.DataFrame({"eid": people["eid"], "fold": np.int64(fold), "part": part}).dropna()
+            for fold, part in enumerate(parts)
+        ]
+        splits = pd.concat(folds, ignore_index=True)
+    for _, fold in splits.groupby("fold"):
         _check_large_enough(fold["part"], splitting.min_per_part)
-    splits = pd.concat(folds, ignore_index=True)
     check_disjoint(splits, people)
     return splits
 
 
-def _of_file(given: pd.DataFrame | None, people: pd.DataFrame, least: int) -> pd.DataFrame:
+def _of_file(given: pd.DataFrame | None, people: pd.DataFrame) -> pd.DataFrame:
     """Take the user's own parts, once they are found to be of these people and fit to be used."""
-    columns = ["eid", "fold", "part"]
     if given is None or not len(given.columns):
         raise InputError(
             "splitting.scheme is file, and there is no splits.csv among the raw files: put a table "
             "with columns eid, fold, part there, or use hold_out, k_fold or leave_one_site_out."
         )
-    lacking = [name for name in columns if name not in given]
+    lacking = [name for name in COLUMNS if name not in given]
     if lacking:
         raise InputError(
             f"splits.csv lacks column(s) {', '.join(lacking)}; expected eid, fold, part."
@@ -235,28 +232,22 @@ def _of_file(given: pd.DataFrame | None, people: pd.DataFrame, least: int) -> pd
         raise InputError(
             f"splits.csv has parts called {', '.join(strange[:3])}; expected {', '.join(PARTS)}."
         )
-    if given.duplicated(["eid", "fold"]).any():
-        twice = int(given.duplicated(["eid", "fold"]).sum())
+    twice = int(given.duplicated(["eid", "fold"]).sum())
+    if twice:
         raise InputError(f"splits.csv has {twice} row(s) of people who have a part in that fold.")
     mine = given[given["eid"].isin(people["eid"])]
     unknown = given["eid"].nunique() - mine["eid"].nunique()
     if unknown:
-        logger.warning(
-            "splits.csv names %s people who are not in the cohort; passed over.", unknown
-        )
+        words = "splits.csv names %s people who are not in the cohort; passed over."
+        logger.warning(words, unknown)
     without = int((~people["eid"].isin(mine["eid"])).sum())
     if without:
         raise InputError(
             f"splits.csv gives no part to {without} of {len(people)} participants: add them, or "
-            "leave "
-            "them out by a list exclude_<reason>.csv among the raw files."
+            "leave them out by a list exclude_<reason>.csv among the raw files."
         )
-    splits = mine[columns].astype({"eid": "int64", "fold": "int64", "part": str})
-    splits = splits.sort_values(["fold", "eid"], ignore_index=True)
-    for _, fold in splits.groupby("fold"):
-        _check_large_enough(fold["part"], least)
-    check_disjoint(splits, people)
-    return splits
+    splits = mine[COLUMNS].astype({"eid": "int64", "fold": "int64", "part": str})
+    return splits.sort_values(["fold", "eid"], ignore_index=True)
 
 
 def _check_large_enough(parts: pd.Series, least: int) -> None:
@@ -271,54 +262,22 @@ def _check_large_enough(parts: pd.Series, least: int) -> None:
 
 
 def fingerprint(training: Iterable[int]) -> str:
-    """Hash training people, so that what was fitted on them can be told from what was not.
+    """Hash training people, in any order, to 16 hexadecimal digits.
 
-    Parameters
-    ----------
-    training : iterable of int
-        Their eids, in any order.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
+    What was fitted on them can so be told from what was not.
     """
     eids = np.sort(np.fromiter(training, dtype="<i8"))
     return hashlib.sha256(eids.tobytes()).hexdigest()[:16]
 
 
 def training_fingerprints(splits: pd.DataFrame) -> dict[int, str]:
-    """Hash the training people of each fold.
-
-    Parameters
-    ----------
-    splits : DataFrame
-        ``eid, fold, part``.
-
-    Returns
-    -------
-    dict of int to str
-        By fold.
-    """
+    """Hash the training people of each fold."""
     train = splits[splits["part"] == "train"]
     return {int(str(fold)): fingerprint(people["eid"]) for fold, people in train.groupby("fold")}
 
 
 def check_fitted_on(found: str, expected: str, what: str) -> None:
-    """Refuse what was fitted on other people than a fold's training people.
-
-    Parameters
-    ----------
-    found, expected : str
-        Fingerprints of what was fitted, and of the splits.
-    what : str
-        Name of it, for the message.
-
-    Raises
-    ------
-    InputError
-        If they differ.
-    """
+    """Refuse what was fitted on other people than a fold's training people, by fingerprints."""
     if found != expected:
         raise InputError(
             f"{what} was fitted on the training people of another split, so its predictions could "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +17,10 @@ import pyarrow.parquet
 from pydantic import Field
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Frozen
+from ukb_brain.settings_base import Settings
 from ukb_brain.tables import cells, text_files
 from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import field_of
+from ukb_brain.tables.dictionary import known_of
 from ukb_brain.tables.headers import FieldColumn, find_id_column, parse_header, style_of
 from ukb_brain.tables.text_files import TEXT, TextForm
 from ukb_brain.tables.text_lines import Encoding
@@ -30,7 +30,7 @@ LONGEST_SHOWN = 40
 SMALLEST_TOLD = 10
 
 
-class TableSettings(Frozen):
+class TableSettings(Settings):
     """How tables are found and read, where that shall not be found out.
 
     Attributes
@@ -50,17 +50,7 @@ class TableSettings(Frozen):
 
 @dataclass(frozen=True)
 class TableFile:
-    """One file of the main table.
-
-    Attributes
-    ----------
-    path : Path
-        Text or Parquet.
-    header : tuple of str
-        All names of columns.
-    form : TextForm or None
-        How it is written; None for Parquet.
-    """
+    """One file of the main table: text, or Parquet where it has no form."""
 
     path: Path
     header: tuple[str, ...]
@@ -68,29 +58,10 @@ class TableFile:
 
     @classmethod
     def open(cls, path: Path, settings: TableSettings | None = None) -> TableFile:
-        """Read the header.
-
-        Parameters
-        ----------
-        path : Path
-            Of a file.
-        settings : TableSettings, optional
-            What shall not be found out.
-
-        Returns
-        -------
-        TableFile
-            Of which nothing else is read yet.
-        """
+        """Read the header, and nothing else yet."""
         settings = settings or TableSettings()
         if path.suffix.lower() == ".parquet":
-            try:
-                header = tuple(pyarrow.parquet.read_schema(path).names)
-            except pa.ArrowException:
-                raise InputError(
-                    f"{path.name} is no readable Parquet file: export or copy it again."
-                ) from None
-            return cls(path, header, None)
+            return cls(path, tuple(_parquet(pyarrow.parquet.read_schema, path).names), None)
         form = text_files.find_form(path, settings.delimiter, settings.encoding)
         return cls(path, form.header, form)
 
@@ -143,12 +114,6 @@ class TableFile:
             types |= dict.fromkeys(places, kind)
         raw = self._raw(types)
         eid = self._eids(raw[id_place])
-        keep = eid.notna()
-        if not keep.all():
-            raise InputError(
-                f"{self.path.name} has {(~keep).sum():,} row(s) without an eid: it is damaged or "
-                "cut short. Export or copy it again."
-            )
         found: dict[str, npt.NDArray[Any]] = {}
         with ThreadPoolExecutor() as pool:
             parts = [{place: raw[place] for place in places} for places in wanted.values()]
@@ -174,12 +139,7 @@ class TableFile:
                 f"{self.path.name} has two columns of one name, and Parquet readers cannot tell "
                 "them apart: export the table again."
             )
-        try:
-            table = pyarrow.parquet.read_table(self.path, columns=names)
-        except (pa.ArrowException, OSError):
-            raise InputError(
-                f"{self.path.name} is no readable Parquet file: export or copy it again."
-            ) from None
+        table = _parquet(pyarrow.parquet.read_table, self.path, columns=names)
         return {place: table[self.header[place]] for place in types}
 
     def _eids(self, column: pa.ChunkedArray) -> pd.Series:
@@ -190,8 +150,7 @@ class TableFile:
             if why == "rounded":
                 raise InputError(
                     f"{self.path.name} has eids such as 1e+06: a spreadsheet or R rounded them, "
-                    "and "
-                    "people can no longer be told apart. Export the table again and keep eids "
+                    "and people can no longer be told apart. Export the table again and keep eids "
                     "whole."
                 )
             if why:
@@ -205,13 +164,18 @@ class TableFile:
                 f"{self.path.name} has {twice:,} row(s) whose eid came before, and one row a "
                 "participant was expected; remove the duplicates or export the table again."
             )
+        without = int(eids.isna().sum())
+        if without:
+            raise InputError(
+                f"{self.path.name} has {without:,} row(s) without an eid: it is damaged or cut "
+                "short. Export or copy it again."
+            )
         return eids
 
     def _column(
         self, column: FieldColumn, raw: dict[int, pa.ChunkedArray], codings: Codings
     ) -> dict[str, npt.NDArray[Any]]:
-        entry = field_of(column.field)
-        labels = codings.codes(entry.coding if entry else None)
+        labels = codings.codes(known_of(column.field).coding)
         found: list[list[npt.NDArray[Any]]] = []
         for place, cell in raw.items():
             answers: list[npt.NDArray[Any]]
@@ -225,11 +189,11 @@ class TableFile:
                 raise InputError(
                     f"Column {self.header[place]!r} of {self.path.name} holds values within values "
                     f"({cell.type}), where one answer or a list of them was expected; export the "
-                    "table "
-                    "again."
+                    "table again."
                 ) from None
             if not_read:
-                raise self._not_read(self.header[place], column, not_read)
+                where = f"Column {self.header[place]!r} of {self.path.name}"
+                raise InputError(f"{where} {_told(column.field, not_read)}")
             found.append(answers)
         names = [column._replace(array=column.array + k).name for k in range(max(map(len, found)))]
         if len(found) == 1:
@@ -244,44 +208,45 @@ class TableFile:
             )
         return {name: merged[name].to_numpy() for name in names}
 
-    def _not_read(self, name: str, column: FieldColumn, wrong: cells.NotRead) -> InputError:
-        entry = field_of(column.field)
-        coding = entry.coding if entry else None
-        where = f"Column {name!r} of {self.path.name}"
-        if wrong.why == "decimal comma":
-            return InputError(
-                f"{where} holds numbers with a decimal comma in {wrong.cells:,} cell(s); export "
-                "the "
-                "table again with a decimal point."
-            )
-        if "date" in wrong.why:
-            cause = "day and month cannot be told apart" if "amb" in wrong.why else "is no date"
-            return InputError(
-                f"{where} holds {_masked(wrong.most[0][0])}, and {cause} ({_few(wrong.cells)} "
-                "cell(s)); "
-                "dates "
-                "as YYYY-MM-DD were expected: export the table again."
-            )
-        if coding is None:
-            return InputError(
-                f"{where} (field {column.field}) holds text in {wrong.cells:,} cell(s) where "
-                "numbers "
-                "were expected; export the table again."
-            )
-        shown = ", ".join(f"{v[:LONGEST_SHOWN]!r} ({_few(n)})" for v, n in wrong.most)
-        return InputError(
-            f"{where} (field {column.field}) holds labels that coding {coding} is not known to "
-            "have: "
-            f"{shown}. Put the showcase's coding{coding}.tsv into the folder codings beside the "
-            "tables, or export the table again with raw codes."
+
+def _parquet(reader: Callable[..., Any], path: Path, **asked: Any) -> Any:
+    try:
+        return reader(path, **asked)
+    except (pa.ArrowException, OSError):
+        raise InputError(
+            f"{path.name} is no readable Parquet file: export or copy it again."
+        ) from None
+
+
+def _told(field: int, wrong: cells.NotRead) -> str:
+    """Say what a column holds in place of what was expected, and what to do."""
+    if wrong.why == "decimal comma":
+        return (
+            f"holds numbers with a decimal comma in {wrong.cells:,} cell(s); export the table "
+            "again with a decimal point."
         )
+    if "date" in wrong.why:
+        cause = "day and month cannot be told apart" if "amb" in wrong.why else "is no date"
+        # The form of a cell, and not whose it is.
+        masked = re.sub(r"\d", "#", wrong.most[0][0][:LONGEST_SHOWN])
+        return (
+            f"holds {masked!r}, and {cause} ({_few(wrong.cells)} cell(s)); dates as YYYY-MM-DD "
+            "were expected: export the table again."
+        )
+    coding = known_of(field).coding
+    if coding is None:
+        return (
+            f"(field {field}) holds text in {wrong.cells:,} cell(s) where numbers were expected; "
+            "export the table again."
+        )
+    shown = ", ".join(f"{v[:LONGEST_SHOWN]!r} ({_few(n)})" for v, n in wrong.most)
+    return (
+        f"(field {field}) holds labels that coding {coding} is not known to have: {shown}. Put the "
+        f"showcase's coding{coding}.tsv into the folder codings beside the tables, or export the "
+        "table again with raw codes."
+    )
 
 
 def _few(n: int) -> str:
     """Write a number of cells, small ones not at all: each is a person's."""
     return f"{n:,}" if n >= SMALLEST_TOLD else f"fewer than {SMALLEST_TOLD}"
-
-
-def _masked(cell: str) -> str:
-    """Show the form of a cell, and not whose it is."""
-    return repr(re.sub(r"\d", "#", cell[:LONGEST_SHOWN]))

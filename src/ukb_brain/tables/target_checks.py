@@ -12,8 +12,8 @@ import pandas as pd
 from ukb_brain.grid import Grid, Target
 from ukb_brain.problems import Problem
 from ukb_brain.tables.codings import Codings, plain
-from ukb_brain.tables.dictionary import FieldEntry, field_of
-from ukb_brain.tables.headers import parse_column
+from ukb_brain.tables.dictionary import known_of
+from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.rules import beyond
 
 # Fewer people are not told; with fewer answers chance may leave a class out.
@@ -64,9 +64,8 @@ def problems_of_values(
         remedy.
     """
     held: dict[int, list[str]] = {}
-    for name in table.columns:
-        for column in parse_column(str(name)):
-            held.setdefault(column.field, []).append(str(name))
+    for column in parse_header(table.columns):
+        held.setdefault(column.field, []).append(column.name)
     problems: list[Problem] = []
     empty: dict[str, str] = {}
     for key, target in grid.targets.items():
@@ -112,18 +111,17 @@ class _Asked:
         codings: Codings,
     ) -> None:
         self.target, self.field = target, field
-        self.entry: FieldEntry | None = field_of(field)
-        self.coding = self.entry.coding if self.entry else None
-        self.labels = codings.root.get(self.coding, {}) if self.coding else {}
+        self.entry = known_of(field)
+        self.labels = codings.labels(self.entry.coding)
         codes, counts = np.unique(entries[~np.isin(entries, target.missing)], return_counts=True)
         self.counts = pd.Series(counts, index=codes, dtype=np.int64)
         self.answers = int(self.counts.sum())
-        title = f" ({self.entry.title})" if self.entry else ""
+        title = f" ({self.entry.title})" if self.entry.title else ""
         self.of = f"target {key!r}: field {field}{title}"
 
     @property
     def is_categorical(self) -> bool:
-        return self.entry is not None and self.entry.value_type in CATEGORICAL
+        return self.entry.value_type in CATEGORICAL
 
     @property
     def is_one_answer(self) -> bool:
@@ -136,13 +134,12 @@ class _Asked:
         if not self.answers:
             return []
         by_codes = self.target.rule in ("any_of", "equals")
-        checks = [*self._of_coding(), *(self._of_codes() if by_codes else self._of_numbers())]
-        return checks
+        return [*self._of_coding(), *(self._of_codes() if by_codes else self._of_numbers())]
 
     def _told(self, codes: pd.Series) -> str:
         shown = codes.sort_values(ascending=False).head(MOST_CODES).sort_index()
         parts = [
-            f"{code:g}{self._label(code)}: {f'{n:,}' if n >= FEW else f'fewer than {FEW}'}"
+            f"{code:g}{self._label(code)}: {_few(n)}"
             for code, n in zip(shown.index.to_numpy(np.float64), shown, strict=True)
         ]
         return ", ".join(parts) + (" and others" if len(codes) > MOST_CODES else "")
@@ -160,7 +157,7 @@ class _Asked:
         known = ", ".join(f"{code} {label}" for code, label in [*self.labels.items()][:MOST_CODES])
         yield Problem(
             "stop" if strange.sum() > SLIP * self.answers else "warning",
-            f"{self.of} holds codes that coding {self.coding} ({known}) does not have: "
+            f"{self.of} holds codes that coding {self.entry.coding} ({known}) does not have: "
             f"{self._told(strange)}",
             "export it with UK Biobank's own codes or labels; if the coding has grown, put its "
             "file into the folder codings",
@@ -185,7 +182,7 @@ class _Asked:
                 f"{self.of} counts as no what is no answer: {self._told(self.counts[unsure])}",
                 f"add {[int(code) for code in unsure]} to `missing`",
             )
-        if self.entry and not self.is_categorical and self.coding is None:
+        if self.entry.value_type and not self.is_categorical and self.entry.coding is None:
             yield Problem(
                 "warning",
                 f"{self.of} is {self.entry.value_type} in UK Biobank's dictionary, and rule "
@@ -197,22 +194,23 @@ class _Asked:
         return code in self.labels and plain(self.labels[int(code)]) in NO_ANSWER
 
     def _of_numbers(self) -> Iterator[Problem]:
+        coding = self.entry.coding
         if self.is_categorical:
             yield Problem(
                 "warning",
-                f"{self.of} is categorical in UK Biobank's dictionary (coding {self.coding}), and "
-                f"rule {self.target.rule} takes its codes as amounts: {self._told(self.counts)}",
+                f"{self.of} is categorical in UK Biobank's dictionary (coding {coding}), and rule "
+                f"{self.target.rule} takes its codes as amounts: {self._told(self.counts)}",
                 "unless they are in order, take rule any_of with `values`",
             )
         # Of a field of numbers, a coding says what its special values mean; most are below 0.
         special = self.counts[self.counts.index.isin(self.labels)]
-        if not self.labels and self.coding is not None:
+        if not self.labels and coding is not None:
             special = self.counts[self.counts.index.isin((-1, -3, -10))]
         special = special[special.index < 0]
         if len(special):
             yield Problem(
                 "stop",
-                f"{self.of} takes codes as amounts (coding {self.coding}): {self._told(special)}",
+                f"{self.of} takes codes as amounts (coding {coding}): {self._told(special)}",
                 f"add {[int(code) for code in special.index]} to `missing`",
             )
         if self.field in MEDIANS:
@@ -223,8 +221,7 @@ class _Asked:
         if zeros > SLIP * self.answers:
             yield Problem(
                 "stop",
-                f"{self.of} is 0 for {f'{zeros:,}' if zeros >= FEW else f'fewer than {FEW}'} "
-                "answers, which nobody is",
+                f"{self.of} is 0 for {_few(zeros)} answers, which nobody is",
                 "leave cells empty where it is not known, or add 0 to `missing`",
             )
         nonzero = self.counts[self.counts.index != 0]
@@ -232,15 +229,19 @@ class _Asked:
             return
         median = float(np.median(np.repeat(nonzero.index.to_numpy(), nonzero)))
         if not low <= median <= high:
-            unit = self.entry.unit if self.entry else ""
+            unit = self.entry.unit.lower() or "another unit"
             guesses = [name for name, by in others.items() if low <= median / by <= high]
             guess = f", as if it were {guesses[0]}" if guesses else ""
             yield Problem(
                 "stop",
-                f"{self.of} has a median of {median:,.4g}{guess}; UK Biobank gives "
-                f"{unit.lower() or 'another unit'}, between {low:g} and {high:g} for most people",
+                f"{self.of} has a median of {median:,.4g}{guess}; UK Biobank gives {unit}, between "
+                f"{low:g} and {high:g} for most people",
                 "export the field again as it is",
             )
+
+
+def _few(n: int) -> str:
+    return f"{n:,}" if n >= FEW else f"fewer than {FEW}"
 
 
 def _of_derived(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 import sys
@@ -15,7 +14,14 @@ import pyarrow.csv
 
 from ukb_brain.errors import InputError
 from ukb_brain.tables.headers import find_id_column, parse_header
-from ukb_brain.tables.text_lines import CHUNK_BYTES, Counted, Encoding, lines_of, opened
+from ukb_brain.tables.text_lines import (
+    CHUNK_BYTES,
+    Counted,
+    Encoding,
+    encoding_of,
+    lines_of,
+    opened,
+)
 
 BLOCK_BYTES = 1 << 22  # a row of the real table, some .3 MB, must fit; larger blocks are slower
 DELIMITERS = (",", "\t", ";")
@@ -27,17 +33,7 @@ EID = re.compile(r'"?-?\d+(?:\.0*)?"?')
 class TextForm:
     """How a text table is written.
 
-    Attributes
-    ----------
-    delimiter : str
-        Between cells.
-    encoding : str
-        Of its text.
-    quoted : bool
-        Whether quotes hold a cell together. In the tab-separated files of ukbconv they mean
-        nothing.
-    header : tuple of str
-        Names of its columns.
+    In the tab-separated files of ukbconv quotes mean nothing: such a file is not quoted.
     """
 
     delimiter: str
@@ -49,30 +45,13 @@ class TextForm:
 def find_form(
     path: Path, delimiter: str | None = None, encoding: Encoding | None = None
 ) -> TextForm:
-    """Find out how a text table is written, from its first line.
+    """Find out from its first line what of a table's form is not told.
 
-    Parameters
-    ----------
-    path : Path
-        Of the table.
-    delimiter, encoding : str, optional
-        Told rather than found out.
-
-    Returns
-    -------
-    TextForm
-        With an empty header for an empty file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
+    The header of an empty file is empty. Raises `InputError` if the file cannot be read.
     """
     if encoding is None:
         with opened(path) as file:
-            start = file.read(4)
-        utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        encoding = "utf-16" if utf16 else "utf-8"
+            encoding = encoding_of(file.read(4))
     line = next(lines_of(path, encoding), "").rstrip("\r\n")
     if delimiter is None:
         delimiter = max(DELIMITERS, key=lambda sign: _recognised(line, sign))
@@ -155,13 +134,13 @@ def read_columns(path: Path, form: TextForm, types: Mapping[int, pa.DataType]) -
         if table.num_rows == lines - 1:
             return table
         full = sum(1 for line in lines_of(path, form.encoding) if not line.isspace()) - 1
-        if form.quoted and not breaks and full != table.num_rows:
-            # Arrow may lose a row whose answer lies across the edge of its blocks.
-            wanted, breaks, worded = dict(types), True, 0
-            continue
-        if full != table.num_rows:
+        if full == table.num_rows:
+            return table
+        if breaks or not form.quoted:
             _explain_rows(path, form, table.num_rows, full)
-        return table
+            return table
+        # Arrow may lose a row whose answer lies across the edge of its blocks.
+        wanted, breaks, worded = dict(types), True, 0
 
 
 def _parsed(

@@ -21,15 +21,6 @@ CHUNK_BYTES = 1 << 24
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading, unpacked where its name ends in ``.gz``.
 
-    Parameters
-    ----------
-    path : Path
-        Of a text file.
-
-    Yields
-    ------
-    binary file
-
     Raises
     ------
     InputError
@@ -54,21 +45,14 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         ) from None
 
 
+def encoding_of(start: bytes) -> Encoding:
+    """Tell UTF-16 from UTF-8 by a file's first bytes."""
+    utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "utf-16" if utf16 else "utf-8"
+
+
 class Counted(io.RawIOBase):
-    """A text file's bytes as UTF-8, whose lines are counted on the way.
-
-    Parameters
-    ----------
-    file : binary file
-        To read.
-    encoding : str
-        Of its text.
-
-    Attributes
-    ----------
-    lines : int
-        Seen so far, with the header and with empty lines.
-    """
+    """A text file's bytes as UTF-8, whose lines are counted on the way."""
 
     def __init__(self, file: BinaryIO, encoding: Encoding) -> None:
         super().__init__()
@@ -95,25 +79,12 @@ class Counted(io.RawIOBase):
 
     @property
     def lines(self) -> int:
-        """Lines seen so far."""
+        """Lines seen so far, with the header and with empty lines."""
         return self._breaks + (self._last != b"\n")
 
 
 def count_lines(path: Path, encoding: Encoding) -> int:
-    """Count a file's lines.
-
-    Parameters
-    ----------
-    path : Path
-        Of a text file.
-    encoding : str
-        Of its text.
-
-    Returns
-    -------
-    int
-        With the header, and with empty lines.
-    """
+    """Count a file's lines, with the header and with empty lines."""
     with opened(path) as file:
         counted = Counted(file, encoding)
         while counted.read(CHUNK_BYTES):
@@ -122,25 +93,10 @@ def count_lines(path: Path, encoding: Encoding) -> int:
 
 
 def lines_of(path: Path, encoding: Encoding) -> Iterator[str]:
-    """Give a file's lines.
+    """Give a file's lines with their line breaks.
 
-    Parameters
-    ----------
-    path : Path
-        Of a text file.
-    encoding : str
-        Of its text; what is not in it is replaced, since it is a name or an answer that nobody asks
-        for.
-
-    Yields
-    ------
-    str
-        With their line breaks.
+    What is not in the encoding is replaced, since it is a name or an answer that nobody asks for.
     """
+    coded = "utf-8-sig" if encoding == "utf-8" else encoding
     with opened(path) as file:
-        yield from io.TextIOWrapper(
-            file,
-            encoding="utf-8-sig" if encoding == "utf-8" else encoding,
-            errors="replace",
-            newline="\n",
-        )
+        yield from io.TextIOWrapper(file, encoding=coded, errors="replace", newline="\n")

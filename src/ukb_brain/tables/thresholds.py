@@ -80,41 +80,13 @@ def fit_thresholds(
 def fit_cut(
     targets: pd.DataFrame, participants: pd.DataFrame, splits: pd.DataFrame, grid: Grid
 ) -> Cut:
-    """Fit the cut-offs of all folds.
-
-    Parameters
-    ----------
-    targets, participants, splits, grid
-        As of `fit_thresholds`.
-
-    Returns
-    -------
-    callable
-        Gives targets as a fold cuts them; see `in_fold`.
-    """
+    """Fit the cut-offs of all folds, and give what cuts targets as a fold does."""
     thresholds = fit_thresholds(targets, participants, splits, grid)
     return lambda table, fold: in_fold(table, thresholds, grid, fold)
 
 
 def in_fold(targets: pd.DataFrame, thresholds: pd.DataFrame, grid: Grid, fold: int) -> pd.DataFrame:
-    """Cut targets as a fold does.
-
-    Parameters
-    ----------
-    targets : DataFrame
-        As measured.
-    thresholds : DataFrame
-        As returned by `fit_thresholds`.
-    grid : Grid
-        Its targets' directions.
-    fold : int
-        Of the splits.
-
-    Returns
-    -------
-    DataFrame
-        With 0, 1 or NaN in the columns that are cut; the others are as they were.
-    """
+    """Cut targets as a fold does, by what `fit_thresholds` returned; others are as they were."""
     mine = thresholds[thresholds["fold"] == fold]
     return targets.assign(
         **{
@@ -127,23 +99,9 @@ def in_fold(targets: pd.DataFrame, thresholds: pd.DataFrame, grid: Grid, fold: i
 def as_tested(
     targets: pd.DataFrame, participants: pd.DataFrame, splits: pd.DataFrame, grid: Grid
 ) -> pd.DataFrame:
-    """Cut each person's targets as in the fold that tests them.
+    """Cut each person's targets as in the fold that tests them, or else as in the first fold.
 
-    Parameters
-    ----------
-    targets : DataFrame
-        As measured.
-    participants : DataFrame
-        ``eid, instance, chosen``.
-    splits : DataFrame
-        ``eid, fold, part``. Who is never tested is cut as in the first fold.
-    grid : Grid
-        Whose targets say which are cut, and where.
-
-    Returns
-    -------
-    DataFrame
-        With the rows of ``targets``, in their order.
+    Takes what `fit_thresholds` does; rows stay in their order.
     """
     thresholds = fit_thresholds(targets, participants, splits, grid)
     if thresholds.empty:

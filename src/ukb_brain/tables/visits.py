@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Target
 from ukb_brain.tables.derivations import pick_visit, visit_days
-from ukb_brain.tables.exclusions import ADULTS, DATE_OF_VISIT, choose_visits
+from ukb_brain.tables.exclusions import DATE_OF_VISIT, DataEngineering, choose_visits
+from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.relatives import find_families
 from ukb_brain.tables.rules import answers_by_instance
 
@@ -60,31 +63,25 @@ NEEDED = {
 }
 
 
-def _of_field(rows: pd.DataFrame, visit: pd.Series, field: int, rule: str) -> np.ndarray:
-    plain = Target(
-        name=str(field),
-        domain="",
-        kind="continuous",
-        fields=(field,),
-        rule="value",
-        missing=(POSITION_MISSING,),
-    )
-    answers = answers_by_instance(rows, plain)
-    return pick_visit(answers, visit.to_numpy(), rule, visit_days(rows))[0]
+def _of_field(
+    rows: pd.DataFrame, visit: pd.Series, field: int, of_visit: str, **asked: Any
+) -> npt.NDArray[np.float64]:
+    """Give a field's first answer, or what else is asked for, at the visit that a rule chooses."""
+    plain = {"kind": "continuous", "rule": "value", "missing": (POSITION_MISSING,)}
+    target = Target(name=str(field), domain="", fields=(field,), **(plain | asked))
+    answers = answers_by_instance(rows, target)
+    return pick_visit(answers, visit.to_numpy(), of_visit, visit_days(rows))[0]
+
+
+def _held(table: pd.DataFrame) -> set[int]:
+    return {column.field for column in parse_header(table.columns)}
 
 
 def one_visit(participants: pd.DataFrame) -> pd.DataFrame:
     """Take the visit of each person that models learn from and are judged by.
 
-    Parameters
-    ----------
-    participants : DataFrame
-        ``eid, instance`` and, where somebody may have several visits, ``chosen``.
-
-    Returns
-    -------
-    DataFrame
-        One row a person, sorted by eid: the chosen visit, or the first where none was chosen.
+    Gives one row a person, sorted by eid: the ``chosen`` visit, or the first where the column is
+    not there.
     """
     ordered = participants.sort_values(["eid", "instance"])
     if "chosen" in ordered:
@@ -93,32 +90,13 @@ def one_visit(participants: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_chosen_visit(table: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
-    """Take a table's rows at the chosen visit of each person.
-
-    Parameters
-    ----------
-    table : DataFrame
-        ``eid, instance`` and more.
-    participants : DataFrame
-        ``eid, instance, chosen``.
-
-    Returns
-    -------
-    DataFrame
-        At most one row a person.
-    """
+    """Take a table's rows, at most one a person, at the chosen visit of each."""
     keys = ["eid", "instance"]
     return table.merge(one_visit(participants)[keys], on=keys, validate="one_to_one")
 
 
 def describe_participants(
-    cohort: pd.DataFrame,
-    pairs: pd.DataFrame,
-    scans: pd.DataFrame,
-    imaging_instances: tuple[int, ...],
-    kinship_above: float,
-    visit_field: int = DATE,
-    years: tuple[float, float] = ADULTS,
+    cohort: pd.DataFrame, pairs: pd.DataFrame, scans: pd.DataFrame, settings: DataEngineering
 ) -> pd.DataFrame:
     """List each person's imaging visits with family, site, date, age and sex.
 
@@ -130,14 +108,8 @@ def describe_participants(
         Related pairs, ``ID1, ID2, Kinship``; without columns everybody is a family of one.
     scans : DataFrame
         Which modalities each visit has; see `ukb_brain.tables.exclusions.usable_scans`.
-    imaging_instances : tuple of int
-        Instances that are imaging visits.
-    kinship_above : float
-        Pairs with a larger kinship coefficient are related.
-    visit_field : int
-        That has an answer where a visit took place; without dates another than 53.
-    years : (float, float)
-        Between which ages lie.
+    settings : DataEngineering
+        Imaging instances, kinship, what says that a visit took place, and between which ages lie.
 
     Returns
     -------
@@ -147,42 +119,37 @@ def describe_participants(
         sorted by eid and instance. ``date`` is NaT throughout where there are no dates, ``site`` is
         -1 where the centre is not known; ``sex`` is 1 for male.
     """
-    known = {int(n) for name in cohort.columns if (n := name.partition("-")[0]).isdigit()}
+    known, visit_field = _held(cohort), settings.visit_field
     found = {n: f if f in known else STAND_INS.get(f, f) for n, f in GROUP_FIELDS.items()}
     groups = {name: field for name, field in found.items() if field in known}
     pairs = pairs if len(pairs.columns) else pd.DataFrame(columns=["ID1", "ID2", "Kinship"])
     families = cohort[["eid"]].assign(
-        family=find_families(cohort["eid"].to_numpy(), pairs, kinship_above)
+        family=find_families(cohort["eid"].to_numpy(), pairs, settings.kinship_above)
     )
     visits = []
-    for instance in sorted(imaging_instances):
+    for instance in sorted(settings.imaging_instances):
         name = f"{visit_field}-{instance}.0"
         if name not in cohort:
             continue
         attended = cohort[cohort[name].notna()]
         visit = pd.Series(instance, index=attended.index)
         site = _of_field(attended, visit, SITE, "imaging")
-        visits.append(
-            pd.DataFrame(
-                {
-                    "eid": attended["eid"],
-                    "instance": np.int64(instance),
-                    "site": np.where(np.isnan(site), -1, site).astype(np.int64),
-                    "date": attended[name] if visit_field == DATE else NO_DATE,
-                    "age": _of_field(attended, visit, AGE, "imaging"),
-                    "sex": _of_field(attended, visit, SEX, "latest"),
-                }
-                | {
-                    name: _of_field(attended, visit, field, "latest")
-                    for name, field in groups.items()
-                }
-            )
-        )
+        columns = {
+            "eid": attended["eid"],
+            "instance": np.int64(instance),
+            "site": np.where(np.isnan(site), -1, site).astype(np.int64),
+            "date": attended[name] if visit_field == DATE else NO_DATE,
+            "age": _of_field(attended, visit, AGE, "imaging"),
+            "sex": _of_field(attended, visit, SEX, "latest"),
+        }
+        for group, field in groups.items():
+            columns[group] = _of_field(attended, visit, field, "latest")
+        visits.append(pd.DataFrame(columns))
     table = pd.concat(visits).merge(families, on="eid", validate="many_to_one")
     table = table.sort_values(["eid", "instance"], ignore_index=True)
     keys = pd.MultiIndex.from_frame(table[["eid", "instance"]])
-    table["chosen"] = choose_visits(keys, scans, tuple(scans.columns))
-    _check_values(table, years)
+    table["chosen"] = choose_visits(keys, scans)
+    _check_values(table, settings.age_years)
     return table[["eid", "instance", "chosen", "family", "site", "date", "age", "sex", *groups]]
 
 
@@ -195,19 +162,15 @@ def _check_values(table: pd.DataFrame, years: tuple[float, float]) -> None:
         cause = "as if they were months" if months else "as 0 stands for no answer in some tables"
         raise InputError(
             f"{int(outside.sum()):,} of {len(age):,} ages (field {AGE}) are not between "
-            f"{years[0]:g} and "
-            f"{years[1]:g} years, {cause}; UK Biobank gives whole years. Export field {AGE} again, "
-            "with "
-            "empty cells where it is not known."
+            f"{years[0]:g} and {years[1]:g} years, {cause}; UK Biobank gives whole years. Export "
+            f"field {AGE} again, with empty cells where it is not known."
         )
     strange = sorted({float(v) for v in sex.dropna().unique()} - {0.0, 1.0})
     if strange:
         raise InputError(
             f"Sex (field {SEX}) holds {', '.join(f'{v:g}' for v in strange[:3])} where coding 9 "
-            "has 0 "
-            "for female and 1 for male, so that it was coded anew by somebody; export it again "
-            "with "
-            "UK Biobank's own codes or labels."
+            "has 0 for female and 1 for male, so that it was coded anew by somebody; export it "
+            "again with UK Biobank's own codes or labels."
         )
 
 
@@ -249,20 +212,10 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
 
 def _medication(rows: pd.DataFrame, visit: pd.Series) -> dict[str, np.ndarray]:
     """Whether each kind is taken, by the latest answer not after the scan."""
-    taken: dict[str, np.ndarray] = {}
-    for name, code in MEDICATIONS.items():
-        for field in MEDICATION_FIELDS:
-            asked = Target(
-                name=name,
-                domain="",
-                kind="binary",
-                fields=(field,),
-                rule="any_of",
-                values=(code,),
-                missing=NOT_KNOWN,
-            )
-            answers = answers_by_instance(rows, asked)
-            if answers:
-                found = pick_visit(answers, visit.to_numpy(), "latest", visit_days(rows))[0]
-                taken[name] = np.fmax(taken.get(name, np.nan), found)
+    fields = sorted({*MEDICATION_FIELDS} & _held(rows))
+    taken = {}
+    for name, code in MEDICATIONS.items() if fields else ():
+        asked = {"kind": "binary", "rule": "any_of", "values": (code,), "missing": NOT_KNOWN}
+        found = [_of_field(rows, visit, field, "latest", **asked) for field in fields]
+        taken[name] = np.fmax.reduce(found)
     return taken

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ukb_brain.part_of_grid import names_of
+from ukb_brain.settings_base import Settings
 
 # Inputs of a matrix that takes a whole connectivity vector; the study's has 64,620.
 WIDE = 10_000
 # Without any penalty columns that depend on each other have no solution.
 Positive = Annotated[float, Field(gt=0)]
-
-
-class Settings(BaseModel):
-    """Immutable, and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Augment(Settings):

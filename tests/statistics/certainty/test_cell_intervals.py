@@ -1,15 +1,16 @@
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 from plain_scores import score_folds
 from scipy.stats import bootstrap
 
-from ukb_brain.errors import InputError
-from ukb_brain.statistics.certainty.cell_intervals import score_cells_with_intervals
+from ukb_brain.metrics import RECOMMENDED
+from ukb_brain.statistics.certainty.cell_intervals import ScoredCells, score_cells_with_intervals
 from ukb_brain.statistics.certainty.delong import delong, logit_interval
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.kinds import KINDS, RECOMMENDED
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
@@ -42,9 +43,8 @@ def cell(found, inputs, metric):
 @pytest.mark.parametrize("kind", ["binary", "continuous"])
 def test_percentile_intervals_are_those_of_score_folds(kind):
     table, draws = target_of(kind), FamilyDraws(range(N), 200, seed=1)
-    found = score_cells_with_intervals(table, draws, 0.9, "percentile")
-    assert set(found["method"]) == {"percentile"}
-    for at, name in enumerate(table.inputs):
+    scored = ScoredCells(table, draws.weights(table.family))
+    for at in range(CELLS):
         rows = [
             np.flatnonzero((table.fold == f) & np.isfinite(table.predicted[:, at])) for f in FOLDS
         ]
@@ -54,7 +54,8 @@ def test_percentile_intervals_are_those_of_score_folds(kind):
         ]
         expected = score_folds(kind, folds, table.threshold[:, at], draws.weights, 0.9)
         for metric in KINDS[kind].metrics:
-            row = cell(found, name, metric)[["estimate", "low", "high"]].to_numpy(float)
+            bounds = scored.bounds(metric, "percentile", 0.9)[:, at]
+            row = [scored.estimate[metric][at], *bounds]
             wanted = [expected[metric + end] for end in ("", "_low", "_high")]
             np.testing.assert_allclose(row, wanted, rtol=1e-9, err_msg=metric)
 
@@ -73,13 +74,11 @@ def test_bca_intervals_are_scipys_within_simulation_error():
     """The same jackknife; scipy resamples a fixed number of people, we a Poisson number."""
     table = replace(target_of("continuous"), family=np.arange(N))
     draws = FamilyDraws(range(N), 4000, seed=2)
-    found = cell(score_cells_with_intervals(table, draws, 0.95, "bca"), "a", "mae")
+    found = ScoredCells(table, draws.weights(table.family)).bounds("mae", "bca", 0.95)
     errors = np.abs(table.y - table.predicted[:, 0])
     theirs = bootstrap((errors,), np.mean, n_resamples=4000, rng=3).confidence_interval
     width = theirs.high - theirs.low
-    np.testing.assert_allclose(
-        found[["low", "high"]].to_numpy(float), theirs, rtol=0, atol=0.06 * width
-    )
+    np.testing.assert_allclose(found[:, 0], theirs, rtol=0, atol=0.06 * width)
 
 
 def test_areas_of_cells_that_lack_people_are_of_the_others():
@@ -99,15 +98,12 @@ def test_areas_of_cells_that_lack_people_are_of_the_others():
 def test_a_fold_of_one_class_leaves_no_area_and_no_interval():
     table = target_of("binary")
     table = replace(table, y=np.where(table.fold == 0, 0.0, table.y))
-    for method in ("recommended", "percentile", "bca"):
-        found = score_cells_with_intervals(table, FamilyDraws(range(N), 50, 1), 0.95, method)
-        empty = found[found["metric"] != "brier"]
-        assert empty[["estimate", "low", "high"]].isna().all(axis=None)
-        assert found.loc[found["metric"] == "brier", "low"].notna().all()
-
-
-def test_an_unknown_method_is_refused():
-    with pytest.raises(InputError, match="recommended, percentile, bca"):
-        score_cells_with_intervals(
-            target_of("binary"), FamilyDraws(range(N), 5, 1), 0.95, "studentised"
-        )
+    draws = FamilyDraws(range(N), 50, 1)
+    found = score_cells_with_intervals(table, draws)
+    empty = found[found["metric"] != "brier"]
+    assert empty[["estimate", "low", "high"]].isna().all(axis=None)
+    assert found.loc[found["metric"] == "brier", "low"].notna().all()
+    scored = ScoredCells(table, draws.weights(table.family))
+    for method, metric in product(("percentile", "bca"), KINDS["binary"].metrics):
+        missing = np.isnan(scored.bounds(metric, method, 0.95))
+        assert (missing == (metric != "brier")).all()

@@ -4,10 +4,8 @@ import sklearn.metrics as sk
 from scipy.special import expit
 from scipy.stats import norm
 
-from ukb_brain.statistics.certainty.coverage import (
-    simulate_binary,
-    simulate_continuous,
-)
+from benchmarks.simulated_coverage import simulate_binary, simulate_continuous
+from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics.kinds import (
     BELOW_AUC,
     BINARY,
@@ -15,7 +13,6 @@ from ukb_brain.statistics.kinds import (
     KINDS,
     LEAST_OF_CLASS,
     LEAST_PEOPLE,
-    RECOMMENDED,
 )
 
 REPLICATES, DRAWS = 2000, 600

@@ -20,7 +20,10 @@ def target(y, predicted, strata=None, kind="continuous", family=None, fold=None,
     n = len(y)
     eid = np.arange(n) if eid is None else eid
     return NullInput(
+        target="t",
         kind=kind,
+        threshold=np.zeros((1, predicted.shape[1])),
+        folds=(0,),
         inputs=tuple(f"cell {at}" for at in range(predicted.shape[1])),
         visit=np.column_stack([eid, np.full(n, 2)]),
         family=eid if family is None else family,

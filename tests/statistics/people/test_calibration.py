@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.kinds import BINARY
 from ukb_brain.statistics.people import calibration
 
 
@@ -114,8 +115,8 @@ def test_constant_predictions_have_a_mean_error_and_no_slope(apart):
 
 def test_what_is_no_probability_is_refused():
     with pytest.raises(ValueError, match="between 0 and 1"):
-        calibration.logits(np.array([0.5, 1.2]))
-    assert np.isfinite(calibration.logits(np.array([0.0, 1.0]))).all()
+        BINARY.link(np.array([0.5, 1.2]))
+    assert np.isfinite(BINARY.link(np.array([0.0, 1.0]))).all()
 
 
 @pytest.mark.slow

@@ -124,13 +124,7 @@ def test_a_fold_without_a_score_leaves_no_estimate_but_draws_average_the_others(
     assert np.isfinite(estimate["brier"]).all()
     drawn = score_cells(table, np.ones((1, len(table.y))))
     others = table.fold != FOLDS[0]
-    rest = replace(
-        table,
-        **{name: getattr(table, name)[others] for name in ("visit", "family", "fold", "y")},
-        predicted=table.predicted[others],
-        threshold=table.threshold[1:],
-        folds=FOLDS[1:],
-    )
+    rest = replace(table.restricted(others), threshold=table.threshold[1:], folds=FOLDS[1:])
     np.testing.assert_allclose(drawn["roc_auc"][0], estimate_cells(rest)["roc_auc"])
 
 
@@ -164,7 +158,8 @@ def test_chunks_and_threads_change_nothing(kind, monkeypatch):
     weights = FamilyDraws(range(70), 300, seed=5).weights(table.family)
     whole = score_cells(table, weights)
     monkeypatch.setattr("ukb_brain.statistics.draws.LARGEST_CHUNK", 5000)
-    for name, values in score_cells(table, weights, threads=3).items():
+    monkeypatch.setattr("ukb_brain.statistics.scores.engine.processors", lambda: 3)
+    for name, values in score_cells(table, weights).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-12)
 
 

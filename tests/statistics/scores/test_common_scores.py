@@ -4,7 +4,7 @@ from plain_scores import r2, roc_auc
 from reporting_cases import study_grid
 
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.scores.common_scores import common_scores, restricted, skill_by_cell
+from ukb_brain.statistics.scores.common_scores import common_scores, skill_by_cell
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 GRID = study_grid()
@@ -58,7 +58,7 @@ def test_a_target_whose_cells_share_nobody_has_no_scores(draws):
 def test_restricting_keeps_rows_together():
     table = a_target()
     rows = np.arange(N) % 4 == 1
-    mine = restricted(table, rows)
+    mine = table.restricted(rows)
     np.testing.assert_array_equal(mine.visit, table.visit[rows])
     np.testing.assert_array_equal(mine.predicted, table.predicted[rows])
     assert mine.inputs == table.inputs

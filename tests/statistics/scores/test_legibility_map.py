@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics as sk
-from reporting_cases import SEED, invented_folds, small_grid
+from reporting_cases import SEED, family_draws, invented_folds, small_grid
 
 from ukb_brain.errors import InputError
+from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics import performance_columns, published_layout, score_all, score_map
 from ukb_brain.tables import reported
 
@@ -26,7 +27,7 @@ def tables(grid):
 
 @pytest.fixture(scope="module")
 def table(grid, tables):
-    return score_map(*tables, grid, "amortised", 150, 0.95, 1)
+    return score_map(*tables, grid, "amortised", family_draws(tables, 150))
 
 
 def cell_of(table, target, inputs=INPUTS):
@@ -46,7 +47,7 @@ def averaged(predictions, target):
 
 
 def test_tables_keep_their_contracts(grid, tables, table):
-    every = score_all(*tables, grid, 100, 0.95, 1)
+    every = score_all(*tables, grid, family_draws(tables))
     reported.performance.validate(table)
     reported.performance.validate(every)
     assert list(table.columns) == performance_columns(grid)
@@ -97,13 +98,11 @@ def test_the_spread_is_that_of_each_seed_s_own_map(grid, tables, table):
             participants,
             grid,
             "amortised",
-            100,
-            0.95,
-            1,
+            family_draws(tables),
         )
         for seed in (SEED, SEED + 1)
     ]
-    for metric in (*reported.BINARY_METRICS, *reported.CONTINUOUS_METRICS):
+    for metric in RECOMMENDED:
         spread = np.std([one[metric] for one in alone], axis=0, ddof=1)
         np.testing.assert_allclose(table[f"{metric}_seed_sd"], spread, atol=1e-12, err_msg=metric)
     assert (table["mae_seed_sd"].dropna() > 0).all()
@@ -116,7 +115,14 @@ def test_a_seed_that_failed_in_a_fold_counts_in_none(grid, tables, table, caplog
     fits = fits.copy()
     fits.loc[fitted(fits, "age", fold=2, seed=SEED), "status"] = "did not converge"
     with caplog.at_level(logging.WARNING):
-        found = score_map(predictions, fits, participants, grid, "amortised", 100, 0.95, 1)
+        found = score_map(
+            predictions,
+            fits,
+            participants,
+            grid,
+            "amortised",
+            family_draws(tables),
+        )
     assert "1 cells average fewer seeds" in caplog.text
     mine = predictions[fitted(predictions, "age", split="test", seed=SEED + 1)]
     cell = cell_of(found, "age")
@@ -132,12 +138,19 @@ def test_a_cell_whose_fold_has_no_score_is_empty_and_says_so(grid, tables):
     failed = fits.copy()
     failed.loc[fitted(failed, "age", fold=1), "status"] = "did not converge"
     failed = failed[~fitted(failed, "sex", fold=0)]
-    found = score_map(predictions, failed, participants, grid, "amortised", 100, 0.95, 1)
+    found = score_map(
+        predictions,
+        failed,
+        participants,
+        grid,
+        "amortised",
+        family_draws(tables),
+    )
     assert cell_of(found, "age")["status"] == "1 of 3 folds: did not converge"
     assert cell_of(found, "sex")["status"] == "1 of 3 folds: not fitted"
     assert cell_of(found, "age").filter(regex="r2|mae|pearson|median").isna().all()
     assert cell_of(found, "age")["n_test"] == 60
-    every = score_all(predictions, failed, participants, grid, 100, 0.95, 1)
+    every = score_all(predictions, failed, participants, grid, family_draws(tables))
     rest = every[fitted(every, "age", seed=SEED)].set_index("fold")["r2"]
     assert rest.notna().to_dict() == {0: True, 1: False, 2: True}
     published = published_layout(found, predictions, failed, grid).set_index(["Target", "Inputs"])
@@ -149,13 +162,20 @@ def test_seeds_of_different_people_are_refused(grid, tables):
     predictions, fits, participants = tables
     lost = fitted(predictions, "age", seed=SEED, split="test") & (predictions["eid"] == 9000001)
     with pytest.raises(InputError, match="different test people") as caught:
-        score_map(predictions[~lost], fits, participants, grid, "amortised", 100, 0.95, 1)
+        score_map(
+            predictions[~lost],
+            fits,
+            participants,
+            grid,
+            "amortised",
+            family_draws(tables),
+        )
     assert "9000001" not in str(caught.value)
 
 
 def test_the_order_of_rows_changes_nothing(grid, tables, table):
     shuffled = [frame.sample(frac=1, random_state=3) for frame in tables]
-    again = score_map(*shuffled, grid, "amortised", 150, 0.95, 1)
+    again = score_map(*shuffled, grid, "amortised", family_draws(tables, 150))
     pd.testing.assert_frame_equal(again, table, rtol=1e-12)
 
 

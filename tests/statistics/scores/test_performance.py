@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics as sk
-from reporting_cases import SEED, invented, study_grid
+from reporting_cases import SEED, family_draws, invented, study_grid
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics import performance_columns, published_layout, score_all, score_map
@@ -22,12 +22,12 @@ def tables(grid):
 
 @pytest.fixture(scope="module")
 def every(grid, tables):
-    return score_all(*tables, grid, draws=120, level=0.95, seed=1)
+    return score_all(*tables, grid, family_draws(tables, 120))
 
 
 @pytest.fixture(scope="module")
 def table(grid, tables):
-    return score_map(*tables, grid, "amortised", draws=120, level=0.95, seed=1)
+    return score_map(*tables, grid, "amortised", family_draws(tables, 120))
 
 
 def cell_of(table, target, inputs):
@@ -72,8 +72,8 @@ def test_cells_without_predictions_or_fits_say_so(grid, tables):
     age = (predictions["target"] == "age") & (predictions["inputs"] == "DWI")
     weight = (fits["target"] == "weight") & (fits["inputs"] == "DWI")
     given = predictions[~age], fits[~weight], participants, grid
-    every = score_all(*given, 100, 0.95, 1)
-    table = score_map(*given, "amortised", 100, 0.95, 1)
+    every = score_all(*given, family_draws(tables))
+    table = score_map(*given, "amortised", family_draws(tables))
     assert cell_of(every, "age", "DWI")["status"].tolist() == ["no test predictions"] * 2
     assert len(table) == 700
     assert cell_of(table, "age", "DWI")["status"] == "no test predictions"
@@ -90,7 +90,7 @@ def test_the_map_of_one_fold_and_seed_is_its_strategy_s_rows(every, table):
 
 def test_the_order_of_rows_changes_nothing(grid, tables, every):
     shuffled = [frame.sample(frac=1, random_state=3) for frame in tables]
-    again = score_all(*shuffled, grid, draws=120, level=0.95, seed=1)
+    again = score_all(*shuffled, grid, family_draws(tables, 120))
     pd.testing.assert_frame_equal(again, every, check_exact=True)
 
 
@@ -100,16 +100,16 @@ def test_people_without_an_answer_are_left_out(grid, tables, every):
         instance=3, y_true=np.nan, y_pred=0.0
     )
     visits = pd.concat([participants, participants.assign(instance=3)])
-    again = score_all(pd.concat([predictions, more]), fits, visits, grid, 120, 0.95, 1)
+    again = score_all(pd.concat([predictions, more]), fits, visits, grid, family_draws(tables, 120))
     pd.testing.assert_frame_equal(again, every)
 
 
 def test_errors_say_what_to_do_and_name_nobody(grid, tables):
     predictions, fits, participants = tables
     with pytest.raises(InputError, match=r"'dedicated'.*amortised.*linear"):
-        score_map(*tables, grid, "dedicated", 100, 0.95, 1)
+        score_map(*tables, grid, "dedicated", family_draws(tables))
     with pytest.raises(InputError, match="belong to nobody") as caught:
-        score_all(predictions, fits, participants.iloc[1:], grid, 100, 0.95, 1)
+        score_all(predictions, fits, participants.iloc[1:], grid, family_draws(tables))
     assert "9000001" not in str(caught.value)
 
 

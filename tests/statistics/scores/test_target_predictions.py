@@ -5,10 +5,11 @@ from plain_scores import score_folds
 from reporting_cases import invented_folds, small_grid
 
 from ukb_brain.errors import InputError
+from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics import score_map, with_intervals
 from ukb_brain.statistics.certainty.cell_tables import interval_table
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.kinds import KINDS, RECOMMENDED
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 
@@ -41,7 +42,7 @@ def scored(table, cell):
 
 
 def test_columns_score_as_the_map_does(grid, tables, gathered):
-    performance = score_map(*tables, grid, "amortised", 100, 0.95, 1)
+    performance = score_map(*tables, grid, "amortised")
     assert list(gathered) == ["sex", "age"]
     for target, table in gathered.items():
         expected = performance[performance["target"] == target]
@@ -113,7 +114,7 @@ def test_tables_of_different_runs_are_refused_without_naming_anybody(grid, table
 
 
 def test_the_map_has_the_intervals_that_are_recommended(grid, tables, gathered):
-    bare = score_map(*tables, grid, "amortised", 0, 0.95, 1)
+    bare = score_map(*tables, grid, "amortised")
     metrics = list(RECOMMENDED)
     assert bare[[f"{metric}_low" for metric in metrics]].isna().all(axis=None)
     intervals = interval_table(gathered, FamilyDraws(tables[2]["family"], 100, 1))

@@ -22,9 +22,9 @@ from ukb_brain.reports.check import MATRICES, build_check, shown_counts
 from ukb_brain.statistics.settings import Reporting
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.table_folder import TableFolder
 from ukb_brain.training.settings import Modelling
 
 logger = logging.getLogger(__name__)
@@ -50,58 +50,22 @@ def check_raw(
 ) -> pd.DataFrame:
     """Look at raw files and the machine, and foresee what a run would cost.
 
-    Parameters
-    ----------
-    tables : TableFolder
-        The raw folder.
-    bulk : Path
-        Folder of bulk files.
-    before : pandas.DataFrame
-        An earlier index of them.
-    grid, engineering, reading, codings, imaging, splitting, compute, modelling, planning
-        Typed parameters of the run.
-    source : str
-        ``synthetic`` or ``ukb``.
-    stores : Path
-        Folder under the data root, whose disk is looked at.
-    stored_rates : StoredRates
-        Of an earlier measurement.
-    preset : str
-        The run's own.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``section, item, finding, n, severity, remedy``.
+    Gives ``section, item, finding, n, severity, remedy``. ``before`` is an earlier index of bulk
+    files, ``stores`` a folder under the data root, whose disk is looked at.
     """
     asked = Asked(grid, engineering, reading, codings, imaging, splitting, compute, source)
-    looked = look(tables, bulk, before, asked)
-    check_machine(looked.ready, stores, compute)
-    if looked.people:
-        size = {"participants": max(50, looked.people)}
+    ready = look(tables, bulk, before, asked)
+    check_machine(ready, stores, compute)
+    if ready.people:
+        size = {"participants": max(50, ready.people)}
         plan = planning.model_copy(update=size | {"dedicated_cells": modelling.dedicated.cells})
         case = Case(preset, modelling, grid, imaging.shape, splitting, plan)
-        check_cost(looked.ready, case, stored_rates, compute, stores, looked.visits)
-    return looked.ready.table()
+        check_cost(ready, case, stored_rates, compute, stores)
+    return ready.table()
 
 
 def show(found: pd.DataFrame, reporting: Reporting, source: str) -> str:
-    """Print what was found, and make its page.
-
-    Parameters
-    ----------
-    found : pandas.DataFrame
-        As returned by `check_raw`.
-    reporting : Reporting
-        Smallest count that is shown.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
+    """Print what was found, and make its page as HTML."""
     console = Console()
     shown = found.assign(shown=shown_counts(found, reporting.suppress_below))
     for section, title in {**SECTIONS, PROBLEMS: "Problems"}.items():
@@ -112,13 +76,11 @@ def show(found: pd.DataFrame, reporting: Reporting, source: str) -> str:
         if section in MATRICES:
             for item, own in rows.groupby("item", sort=False):
                 printed.add_row(*_in_a_line(str(item), own))
-            console.print(printed)
-            continue
-        for row in rows.to_dict("records"):
-            if section == PROBLEMS:
-                printed.add_row(row["severity"], row["finding"], row["remedy"])
-            else:
-                printed.add_row(row["item"], row["finding"], row["shown"])
+        else:
+            problem = ["severity", "finding", "remedy"]
+            told = problem if section == PROBLEMS else ["item", "finding", "shown"]
+            for row in rows[told].itertuples(index=False):
+                printed.add_row(*row)
         console.print(printed)
     return build_check(found, source, reporting.suppress_below)
 
@@ -135,25 +97,11 @@ def _in_a_line(item: str, own: pd.DataFrame) -> tuple[str, str]:
 
 
 def decide(found: pd.DataFrame, page: str) -> None:
-    """End with an error where a run could not go on.
-
-    Parameters
-    ----------
-    found : pandas.DataFrame
-        As returned by `check_raw`.
-    page : str
-        Only so that the page is there first.
-
-    Raises
-    ------
-    InputError
-        If any problem stops a run.
-    """
+    """End with an `InputError` where a run could not go on, once the page is there."""
     stops = int((found["severity"] == "stop").sum())
     if stops:
         raise InputError(
-            f"A run cannot go on: {stops} problem(s) stand in the way, each with its remedy "
-            "above and "
-            "in check.html."
+            f"A run cannot go on: {stops} problem(s) stand in the way, each with its remedy above "
+            "and in check.html."
         )
     logger.info("A run can go on. The same as a page: check.html.")

@@ -7,18 +7,7 @@ from ukb_brain.readiness.check import LOOKED_AT
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From raw files to a page, and to an exit status.
-    """
+    """Wire the nodes, from raw files to a page, and to an exit status."""
     return Pipeline(
         [
             Node(

@@ -3,29 +3,18 @@
 from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.pipelines.data_engineering.nodes import (
-    derive_confounds,
     derive_targets,
-    describe_data,
     describe_participants,
     index_bulk,
-    make_splits,
     select_cohort,
 )
+from ukb_brain.tables.data_dictionary import describe
+from ukb_brain.tables.splits import make_splits
+from ukb_brain.tables.visits import derive_confounds
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From raw tables to participants, targets, confounds and splits.
-    """
+    """Wire the nodes, from raw tables to participants, targets, confounds and splits."""
     return Pipeline(
         [
             Node(
@@ -93,12 +82,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 make_splits,
-                inputs=["primary.participants", "raw.splits", "params:splitting", "params:seed"],
+                inputs=["primary.participants", "params:splitting", "params:seed", "raw.splits"],
                 outputs="primary.splits",
                 name="make_splits",
             ),
             Node(
-                describe_data,
+                describe,
                 inputs=[
                     "primary.targets",
                     "lags",
@@ -107,8 +96,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "primary.participants",
                     "primary.splits",
                     "params:grid",
-                    "raw.table",
                     "params:codings",
+                    "raw.table",
                 ],
                 outputs="primary.data_dictionary",
                 name="describe_data",

@@ -2,22 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from ukb_brain.pipelines.feature_tabular.nodes import fit_block_scaling, make_blocks
+from ukb_brain.tables.blocks import fit_block_scaling, make_blocks
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From targets and splits to blocks.
-    """
+    """Wire the nodes, from targets and splits to blocks."""
     return Pipeline(
         [
             Node(

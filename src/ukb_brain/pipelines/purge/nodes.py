@@ -17,23 +17,7 @@ logger = logging.getLogger(__name__)
 def erase_withdrawn(
     folder: Path, withdrawals: Withdrawals, settings: DataEngineering, source: str
 ) -> pd.DataFrame:
-    """Erase whoever is on a withdrawal list from all that earlier runs made.
-
-    Parameters
-    ----------
-    folder : Path
-        The data root.
-    withdrawals : Withdrawals
-        The union of all lists.
-    settings : DataEngineering
-        Whether the user states that no list was issued.
-    source : str
-        ``synthetic`` or ``ukb``.
-
-    Returns
-    -------
-    DataFrame
-        ``what, n``: counts of what was erased.
+    """Erase whoever is on a withdrawal list from all that earlier runs made, and count it.
 
     Raises
     ------

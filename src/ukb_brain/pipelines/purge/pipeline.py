@@ -6,18 +6,7 @@ from ukb_brain.pipelines.purge.nodes import erase_withdrawn
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the node.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From the withdrawal lists to a data root without those people.
-    """
+    """Wire the node, from the withdrawal lists to a data root without those people."""
     return Pipeline(
         [
             Node(

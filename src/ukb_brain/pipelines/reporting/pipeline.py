@@ -56,10 +56,15 @@ RETRAINED = ("learning_curves", "learning_curve_fits", "left_out_sites", "model_
 
 SCORES = (
     step(choose_strategy, "model_output.cell_fits params:reporting", "map_strategy"),
+    step(families_of, "primary.participants", "families"),
+    step(
+        draw_families,
+        "families params:reporting params:certainty params:seed",
+        "family_draws relation_draws",
+    ),
     step(
         score_all,
-        f"{PREDICTED} primary.participants params:grid params:reporting.draws "
-        "params:reporting.level params:seed",
+        f"{PREDICTED} primary.participants params:grid family_draws params:reporting.level",
         "reporting.performance_all",
     ),
     step(gather_targets, f"{PREDICTED} {OF_GRID}", "test_people"),
@@ -79,10 +84,8 @@ SCORES = (
         "primary.targets primary.participants primary.splits params:grid",
         "targets_as_tested",
     ),
-    step(families_of, "primary.participants", "families"),
 )
 CERTAINTY = (
-    step(draw_families, "families params:certainty params:seed", "family_draws relation_draws"),
     step(interval_table, "test_people family_draws params:reporting.level", "reporting.intervals"),
     step(with_intervals, "scored_map reporting.intervals", "reporting.performance"),
     step(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
-from ukb_brain.statistics.draws import LEAST_DEFINED, SAME
+from ukb_brain.statistics.draws import SAME, percentile_interval
 from ukb_brain.statistics.sums import Floats
 
 POLE = 1e-6
@@ -32,8 +32,8 @@ def bca_interval(
     Returns
     -------
     tuple of float
-        Lower and upper bound; NaN where there is no estimate, most draws have no score, or all
-        have the same.
+        Lower and upper bound; NaN where there is no estimate or level, most draws have no score, or
+        all have the same.
 
     Notes
     -----
@@ -43,11 +43,9 @@ def bca_interval(
     nothing, the acceleration is 0. ``tests/statistics/certainty/test_bca.py`` compares the interval
     with scipy.stats.bootstrap's of the same draws.
     """
+    if not np.isfinite([estimate, level, percentile_interval(drawn, 0.5)[0]]).all():
+        return np.nan, np.nan
     defined = drawn[np.isfinite(drawn)]
-    if not np.isfinite(estimate) or len(defined) < max(1, LEAST_DEFINED * len(drawn)):
-        return np.nan, np.nan
-    if np.ptp(defined) <= SAME:
-        return np.nan, np.nan
     correction, acceleration = bias_correction(estimate, defined), acceleration_of(left_out)
     shifted = correction + ndtri([(1 - level) / 2, (1 + level) / 2])
     # Beyond the formula's pole the level would come back from the other end.
@@ -86,19 +84,7 @@ def expanded_level(level: float, n: int) -> float:
 
 
 def bias_correction(estimate: float, drawn: Floats) -> float:
-    """How far, in normal quantiles, the estimate is from the median of the draws.
-
-    Parameters
-    ----------
-    estimate : float
-        Score of the sample.
-    drawn : ndarray, shape (draws,)
-        Finite scores of bootstrap draws.
-
-    Returns
-    -------
-    float
-    """
+    """How far, in normal quantiles, the estimate is from the median of finite draws."""
     below = ((drawn < estimate - SAME).mean() + (drawn <= estimate + SAME).mean()) / 2
     least = 0.5 / len(drawn)
     return float(ndtri(np.clip(below, least, 1 - least)))
@@ -107,15 +93,7 @@ def bias_correction(estimate: float, drawn: Floats) -> float:
 def acceleration_of(left_out: Floats) -> float:
     """Rate at which the standard error changes with the score, by the jackknife.
 
-    Parameters
-    ----------
-    left_out : ndarray, shape (blocks,)
-        Scores with a family or block left out; NaN where there is none.
-
-    Returns
-    -------
-    float
-        A sixth of the skewness of the score's sampling distribution.
+    A sixth of the skewness of the score's sampling distribution; scores of NaN do not count.
     """
     defined = left_out[np.isfinite(left_out)]
     if not len(defined):

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from ukb_brain.cluster import processors
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_intervals import score_cells_with_intervals
 from ukb_brain.statistics.certainty.permutation import NullInput, null_scores, permutation_table
@@ -23,21 +22,8 @@ from ukb_brain.tables.table import table_of
 Targets = Mapping[str, TargetPredictions]
 
 
-def interval_table(
-    targets: Targets, draws: FamilyDraws, level: float = 0.95, threads: int | None = None
-) -> pd.DataFrame:
+def interval_table(targets: Targets, draws: FamilyDraws, level: float = 0.95) -> pd.DataFrame:
     """Give every metric of every cell its recommended interval.
-
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target.
-    draws : FamilyDraws
-        Of all families.
-    level : float
-        Coverage of the intervals.
-    threads : int
-        Cells whose areas are computed at the same time.
 
     Returns
     -------
@@ -48,24 +34,16 @@ def interval_table(
     """
     tables = []
     for table in targets.values():
-        rows = score_cells_with_intervals(table, draws, level, threads=threads or processors())
-        validated = dict(zip(table.inputs, _validated(table, rows), strict=True))
+        rows = score_cells_with_intervals(table, draws, level)
         without = rows["estimate"].notna() & rows["low"].isna()
         why = rows["inputs"].isin(_constant(table)).map({True: SAME_FOR_ALL, False: TOO_FEW})
-        rows = rows.assign(note=why.where(without, ""))
-        tables.append(rows.assign(validated=rows["inputs"].map(validated).astype(bool)))
+        validated = rows["inputs"].map(_validated(table, rows)).astype(bool)
+        tables.append(rows.assign(note=why.where(without, ""), validated=validated))
     return pd.concat(tables, ignore_index=True) if tables else table_of(reported.intervals)
 
 
 def errors_without_fail(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:
     """Give standard errors of skill where a trait is read without fail, which no draw varies.
-
-    Parameters
-    ----------
-    intervals : pandas.DataFrame
-        From `interval_table`.
-    level : float
-        Their coverage.
 
     Returns
     -------
@@ -85,25 +63,17 @@ def _constant(table: TargetPredictions) -> list[str]:
     return [name for name, one in zip(table.inputs, flat, strict=True) if one]
 
 
-def _validated(table: TargetPredictions, rows: pd.DataFrame) -> list[bool]:
-    known = np.isfinite(table.predicted)
+def _validated(table: TargetPredictions, rows: pd.DataFrame) -> dict[str, bool]:
     kind = KINDS[table.kind]
     score = rows[rows["metric"] == kind.headline].set_index("inputs")["estimate"]
-    return [
-        kind.validated(kind.rarest(table.y[mine]), float(score[name]))
-        for name, mine in zip(table.inputs, known.T, strict=True)
-    ]
+    return {
+        name: kind.validated(kind.rarest(table.y[np.isfinite(predicted)]), float(score[name]))
+        for name, predicted in zip(table.inputs, table.predicted.T, strict=True)
+    }
 
 
 def rows_of(visit: np.ndarray, people: pd.DataFrame) -> pd.DataFrame:
-    """Look up what a table says of some people.
-
-    Parameters
-    ----------
-    visit : ndarray of int, shape (n, 2)
-        eid and instance.
-    people : pandas.DataFrame
-        ``eid, instance`` and more, one row a visit.
+    """Look up what a table of ``eid, instance`` and more says of visits, shape (n, 2).
 
     Returns
     -------
@@ -121,16 +91,10 @@ def null_table(
 
     Parameters
     ----------
-    targets : dict of str to TargetPredictions
-        By target.
     participants : pandas.DataFrame
         ``eid, instance, site, sex, age``.
     grid : Grid
         Domains, which with the presence of imaging are the families of tests.
-    permutations : int
-        How many.
-    seed : int
-        Of the permutations.
 
     Returns
     -------
@@ -146,17 +110,7 @@ def null_table(
     for key, table in targets.items():
         strata = coarse_strata(people, key)
         rows = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit.T)))
-        inputs[key] = NullInput(
-            table.kind,
-            table.inputs,
-            table.visit,
-            table.family,
-            table.fold,
-            strata.code[rows],
-            strata.by,
-            table.y,
-            table.predicted,
-        )
+        inputs[key] = NullInput(**vars(table), strata=strata.code[rows], scheme=strata.by)
     declared = {key: _families(key, table.inputs, grid) for key, table in targets.items()}
     return permutation_table(null_scores(inputs, permutations, seed), declared)
 

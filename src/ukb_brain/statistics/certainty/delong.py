@@ -45,13 +45,7 @@ class Areas:
 
 @dataclass(frozen=True)
 class PairedAreas:
-    """Difference of two AUCs on the same people.
-
-    Attributes
-    ----------
-    difference, se, z, p : float
-        First less second, its standard error, their ratio, and the two-sided p value.
-    """
+    """First AUC less second, on the same people; standard error, their ratio, two-sided p value."""
 
     difference: float
     se: float
@@ -156,12 +150,8 @@ def logit_interval(
 
     Parameters
     ----------
-    auc, se : float
-        Area and its standard error.
     n_pos, n_neg : int
         Number of positives and negatives, which matter for a perfect AUC only.
-    level : float
-        Coverage of the interval, between 0 and 1.
     df : float
         Degrees of freedom of the standard error, from `Areas`; infinite for the normal interval.
 
@@ -195,28 +185,12 @@ def logit_interval(
 def newcombe_area_interval(
     auc: float, n_pos: int, n_neg: int, level: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of an AUC from the areas that would not be surprised by it.
+    """Interval of an AUC, from 0 to 1, from the areas that would not be surprised by it.
 
-    Parameters
-    ----------
-    auc : float
-        Observed, from 0 to 1.
-    n_pos, n_neg : int
-        Number of positives and negatives.
-    level : float
-        Coverage of the interval, between 0 and 1.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper bound; a perfect AUC has the lower bound that its class sizes allow.
-
-    Notes
-    -----
-    Method 5 of Newcombe, Stat. Med. 25:559 (2006): Hanley and McNeil's exponential variance
-    (Radiology 143:29, 1982) with the mean class size for both, at the bound instead of the
-    estimate. ``tests/statistics/certainty/test_delong.py`` holds it to the equation that defines
-    it.
+    A perfect AUC has the lower bound that its class sizes allow. Method 5 of Newcombe, Stat. Med.
+    25:559 (2006): Hanley and McNeil's exponential variance (Radiology 143:29, 1982) with the mean
+    class size for both, at the bound instead of the estimate.
+    ``tests/statistics/certainty/test_delong.py`` holds it to the equation that defines it.
     """
     z, mean_size = norm.ppf((1 + level) / 2), (n_pos + n_neg) / 2
 
@@ -241,23 +215,9 @@ def paired_delong(
     family: ArrayLike,
     fold: ArrayLike | None = None,
 ) -> PairedAreas:
-    """Test whether two cells have the same AUC, on the same people.
+    """Test whether two cells, shape (n,), have the same AUC; people are as for `delong`.
 
-    Parameters
-    ----------
-    y : ndarray, shape (n,)
-        Labels 0 or 1.
-    first, second : ndarray, shape (n,)
-        Scores of the two cells, without NaN.
-    family : array_like of int, shape (n,)
-        Relatives, and the visits of one person, have the same.
-    fold : array_like of int, shape (n,), optional
-        As for `delong`.
-
-    Returns
-    -------
-    PairedAreas
-        Without any difference, z is 0 and p is 1, even where the standard error is 0.
+    Without any difference, z is 0 and p is 1, even where the standard error is 0.
 
     Notes
     -----

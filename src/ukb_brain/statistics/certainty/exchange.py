@@ -47,17 +47,7 @@ class Exchange:
         self.by_kind = np.argsort(self.kind, kind="stable")
 
     def movable(self, eligible: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Find the rows that some permutation gives another label.
-
-        Parameters
-        ----------
-        eligible : ndarray of bool, shape (n,)
-            As for `sources`.
-
-        Returns
-        -------
-        ndarray of bool, shape (n,)
-        """
+        """Find the rows, shape (n,), that some permutation gives another label; see `sources`."""
         whole = self._whole(eligible)
         several = np.bincount(self.kind[whole], minlength=1 + self.kind.max()) > 1
         found = np.empty(len(self.rows), dtype=bool)

@@ -26,8 +26,6 @@ def newcombe_interval(
         Number of positives called positive, and of negatives called negative.
     n_pos, n_neg : array_like, shape (cells,)
         Number of positives and negatives.
-    level : float
-        Coverage of the interval, between 0 and 1.
 
     Returns
     -------
@@ -65,12 +63,8 @@ def accuracy_intervals(
 
     Parameters
     ----------
-    table : TargetPredictions
-        Of one target.
     estimate : ndarray, shape (cells,)
         The score: mean over folds, from `estimate_cells`.
-    level : float
-        Coverage of the intervals, between 0 and 1.
 
     Returns
     -------

@@ -11,6 +11,7 @@ import pandas as pd
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.certainty.exchange import Exchange, Ints
 from ukb_brain.statistics.scores.label_scores import skill_of_labels
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
 
 # Labels of at most this many people times permutations are in memory at once.
@@ -20,38 +21,19 @@ SAME = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
-class NullInput:
-    """Test people of one target: what they have, what was predicted, and their strata.
+class NullInput(TargetPredictions):
+    """Test people of one target, what was predicted, and their strata.
 
     Attributes
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
-    inputs : tuple of str
-        Names of the cells, each once.
-    visit : ndarray of int, shape (n, 2)
-        eid and instance.
-    family, fold : ndarray of int, shape (n,)
-        Relatives have the same family; each person is tested in one fold.
     strata : ndarray of int, shape (n,)
         From `ukb_brain.statistics.certainty.strata.coarse_strata` over all test people.
     scheme : tuple of str
         What the strata are made of (`Strata.by`); targets of one scheme share permutations.
-    y : ndarray, shape (n,)
-        0 or 1, or in the target's own units; finite.
-    predicted : ndarray, shape (n, cells)
-        NaN where a cell lacks the person.
     """
 
-    kind: str
-    inputs: tuple[str, ...]
-    visit: Ints
-    family: Ints
-    fold: Ints
     strata: Ints
     scheme: tuple[str, ...]
-    y: Floats
-    predicted: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +42,6 @@ class NullScores:
 
     Attributes
     ----------
-    inputs : tuple of str
-        Names of the cells.
     observed : ndarray, shape (cells,)
         2·AUC − 1 or R².
     null : ndarray, shape (permutations, cells)
@@ -86,17 +66,10 @@ def null_scores(
 
     Parameters
     ----------
-    targets : dict of str to NullInput
-        By key of the target.
     permutations : int
         At least 1; the smallest p value is 1 / (1 + permutations).
     seed : int
         Non-negative.
-
-    Returns
-    -------
-    dict of str to NullScores
-        In the order given.
 
     Raises
     ------
@@ -170,7 +143,8 @@ def _attributes(
     Without the last, labels of people without a scan would reach cells of people with one, and a
     cell's labels would no longer be the same ones in another order.
     """
-    names = {name: at for at, name in enumerate(_in_all(targets))}
+    every = dict.fromkeys(name for target in targets.values() for name in target.inputs)
+    names = {name: at for at, name in enumerate(every)}
     has = np.zeros((n, len(names)), dtype=bool)
     given = np.full((n, 3), -1, dtype=np.int64)
     for key, target in targets.items():
@@ -187,17 +161,11 @@ def _attributes(
     return given[:, 0], np.unique(of_block, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _in_all(targets: Mapping[str, NullInput]) -> list[str]:
-    return list(dict.fromkeys(name for target in targets.values() for name in target.inputs))
-
-
 def permutation_p(observed: Floats, null: Floats) -> Floats:
     """Share of labellings, the observed one among them, that score at least as high.
 
     Parameters
     ----------
-    observed : ndarray, shape (cells,)
-        Scores as observed.
     null : ndarray, shape (permutations, cells)
         Scores under permutation; one that is undefined counts as reaching the observed one.
 
@@ -217,8 +185,6 @@ def max_statistic_p(observed: Floats, null: Floats) -> Floats:
 
     Parameters
     ----------
-    observed : ndarray, shape (cells,)
-        Scores as observed.
     null : ndarray, shape (permutations, cells)
         Scores of the same permutations in all cells.
 
@@ -258,8 +224,6 @@ def permutation_table(
 
     Parameters
     ----------
-    scores : dict of str to NullScores
-        From `null_scores`.
     declared : dict of str to sequence of str
         For each target the declared family of each of its cells, such as its domain with or
         without imaging; declared before anything is seen.
@@ -288,8 +252,7 @@ def permutation_table(
     table["p_bh"] = adjusted_by_family(table["p"], table["tests"], "bh")
     table["p_max_family"] = np.nan
     for rows in table.groupby("tests").indices.values():
-        corrected = max_statistic_p(observed[rows], null[:, rows])
-        table.loc[rows, "p_max_family"] = corrected
+        table.loc[rows, "p_max_family"] = max_statistic_p(observed[rows], null[:, rows])
     table["p_max"] = max_statistic_p(observed, null)
     table["moved"] = np.concatenate([[one.moved] * len(one.inputs) for one in scores.values()])
     return table.assign(permutations=len(null))

@@ -232,8 +232,8 @@ def _note(tested: PairInput, people: NDArray[np.bool_], found: Mapping[str, floa
 
 
 def _delong_p(tested: PairInput, pair: Pair, people: NDArray[np.bool_]) -> float:
-    """Test equal areas of a binary target, beside the bootstrap: an independent second opinion."""
-    if tested.kind != "binary":
+    """Test equal areas, where skill is made of them: an opinion independent of the bootstrap's."""
+    if KINDS[tested.kind].headline != "roc_auc":
         return np.nan
     larger, smaller = (tested.predicted[people, at] for at in (pair.larger, pair.smaller))
     of = (tested.family[people], tested.fold[people])

@@ -7,7 +7,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import measured
-from ukb_brain.statistics.people.calibration import logits
+from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.engine import Labels, headline
 from ukb_brain.statistics.sums import Floats
 
@@ -45,12 +45,12 @@ def stack(kind: str, y_fit: Floats, fit: Floats, apply_to: Floats) -> Floats:
             f"A cell and its confounds cannot be joined on {len(y_fit)} validation people of one "
             "class or value. Give validation more people (splitting in parameters)."
         )
-    if kind == "binary":
-        fit, apply_to = logits(fit), logits(apply_to)
+    of_kind = KINDS[kind]
+    fit, apply_to = of_kind.link(fit), of_kind.link(apply_to)
     centre, spread = fit.mean(axis=0), fit.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     seen, unseen = (fit - centre) / spread, (apply_to - centre) / spread
-    if kind == "binary":
+    if of_kind is BINARY:
         line = LogisticRegression(C=STRENGTH, max_iter=1000).fit(seen, y_fit.astype(int))
         return np.asarray(line.predict_proba(unseen)[:, 1], dtype=float)
     return np.asarray(LinearRegression().fit(seen, y_fit).predict(unseen), dtype=float)

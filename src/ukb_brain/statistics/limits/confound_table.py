@@ -15,7 +15,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_tables import rows_of
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.draws import FamilyDraws, measured
-from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
 from ukb_brain.statistics.scores.engine import headline_of
@@ -104,7 +104,7 @@ def confound_table(
         row |= {"inputs": name, "n": int(known.sum()), "status": "ok"}
         row |= measured(headline_of(table.kind, y, p, fold), weights, level)
         row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
-        if table.kind == "binary":
+        if row["metric"] == BINARY.headline:
             row |= _perfect(row, int((y > 0).sum()), len(y), level)
         try:
             alone, without, together = _beyond(unrefined[key], name, everybody, grid)

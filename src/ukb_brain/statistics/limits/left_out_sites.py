@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ukb_brain.grid import Grid
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.limits.learning_curves import CELL, described, draw_skills
 from ukb_brain.statistics.scores.legibility_map import score_map
 from ukb_brain.statistics.scores.skill import with_skill
@@ -54,9 +55,10 @@ def score_left_out_sites(
         for key, drawn in skills.items()
     ]
     chosen = {key[:3] for key in skills}
+    families = FamilyDraws(participants["family"], draws, seed)
     for strategy in strategies if skills else ():
         tables = (predictions, fits, participants)
-        together = with_skill(score_map(*tables, grid, strategy, draws, level, seed))
+        together = with_skill(score_map(*tables, grid, strategy, families, level))
         rows += [
             row
             for row in together.assign(site=ALL_SITES).to_dict("records")

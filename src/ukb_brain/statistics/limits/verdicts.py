@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from ukb_brain.grid import Frozen
+from ukb_brain.settings_base import Settings
 from ukb_brain.statistics.certainty.detectable import smallest_skill
 from ukb_brain.statistics.limits.findings import RESTS_ON, Findings, Interval
 
@@ -29,7 +29,7 @@ VERDICTS = (
 SITE, AGE_AND_SEX = "site", "age and sex"
 
 
-class VerdictRules(Frozen):
+class VerdictRules(Settings):
     """Thresholds, in skill (R², or 2·AUC − 1), named before any result is seen.
 
     Attributes

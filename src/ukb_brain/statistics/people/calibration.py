@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from ukb_brain.statistics.draws import Estimator, measured
+from ukb_brain.statistics.kinds import BINARY
 from ukb_brain.statistics.sums import ROUNDING, Floats
 
-# Probabilities are kept this far from 0 and 1, where they have no logit.
-CLOSEST = 1e-9
 # Predictions whose spread is a smaller part of the outcome's (in log-odds: that differ by less) are
 # of one value: a slope on them is noise over nothing.
 ALIKE = 1e-4
 # Newton's method on two coefficients: more steps than this mean that there is no maximum, because
 # a draw's predictions tell the classes apart without an error.
 MOST_STEPS, LARGEST_STEP, CONVERGED = 40, 2.0, 1e-9
-
-
-def logits(probability: Floats) -> Floats:
-    """Log-odds, finite at 0 and 1.
-
-    scipy's ``logit`` of clipped probabilities;
-
-    Parameters
-    ----------
-    probability : ndarray
-        Between 0 and 1.
-
-    Returns
-    -------
-    ndarray
-        Of the same shape.
-    """
-    if not ((probability >= 0) & (probability <= 1)).all():
-        raise ValueError("probabilities lie between 0 and 1")
-    return logit(np.clip(probability, CLOSEST, 1 - CLOSEST))
 
 
 def logistic_line(y_true: Floats, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -62,7 +41,7 @@ def logistic_line(y_true: Floats, score: Floats, weights: Floats) -> tuple[Float
     x = (score - centre) / spread
     design = np.stack([np.ones_like(x), x, x**2], axis=1)
     share = weights @ y_true / np.maximum(weights.sum(axis=1), 1)
-    a, b = logit(np.clip(share, CLOSEST, 1 - CLOSEST)), np.zeros(len(weights))
+    a, b = BINARY.link(share), np.zeros(len(weights))
     done = np.zeros(len(weights), dtype=bool)
     active = np.flatnonzero((share > 0) & (share < 1))
     for _ in range(MOST_STEPS):
@@ -101,7 +80,7 @@ def _in_the_large(y_true: Floats, score: Floats, weights: Floats) -> Floats:
 
 
 def _binary_calibration(y_true: Floats, y_pred: Floats) -> Estimator:
-    score = logits(y_pred)
+    score = BINARY.link(y_pred)
     return lambda weights: {
         "calibration_intercept": _in_the_large(y_true, score, weights),
         "calibration_slope": logistic_line(y_true, score, weights)[1],
@@ -166,6 +145,6 @@ def score_calibration(
         and ``error_slope``, that of the error on the truth: regression to the mean, 0 only in
         perfect predictions and R² - 1 in calibrated ones.
     """
-    if kind == "binary":
+    if kind == BINARY.name:
         return measured(_binary_calibration(y_true, y_pred), weights, level)
     return measured(lambda w: least_squares_line(y_true, y_pred, w), weights, level)

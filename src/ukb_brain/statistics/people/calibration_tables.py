@@ -11,6 +11,7 @@ import pandas as pd
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.people.brain_age import brain_age_gap, fit_age_line, gap_dependence
 from ukb_brain.statistics.people.calibration import score_calibration
 from ukb_brain.statistics.people.calibration_curve import brier_decomposition, reliability_curve
@@ -55,7 +56,7 @@ def calibration_tables(
         y, p = table.y[known], predicted[known]
         weights = draws.weights(table.family[known])
         found: dict[str, Any] = score_calibration(table.kind, y, p, weights, level)
-        if table.kind == "binary":
+        if "brier" in KINDS[table.kind].metrics:
             found |= brier_decomposition(y, p, weights[:DRAWS_OF_DECOMPOSITION], level)
         note = ""
         try:

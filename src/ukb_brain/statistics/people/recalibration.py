@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import measured
-from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.people.calibration import least_squares_line, logistic_line, logits
+from ukb_brain.statistics.kinds import BINARY, KINDS
+from ukb_brain.statistics.people.calibration import least_squares_line, logistic_line
 from ukb_brain.statistics.scores.engine import score_draws
 from ukb_brain.statistics.sums import Floats
 
@@ -37,9 +36,9 @@ def recalibrate(kind: str, y_fit: Floats, fit_pred: Floats, y_pred: Floats) -> F
     InputError
         If the line cannot be fitted.
     """
-    once = np.ones((1, len(y_fit)))
-    if kind == "binary":
-        found = logistic_line(y_fit, logits(fit_pred), once)
+    once, of_kind = np.ones((1, len(y_fit))), KINDS[kind]
+    if of_kind is BINARY:
+        found = logistic_line(y_fit, of_kind.link(fit_pred), once)
         intercept, slope = (float(one[0]) for one in found)
     else:
         slope = float(least_squares_line(y_fit, fit_pred, once)["calibration_slope"][0])
@@ -50,9 +49,7 @@ def recalibrate(kind: str, y_fit: Floats, fit_pred: Floats, y_pred: Floats) -> F
             "needs both classes, or a target that varies, predictions that vary, and overlap of "
             "the classes. Give validation more people (splitting in parameters)."
         )
-    if kind == "binary":
-        return expit(intercept + slope * logits(y_pred))
-    return intercept + slope * y_pred
+    return of_kind.unlink(intercept + slope * of_kind.link(y_pred))
 
 
 def recalibration_effect(

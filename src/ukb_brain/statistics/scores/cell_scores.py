@@ -12,37 +12,15 @@ from ukb_brain.statistics.sums import Floats
 MOST_BLOCKS = 200
 
 
-def score_cells(
-    table: TargetPredictions, weights: Floats, threads: int = 1, every_fold: bool = False
-) -> Scores:
-    """Score all cells of a target in all draws at once.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one target, with n rows.
-    weights : ndarray, shape (draws, n)
-        Non-negative counts of each row, from `ukb_brain.statistics.draws.FamilyDraws.weights`.
-    threads, every_fold
-        As for `ukb_brain.statistics.scores.engine.score_draws`, whose rule this is.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (draws, cells)
-        Metrics of the kind, in its order; NaN where a draw has no score.
-    """
+def score_cells(table: TargetPredictions, weights: Floats, every_fold: bool = False) -> Scores:
+    """Score all metrics of a target's cells in all draws at once, as `score_draws` does."""
     given = (table.kind, table.y, table.predicted, weights)
     row = np.searchsorted(table.folds, table.fold)
-    return score_draws(*given, row, table.threshold, every_fold=every_fold, threads=threads)
+    return score_draws(*given, row, table.threshold, every_fold=every_fold)
 
 
 def estimate_cells(table: TargetPredictions) -> Scores:
     """Score all cells of a target on the sample itself.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one target.
 
     Returns
     -------
@@ -55,20 +33,14 @@ def estimate_cells(table: TargetPredictions) -> Scores:
     return {name: np.where(enough, values[0], np.nan) for name, values in scores.items()}
 
 
-def jackknife_cells(
-    table: TargetPredictions, blocks: int = MOST_BLOCKS, threads: int = 1
-) -> Scores:
+def jackknife_cells(table: TargetPredictions, blocks: int = MOST_BLOCKS) -> Scores:
     """Score all cells with one family, or block of families, left out at a time.
 
     Parameters
     ----------
-    table : TargetPredictions
-        Of one target.
     blocks : int
         Most blocks; with more families than this, families are dealt out to blocks in turn, in
         the order of their labels.
-    threads : int
-        As for `score_cells`.
 
     Returns
     -------
@@ -84,4 +56,4 @@ def jackknife_cells(
     families, place = np.unique(table.family, return_inverse=True)
     block = place.reshape(-1) % blocks
     left_out = np.arange(min(blocks, len(families)))[:, None] == block
-    return score_cells(table, 1.0 - left_out, threads)
+    return score_cells(table, 1.0 - left_out)

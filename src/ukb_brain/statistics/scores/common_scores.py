@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ukb_brain.cluster import processors
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.cell_scores import estimate_cells, score_cells
@@ -38,60 +36,23 @@ class CommonScores:
     accuracy: Floats
 
 
-def restricted(table: TargetPredictions, rows: NDArray[np.bool_]) -> TargetPredictions:
-    """Keep some of a target's test people.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one target.
-    rows : ndarray of bool, shape (n,)
-        True for those kept.
-
-    Returns
-    -------
-    TargetPredictions
-    """
-    kept = {name: getattr(table, name)[rows] for name in ("visit", "family", "fold", "y")}
-    return replace(table, predicted=table.predicted[rows], **kept)
-
-
 def common_scores(
-    targets: Mapping[str, TargetPredictions], draws: FamilyDraws, threads: int | None = None
+    targets: Mapping[str, TargetPredictions], draws: FamilyDraws
 ) -> dict[str, CommonScores]:
     """Score all cells of every target on the people whom its cells have in common.
 
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target.
-    draws : FamilyDraws
-        Of all families.
-    threads : int
-        Cells whose areas are computed at the same time.
-
-    Returns
-    -------
-    dict of str to CommonScores
-        By target. NaN where the people in common leave a score undefined.
-
-    Notes
-    -----
-    Scores are those of `ukb_brain.statistics.scores.engine`; that a draw's equals the score
-    of the resample is tested there, the choice of people in
-    ``tests/statistics/scores/test_common_scores.py``.
+    Scores are those of `ukb_brain.statistics.scores.engine`, NaN where these people leave one
+    undefined.
     """
     found = {}
     for key, table in targets.items():
-        complete = np.asarray(np.isfinite(table.predicted).all(axis=1))
-        mine = restricted(table, complete)
+        mine = table.restricted(np.isfinite(table.predicted).all(axis=1))
         n = len(mine.y)
         if n < 2:
             blank = np.full((1 + draws.draws, len(table.inputs)), np.nan)
             found[key] = CommonScores(table.inputs, n, blank, blank)
             continue
-        sample = estimate_cells(mine)
-        drawn = score_cells(mine, draws.weights(mine.family), threads or processors())
+        sample, drawn = estimate_cells(mine), score_cells(mine, draws.weights(mine.family))
         kind = KINDS[table.kind]
         headline, accuracy = (
             np.vstack([sample[name], drawn[name]]) for name in (kind.headline, kind.accuracy)
@@ -102,11 +63,6 @@ def common_scores(
 
 def skill_by_cell(scores: Mapping[str, CommonScores]) -> pd.DataFrame:
     """Arrange skill as claims and profiles take it.
-
-    Parameters
-    ----------
-    scores : dict of str to CommonScores
-        By target.
 
     Returns
     -------

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ukb_brain.statistics import draws
-from ukb_brain.statistics.kinds import KINDS, POOLED
-from ukb_brain.statistics.scores.areas import areas
+from ukb_brain.cluster import processors
+from ukb_brain.statistics.draws import Estimator, draws_of
+from ukb_brain.statistics.kinds import KINDS, Kind
+from ukb_brain.statistics.scores.areas import DRAWS_AT_ONCE, areas
 from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
 Scores = dict[str, Floats]
 Labels = NDArray[Any]
+Mask = NDArray[np.bool_]
 
 
 def score_draws(
@@ -26,7 +30,6 @@ def score_draws(
     threshold: Floats | None = None,
     metrics: Sequence[str] | None = None,
     every_fold: bool = False,
-    threads: int = 1,
 ) -> Scores:
     """Score a target's cells in all draws at once.
 
@@ -54,8 +57,6 @@ def score_draws(
     every_fold : bool
         A cell with people in a fold that has no score has none. Else a draw in which some folds
         have no score, because one class was not drawn, averages the others.
-    threads : int
-        Cells whose areas are computed at the same time. It changes no result.
 
     Returns
     -------
@@ -69,160 +70,136 @@ def score_draws(
 
     Notes
     -----
-    R², r, mean absolute error and Brier score pool all folds; R² is about the mean of the draw's
-    people. Areas and accuracies are those of each fold, averaged by the people drawn, so that
-    every person counts alike: left-out sites differ in size, and a small one should not sway the
-    mean. ``tests/statistics/scores/test_engine.py`` and ``test_cell_scores.py`` hold it draw by
-    draw against scikit-learn on resamples that are written out, and against ``tests/plain_scores``.
+    Errors of all folds are on one scale: R², about the mean of the draw's people, r, mean absolute
+    error and Brier score are of everybody together. Ranks and calls are not: each fold's model has
+    a scale and a threshold of its own, and comparing people across models would mix in how these
+    differ. Areas and accuracies are those of each fold, averaged by the people drawn, so that every
+    person counts alike: left-out sites differ in size, and a small one should not sway the mean.
+    ``tests/statistics/scores/test_engine.py`` and ``test_cell_scores.py`` hold it draw by draw
+    against scikit-learn on resamples that are written out, and against ``tests/plain_scores``.
     """
     if weights.ndim != 2 or weights.shape[1] != len(y):
         raise ValueError(f"weights {weights.shape} for {len(y)} rows")
-    names = list(KINDS[kind].metrics if metrics is None else metrics)
-    if threshold is None and KINDS[kind].accuracy in names:
-        raise ValueError(f"{KINDS[kind].accuracy} without a threshold")
+    of_kind = KINDS[kind]
+    names = list(of_kind.metrics if metrics is None else metrics)
+    if threshold is None and of_kind.accuracy in names:
+        raise ValueError(f"{of_kind.accuracy} without a threshold")
     fold = np.zeros(len(y), dtype=np.int64) if fold is None else fold
     cells = predicted if predicted.ndim == 2 else predicted[:, None]
-    step = max(1, draws.LARGEST_CHUNK // max(1, len(y)))
-    found: dict[str, list[Floats]] = {name: [] for name in names}
-    for at in range(0, len(weights), step):
-        chunk = weights[at : at + step]
-        scores = _pooled(names, y, cells, chunk)
-        by_fold = [name for name in names if name not in POOLED]
-        if by_fold:
-            scores |= _by_fold(by_fold, kind, y, cells, chunk, fold, threshold, every_fold, threads)
-        for name in names:
-            found[name].append(scores[name])
+    threads = processors() if len(weights) > DRAWS_AT_ONCE and cells.shape[1] > 1 else 1
+
+    def of_some(weights: Floats) -> Scores:
+        together = _Together(of_kind, y, cells, weights, None, names, threads)
+        scores = {name: POOLED[name](together) for name in names if name in POOLED}
+        by_fold = [name for name in names if name in BY_FOLD]
+        if not by_fold:
+            return scores
+        groups = []
+        for one in np.unique(fold):
+            mine = fold == one
+            drawn = np.ascontiguousarray(weights[:, mine])
+            cut = None if threshold is None else threshold[one]
+            groups.append(_Together(of_kind, y[mine], cells[mine], drawn, cut, by_fold, threads))
+        people = np.array([group.people for group in groups])
+        # A cell that nobody of a fold belongs to is without the fold.
+        needed = np.array([group.known.any(axis=0) for group in groups])[:, None] & every_fold
+        for name in by_fold:
+            found = np.array([BY_FOLD[name](group) for group in groups])
+            lost = (needed & ~np.isfinite(found)).any(axis=0)
+            scores[name] = np.where(lost, np.nan, mean_by_people(found, people))
+        return {name: scores[name] for name in names}
+
     shape = (-1, *predicted.shape[1:])
-    return {name: np.concatenate(parts).reshape(shape) for name, parts in found.items()}
+    return {name: found.reshape(shape) for name, found in draws_of(of_some, weights).items()}
+
+
+def mean_by_people(scores: Floats, people: Floats) -> Floats:
+    """Average over folds, the first axis, by their people; those without a score are left out."""
+    counted = np.where(np.isfinite(scores), people, 0.0)
+    total = counted.sum(axis=0)
+    share = np.divide(counted, total, out=np.zeros_like(counted), where=total > 0)
+    return np.where(total > 0, (share * np.nan_to_num(scores)).sum(axis=0), np.nan)
 
 
 def headline(
     kind: str, y: Floats, predicted: Floats, weights: Floats, fold: Labels | None = None
 ) -> Floats:
-    """Score cells by the metric that the map shows.
-
-    Parameters
-    ----------
-    kind, y, predicted, weights, fold
-        As for `score_draws`.
+    """Score cells by the metric that the map shows, AUC or R²; see `score_draws`.
 
     Returns
     -------
     ndarray, shape (draws, cells) or (draws,)
-        Area under the curve, or R²; NaN where a draw has none.
+        NaN where a draw has none.
     """
     name = KINDS[kind].headline
     return score_draws(kind, y, predicted, weights, fold, metrics=[name])[name]
 
 
-def headline_of(
-    kind: str, y: Floats, predicted: Floats, fold: Labels | None = None
-) -> draws.Estimator:
-    """Make an estimator of a cell's `headline`, whose weights are still to come.
-
-    Parameters
-    ----------
-    kind, y, predicted, fold
-        As for `headline`.
-
-    Returns
-    -------
-    callable
-        From weights to ``score``, as `ukb_brain.statistics.draws.measured` takes it.
-    """
+def headline_of(kind: str, y: Floats, predicted: Floats, fold: Labels | None = None) -> Estimator:
+    """Make an estimator of a cell's `headline`, ``score``, whose weights are still to come."""
     return lambda weights: {"score": headline(kind, y, predicted, weights, fold)}
 
 
 def pearson_r(one: Floats, other: Floats, weights: Floats) -> Floats:
-    """Correlate two columns of the same people in every draw.
-
-    Parameters
-    ----------
-    one, other : ndarray, shape (n,)
-        Complete.
-    weights : ndarray, shape (draws, n)
-        As for `score_draws`.
-
-    Returns
-    -------
-    ndarray, shape (draws,)
-        NaN where a draw is constant in either.
-    """
+    """Correlate two complete columns, shape (n,), in every draw; NaN where either is constant."""
     return score_draws("continuous", one, other, weights, metrics=["pearson_r"])["pearson_r"]
 
 
-def _by_fold(
-    names: Sequence[str],
-    kind: str,
-    y: Floats,
-    predicted: Floats,
-    weights: Floats,
-    fold: Labels,
-    threshold: Floats | None,
-    every_fold: bool,
-    threads: int,
-) -> Scores:
-    scores: dict[str, list[Floats]] = {name: [] for name in names}
-    people, here = [], []
-    for one in np.unique(fold):
-        mine = fold == one
-        drawn, known = np.ascontiguousarray(weights[:, mine]), ~np.isnan(predicted[mine])
-        found = areas(y[mine], predicted[mine], drawn, names, threads)
-        if threshold is not None and KINDS[kind].accuracy in names:
-            positive = KINDS[kind].positive(y[mine][:, None], threshold[one])
-            found[KINDS[kind].accuracy] = _balanced_accuracy(
-                positive, predicted[mine], threshold[one], drawn
-            )
-        people.append(drawn @ known.astype(float))
-        here.append(known.any(axis=0))
-        for name in names:
-            scores[name].append(found[name])
-    # A cell that nobody of a fold belongs to is without the fold.
-    needed = np.array(here)[:, None] & every_fold
-    return {name: _mean(np.array(scores[name]), np.array(people), needed) for name in names}
+@dataclass(frozen=True, eq=False)
+class _Together:
+    """People who are scored together, and sums that metrics share, each shape (draws, cells)."""
+
+    kind: Kind
+    y: Floats
+    predicted: Floats
+    weights: Floats
+    threshold: Floats | None
+    names: Sequence[str]
+    threads: int
+
+    @cached_property
+    def known(self) -> Mask:
+        """Who is of which cell, shape (n, cells)."""
+        return ~np.isnan(self.predicted)
+
+    @cached_property
+    def people(self) -> Floats:
+        return self.weights @ self.known.astype(float)
+
+    @cached_property
+    def error(self) -> Floats:
+        """Shape (n, cells); 0 where a cell lacks the person."""
+        return np.where(self.known, self.predicted - self.y[:, None], 0.0)
+
+    @cached_property
+    def truth(self) -> tuple[Floats, Floats, Floats]:
+        """`_moments` of what is true of each cell's people."""
+        return _moments(np.where(self.known, self.y[:, None], np.nan), self.weights, self.people)
+
+    @cached_property
+    def areas(self) -> Scores:
+        """Both areas at once, for they share most of their work."""
+        return areas(self.y, self.predicted, self.weights, self.names, self.threads)
 
 
-def _mean(scores: Floats, people: Floats, needed: NDArray[np.bool_]) -> Floats:
-    """Average over folds, the first axis, by their people; a needed one without a score is lost."""
-    defined = np.isfinite(scores)
-    counted = people * defined
-    total = counted.sum(axis=0)
-    share = np.divide(counted, total, out=np.zeros_like(counted), where=total > 0)
-    mean = (share * np.where(defined, scores, 0.0)).sum(axis=0)
-    return np.where((total > 0) & (defined | ~needed).all(axis=0), mean, np.nan)
+def _r2(of: _Together) -> Floats:
+    return 1 - of.weights @ of.error**2 / of.truth[0]
 
 
-def _balanced_accuracy(
-    positive: NDArray[np.bool_], predicted: Floats, threshold: Floats, weights: Floats
-) -> Floats:
-    known, called = ~np.isnan(predicted), predicted > threshold
+def _pearson_r(of: _Together) -> Floats:
+    of_true, true, mean_true = of.truth
+    of_pred, pred, mean_pred = _moments(of.predicted, of.weights, of.people)
+    shared = of.weights @ (true * pred) - of.people * mean_true * mean_pred
+    return np.clip(shared / np.sqrt(of_true * of_pred), -1.0, 1.0)
+
+
+def _balanced_accuracy(of: _Together) -> Floats:
+    positive, called = of.kind.positive(of.y[:, None], of.threshold), of.predicted > of.threshold
     halves = []
     for of_class, right in ((positive, called), (~positive, ~called)):
-        among = known & of_class
-        halves.append(ratio(weights @ (among & right).astype(float), weights @ among.astype(float)))
+        among = (of.known & of_class).astype(float)
+        halves.append(ratio(of.weights @ (among * right), of.weights @ among))
     return (halves[0] + halves[1]) / 2
-
-
-def _pooled(names: Sequence[str], y: Floats, predicted: Floats, weights: Floats) -> Scores:
-    wanted, scores = set(names) & set(POOLED), {}
-    if not wanted:
-        return {}
-    known = ~np.isnan(predicted)
-    error = np.where(known, predicted - y[:, None], 0.0)
-    people = weights @ known.astype(float)
-    if "brier" in wanted:
-        scores["brier"] = ratio(weights @ error**2, people)
-    if "mae" in wanted:
-        scores["mae"] = ratio(weights @ np.abs(error), people)
-    if wanted & {"r2", "pearson_r"}:
-        of_true, true, mean_true = _moments(np.where(known, y[:, None], np.nan), weights, people)
-    if "r2" in wanted:
-        scores["r2"] = 1 - weights @ error**2 / of_true
-    if "pearson_r" in wanted:
-        of_pred, pred, mean_pred = _moments(predicted, weights, people)
-        shared = weights @ (true * pred) - people * mean_true * mean_pred
-        scores["pearson_r"] = np.clip(shared / np.sqrt(of_true * of_pred), -1.0, 1.0)
-    return scores
 
 
 def _moments(values: Floats, weights: Floats, people: Floats) -> tuple[Floats, Floats, Floats]:
@@ -238,3 +215,19 @@ def _moments(values: Floats, weights: Floats, people: Floats) -> tuple[Floats, F
     squares = about_sample - people * first**2
     floor = ROUNDING * about_sample + np.finfo(float).tiny
     return np.where(squares > floor, squares, np.nan), centred, first
+
+
+Metric = Callable[[_Together], Floats]
+# Of everybody together, and of each fold: see the notes of `score_draws`.
+POOLED: dict[str, Metric] = {
+    "r2": _r2,
+    "pearson_r": _pearson_r,
+    "mae": lambda of: ratio(of.weights @ np.abs(of.error), of.people),
+    "brier": lambda of: ratio(of.weights @ of.error**2, of.people),
+}
+BY_FOLD: dict[str, Metric] = {
+    "roc_auc": lambda of: of.areas["roc_auc"],
+    "average_precision": lambda of: of.areas["average_precision"],
+    "balanced_accuracy": _balanced_accuracy,
+    "median_split_accuracy": _balanced_accuracy,
+}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -18,11 +17,11 @@ from ukb_brain.statistics.sums import Floats
 
 KEYS = ["target", "inputs", "strategy", "fold", "seed"]
 
+# From families, shape (n,), to bootstrap weights, shape (draws, n).
 Weights = Callable[[NDArray[np.int64]], Floats]
 
 
-@dataclass(frozen=True, eq=False)
-class Predicted:
+class Predicted(NamedTuple):
     """Test people of a fit whose target is known, in the order of eid and instance.
 
     Attributes
@@ -44,19 +43,12 @@ class Predicted:
 def predicted_people(
     predictions: pd.DataFrame, participants: pd.DataFrame | None = None
 ) -> dict[tuple, Predicted]:
-    """Collect the test people of each fit.
+    """Collect the test people of each fit, by target, inputs, strategy, fold and seed.
 
     Parameters
     ----------
-    predictions : pandas.DataFrame
-        ``eid, instance, target, inputs, strategy, fold, seed, split, y_true, y_pred``.
     participants : pandas.DataFrame, optional
         ``eid, instance, family``. Without it everybody is a family.
-
-    Returns
-    -------
-    dict of tuple to Predicted
-        By target, inputs, strategy, fold and seed.
 
     Raises
     ------
@@ -87,22 +79,7 @@ def predicted_people(
 
 
 def status_of(fit: Mapping[Any, Any], kind: str, people: Predicted | None) -> str:
-    """Say whether a fit can be scored.
-
-    Parameters
-    ----------
-    fit : mapping
-        Row of the cell fits.
-    kind : str
-        ``binary`` or ``continuous``.
-    people : Predicted, optional
-        Its test people.
-
-    Returns
-    -------
-    str
-        ``ok``, or why there are no scores.
-    """
+    """Say of a row of the cell fits ``ok``, or why it has no scores on its test people."""
     if fit["status"] != "ok":
         return str(fit["status"])
     if people is None:
@@ -110,42 +87,19 @@ def status_of(fit: Mapping[Any, Any], kind: str, people: Predicted | None) -> st
     if len(people.y_true) < 2:
         return "fewer than two people in test"
     if KINDS[kind].rarest(people.y_true) < 1:
-        return "one class in test"
+        return f"{KINDS[kind].constant} in test"
     if not np.isfinite(people.y_pred).all():
         return "predictions are not finite"
     return "ok"
 
 
 def threshold_of(fit: Mapping[Any, Any], kind: str) -> float:
-    """Look up where a fit's predictions are split in two.
-
-    Parameters
-    ----------
-    fit : mapping
-        Row of the cell fits.
-    kind : str
-        ``binary`` or ``continuous``.
-
-    Returns
-    -------
-    float
-        The decision threshold, or the training median of a continuous target.
-    """
+    """Look up where a fit's predictions are split: decision threshold, or training median."""
     return float(fit[KINDS[kind].cut])
 
 
 def ensemble(members: Sequence[Predicted]) -> Predicted:
-    """Average the predictions of several seeds.
-
-    Parameters
-    ----------
-    members : sequence of Predicted
-        Fits of one cell and fold that differ in the seed.
-
-    Returns
-    -------
-    Predicted
-        The same people with mean predictions.
+    """Average the predictions of fits of one cell and fold that differ in the seed.
 
     Raises
     ------
@@ -159,8 +113,13 @@ def ensemble(members: Sequence[Predicted]) -> Predicted:
             "averaged: they are of different runs. Delete the folders 06_models and "
             "07_model_output, and run `kedro run --pipelines modelling`."
         )
-    mean = np.mean([member.y_pred for member in members], axis=0)
-    return Predicted(first.visit, first.family, first.y_true, mean)
+    return first._replace(y_pred=np.mean([member.y_pred for member in members], axis=0))
+
+
+def joined(folds: Sequence[Predicted]) -> tuple[NDArray[np.int64], Predicted]:
+    """Put the people of all folds together, and say in which each is: 0, 1, ..."""
+    place = np.repeat(np.arange(len(folds)), [len(fold.y_true) for fold in folds])
+    return place, Predicted(*map(np.concatenate, zip(*folds, strict=True)))
 
 
 def score_folds(
@@ -175,17 +134,12 @@ def score_folds(
 
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     folds : sequence of Predicted
-        One a fold; nobody is in two.
+        Nobody is in two.
     thresholds : sequence of float
         Each fold's decision threshold, or training median of a continuous target.
     weights : callable, optional
-        From families, shape (n,), to bootstrap weights, shape (draws, n). Without it there are no
-        intervals.
-    level : float
-        Coverage of the intervals.
+        Without it there are no intervals.
     bounds_of : sequence of str, optional
         Metrics that have intervals; all where it is not given.
 
@@ -195,16 +149,14 @@ def score_folds(
         Metrics of the kind, each with ``_low`` and ``_high`` where it has an interval. There is
         no score if a fold has none.
     """
-    of_fold = np.repeat(np.arange(len(folds)), [len(fold.y_true) for fold in folds])
-    y, p, family = (
-        np.concatenate([getattr(fold, name) for fold in folds])
-        for name in ("y_true", "y_pred", "family")
-    )
-    cell = (of_fold, np.reshape(thresholds, (-1, 1)))
-    sample = score_draws(kind, y, p, np.ones((1, len(y))), *cell, every_fold=True)
-    drawn = score_draws(kind, y, p, weights(family), *cell, bounds_of) if weights else {}
+    place, people = joined(folds)
+    given = (kind, people.y_true, people.y_pred)
+    cut = np.reshape(thresholds, (-1, 1))
+    sample = score_draws(*given, np.ones((1, len(place))), place, cut, every_fold=True)
+    drawn = score_draws(*given, weights(people.family), place, cut, bounds_of) if weights else {}
     row: dict[str, float] = {}
     for name, (estimate,) in sample.items():
-        found = bounded(name, float(estimate), drawn[name], level) if name in drawn else {}
-        row |= found or {name: float(estimate)}
+        row[name] = float(estimate)
+        if name in drawn:
+            row |= bounded(name, row[name], drawn[name], level)
     return row

@@ -6,20 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from ukb_brain.statistics.kinds import BINARY
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import POOLED, mean_by_people
 from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
 
 def skill_of_labels(
     kind: str, labels: Floats, predicted: Floats, fold: NDArray[np.int64]
 ) -> Floats:
-    """Score fixed predictions against many labellings.
+    """Score fixed predictions against many labellings, by the engine's rule of folds.
 
     Parameters
     ----------
     kind : str
-        ``binary``: 2·AUC − 1, of each fold by itself and averaged by people, since each fold's
-        model has a scale of its own; or ``continuous``: R² about the mean of all folds together.
+        ``binary``: 2·AUC − 1; or ``continuous``: R².
     labels : ndarray, shape (m, n)
         A labelling a row: 0 or 1, or in the target's own units.
     predicted : ndarray, shape (n, cells)
@@ -34,42 +34,24 @@ def skill_of_labels(
 
     Notes
     -----
-    The rule of folds is that of `ukb_brain.statistics.scores.folds.score_folds`, which
-    ``tests/statistics/scores/test_label_scores.py`` compares, beside scikit-learn's roc_auc_score
-    and r2_score.
+    ``tests/statistics/scores/test_label_scores.py`` compares it with
+    `ukb_brain.statistics.scores.folds.score_folds`, and with scikit-learn.
     """
-    if kind == "continuous":
-        return r2_of_labels(labels, predicted)
-    total = np.zeros((len(labels), predicted.shape[1]))
-    people = np.zeros_like(total)
-    for one in np.unique(fold):
-        mine = fold == one
-        auc = auc_of_labels(labels[:, mine], predicted[mine])
-        count = np.isfinite(auc) * np.isfinite(predicted[mine]).sum(axis=0)
-        total += count * np.nan_to_num(auc)
-        people += count
-    return BINARY.skill(ratio(total, people))
+    metric = KINDS[kind].headline
+    groups = (
+        [np.full(len(fold), True)] if metric in POOLED else [fold == f for f in np.unique(fold)]
+    )
+    score = {"roc_auc": auc_of_labels, "r2": r2_of_labels}[metric]
+    scores = np.array([score(labels[:, mine], predicted[mine]) for mine in groups])
+    people = np.array([np.isfinite(predicted[mine]).sum(axis=0) for mine in groups])
+    return KINDS[kind].skill(mean_by_people(scores, people[:, None].astype(float)))
 
 
 def auc_of_labels(labels: Floats, predicted: Floats) -> Floats:
-    """Areas under the ROC curve from sums of ranks.
+    """Areas under the ROC curve, shape (m, cells), from sums of ranks; see `skill_of_labels`.
 
-    Parameters
-    ----------
-    labels : ndarray, shape (m, n)
-        Above 0 is positive.
-    predicted : ndarray, shape (n, cells)
-        NaN where a cell lacks a person.
-
-    Returns
-    -------
-    ndarray, shape (m, cells)
-        NaN where a cell has one class.
-
-    Notes
-    -----
-    AUC is Mann and Whitney's U over the number of pairs (Hanley & McNeil, Radiology 143:29, 1982);
-    tied predictions have their mean rank. Sums of ranks are exact in double precision.
+    Mann and Whitney's U over the number of pairs (Hanley & McNeil, Radiology 143:29, 1982); tied
+    predictions have their mean rank. Sums of ranks are exact in double precision.
     """
     known = np.isfinite(predicted)
     ranks = np.where(known, rankdata(np.where(known, predicted, np.inf), axis=0), 0.0)
@@ -80,20 +62,7 @@ def auc_of_labels(labels: Floats, predicted: Floats) -> Floats:
 
 
 def r2_of_labels(labels: Floats, predicted: Floats) -> Floats:
-    """Explained shares of variance from sums of products.
-
-    Parameters
-    ----------
-    labels : ndarray, shape (m, n)
-        In the target's own units.
-    predicted : ndarray, shape (n, cells)
-        NaN where a cell lacks a person.
-
-    Returns
-    -------
-    ndarray, shape (m, cells)
-        NaN where a cell's labels are constant.
-    """
+    """Explained shares of variance, shape (m, cells), from sums of products."""
     centre = labels.mean()
     known = np.isfinite(predicted)
     among = known.astype(float)

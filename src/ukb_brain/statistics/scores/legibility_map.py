@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,24 +32,30 @@ Fit = dict[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Combined:
-    """A cell's fits of one strategy.
+    """A cell's fits of one strategy, and its seeds that have scores in every fold.
 
     Attributes
     ----------
+    kind : str
+        ``binary`` or ``continuous``.
+    fits : list of dict
+        Rows of the cell fits.
     status : str
         ``ok``, or in how many folds no seed has scores, and why.
+    folds : list of int
+        All of the strategy.
     members : list of list of Predicted
-        By seed that has scores in every fold, and fold.
+        By such seed, and fold.
     thresholds : list of list of float
         Likewise.
-    lost : int
-        Number of further seeds.
     """
 
+    kind: str
+    fits: list[Fit]
     status: str
-    members: list[list[Predicted]]
-    thresholds: list[list[float]]
-    lost: int = 0
+    folds: list[int]
+    members: list[list[Predicted]] = field(default_factory=list)
+    thresholds: list[list[float]] = field(default_factory=list)
 
     @property
     def averaged(self) -> list[Predicted]:
@@ -62,61 +68,59 @@ class Combined:
         return list(np.median(self.thresholds, axis=0))
 
 
-def fits_by_cell(cell_fits: pd.DataFrame) -> dict[tuple[str, str], list[Fit]]:
-    """Group the fits of one strategy.
-
-    Parameters
-    ----------
-    cell_fits : pandas.DataFrame
-        One row a target, inputs, fold and seed.
+def combine_cells(
+    predictions: pd.DataFrame,
+    cell_fits: pd.DataFrame,
+    participants: pd.DataFrame | None,
+    grid: Grid,
+    strategy: str,
+) -> dict[tuple[str, str], Combined]:
+    """Combine the seeds and folds of a strategy's cells.
 
     Returns
     -------
-    dict of (str, str) to list of dict
-        Rows by target and inputs.
+    dict of (str, str) to Combined
+        By target and inputs; in the order of the grid, without cells that have no fit.
+
+    Raises
+    ------
+    InputError
+        If no fit is of that strategy, or predictions belong to nobody among the participants.
     """
-    grouped: dict[tuple[str, str], list[Fit]] = {}
-    for fit in cell_fits.to_dict("records"):
-        grouped.setdefault((fit["target"], fit["inputs"]), []).append(fit)
-    return grouped
+    fits = in_grid(cell_fits.loc[cell_fits["strategy"] == strategy], grid)
+    if fits.empty:
+        raise InputError(
+            f"There are no fits of strategy {strategy!r}, only of "
+            f"{sorted(cell_fits['strategy'].unique())}: name one of these in reporting.strategy, "
+            "or add it to the strategies of the modelling pipeline and run that again."
+        )
+    people = predicted_people(predictions.loc[predictions["strategy"] == strategy], participants)
+    folds = sorted(fits["fold"].unique().tolist())
+    found = {}
+    for (_, target, inputs), rows in fits.groupby(["cell", "target", "inputs"], observed=True):
+        kind = grid.targets[target].kind
+        found[target, inputs] = _combined(kind, rows.to_dict("records"), folds, people)
+    return found
 
 
-def combine(
-    fits: Sequence[Fit], folds: Sequence[int], kind: str, people: Mapping[tuple, Predicted]
+def _combined(
+    kind: str, fits: list[Fit], folds: list[int], people: Mapping[tuple, Predicted]
 ) -> Combined:
-    """Collect a cell's seeds that have scores in every fold.
-
-    Parameters
-    ----------
-    fits : sequence of dict
-        The cell's rows of the fits of one strategy; see `fits_by_cell`.
-    folds : sequence of int
-        All folds of that strategy.
-    kind : str
-        ``binary`` or ``continuous``.
-    people : dict of tuple to Predicted
-        From `ukb_brain.statistics.scores.folds.predicted_people`.
-
-    Returns
-    -------
-    Combined
-    """
     found = {(fit["seed"], fit["fold"]): fit for fit in fits}
     tested = {at: people.get(tuple(fit[key] for key in KEYS)) for at, fit in found.items()}
     status = {at: status_of(fit, kind, tested[at]) for at, fit in found.items()}
-    seeds = sorted({seed for seed, _ in found})
     reasons = {
         seed: [why for f in folds if (why := status.get((seed, f), "not fitted")) != "ok"]
-        for seed in seeds
+        for seed in sorted({seed for seed, _ in found})
     }
-    complete = [seed for seed in seeds if not reasons[seed]]
+    complete = [seed for seed, why in reasons.items() if not why]
     if not complete:
         fewest = min(reasons.values(), key=len)
         where = f"{len(fewest)} of {len(folds)} folds: " if len(folds) > 1 else ""
-        return Combined(where + fewest[0], [], [])
+        return Combined(kind, fits, where + fewest[0], folds)
     members = [[one for f in folds if (one := tested[seed, f]) is not None] for seed in complete]
     thresholds = [[threshold_of(found[seed, f], kind) for f in folds] for seed in complete]
-    return Combined("ok", members, thresholds, len(seeds) - len(complete))
+    return Combined(kind, fits, "ok", folds, members, thresholds)
 
 
 def score_map(
@@ -125,9 +129,8 @@ def score_map(
     participants: pd.DataFrame,
     grid: Grid,
     strategy: str,
-    draws: int = 0,
+    draws: FamilyDraws | None = None,
     level: float = 0.95,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Score the strategy that parameters name, one row a cell; it is never chosen by test score.
 
@@ -142,15 +145,9 @@ def score_map(
 
     Parameters
     ----------
-    predictions, cell_fits, participants : pandas.DataFrame
-        As for `score_all`.
-    grid : Grid
-        Its cells are the rows.
-    strategy : str
-        Name of a strategy among the fits.
-    draws, level, seed : int, float, int
-        Of the bootstrap, as for `score_all`: with one fold and seed the scores are the same.
-        Without draws there are no bounds; see `with_intervals`.
+    draws : FamilyDraws, optional
+        As for `score_all`: with one fold and seed the scores are the same. Without draws there are
+        no bounds; see `with_intervals`.
 
     Returns
     -------
@@ -162,31 +159,19 @@ def score_map(
     Raises
     ------
     InputError
-        If no fit is of that strategy, predictions belong to nobody among the participants, or
-        seeds have different test people.
+        As of `combine_cells`, or if seeds have different test people.
     """
-    fits = in_grid(cell_fits.loc[cell_fits["strategy"] == strategy], grid)
-    if fits.empty:
-        raise InputError(
-            f"Parameter reporting.strategy is {strategy!r}, but the fits are of "
-            f"{sorted(cell_fits['strategy'].unique())}: name one of these, or add it to the "
-            "strategies of the modelling pipeline and run that again."
-        )
-    people = predicted_people(predictions.loc[predictions["strategy"] == strategy], participants)
-    weights = FamilyDraws(participants["family"], draws, seed).weights if draws else None
-    folds = sorted(fits["fold"].unique().tolist())
-    of_cell = fits_by_cell(fits)
-    blank: Row = {"strategy": strategy, "seed": fits["seed"].min(), "status": "not fitted"}
+    cells = combine_cells(predictions, cell_fits, participants, grid, strategy)
+    seed = min(fit["seed"] for combined in cells.values() for fit in combined.fits)
+    blank: Row = {"strategy": strategy, "seed": seed, "status": "not fitted"}
     blank |= {"n_train": 0, "n_val": 0, "n_test": 0}
-    rows, lost = [], 0
+    weights, rows, lost = draws.weights if draws else None, [], 0
     for cell in grid.cells:
         row = blank | described(cell, grid)
-        mine = of_cell.get((cell.target, cell.inputs.name))
-        if mine:
-            kind = grid.targets[cell.target].kind
-            combined = combine(mine, folds, kind, people)
-            row |= _counts(mine) | _scores(combined, kind, weights, level)
-            lost += combined.lost > 0
+        combined = cells.get((cell.target, cell.inputs.name))
+        if combined:
+            row |= _counts(combined.fits) | _scores(combined, weights, level)
+            lost += 0 < len(combined.members) < len({fit["seed"] for fit in combined.fits})
         rows.append(row)
     if lost:
         logger.warning("%s cells average fewer seeds than were fitted: some have no scores.", lost)
@@ -240,14 +225,15 @@ def _counts(fits: Sequence[Fit]) -> Row:
     }
 
 
-def _scores(combined: Combined, kind: str, weights: Weights | None, level: float) -> Row:
+def _scores(combined: Combined, weights: Weights | None, level: float) -> Row:
     """Scores of a cell's ensemble over its folds, and their spread between seeds."""
     if combined.status != "ok":
         return {"status": combined.status}
+    kind = combined.kind
     row = score_folds(kind, combined.averaged, combined.threshold, weights, level)
     spread: Row = {}
     if len(combined.members) > 1:
         pairs = zip(combined.members, combined.thresholds, strict=True)
-        alone = [score_folds(kind, member, thresholds) for member, thresholds in pairs]
-        spread = {f"{m}_seed_sd": np.std([one[m] for one in alone], ddof=1) for m in alone[0]}
+        alone = pd.DataFrame([score_folds(kind, member, cuts) for member, cuts in pairs])
+        spread = {f"{metric}_seed_sd": sd for metric, sd in alone.std(skipna=False).items()}
     return row | spread | {"status": "ok"}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from ukb_brain.grid import Cell, Grid
+from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics.draws import FamilyDraws, bounded_columns
-from ukb_brain.statistics.kinds import KINDS, LABELS, RECOMMENDED
+from ukb_brain.statistics.kinds import KINDS, LABELS
 from ukb_brain.statistics.scores.folds import (
     KEYS,
     predicted_people,
@@ -38,10 +38,6 @@ def performance_columns(grid: Grid, every: bool = False) -> list[str]:
     every : bool
         Of the table of all strategies, folds and seeds: with the column ``fold``, with intervals
         of the headline metrics only, and without the spread between seeds, which needs several.
-
-    Returns
-    -------
-    list of str
     """
     return [
         *("target", "domain", "kind", "inputs"),
@@ -58,29 +54,17 @@ def score_all(
     cell_fits: pd.DataFrame,
     participants: pd.DataFrame,
     grid: Grid,
-    draws: int,
-    level: float,
-    seed: int,
+    draws: FamilyDraws,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Score every fit of every strategy, fold and seed on its test people.
 
     Parameters
     ----------
-    predictions : pandas.DataFrame
-        ``eid, instance, target, inputs, strategy, fold, seed, split, y_true, y_pred``.
     cell_fits : pandas.DataFrame
-        One row a target, inputs, strategy, fold and seed; a row whose status is not ``ok`` keeps
-        its place with empty metrics.
+        A row whose status is not ``ok`` keeps its place with empty metrics.
     participants : pandas.DataFrame
         ``eid, instance, family``.
-    grid : Grid
-        Gives domains, kinds, order and boolean columns.
-    draws : int
-        Bootstrap draws.
-    level : float
-        Coverage of the intervals.
-    seed : int
-        Of the bootstrap.
 
     Returns
     -------
@@ -93,34 +77,23 @@ def score_all(
         If predictions belong to nobody among the participants.
     """
     people = predicted_people(predictions, participants)
-    weights = FamilyDraws(participants["family"], draws, seed).weights
     rows = []
     for fit in in_grid(cell_fits, grid).to_dict("records"):
         cell = grid.cells[fit["cell"]]
         mine = people.get(tuple(fit[key] for key in KEYS))
         kind = grid.targets[cell.target].kind
-        row = described(cell, grid) | _copied(fit) | {"status": status_of(fit, kind, mine)}
+        row = fit | described(cell, grid) | {"status": status_of(fit, kind, mine)}
         if row["status"] == "ok" and mine is not None:
-            cell_of = ([mine], [threshold_of(fit, kind)], weights, level)
-            row |= score_folds(kind, *cell_of, bounds_of=[KINDS[kind].headline])
+            given = ([mine], [threshold_of(fit, kind)], draws.weights, level)
+            row |= score_folds(kind, *given, bounds_of=[KINDS[kind].headline])
         rows.append(row)
     return typed(pd.DataFrame(rows), grid, every=True)
 
 
 def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Add each fit's place in the grid, and leave out what is not of the grid.
+    """Add each fit's place in the grid, ``cell``, and leave out what is not of the grid.
 
-    Parameters
-    ----------
-    cell_fits : pandas.DataFrame
-        One row a target, inputs, strategy, fold and seed.
-    grid : Grid
-        Its cells.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With the column ``cell``, in the order of strategy, fold, seed and grid.
+    Rows are in the order of strategy, fold, seed and grid.
     """
     place = {(cell.target, cell.inputs.name): at for at, cell in enumerate(grid.cells)}
     at = [place.get(key, -1) for key in zip(cell_fits["target"], cell_fits["inputs"], strict=True)]
@@ -129,56 +102,18 @@ def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 
 
 def described(cell: Cell, grid: Grid) -> Row:
-    """Say what a cell is.
-
-    Parameters
-    ----------
-    cell : Cell
-        Of the grid.
-    grid : Grid
-        Gives domain, kind and boolean columns.
-
-    Returns
-    -------
-    dict
-        ``target, domain, kind, inputs`` and the booleans.
-    """
+    """Say what a cell is: ``target, domain, kind, inputs`` and the boolean columns."""
     target = grid.targets[cell.target]
-    return {
-        "target": cell.target,
-        "domain": target.domain,
-        "kind": target.kind,
-        "inputs": cell.inputs.name,
-    } | grid.flags(cell.inputs)
-
-
-def _copied(fit: Mapping[Any, Any]) -> Row:
-    names = ("n_train", "n_val", "n_test", "train_seconds", "strategy", "fold", "seed")
-    return {name: fit[name] for name in names}
+    names = {"target": cell.target, "domain": target.domain, "kind": target.kind}
+    return names | {"inputs": cell.inputs.name} | grid.flags(cell.inputs)
 
 
 def typed(table: pd.DataFrame, grid: Grid, every: bool) -> pd.DataFrame:
-    """Give a performance table its columns and their types.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Columns that it lacks are empty.
-    grid : Grid
-        Gives the boolean columns.
-    every : bool
-        As for `performance_columns`.
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    table = table.reindex(columns=performance_columns(grid, every))
+    """Give a performance table its columns, empty where it lacks them, and their types."""
     metrics = METRICS_OF_FITS if every else [*METRIC_COLUMNS, *SPREAD_COLUMNS]
-    numbers = [*metrics, "train_seconds"]
     counts = ["n_train", "n_val", "n_test", "seed", *(["fold"] if every else [])]
-    return table.astype(
-        dict.fromkeys(numbers, "float64")
-        | dict.fromkeys(counts, "int64")
-        | dict.fromkeys([*grid.modalities, *grid.domains], "bool")
-    ).reset_index(drop=True)
+    types = dict.fromkeys([*metrics, "train_seconds"], "float64")
+    types |= dict.fromkeys(counts, "int64")
+    types |= dict.fromkeys([*grid.modalities, *grid.domains], "bool")
+    table = table.reindex(columns=performance_columns(grid, every))
+    return table.astype(types).reset_index(drop=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import (
     balanced_accuracy_score,
     precision_recall_fscore_support,
@@ -15,9 +15,8 @@ from sklearn.metrics import (
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.folds import predicted_people
-from ukb_brain.statistics.scores.legibility_map import Combined, combine, fits_by_cell
+from ukb_brain.statistics.kinds import BINARY, CONTINUOUS, KINDS
+from ukb_brain.statistics.scores.legibility_map import Combined, combine_cells
 from ukb_brain.statistics.sums import Floats
 
 FLAGS = {
@@ -48,26 +47,27 @@ COLUMNS = [
     *FLAGS,
     "Domain",
 ]
-# Column of the file: its name here, the kind of target it is of, and the least that it can be. Its
-# AUC is none of the trait: `micro_averaged`.
+# Column of the file: its name here, and the least that it can be. Its AUC is none of the trait:
+# `micro_averaged`.
 SCORES = {
-    "Balanced accuracy": ("balanced_accuracy", None, 0.0),
-    "r2": ("r2", "continuous", -np.inf),
-    "r": ("pearson_r", "continuous", -1.0),
+    "Balanced accuracy": ("balanced_accuracy", 0.0),
+    "r2": ("r2", -np.inf),
+    "r": ("pearson_r", -1.0),
 }
+OF_QUANTITIES = {"r2": "r2", "r": "pearson_r", "MAE": "mae"}
 # Of the split that was scored, never a kind of target.
 MODES = ("Test", "Validation")
 SPLIT_SCORES = ("Balanced accuracy", "Weighted precision", "Weighted recall", "Weighted F1", "AUC")
 
 
-def micro_averaged(y: NDArray[np.bool_], first: Floats) -> float:
+def micro_averaged(y: NDArray[np.bool_], second: Floats) -> float:
     """Area under the curve of both one-hot outputs taken as one, as the study computes it.
 
     Parameters
     ----------
     y : ndarray of bool, shape (n,)
         Who is of the second class.
-    first : ndarray, shape (n,)
+    second : ndarray, shape (n,)
         What is predicted for the second class, between 0 and 1; the first has the rest.
 
     Returns
@@ -76,20 +76,20 @@ def micro_averaged(y: NDArray[np.bool_], first: Floats) -> float:
         It follows the share of the larger class; of hard decisions it is their plain accuracy.
     """
     truth = np.concatenate([y, ~y])
-    return float(roc_auc_score(truth, np.concatenate([first, 1 - first])))
+    return float(roc_auc_score(truth, np.concatenate([second, 1 - second])))
 
 
-def _split_scores(combined: Combined, kind: str) -> dict[str, float]:
+def _split_scores(combined: Combined) -> dict[str, float]:
     """Scores of two classes in each fold, averaged by test people.
 
     A continuous target and its predictions are split at the training median, as in the study.
     """
-    folds, scores = combined.averaged, []
-    for fold, threshold in zip(combined.averaged, combined.threshold, strict=True):
+    kind, folds, scores = KINDS[combined.kind], combined.averaged, []
+    for fold, threshold in zip(folds, combined.threshold, strict=True):
         said = fold.y_pred > threshold
-        truth = KINDS[kind].positive(fold.y_true, threshold)
+        truth = kind.positive(fold.y_true, threshold)
         macro = precision_recall_fscore_support(truth, said, average="macro", zero_division=0)[:3]
-        outputs = fold.y_pred if kind == "binary" else said.astype(float)
+        outputs = fold.y_pred if kind is BINARY else said.astype(float)
         scores.append(
             (balanced_accuracy_score(truth, said), *macro, micro_averaged(truth, outputs))
         )
@@ -97,23 +97,23 @@ def _split_scores(combined: Combined, kind: str) -> dict[str, float]:
     return dict(zip(SPLIT_SCORES, means.tolist(), strict=True))
 
 
-def _row(cell: Any, loss: float, combined: Combined | None, grid: Grid) -> dict[str, Any]:
-    blocks = [cell[domain] for domain in grid.domains]
+def _row(cell: Any, combined: Combined | None, grid: Grid) -> dict[str, Any]:
+    fits = combined.fits if combined else []
     row: dict[str, Any] = dict.fromkeys(COLUMNS, 0.0) | {
         "Mode": "Test",
         "Target": grid.targets[cell["target"]].name,
         "Inputs": cell["inputs"],
         "Training time (mins)": cell["train_seconds"] / 60,
-        "Loss": loss,
-        "Metadata": "Yes" if any(blocks) else "No",
+        "Loss": pd.Series([fit["loss"] for fit in fits], dtype=float).mean(),
+        "Metadata": "Yes" if any(cell[domain] for domain in grid.domains) else "No",
         "Domain": cell["domain"].title(),
     }
     row |= {name: "Yes" if cell.get(key, False) else "No" for name, key in FLAGS.items()}
-    if cell["kind"] == "continuous":
-        row |= {"r2": cell["r2"], "r": cell["pearson_r"], "MAE": cell["mae"]}
+    own = KINDS[cell["kind"]].metrics
+    row |= {name: cell[metric] for name, metric in OF_QUANTITIES.items() if metric in own}
     if combined is None or combined.status != "ok":
         return row | dict.fromkeys(SPLIT_SCORES, np.nan)
-    return row | _split_scores(combined, cell["kind"])
+    return row | _split_scores(combined)
 
 
 def published_layout(
@@ -137,8 +137,6 @@ def published_layout(
         One row a cell.
     predictions, cell_fits : pandas.DataFrame
         Of at least the strategy of ``performance``, with all its folds and seeds.
-    grid : Grid
-        Gives the published names.
 
     Returns
     -------
@@ -146,17 +144,11 @@ def published_layout(
         `COLUMNS` in their order, with a plain index that is the file's first column.
     """
     strategy = performance["strategy"].iloc[0]
-    fits = cell_fits.loc[cell_fits["strategy"] == strategy]
-    people = predicted_people(predictions.loc[predictions["strategy"] == strategy])
-    folds = sorted(fits["fold"].unique().tolist())
-    loss = fits.groupby(["target", "inputs"])["loss"].mean()
-    of_cell = fits_by_cell(fits)
-    rows = []
-    for cell in performance.to_dict("records"):
-        key = (cell["target"], cell["inputs"])
-        mine = of_cell.get(key)
-        combined = combine(mine, folds, cell["kind"], people) if mine else None
-        rows.append(_row(cell, loss.get(key, np.nan), combined, grid))
+    cells = combine_cells(predictions, cell_fits, None, grid, strategy)
+    rows = [
+        _row(cell, cells.get((cell["target"], cell["inputs"])), grid)
+        for cell in performance.to_dict("records")
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -191,19 +183,8 @@ def read_published(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
             f"The published table lacks the columns {absent}; it has {list(table.columns)[:30]}. "
             "Give a file in the layout of metrics_comparison_test.csv."
         )
+    _check_cells(table, grid)
     keys = {target.name: key for key, target in grid.targets.items()}
-    _refuse(table, ~table["Target"].isin(keys), "Target", "the grid has no such target")
-    inputs = {cell.inputs.name for cell in grid.cells}
-    _refuse(table, ~table["Inputs"].isin(inputs), "Inputs", "the grid has no such inputs")
-    twice = table.duplicated(["Target", "Inputs"])
-    _refuse(table, twice, "Inputs", "this cell of its target is there twice")
-    _refuse(table, ~table["Mode"].isin(MODES), "Mode", f"use one of {list(MODES)}")
-    several = table["Mode"] != table["Mode"].iloc[0]
-    _refuse(table, several, "Mode", f"others are {table['Mode'].iloc[0]}; give one split at a time")
-    of_target = {(grid.targets[c.target].name, c.inputs.name): c for c in grid.cells}
-    pairs = list(zip(table["Target"], table["Inputs"], strict=True))
-    stranger = pd.Series([pair not in of_target for pair in pairs], index=table.index)
-    _refuse(table, stranger, "Inputs", "the grid has no such cell of its target")
     targets = [grid.targets[keys[name]] for name in table["Target"]]
     read = pd.DataFrame(
         {
@@ -216,13 +197,12 @@ def read_published(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     for name, key in {"Weighted precision": "precision", "Weighted F1": "f1"}.items():
         given = table[name] if name in table else pd.Series(np.nan, index=table.index)
         read[key] = pd.to_numeric(given, errors="coerce").to_numpy(float)
-    for name, (key, kind, least) in SCORES.items():
+    for name, (key, least) in SCORES.items():
         values = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
-        applies = np.ones(len(read), dtype=bool) if kind is None else read["kind"] == kind
-        odd = pd.Series(applies & ((values < least) | (values > 1)), index=table.index)
-        _refuse(table, odd, name, f"scores lie between {least} and 1")
-        unread = pd.Series(np.isnan(values) & table[name].notna().to_numpy(), index=table.index)
-        _refuse(table, unread, name, "this is no number")
+        applies = (read["kind"] == CONTINUOUS.name) | (key not in CONTINUOUS.metrics)
+        odd = applies & ((values < least) | (values > 1))
+        _refuse(table, odd.to_numpy(), name, f"scores lie between {least} and 1")
+        _refuse(table, np.isnan(values) & table[name].notna(), name, "this is no number")
         read[key] = np.where(applies, values, np.nan)
     for name, key in FLAGS.items():
         _refuse(table, ~table[name].isin(["Yes", "No"]), name, "use Yes or No")
@@ -230,10 +210,31 @@ def read_published(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     return read
 
 
-def _refuse(table: pd.DataFrame, odd: pd.Series, column: str, why: str) -> None:
-    if odd.any():
-        shown = sorted({str(value) for value in table.loc[odd, column]})[:3]
+def _check_cells(table: pd.DataFrame, grid: Grid) -> None:
+    """Refuse rows that are of no cell of the grid, of a cell that is there twice, or of two splits.
+
+    Names that are wrong by themselves come first.
+    """
+    cells = {(grid.targets[cell.target].name, cell.inputs.name) for cell in grid.cells}
+    names = [target.name for target in grid.targets.values()]
+    inputs = [cell.inputs.name for cell in grid.cells]
+    pairs = pd.Series(list(zip(table["Target"], table["Inputs"], strict=True)), index=table.index)
+    first = table["Mode"].iloc[0]
+    for column, odd, why in (
+        ("Target", ~table["Target"].isin(names), "the grid has no such target"),
+        ("Inputs", ~table["Inputs"].isin(inputs), "the grid has no such inputs"),
+        ("Inputs", pairs.duplicated(), "this cell of its target is there twice"),
+        ("Mode", ~table["Mode"].isin(MODES), f"use one of {list(MODES)}"),
+        ("Mode", table["Mode"] != first, f"others are {first}; give one split at a time"),
+        ("Inputs", ~pairs.isin(cells), "the grid has no such cell of its target"),
+    ):
+        _refuse(table, odd, column, why)
+
+
+def _refuse(table: pd.DataFrame, odd: ArrayLike, column: str, why: str) -> None:
+    if np.any(odd):
+        shown = sorted({str(value) for value in table.loc[np.asarray(odd), column]})[:3]
         raise InputError(
-            f"Column {column!r} of the published table: {int(odd.sum())} rows, such as {shown}: "
+            f"Column {column!r} of the published table: {int(np.sum(odd))} rows, such as {shown}: "
             f"{why}. Give a file in the layout of metrics_comparison_test.csv."
         )

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from ukb_brain.statistics.kinds import BINARY
+from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.settings import DEFAULT, Published, Reporting
 from ukb_brain.statistics.sums import Floats
 
@@ -129,7 +129,7 @@ def published_intervals(
             note = "" if reach > 0 else NO_SIZES
             row = {"metric": "balanced_accuracy", "estimate": accuracy, "note": note}
             rows.append(names | row | ends)
-            if cell["kind"] == "continuous":
+            if "pearson_r" in KINDS[cell["kind"]].metrics:
                 r, apart = np.arctanh(cell["pearson_r"]), z / np.sqrt(n - 3)
                 ends = {"low": float(np.tanh(r - apart)), "high": float(np.tanh(r + apart))}
                 row = {"metric": "pearson_r", "estimate": cell["pearson_r"], "note": ""}

@@ -5,22 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ukb_brain.statistics.draws import measured
-from ukb_brain.statistics.kinds import KINDS, POOLED
-from ukb_brain.statistics.scores.engine import Labels, headline
-from ukb_brain.statistics.sums import ROUNDING, Floats
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import POOLED, Labels, headline
+from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
 
 def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
-    """Share of the variance within groups that is explained.
-
-    Parameters
-    ----------
-    y_true, y_pred : ndarray, shape (n,)
-        In the target's own units.
-    weights : ndarray, shape (draws, n)
-        Non-negative; how much each person counts in each draw.
-    group : ndarray, shape (n,)
-        Label of each person's group.
+    """Share of the variance within groups, labelled by ``group``, shape (n,), that is explained.
 
     Returns
     -------
@@ -51,8 +42,7 @@ def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) ->
         n = np.maximum(n, np.finfo(float).tiny)
         below += squares - first**2 / n
         above += squares_error - first_error**2 / n
-    explained = np.divide(above, below, out=np.full_like(above, np.nan), where=below > floor)
-    return 1 - explained
+    return 1 - ratio(above, np.where(below > floor, below, 0.0))
 
 
 def score_within_sites(
@@ -68,18 +58,12 @@ def score_within_sites(
 
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
-    y_true, y_pred : ndarray, shape (n,)
-        Of test people.
     site : ndarray, shape (n,)
-        Where each was scanned.
+        Where each test person was scanned.
     weights : ndarray, shape (draws, n)
         From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     fold : ndarray, shape (n,), optional
         Each person's fold, whose model has a scale of its own: groups are then sites by folds.
-    level : float
-        Coverage of the interval, between 0 and 1.
 
     Returns
     -------

@@ -9,9 +9,9 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import norm
 
-from ukb_brain.statistics.certainty.cell_intervals import scored_cells
+from ukb_brain.metrics import RECOMMENDED
+from ukb_brain.statistics.certainty.cell_intervals import ScoredCells
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.kinds import RECOMMENDED
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
 
@@ -143,7 +143,7 @@ def _held(
     table: TargetPredictions, truth: dict[str, float], weights: Floats
 ) -> dict[tuple[str, str], Floats]:
     """Bounds less the truth, shape (2, cells), by metric and method."""
-    scored = scored_cells(table, weights)
+    scored = ScoredCells(table, weights)
     return {
         (metric, method): scored.bounds(metric, method, 0.95) - true
         for metric, true in truth.items()

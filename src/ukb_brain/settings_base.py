@@ -1,0 +1,11 @@
+"""What all typed configuration is: immutable, and without unknown keys."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """Immutable, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
