@@ -306,12 +306,7 @@ def _of_study(
 
 
 def _over_test_size(
-    sample: float,
-    contrast: Contrast,
-    target: str,
-    grid: Grid,
-    level: float,
-    errors: pd.Series,
+    sample: float, contrast: Contrast, target: str, grid: Grid, level: float, errors: pd.Series
 ) -> tuple[float, float, float]:
     """Give a normal interval by the standard errors of a target's cells, and a one-sided p."""
     cells = [(target, grid.inputs(t.groups, t.blocks).name) for t in contrast.terms]

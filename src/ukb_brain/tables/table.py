@@ -112,6 +112,5 @@ def table_of(
 ) -> pd.DataFrame:
     """Put rows into the declared columns, with their types: also where there are none."""
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
-    kinds = {name: str(column.dtype) for name, column in schema.columns.items()}
-    types = {name: "str" if kind.startswith("str") else kind for name, kind in kinds.items()}
+    types = {name: column.dtype.type for name, column in schema.columns.items()}
     return table.reindex(columns=list(types)).astype(types)

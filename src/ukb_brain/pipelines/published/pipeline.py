@@ -32,11 +32,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 "published.intervals",
             ),
             step(skill_of_cells, "published_cells", "published_skill"),
-            step(
-                skill_errors,
-                "published.intervals params:reporting.level",
-                "published_errors",
-            ),
+            step(skill_errors, "published.intervals params:reporting.level", "published_errors"),
             step(
                 evaluate_claims,
                 "params:claims published_skill params:grid params:reporting.level "

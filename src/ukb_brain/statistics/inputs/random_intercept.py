@@ -125,10 +125,7 @@ def fit_random_intercept(
     effects, inverse, variance, value = sums.at(ratio)
     found &= variance > PERFECT * (outcomes[usable] ** 2).mean(axis=1)
     spread = np.sqrt(variance[:, None] * np.diagonal(inverse, axis1=1, axis2=2))
-    results = (
-        *(start + effects, spread),
-        *(np.sqrt(ratio * variance), np.sqrt(variance), value),
-    )
+    results = (*(start + effects, spread), *(np.sqrt(ratio * variance), np.sqrt(variance), value))
     for empty, values in zip(vars(blank).values(), results, strict=True):
         empty[usable] = np.where(found.reshape(-1, *[1] * (values.ndim - 1)), values, np.nan)
     return blank

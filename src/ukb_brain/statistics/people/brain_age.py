@@ -93,10 +93,7 @@ def gap_dependence(
     """
     raw = predicted_age - age
     return measured(
-        lambda w: {
-            "raw_with_age": pearson_r(age, raw, w),
-            "gap_with_age": pearson_r(age, gap, w),
-        },
+        lambda w: {"raw_with_age": pearson_r(age, raw, w), "gap_with_age": pearson_r(age, gap, w)},
         weights,
         level,
     )

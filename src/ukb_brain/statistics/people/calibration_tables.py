@@ -29,11 +29,7 @@ DRAWS_OF_DECOMPOSITION = 200
 
 
 def calibration_tables(
-    targets: Targets,
-    validation: pd.DataFrame,
-    draws: FamilyDraws,
-    grid: Grid,
-    level: float = 0.95,
+    targets: Targets, validation: pd.DataFrame, draws: FamilyDraws, grid: Grid, level: float = 0.95
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure the calibration of each target's fullest cell.
 

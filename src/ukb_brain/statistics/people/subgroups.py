@@ -129,11 +129,7 @@ def score_subgroups(
 
 
 def _status(
-    kind: str,
-    y: Floats,
-    inside: NDArray[np.bool_],
-    outside: NDArray[np.bool_],
-    smallest: int,
+    kind: str, y: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_], smallest: int
 ) -> str:
     if inside.sum() < smallest:
         return f"few people: under {smallest}"
