@@ -42,6 +42,22 @@ def check_map(
 ) -> Trained:
     """Check everything that evidence rests on before anything is trained.
 
+    Parameters
+    ----------
+    people : dict of int to People
+        By fold.
+    tangents, encoders, kernels, cells : ModelFolder
+        Of the map.
+    modelling : Modelling
+        Settings of this run.
+    evidence : Evidence
+        What is asked for.
+
+    Returns
+    -------
+    Trained
+        The map's models of the first fold.
+
     Raises
     ------
     InputError
@@ -103,7 +119,38 @@ def train_learning_curves(
     compute: Compute,
     seed: int,
 ) -> tuple[Folds, Trained]:
-    """Train on nested subsets of the first fold's training people, by number of the subset."""
+    """Train on nested subsets of the first fold's training people.
+
+    Parameters
+    ----------
+    of_map : Trained
+        From `check_map`, which comes first.
+    folder : Path
+        Of evidence.
+    volumes, connectivity : RecordStore
+        Scans.
+    people : dict of int to People
+        By fold.
+    quality : pandas.DataFrame
+        Tells one set of scans from another.
+    grid : Grid
+        Imaging groups, targets, cells.
+    modelling : Modelling
+        Settings as they are.
+    evidence : Evidence
+        Shares, repeats, strategies.
+    compute : Compute
+        Workers and device.
+    seed : int
+        Of the run.
+
+    Returns
+    -------
+    subsets : dict of int to People
+        By number of the subset.
+    Trained
+        Their models.
+    """
     asked = evidence.learning_curves
     subsets: Folds = {}
     if asked.strategies:
@@ -129,7 +176,38 @@ def train_left_out_sites(
     compute: Compute,
     seed: int,
 ) -> tuple[Folds, Trained]:
-    """Train without each site in turn; each fold leaves one out."""
+    """Train without each site in turn.
+
+    Parameters
+    ----------
+    of_map : Trained
+        From `check_map`, which comes first.
+    folder : Path
+        Of evidence.
+    volumes, connectivity : RecordStore
+        Scans.
+    targets, participants, quality : pandas.DataFrame
+        Of the earlier pipelines.
+    grid : Grid
+        Imaging groups, targets, cells.
+    modelling : Modelling
+        Settings as they are.
+    splitting : Splitting
+        Of the map.
+    evidence : Evidence
+        Strategies.
+    compute : Compute
+        Workers and device.
+    seed : int
+        Of the run.
+
+    Returns
+    -------
+    sites : dict of int to People
+        By fold, each of which leaves a site out.
+    Trained
+        Their models.
+    """
     strategies = evidence.left_out_sites.strategies
     sites: Folds = {}
     if strategies:
@@ -154,7 +232,33 @@ def train_model_scale(
 ) -> dict[str, Trained]:
     """Train every variant of the models on the first fold.
 
-    The map itself comes first; there are none where no strategy is asked for.
+    Parameters
+    ----------
+    of_map : Trained
+        From `check_map`.
+    folder : Path
+        Of evidence.
+    volumes, connectivity : RecordStore
+        Scans.
+    people : dict of int to People
+        By fold.
+    quality : pandas.DataFrame
+        Tells one set of scans from another.
+    grid : Grid
+        Imaging groups, targets, cells.
+    modelling : Modelling
+        Settings as they are.
+    evidence : Evidence
+        Variants and strategies.
+    compute : Compute
+        Workers and device.
+    seed : int
+        Of the run.
+
+    Returns
+    -------
+    dict of str to Trained
+        By variant, the map itself first; empty where no strategy is asked for.
     """
     asked, first = evidence.model_scale, min(people)
     variants = asked.variants if asked.strategies else {}

@@ -96,18 +96,16 @@ def confound_table(
         if cell is None:
             rows.append(row | {"status": "its imaging cell has no scores"})
             continue
-        name, predicted = cell
-        known = np.isfinite(predicted)
-        weights = draws.weights(table.family[known])
-        y, p, fold = table.y[known], predicted[known], table.fold[known]
-        site = rows_of(table.visit[known], everybody.participants)["site"].to_numpy()
-        row |= {"inputs": name, "n": int(known.sum()), "status": "ok"}
+        y, p, fold = cell.y, cell.predicted[:, 0], cell.fold
+        weights = draws.weights(cell.family)
+        site = rows_of(cell.visit, everybody.participants)["site"].to_numpy()
+        row |= {"inputs": cell.inputs[0], "n": len(y), "status": "ok"}
         row |= measured(headline_of(table.kind, y, p, fold), weights, level)
         row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
         if row["metric"] == BINARY.headline:
             row |= _perfect(row, int((y > 0).sum()), len(y), level)
         try:
-            alone, without, together = _beyond(unrefined[key], name, everybody, grid)
+            alone, without, together = _beyond(unrefined[key], cell.inputs[0], everybody, grid)
             row |= gain_beyond_confounds(
                 table.kind, y, alone, together, weights, fold, level, without
             )

@@ -144,11 +144,7 @@ def positives(targets: Mapping[str, TargetPredictions], grid: Grid) -> dict[str,
     A target without such a cell is absent.
     """
     cells = {key: t.cell(grid.fullest(key)) for key, t in targets.items() if t.kind == "binary"}
-    return {
-        key: int((targets[key].y[np.isfinite(cell[1])] > 0).sum())
-        for key, cell in cells.items()
-        if cell is not None
-    }
+    return {key: int((cell.y > 0).sum()) for key, cell in cells.items() if cell is not None}
 
 
 def _read(rows: Mapping[str, Row], cell: Row) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.draws import FamilyDraws, bounded_columns, draws_of, estimates_of
+from ukb_brain.statistics.draws import FamilyDraws, draws_of, estimates_of
 from ukb_brain.statistics.limits.ceiling import share_of_ceiling
 from ukb_brain.statistics.limits.reliability import retest, retest_estimator
 from ukb_brain.statistics.scores.engine import headline_of
@@ -67,8 +67,8 @@ def retest_table(
             row = {"target": key, "status": ONE_MEASUREMENT}
         cell = table.cell(grid.fullest(key))
         if row["status"] == "ok" and cell is not None:
-            row["inputs"] = cell[0]
-            row |= _share(table, cell[1], draws, (one, two), weights, level)
+            row["inputs"] = cell.inputs[0]
+            row |= _share(cell, draws, (one, two), weights, level)
         rows.append(row)
     return pd.DataFrame(rows) if rows else table_of(reported.reliability)
 
@@ -83,20 +83,18 @@ def _measured_twice(values: pd.Series, sources: pd.Series) -> tuple[pd.Index, Fl
 
 
 def _share(
-    table: TargetPredictions,
-    predicted: Floats,
+    cell: TargetPredictions,
     draws: FamilyDraws,
     measured_twice: tuple[Floats, Floats],
     weights: Floats,
     level: float,
 ) -> dict[str, float]:
-    known = np.isfinite(predicted)
-    score = headline_of(table.kind, table.y[known], predicted[known], table.fold[known])
-    ceiling = retest_estimator(table.kind, *measured_twice)
+    score = headline_of(cell.kind, cell.y, cell.predicted[:, 0], cell.fold)
+    ceiling = retest_estimator(cell.kind, *measured_twice)
     return share_of_ceiling(
-        table.kind,
-        estimates_of(score, int(known.sum()))["score"],
-        draws_of(score, draws.weights(table.family[known]))["score"],
+        cell.kind,
+        estimates_of(score, len(cell.y))["score"],
+        draws_of(score, draws.weights(cell.family))["score"],
         estimates_of(ceiling, weights.shape[1])["ceiling"],
         draws_of(ceiling, weights)["ceiling"],
         level,
@@ -130,18 +128,14 @@ def repeatability_table(
         if cell is None:
             rows.append({"target": key, "inputs": "", "n": 0.0, "status": NO_CELL})
             continue
-        name, predicted = cell
+        name = cell.inputs[0]
         mine = again.loc[(again["target"] == key) & (again["inputs"] == name), "y_pred"]
-        people = pd.MultiIndex.from_arrays([table.fold, table.visit[:, 0]])
+        people = pd.MultiIndex.from_arrays([cell.fold, cell.visit[:, 0]])
         second = mine.reindex(people).to_numpy(np.float64)
-        both = np.isfinite(predicted) & np.isfinite(second)
+        both = np.isfinite(second)
         row: Row = {"target": key, "inputs": name, "n": float(both.sum()), "status": NOBODY_TWICE}
         if both.any():
-            weights = draws.weights(table.family[both])
-            found = retest("continuous", predicted[both], second[both], weights, level)
-            row |= {what: value for what, value in found.items() if "ceiling" not in what}
+            weights = draws.weights(cell.family[both])
+            row |= retest("continuous", cell.predicted[both, 0], second[both], weights, level)
         rows.append(row)
-    if not rows:
-        return table_of(reported.repeatability)
-    columns = ["target", "inputs", "n", "status", *bounded_columns("icc", "pearson_r")]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    return table_of(reported.repeatability, rows)

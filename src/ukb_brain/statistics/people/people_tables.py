@@ -10,7 +10,7 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.cell_tables import rows_of
-from ukb_brain.statistics.draws import FamilyDraws, bounded_columns
+from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.people.participation import score_weighted
 from ukb_brain.statistics.people.subgroups import flag_differences, label_subgroups, score_subgroups
@@ -22,10 +22,6 @@ Targets = Mapping[str, TargetPredictions]
 # Ways to divide people that the target itself decides.
 DECIDED = {"sex": "sex", "age": "age_band"}
 WEIGHT = "participation_weight"
-WEIGHTED_COLUMNS = [
-    *("target", "inputs", "metric", "n", "n_effective"),
-    *bounded_columns("plain", "weighted", "difference"),
-]
 
 
 def subgroup_table(
@@ -57,17 +53,15 @@ def subgroup_table(
         cell = table.cell(grid.fullest(key))
         if cell is None:
             continue
-        name, predicted = cell
-        known = np.isfinite(predicted)
-        labels = label_subgroups(rows_of(table.visit[known], participants))
+        labels = label_subgroups(rows_of(cell.visit, participants))
         labels = labels.drop(columns=[DECIDED[key]] if key in DECIDED else [])
-        people = (table.y[known], predicted[known], labels, draws.weights(table.family[known]))
-        rows = score_subgroups(table.kind, *people, table.fold[known], level, smallest)
-        tables.append(rows.assign(target=key, inputs=name))
+        people = (cell.y, cell.predicted[:, 0], labels, draws.weights(cell.family))
+        rows = score_subgroups(cell.kind, *people, cell.fold, level, smallest)
+        tables.append(rows.assign(target=key, inputs=cell.inputs[0]))
     if not tables:
         return table_of(reported.subgroups)
-    flagged, first = flag_differences(pd.concat(tables, ignore_index=True)), ["target", "inputs"]
-    return flagged[[*first, *flagged.columns.drop(first)]]
+    flagged = flag_differences(pd.concat(tables, ignore_index=True))
+    return table_of(reported.subgroups, flagged)
 
 
 def participation_table(
@@ -95,14 +89,10 @@ def participation_table(
         cell = table.cell(grid.fullest(key))
         if cell is None:
             continue
-        name, predicted = cell
-        known = np.isfinite(predicted)
-        share = rows_of(table.visit[known], participants)[WEIGHT].to_numpy(float)
-        row = {"target": key, "inputs": name, "metric": KINDS[table.kind].headline}
+        share = rows_of(cell.visit, participants)[WEIGHT].to_numpy(float)
+        row = {"target": key, "inputs": cell.inputs[0], "metric": KINDS[cell.kind].headline}
         if np.isfinite(share).any():
-            weights = draws.weights(table.family[known])
-            people = (table.y[known], predicted[known], share, weights, table.fold[known])
-            row |= score_weighted(table.kind, *people, level)
+            people = (cell.y, cell.predicted[:, 0], share, draws.weights(cell.family), cell.fold)
+            row |= score_weighted(cell.kind, *people, level)
         rows.append(row)
-    numbers = dict.fromkeys(WEIGHTED_COLUMNS[3:], float)
-    return pd.DataFrame(rows, columns=WEIGHTED_COLUMNS).astype(numbers)
+    return table_of(reported.participation, rows)
