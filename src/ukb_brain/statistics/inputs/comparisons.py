@@ -96,8 +96,7 @@ def equivalence(
 ) -> Equivalence:
     """Test whether a difference lies below a margin, and within it.
 
-    Two one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987). Their p values are
-    read off the draws as those of `difference`;
+    Two one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987).
 
     Parameters
     ----------

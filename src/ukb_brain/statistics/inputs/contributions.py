@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -163,17 +162,11 @@ def _rows(values: Floats, drawn: Floats, players: Sequence[str], level: float) -
         np.column_stack([v[:, 0], shapley(v), v[:, -1], interactions(v)])
         for v in (values[None], drawn)
     )
-    rows = []
+    known, rows = np.isfinite(values).all(), []
     for (measure, part, other), estimate, draws in zip(names, measured[0], by_draw.T, strict=True):
-        known = np.isfinite(values).all()
         low, high = percentile_interval(draws, level) if known else (np.nan, np.nan)
-        row: dict[str, Any] = {"measure": measure, "part": part, "other": other}
-        row |= {"estimate": estimate if known else np.nan, "low": low, "high": high}
-        rows.append(row | {"verdict": _verdict(low, high) if measure == "interaction" else ""})
+        signed = "synergy" if low > 0 else "redundancy" if high < 0 else "unknown"
+        row = {"measure": measure, "part": part, "other": other, "low": low, "high": high}
+        row |= {"estimate": estimate if known else np.nan}
+        rows.append(row | {"verdict": signed if measure == "interaction" else ""})
     return pd.DataFrame(rows)
-
-
-def _verdict(low: float, high: float) -> str:
-    if low > 0:
-        return "synergy"
-    return "redundancy" if high < 0 else "unknown"

@@ -89,7 +89,7 @@ def judged_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
     place = {(one.groups, one.blocks): at for at, one in enumerate(inputs)}
     full = max(inputs, key=lambda one: len(one.groups) + len(one.blocks))
     without = {
-        part: (_without(full.groups, part), _without(full.blocks, part))
+        part: tuple(tuple(one for one in of if one != part) for of in (full.groups, full.blocks))
         for part in (*full.groups, *full.blocks)
     }
     if len(full.groups) > 1:
@@ -114,10 +114,6 @@ def judged_inputs(inputs: Sequence[Inputs]) -> list[Inputs]:
         mine = [at for at, one in enumerate(inputs) if one.groups == some]
         used |= set(sorted(mine, key=lambda at: len(inputs[at].blocks))[:1])
     return [one for at, one in enumerate(inputs) if at in used]
-
-
-def _without(parts: tuple[str, ...], part: str) -> tuple[str, ...]:
-    return tuple(one for one in parts if one != part)
 
 
 def compare_pairs(
@@ -164,7 +160,7 @@ def compare_pairs(
         for pair in mine:
             two = skills[:, [column[pair.larger], column[pair.smaller]]].T
             rows[pair] = _row(tested, pair, people, two, margin, level, alpha)
-    return pd.DataFrame([rows[pair] for pair in pairs], columns=COLUMNS)
+    return pd.DataFrame([rows[pair] for pair in pairs])
 
 
 def _skills(
@@ -184,14 +180,6 @@ def _skills(
     if min(kind.rarest(y[fold == one]) for one in np.unique(fold)) < 1:
         skills[:] = np.nan
     return skills
-
-
-NUMBERS = [
-    *("skill", "skill_without", "difference", "low", "high", "se"),
-    *("p", "upper", "p_below", "p_equivalent", "p_delong"),
-]
-COLUMNS = ["inputs", "without", "part", "n", *NUMBERS, "note"]
-FIRST = ["target", "tests", *COLUMNS]
 
 
 def _row(
@@ -263,10 +251,8 @@ def adds_table(
         ``p_adjusted, margin, verdict``.
         No row where no target has two such cells, as with a single part.
     """
-    parts = [frame.assign(target=key, tests=list(declared[key])) for key, frame in compared.items()]
-    if not any(len(part) for part in parts):
-        return table_of(reported.comparisons)
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    parts = [f.assign(target=key, tests=[*declared[key]]) for key, f in compared.items() if len(f)]
+    table = table_of(reported.comparisons, pd.concat(parts) if parts else ())
     table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
     table["verdict"] = [
         "unknown"
@@ -274,4 +260,4 @@ def adds_table(
         else verdict(row["difference"], row["p_adjusted"], row["upper"], margin, alpha)
         for row in table.to_dict("records")
     ]
-    return table.assign(margin=float(margin))[[*FIRST, "p_adjusted", "margin", "verdict"]]
+    return table.assign(margin=float(margin))

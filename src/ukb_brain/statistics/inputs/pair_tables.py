@@ -47,7 +47,7 @@ def comparison_table(
         tested = PairInput(table.kind, inputs, table.y, predicted, table.fold, table.family)
         compared[key] = compare_pairs(tested, draws.weights, margin, level)
         domain = grid.targets[key].domain
-        declared[key] = [f"{domain}, {part}" for part in compared[key]["part"]]
+        declared[key] = [f"{domain}, {part}" for part in compared[key].get("part", ())]
     return adds_table(compared, declared, margin)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +11,6 @@ from numpy.typing import ArrayLike
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.sums import Floats
 
-Shape = Literal["flat at zero", "level", "rising", "too few sizes"]
 # Rates of decay that a curve may have. Below the slowest a curve is a logarithm for all that a few
 # doublings show, above the fastest it has ended before the second size.
 RATES = np.geomspace(0.05, 3.0, 25)
@@ -80,10 +78,7 @@ def fit_power_law(sizes: ArrayLike, scores: Floats, weights: ArrayLike) -> Power
     ratio = people / reference
     losses = np.stack([_best_line(ratio, np.array([[r]]), scores, w)[2] for r in RATES])
     at = losses.argmin(axis=0)
-    low, high = (
-        np.log(RATES[np.maximum(at - 1, 0)]),
-        np.log(RATES[np.minimum(at + 1, len(RATES) - 1)]),
-    )
+    low, high = (np.log(RATES[np.clip(at + k, 0, len(RATES) - 1)]) for k in (-1, 1))
     for _ in range(REFINEMENTS):
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         on_left, on_right = (
@@ -205,8 +200,7 @@ def extrapolate(
     people, scores = people[there], scores[there]
     if len(np.unique(people)) < FEWEST_SIZES or len(complete) < max(2, len(drawn) / 2):
         largest = float(people.max()) if len(people) else np.nan
-        blank = {f"{name}{end}": np.nan for name in _NUMBERS for end in ("", "_low", "_high")}
-        return found | {"n_largest": largest, "shape": "too few sizes"} | blank
+        return found | {"n_largest": largest, "shape": "too few sizes"}
     largest = float(people.max())
     # A score that no draw moves is known to rounding only; it may not silence the others.
     variance = complete.var(axis=0)
@@ -226,14 +220,6 @@ def extrapolate(
         low, high = percentile_interval(values[1:], level)
         found |= {name: float(values[0]), f"{name}_low": low, f"{name}_high": high}
     above_zero = float(np.quantile(complete[:, last], (1 - level) / 2)) > 0
-    found["shape"] = _shape(float(found["rise_low"]) > 0, above_zero)
+    rises = float(found["rise_low"]) > 0
+    found["shape"] = "rising" if rises else "level" if above_zero else "flat at zero"
     return found | {"n_largest": largest}
-
-
-_NUMBERS = ("rise", "asymptote", "rate", "at_10x", "gain_10x", "at_100x_scenario")
-
-
-def _shape(rises: bool, above_zero: bool) -> Shape:
-    if rises:
-        return "rising"
-    return "level" if above_zero else "flat at zero"

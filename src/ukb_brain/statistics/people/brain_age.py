@@ -63,7 +63,7 @@ def brain_age_gap(line: AgeLine, age: Floats, predicted_age: Floats) -> Floats:
 
     There is no corrected predicted age here, and so no corrected R², r or mean absolute error. To
     add the gap to the age uses the age itself: predictions that know nothing of the brain then
-    correlate with age nearly perfectly (Butler et al., Human Brain Mapping 2021;42:4092-4101; How
+    correlate with age nearly perfectly (Butler et al., Human Brain Mapping 2021;42:4092-4101). How
     well age is read is said by the uncorrected scores alone.
 
     Parameters

@@ -20,7 +20,7 @@ MOST_STEPS, LARGEST_STEP, CONVERGED = 40, 2.0, 1e-9
 def logistic_line(y_true: Floats, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Fit ``logit P(y = 1) = intercept + slope score`` by maximum likelihood, in all draws at once.
 
-    Cox, Biometrika 1958;45:562-565. Newton's method;
+    Cox, Biometrika 1958;45:562-565. Newton's method.
 
     Parameters
     ----------

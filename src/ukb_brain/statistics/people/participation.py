@@ -17,7 +17,7 @@ from ukb_brain.statistics.sums import Floats
 def match_participation(eid: Sequence[int] | NDArray[np.int64], table: pd.DataFrame) -> Floats:
     """Look up people's participation weights.
 
-    Weights such as those of Schoeler et al. and van Alten et al., see `score_weighted`;
+    Weights such as those of Schoeler et al. and van Alten et al., see `score_weighted`.
 
     Parameters
     ----------

@@ -62,8 +62,6 @@ def recalibration_effect(
 ) -> dict[str, float]:
     """Score test people before and after recalibration, with percentile intervals.
 
-    Scores are those of `ukb_brain.statistics.scores.engine`;
-
     Parameters
     ----------
     y_true, y_pred, recalibrated : ndarray, shape (n,)
