@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml requirements.lock
 run: install ## Make a synthetic cohort and its legibility map, and compare it with the truth
 	$(BIN)/kedro run --pipelines synthetic_cohort
 	$(BIN)/kedro run
-	$(BIN)/python benchmarks/truth.py data
+	$(BIN)/python -m benchmarks.truth data
 
 test: install ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
-from benchmarks import (
-    agreement,
-    bootstrap,
-    bulk,
-    check,
-    cohort,
-    cohorts,
-    cost,
-    coverage,
-    evidence,
-    gains,
-    heads,
-    memory,
-    null,
-    planner,
-    real_people,
-    step,
-    strategies,
-    study,
-    tables,
-    tried,
-    workers,
-)
 from benchmarks.record import record
 
+# By name, the module whose `measure` it is.
 BENCHMARKS = {
-    "check": check.measure,
-    "cost": cost.measure,
-    "truth": cohorts.measure,
-    "agreement": agreement.measure,
-    "strategies": strategies.measure,
-    "study": study.measure,
-    "tried": tried.measure,
-    "null": null.measure,
-    "real_people": real_people.measure,
-    "heads": heads.measure,
-    "step": step.measure,
-    "workers": workers.measure,
-    "bootstrap": bootstrap.measure,
-    "coverage": coverage.measure,
-    "evidence": evidence.measure,
-    "gains": gains.measure,
-    "memory": memory.measure,
-    "planner": planner.measure,
-    "tables": tables.measure,
-    "bulk": bulk.measure,
-    "cohort": cohort.measure,
-}
+    name: name
+    for name in (
+        *("check", "cost", "agreement", "strategies", "study", "tried", "null", "real_people"),
+        *("heads", "step", "workers", "bootstrap", "coverage", "evidence", "gains", "memory"),
+        *("planner", "tables", "bulk", "cohort"),
+    )
+} | {"truth": "cohorts"}
 
 
 def main() -> None:
@@ -61,7 +25,7 @@ def main() -> None:
     if unknown:
         sys.exit(f"There is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}.")
     for name in wanted:
-        record(BENCHMARKS[name]())
+        record(import_module(f"benchmarks.{BENCHMARKS[name]}").measure())
 
 
 if __name__ == "__main__":

@@ -34,23 +34,9 @@ LOOP_DRAWS, LEAST, MOST_SECONDS = 40, 20, 60
 
 
 def simulated(seed: int, kind: str, cells: int, share: float) -> TargetPredictions:
-    """Invent a target's test people and predictions.
+    """Invent a target's test people, one in fifty related to another, and predictions of one fold.
 
-    Parameters
-    ----------
-    seed : int
-        Of the people.
-    kind : str
-        ``binary`` or ``continuous``.
-    cells : int
-        Number of cells.
-    share : float
-        Of positives.
-
-    Returns
-    -------
-    TargetPredictions
-        Of one fold, with about one person in fifty related to another.
+    ``share`` is of positives.
     """
     rng = np.random.default_rng(seed)
     latent = rng.normal(size=PEOPLE)
@@ -72,22 +58,7 @@ def simulated(seed: int, kind: str, cells: int, share: float) -> TargetPredictio
 
 
 def one_draw(table: TargetPredictions, cell: int, counts: Floats) -> list[float]:
-    """Score a resample of one cell with scikit-learn.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of one fold.
-    cell : int
-        Which of its cells.
-    counts : ndarray, shape (n,)
-        How often each person counts.
-
-    Returns
-    -------
-    list of float
-        In the order of `METRICS`.
-    """
+    """Score one cell with scikit-learn, in the order of `METRICS`; ``counts`` are of people."""
     people = np.repeat(np.arange(len(counts)), counts.astype(int))
     y, p, at = table.y[people], table.predicted[people, cell], float(table.threshold[0, cell])
     if table.kind == "binary":
@@ -106,13 +77,7 @@ def one_draw(table: TargetPredictions, cell: int, counts: Floats) -> list[float]
 
 
 def measure() -> list[Figure]:
-    """Score the grid, and a few draws of it by the loop.
-
-    Returns
-    -------
-    list of Figure
-        Seconds of the grid, the ratio to the loop, and the largest difference of a score.
-    """
+    """Score the grid, and a few draws of it by the loop."""
     tables = [simulated(seed, *target) for seed, target in enumerate(TARGETS)]
     cells = {kind: sum(n for k, n, _ in TARGETS if k == kind) for kind in ("binary", "continuous")}
     weights = FamilyDraws(range(PEOPLE), DRAWS, 1).weights(tables[0].family)
@@ -141,17 +106,9 @@ def measure() -> list[Figure]:
         "loop_processor_seconds_extrapolated": round(loop),
         "peak_gib": round(peak, 2),
     }
+    all_of_it = "bootstrap: all cells, draws and metrics"
     return [
-        Figure(
-            "bootstrap: all cells, draws and metrics",
-            seconds,
-            "s",
-            f"< {MOST_SECONDS}",
-            seconds < MOST_SECONDS,
-            more,
-        ),
-        Figure(
-            "bootstrap: scikit-learn loop / vectorised", ratio, "", f"≥ {LEAST}", ratio >= LEAST
-        ),
-        Figure("bootstrap: largest difference of a score", differ, "", "≤ 1e-9", differ <= 1e-9),
+        Figure.at_most(all_of_it, seconds, MOST_SECONDS, "s", more),
+        Figure.at_least("bootstrap: scikit-learn loop / vectorised", ratio, LEAST),
+        Figure.at_most("bootstrap: largest difference of a score", differ, 1e-9),
     ]

@@ -7,7 +7,6 @@ Biobank's do. They are made in the temporary folder of the system and erased aft
 from __future__ import annotations
 
 import io
-import shutil
 import tempfile
 import time
 import zipfile
@@ -42,15 +41,7 @@ def _content(field: int) -> bytes:
 
 
 def write(folder: Path, numbers: range) -> None:
-    """Write the zips of some people.
-
-    Parameters
-    ----------
-    folder : Path
-        Of bulk files.
-    numbers : range
-        Of people.
-    """
+    """Write the zips of some people."""
     for field in MEMBERS:
         content = _content(field)
         for number in numbers:
@@ -70,22 +61,14 @@ def _timed(folder: Path, before: pd.DataFrame | None) -> tuple[float, pd.DataFra
 
 
 def measure() -> list[Figure]:
-    """Index them anew, again, and with new ones.
-
-    Returns
-    -------
-    list of Figure
-        Seconds, and the number of zips.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="bulk_"))
-    try:
+    """Index them anew, again, and with new ones."""
+    with tempfile.TemporaryDirectory(prefix="bulk_") as name:
+        folder = Path(name)
         write(folder, range(PEOPLE))
         first, index = _timed(folder, None)
         again, _ = _timed(folder, index)
         write(folder, range(PEOPLE, PEOPLE + NEW // len(MEMBERS)))
         grown, larger = _timed(folder, index)
-    finally:
-        shutil.rmtree(folder)
     seconds = {
         "first, on a warm disk": first,
         "again, nothing new": again,
@@ -93,14 +76,8 @@ def measure() -> list[Figure]:
     }
     for what, value in seconds.items():
         print(f"Index of {len(index):,} bulk files, {what}: {value:.1f} s", flush=True)
+    more = {"files": len(index)}
     return [
-        Figure(
-            f"bulk index, {what}",
-            value,
-            "s",
-            f"< {GOAL:.0f}",
-            value < GOAL,
-            {"files": len(index)},
-        )
+        Figure.at_most(f"bulk index, {what}", value, GOAL, "s", more)
         for what, value in seconds.items()
     ]

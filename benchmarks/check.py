@@ -28,13 +28,7 @@ KINDS = {
 
 
 def write_raw(folder: Path) -> None:
-    """Write a table, lists, and bulk files as links to a few zips.
-
-    Parameters
-    ----------
-    folder : Path
-        The raw folder.
-    """
+    """Write a table, lists, and bulk files as links to a few zips."""
     cohort = SyntheticCohort(participants=DISTINCT, voxel_mm=8, regions=25, time_points=60, seed=1)
     few = main_table(cohort)
     answers = few.drop(columns="eid")
@@ -65,12 +59,7 @@ def write_raw(folder: Path) -> None:
 
 
 def measure() -> list[Figure]:
-    """Time `kedro run --pipelines check`, with the start of Kedro.
-
-    Returns
-    -------
-    list of Figure
-    """
+    """Time `kedro run --pipelines check`, with the start of Kedro."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_TMP")) as name:
         root = Path(name)
         write_raw(root / "01_raw")
@@ -78,8 +67,6 @@ def measure() -> list[Figure]:
         found = pd.read_parquet(root / "08_reporting" / "check.parquet")
         stops = int((found["severity"] == "stop").sum())
     return [
-        Figure(
-            "check: 500,000 people, 400,000 files", seconds, "s", "< 60", seconds < MOST_SECONDS
-        ),
+        Figure.at_most("check: 500,000 people, 400,000 files", seconds, MOST_SECONDS, "s"),
         Figure("check: problems that stop a run, of a sound folder", stops, "", "0", stops == 0),
     ]

@@ -19,13 +19,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.random_cohort import study_grid
-from benchmarks.record import WORK, Figure
-from benchmarks.watch import PROJECT, watch
+from benchmarks.record import WORK, Figure, show
+from benchmarks.runs import PROJECT
+from benchmarks.skills import parameters, study_grid
+from benchmarks.watch import watch
 from ukb_brain.tables.dictionary import field_of
 from ukb_brain.tables.raw_problems import wanted_fields
 from ukb_brain.tables.target_checks import MEDIANS
@@ -42,18 +40,7 @@ RESULT, INDEX = "cohort.json", "index.parquet"
 
 
 def write_raw(raw: Path) -> int:
-    """Write a main table, a list of relatives and one of people who withdrew.
-
-    Parameters
-    ----------
-    raw : Path
-        The raw folder.
-
-    Returns
-    -------
-    int
-        Number of columns of the table.
-    """
+    """Write a main table, of which the columns are counted, relatives and who withdrew."""
     random = np.random.default_rng(SEED)
     raw.mkdir(parents=True)
     eid = random.permutation(np.arange(FIRST, FIRST + PEOPLE))
@@ -98,8 +85,7 @@ def _answers(field: int, n: int, random: np.random.Generator) -> np.ndarray:
 
 @cache
 def _codings() -> dict[int, dict[int, str]]:
-    text = (PROJECT / "conf/base/parameters_codings.yml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)["codings"]
+    return parameters("codings")["codings"]
 
 
 def _index(eid: np.ndarray, random: np.random.Generator) -> pd.DataFrame:
@@ -113,15 +99,7 @@ def _index(eid: np.ndarray, random: np.random.Generator) -> pd.DataFrame:
 
 
 class TimedReading:
-    """The raw folder, or a table in it, that counts the seconds of finding and reading.
-
-    Parameters
-    ----------
-    of : TableFolder or MainTable
-        What is counted.
-    spent : list of float
-        Seconds are added.
-    """
+    """The raw folder, or a table in it, of which the seconds of finding and reading are added."""
 
     def __init__(self, of: Any, spent: list[float]) -> None:
         self._of, self._spent = of, spent
@@ -145,13 +123,7 @@ class TimedReading:
 
 
 def run_nodes(root: Path) -> None:
-    """Run every node on what lies in a folder, and write its seconds beside it.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    """
+    """Run every node on what lies in a data root, and write its seconds there."""
     from kedro.framework.project import pipelines
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
@@ -178,13 +150,7 @@ def run_nodes(root: Path) -> None:
 
 
 def measure() -> list[Figure]:
-    """Run all nodes on a table of UK Biobank's size.
-
-    Returns
-    -------
-    list of Figure
-        Seconds beyond reading, and peak memory.
-    """
+    """Run all nodes on a table of UK Biobank's size: seconds beyond reading, and peak memory."""
     root = WORK / "cohort"
     shutil.rmtree(root, ignore_errors=True)
     columns = write_raw(root / "01_raw")
@@ -192,27 +158,20 @@ def measure() -> list[Figure]:
     watched = watch([sys.executable, "-m", "benchmarks.cohort", str(root)], root / "run.log")
     found = json.loads((root / RESULT).read_text())
     reading = found["seconds"].pop("read the table")
-    table = Table(title="Data engineering and tabular features of 502,000 people")
-    for name in ("node", "seconds"):
-        table.add_column(name)
-    for name, seconds in found["seconds"].items():
-        table.add_row(name, f"{seconds:.1f}")
-    table.add_row("reading the table, not counted", f"{reading:.1f}")
-    Console(width=120).print(table)
+    rows = [[name, f"{seconds:.1f}"] for name, seconds in found["seconds"].items()]
+    rows.append(["reading the table, not counted", f"{reading:.1f}"])
+    title = "Data engineering and tabular features of 502,000 people"
+    show(title, ("node", "seconds"), rows)
     seconds = sum(found["seconds"].values())
     print(f"{seconds:.1f} s beyond reading (goal: {MOST_SECONDS:.0f}); peak {watched.peak:.0f} MB")
     more = {"people": PEOPLE, "in_cohort": found["people"], "columns": columns}
     more |= {"reading": round(reading, 1)}
     shutil.rmtree(root, ignore_errors=True)
+    beyond = "cohort: data engineering and tabular features beyond reading"
+    memory = "cohort: peak memory, reading included"
     return [
-        Figure(
-            "cohort: data engineering and tabular features beyond reading",
-            *(seconds, "s", f"at most {MOST_SECONDS:.0f}", seconds <= MOST_SECONDS, more),
-        ),
-        Figure(
-            "cohort: peak memory, reading included",
-            *(watched.peak, "MB", f"under {MOST_MB:.0f}", watched.peak < MOST_MB, more),
-        ),
+        Figure.at_most(beyond, seconds, MOST_SECONDS, "s", more),
+        Figure.at_most(memory, watched.peak, MOST_MB, "MB", more),
     ]
 
 

@@ -1,6 +1,6 @@
 """How often nominal 95 % intervals hold the truth, in samples small and large, easy and hard.
 
-Each condition is saved when done. All of them are written to coverage.csv beside this file, and
+Each condition is kept when done. All of them are written to coverage.csv beside this file, and
 what the recommended intervals cover to docs/coverage.md.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.record import WORK, Figure
+from benchmarks.record import WORK, Figure, kept
 from benchmarks.simulated_coverage import simulate_binary, simulate_continuous
 from ukb_brain.atomic import atomic_path
 from ukb_brain.metrics import RECOMMENDED
@@ -51,10 +51,7 @@ classes have the sizes that are given on average.
 def conditions() -> list[tuple[str, bool, dict[str, float], Callable[[], pd.DataFrame]]]:
     """List what is simulated.
 
-    Returns
-    -------
-    list of tuple
-        Kind, whether the report takes the interval for validated, settings, and the simulation.
+    Kind, whether the report takes the interval for validated, settings, and the simulation.
     """
     found: list[tuple[str, bool, dict[str, float], Callable[[], pd.DataFrame]]] = []
     for n_pos, n_neg in CLASSES:
@@ -72,21 +69,14 @@ def conditions() -> list[tuple[str, bool, dict[str, float], Callable[[], pd.Data
 def measure() -> list[Figure]:
     """Simulate every condition, and write both tables.
 
-    Returns
-    -------
-    list of Figure
-        Lowest and highest coverage of recommended intervals that the report does not mark: what it
-        marks is not held to the goal, and nothing else is left out.
+    Lowest and highest coverage are of recommended intervals that the report does not mark: what it
+    marks is not held to the goal, and nothing else is left out.
     """
     SAVED.mkdir(parents=True, exist_ok=True)
     parts, pages = [], {kind: [_header(kind)] for kind in KINDS}
     for kind, inside, settings, run in conditions():
         path = SAVED / f"{'_'.join(f'{name}{value:g}' for name, value in settings.items())}.csv"
-        if not path.exists():
-            found = run()
-            with atomic_path(path) as part:
-                found.to_csv(part, index=False)
-        found = pd.read_csv(path)
+        found = kept(path, run)
         parts.append(found.assign(kind=kind, inside=inside, **settings))
         pages[kind].append(_row(kind, settings, found))
         print(pages[kind][-1])

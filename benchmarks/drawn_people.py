@@ -30,14 +30,8 @@ CONTRASTS = {"structural": ("t1", "flair"), "diffusion": ("fa",)}
 class Drawn:
     """People and what is seen of them.
 
-    Attributes
-    ----------
-    family : ndarray of int, shape (n,)
-        Relatives have the same.
-    traits : dict of str to ndarray of shape (n,)
-        By target.
-    images : dict of str to ndarray of shape (n, features)
-        By imaging group.
+    ``family`` (n,) is the same of relatives; ``traits`` (n,) are by target, ``images`` (n,
+    features) by imaging group.
     """
 
     family: NDArray[np.int64]
@@ -59,19 +53,7 @@ def _effects(group: str) -> tuple[Floats, Floats]:
 
 
 def draw_people(seed: int, n: int) -> Drawn:
-    """Draw people.
-
-    Parameters
-    ----------
-    seed : int
-        Of the cohort.
-    n : int
-        How many.
-
-    Returns
-    -------
-    Drawn
-    """
+    """Draw people of a cohort."""
     rng, numbers = np.random.default_rng([seed, 77]), range(1, n + 1)
     e = variates(seed, numbers)
     z = latents(e)

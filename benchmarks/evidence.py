@@ -11,95 +11,47 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 from scipy.stats import norm, spearmanr
 
 from benchmarks import agreement
-from benchmarks.record import WORK, Figure
+from benchmarks.record import WORK, Figure, show
 from benchmarks.runs import kedro_run
-from benchmarks.skills import study_grid
+from benchmarks.skills import reachable, study_grid, true_gains
 from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
 from ukb_brain.statistics.inputs.pair_tables import contribution_table
 from ukb_brain.statistics.scores.common_scores import CommonScores
 
 SEEDS = (agreement.SEED, agreement.SEED + 1)
-LEAST_CORRELATION, MOST_FALSE = 0.85, 0.05
+MOST_FALSE = 0.05
 # Below this the order of contributions is chance, for an oracle too: half of the true ones are 0.
 RANKED = 0.005
 ABOVE = "contributions above .005 of targets, spearman"
 # What the truth takes for nothing: its own error of simulation.
 NOTHING = 0.0005
-LEAST = {"`adds`, true gain above .05": 0.9, "`no gain`, true gain nothing": 0.5}
+LEAST = {ABOVE: 0.85, "`adds`, true gain above .05": 0.9, "`no gain`, true gain nothing": 0.5}
 KEYS = ["domain", "target", "measure", "part", "other"]
 
 
 def run(seed: int) -> Path:
-    """Make a cohort, model it in folds and report; what is there already is left.
-
-    Parameters
-    ----------
-    seed : int
-        Of the cohort and the run.
-
-    Returns
-    -------
-    Path
-        Data root.
-    """
+    """Make a cohort, model it in folds and report, if that was not done; give its data root."""
     if seed == agreement.SEED:
         agreement.prepare()
-        root = agreement.model("5 folds")
-        params = agreement.fold_params()
+        root, params = agreement.model("5 folds"), agreement.fold_params()
     else:
         root = WORK / f"evidence_{seed}"
-        people = {"participants": agreement.PEOPLE, "voxel_mm": agreement.VOXEL_MM, "seed": seed}
-        params = {"preset": "benchmark", "seed": seed, "synthetic_cohort": people}
-        params |= {"splitting": {"scheme": "k_fold", "folds": 5}}
+        params = agreement.params(seed) | agreement.IN_FOLDS
         if not (root / "synthetic_truth/truth.parquet").exists():
             kedro_run(root, "synthetic_cohort", params)
         if not (root / "07_model_output/predictions.parquet").exists():
-            for pipeline in (*agreement.PREPARE, "modelling"):
-                print(f"seed {seed}: {pipeline} took {kedro_run(root, pipeline, params):.0f} s")
+            for pipelines in (agreement.PREPARE, "modelling"):
+                print(f"seed {seed}: {pipelines} took {kedro_run(root, pipelines, params):.0f} s")
     if not (root / "08_reporting/centrality.parquet").exists():
         print(f"seed {seed}: reporting took {kedro_run(root, 'reporting', params):.0f} s")
     return root
 
 
-def true_skill(root: Path) -> pd.Series:
-    """Read the skill of the oracle.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-
-    Returns
-    -------
-    pandas.Series
-        By target and inputs.
-    """
-    truth = pd.read_parquet(root / "synthetic_truth/truth.parquet")
-    binary = truth["metric"] == "roc_auc"
-    truth["skill"] = (2 * truth["reachable"] - 1).where(binary, truth["reachable"])
-    return truth.set_index(["target", "inputs"])["skill"]
-
-
 def contributions(root: Path, skill: pd.Series) -> dict[str, float]:
-    """Compare contributions with the oracle's.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    skill : pandas.Series
-        From `true_skill`.
-
-    Returns
-    -------
-    dict of str to float
-        Rank and plain correlation, over targets and over domains.
-    """
+    """Compare contributions with the oracle's, of whom ``skill`` is, over targets and domains."""
     grid = study_grid()
     oracle = {}
     for target, own in skill.groupby(level=0, sort=False):
@@ -138,28 +90,14 @@ def _perfect(rows: pd.DataFrame, times: int = 200) -> float:
 
 
 def verdicts(root: Path, skill: pd.Series) -> dict[str, float]:
-    """Count verdicts on inputs whose true gain is known.
+    """Give shares of verdicts on inputs, each at its target's fullest cell, before the ladder.
 
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    skill : pandas.Series
-        From `true_skill`.
-
-    Returns
-    -------
-    dict of str to float
-        Shares of units: a target and an input at its fullest cell, before the ladder. Against the
-        oracle, not the population gain of these models, which `gains` measures.
+    They are held against the oracle's gain, not the population gain of these models, which `gains`
+    measures.
     """
     table = pd.read_parquet(root / "08_reporting/comparisons.parquet")
     table = table[table["part"] != ALL_IMAGES]
-    larger, smaller = (
-        skill.loc[list(zip(table["target"], table[name], strict=True))].to_numpy()
-        for name in ("inputs", "without")
-    )
-    gain = larger - smaller
+    gain = true_gains(table, skill)
     adds, no_gain = table["verdict"] == "adds", table["verdict"] == "no gain"
     return {
         "false `adds`, true gain nothing": float(adds[gain <= NOTHING].mean()),
@@ -170,17 +108,7 @@ def verdicts(root: Path, skill: pd.Series) -> dict[str, float]:
 
 
 def oddities(root: Path) -> dict[str, bool]:
-    """Say which planted oddities are recognised.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-
-    Returns
-    -------
-    dict of str to bool
-    """
+    """Say which planted oddities are recognised."""
     read = {
         name: pd.read_parquet(root / f"08_reporting/{name}.parquet")
         for name in ("confounds", "permutations", "contributions")
@@ -205,33 +133,26 @@ def oddities(root: Path) -> dict[str, bool]:
     }
 
 
-def measure() -> list[Figure]:
-    """Run both seeds, and compare with what was planted.
+def _goal(seed: int, what: str, value: float) -> Figure:
+    name = f"evidence, seed {seed}: {what}"
+    if what.startswith("false"):
+        return Figure.at_most(name, value, MOST_FALSE)
+    return Figure.at_least(name, value, LEAST[what]) if what in LEAST else Figure(name, value)
 
-    Returns
-    -------
-    list of Figure
-    """
-    table = Table(title=f"SYNTHETIC: evidence against truth, {agreement.PEOPLE} people, 5 folds")
-    for column in ("seed", "figure", "value", "goal"):
-        table.add_column(column)
-    figures = []
+
+def measure() -> list[Figure]:
+    """Run both seeds, and compare with what was planted."""
+    rows, figures = [], []
     for seed in SEEDS:
         root = run(seed)
-        skill = true_skill(root)
+        skill = reachable(pd.read_parquet(root / "synthetic_truth/truth.parquet"))
         for what, value in (contributions(root, skill) | verdicts(root, skill)).items():
-            goal, holds = "", None
-            if what == ABOVE:
-                goal, holds = f"≥ {LEAST_CORRELATION}", value >= LEAST_CORRELATION
-            elif what.startswith("false"):
-                goal, holds = f"≤ {MOST_FALSE}", value <= MOST_FALSE
-            elif what in LEAST:
-                goal, holds = f"≥ {LEAST[what]}", value >= LEAST[what]
-            table.add_row(str(seed), what, f"{value:.3f}", goal)
-            figures.append(Figure(f"evidence, seed {seed}: {what}", value, "", goal, holds))
+            figures.append(_goal(seed, what, value))
+            rows.append([str(seed), what, f"{value:.3f}", figures[-1].goal])
         for what, seen in oddities(root).items():
-            table.add_row(str(seed), what, "recognised" if seen else "missed", "recognised")
+            rows.append([str(seed), what, "recognised" if seen else "missed", "recognised"])
             name = f"evidence, seed {seed}: {what}"
             figures.append(Figure(name, float(seen), "", "recognised", bool(seen)))
-    Console(width=140).print(table)
+    title = f"SYNTHETIC: evidence against truth, {agreement.PEOPLE} people, 5 folds"
+    show(title, ("seed", "figure", "value", "goal"), rows)
     return figures

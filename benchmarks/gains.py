@@ -3,25 +3,23 @@
 Unit: a target and an input at the fullest pair, before any ladder. Models are ridge regressions on
 principal components and traits, with a penalty by leaving one out. Cohorts of 5,000 people tested
 in five folds, and of the demo's size with a hold-out; the population is 20,000 fresh people, the
-same for all. Each cohort is saved when it is done, so that a benchmark that was stopped goes on.
+same for all. Each cohort is kept when it is done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 
 from benchmarks.drawn_people import REGIONS, TIME_POINTS, VOXEL_MM, Drawn, draw_people
-from benchmarks.record import WORK, Figure
-from benchmarks.skills import study_grid
-from ukb_brain.atomic import atomic_path
+from benchmarks.record import WORK, Figure, kept, show
+from benchmarks.skills import reachable, skill, study_grid, true_gains
 from ukb_brain.grid import Inputs
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.nested_pairs import (
@@ -30,8 +28,6 @@ from ukb_brain.statistics.inputs.nested_pairs import (
     compare_pairs,
     judged_pairs,
 )
-from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.truth import build_truth
@@ -60,19 +56,7 @@ def inputs_of(target: str) -> tuple[Inputs, ...]:
 
 
 def folds_of(people: Drawn, folds: int, seed: int) -> Ints:
-    """Deal families into folds; of a hold-out those who are tested are 0, all others -1.
-
-    Parameters
-    ----------
-    people : Drawn
-        Of a cohort.
-    folds, seed : int
-        Number of folds, or 0 for a hold-out; of the deal.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-    """
+    """Deal families into folds; with 0 folds those who are tested are 0, all others -1."""
     families, of_person = np.unique(people.family, return_inverse=True)
     dealt = np.random.default_rng([seed, 5]).permutation(len(families))[of_person]
     return dealt % folds if folds else np.where(dealt % 10 == 0, 0, -1)
@@ -100,18 +84,12 @@ def _features(
 def predict(people: Drawn, fresh: Drawn, fold: Ints) -> tuple[dict, dict]:
     """Fit the judged cells of all targets, fold by fold.
 
-    Parameters
-    ----------
-    people, fresh : Drawn
-        The cohort and the population.
-    fold : ndarray of int, shape (n,)
-        From `folds_of`.
-
     Returns
     -------
     tested : dict of (str, str) to ndarray of shape (n,)
         By target and inputs; NaN for who is not tested.
-    of_fresh : dict of (str, str) to ndarray of shape (folds, fresh people)
+    of_fresh : dict of (str, str) to list of ndarray of shape (fresh people,)
+        One a fold.
     """
     wanted: dict[Inputs, list[str]] = {}
     for target in GRID.targets:
@@ -142,45 +120,20 @@ def predict(people: Drawn, fresh: Drawn, fold: Ints) -> tuple[dict, dict]:
 
 
 def population(target: str, fresh: Drawn, predicted: list[Floats]) -> Floats:
-    """Skill of a cell's fitted models on fresh people: of all, then of so many parts of them.
+    """Skill on fresh people of the models of a cell's folds, on average.
 
-    Parameters
-    ----------
-    target : str
-        Its key.
-    fresh : Drawn
-        The population.
-    predicted : list of ndarray of shape (n,)
-        By each fold's model.
-
-    Returns
-    -------
-    ndarray, shape (1 + PARTS,)
-        Means over folds.
+    Of all people, then of each of `PARTS` parts of them: shape (1 + PARTS,).
     """
     y, part = fresh.traits[target], np.arange(FRESH) % PARTS
     weights = np.vstack([np.ones(FRESH), *(part == one for one in range(PARTS))])
     kind = GRID.targets[target].kind
-    each = [KINDS[kind].skill(headline(kind, y, p, weights)) for p in predicted]
-    return np.mean(each, axis=0)
+    return np.mean([skill(kind, y, p, weights) for p in predicted], axis=0)
 
 
 def judge(people: Drawn, fresh: Drawn, fold: Ints, seed: int) -> pd.DataFrame:
     """Give verdicts as the report does, with each unit's gain in the population.
 
-    Parameters
-    ----------
-    people, fresh : Drawn
-        The cohort and the population.
-    fold : ndarray of int, shape (n,)
-        From `folds_of`.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    pandas.DataFrame
-        From `adds_table`, with ``population`` and ``population_se``.
+    The table is that of `adds_table`, with ``population`` and ``population_se``.
     """
     tested, of_fresh = predict(people, fresh, fold)
     rows = fold >= 0
@@ -199,10 +152,10 @@ def judge(people: Drawn, fresh: Drawn, fold: Ints, seed: int) -> pd.DataFrame:
         compared[key] = compare_pairs(pairs, draws.weights, MARGIN)
         declared[key] = [f"{target.domain}, {part}" for part in compared[key]["part"]]
     table = adds_table(compared, declared, MARGIN)
-    skill = {key: population(key[0], fresh, both) for key, both in of_fresh.items()}
+    known = {key: population(key[0], fresh, both) for key, both in of_fresh.items()}
     gains = np.array(
         [
-            skill[t, i] - skill[t, w]
+            known[t, i] - known[t, w]
             for t, i, w in zip(table["target"], table["inputs"], table["without"], strict=True)
         ]
     )
@@ -210,64 +163,45 @@ def judge(people: Drawn, fresh: Drawn, fold: Ints, seed: int) -> pd.DataFrame:
     return table.assign(population=gains[:, 0], population_se=se)
 
 
-def true_gains() -> pd.Series:
-    """Read the oracle's skill by target and inputs; it is made once."""
-    path = WORK / "gains_truth.parquet"
-    if not path.exists():
-        cohort = SyntheticCohort(
-            participants=1, voxel_mm=VOXEL_MM, regions=REGIONS, time_points=TIME_POINTS, seed=0
-        )
-        with atomic_path(path) as part:
-            build_truth(GRID, cohort).to_parquet(part)
-    truth = pd.read_parquet(path)
-    binary = truth["metric"] == "roc_auc"
-    skill = (2 * truth["reachable"] - 1).where(binary, truth["reachable"])
-    return skill.set_axis(pd.MultiIndex.from_frame(truth[["target", "inputs"]]))
+def _truth() -> pd.DataFrame:
+    cohort = SyntheticCohort(
+        participants=1, voxel_mm=VOXEL_MM, regions=REGIONS, time_points=TIME_POINTS, seed=0
+    )
+    return build_truth(GRID, cohort)
 
 
 def units() -> pd.DataFrame:
     """Judge every cohort that is not done, and join all: one row a unit."""
     WORK.mkdir(exist_ok=True)
-    fresh, tables = None, []
+    tables = []
     # Some of each size first, since the rest may wait for another day.
     todo = [(seed, size) for size, (_, _, seeds) in SIZES.items() for seed in seeds]
     for seed, size in sorted(todo):
         n, folds, _ = SIZES[size]
-        path = WORK / f"gains_{n}_{seed}.parquet"
-        if not path.exists():
-            fresh = fresh or draw_people(FRESH_SEED, FRESH)
+
+        def judged(seed: int = seed, n: int = n, folds: int = folds) -> pd.DataFrame:
             people = draw_people(seed, n)
-            found = judge(people, fresh, folds_of(people, folds, seed), seed)
-            with atomic_path(path) as part:
-                found.to_parquet(part)
-            print(f"{size}, seed {seed}: {len(found)} units", flush=True)
-        tables.append(pd.read_parquet(path).assign(size=size, seed=seed))
-    table, skill = pd.concat(tables, ignore_index=True), true_gains()
-    larger, smaller = (
-        skill.loc[list(zip(table["target"], table[name], strict=True))].to_numpy()
-        for name in ("inputs", "without")
-    )
+            return judge(people, _fresh(), folds_of(people, folds, seed), seed)
+
+        found = kept(WORK / f"gains_{n}_{seed}.parquet", judged)
+        print(f"{size}, seed {seed}: {len(found)} units", flush=True)
+        tables.append(found.assign(size=size, seed=seed))
+    table = pd.concat(tables, ignore_index=True)
+    oracle = reachable(kept(WORK / "gains_truth.parquet", _truth))
     # All images together are not an input of their own.
-    return table.assign(true=larger - smaller).query("part != 'all images'")
+    return table.assign(true=true_gains(table, oracle)).query("part != 'all images'")
+
+
+@cache
+def _fresh() -> Drawn:
+    return draw_people(FRESH_SEED, FRESH)
 
 
 def share(hit: pd.Series, cluster: pd.Series, times: int = 2000) -> tuple[float, float, float]:
-    """Give a share with its interval over clusters, which are drawn anew.
+    """Give a share of units with its 95 % interval over clusters, which are drawn anew.
 
-    Parameters
-    ----------
-    hit : pandas.Series of bool
-        One entry a unit.
-    cluster : pandas.Series
-        Units of one cluster share their people and their target.
-    times : int
-        Draws.
-
-    Returns
-    -------
-    tuple of float
-        Share, lower and upper bound of the 95 % interval; NaN without units. Where no unit hits,
-        or all do, the bound is that of as many clusters (Clopper and Pearson).
+    Units of one cluster share their people and their target. NaN without units. Where no unit hits,
+    or all do, the bound is that of as many clusters (Clopper and Pearson).
     """
     each = hit.groupby(cluster).agg(["sum", "size"]).to_numpy(float)
     if not len(each):
@@ -282,31 +216,17 @@ def share(hit: pd.Series, cluster: pd.Series, times: int = 2000) -> tuple[float,
 
 
 def measure() -> list[Figure]:
-    """Judge all cohorts and count.
-
-    Returns
-    -------
-    list of Figure
-    """
-    every, figures = units(), []
-    table = Table(title="SYNTHETIC: verdicts on gains; target × input at the fullest pair")
-    for column in ("size", "figure", "units", "share", "95 %", "goal"):
-        table.add_column(column)
+    """Judge all cohorts and count."""
+    every, figures, rows = units(), [], []
     for size, (_, _, seeds) in SIZES.items():
         mine = every[every["size"] == size]
         no_gain, adds = mine["verdict"] == "no gain", mine["verdict"] == "adds"
+        gains, nothing = mine["population"] > MARGIN, mine["true"] <= NOTHING
         powered = size == "5,000 people"
+        # What is counted, among which units; a goal below 0 is an upper limit.
         asked = {
-            "`no gain` whose population gain is above the margin": (
-                mine["population"] > MARGIN,
-                no_gain,
-                -MOST_WRONG,
-            ),
-            "population gain above the margin, called `no gain`": (
-                no_gain,
-                mine["population"] > MARGIN,
-                -MOST_WRONG,
-            ),
+            "`no gain` whose population gain is above the margin": (gains, no_gain, -MOST_WRONG),
+            "population gain above the margin, called `no gain`": (no_gain, gains, -MOST_WRONG),
             "`adds`, true gain above .05": (
                 adds,
                 mine["true"] > CLEAR,
@@ -314,22 +234,26 @@ def measure() -> list[Figure]:
             ),
             "`no gain`, true gain nothing": (
                 no_gain,
-                mine["true"] <= NOTHING,
+                nothing,
                 LEAST_NO_GAIN if powered else None,
             ),
-            "false `adds`, true gain nothing": (adds, mine["true"] <= NOTHING, -MOST_WRONG),
+            "false `adds`, true gain nothing": (adds, nothing, -MOST_WRONG),
             "width 0": (mine["low"].isna(), mine["verdict"] != "", None),
         }
+        cluster = mine["target"] + mine["seed"].astype(str)
         for what, (hit, among, goal) in asked.items():
-            cluster = mine["target"] + mine["seed"].astype(str)
             value, low, high = share(hit[among], cluster[among])
-            words = "" if goal is None else f"≤ {-goal}" if goal < 0 else f"≥ {goal}"
-            holds = None if goal is None else bool(value <= -goal if goal < 0 else value >= goal)
-            table.add_row(
-                size, what, str(int(among.sum())), f"{value:.3f}", f"{low:.3f} to {high:.3f}", words
-            )
-            more = {"low": low, "high": high, "units": int(among.sum()), "seeds": list(seeds)}
+            name, count = f"gains, {size}: {what}", int(among.sum())
+            more = {"low": low, "high": high, "units": count, "seeds": list(seeds)}
             more |= {"population_se": float(mine["population_se"].max())}
-            figures.append(Figure(f"gains, {size}: {what}", value, "", words, holds, more))
-    Console(width=150).print(table)
+            if goal is None:
+                figures.append(Figure(name, value, more=more))
+            elif goal < 0:
+                figures.append(Figure.at_most(name, value, -goal, more=more))
+            else:
+                figures.append(Figure.at_least(name, value, goal, more=more))
+            interval = f"{low:.3f} to {high:.3f}"
+            rows.append([size, what, str(count), f"{value:.3f}", interval, figures[-1].goal])
+    heads = ("size", "figure", "units", "share", "95 %", "goal")
+    show("SYNTHETIC: verdicts on gains; target × input at the fullest pair", heads, rows)
     return figures

@@ -6,16 +6,11 @@ but what must: tables of traits, the columns of a target's regressions, and pred
 
 from __future__ import annotations
 
-import json
 import shutil
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.random_cohort import write_cohort
-from benchmarks.record import WORK, Figure
-from benchmarks.watch import Watched, kedro, watch
-from ukb_brain.atomic import atomic_path
+from benchmarks.record import WORK, Figure, kept, show
+from benchmarks.watch import Watched, watch_modelling
 
 PEOPLE = (1_000, 4_000)
 VOXELS, EDGES = (10, 12, 10), 300
@@ -31,53 +26,28 @@ PARAMS = {
 MOST_GROWTH = 0.10
 
 
-def peak_of(people: int) -> Watched:
-    """Run modelling on a random cohort, or read what was measured before.
-
-    Parameters
-    ----------
-    people : int
-        Of the cohort.
-
-    Returns
-    -------
-    Watched
-    """
+def _peak_of(people: int) -> dict[str, float]:
     root = WORK / "memory" / str(people)
-    saved = root / "peak.json"
-    if not saved.exists():
-        write_cohort(root, people, VOXELS, EDGES)
-        for folder in ("06_models", "07_model_output"):
-            shutil.rmtree(root / folder, ignore_errors=True)
-        watched = watch(kedro("modelling", {"data_root": root} | PARAMS), root / "modelling.log")
-        with atomic_path(saved) as part:
-            part.write_text(json.dumps(vars(watched)))
-    return Watched(**json.loads(saved.read_text()))
+    write_cohort(root, people, VOXELS, EDGES)
+    return vars(watch_modelling(root, PARAMS))
 
 
 def measure() -> list[Figure]:
-    """Compare the peaks of both sizes.
-
-    Returns
-    -------
-    list of Figure
-        Both peaks, and how much larger the second is.
-    """
-    table = Table(title="Memory of modelling, all processes together")
-    for column in ("people", "peak, MB", "first process", "largest worker", "seconds"):
-        table.add_column(column, justify="right")
-    peaks, figures = {}, []
+    """Compare the peaks of both sizes."""
+    peaks, figures, rows = [], [], []
     for people in PEOPLE:
         print(f"{people} participants …", flush=True)
-        peaks[people] = found = peak_of(people)
+        saved = WORK / "memory" / f"{people}.json"
+        found = Watched(**kept(saved, lambda people=people: _peak_of(people)))
+        peaks.append(found.peak)
         numbers = (found.peak, found.first, found.largest, found.seconds)
-        table.add_row(f"{people:,}", *(f"{number:.0f}" for number in numbers))
+        rows.append([f"{people:,}", *(f"{number:.0f}" for number in numbers)])
         more = {"first_process": round(found.first), "largest_worker": round(found.largest)}
-        figures.append(Figure(f"memory, {people:,} people", found.peak, "MB", "", None, more))
-    growth = peaks[PEOPLE[1]].peak / peaks[PEOPLE[0]].peak - 1
-    Console().print(table)
+        figures.append(Figure(f"memory, {people:,} people", found.peak, "MB", more=more))
+    growth = peaks[1] / peaks[0] - 1
+    heads = ("people", "peak, MB", "first process", "largest worker", "seconds")
+    show("Memory of modelling, all processes together", heads, rows)
     print(f"{PEOPLE[1]:,} people take {growth:+.1%} against {PEOPLE[0]:,}.")
     name = f"memory, growth from {PEOPLE[0]:,} to {PEOPLE[1]:,} people"
-    figures.append(Figure(name, growth, "", f"≤ {MOST_GROWTH}", growth <= MOST_GROWTH))
     shutil.rmtree(WORK / "memory", ignore_errors=True)
-    return figures
+    return [*figures, Figure.at_most(name, growth, MOST_GROWTH)]

@@ -2,7 +2,7 @@
 
 Of each target three nested cells are refitted by the amortised strategy, with kernels, its average,
 ladder and calibration: the first, the middle and the last of the grid. Encoders stay as they are,
-trained on labels that were not permuted. Each target is saved when done.
+trained on labels that were not permuted. Each target is kept when done.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ukb_brain.training.items import cells_by_target, encoder_name, kernel_items
 from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob
 from ukb_brain.training.people import People, gather
-from ukb_brain.training.results import predictions_of
+from ukb_brain.training.results import prediction_tables
 from ukb_brain.training.settings import Modelling
 from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target, joined
 
@@ -48,38 +48,14 @@ class Permuted:
 
 
 def people_of(root: Path, grid: Grid) -> People:
-    """Line up the people of a run, as modelling does.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    grid : Grid
-        Of the run.
-
-    Returns
-    -------
-    People
-        Of the first fold.
-    """
+    """Line up the people of a run's first fold, as modelling does."""
     names = ("03_primary/targets", "04_feature/blocks", "04_feature/block_scaling")
     names += ("03_primary/splits", "03_primary/participants", "03_primary/quality")
     return gather(*(pd.read_parquet(root / f"{name}.parquet") for name in names), grid, 0)
 
 
 def count_above(item: Permuted) -> tuple[str, dict[str, int]]:
-    """Refit one target's cells under permuted labels, and count intervals wholly above chance.
-
-    Parameters
-    ----------
-    item : Permuted
-        Target and number of permutations.
-
-    Returns
-    -------
-    (str, dict of str to int)
-        The target; how many intervals there were and how many lay above chance.
-    """
+    """Refit one target's cells under permuted labels; count intervals, and those above chance."""
     job, above, total = item.job, 0, 0
     people, binary = job.people, job.kind == "binary"
     test = np.flatnonzero(people.part == "test")
@@ -111,17 +87,7 @@ def count_above(item: Permuted) -> tuple[str, dict[str, int]]:
 
 
 def settings_of(root: Path) -> Modelling:
-    """Read the settings of a run of `strategies` off its models.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-
-    Returns
-    -------
-    Modelling
-    """
+    """Read the settings of a run of `strategies` off its models."""
     cards = sorted((root / "06_models/encoders").glob("*/card.json"))
     encoders = json.loads(cards[0].read_text())["settings"]
     kernels = json.loads(next((root / "06_models/kernels").glob("*/card.json")).read_text())
@@ -135,20 +101,7 @@ def settings_of(root: Path) -> Modelling:
 
 
 def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
-    """Make the jobs of all targets anew, on the kernels and encoders of a run.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    every : bool
-        With all cells, or with the first, the middle and the last of the grid.
-
-    Returns
-    -------
-    dict of str to CellsJob
-        By target.
-    """
+    """Make jobs anew on a run's kernels and encoders, by target: of every cell, or of three."""
     grid, settings = study_grid(), settings_of(root)
     people, groups = people_of(root, grid), tuple(grid.imaging)
     models = root / "06_models"
@@ -170,59 +123,26 @@ def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
 
 
 def kernels_of(root: Path, job: CellsJob) -> tuple[KernelsJob, ...]:
-    """Make the jobs of the kernels of some cells anew, on the products of scans of a run.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    job : CellsJob
-        The cells, of one target.
-
-    Returns
-    -------
-    tuple of KernelsJob
-        One a set of imaging groups.
-    """
+    """Make the jobs of the kernels of some cells of a target anew, on a run's products of scans."""
     grams = ModelFolder((root / "06_models/grams").resolve())
     hashes = {name: card["hash"] for name, card in grams.cards().items()}
-    folds = {0: job.people}
-    work = kernel_items(folds, study_grid(), job.settings, grams.path, hashes, "cpu")
+    folds, grid = {0: job.people}, study_grid()
     found = []
-    for item in work:
-        mine = tuple(cell for cell in job.cells if cell.inputs.groups == item.payload.groups)
-        if mine:
+    for item in kernel_items(folds, grid, job.settings, grams.path, hashes, "cpu"):
+        groups = item.payload.groups
+        if mine := tuple(cell for cell in job.cells if cell.inputs.groups == groups):
             found.append(replace(item.payload, cells=mine))
     return tuple(found)
 
 
 def rows_of_test(model: Model, job: CellsJob) -> Iterator[pd.DataFrame]:
-    """List what the amortised strategy predicts of test people.
-
-    Parameters
-    ----------
-    model : Model
-        From `fit_cells_of_target`.
-    job : CellsJob
-        Of the same target.
-
-    Yields
-    ------
-    pandas.DataFrame
-        One cell's predictions.
-    """
-    for table in predictions_of(model, job.people, 0):
+    """List, cell by cell, what the amortised strategy predicts of test people."""
+    for table in prediction_tables(model, job.people, 0):
         yield table[(table["strategy"] == AMORTISED) & (table["split"] == "test")]
 
 
 def measure() -> list[Figure]:
-    """Permute every target's labels, and count.
-
-    Returns
-    -------
-    list of Figure
-        Shares of intervals above chance.
-    """
+    """Permute every target's labels, and give shares of intervals above chance."""
     strategies.prepare()
     done = json.loads(SAVED.read_text()) if SAVED.exists() else {}
     jobs = jobs_of(strategies.ROOT, every=False)

@@ -1,6 +1,6 @@
 """The planner benchmark: what `kedro run --pipelines plan` predicts, against what then is measured.
 
-Two small settings on random cohorts, one process. Each is saved when it is done.
+Two small settings on random cohorts, one process. Each is kept when it is done.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.random_cohort import write_cohort
-from benchmarks.record import WORK, Figure
-from benchmarks.watch import kedro, watch
-from ukb_brain.atomic import atomic_path
+from benchmarks.record import WORK, Figure, kept, show
+from benchmarks.watch import kedro, watch, watch_modelling
 
 # Predicted over measured.
 WITHIN = 0.25
@@ -30,14 +27,7 @@ KINDS = ("references", "tangents", "grams", "kernels", "encoders", "cells", "ded
 class Setting:
     """One that is predicted and measured, with the networks of preset ``test``.
 
-    Attributes
-    ----------
-    folder : str
-        Of its cohort.
-    people, epochs, cells : int
-        Of the cohort, of every network, and of the dedicated strategy.
-    more : dict
-        Further parameters.
+    ``epochs`` are of every network, ``cells`` of the dedicated strategy.
     """
 
     folder: str
@@ -71,19 +61,9 @@ SETTINGS = {
 
 
 def predicted(setting: Setting, root: Path) -> dict[str, float]:
-    """Plan a setting.
+    """Plan a setting; the stores of its data root are read for their speed.
 
-    Parameters
-    ----------
-    setting : Setting
-        What is asked.
-    root : Path
-        Data root; its stores are read for their speed.
-
-    Returns
-    -------
-    dict of str to float
-        Seconds of the amortised and the dedicated strategy and of both, and bytes.
+    Seconds of the amortised and the dedicated strategy and of both, and MB.
     """
     asked = {
         "data_root": root,
@@ -109,23 +89,8 @@ def predicted(setting: Setting, root: Path) -> dict[str, float]:
 
 
 def measured(setting: Setting, root: Path) -> dict[str, float]:
-    """Do the work of a setting.
-
-    Parameters
-    ----------
-    setting : Setting
-        What is asked.
-    root : Path
-        Data root.
-
-    Returns
-    -------
-    dict of str to float
-        As `predicted`.
-    """
-    for folder in ("06_models", "07_model_output"):
-        shutil.rmtree(root / folder, ignore_errors=True)
-    found = watch(kedro("modelling", {"data_root": root} | setting.params), root / "run.log")
+    """Do the work of a setting; as `predicted`."""
+    found = watch_modelling(root, setting.params)
     seconds = {kind: sum(_seconds(root / "06_models" / kind)) for kind in KINDS}
     files = [p for f in ("06_models", "07_model_output") for p in (root / f).rglob("*")]
     amortised = sum(seconds[kind] for kind in KINDS if kind != "dedicated")
@@ -143,64 +108,32 @@ def _seconds(folder: Path) -> Iterator[float]:
         yield json.loads(card.read_text())["seconds"]
 
 
-def compared(name: str) -> dict[str, dict[str, float]]:
-    """Predict and measure a setting, or read what was found before.
-
-    Parameters
-    ----------
-    name : str
-        Among `SETTINGS`.
-
-    Returns
-    -------
-    dict of str to dict of str to float
-        ``predicted`` and ``measured``.
-    """
-    setting = SETTINGS[name]
+def compared(setting: Setting) -> dict[str, dict[str, float]]:
+    """Predict and measure a setting."""
     root = WORK / "planner" / setting.folder
-    saved = root / "compared.json"
-    if not saved.exists():
-        write_cohort(root, setting.people, VOXELS, EDGES)
-        both = {"predicted": predicted(setting, root), "measured": measured(setting, root)}
-        with atomic_path(saved) as part:
-            part.write_text(json.dumps(both))
-    return json.loads(saved.read_text())
+    write_cohort(root, setting.people, VOXELS, EDGES)
+    return {"predicted": predicted(setting, root), "measured": measured(setting, root)}
 
 
 def measure() -> list[Figure]:
-    """Compare both settings.
-
-    Returns
-    -------
-    list of Figure
-        Predicted over measured seconds, memory and disk.
-    """
-    table = Table(title="Planner: predicted against measured")
-    for column in ("setting", "of", "predicted", "measured", "ratio", f"within {WITHIN:.0%}"):
-        table.add_column(column)
-    figures = []
+    """Compare predicted with measured seconds, memory and disk of both settings."""
+    figures, rows = [], []
     units = {"memory": "MB", "disk": "MB"}
-    for name in SETTINGS:
+    for name, setting in SETTINGS.items():
         print(f"{name} …", flush=True)
-        both = compared(name)
+        saved = WORK / "planner" / f"{setting.folder}.json"
+        both = kept(saved, lambda setting=setting: compared(setting))
         for what, found in both["measured"].items():
             asked, unit = both["predicted"][what], units.get(what, "s")
             ratio = asked / found
             holds = abs(ratio - 1) <= WITHIN
             numbers = (f"{asked:.0f} {unit}", f"{found:.0f} {unit}", f"{ratio:.2f}")
-            table.add_row(name, what, *numbers, "holds" if holds else "missed")
+            rows.append([name, what, *numbers, "holds" if holds else "missed"])
             more = {"predicted": round(asked, 1), "measured": round(found, 1)}
+            told = f"planner, {name}: {what}, predicted over measured"
             goal = f"{1 - WITHIN} to {1 + WITHIN}"
-            figures.append(
-                Figure(
-                    f"planner, {name}: {what}, predicted over measured",
-                    ratio,
-                    "",
-                    goal,
-                    holds,
-                    more,
-                )
-            )
-    Console(width=120).print(table)
+            figures.append(Figure(told, ratio, "", goal, holds, more))
+    heads = ("setting", "of", "predicted", "measured", "ratio", f"within {WITHIN:.0%}")
+    show("Planner: predicted against measured", heads, rows)
     shutil.rmtree(WORK / "planner", ignore_errors=True)
     return figures

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from benchmarks.watch import PROJECT, kedro, watch
+from benchmarks.skills import study_grid
+from benchmarks.watch import kedro, watch
 from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import RecordStore
@@ -22,30 +21,10 @@ FRACTIONS = (0.8, 0.1)
 DONE = "random_cohort.json"
 
 
-def study_grid() -> Grid:
-    """Read the study's grid.
-
-    Returns
-    -------
-    Grid
-    """
-    text = (PROJECT / "conf/base/parameters_grid.yml").read_text(encoding="utf-8")
-    return Grid(**yaml.safe_load(text)["grid"])
-
-
 def write_cohort(root: Path, people: int, voxels: tuple[int, int, int], edges: int) -> None:
     """Write tables and stores of random numbers, or leave them where they are there already.
 
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    people : int
-        How many; every tenth is validated, and as many are tested.
-    voxels : tuple of int
-        Of stored volumes.
-    edges : int
-        Of a connectivity vector.
+    Every tenth person is validated, and as many are tested; ``edges`` are of a connectivity vector.
     """
     asked = {"people": people, "voxels": list(voxels), "edges": edges}
     done = root / DONE
@@ -71,11 +50,10 @@ def _write_tables(folder: Path, n: int, grid: Grid) -> None:
     keys = pd.DataFrame({"eid": people.eid, "instance": people.instance})
     quality = keys.merge(pd.DataFrame({"modality": grid.modalities}), how="cross")
     about = {"family": people.family, "site": 11025, "date": pd.Timestamp("2016-01-01")}
-    split = {"eid": people.eid, "fold": 0, "part": people.part}
-    tables: Mapping[str, pd.DataFrame] = {
-        "participants": keys.assign(**about, age=60.0, sex=np.arange(n) % 2.0),
+    tables = {
+        "participants": keys.assign(chosen=True, **about, age=60.0, sex=np.arange(n) % 2.0),
         "targets": pd.concat([keys, pd.DataFrame(people.targets)], axis=1),
-        "splits": pd.DataFrame(split),
+        "splits": pd.DataFrame({"eid": people.eid, "fold": 0, "part": people.part}),
         "quality": quality.assign(status="ok", reason=""),
     }
     folder.mkdir(parents=True)

@@ -3,27 +3,25 @@
 Two atlases; everybody tested once in 5 folds, and each site by models of the others. The files are
 looked for in the folder that the environment variable ABIDE_FOLDER names, else in
 data/abide/01_raw, where `kedro get-abide` puts them; without them the benchmark is passed over.
-Each run and each fold of a simple model is saved when it is done, so a benchmark that was stopped
-goes on.
+Each run and each fold of a simple model is kept when it is done.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.record import WORK, Figure, write_section
-from benchmarks.runs import PROJECT, kedro_run
+from benchmarks.record import WORK, Figure, kept, markdown, show, write_section
+from benchmarks.runs import PROJECT, kedro_run, linked
 from benchmarks.simple_models import MODELS, fold_predictions, read_connectivity
-from ukb_brain.atomic import atomic_path
-from ukb_brain.statistics.draws import percentile_interval
+from benchmarks.skills import with_interval
+from ukb_brain.statistics import kinds
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables.splits import training_fingerprints
@@ -39,7 +37,7 @@ POOLED, WITHIN = "all", "within site"
 TARGETS = ("age", "sex", "autism")
 BINARY = frozenset({"sex", "autism"})
 MAP = "amortised"
-DRAWS, LEVEL, SEED = 2000, 0.95, 0
+DRAWS, SEED = 2000, 0
 LEAST = -0.02
 PREPARE = "data_engineering,feature_tabular,imaging_preprocess"
 PAGE = PROJECT / "docs/strategies.md"
@@ -57,17 +55,7 @@ and no lower bound below −.02; ✗ where it is missed. Written by `make bench 
 
 @dataclass(frozen=True)
 class Run:
-    """One way of testing one atlas.
-
-    Attributes
-    ----------
-    atlas : str
-        Of `ATLASES`.
-    tested : str
-        Of `SCHEMES`.
-    raw : Path
-        ABIDE's files.
-    """
+    """One way, of `SCHEMES`, of testing one atlas, of `ATLASES`, with ABIDE's files."""
 
     atlas: str
     tested: str
@@ -95,9 +83,8 @@ class Run:
     def model(self) -> None:
         """Run the project; what is done already is not done again."""
         first = HOME / f"{self.atlas}_{SCHEMES[FOLDS]}"
-        if self.root != first and not (self.root / "02_intermediate").exists():
-            self.root.mkdir(parents=True, exist_ok=True)
-            (self.root / "02_intermediate").symlink_to(first / "02_intermediate")
+        if self.root != first:
+            linked(self.root, first, ["02_intermediate"])
         kedro_run(self.root, PREPARE, self.params, "abide")
         seconds = kedro_run(self.root, "modelling", self.params, "abide")
         print(f"{self.atlas}, {self.tested}: modelling took {seconds:.0f} s", flush=True)
@@ -112,33 +99,27 @@ class Run:
 
     def simple(self, people: pd.DataFrame) -> pd.DataFrame:
         """Fit the simple models in every fold: ``eid, target, model, y_pred`` of test people."""
-        splits = self.table("03_primary/splits")
-        marks = training_fingerprints(splits)
-        saved = {
-            n: HOME / f"simple_{self.root.name}_{n}_{mark}.parquet" for n, mark in marks.items()
-        }
-        todo = [fold for fold, path in saved.items() if not path.exists()]
-        eids = people["eid"].to_numpy(np.int64)
-        read = read_connectivity(self.raw, self.atlas, eids) if todo else None
-        for fold in todo:
+        splits, eids = self.table("03_primary/splits"), people["eid"].to_numpy(np.int64)
+        read = cache(lambda: read_connectivity(self.raw, self.atlas, eids))
+
+        def fitted(fold: int) -> pd.DataFrame:
+            print(f"{self.atlas}, {self.tested}: simple models of fold {fold}", flush=True)
             part = splits[splits["fold"] == fold].set_index("eid")["part"].reindex(eids)
             learn = np.flatnonzero(part.isin(["train", "validation"]))
             test = np.flatnonzero(part == "test")
-            assert read is not None
-            found = fold_predictions(read, people[list(TARGETS)], BINARY, learn, test)
-            with atomic_path(saved[fold]) as partial:
-                pd.concat(found).to_parquet(partial)
-            print(f"{self.atlas}, {self.tested}: simple models of fold {fold}", flush=True)
-        return pd.concat([pd.read_parquet(path) for path in saved.values()])
+            return pd.concat(fold_predictions(read(), people[list(TARGETS)], BINARY, learn, test))
+
+        saved = f"simple_{self.root.name}"
+        return pd.concat(
+            kept(HOME / f"{saved}_{fold}_{mark}.parquet", partial(fitted, fold))
+            for fold, mark in training_fingerprints(splits).items()
+        )
 
     def predictions(self) -> pd.DataFrame:
         """Line up what each strategy and each simple model predicts of test people.
 
-        Returns
-        -------
-        DataFrame
-            ``eid, site, target, y_true`` and a column a strategy or model; people and targets of
-            which the map predicts.
+        ``eid, site, target, y_true`` and a column a strategy or model; people and targets of which
+        the map predicts.
         """
         people = self.people()
         known = self.table("07_model_output/predictions")
@@ -152,24 +133,10 @@ class Run:
 
 
 def within_sites(target: str, y: Floats, p: Floats, site: Floats, weights: Floats) -> Floats:
-    """Score within sites, under many weightings of people at once.
+    """Score n people within sites, under many weightings (draws, n) of them at once.
 
-    Parameters
-    ----------
-    target : str
-        Its key.
-    y, p : ndarray of shape (n,)
-        Truth and prediction.
-    site : ndarray of shape (n,)
-        Of each person.
-    weights : ndarray of shape (draws, n)
-        How often each person counts.
-
-    Returns
-    -------
-    ndarray of shape (draws,)
-        R² about each site's own mean, of predictions about theirs; or the mean AUC of sites with
-        both classes, weighted by their people.
+    R² about each site's own mean, of predictions about theirs; or the mean AUC of sites with both
+    classes, weighted by their people.
     """
     above, below = np.zeros(len(weights)), np.zeros(len(weights))
     for one in np.unique(site):
@@ -192,22 +159,7 @@ def _squares(values: Floats, weights: Floats) -> Floats:
 
 
 def scores(table: pd.DataFrame, target: str, how: str, models: list[str]) -> dict[str, Floats]:
-    """Score models on the same people, in the sample and in draws of people.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As returned by `Run.predictions`.
-    target, how : str
-        Target, and `POOLED` or `WITHIN`.
-    models : list of str
-        Columns of the table.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (1 + DRAWS,)
-        R² or AUC by model; the sample's first.
-    """
+    """Score models, R² or AUC, on the same people: in the sample, then in draws of people."""
     mine = table[table["target"] == target]
     n = len(mine)
     drawn = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), DRAWS)
@@ -221,24 +173,12 @@ def scores(table: pd.DataFrame, target: str, how: str, models: list[str]) -> dic
         if how == WITHIN:
             found[model] = within_sites(target, y, p, site, weights)
         else:
-            kind = "binary" if target in BINARY else "continuous"
-            found[model] = headline(kind, y, p, weights)
+            found[model] = headline(kind_of(target).name, y, p, weights)
     return found
 
 
 def compare(runs: list[Run]) -> list[Figure]:
-    """Hold the map beside the simple models, and write the table.
-
-    Parameters
-    ----------
-    runs : list of Run
-        That were modelled.
-
-    Returns
-    -------
-    list of Figure
-        A difference each, and the map's scores.
-    """
+    """Hold the map of every run beside the simple models, and write the table."""
     figures, lines, people = [], [], {}
     members: list[str] = []
     for run in runs:
@@ -247,35 +187,32 @@ def compare(runs: list[Run]) -> list[Figure]:
         names = [n for n in table.columns if n not in ("eid", "site", "target", "y_true", *MODELS)]
         members = members or [MAP, *sorted(set(names) - {MAP})]
         for how in (POOLED, WITHIN) if run.tested == SITES else (POOLED,):
+            where = ", ".join([run.atlas, run.tested, *([how] if how == WITHIN else [])])
             for target in TARGETS:
                 found = scores(table, target, how, [*members, *MODELS])
-                where = (
-                    f"{run.atlas}, {run.tested}, {how}"
-                    if how == WITHIN
-                    else f"{run.atlas}, {run.tested}"
-                )
                 line = [run.atlas, run.tested, how, target]
                 line += [f"{found[m][0]:.3f}" if m in found else "" for m in [*members, *MODELS]]
                 for model in MODELS:
-                    figure = _difference(
-                        f"real people: {where}, {target}, map - {model}", found, model, target
-                    )
-                    line.append(_told(figure) if figure else "")
-                    figures += [figure] if figure else []
+                    if model not in found:
+                        line.append("")
+                        continue
+                    name = f"real people: {where}, {target}, map - {model}"
+                    figures.append(_difference(name, found[MAP] - found[model], target))
+                    line.append(_told(figures[-1]))
                 lines.append(line)
     _write(lines, [*members, *MODELS, *(f"map − {model}" for model in MODELS)], people)
     return figures
 
 
-def _difference(name: str, found: dict[str, Floats], model: str, target: str) -> Figure | None:
-    if model not in found:
-        return None
-    change = (found[MAP] - found[model]) * (2 if target in BINARY else 1)
-    low, high = percentile_interval(change[1:], LEVEL)
-    holds = bool(change[0] >= 0 and low > LEAST)
-    return Figure(
-        name, float(change[0]), "", f"≥ 0, lower bound > {LEAST}", holds, {"low": low, "high": high}
-    )
+def kind_of(target: str) -> kinds.Kind:
+    """Give a target its kind."""
+    return kinds.BINARY if target in BINARY else kinds.CONTINUOUS
+
+
+def _difference(name: str, change: Floats, target: str) -> Figure:
+    value, interval = with_interval(kind_of(target).gain(change))
+    holds = bool(value >= 0 and interval["low"] > LEAST)
+    return Figure(name, value, "", f"≥ 0, lower bound > {LEAST}", holds, interval)
 
 
 def _told(figure: Figure) -> str:
@@ -285,39 +222,23 @@ def _told(figure: Figure) -> str:
 
 def _write(lines: list[list[str]], columns: list[str], people: dict[str, int]) -> None:
     heads = ["atlas", "tested", "scored", "target", *columns]
-    shown = Table(*heads, title="ABIDE")
-    for line in lines:
-        shown.add_row(*line)
-    Console(width=240).print(shown)
-    rows = [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *lines)]
+    show("ABIDE", heads, lines, width=240)
     told = INTRODUCTION.format(
         people=" or ".join(f"{n:,}" for n in dict.fromkeys(people.values())),
         regions=" and ".join(f"atlas {atlas}" for atlas in people),
     )
-    write_section(PAGE, "real people", told + "\n" + "\n".join(rows) + "\n")
+    write_section(PAGE, "real people", f"{told}\n{markdown(heads, lines)}")
 
 
 def folder() -> Path | None:
-    """Find ABIDE's files.
-
-    Returns
-    -------
-    Path or None
-        None where there are none.
-    """
+    """Find ABIDE's files; None where there are none."""
     named = os.environ.get(VARIABLE)
     place = Path(named) if named else DEFAULT_FOLDER
     return place if next(place.rglob("*_rois_*.1D"), None) else None
 
 
 def measure() -> list[Figure]:
-    """Run both ways of testing on both atlases, and compare.
-
-    Returns
-    -------
-    list of Figure
-        None where the files are not there.
-    """
+    """Run both ways of testing on both atlases, and compare; nothing without the files."""
     raw = folder()
     if raw is None:
         print(

@@ -1,14 +1,19 @@
-"""Where figures of benchmarks are kept."""
+"""Where figures of benchmarks are kept, and how they are shown."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
 
 from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import processors
@@ -19,42 +24,65 @@ WORK = Path(__file__).with_name("work")
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure.
-
-    Attributes
-    ----------
-    name : str
-        What was measured.
-    value : float
-        Of it.
-    unit, goal : str
-        Empty where there is none.
-    holds : bool or None
-        Whether the goal is reached; None without a goal.
-    more : dict
-        Further entries, such as a standard error.
-    """
+    """One measured figure; ``holds`` says whether the goal is reached, None without a goal."""
 
     name: str
     value: float
-    unit: str
-    goal: str
-    holds: bool | None
+    unit: str = ""
+    goal: str = ""
+    holds: bool | None = None
     more: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def at_most(
+        cls, name: str, value: float, most: float, unit: str = "", more: dict | None = None
+    ) -> Figure:
+        """Hold a figure against an upper limit."""
+        return cls(name, value, unit, f"≤ {most:g}", bool(value <= most), more or {})
+
+    @classmethod
+    def at_least(
+        cls, name: str, value: float, least: float, unit: str = "", more: dict | None = None
+    ) -> Figure:
+        """Hold a figure against a lower limit."""
+        return cls(name, value, unit, f"≥ {least:g}", bool(value >= least), more or {})
+
+
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """Read what was measured before, or measure it: a benchmark that was stopped goes on.
+
+    As the path ends, a table is kept in Parquet or CSV, all else in JSON.
+    """
+    if not path.exists():
+        made = make()
+        with atomic_path(path) as part:
+            if path.suffix == ".parquet":
+                made.to_parquet(part)
+            elif path.suffix == ".csv":
+                made.to_csv(part, index=False)
+            else:
+                part.write_text(json.dumps(made, indent=1))
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path) if path.suffix == ".csv" else json.loads(path.read_text())
+
+
+def show(title: str, heads: Iterable[str], rows: Iterable[Sequence[str]], width: int = 150) -> None:
+    """Print a table."""
+    table = Table(*heads, title=title)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=width).print(table)
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def write_section(page: Path, name: str, text: str) -> None:
-    """Write a benchmark's own section of a page; what else the page holds stays.
-
-    Parameters
-    ----------
-    page : Path
-        In Markdown.
-    name : str
-        Of the section, which two comments mark.
-    text : str
-        Of the section.
-    """
+    """Write a benchmark's own section, which two comments mark, of a page; the rest stays."""
     start, end = f"<!-- {name}: generated -->\n", f"<!-- end of {name} -->\n"
     there = page.read_text() if page.exists() else ""
     before, _, rest = there.partition(start)
@@ -65,24 +93,13 @@ def write_section(page: Path, name: str, text: str) -> None:
 
 
 def machine() -> str:
-    """Describe this machine in a few words.
-
-    Returns
-    -------
-    str
-    """
+    """Describe this machine in a few words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{platform.machine()}, {processors()} cores, {memory:.0f} GiB, no GPU"
 
 
 def record(figures: list[Figure]) -> None:
-    """Write figures into results.json; others that are there stay.
-
-    Parameters
-    ----------
-    figures : list of Figure
-        As measured.
-    """
+    """Write figures into results.json; others that are there stay."""
     there = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for figure in figures:
         there[figure.name] = {

@@ -34,18 +34,11 @@ LEAST_EIGENVALUE = 1e-4
 
 @dataclass(frozen=True)
 class Connectivity:
-    """Of people whose scans were read.
+    """Of people whose scans were read: their numbers, and what is NaN where a region is constant.
 
-    Attributes
-    ----------
-    eids : ndarray of int, shape (people,)
-        Their numbers.
-    z : ndarray of shape (people, edges)
-        Fisher's z; NaN where a region is constant.
-    covariances : ndarray of shape (people, regions, regions)
-        Of standardised series, after Ledoit and Wolf; NaN where a region is constant.
-    logarithms : ndarray of shape (people, regions, regions)
-        Of the covariances; NaN throughout for a person with a constant region.
+    ``z`` (people, edges) is Fisher's; ``covariances`` (people, regions, regions) are of
+    standardised series, after Ledoit and Wolf; ``logarithms`` of them are NaN throughout for a
+    person with a constant region.
     """
 
     eids: NDArray[np.int64]
@@ -55,21 +48,7 @@ class Connectivity:
 
 
 def read_connectivity(folder: Path, atlas: str, eids: NDArray[np.int64]) -> Connectivity:
-    """Read time series and turn them into connectivity.
-
-    Parameters
-    ----------
-    folder : Path
-        With ``*_<number>_rois_<atlas>.1D``, in any folder of it.
-    atlas : str
-        Such as ``cc200``.
-    eids : ndarray of int
-        Whose to read.
-
-    Returns
-    -------
-    Connectivity
-    """
+    """Turn time series, ``*_<number>_rois_<atlas>.1D`` in any folder, into connectivity."""
     name = re.compile(rf".*_(\d{{7}})_rois_{atlas}\.1D")
     files = {int(m[1]): path for path in folder.rglob("*.1D") if (m := name.fullmatch(path.name))}
     series = [np.loadtxt(files[eid]) for eid in eids.tolist()]
@@ -94,19 +73,7 @@ def read_connectivity(folder: Path, atlas: str, eids: NDArray[np.int64]) -> Conn
 
 
 def filled(values: NDArray[np.floating], learn: NDArray[np.intp]) -> NDArray[np.floating]:
-    """Fill what is NaN with the mean of those who are learned from.
-
-    Parameters
-    ----------
-    values : ndarray of shape (people, ...)
-        One row a person.
-    learn : ndarray of int
-        Rows that are learned from.
-
-    Returns
-    -------
-    ndarray of shape (people, ...)
-    """
+    """Fill what is NaN with the mean of those rows that are learned from."""
     mean = np.nan_to_num(np.nanmean(values[learn], axis=0))
     return np.where(np.isnan(values), mean, values)
 
@@ -121,17 +88,8 @@ def logarithms(matrices: Floats) -> Floats:
 def tangent_space(covariances: Floats, mean_logarithm: Floats) -> Floats:
     """Write covariances in the tangent space at the log-Euclidean mean of some people.
 
-    Parameters
-    ----------
-    covariances : ndarray of shape (people, regions, regions)
-        Complete.
-    mean_logarithm : ndarray of shape (regions, regions)
-        Of those people.
-
-    Returns
-    -------
-    ndarray of shape (people, regions * (regions + 1) / 2)
-        Such that distances between rows are those between matrices.
+    Complete ones (people, regions, regions) give (people, regions * (regions + 1) / 2), such that
+    distances between rows are those between matrices.
     """
     values, vectors = np.linalg.eigh(mean_logarithm)
     white = (vectors * np.exp(-values / 2)) @ vectors.T
@@ -141,19 +99,9 @@ def tangent_space(covariances: Floats, mean_logarithm: Floats) -> Floats:
 
 
 def components(features: NDArray[np.floating], learn: NDArray[np.intp]) -> Floats:
-    """Give all principal components of those who are learned from: the same space, fewer columns.
+    """Give all principal components of those rows that are learned from: fewer columns.
 
-    Parameters
-    ----------
-    features : ndarray of shape (people, columns)
-        One row a person.
-    learn : ndarray of int
-        Rows that are learned from.
-
-    Returns
-    -------
-    ndarray of shape (people, components)
-        Of which ridge and logistic regression are those of the features.
+    Ridge and logistic regression on them are those on the features.
     """
     centred = features - features[learn].mean(axis=0)
     gram = (centred @ centred[learn].T).astype(np.float64)
@@ -169,23 +117,10 @@ def fold_predictions(
     learn: NDArray[np.intp],
     test: NDArray[np.intp],
 ) -> Iterator[pd.DataFrame]:
-    """Fit every model for every target in one fold.
+    """Fit every model for every target, a column each and NaN where not known, in one fold.
 
-    Parameters
-    ----------
-    connectivity : Connectivity
-        Of all people.
-    targets : DataFrame
-        A column a target, in the order of people; NaN is not known.
-    binary : frozenset of str
-        Targets that are yes or no.
-    learn, test : ndarray of int
-        Rows of training and validation people, and of test people.
-
-    Yields
-    ------
-    DataFrame
-        ``eid, target, model, y_pred`` of test people; a model and target each.
+    ``learn`` are rows of training and validation people. For each model and target, ``eid, target,
+    model, y_pred`` of test people.
     """
     spaces = {
         RIDGE_Z: lambda: filled(connectivity.z, learn),

@@ -12,13 +12,15 @@ from scipy.stats import norm
 from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics.certainty.cell_intervals import ScoredCells
 from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.scores.engine import score_draws
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
 
 # Replicates that share bootstrap weights: few, so that these average out over replicates.
 BATCH = 40
-# Points at which a normal distribution is averaged over.
-POINTS = norm.ppf((np.arange(200_000) + 0.5) / 200_000)
+# Quantiles that stand for a normal distribution.
+POINTS = norm.ppf((np.arange(1500) + 0.5) / 1500)
+POINTS /= POINTS.std()
 
 
 def simulate_binary(
@@ -48,7 +50,9 @@ def simulate_binary(
     """
     rng = np.random.default_rng(seed)
     n, apart = n_pos + n_neg, np.sqrt(2) * norm.ppf(auc)
-    truth = _binary_truth(n_pos / n, apart)
+    everybody = np.repeat([1.0, 0.0], len(POINTS))
+    at = expit(np.tile(POINTS, 2) + apart * (everybody - 0.5))
+    truth = _truth("binary", everybody, at, np.where(everybody > 0, 1.0 * n_pos, n_neg), 0.5)
     # A class of one has no variance, and a target that has it would not be scored.
     positives = np.clip(rng.binomial(n, n_pos / n, replicates), 2, n - 2)
     found = []
@@ -83,20 +87,19 @@ def simulate_continuous(
     """
     rng = np.random.default_rng(seed)
     slope = correlation if correlation > 0 else 0.1
-    error = 1 - 2 * slope * correlation + slope**2
-    truth = {
-        "r2": 1 - error,
-        "pearson_r": correlation,
-        "mae": float(np.sqrt(2 / np.pi * error)),
-        "median_split_accuracy": float(0.5 + np.arcsin(correlation) / np.pi),
-    }
+
+    def predict(y: Floats, noise: Floats) -> Floats:
+        return slope * (correlation * y + np.sqrt(1 - correlation**2) * noise)
+
+    everybody, noises = (grid.ravel() for grid in np.meshgrid(POINTS, POINTS))
+    at = predict(everybody, noises)
+    truth = _truth("continuous", everybody, at, np.ones(len(at)), 0.0)
     found = []
     for cells in _batches(replicates):
         weights = _weights(n, draws, rng)
         for _ in range(cells):
             y, noise = rng.normal(size=(2, n))
-            predicted = slope * (correlation * y + np.sqrt(1 - correlation**2) * noise)
-            table = _table("continuous", y, predicted[:, None], 0.0)
+            table = _table("continuous", y, predict(y, noise)[:, None], 0.0)
             found.append(_held(table, truth, weights))
     return _summed(found, truth)
 
@@ -106,17 +109,13 @@ def _batches(count: int) -> Iterator[int]:
         yield min(BATCH, count - at)
 
 
-def _binary_truth(prevalence: float, apart: float) -> dict[str, float]:
-    high, low = POINTS + apart / 2, POINTS - apart / 2
-    found = prevalence * norm.sf(high - apart / 2)
-    precision = found / (found + (1 - prevalence) * norm.sf(high + apart / 2))
-    of_pos, of_neg = ((1 - expit(high)) ** 2).mean(), (expit(low) ** 2).mean()
-    return {
-        "balanced_accuracy": float(norm.cdf(apart / 2)),
-        "roc_auc": float(norm.cdf(apart / np.sqrt(2))),
-        "average_precision": float(precision.mean()),
-        "brier": float(prevalence * of_pos + (1 - prevalence) * of_neg),
-    }
+def _truth(
+    kind: str, y: Floats, predicted: Floats, weights: Floats, threshold: float
+) -> dict[str, float]:
+    """Scores of a population: of people at the quantiles of its distributions, weighted."""
+    cut = np.array([[threshold]])
+    scores = score_draws(kind, y, predicted, weights[None], threshold=cut)
+    return {metric: float(value[0]) for metric, value in scores.items()}
 
 
 def _table(kind: str, y: Floats, predicted: Floats, threshold: float) -> TargetPredictions:

@@ -7,7 +7,6 @@ and bf16 where the processor or card has it). Then the share of time that steps 
 
 from __future__ import annotations
 
-import json
 import shutil
 import statistics
 import time
@@ -15,18 +14,15 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.random_cohort import study_grid
-from benchmarks.record import WORK, Figure
-from ukb_brain.atomic import atomic_path
+from benchmarks.record import WORK, Figure, kept, show
+from benchmarks.skills import study_grid
 from ukb_brain.cluster import pick_device, processors
-from ukb_brain.networks.fusion import CellNetwork
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.planning.case import Parts
 from ukb_brain.planning.invented import RandomData, random_people, scans_in, write_scans
 from ukb_brain.training.encode import build_encoders
-from ukb_brain.training.inputs import Inputs
+from ukb_brain.training.inputs import NetworkData
 from ukb_brain.training.settings import Loop, Network
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import MASK, Trainer, precision_of
@@ -44,12 +40,12 @@ PLAIN = "plain PyTorch"
 GOAL, AIM, MOST_WAIT = 1.0, 1.2, 0.05
 
 
-def _network(edge: int) -> CellNetwork:
+def _network(edge: int) -> FusedNetwork:
     """All three modalities of volumes in one encoder, as the study has them."""
     torch.manual_seed(0)
     settings = Network(volume="study", head="study")
     encoders = build_encoders(settings, {"volumes": (3, edge, edge, edge)})
-    return CellNetwork(encoders, 1, "study")
+    return FusedNetwork(encoders, 1, "study")
 
 
 def _loop(batch: int, **changes: object) -> Loop:
@@ -97,22 +93,7 @@ def _plain(edge: int, batch: int, device: torch.device) -> Callable[[], None]:
 
 
 def side_by_side(edge: int, batch: int, device: torch.device, rounds: int) -> dict[str, float]:
-    """Time a step of each kind, by turns.
-
-    Parameters
-    ----------
-    edge, batch : int
-        Of volumes; people of a step.
-    device : torch.device
-        Where.
-    rounds : int
-        Steps of each kind, after one that warms up.
-
-    Returns
-    -------
-    dict of str to float
-        Median seconds.
-    """
+    """Time a step of each kind, by turns, after one that warms up: median seconds."""
     steps = {PLAIN: _plain(edge, batch, device)}
     steps |= {name: _ours(edge, batch, device, changes) for name, changes in SETTINGS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
@@ -128,21 +109,7 @@ def side_by_side(edge: int, batch: int, device: torch.device, rounds: int) -> di
 
 
 def wait_share(edge: int, batch: int, device: torch.device, people: int) -> float:
-    """Share of an epoch in which steps wait for scans that are read anew from a store.
-
-    Parameters
-    ----------
-    edge, batch : int
-        Of volumes; people of a step.
-    device : torch.device
-        Where.
-    people : int
-        Of the store.
-
-    Returns
-    -------
-    float
-    """
+    """Share of an epoch in which steps wait for scans that are read anew from a store."""
     grid = study_grid()
     everybody = random_people(Parts(1, people, 0, 0), grid)
     keys = everybody.keys(np.ones(people, dtype=bool))
@@ -150,74 +117,38 @@ def wait_share(edge: int, batch: int, device: torch.device, people: int) -> floa
     scans = {g: s for g, s in scans_in(folder, grid, 1).items() if s.is_volume}
     for own in scans.values():
         write_scans(own, (len(own.modalities), edge, edge, edge), keys)
-    data = Inputs(everybody, scans, (), np.ones(people, dtype=bool), 0.0, masked=False)
+    data = NetworkData(everybody, scans, (), np.ones(people, dtype=bool), 0.0, masked=False)
     loop = _loop(batch)
     torch.manual_seed(0)
     settings = Network(volume="study", head="study", together=True)
-    network = CellNetwork(build_encoders(settings, data.shapes), 1, "study")
+    network = FusedNetwork(build_encoders(settings, data.shapes), 1, "study")
     trainer = Trainer(network, data, _tasks(people, loop), loop, device, 0)
     trainer.run_epoch(np.arange(people), 0, 1000)
     return trainer.waited / trainer.worked
 
 
-def found(edge: int, batch: int, device: torch.device, rounds: int) -> dict[str, float]:
-    """Measure everything, or read what was measured before.
-
-    Parameters
-    ----------
-    edge, batch : int
-        Of volumes; people of a step.
-    device : torch.device
-        Where.
-    rounds : int
-        Steps of each kind.
-
-    Returns
-    -------
-    dict of str to float
-        Median seconds of each kind, and ``wait``.
-    """
-    saved = WORK / "step" / "seconds.json"
-    seconds = json.loads(saved.read_text()) if saved.exists() else {}
-    if not seconds:
-        seconds = side_by_side(edge, batch, device, rounds)
-        with atomic_path(saved) as part:
-            part.write_text(json.dumps(seconds))
-    people = max(PEOPLE_TO_READ, 3 * batch)
-    return seconds | {"wait": wait_share(edge, batch, device, people)}
-
-
 def measure() -> list[Figure]:
-    """Measure at the study's 64³ on the best device that is there.
-
-    Returns
-    -------
-    list of Figure
-        Speed of this loop over that of a plain one, and the share of time waited for data.
-    """
+    """Measure at the study's 64³ on the best device that is there."""
     device = pick_device()
     batch = BATCHES[device.type]
     # As many threads as a training that has this machine for itself.
     torch.set_num_threads(processors())
-    seconds = found(EDGE, batch, device, ROUNDS)
-    wait = seconds.pop("wait")
+    saved = WORK / "step/seconds.json"
+    seconds = kept(saved, lambda: side_by_side(EDGE, batch, device, ROUNDS))
+    wait = wait_share(EDGE, batch, device, max(PEOPLE_TO_READ, 3 * batch))
     precision = str(precision_of(_loop(batch), device)).removeprefix("torch.")
     about = {"device": device.type, "batch": batch, "default_precision": precision}
-    table = Table(title=f"A step of the study's network at {EDGE}³, {batch} people, {device.type}")
-    for column in ("", "seconds", "speed over plain PyTorch"):
-        table.add_column(column)
-    table.add_row(PLAIN, f"{seconds[PLAIN]:.3f}", "1")
-    figures = []
+    figures, rows = [], [[PLAIN, f"{seconds[PLAIN]:.3f}", "1"]]
     for name in SETTINGS:
         speed = seconds[PLAIN] / seconds[name]
-        table.add_row(name, f"{seconds[name]:.3f}", f"{speed:.2f}")
+        rows.append([name, f"{seconds[name]:.3f}", f"{speed:.2f}"])
         # The goal is for the loop as it is used; the others say where the speed comes from.
         default = name == list(SETTINGS)[-1]
         goal, holds = (f"≥ {GOAL}, aim {AIM}", speed >= GOAL) if default else ("", None)
         figures.append(Figure(f"step: speed of {name}", speed, "×", goal, holds, about))
-    Console().print(table)
+    title = f"A step of the study's network at {EDGE}³, {batch} people, {device.type}"
+    show(title, ("", "seconds", "speed over plain PyTorch"), rows)
     print(f"Waiting for data: {wait:.1%} of the time.")
-    name = "step: share of time waited for data"
-    figures.append(Figure(name, wait, "", f"< {MOST_WAIT}", wait < MOST_WAIT, about))
     shutil.rmtree(WORK / "step", ignore_errors=True)
-    return figures
+    name = "step: share of time waited for data"
+    return [*figures, Figure.at_most(name, wait, MOST_WAIT, more=about)]

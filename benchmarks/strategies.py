@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.record import WORK, Figure, write_section
-from benchmarks.runs import kedro_run
-from benchmarks.skills import CONF, LEVEL, skill_draws, study_grid, test_predictions
-from ukb_brain.statistics.draws import percentile_interval
+from benchmarks.record import WORK, Figure, markdown, show, write_section
+from benchmarks.runs import kedro_run, linked
+from benchmarks.skills import (
+    parameters,
+    skill_draws,
+    study_grid,
+    test_predictions,
+    with_interval,
+)
 
 ROOT = WORK / "strategies"
 # The same encoders, of which heads are neither averaged with the linear strategy nor refined.
@@ -46,34 +48,14 @@ SHARED = ("02_intermediate", "03_primary", "04_feature", "08_reporting")
 
 
 def params(**modelling: object) -> dict[str, object]:
-    """Give the runtime parameters of every run on this cohort.
-
-    Parameters
-    ----------
-    **modelling : object
-        Further parameters of modelling.
-
-    Returns
-    -------
-    dict
-    """
+    """Give the runtime parameters of every run on this cohort, with further ones of modelling."""
     chosen: dict[str, Any] = {"strategies": ["linear", "kernels", "amortised", "dedicated"]}
     chosen |= {"encoders": ENCODERS, "dedicated": ENCODERS | {"cells": CELLS}}
     return {"seed": SEED, "splitting": SPLITTING, "modelling": chosen | modelling}
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Lay changes over nested settings.
-
-    Parameters
-    ----------
-    base, changes : dict
-        As in YAML.
-
-    Returns
-    -------
-    dict
-    """
+    """Lay changes over nested settings."""
     inner = {
         name: merged(base[name], value)
         for name, value in changes.items()
@@ -83,15 +65,9 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def regressions() -> dict[str, Any]:
-    """Read how the default configuration fits and chooses the cells' regressions.
-
-    Returns
-    -------
-    dict
-        Parameters of modelling that do not come with the preset.
-    """
-    parameters = yaml.safe_load((CONF / "parameters_modelling.yml").read_text())["modelling"]
-    return {name: parameters[name] for name in ("cross_fits", "connectivity", "heads", "ladder")}
+    """Read those parameters of modelling that do not come with the preset."""
+    modelling = parameters("modelling")["modelling"]
+    return {name: modelling[name] for name in ("cross_fits", "connectivity", "heads", "ladder")}
 
 
 def prepare() -> None:
@@ -101,10 +77,7 @@ def prepare() -> None:
     if not (ROOT / "03_primary/quality.parquet").exists():
         kedro_run(ROOT, "data_engineering,feature_tabular,imaging_preprocess", params())
     kedro_run(ROOT, "modelling", params())
-    (HEADS / "06_models").mkdir(parents=True, exist_ok=True)
-    for name in (*SHARED, "06_models/encoders"):
-        if not (HEADS / name).exists():
-            (HEADS / name).symlink_to(ROOT / name)
+    linked(HEADS, ROOT, (*SHARED, "06_models/encoders"))
     alone = {"strategies": ["linear", "amortised"], "average": ["head"], "ladder": False}
     kedro_run(HEADS, "modelling", params(**alone))
 
@@ -117,93 +90,55 @@ def _cost(fits: pd.DataFrame) -> dict[str, float]:
     mine = fits[(fits["strategy"] == "dedicated") & (fits["status"] == "ok")]
     used = [groups[key] for key in zip(mine["target"], mine["inputs"], strict=True)]
     mean = mine["train_seconds"].groupby(np.array(used)).mean()
-    dedicated = sum(mean.loc[n] for n in groups.values())
-    # The average with linear cells costs those too.
-    amortised = float(total["amortised"])
-    return {"dedicated": float(dedicated), "amortised": amortised, "linear": float(total["linear"])}
+    return {
+        "dedicated": float(sum(mean.loc[n] for n in groups.values())),
+        # The average with linear cells costs those too.
+        "amortised": float(total["amortised"]),
+        "linear": float(total["linear"]),
+    }
+
+
+def _told(value: float, interval: dict[str, float]) -> str:
+    return f"{value:+.3f} [{interval['low']:+.3f}, {interval['high']:+.3f}]"
 
 
 def measure() -> list[Figure]:
-    """Run the strategies, compare them, and write the page of single cells.
-
-    Returns
-    -------
-    list of Figure
-        Mean differences in skill with intervals over test people, and costs.
-    """
+    """Compare the strategies cell by cell on the same test people, and write the page of cells."""
     prepare()
-    return compare()
-
-
-def compare() -> list[Figure]:
-    """Compare the strategies cell by cell on the same test people, once they were run.
-
-    Returns
-    -------
-    list of Figure
-        As `measure`.
-    """
-    grid, found = study_grid(), {}
-    for name, root, strategy in (
-        ("dedicated", ROOT, "dedicated"),
-        ("linear", ROOT, "linear"),
-        ("amortised", ROOT, "amortised"),
-        ("heads alone", HEADS, "amortised"),
-    ):
-        found[name] = skill_draws(*test_predictions(root, strategy), grid)
-    cells = found["dedicated"].index
-    table = Table(title=f"SYNTHETIC: skill of {len(cells)} cells on the same test people")
-    for column in ("target", "inputs", *found, "amortised - dedicated", "amortised - linear"):
-        table.add_column(column)
-    heads = [str(column.header) for column in table.columns]
-    page = [INTRODUCTION, f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    grid = study_grid()
+    runs = {name: (ROOT, name) for name in ("dedicated", "linear", "amortised")}
+    runs["heads alone"] = (HEADS, "amortised")
+    found = {name: skill_draws(*test_predictions(*of), grid) for name, of in runs.items()}
+    cells, rows = found["dedicated"].index, []
     counts = {"dedicated": [0, 0, 0], "linear": [0, 0, 0]}
     for cell in cells:
-        shown = [f"{found[name].loc[cell, 0]:.3f}" for name in found]
-        differences = []
-        for other in counts:
-            change = (found["amortised"].loc[cell] - found[other].loc[cell]).to_numpy()
-            low, high = percentile_interval(change[1:], LEVEL)
-            differences.append(f"{change[0]:+.3f} [{low:+.3f}, {high:+.3f}]")
-            counts[other][0 if low > 0 else 2 if high < 0 else 1] += 1
-        table.add_row(*cell, *shown, *differences)
-        page.append(f"| {' | '.join((*cell, *shown, *differences))} |")
-    Console(width=200).print(table)
-    write_section(PAGE, "strategies", "\n".join(page) + "\n")
+        row = [*cell, *(f"{one.loc[cell, 0]:.3f}" for one in found.values())]
+        for other, count in counts.items():
+            change = with_interval(found["amortised"].loc[cell] - found[other].loc[cell])
+            row.append(_told(*change))
+            count[0 if change[1]["low"] > 0 else 2 if change[1]["high"] < 0 else 1] += 1
+        rows.append(row)
+    heads = ["target", "inputs", *found, "amortised - dedicated", "amortised - linear"]
+    show(f"SYNTHETIC: skill of {len(cells)} cells on the same test people", heads, rows, 200)
+    write_section(PAGE, "strategies", f"{INTRODUCTION}\n{markdown(heads, rows)}")
     figures = []
     for name in ("heads alone", "amortised", "linear"):
-        change = (found[name].loc[cells] - found["dedicated"]).mean().to_numpy()
-        low, high = percentile_interval(change[1:], LEVEL)
-        goal = f"lower bound > {LEAST}" if name != "linear" else ""
-        figures.append(
-            Figure(
-                f"strategies: {name} - dedicated, mean skill of {len(cells)} cells",
-                float(change[0]),
-                "",
-                goal,
-                low > LEAST if goal else None,
-                {"low": low, "high": high},
-            )
-        )
+        change, interval = with_interval((found[name].loc[cells] - found["dedicated"]).mean())
+        what = f"strategies: {name} - dedicated, mean skill of {len(cells)} cells"
+        goal = "" if name == "linear" else f"lower bound > {LEAST}"
+        holds = interval["low"] > LEAST if goal else None
+        figures.append(Figure(what, change, "", goal, holds, interval))
     for other, (wins, ties, losses) in counts.items():
         more = {"wins": wins, "ties": ties, "losses": losses}
-        figures.append(
-            Figure(
-                f"strategies: amortised against {other}, wins", float(wins), "cells", "", None, more
-            )
-        )
-    fits = pd.read_parquet(ROOT / "07_model_output/cell_fits.parquet")
-    cost = _cost(fits)
+        what = f"strategies: amortised against {other}, wins"
+        figures.append(Figure(what, float(wins), "cells", more=more))
+    cost = _cost(pd.read_parquet(ROOT / "07_model_output/cell_fits.parquet"))
     figures += [
-        Figure(f"strategies: {name}, whole grid", seconds, "worker s", "", None)
+        Figure(f"strategies: {name}, whole grid", seconds, "worker s")
         for name, seconds in cost.items()
     ]
     ratio = cost["dedicated"] / cost["amortised"]
-    figures.append(
-        Figure(
-            "strategies: dedicated / amortised, cost", ratio, "", f"≥ {CHEAPER}", ratio >= CHEAPER
-        )
-    )
+    figures.append(Figure.at_least("strategies: dedicated / amortised, cost", ratio, CHEAPER))
     for figure in figures:
         print(f"{figure.name}: {figure.value:.4f} {figure.unit} {figure.more} ({figure.goal})")
     return figures

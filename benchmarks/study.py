@@ -10,27 +10,17 @@ import pandas as pd
 
 from benchmarks import strategies
 from benchmarks.record import WORK, Figure
-from benchmarks.runs import kedro_run
-from benchmarks.skills import LEVEL, skill_draws, study_grid, test_predictions
-from ukb_brain.statistics.draws import percentile_interval
+from benchmarks.runs import kedro_run, linked
+from benchmarks.skills import skill_draws, study_grid, test_predictions, with_interval
 
 ROOT = WORK / "strategies_study"
 CELLS, EPOCHS, POOLING = 4, 5, 3
 
 
 def measure() -> list[Figure]:
-    """Train the cells, and compare them with the amortised strategy on the same test people.
-
-    Returns
-    -------
-    list of Figure
-        The mean difference in skill, and the seconds of a cell.
-    """
+    """Train the cells, and compare them with the amortised strategy on the same test people."""
     strategies.prepare()
-    ROOT.mkdir(exist_ok=True)
-    for name in strategies.SHARED:
-        if not (ROOT / name).exists():
-            (ROOT / name).symlink_to(strategies.ROOT / name)
+    linked(ROOT, strategies.ROOT, strategies.SHARED)
     dedicated = {"cells": CELLS, "network": {"pooling": POOLING}, "loop": {"epochs": EPOCHS}}
     params = {
         "preset": "study64",
@@ -44,15 +34,11 @@ def measure() -> list[Figure]:
     shared = skill_draws(*test_predictions(strategies.ROOT, "amortised"), grid).loc[own.index]
     for cell in own.index:
         print(f"{cell}: study {own.loc[cell, 0]:.3f}, amortised {shared.loc[cell, 0]:.3f}")
-    change = (shared - own).mean().to_numpy()
-    low, high = percentile_interval(change[1:], LEVEL)
+    change, interval = with_interval((shared - own).mean())
     fits = pd.read_parquet(ROOT / "07_model_output/cell_fits.parquet")
     seconds = float(fits.loc[fits["strategy"] == "dedicated", "train_seconds"].mean())
-    reduced = f"{CELLS} cells, 16³, {EPOCHS} epochs: reduced"
-    more = {"low": low, "high": high}
+    network = f"study's network ({CELLS} cells, 16³, {EPOCHS} epochs: reduced)"
     return [
-        Figure(
-            f"study's network ({reduced}): amortised - it", float(change[0]), "", "", None, more
-        ),
-        Figure(f"study's network ({reduced}): a cell", seconds, "s", "", None),
+        Figure(f"{network}: amortised - it", change, more=interval),
+        Figure(f"{network}: a cell", seconds, "s"),
     ]

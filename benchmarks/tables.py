@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,12 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.csv
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.random_cohort import study_grid
-from benchmarks.record import Figure
-from benchmarks.watch import PROJECT
+from benchmarks.record import Figure, show
+from benchmarks.runs import PROJECT
+from benchmarks.skills import study_grid
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.dictionary import FieldEntry, field_of
 from ukb_brain.tables.headers import FieldColumn
@@ -41,13 +38,7 @@ MOST_OF_PYARROW, LEAST_OF_PANDAS, MOST_MB = 1.2, 3.0, 1_500
 
 
 def columns() -> tuple[list[FieldColumn], list[FieldColumn]]:
-    """Choose columns from the dictionary.
-
-    Returns
-    -------
-    all, needed : list of FieldColumn
-        The file's, in their order, and those among them that the base grid asks for.
-    """
+    """Choose the file's columns, in order, and those of them that the base grid asks for."""
     wanted = sorted(wanted_fields(study_grid()))
     needed = _of(wanted)[:NEEDED]
     others = [number for number in range(3, 40_000) if number not in wanted and field_of(number)]
@@ -81,13 +72,7 @@ def _answers(entry: FieldEntry, rng: np.random.Generator) -> list[str]:
 
 
 def write_file(path: Path) -> None:
-    """Write a table as ``ukbconv … csv`` does: everything quoted, most cells empty.
-
-    Parameters
-    ----------
-    path : Path
-        Where it goes.
-    """
+    """Write a table as ``ukbconv … csv`` does: everything quoted, most cells empty."""
     every, _ = columns()
     rng = np.random.default_rng(0)
     cells = []
@@ -128,20 +113,7 @@ READERS: dict[str, Callable[[Path, list[FieldColumn]], int]] = {
 
 
 def timed(name: str, path: Path) -> dict[str, float]:
-    """Read the needed columns in this process.
-
-    Parameters
-    ----------
-    name : str
-        One of `READERS`.
-    path : Path
-        Of the table.
-
-    Returns
-    -------
-    dict of str to float
-        ``seconds``, ``mb`` at the peak.
-    """
+    """Read the needed columns in this process: ``seconds``, and ``mb`` at the peak."""
     _, needed = columns()
     started = time.monotonic()
     rows = READERS[name](path, needed)
@@ -160,16 +132,9 @@ def _apart(name: str, path: Path) -> dict[str, float]:
 
 
 def measure() -> list[Figure]:
-    """Write the table, read it with each reader in turn, and take medians.
-
-    Returns
-    -------
-    list of Figure
-        Seconds of each, their ratios, and the reader's memory.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="tables_"))
-    try:
-        path = folder / "ukb12345.csv"
+    """Write the table, read it with each reader in turn, and take medians."""
+    with tempfile.TemporaryDirectory(prefix="tables_") as folder:
+        path = Path(folder) / "ukb12345.csv"
         print(f"writing {PEOPLE:,} × {COLUMNS:,} …", flush=True)
         write_file(path)
         gigabytes = path.stat().st_size / 1e9
@@ -178,45 +143,23 @@ def measure() -> list[Figure]:
             for name in READERS:
                 found[name].append(_apart(name, path))
                 print(name, found[name][-1], flush=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return _figures(found, gigabytes)
 
 
 def _figures(found: dict[str, list[dict[str, float]]], gigabytes: float) -> list[Figure]:
     seconds = {n: float(np.median([r["seconds"] for r in runs])) for n, runs in found.items()}
     peaks = {name: max(run["mb"] for run in runs) for name, runs in found.items()}
-    shown = Table(title=f"{NEEDED} of {COLUMNS:,} columns, {PEOPLE:,} people, {gigabytes:.1f} GB")
-    for column in ("with", "seconds", "peak, MB"):
-        shown.add_column(column, justify="right")
-    for name in READERS:
-        shown.add_row(name, f"{seconds[name]:.1f}", f"{peaks[name]:,.0f}")
-    Console().print(shown)
+    rows = [[name, f"{seconds[name]:.1f}", f"{peaks[name]:,.0f}"] for name in READERS]
+    title = f"{NEEDED} of {COLUMNS:,} columns, {PEOPLE:,} people, {gigabytes:.1f} GB"
+    show(title, ("with", "seconds", "peak, MB"), rows)
     more = {"columns": COLUMNS, "needed": NEEDED, "gb": round(gigabytes, 1), "repeats": REPEATS}
-    figures = [
-        Figure(f"table, seconds with {name}", seconds[name], "s", "", None, more)
-        for name in READERS
-    ]
     slower = seconds["reader"] / seconds["pyarrow"]
     faster = seconds["pandas"] / seconds["reader"]
-    peak = peaks["reader"]
     return [
-        *figures,
-        Figure(
-            "table, time against pyarrow",
-            slower,
-            "×",
-            f"≤ {MOST_OF_PYARROW}",
-            slower <= MOST_OF_PYARROW,
-        ),
-        Figure(
-            "table, times faster than pandas",
-            faster,
-            "×",
-            f"≥ {LEAST_OF_PANDAS}",
-            faster >= LEAST_OF_PANDAS,
-        ),
-        Figure("table, peak memory", peak, "MB", f"< {MOST_MB:,}", peak < MOST_MB),
+        *(Figure(f"table, seconds with {n}", seconds[n], "s", more=more) for n in READERS),
+        Figure.at_most("table, time against pyarrow", slower, MOST_OF_PYARROW, "×"),
+        Figure.at_least("table, times faster than pandas", faster, LEAST_OF_PANDAS, "×"),
+        Figure.at_most("table, peak memory", peaks["reader"], MOST_MB, "MB"),
     ]
 
 

@@ -2,14 +2,14 @@
 
 On the cohort of benchmark `strategies`: other settings (longer training, fewer cross-fits, an
 ensemble of seeds), and trainings that go on from the shared encoders: with the tasks that still
-improve, and with one target at a time. Each is saved when it is done.
+improve, and with one target at a time. Each is kept when it is done.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,21 +17,18 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks import null, strategies
-from benchmarks.record import WORK, Figure
-from benchmarks.runs import kedro_run
-from benchmarks.skills import LEVEL, skill_draws, study_grid, test_predictions
-from ukb_brain.atomic import atomic_path
+from benchmarks.record import WORK, Figure, kept, show
+from benchmarks.runs import kedro_run, linked
+from benchmarks.skills import skill_draws, study_grid, test_predictions, with_interval
 from ukb_brain.cluster import Compute, run_items
-from ukb_brain.ledger.artifact import Model, read_model, write_model
-from ukb_brain.statistics.draws import percentile_interval
+from ukb_brain.imaging.store import RecordStore
+from ukb_brain.ledger.artifact import Model, ModelFolder, read_model, write_model
 from ukb_brain.training.encode import EncoderJob, build_network, predict_unseen
-from ukb_brain.training.inputs import Inputs, subsets
-from ukb_brain.training.items import encoder_name
-from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.inputs import NetworkData, subsets
+from ukb_brain.training.items import encoder_name, kept_vectors
+from ukb_brain.training.scans import gather_scans
 from ukb_brain.training.target import fit_cells_of_target
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import Trainer
@@ -54,23 +51,16 @@ SETTINGS: dict[str, dict[str, object]] = {
 RATE, PROBE, MORE, TUNED = 3e-4, 2, 4, 3
 TUNED_TARGETS = ("hypertension", "smoking")
 GOES_ON = f"{MORE} more epochs of tasks that still improve"
+Attempt = Callable[[], tuple[pd.DataFrame, float]]
 ALONE = f"{TUNED} more epochs of one target at a time"
 
 
 @dataclass(frozen=True)
 class Further:
-    """A training that goes on from a shared encoder.
+    """A training that goes on from a shared encoder, whose job and model are given.
 
-    Attributes
-    ----------
-    job : EncoderJob
-        Of the shared encoder.
-    start : Path
-        Its model.
-    home : Path
-        Of the new one.
-    targets : tuple of str
-        That are learned further; none: those whose loss `PROBE` epochs of all of them make lower.
+    ``targets`` are learned further; none: those whose loss `PROBE` epochs of all of them make
+    lower.
     """
 
     job: EncoderJob
@@ -80,23 +70,12 @@ class Further:
 
 
 def go_on(item: Further) -> tuple[str, float]:
-    """Train further, and predict everybody whom the network has not seen.
-
-    Parameters
-    ----------
-    item : Further
-        Where from, and on what.
-
-    Returns
-    -------
-    (str, float)
-        Name of the new model's folder, and seconds.
-    """
+    """Train further, predict everybody whom the network has not seen; give name and seconds."""
     started, job = time.monotonic(), item.job
-    has = np.any([job.people.has[g] for g in job.scans], axis=0)
+    has = job.having_any
     fitted = np.flatnonzero(job.fitted & has)
     judges = np.flatnonzero(has & ((job.people.part == "validation") | (job.parts == job.part)))
-    data = Inputs(job.people, job.scans, (), has, job.settings.cache_gb, masked=True)
+    data = job.data
     network = build_network(job, data.shapes)
     weights = read_model(item.start).arrays
     network.load_state_dict(
@@ -118,14 +97,18 @@ def go_on(item: Further) -> tuple[str, float]:
         _epochs(trainer, fitted, trainer.settings.epochs)
     shape = (len(subsets(tuple(job.scans))), len(has), len(job.binary))
     outputs = np.full(shape, np.nan, dtype=np.float32)
-    predict_unseen(trainer, network, job, np.flatnonzero(~job.fitted & has), outputs)
+    predict_unseen(trainer, job, np.flatnonzero(~job.fitted & has), outputs)
     seconds = time.monotonic() - started
     write_model(item.home, Model({"outputs": outputs}, {"targets": targets, "seconds": seconds}))
     return item.home.name, seconds
 
 
 def _trainer(
-    job: EncoderJob, network: torch.nn.Module, data: Inputs, targets: tuple[str, ...], epochs: int
+    job: EncoderJob,
+    network: torch.nn.Module,
+    data: NetworkData,
+    targets: tuple[str, ...],
+    epochs: int,
 ) -> Trainer:
     nothing = np.full(len(job.people.eid), np.nan)
     known = {t: y if t in targets else nothing for t, y in job.people.targets.items()}
@@ -159,11 +142,11 @@ def _further(targets: tuple[str, ...], folder: Path) -> Iterator[Further]:
     root, grid = strategies.ROOT, study_grid()
     people, settings = null.people_of(root, grid), null.settings_of(root)
     s = settings.encoders
-    stores = (root / "02_intermediate/volumes.zarr", root / "02_intermediate/connectivity.zarr")
-    scans = {
-        group: GroupScans(tuple(modalities), *stores, s.network.pooling)
-        for group, modalities in grid.imaging.items()
-    }
+    stores = [RecordStore(root / f"02_intermediate/{k}.zarr") for k in ("volumes", "connectivity")]
+    quality = pd.read_parquet(root / "03_primary/quality.parquet")
+    in_stores = gather_scans(*stores, quality, grid).read_as(s.network.pooling, settings.tangent)
+    tangents = ModelFolder(root / "06_models/tangents")
+    scans = kept_vectors({0: people}, in_stores, tangents)[0].groups
     binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
     parts = people.cross_fits(s.cross_fits)
     for part in range(s.cross_fits):
@@ -188,10 +171,7 @@ def _cells(encoders: Mapping[str, Path]) -> pd.DataFrame:
 def _settled(name: str) -> tuple[pd.DataFrame, float]:
     """Predictions of one setting by the pipeline itself, and worker seconds of its encoders."""
     root, s = ROOT / name.replace(" ", "_"), strategies.params()
-    (root / "06_models").mkdir(parents=True, exist_ok=True)
-    for shared in strategies.SHARED:
-        if not (root / shared).exists():
-            (root / shared).symlink_to(strategies.ROOT / shared)
+    linked(root, strategies.ROOT, strategies.SHARED)
     changed = strategies.merged(strategies.ENCODERS, SETTINGS[name])
     s["modelling"] = {"strategies": ["linear", "amortised"], "encoders": changed}
     kedro_run(root, "modelling", s)
@@ -217,13 +197,7 @@ def _went_on_alone() -> tuple[pd.DataFrame, float]:
 
 
 def measure() -> list[Figure]:
-    """Try each, and compare its cells with those of the default on the same test people.
-
-    Returns
-    -------
-    list of Figure
-        Mean differences in skill over the cells with images, with intervals, and seconds.
-    """
+    """Try each, and compare its cells with those of the default on the same test people."""
     strategies.prepare()
     grid = study_grid()
     base, families = test_predictions(strategies.ROOT, "amortised")
@@ -232,27 +206,24 @@ def measure() -> list[Figure]:
     before = _seconds(strategies.ROOT / "06_models/encoders")
     tries = {name: lambda name=name: _settled(name) for name in SETTINGS}
     tries |= {GOES_ON: _went_on, ALONE: _went_on_alone}
-    table = Table(title="SYNTHETIC: what was tried, against the default on the same test people")
-    for column in ("tried", "cells", "gain in mean skill", "weakest third", "worker seconds"):
-        table.add_column(column)
-    figures = [Figure(f"tried: {DEFAULT}, encoders", before, "worker s", "", None)]
+    figures, rows = [Figure(f"tried: {DEFAULT}, encoders", before, "worker s")], []
+    ROOT.mkdir(parents=True, exist_ok=True)
     for name, attempt in tries.items():
-        saved = ROOT / f"{name.replace(' ', '_')}.json"
-        if not saved.exists():
-            print(f"{name} …", flush=True)
+
+        def tried(attempt: Attempt = attempt) -> dict[str, float]:
             predictions, seconds = attempt()
-            found = _compared(skill_draws(predictions, families, grid, draws=500), default, imaged)
-            with atomic_path(saved) as part:
-                part.write_text(json.dumps(found | {"seconds": seconds}, indent=1))
-        found = json.loads(saved.read_text())
+            found = skill_draws(predictions, families, grid, draws=500)
+            return _compared(found, default, imaged) | {"seconds": seconds}
+
+        print(f"{name} …", flush=True)
+        found = kept(ROOT / f"{name.replace(' ', '_')}.json", tried)
         gain = f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
-        weak = f"{found['weak']:+.4f}"
-        table.add_row(name, str(found["cells"]), gain, weak, f"{found['seconds']:.0f}")
-        more = {key: found[key] for key in ("low", "high", "weak", "cells", "seconds")}
-        figures.append(
-            Figure(f"tried: {name}, gain in mean skill", found["gain"], "", "", None, more)
-        )
-    Console(width=140).print(table)
+        numbers = (gain, f"{found['weak']:+.4f}", f"{found['seconds']:.0f}")
+        rows.append([name, str(found["cells"]), *numbers])
+        value = found.pop("gain")
+        figures.append(Figure(f"tried: {name}, gain in mean skill", value, more=found))
+    heads = ("tried", "cells", "gain in mean skill", "weakest third", "worker seconds")
+    show("SYNTHETIC: what was tried, against the default on the same test people", heads, rows)
     return figures
 
 
@@ -263,7 +234,5 @@ def _compared(
     change = found.loc[cells] - default.loc[cells]
     # Which cells are weak is read off the default alone.
     weak = default.loc[cells, 0] <= default.loc[cells, 0].quantile(1 / 3)
-    mean = change.mean().to_numpy()
-    low, high = percentile_interval(mean[1:], LEVEL)
-    more = {"weak": float(change.loc[weak, 0].mean()), "cells": len(cells)}
-    return {"gain": float(mean[0]), "low": low, "high": high} | more
+    gain, interval = with_interval(change.mean())
+    return {"gain": gain, "weak": change.loc[weak, 0].mean(), "cells": len(cells), **interval}

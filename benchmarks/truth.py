@@ -1,6 +1,6 @@
 """Compare a synthetic cohort's legibility map with what was truly readable in it.
 
-``python benchmarks/truth.py data`` prints the figures of one finished run beside the range that
+``python -m benchmarks.truth data`` prints the figures of one finished run beside the range that
 cohorts of its size give. The goals are for the mean over cohorts of different seeds (``make bench
 ONLY=truth``), and one cohort is not held against them.
 """
@@ -17,6 +17,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
+
+from benchmarks.skills import reachable
+from ukb_brain.statistics.scores.skill import with_skill
 
 RESULTS = Path(__file__).with_name("results.json")
 CONF = Path(__file__).parents[1] / "conf/base"
@@ -37,19 +40,9 @@ GOALS = {
 
 
 def compared(root: Path, strategy: str | None = None) -> pd.DataFrame:
-    """Line up achieved and reachable skill.
+    """Line up achieved and reachable skill of a finished run's map, or of another strategy.
 
-    Parameters
-    ----------
-    root : Path
-        Data root of a finished run.
-    strategy : str, optional
-        Another strategy than the map's.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a cell with ``skill, skill_low, skill_high, reachable_skill, planted``.
+    One row a cell with ``skill, skill_low, skill_high, reachable_skill, planted``.
     """
     if strategy is None:
         cells = pd.read_parquet(root / "08_reporting/performance.parquet")
@@ -57,28 +50,13 @@ def compared(root: Path, strategy: str | None = None) -> pd.DataFrame:
         cells = pd.read_parquet(root / "08_reporting/performance_all.parquet")
         cells = cells[cells["strategy"] == strategy]
     truth = pd.read_parquet(root / "synthetic_truth/truth.parquet")
-    both = cells.merge(truth, on=["target", "inputs"], how="inner", validate="one_to_one")
-    binary = both["kind"] == "binary"
-    for end in ("", "_low", "_high"):
-        auc, explained = both[f"roc_auc{end}"], both[f"r2{end}"]
-        both[f"skill{end}"] = (2 * auc - 1).where(binary, explained)
-    both["reachable_skill"] = (2 * both["reachable"] - 1).where(binary, both["reachable"])
-    return both
+    truth = truth.assign(reachable_skill=reachable(truth).to_numpy()).drop(columns="metric")
+    keys = ["target", "inputs"]
+    return with_skill(cells).merge(truth, on=keys, how="inner", validate="one_to_one")
 
 
 def agreement(both: pd.DataFrame) -> dict[str, float]:
-    """Figures of one cohort.
-
-    Parameters
-    ----------
-    both : pandas.DataFrame
-        From `compared`.
-
-    Returns
-    -------
-    dict of str to float
-        In the order of `GOALS`.
-    """
+    """Figures of one cohort, from `compared`, in the order of `GOALS`."""
     structural = both[both["inputs"] == "FLAIR + T1"].set_index("target")
     scored = both[both["skill"].notna()]
     nothing = scored[scored["planted"].str.startswith(NO_SIGNAL)]
@@ -95,17 +73,7 @@ def agreement(both: pd.DataFrame) -> dict[str, float]:
 
 
 def figures_of(both: pd.DataFrame) -> dict[str, float]:
-    """Figures of one cohort, those without a goal too.
-
-    Parameters
-    ----------
-    both : pandas.DataFrame
-        From `compared`.
-
-    Returns
-    -------
-    dict of str to float
-    """
+    """Figures of one cohort, from `compared`, those without a goal too."""
     return agreement(both) | {
         "mean skill over cells": float(both["skill"].mean()),
         "mean reachable skill": float(both["reachable_skill"].mean()),
@@ -113,17 +81,7 @@ def figures_of(both: pd.DataFrame) -> dict[str, float]:
 
 
 def sizes_of(root: Path) -> tuple[int, int]:
-    """Count the people of a run's raw table and of the demo's.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-
-    Returns
-    -------
-    tuple of int
-    """
+    """Count the people of a run's raw table and of the demo's."""
     flow = pd.read_parquet(root / "03_primary/exclusion_flow.parquet").sort_values("step")
     demo = yaml.safe_load((CONF / "parameters_synthetic_cohort.yml").read_text())
     return int(flow["remaining"].iloc[0]), int(demo["synthetic_cohort"]["participants"])
@@ -132,21 +90,9 @@ def sizes_of(root: Path) -> tuple[int, int]:
 def range_of(
     cohorts: list[float], lowest: float = -1.0, level: float = 0.95
 ) -> tuple[float, float]:
-    """Say where one further cohort lies with this probability.
+    """Say where a figure of one further cohort lies with this probability.
 
-    Parameters
-    ----------
-    cohorts : list of float
-        A figure of several cohorts of the same size.
-    lowest : float
-        That it can be.
-    level : float
-        Probability.
-
-    Returns
-    -------
-    tuple of float
-        Student's prediction interval, cut at the least and at 1.
+    Student's prediction interval, cut at the least that the figure can be and at 1.
     """
     n, values = len(cohorts), np.array(cohorts)
     reach = t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) * np.sqrt(1 + 1 / n)
@@ -161,10 +107,8 @@ def main() -> None:
     known = json.loads(RESULTS.read_text())
     people, demo = sizes_of(root)
     alike = abs(people - demo) <= DEMO_SIZED * demo
-    table = Table(title="SYNTHETIC cohort against its truth")
-    table.add_column("figure")
-    for name in ("this cohort", "cohorts of the demo's size", "lies within"):
-        table.add_column(name, justify="right")
+    heads = ("figure", "this cohort", "cohorts of the demo's size", "lies within")
+    table = Table(*heads, title="SYNTHETIC cohort against its truth")
     seeds: list[int] = []
     for name, value in figures_of(compared(root)).items():
         cohorts = known.get(f"truth, amortised: {name}", {}).get("cohorts", [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -9,22 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[1]
+from benchmarks.runs import PROJECT
+
 SECONDS_BETWEEN = 0.2
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What a command took.
+    """What a command took: seconds, and the most proportional memory (PSS), in MB.
 
-    Attributes
-    ----------
-    seconds : float
-        From start to end.
-    peak : float
-        Most proportional memory (PSS) of all its processes together, in MB.
-    first, largest : float
-        Most of the first process alone, and of the largest of the others, in MB.
+    ``peak`` is of all its processes together, ``first`` of the first alone, ``largest`` of the
+    largest of the others.
     """
 
     seconds: float
@@ -34,18 +30,7 @@ class Watched:
 
 
 def memory_mb(session: int) -> dict[int, float]:
-    """Measure the proportional memory of each process of a session.
-
-    Parameters
-    ----------
-    session : int
-        Number of its leader.
-
-    Returns
-    -------
-    dict of int to float
-        MB by process.
-    """
+    """Measure the proportional memory of each process of a session, which its leader numbers."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -61,19 +46,7 @@ def memory_mb(session: int) -> dict[int, float]:
 
 
 def watch(command: Sequence[str], log: Path) -> Watched:
-    """Run a command to its end; stop the benchmark if it fails.
-
-    Parameters
-    ----------
-    command : sequence of str
-        With its arguments.
-    log : Path
-        Where its words go.
-
-    Returns
-    -------
-    Watched
-    """
+    """Run a command to its end, with its words in a log; stop the benchmark if it fails."""
     started, peak, first, largest = time.monotonic(), 0.0, 0.0, 0.0
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as words:
@@ -91,19 +64,15 @@ def watch(command: Sequence[str], log: Path) -> Watched:
 
 
 def kedro(pipelines: str, params: Mapping[str, object]) -> list[str]:
-    """Write a command that runs pipelines.
-
-    Parameters
-    ----------
-    pipelines : str
-        Names, with commas between them.
-    params : dict
-        Of ``--params``.
-
-    Returns
-    -------
-    list of str
-    """
+    """Write a command that runs pipelines, with commas between them, or by default all."""
     given = ",".join(f"{name}={value}" for name, value in params.items())
     program = str(Path(sys.executable).with_name("kedro"))
-    return [program, "run", "--pipelines", pipelines, "--params", given]
+    which = ["--pipelines", pipelines] if pipelines else []
+    return [program, "run", *which, "--params", given]
+
+
+def watch_modelling(root: Path, params: Mapping[str, object]) -> Watched:
+    """Run modelling anew on a data root."""
+    for made in ("06_models", "07_model_output"):
+        shutil.rmtree(root / made, ignore_errors=True)
+    return watch(kedro("modelling", {"data_root": root} | dict(params)), root / "modelling.log")

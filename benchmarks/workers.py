@@ -10,11 +10,9 @@ from __future__ import annotations
 import time
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
-from benchmarks.record import Figure
+from benchmarks.record import Figure, show
 from ukb_brain.cluster import Compute, run_items
 
 ITEMS = 16
@@ -25,18 +23,7 @@ LABEL = "Small networks"
 
 
 def train(item: tuple[int, int]) -> tuple[int, float]:
-    """Train a small network on random volumes.
-
-    Parameters
-    ----------
-    item : (int, int)
-        Seed, and number of steps.
-
-    Returns
-    -------
-    (int, float)
-        Seed, and the last loss.
-    """
+    """Train a small network on random volumes, by seed and steps; give seed and last loss."""
     seed, steps = item
     draw = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -65,27 +52,9 @@ def _timed(workers: int, items: list[tuple[int, int]]) -> tuple[float, dict[int,
     return time.monotonic() - started, losses
 
 
-def measure(items: int = ITEMS, steps: int = STEPS) -> list[Figure]:
-    """Do the same items with one worker and with two.
-
-    Parameters
-    ----------
-    items : int
-        How many.
-    steps : int
-        Of each.
-
-    Returns
-    -------
-    list of Figure
-        How many times faster two are, with and without their start.
-
-    Raises
-    ------
-    RuntimeError
-        If two workers give other results than one.
-    """
-    work = [(seed, steps) for seed in range(items)]
+def measure() -> list[Figure]:
+    """Do the same items with one worker and with two, whose results must be the same."""
+    work = [(seed, STEPS) for seed in range(ITEMS)]
     _timed(1, [(0, 1)])
     start = _timed(2, [(0, 1), (1, 1)])[0]
     seconds, losses = {}, {}
@@ -94,23 +63,17 @@ def measure(items: int = ITEMS, steps: int = STEPS) -> list[Figure]:
     if losses[1] != losses[2]:
         raise RuntimeError("two workers give other results than one")
     ratio, on_items = seconds[1] / seconds[2], seconds[1] / (seconds[2] - start)
-    table = Table(title=f"{items} single-threaded items of {seconds[1] / items:.1f} s")
-    for column in ("workers", "seconds", "times faster"):
-        table.add_column(column)
-    table.add_row("1", f"{seconds[1]:.1f}", "1")
-    table.add_row("2, on the items", f"{seconds[2] - start:.1f}", f"{on_items:.2f}")
-    table.add_row("2, their start included", f"{seconds[2]:.1f}", f"{ratio:.2f}")
-    Console().print(table)
-    more = {"items": items, "seconds of an item": round(seconds[1] / items, 2)}
+    rows = [
+        ["1", f"{seconds[1]:.1f}", "1"],
+        ["2, on the items", f"{seconds[2] - start:.1f}", f"{on_items:.2f}"],
+        ["2, their start included", f"{seconds[2]:.1f}", f"{ratio:.2f}"],
+    ]
+    each = seconds[1] / ITEMS
+    show(f"{ITEMS} single-threaded items of {each:.1f} s", ("workers", "seconds", "faster"), rows)
+    more = {"items": ITEMS, "seconds of an item": round(each, 2)}
+    name = "workers, two against one"
     return [
-        Figure(
-            "workers, two against one, on the items",
-            on_items,
-            "times",
-            f"≥ {GOAL}",
-            on_items >= GOAL,
-            more,
-        ),
-        Figure("workers, two against one, their start included", ratio, "times", "", None, more),
-        Figure("workers, start of two", start, "s", "", None),
+        Figure.at_least(f"{name}, on the items", on_items, GOAL, "times", more),
+        Figure(f"{name}, their start included", ratio, "times", more=more),
+        Figure("workers, start of two", start, "s"),
     ]

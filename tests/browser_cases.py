@@ -30,3 +30,27 @@ def opened(path, size=WIDE):
         page.goto(path.as_uri(), wait_until="load")
         yield page, asked, errors
         browser.close()
+
+
+def visit_of(build, size=WIDE, ready="body"):
+    """Make the fixture that opens a built page once for all tests of a module."""
+
+    @pytest.fixture(scope="module")
+    def visit(tmp_path_factory):
+        path = tmp_path_factory.mktemp("page") / "page.html"
+        path.write_text(build(), encoding="utf-8")
+        with opened(path, size) as visited:
+            visited[0].wait_for_selector(ready, timeout=30_000)
+            yield visited
+
+    return visit
+
+
+def assert_stamped_without_network_or_errors(visit, own=("data:",)):
+    """The page shows the stamp, asked for nothing but itself and its ``own``, and went well."""
+    page, asked, errors = visit
+    assert errors == []
+    assert asked[0].startswith("file://")
+    assert [url for url in asked[1:] if not url.startswith(own)] == []
+    assert page.locator("#synthetic").is_visible()
+    assert "SYNTHETIC" in page.locator("#synthetic").inner_text()

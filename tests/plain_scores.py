@@ -10,15 +10,28 @@ the resample, which is never written out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.scores.engine import POOLED
-from ukb_brain.statistics.scores.folds import Predicted, Weights
 from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
+
+class Predicted(NamedTuple):
+    """Test people of a cell in one fold."""
+
+    visit: NDArray[np.int64]
+    family: NDArray[np.int64]
+    y_true: Floats
+    y_pred: Floats
+
+
 Score = Callable[[Floats, Floats, Floats], Floats]
+# From families, shape (n,), to bootstrap weights, shape (draws, n).
+Weights = Callable[[NDArray[np.int64]], Floats]
 
 
 def _by_score(y_true: Floats, y_pred: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -156,7 +156,7 @@ def evidence_tables() -> dict[str, pd.DataFrame]:
         "claims": pd.DataFrame(
             [
                 {"claim": "a", "text": "Sex is legible.", "part": part, "basis": "test people"}
-                | around(0.9)
+                | {"statistic": 0.9, "low": 0.87, "high": 0.93}
                 | {"bound": 0.5, "p": 0.001, "verdict": "supported", "reason": "above 0.5"}
                 for part in ("skill from all images", "all")
             ]

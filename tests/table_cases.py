@@ -25,7 +25,11 @@ def opened(folder, **settings):
 def read(folder, fields=None, **settings):
     """Read fields of the main table of a folder, by default all."""
     table = opened(folder, **settings)
-    return table.read(table.fields if fields is None else fields)
+    return table.read(fields_of(table) if fields is None else fields)
+
+
+def fields_of(table):
+    return {column.field for column in table.columns}
 
 
 def written(folder, text, name="ukb12345.csv", encoding="utf-8"):

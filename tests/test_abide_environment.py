@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 from abide_cases import row_of, write_cohort
 
-from ukb_brain.cluster import Compute
 from ukb_brain.configuration import LocalLastLoader
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.preprocess import ImagingPreprocess
-from ukb_brain.readiness.check import Asked, look
+from ukb_brain.readiness.check import look
 from ukb_brain.settings import CONFIG_LOADER_ARGS
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.exclusions import DataEngineering
@@ -55,17 +54,16 @@ def test_every_site_of_abide_has_a_code(parameters):
 
 
 def test_a_check_finds_everything_there(raw, parameters):
-    asked = Asked(
+    asked = (
         Grid(**parameters["grid"]),
         DataEngineering(**parameters["data_engineering"]),
         TableSettings(),
         Codings(parameters["codings"]),
         ImagingPreprocess(**parameters["imaging_preprocess"]),
         Splitting(**parameters["splitting"]),
-        Compute(workers=1),
         parameters["source"],
     )
-    looked = look(TableFolder(raw, raw / "codings"), raw, pd.DataFrame(), asked)
+    looked = look(TableFolder(raw, raw / "codings"), raw, pd.DataFrame(), *asked)
     assert [p for p in looked.problems if p.severity == "stop"] == []
     assert looked.people == looked.visits == PEOPLE
 

@@ -1,21 +1,12 @@
 import pytest
-from browser_cases import needs_chromium, opened
+from browser_cases import assert_stamped_without_network_or_errors, needs_chromium, visit_of
 from reporting_cases import dashboard, reported, study_grid
 
 from ukb_brain.statistics.scores.skill import with_skill
 
 pytestmark = needs_chromium
 ROWS = "#cells tbody tr"
-
-
-@pytest.fixture(scope="module")
-def visit(tmp_path_factory):
-    """The open page, everything it asked for, and its errors."""
-    path = tmp_path_factory.mktemp("dashboard") / "dashboard.html"
-    path.write_text(dashboard(), encoding="utf-8")
-    with opened(path) as visited:
-        visited[0].wait_for_selector("body[data-ready=true]", timeout=30_000)
-        yield visited
+visit = visit_of(dashboard, ready="body[data-ready=true]")
 
 
 def column(page, name):
@@ -32,11 +23,7 @@ def shown(page):
 
 
 def test_it_opens_without_network_or_errors(visit):
-    page, asked, errors = visit
-    assert errors == []
-    assert asked[0].startswith("file://")
-    assert [url for url in asked[1:] if not url.startswith(("blob:", "data:"))] == []
-    assert "SYNTHETIC" in page.locator("#synthetic").inner_text()
+    assert_stamped_without_network_or_errors(visit, ("blob:", "data:"))
 
 
 def test_tabs_show_one_domain_and_its_cells(visit):

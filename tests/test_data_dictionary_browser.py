@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from browser_cases import needs_chromium, opened
+from browser_cases import assert_stamped_without_network_or_errors, needs_chromium, visit_of
 from reporting_cases import described, study_grid
 
 from ukb_brain.reports.data_dictionary import build_data_dictionary, shown_dictionary
@@ -9,22 +9,18 @@ pytestmark = needs_chromium
 WIDE, NARROW = {"width": 1500, "height": 900}, {"width": 420, "height": 900}
 
 
-@pytest.fixture(scope="module")
-def visit(tmp_path_factory):
-    """The open page, everything it asked for, and its errors."""
+def page():
     grid = study_grid()
     shown = shown_dictionary(pd.DataFrame([described(key, grid) for key in grid.targets]), 10)
-    path = tmp_path_factory.mktemp("dictionary") / "data_dictionary.html"
-    path.write_text(build_data_dictionary(shown, grid, "synthetic"), encoding="utf-8")
-    with opened(path, WIDE) as visited:
-        yield visited
+    return build_data_dictionary(shown, grid, "synthetic")
+
+
+visit = visit_of(page, WIDE)
 
 
 def test_it_opens_stamped_without_network_or_errors(visit):
-    page, asked, errors = visit
-    assert errors == []
-    assert [url for url in asked[1:] if not url.startswith("data:")] == []
-    assert "SYNTHETIC" in page.locator("#synthetic").inner_text()
+    assert_stamped_without_network_or_errors(visit)
+    page, _, _ = visit
     assert page.locator("tbody tr").count() == len(study_grid().targets)
     assert page.locator("form, input, button, script").count() == 0
 

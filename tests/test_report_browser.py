@@ -1,26 +1,12 @@
-import pytest
-from browser_cases import needs_chromium, opened
+from browser_cases import assert_stamped_without_network_or_errors, needs_chromium, visit_of
 from report_cases import report
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def visit(tmp_path_factory):
-    """The open page, everything it asked for, and its errors."""
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(report(), encoding="utf-8")
-    with opened(path) as visited:
-        yield visited
+visit = visit_of(report)
 
 
 def test_it_opens_without_network_or_errors(visit):
-    page, asked, errors = visit
-    assert errors == []
-    assert asked[0].startswith("file://")
-    assert [url for url in asked[1:] if not url.startswith("data:")] == []
-    assert page.locator("#synthetic").is_visible()
-    assert "SYNTHETIC" in page.locator("#synthetic").inner_text()
+    assert_stamped_without_network_or_errors(visit)
 
 
 def test_figures_are_decoded_and_fill_their_place(visit):

@@ -10,7 +10,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
@@ -21,6 +22,7 @@ from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.synthetic.folder import KINDS
 from ukb_brain.tables.dictionary import FieldEntry, field_of
 from ukb_brain.tables.raw_problems import needed_fields, wanted_fields
+from ukb_brain.words import markdown_table
 
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "your_own_data.md"
@@ -54,13 +56,13 @@ def field_table(grid: Grid) -> str:
     for use, (field, _) in needed_fields(grid).items():
         name = grid.targets[use].name if use in grid.targets else use
         uses.setdefault(field, []).append(name)
-    lines = ["| field | title | instances | for |", "| --- | --- | --- | --- |"]
+    rows = []
     for field in [*sorted(uses), *sorted(wanted_fields(grid) - set(uses))]:
         entry = _entry(field)
         used = ", ".join(uses.get(field, ["confound or group, if you have it"]))
         shown = ", ".join(map(str, _instances(entry)))
-        lines.append(f"| {field} | {_plain(entry.title)} | {shown} | {used} |")
-    return "\n".join(lines)
+        rows.append((str(field), _plain(entry.title), shown, used))
+    return "\n".join(markdown_table(("field", "title", "instances", "for"), rows))
 
 
 def _instances(entry: FieldEntry) -> list[int]:
@@ -85,23 +87,19 @@ def _platform_columns(grid: Grid) -> Iterator[str]:
             yield f"p{field}" + ("" if once else f"_i{instance}")
 
 
-def _block(words: Iterator[str] | list[str]) -> str:
-    lines, line = [], ""
-    for word in words:
-        if len(line) + len(word) > 110:
-            lines.append(line.rstrip())
-            line = ""
-        line += f"{word} "
-    return "\n".join(["```text", *lines, line.rstrip(), "```"])
+def _block(words: Iterable[str]) -> str:
+    text = textwrap.fill(" ".join(words), 110, break_long_words=False, break_on_hyphens=False)
+    return f"```text\n{text}\n```"
 
 
 def bulk_table() -> str:
     """Tabulate the bulk fields of the grid's modalities."""
     settings = ImagingPreprocess(shape=(1, 1, 1), voxel_mm=1)
-    lines = ["| field | for | folder on the Platform |", "| --- | --- | --- |"]
-    for modality, field in settings.fields.items():
-        lines.append(f"| {field} | {modality} | `Bulk/Brain MRI/{KINDS[field]}` |")
-    return "\n".join(lines)
+    rows = [
+        (str(field), modality, f"`Bulk/Brain MRI/{KINDS[field]}`")
+        for modality, field in settings.fields.items()
+    ]
+    return "\n".join(markdown_table(("field", "for", "folder on the Platform"), rows))
 
 
 def bad_input_rows(tests: Path = PROJECT / "tests") -> list[tuple[str, str, str]]:
@@ -117,12 +115,9 @@ def bad_input_rows(tests: Path = PROJECT / "tests") -> list[tuple[str, str, str]
         marks = Path(folder) / "marks.json"
         command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts="]
         command += ["-c", "pyproject.toml", "-p", "tools.bad_input_marks", "--marks-to", marks]
+        command = [*map(str, command), *map(str, files)]
         done = subprocess.run(  # noqa: S603 - our own command
-            [*map(str, command), *map(str, files)],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
+            command, cwd=PROJECT, capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise RuntimeError(f"tests cannot be collected:\n{done.stdout}{done.stderr}")
@@ -136,11 +131,10 @@ def bad_input_tables() -> str:
     rows = bad_input_rows()
     parts = []
     for heading in [*dict.fromkeys(ABOUT.values()), ELSE]:
-        mine = [(given, says) for of, given, says in rows if of == heading]
+        mine = [(_plain(given), _plain(says)) for of, given, says in rows if of == heading]
         if mine:
-            lines = [f"### {heading}", "", "| what was given | what is said, or done |"]
-            lines += ["| --- | --- |", *(f"| {_plain(g)} | {_plain(s)} |" for g, s in mine)]
-            parts.append("\n".join(lines))
+            table = markdown_table(("what was given", "what is said, or done"), mine)
+            parts.append("\n".join([f"### {heading}", "", *table]))
     return "\n\n".join(parts)
 
 

@@ -15,24 +15,9 @@ PIPELINE, FILTERED, WITHOUT_GLOBAL_SIGNAL = "cpac", False, False
 
 
 def get_abide(folder: Path, atlases: Collection[str]) -> int:
-    """Fetch what is not there yet.
+    """Fetch what is not there yet into a folder ``ABIDE_pcp``, and count people with series.
 
-    Parameters
-    ----------
-    folder : Path
-        A folder ``ABIDE_pcp`` is made in it.
-    atlases : collection of str
-        Of `ATLASES`.
-
-    Returns
-    -------
-    int
-        People with series.
-
-    Raises
-    ------
-    InputError
-        If the files cannot be fetched.
+    ``atlases`` are of `ATLASES`. Raises `InputError` if the files cannot be fetched.
     """
     from nilearn.datasets import fetch_abide_pcp
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,26 +119,24 @@ class ProjectHooks:
         if {"claims", "grid"} <= set(read):
             problems += settings.problems_of_claims(read["claims"], read["grid"])
         if "modelling" in read:
-            wanted: dict[str, tuple[str, ...]] = {}
+            trained = read["modelling"].strategies
             if "reporting" in read:
-                trained = read["modelling"].strategies
                 problems += settings.problems_of_map(read["reporting"].strategy, trained)
-            if "evidence" in read:
-                for name in ("learning_curves", "left_out_sites", "model_scale"):
-                    named = getattr(getattr(read["evidence"], name, None), "strategies", ())
-                    wanted[f"evidence.{name}.strategies"] = named
-            problems += settings.problems_of_strategies(wanted, read["modelling"].strategies)
+            wanted = {
+                f"evidence.{name}.strategies": part.strategies
+                for name, part in dict(read.get("evidence", {})).items()
+                if hasattr(part, "strategies")
+            }
+            problems += settings.problems_of_strategies(wanted, trained)
         return problems
 
     @staticmethod
     def _check_raw_files(catalog: CatalogProtocol, reads_scans: bool) -> None:
         """Look at raw files before anything is made of them, as the pipeline `check` does."""
         # Only a run that reads raw files needs what these import.
-        from ukb_brain.readiness.check import LOOKED_AT, Asked, look
+        from ukb_brain.readiness.check import LOOKED_AT, look
 
-        tables, bulk, before, *parameters = (catalog.load(name) for name in LOOKED_AT)
-        asked = replace(Asked(*parameters), reads_scans=reads_scans)
-        ready = look(tables, bulk, before, asked)
+        ready = look(*(catalog.load(name) for name in LOOKED_AT), reads_scans=reads_scans)
         for problem in ready.problems:
             if problem.severity == "warning":
                 logger.warning("%s", problem)

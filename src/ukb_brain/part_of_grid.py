@@ -12,17 +12,9 @@ Described = Mapping[str, Any]
 
 
 def names_of(given: Any) -> Any:
-    """Read a list of names, which on the command line may be one text.
+    """Read a list of names, which on the command line may be one text: ``age`` or ``age+sex``.
 
-    Parameters
-    ----------
-    given : object
-        ``[age, sex]``, ``age`` or ``age+sex``.
-
-    Returns
-    -------
-    object
-        A tuple of str, each name once, in their order; what is neither text nor list as it is.
+    Gives a tuple of str, each name once, in their order; what is neither text nor list as it is.
     """
     if isinstance(given, str):
         given = given.split("+")
@@ -64,8 +56,17 @@ def chosen_part(given: Described) -> dict[str, Any]:
     removed = {name for part in (targets, domains) for name, held in part.items() if held is None}
     removed |= {m for held in imaging.values() for m, described in held.items() if not described}
     only, leave_out = (names_of(given.get(key) or ()) for key in ("only", "leave_out"))
+    modalities = ", ".join(m for held in imaging.values() for m in held)
+    there = (
+        f"imaging groups are {', '.join(imaging)}, of modalities {modalities}; domains are "
+        f"{', '.join(domains)}; targets are {', '.join(targets)}"
+    )
     for key, names in (("only", only), ("leave_out", leave_out)):
-        _refuse_unknown(key, names, known, targets, domains, imaging)
+        unknown = [str(name) for name in names if name not in known]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], sorted(known), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"grid.{key} names {', '.join(unknown)}; {there}{hint}")
     gone = removed | {*leave_out}
 
     def stays(name: str, whole: str, kind: set[str]) -> bool:
@@ -100,24 +101,3 @@ def _names(targets: Described, domains: Described, imaging: Mapping[str, Describ
 def _domain_of(target: Any) -> str:
     held = target.get("domain") if isinstance(target, Mapping) else getattr(target, "domain", None)
     return str(held or "")
-
-
-def _refuse_unknown(
-    key: str,
-    names: tuple[str, ...],
-    known: set[str],
-    targets: Described,
-    domains: Described,
-    imaging: Mapping[str, Described],
-) -> None:
-    unknown = [str(name) for name in names if name not in known]
-    if not unknown:
-        return
-    near = difflib.get_close_matches(unknown[0], sorted(known), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    modalities = ", ".join(m for held in imaging.values() for m in held)
-    raise ValueError(
-        f"grid.{key} names {', '.join(unknown)}; imaging groups are {', '.join(imaging)}, of "
-        f"modalities {modalities}; domains are {', '.join(domains)}; targets are "
-        f"{', '.join(targets)}{hint}"
-    )

@@ -9,6 +9,7 @@ from typing import Literal
 from ukb_brain.errors import InputError
 
 MOST_TOLD = 5
+SMALLEST_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ class Problem:
         return f"{self.what.rstrip('.')}: {self.remedy}{end}"
 
 
-def stop_at(problems: Iterable[Problem]) -> None:
-    """Stop a run if any problem asks for it, telling all of them at once.
+def few(n: int) -> str:
+    """Write a number of people or cells, small ones not at all: each is a person's."""
+    return f"{n:,}" if n >= SMALLEST_TOLD else f"fewer than {SMALLEST_TOLD}"
 
-    Parameters
-    ----------
-    problems : iterable of Problem
-        Warnings among them stop nothing.
+
+def stop_at(problems: Iterable[Problem]) -> None:
+    """Stop a run if any problem asks for it.
 
     Raises
     ------

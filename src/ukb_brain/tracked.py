@@ -110,7 +110,7 @@ def scores(performance: pd.DataFrame, params: Mapping[str, Any]) -> dict[str, fl
     mean = both.groupby(["strategy", "domain"], observed=True)["skill"].mean()
     return {
         NOT_IN_NAMES.sub("_", f"skill/{strategy}/{domain}"): float(value)
-        for (strategy, domain), value in mean.items()
+        for strategy, domain, value in mean.reset_index().itertuples(index=False)
     }
 
 

@@ -130,7 +130,10 @@ class Tracking:
         """Track curves, scores, figures and texts as soon as they are there."""
         if not self._run_id:
             return
-        if hasattr(data, "cards"):
+        # Takes torch along, which is there by now.
+        from ukb_brain.ledger.artifact import ModelFolder
+
+        if isinstance(data, ModelFolder):
             self._try(self._log_cards, dataset_name.rpartition(".")[2], data)
         elif dataset_name == SCORES and isinstance(data, pd.DataFrame):
             self._try(self._log_scores, data, self._context)

@@ -5,58 +5,18 @@ import pytest
 from kedro.io import DatasetError
 
 from ukb_brain.datasets.folders import (
-    BulkFolderDataset,
     ModelFolderDataset,
     OwnedFolderDataset,
+    RecordStoreDataset,
 )
 from ukb_brain.errors import InputError
+from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger.artifact import Model, ModelFolder, write_failure, write_model
 
 MODEL = Model(
     {"weights": np.arange(6, dtype=np.float32).reshape(2, 3), "mean": np.array([1.5])},
     {"strategy": "linear", "counts": {"train": 12}},
 )
-
-
-def bulk_folder(raw, folder=None):
-    return BulkFolderDataset(path=str(raw), folder=folder and str(folder))
-
-
-@pytest.mark.parametrize("place", ["Bulk/Brain MRI", "bulk", ""])
-def test_the_bulk_folder_is_found_among_raw_files(tmp_path, place):
-    (tmp_path / place).mkdir(parents=True, exist_ok=True)
-    dataset = bulk_folder(tmp_path)
-    assert dataset.exists()
-    assert dataset.load() == tmp_path / place
-
-
-def test_a_bulk_folder_of_its_own_is_taken_as_it_is(tmp_path):
-    (tmp_path / "raw/bulk").mkdir(parents=True)
-    (tmp_path / "scans").mkdir()
-    assert bulk_folder(tmp_path / "raw", tmp_path / "scans").load() == tmp_path / "scans"
-
-
-@pytest.mark.bad_input(given="a `bulk_folder` that is not there", says="which bulk_folder names")
-def test_a_named_bulk_folder_must_be_there(tmp_path, says):
-    dataset = bulk_folder(tmp_path, tmp_path / "scans")
-    assert not dataset.exists()
-    with pytest.raises(DatasetError) as caught:
-        dataset.load()
-    assert isinstance(caught.value.__cause__, InputError)
-    assert says in str(caught.value.__cause__)
-    assert str(tmp_path / "scans") in str(caught.value.__cause__)
-
-
-def test_tables_may_come_without_any_bulk_folder(tmp_path):
-    dataset = bulk_folder(tmp_path / "absent")
-    assert not dataset.exists()
-    assert dataset.load() == tmp_path / "absent"
-
-
-def test_raw_files_are_never_written(tmp_path):
-    with pytest.raises(Exception, match="only read"):
-        bulk_folder(tmp_path).save(tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_owned_folder_hands_out_its_path(tmp_path):
@@ -90,3 +50,31 @@ def test_another_folder_of_models_is_refused(tmp_path):
     dataset = ModelFolderDataset(filepath=str(tmp_path / "models"))
     with pytest.raises(DatasetError, match="is not the folder of this entry"):
         dataset.save(ModelFolder(tmp_path / "others"))
+
+
+def test_the_store_of_an_entry_is_opened_where_it_says(tmp_path):
+    dataset = RecordStoreDataset(filepath=str(tmp_path / "volumes.zarr"))
+    store = dataset.load()
+    assert store.path == tmp_path / "volumes.zarr"
+    assert store.keys("t1") == []
+    store.write("t1", (9000001, 2), np.ones((7, 8, 9)), {})
+    dataset.save(store)
+    assert dataset.load().keys("t1") == [(9000001, 2)]
+
+
+def test_opening_writes_nothing(tmp_path):
+    RecordStoreDataset(filepath=str(tmp_path / "volumes.zarr")).load()
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_store_is_refused(tmp_path):
+    dataset = RecordStoreDataset(filepath=str(tmp_path / "volumes.zarr"))
+    with pytest.raises(Exception, match="not the store"):
+        dataset.save(RecordStore(tmp_path / "other.zarr"))
+
+
+def test_a_store_is_there_once_it_is_claimed(tmp_path):
+    dataset = RecordStoreDataset(filepath=str(tmp_path / "volumes.zarr"))
+    assert not dataset.exists()
+    dataset.load().claim("synthetic")
+    assert dataset.exists()

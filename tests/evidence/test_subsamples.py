@@ -8,7 +8,6 @@ from modelling_cases import GRID, PARTS, invented_cohort, people_of
 from ukb_brain.evidence.subsamples import (
     Subset,
     kept_families,
-    subset_of,
     take_subset,
     take_subsets,
 )
@@ -60,12 +59,12 @@ def test_it_is_as_if_the_others_had_never_been_asked():
     learnt = PEOPLE.train | (PEOPLE.part == "validation")
     gone = PEOPLE.eid[learnt & ~kept_families(PEOPLE, subset, 3)]
     tables = {name.removeprefix("primary."): table for name, table in COHORT.tables.items()}
-    splits = tables["splits"][~tables["splits"]["eid"].isin(gone)].assign(fold=subset.fold)
+    splits = tables["splits"][~tables["splits"]["eid"].isin(gone)].assign(fold=subset.number)
     targets = tables["targets"]
     scaling = fit_scaling(targets, splits, list(GRID.targets))
     blocks = apply_scaling(targets, splits, scaling)
     participants, quality = tables["participants"], tables["quality"]
-    fold = subset.fold
+    fold = subset.number
     expected = gather(targets, blocks, scaling, splits, participants, quality, GRID, fold)
     held = int((PEOPLE.part == "validation").sum())
     assert len(gone) == 48 + held - -(-held // 4)
@@ -89,10 +88,11 @@ def test_all_of_them_are_the_fold_itself():
     assert items.people_fingerprint(same) == items.people_fingerprint(PEOPLE)
 
 
-def test_numbers_stand_for_subsets_and_never_for_folds_of_splits():
+def test_subsets_are_named_and_numbered_apart_from_folds_of_splits():
     found = take_subsets(PEOPLE, (0.5, 0.125), 2, 3, GRID)
     expected = [Subset(0.125, 0), Subset(0.125, 1), Subset(0.5, 0), Subset(0.5, 1)]
-    assert [subset_of(fold) for fold in found] == expected
-    assert [people.fold for people in found.values()] == list(found)
-    assert min(found) > 1000
+    assert list(found) == expected
+    numbers = [people.fold for people in found.values()]
+    assert numbers == [subset.number for subset in found]
+    assert len(set(numbers)) == len(found) and min(numbers) > 1000
     assert [int(people.train.sum()) for people in found.values()] == [8, 8, 32, 32]

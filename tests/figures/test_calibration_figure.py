@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from figure_cases import words
 from hypothesis import given
 from hypothesis import strategies as st
 from report_cases import calibration_curves, few_targets
@@ -30,7 +31,7 @@ def test_points_and_bars_are_those_of_the_table():
         bars = [segment for one in axes.collections for segment in one.get_segments()]
         assert np.allclose([b[:, 1] for b in bars], mine[["low", "high"]])
         assert np.allclose([b[0, 0] for b in bars], mine["predicted"])
-    assert [t.get_text() for t in figure.texts].count(NOTICE) == 0
+    assert NOTICE not in words(figure)
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1), st.integers(2, 20))
@@ -63,6 +64,6 @@ def test_all_bins_small_and_no_curves_at_all():
     curves = calibration_curves(GRID).assign(n=9)
     figure = draw_calibration(curves, GRID, "synthetic", 10)
     assert not [line for axes in figure.axes for line in axes.lines]
-    texts = [t.get_text() for t in draw_calibration(curves[:0], GRID, "synthetic", 10).texts]
+    texts = words(draw_calibration(curves[:0], GRID, "synthetic", 10))
     assert "no target has a calibration curve" in texts
     assert NOTICE in texts

@@ -1,19 +1,12 @@
 import numpy as np
 import pytest
+from figure_cases import marks, spans, words
 from report_cases import few_targets, reliability
 
 from ukb_brain.figures.ceilings import draw_ceilings
 from ukb_brain.figures.stamp import NOTICE
 
 GRID = few_targets()
-
-
-def marks(axes, shape):
-    return {
-        int(line.get_ydata()[0]): line.get_xdata()[0]
-        for line in axes.lines
-        if line.get_marker() == shape
-    }
 
 
 def test_ceilings_are_on_the_scale_of_skill_and_shares_as_they_are():
@@ -25,16 +18,15 @@ def test_ceilings_are_on_the_scale_of_skill_and_shares_as_they_are():
     for y, (key, target) in enumerate(GRID.targets.items()):
         row = table.set_index("target").loc[key]
         value = 2 * row["ceiling"] - 1 if target.kind == "binary" else row["ceiling"]
-        assert ceilings[y] == pytest.approx(value)
-        assert shares[y] == row["share"]
+        assert ceilings[y].get_xdata()[0] == pytest.approx(value)
+        assert shares[y].get_xdata()[0] == row["share"]
         assert left.get_yticklabels()[y].get_text() == target.name
 
 
 def test_intervals_are_drawn():
     table = reliability(GRID)
     right = draw_ceilings(table, GRID, "ukb").axes[1]
-    spans = [line.get_xdata() for line in right.lines if line.get_lw() == 2]
-    assert np.allclose(sorted(map(tuple, spans)), table[["share_low", "share_high"]])
+    assert np.allclose(sorted(spans(right).values()), table[["share_low", "share_high"]])
 
 
 def test_a_target_without_a_ceiling_says_so_without_its_count():
@@ -45,10 +37,10 @@ def test_a_target_without_a_ceiling_says_so_without_its_count():
     figure = draw_ceilings(table, GRID, "synthetic")
     assert 0 not in marks(figure.axes[0], "D")
     assert [t.get_text() for t in figure.axes[0].texts] == ["no ceiling"]
-    assert NOTICE in [t.get_text() for t in figure.texts]
+    assert NOTICE in words(figure)
 
 
 def test_an_empty_table_says_so():
-    texts = [t.get_text() for t in draw_ceilings(reliability(GRID)[:0], GRID, "ukb").texts]
+    texts = words(draw_ceilings(reliability(GRID)[:0], GRID, "ukb"))
     assert "no target was measured twice" in texts
     assert NOTICE not in texts

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from figure_cases import stays_on_the_page, words
 from reporting_cases import family_draws, invented, study_grid
 
 from ukb_brain.figures.compute import draw_compute, score_and_cost
@@ -22,10 +23,6 @@ def scored():
     performance["train_seconds"] = performance["strategy"].map(cost) / 1e9
     first = performance.groupby(["strategy", "domain"]).cumcount() < FEW
     return performance[first | (performance["strategy"] != "dedicated")], fits
-
-
-def words(figure):
-    return [t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text"))]
 
 
 def test_strategies_are_compared_on_the_same_cells(scored):
@@ -69,8 +66,7 @@ def test_it_is_stamped_and_stays_on_the_page(scored):
     synthetic, real = (draw_compute(*scored, GRID, source) for source in ("synthetic", "ukb"))
     assert NOTICE in words(synthetic) and "SYNTHETIC" in words(synthetic)
     assert not [w for w in words(real) if "SYNTHETIC" in w]
-    drawn, (width, height) = synthetic.get_tightbbox(), synthetic.get_size_inches()
-    assert min(drawn.x0, drawn.y0) >= 0 and drawn.x1 <= width and drawn.y1 <= height
+    assert stays_on_the_page(synthetic)
 
 
 def test_it_says_what_there_is_not(scored):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from figure_cases import marks, spans, words
 from report_cases import confounds, few_targets
 
 from ukb_brain.figures.confounds import draw_confounds
@@ -7,12 +8,6 @@ from ukb_brain.figures.stamp import NOTICE
 
 GRID = few_targets()
 SHAPES = {"score": "o", "within_site": "s", "confounds": "X"}
-
-
-def marks(axes, shape):
-    return {
-        round(float(line.get_ydata()[0])): line for line in axes.lines if line.get_marker() == shape
-    }
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -33,10 +28,9 @@ def test_a_gain_in_area_counts_twice_and_is_hollow_where_it_may_be_none():
         factor = 2 if row["metric"] == "roc_auc" else 1
         assert drawn[y].get_xdata()[0] == pytest.approx(factor * row["gain"])
         assert (drawn[y].get_markerfacecolor() == "white") == (row["gain_low"] <= 0)
-    spans = sorted(tuple(line.get_xdata()) for line in axes.lines if line.get_lw() == 2)
     factors = np.where(table["metric"] == "roc_auc", 2, 1)[:, None]
     expected = factors * table[["gain_low", "gain_high"]].to_numpy()
-    assert np.allclose(spans, sorted(map(tuple, expected)))
+    assert np.allclose(sorted(spans(axes).values()), sorted(map(tuple, expected)))
 
 
 def test_missing_scores_small_counts_and_stamps():
@@ -46,7 +40,7 @@ def test_missing_scores_small_counts_and_stamps():
     table.loc[1, "status"] = "9 validation people cannot say how to join confounds and cell"
     figure = draw_confounds(table, GRID, "synthetic")
     assert [t.get_text() for t in figure.axes[0].texts] == ["no scores"]
-    assert NOTICE in [t.get_text() for t in figure.texts]
-    texts = [t.get_text() for t in draw_confounds(table[:0], GRID, "ukb").texts]
+    assert NOTICE in words(figure)
+    texts = words(draw_confounds(table[:0], GRID, "ukb"))
     assert "no imaging cell has scores" in texts
     assert NOTICE not in texts

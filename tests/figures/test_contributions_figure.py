@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from figure_cases import marks, spans, stays_on_the_page, words
 from report_cases import contributions, few_targets
 
 from ukb_brain.figures.contributions import draw_contributions
@@ -8,22 +9,6 @@ from ukb_brain.figures.stamp import NOTICE, SYNTHETIC
 GRID = few_targets()
 COLUMNS = ["baseline", "structural", "diffusion", "functional", "disease", "serology"]
 COLUMNS += ["psychology", "fullest"]
-
-
-def marks(axes):
-    return {
-        round(float(line.get_ydata()[0])): line
-        for line in axes.lines
-        if line.get_marker() in ("o", "D")
-    }
-
-
-def spans(axes):
-    return {
-        round(float(line.get_ydata()[0])): tuple(line.get_xdata())
-        for line in axes.lines
-        if line.get_marker() == "None" and line.get_lw() == 2
-    }
 
 
 def test_every_number_of_the_table_is_a_mark_at_its_place():
@@ -36,14 +21,14 @@ def test_every_number_of_the_table_is_a_mark_at_its_place():
         rows = table[(table["domain"] == domain) & (table["measure"] != "interaction")]
         chosen = rows["part"].eq(column) | rows["measure"].eq(column)
         mine = rows[chosen].set_index("target")
-        drawn = marks(axes)
+        drawn, intervals = marks(axes, "o", "D"), spans(axes)
         assert set(drawn) == (set(range(len(keys))) if len(mine) else set())
         for y, line in drawn.items():
             row = mine.loc[keys[y]]
             assert line.get_xdata()[0] == row["estimate"]
             clear = row["low"] > 0 or row["high"] < 0
             assert (line.get_markerfacecolor() != "white") == clear
-            assert spans(axes)[y] == (row["low"], row["high"])
+            assert intervals[y] == (row["low"], row["high"])
             found += 1
     assert found == (table["measure"] != "interaction").sum()
 
@@ -61,15 +46,11 @@ def test_parts_that_are_no_inputs_say_so_and_parts_share_a_scale():
 @pytest.mark.parametrize(("source", "stamped"), [("synthetic", True), ("ukb", False)])
 def test_stamp_and_no_label_leaves_the_page(source, stamped):
     figure = draw_contributions(contributions(GRID), GRID, source)
-    texts = [t.get_text() for t in figure.texts]
-    assert (NOTICE in texts and SYNTHETIC in texts) == stamped
-    box = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    assert min(box.x0, box.y0) >= 0
-    assert (box.x1, box.y1) <= (width, height)
+    assert (NOTICE in words(figure) and SYNTHETIC in words(figure)) == stamped
+    assert stays_on_the_page(figure)
 
 
 def test_an_empty_table_says_so():
     empty = pd.DataFrame(columns=contributions(GRID).columns)
-    texts = [t.get_text() for t in draw_contributions(empty, GRID, "ukb").texts]
+    texts = words(draw_contributions(empty, GRID, "ukb"))
     assert "no target has a score from every input" in texts

@@ -1,7 +1,9 @@
 import re
 
+import figure_cases
 import pandas as pd
 import pytest
+from figure_cases import stays_on_the_page
 from hypothesis import given
 from hypothesis import strategies as st
 from reporting_cases import study_grid
@@ -38,8 +40,7 @@ SCANS = scans_of(
 
 
 def words(figure):
-    texts = [t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text"))]
-    return [" ".join(text.split()) for text in texts if text]
+    return [" ".join(text.split()) for text in figure_cases.words(figure) if text]
 
 
 def test_every_step_and_every_modality_is_there():
@@ -105,9 +106,7 @@ def test_it_is_stamped_and_stays_on_the_page():
     assert NOTICE in words(synthetic) and "SYNTHETIC" in words(synthetic)
     assert not [w for w in words(real) if "SYNTHETIC" in w]
     for figure in (synthetic, real):
-        drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-        assert min(drawn.x0, drawn.y0) > -1e-6
-        assert max(drawn.x1 - width, drawn.y1 - height) < 1e-6
+        assert stays_on_the_page(figure)
         boxes = [t.get_window_extent() for t in figure.axes[0].texts if t.get_text()]
         crossing = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
         assert not crossing

@@ -3,10 +3,11 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from figure_cases import stays_on_the_page, words
 from matplotlib.image import imread
 from reporting_cases import family_draws, invented, reported, study_grid
 
-from ukb_brain.datasets.figure import FigureDataset
+from ukb_brain.datasets.images import FigureDataset
 from ukb_brain.figures.coefficients import draw_coefficients
 from ukb_brain.figures.heat_maps import draw_heat_maps, inputs_of, score_table
 from ukb_brain.figures.legibility import draw_legibility
@@ -24,11 +25,6 @@ def drawn(name, source, performance=None):
         return draw_coefficients(fit_domains(analysable(performance), GRID), GRID, source)
     draw = {"heat maps": draw_heat_maps, "legibility": draw_legibility}[name]
     return draw(performance, GRID, source)
-
-
-def words(figure):
-    texts = [t for t in figure.findobj(lambda a: hasattr(a, "get_text")) if t.get_visible()]
-    return [t.get_text() for t in texts]
 
 
 def pixels(figure):
@@ -49,12 +45,7 @@ def test_synthetic_figures_are_stamped_and_real_ones_are_not(name):
 
 @pytest.mark.parametrize("name", ["heat maps", "legibility", "coefficients"])
 def test_no_label_leaves_the_page(name):
-    figure = drawn(name, "synthetic")
-    drawn_on = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    assert min(drawn_on.x0, drawn_on.y0) >= 0
-    assert drawn_on.x1 <= width
-    assert drawn_on.y1 <= height
+    assert stays_on_the_page(drawn(name, "synthetic"))
 
 
 def test_the_map_shows_every_cell_once():

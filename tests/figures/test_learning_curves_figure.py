@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from figure_cases import words
 from report_cases import few_targets, learning_curves
 
 from ukb_brain.figures.learning_curves import draw_learning_curves, power_law_at
@@ -45,7 +46,7 @@ def test_points_intervals_and_extrapolation_are_those_of_the_tables():
                  for s in c.get_segments()]  # fmt: skip
         assert np.allclose(spans[:4], mine[["skill_low", "skill_high"]])
         assert np.allclose(spans[4], fit[["at_10x_low", "at_10x_high"]].astype(float))
-    assert NOTICE in [t.get_text() for t in figure.texts]
+    assert NOTICE in words(figure)
 
 
 def test_marks_lie_within_the_axes():

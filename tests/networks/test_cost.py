@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ukb_brain.networks.cost import network_cost
-from ukb_brain.networks.fusion import CellNetwork, JointNetwork
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.networks.light import VolumeEncoder
 from ukb_brain.networks.study import StudyCNN, study_table
 from ukb_brain.networks.vectors import VectorEncoder
@@ -52,9 +52,9 @@ def test_what_two_layers_save_is_counted_once():
 @pytest.mark.parametrize(
     ("network", "shape"),
     [
-        (VolumeEncoder(2, SHAPE[1:], 2, 3, 5, 0.3), SHAPE),
-        (StudyCNN(2, SHAPE[1:]), SHAPE),
-        (VectorEncoder(20, 5, 6, 0.3), (20,)),
+        (VolumeEncoder(SHAPE, 5, 0.3, 2, 3), SHAPE),
+        (StudyCNN(SHAPE), SHAPE),
+        (VectorEncoder((20,), 5, 0.3, 6), (20,)),
     ],
 )
 def test_memory_is_what_a_real_step_saves(network, shape):
@@ -75,9 +75,9 @@ def test_memory_is_what_a_real_step_saves(network, shape):
 
 
 def test_a_network_of_several_inputs_costs_the_sum_of_its_parts():
-    encoders = {"structural": StudyCNN(2, SHAPE[1:]), "traits": study_table((21,), 0, 0)}
+    encoders = {"structural": StudyCNN(SHAPE), "traits": study_table((21,), 0, 0)}
     shapes = {"structural": SHAPE, "traits": (21,)}
-    for network in (CellNetwork(encoders, 2), JointNetwork(encoders, 16, 25, 0.3)):
+    for network in (FusedNetwork(encoders, 2), FusedNetwork(encoders, 25, "light", 16)):
         parts = [network_cost(encoders[k], shapes[k]) for k in shapes]
         parts.append(network_cost(network.head, (128 + 32,)))
         whole = network_cost(network, shapes)
@@ -88,7 +88,7 @@ def test_a_network_of_several_inputs_costs_the_sum_of_its_parts():
 
 
 def test_counting_leaves_the_network_and_the_random_numbers_as_they_were():
-    network = VolumeEncoder(2, SHAPE[1:], 2, 3, 5, 0.3).eval()
+    network = VolumeEncoder(SHAPE, 5, 0.3, 2, 3).eval()
     before = {k: v.clone() for k, v in network.state_dict().items()}
     random = torch.get_rng_state()
     network_cost(network, SHAPE)
@@ -101,7 +101,7 @@ def test_counting_leaves_the_network_and_the_random_numbers_as_they_were():
 
 def test_the_studys_network_at_128_is_counted_without_holding_it():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    cost = network_cost(StudyCNN(3, (128, 128, 128)), (3, 128, 128, 128))
+    cost = network_cost(StudyCNN((3, 128, 128, 128)), (3, 128, 128, 128))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 700_000  # KiB
     assert cost.activation_bytes > 1.5e9
     # Each voxel of each level: the skip convolution and the two others, and the last layer.

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ukb_brain.errors import InputError
-from ukb_brain.networks.fusion import HEADS, CellNetwork, JointNetwork
+from ukb_brain.networks.fusion import HEADS, FusedNetwork
 from ukb_brain.networks.light import VolumeEncoder
 from ukb_brain.networks.study import FNN, study_table, study_vector, study_volume
 from ukb_brain.networks.vectors import VectorEncoder
@@ -18,21 +18,21 @@ LENGTHS = {"structural": 5, "diffusion": 3, "functional": 4}
 
 def encoders(groups=GROUPS):
     built = {
-        "structural": VolumeEncoder(2, SHAPE, 2, 3, LENGTHS["structural"], 0.3),
-        "diffusion": VolumeEncoder(1, SHAPE, 2, 3, LENGTHS["diffusion"], 0.3),
-        "functional": VectorEncoder(10, LENGTHS["functional"], 6, 0.3),
+        "structural": VolumeEncoder((2, *SHAPE), LENGTHS["structural"], 0.3, 2, 3),
+        "diffusion": VolumeEncoder((1, *SHAPE), LENGTHS["diffusion"], 0.3, 2, 3),
+        "functional": VectorEncoder((10,), LENGTHS["functional"], 0.3, 6),
     }
     return {group: built[group] for group in groups}
 
 
 def joint():
     torch.manual_seed(0)
-    return JointNetwork(encoders(), 5, 4, 0.3)
+    return FusedNetwork(encoders(), 4, "light", 5, 0.3)
 
 
 def cell(groups=GROUPS, head="study", outputs=1):
     torch.manual_seed(0)
-    return CellNetwork(encoders(groups), outputs, head, 5, 0.3)
+    return FusedNetwork(encoders(groups), outputs, head, 5, 0.3)
 
 
 def scans(n=6):
@@ -51,7 +51,7 @@ every_network = pytest.mark.parametrize("build", NETWORKS, ids=["joint", *HEADS]
 @every_network
 def test_shapes_from_scans_to_outputs(build):
     network = build().eval()
-    outputs = 4 if isinstance(network, JointNetwork) else 1
+    outputs = 4 if build is joint else 1
     embeddings = network.embed(scans())
     assert embeddings.shape == (6, 12)
     assert network.predict(embeddings).shape == (6, outputs)
@@ -167,7 +167,7 @@ def test_the_studys_cell_is_as_wide_as_the_article_says():
             "functional": study_vector((64_620,), 0, 0),
             "traits": study_table((21,), 0, 0),
         }
-        network = CellNetwork(parts, 2)
+        network = FusedNetwork(parts, 2)
     first, second, last = [m for m in network.head.modules() if isinstance(m, nn.Linear)]
     assert first.weight.shape == (256, 128 + 128 + 32)
     assert second.weight.shape == (256, 256)
@@ -177,9 +177,9 @@ def test_the_studys_cell_is_as_wide_as_the_article_says():
 
 def test_volumes_may_share_one_encoder_of_all_their_channels():
     torch.manual_seed(0)
-    shared = VolumeEncoder(3, SHAPE, 2, 3, 5, 0.3)
+    shared = VolumeEncoder((3, *SHAPE), 5, 0.3, 2, 3)
     built = {"structural+diffusion": shared, "functional": encoders()["functional"]}
-    network, given = CellNetwork(built, 1, "light").eval(), scans()
+    network, given = FusedNetwork(built, 1, "light").eval(), scans()
     assert network.inputs == GROUPS
     assert network.parts == {"structural+diffusion": slice(0, 5), "functional": slice(5, 9)}
     stacked = torch.cat([given["structural"], given["diffusion"]], dim=1)

@@ -3,13 +3,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ukb_brain.networks.light import VolumeEncoder, light_volume
+from ukb_brain.networks.light import VolumeEncoder
 
 SHAPE = (7, 8, 9)
 
 
 def volume_encoder(channels=1, shape=SHAPE, stem=2, width=3, embedding=5):
-    return VolumeEncoder(channels, shape, stem, width, embedding, 0.3)
+    return VolumeEncoder((channels, *shape), embedding, 0.3, stem, width)
 
 
 @settings(max_examples=40, deadline=None)
@@ -19,7 +19,7 @@ def volume_encoder(channels=1, shape=SHAPE, stem=2, width=3, embedding=5):
     channels=st.integers(1, 3),
 )
 def test_any_stem_takes_any_shape(stem, shape, channels):
-    encoder = light_volume((channels, *shape), 5, 0.3, stem, 3)
+    encoder = VolumeEncoder((channels, *shape), 5, 0.3, stem, 3)
     assert encoder(torch.randn(2, channels, *shape)).shape == (2, 5)
 
 

@@ -59,8 +59,8 @@ def test_layers_of_the_cnn_are_the_studys(edge, widths, dense):
 
 
 def test_the_cnn_has_7_4_million_parameters_at_64():
-    assert parameters(on_shapes_alone(StudyCNN, 3, (64, 64, 64))) == 7_427_680
-    assert parameters(on_shapes_alone(StudyCNN, 3, (128, 128, 128))) == 11_295_968
+    assert parameters(on_shapes_alone(StudyCNN, (3, 64, 64, 64))) == 7_427_680
+    assert parameters(on_shapes_alone(StudyCNN, (3, 128, 128, 128))) == 11_295_968
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_cnn_has_7_4_million_parameters_at_64():
     ],
 )
 def test_a_smaller_grid_has_fewer_levels_and_says_so(shape, levels, embedding, reduced):
-    cnn = on_shapes_alone(StudyCNN, 2, shape)
+    cnn = on_shapes_alone(StudyCNN, (2, *shape))
     assert (len(cnn.levels), cnn.embedding, cnn.reduced) == (levels, embedding, reduced)
     x = torch.empty(2, 2, *shape, device="meta")
     assert min(cnn.levels(x).shape[2:]) >= 2
@@ -113,7 +113,7 @@ def reference(state, x, levels):
 
 def test_the_cnn_computes_what_the_article_describes():
     torch.manual_seed(0)
-    cnn = StudyCNN(3, (16, 8, 16)).double()
+    cnn = StudyCNN((3, 16, 8, 16)).double()
     cnn(torch.randn(4, 3, 16, 8, 16, dtype=torch.float64) + 1)
     x = torch.randn(2, 3, 16, 8, 16, dtype=torch.float64)
     expected = reference(cnn.state_dict(), x, len(cnn.levels))

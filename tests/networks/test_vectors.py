@@ -5,7 +5,7 @@ from ukb_brain.networks.vectors import LinearEncoder, VectorEncoder
 
 def test_the_linear_encoder_is_affine_in_each_number_whatever_its_scale():
     torch.manual_seed(0)
-    encoder = LinearEncoder(6, 3, 0.4).double()
+    encoder = LinearEncoder((6,), 3, 0.4).double()
     x = torch.randn(50, 6, dtype=torch.float64)
     scaled = x * torch.tensor([1.0, 10, 100, 3, 1, 2]).double() + 3
     # Running means are those of the last batch.
@@ -21,7 +21,7 @@ def test_the_linear_encoder_is_affine_in_each_number_whatever_its_scale():
 
 def test_dropout_of_the_linear_encoder_acts_on_the_numbers_that_come_in():
     torch.manual_seed(0)
-    encoder = LinearEncoder(2000, 4, 0.25)
+    encoder = LinearEncoder((2000,), 4, 0.25)
     x = torch.randn(64, 2000)
     dropped = encoder[1](encoder[0](x))
     assert abs((dropped == 0).float().mean() - 0.25) < 0.01
@@ -29,7 +29,7 @@ def test_dropout_of_the_linear_encoder_acts_on_the_numbers_that_come_in():
 
 def test_the_light_encoder_is_a_line_beside_a_network():
     torch.manual_seed(0)
-    encoder = VectorEncoder(6, 3, 5, 0.3).eval()
+    encoder = VectorEncoder((6,), 3, 0.3, 5).eval()
     x = torch.randn(4, 6)
     both = encoder(x)
     torch.nn.init.zeros_(encoder.network[-1].weight)

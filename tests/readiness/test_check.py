@@ -1,18 +1,16 @@
 import re
 import shutil
-from dataclasses import replace
 
 import pandas as pd
 import pytest
 from raw_cases import CODINGS, cohort_of, write_raw
 from reporting_cases import study_grid
 
-from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk_index import find_bulk, index_bulk
 from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.problems import stop_at
-from ukb_brain.readiness.check import Asked, look
+from ukb_brain.readiness.check import look
 from ukb_brain.synthetic.visits import FLAIR, T1, visits_of
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.main_table import TableFolder
@@ -20,26 +18,25 @@ from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
 
 GRID = study_grid()
+IMAGING = ImagingPreprocess(shape=(20, 24, 20), voxel_mm=8)
 
 
 def asked(grid=GRID, source="synthetic", **engineering):
-    return Asked(
+    return (
         grid,
         DataEngineering(**engineering),
         TableSettings(),
         CODINGS,
-        ImagingPreprocess(shape=(20, 24, 20), voxel_mm=8),
+        IMAGING,
         Splitting(),
-        Compute(workers=1),
         source,
     )
 
 
 def looked(raw, before=None, **given):
     tables = TableFolder(raw, raw / "codings")
-    return look(
-        tables, find_bulk(raw), pd.DataFrame() if before is None else before, asked(**given)
-    )
+    before = pd.DataFrame() if before is None else before
+    return look(tables, find_bulk(raw), before, *asked(**given))
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +132,7 @@ def test_no_table_is_told_with_both_commands(tmp_path):
 
 
 def test_an_index_of_before_spares_opening_zips_again(whole, monkeypatch):
-    fields = asked().imaging.fields.values()
+    fields = IMAGING.fields.values()
     index, _ = index_bulk(find_bulk(whole), fields)
     first = looked(whole)
     monkeypatch.setattr("ukb_brain.imaging.bulk_index.directory_of", lambda path: 1 / 0)
@@ -171,6 +168,6 @@ def test_the_choice_of_visit_counts_in_cells(whole):
 def test_tables_can_be_made_before_scans_are_there(raw):
     shutil.rmtree(raw / "bulk")
     tables = TableFolder(raw, raw / "codings")
-    found = look(tables, find_bulk(raw), pd.DataFrame(), replace(asked(), reads_scans=False))
+    found = look(tables, find_bulk(raw), pd.DataFrame(), *asked(), reads_scans=False)
     assert found.can_run
     assert not looked(raw).can_run

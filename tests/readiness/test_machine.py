@@ -6,7 +6,7 @@ from raw_cases import CONF
 
 from ukb_brain.cluster import Compute
 from ukb_brain.planning import Case, Planning, StoredRates
-from ukb_brain.readiness import Readiness
+from ukb_brain.readiness.findings import Readiness
 from ukb_brain.readiness.machine import check_cost, check_machine, existing_part
 from ukb_brain.tables.splits import Splitting
 

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from ukb_brain.readiness import Readiness
+from ukb_brain.readiness.findings import Readiness
 from ukb_brain.reports.check import build_check
 
 

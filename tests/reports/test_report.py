@@ -4,18 +4,22 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from figure_cases import stays_on_the_page
 from hypothesis import given
 from hypothesis import strategies as st
 from report_cases import evidence_tables, few_targets, report
 
 from ukb_brain.figures.coefficients import draw_coefficients
 from ukb_brain.figures.stamp import NOTICE
-from ukb_brain.figures.suppression import suppress_counts
-from ukb_brain.reports.entries import estimate, without_small_counts
-from ukb_brain.reports.page import EXPECTED, build_report
-from ukb_brain.reports.sections.cells import how_sure, mixed_models, what_adds
-from ukb_brain.reports.sections.limits import ceiling_rows, confound_rows, scale_rows
-from ukb_brain.reports.sections.people import participation_rows, subgroup_rows
+from ukb_brain.figures.suppression import suppress_counts, without_small_counts
+from ukb_brain.reports.columns import estimate
+from ukb_brain.reports.page import build_report
+from ukb_brain.reports.sections.certainty import how_sure
+from ukb_brain.reports.sections.inputs import what_adds
+from ukb_brain.reports.sections.learning import scale_rows
+from ukb_brain.reports.sections.limits import ceiling_rows, confound_rows
+from ukb_brain.reports.sections.models import mixed_models_table
+from ukb_brain.reports.sections.subgroups import participation_rows, subgroup_rows
 
 GRID = few_targets()
 TABLES = evidence_tables()
@@ -108,7 +112,7 @@ def test_counts_of_people_measured_are_suppressed(rows):
     name = "confounds" if rows is confound_rows else "reliability"
     table = TABLES[name].assign(n=[9, *TABLES[name]["n"][1:]])
     more = () if rows is confound_rows else (TABLES["repeatability"],)
-    shown = texts(rows(table, *more, GRID, 10))
+    shown = texts(rows(table, GRID, 10, *more))
     assert [row[2] for row in shown] == suppress_counts(table, ["n"], 10)["n"].tolist()
     assert shown[0][2] == "<10"
 
@@ -120,12 +124,13 @@ def test_a_subgroup_without_a_count_hides_the_others_of_its_division():
 
 
 def test_how_predictions_repeat_stands_beside_the_ceiling():
-    given = (TABLES["reliability"], TABLES["repeatability"])
-    shown = {row[0]: row[5] for row in texts(ceiling_rows(*given, GRID, 10))}
+    measured = TABLES["reliability"]
+    both = ceiling_rows(measured, GRID, 10, TABLES["repeatability"])
+    shown = {row[0]: row[5] for row in texts(both)}
     name = GRID.targets["sex"].name
     assert shown.pop(name) == "0.83 [0.78, 0.88]"
     assert set(shown.values()) == {"–"}
-    alone = texts(ceiling_rows(TABLES["reliability"], pd.DataFrame(), GRID, 10))
+    alone = texts(ceiling_rows(measured, GRID, 10))
     assert {row[5] for row in alone} == {"–"}
 
 
@@ -143,7 +148,7 @@ def test_models_of_other_sizes_and_people_by_weight():
 
 
 def test_counts_of_cells_and_pairs():
-    sure = texts(how_sure(TABLES["permutations"], TABLES["intervals"], GRID))
+    sure = texts(how_sure(TABLES["permutations"], GRID, TABLES["intervals"]))
     tested = TABLES["permutations"]
     for row, domain in zip(sure, GRID.domains, strict=True):
         mine = tested[tested["target"].isin(GRID.targets_of(domain))]
@@ -165,7 +170,7 @@ def test_gains_are_listed_with_interval_and_verdict_or_why_there_is_none():
 
 
 def test_mixed_models_show_both_intervals_and_name_the_pseudo_replication(tree):
-    shown = mixed_models(TABLES["mixed_models"], TABLES["mixed_models_resampled"], GRID)
+    shown = mixed_models_table(TABLES["mixed_models_resampled"], GRID, TABLES["mixed_models"])
     first = texts(shown)[0]
     assert first[1:] == ["2.10 [0.10, 4.10]", "2.00 [1.00, 3.00]", "0.041"]
     assert "pseudo-replication" in shown.heads[3][1]
@@ -185,6 +190,7 @@ def test_coefficients_draw_the_resampled_intervals_beside_the_models_own():
         assert found["o"] == pytest.approx(100 * own.estimate)
         assert found["D"] == pytest.approx(100 * (own.estimate + 0.001))
     assert any("Rest on the diamonds" in t.get_text() for t in figure.texts)
+    assert stays_on_the_page(figure)
     alone = draw_coefficients(TABLES["mixed_models"], GRID, "ukb")
     assert not any("diamonds" in t.get_text() for t in alone.texts)
     assert {line.get_marker() for line in alone.axes[0].lines} == {"None", "o"}
@@ -203,7 +209,7 @@ def test_what_is_missing_is_said_with_its_command():
 
 
 def test_empty_tables_are_as_good_as_none():
-    empty = {name: TABLES[name][:0] for name in EXPECTED}
+    empty = {name: table[:0] for name, table in TABLES.items()}
     assert build_report(GRID, "ukb", **empty) == build_report(GRID, "ukb")
 
 

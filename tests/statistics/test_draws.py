@@ -1,14 +1,16 @@
+from types import SimpleNamespace
+
 import numpy as np
 import plain_scores
 import pytest
 import sklearn.metrics as sk
 from scipy import stats
+from score_cases import score_folds
 
 from ukb_brain.statistics import draws as drawn
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import BINARY
 from ukb_brain.statistics.scores.engine import headline, pearson_r, score_draws
-from ukb_brain.statistics.scores.folds import Predicted, score_folds
 
 
 def score_with_interval(name, y, p, weights, level=0.95):
@@ -26,11 +28,12 @@ def auc_of_folds(y, p, weights, level=0.95):
     ends = np.cumsum([len(of_fold) for of_fold in y])
     places = np.split(np.arange(ends[-1]), ends[:-1])
     folds = [
-        Predicted(np.column_stack([at, at]), at, *of_fold)
+        plain_scores.Predicted(np.column_stack([at, at]), at, *of_fold)
         for at, *of_fold in zip(places, y, p, strict=True)
     ]
     every = np.concatenate(weights, axis=1)
-    row = score_folds("binary", folds, [0.5] * len(y), lambda at: every[:, at], level, ["roc_auc"])
+    draws = SimpleNamespace(weights=lambda at: every[:, at])
+    row = score_folds("binary", folds, [0.5] * len(y), draws, level, headline_only=True)
     return tuple(row[f"roc_auc{end}"] for end in ("", "_low", "_high"))
 
 

@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
+from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import Withdrawals
-from ukb_brain.tables.raw_problems import problems_of_lists
+from ukb_brain.tables.raw_problems import problems_of_fields, problems_of_lists
 
 EIDS = pd.Series([1, 2, 3])
 NO_LIST = Withdrawals(frozenset(), 0, "")
@@ -56,3 +57,55 @@ def test_what_matches_nobody_is_a_warning_with_its_likely_cause(given, says):
     assert problem.severity == "warning"
     assert says in problem.what
     assert "each application has its own eids" in problem.remedy
+
+
+def columns(*held):
+    return [FieldColumn(field, instance, 0) for field, instance in held]
+
+
+WANTED = {"age": (21003, "imaging"), "hb": (30020, "latest"), "tea": (1488, "nearest")}
+
+
+def test_a_table_with_everything_has_no_problem():
+    held = columns((21003, 2), (30020, 0), (1488, 3))
+    assert problems_of_fields(WANTED, held, (2, 3)) == []
+
+
+@pytest.mark.bad_input(
+    given="several fields that the table lacks",
+    says="the main table lacks field(s) 30020 (hb), 1488 (tea)",
+)
+def test_all_missing_fields_are_told_at_once(says):
+    (problem,) = problems_of_fields(WANTED, columns((21003, 2)), (2, 3))
+    assert problem.severity == "stop"
+    assert problem.what == says
+    assert "add them to your basket" in problem.remedy
+    assert "leave_out" not in problem.remedy
+
+
+def test_targets_that_the_table_lacks_can_be_left_out_all_at_once():
+    held = columns((21003, 2), (1488, 9))
+    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea", "smoking"))
+    assert len(told) == 2
+    assert told[0].remedy.endswith("or go on without these targets: --params grid.leave_out=hb+tea")
+    # What describes people in any case cannot be left out, nor can all targets.
+    (age, _) = problems_of_fields(WANTED, columns((1488, 9)), (2, 3), targets=("hb", "smoking"))
+    assert "leave_out" not in age.remedy
+    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea"), in_grid=2)
+    assert "leave_out" not in told[0].remedy
+    # Where sex and age are left, they are a grid.
+    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea"), in_grid=4)
+    assert "grid.leave_out=hb+tea" in told[0].remedy
+
+
+@pytest.mark.bad_input(
+    given="only 21003-0.0 and 54-0.0, not at the imaging visit",
+    says="lacks the imaging visit (instance 2) of field(s) 21003 (age: instances [0]), "
+    "54 (assessment centre: instances [0, 1])",
+)
+def test_a_field_without_the_imaging_visit_is_no_column_of_nothing(says):
+    wanted = {"age": (21003, "imaging"), "assessment centre": (54, "imaging")}
+    held = columns((21003, 0), (54, 0), (54, 1))
+    (problem,) = problems_of_fields(wanted, held, (2, 3))
+    assert says in problem.what
+    assert "visit: latest" in problem.remedy

@@ -2,15 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.cells import (
     CellSpec,
     TargetJob,
-    class_weights,
     fit_target,
-    standardised,
     why_not,
 )
 from ukb_brain.training.settings import Penalties
@@ -121,9 +118,9 @@ def test_losses_are_of_people_whom_no_fit_has_seen():
         for inputs, fit in fits_of(first).items():
             rows = rows_of(INPUTS[inputs][0])
             training, unseen = rows & ~HELD_OUT, rows & ~TESTED
-            _, centre, spread = standardised(first.y[training], kind)
+            centre, spread = KINDS[kind].centre_and_spread(first.y[training])
             errors = ((first.y - centre) / spread - fit.scores)[unseen] ** 2
-            weights = class_weights(first.y[training], kind, first.y[unseen])
+            weights = KINDS[kind].class_weights(first.y[training], first.y[unseen])
             assert fit.loss == pytest.approx(np.average(errors, weights=weights))
 
 
@@ -215,33 +212,8 @@ def test_a_cell_without_any_column_is_the_mean_of_training():
     np.testing.assert_allclose(fit.scores[held_out], 0, atol=1e-9)
 
 
-@given(st.integers(1, 59))
-def test_classes_weigh_the_same(ones):
-    y = np.array([1.0] * ones + [0.0] * (60 - ones))
-    weights = class_weights(y, "binary")
-    assert weights[y == 1].sum() == pytest.approx(30)
-    assert weights[y == 0].sum() == pytest.approx(30)
-    np.testing.assert_array_equal(class_weights(y, "continuous"), np.ones(60))
-
-
-def test_people_outside_training_have_the_weight_of_their_class_in_training():
-    y, others = np.array([1.0] * 10 + [0.0] * 30), np.array([0.0, 1.0, 1.0])
-    np.testing.assert_allclose(class_weights(y, "binary", others), [2 / 3, 2, 2])
-    np.testing.assert_array_equal(class_weights(y, "continuous", others), np.ones(3))
-
-
 def test_more_choices_and_more_columns_cost_more():
     once, often = (fits_of(job(penalties=p)) for p in (ONE_CHOICE, SEVERAL))
     for inputs in INPUTS:
         assert once[inputs].flops < often[inputs].flops
     assert often["A"].flops < often["A + C"].flops < often["A + C + D"].flops
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=30).filter(lambda v: np.std(v) > 1e-3))
-def test_a_target_can_be_put_back_on_its_own_scale(values):
-    y = np.array(values)
-    scaled, centre, spread = standardised(y, "continuous")
-    np.testing.assert_allclose(centre + spread * scaled, y, atol=1e-6)
-    assert scaled.mean() == pytest.approx(0, abs=1e-6)
-    assert scaled.std() == pytest.approx(1)
-    np.testing.assert_array_equal(standardised(np.array([0.0, 1.0]), "binary")[0], [-1, 1])

@@ -11,7 +11,7 @@ from reporting_cases import study_grid
 
 from ukb_brain.grid import Cell
 from ukb_brain.training.dedicated import DedicatedJob, drawn_cells, train_dedicated
-from ukb_brain.training.results import predicted_rows, predictions_of
+from ukb_brain.training.results import predicted_rows, prediction_tables
 
 STUDY = study_grid()
 NETWORK = EVERY.dedicated
@@ -99,7 +99,7 @@ def test_each_drawn_cell_has_a_network_of_its_own_inputs(models, fold):
         assert (row["status"], row["strategy"], row["seed"]) == ("ok", "dedicated", 0)
         assert row["n_train"] == (fold.usable(cell) & fold.train).sum() == model.card["n_fitted"]
         assert row["seconds"] > 0 and row["flops"] > 0 and row["device"] == "cpu"
-        (table,) = predictions_of(model, fold, 0)
+        (table,) = prediction_tables(model, fold, 0)
         np.testing.assert_array_equal(table["eid"], fold.eid[fold.usable(cell) & ~fold.train])
         assert table["y_pred"].between(0, 1).all()
         assert len(model.card["curves"]["train"]) == NETWORK.loop.epochs
@@ -120,7 +120,7 @@ def test_the_network_learns(fold, stored):
     model = trained(job_of(DRAWN[0], fold, stored, longer))
     losses = model.card["curves"]["train"]
     assert losses[-1] < 0.7 * losses[0]
-    (table,) = predictions_of(model, fold, 0)
+    (table,) = prediction_tables(model, fold, 0)
     tested = table[table["split"] == "test"]
     by_class = tested.groupby("y_true")["y_pred"].mean()
     assert by_class[1.0] > by_class[0.0]
@@ -200,7 +200,7 @@ def test_a_continuous_target_is_predicted_in_its_own_units(fold, stored):
     assert isinstance(cell, Cell)
     settings = changed(EVERY, dedicated__loop__epochs=10).dedicated
     model = trained(job_of(cell, fold, stored, settings))
-    table = pd.concat(predictions_of(model, fold, 0))
+    table = pd.concat(prediction_tables(model, fold, 0))
     assert table["y_pred"].between(30, 100).all()
     assert table["y_pred"].std() > 0
     assert model.card["cells"][0]["train_median"] > 50

@@ -11,7 +11,7 @@ from ukb_brain.training.encode import (
     EncoderJob,
     build_encoders,
     build_network,
-    combine,
+    cross_fitted,
     train_encoders,
 )
 from ukb_brain.training.inputs import TRAITS, subsets
@@ -53,7 +53,7 @@ def losses_of(model):
 
 
 def combined(job, both):
-    return combine({part: outputs_of(model) for part, model in enumerate(both)}, job.parts)
+    return cross_fitted({part: outputs_of(model) for part, model in enumerate(both)}, job.parts)
 
 
 def with_loop(job, **changes):
@@ -134,7 +134,7 @@ def test_people_in_training_have_no_output_and_all_others_have(job, both):
 
 
 def test_a_persons_output_comes_from_the_network_that_left_them_out(job, both):
-    outputs = combine({1: outputs_of(both[1]), 0: outputs_of(both[0])}, job.parts)
+    outputs = cross_fitted({1: outputs_of(both[1]), 0: outputs_of(both[0])}, job.parts)
     for part, model in enumerate(both):
         mine = job.parts == part
         np.testing.assert_array_equal(outputs[:, mine], outputs_of(model)[:, mine])
@@ -251,7 +251,7 @@ def test_nobody_to_train_on_is_recorded(job):
 
 def test_a_network_that_failed_leaves_its_part_and_everybody_else_without(job, both):
     failed = np.full_like(outputs_of(both[1]), np.nan)
-    outputs = combine({0: outputs_of(both[0]), 1: failed}, job.parts)
+    outputs = cross_fitted({0: outputs_of(both[0]), 1: failed}, job.parts)
     mine = (job.parts == 0) & job.people.having(GROUPS)
     assert np.isfinite(outputs[-1, mine]).all()
     assert np.isnan(outputs[:, job.parts != 0]).all()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from modelling_cases import EDGES, GRID, N, scans_of
 
-from ukb_brain.training.inputs import LARGEST_HALF, TRAITS, Inputs, subsets
+from ukb_brain.training.inputs import LARGEST_HALF, TRAITS, NetworkData, subsets
 from ukb_brain.training.trainer import MASK
 
 GROUPS = tuple(GRID.imaging)
@@ -18,7 +18,7 @@ def scans(stored):
 
 
 def inputs(fold, scans, blocks=(), rows=EVERYBODY, cache_gb=1.0, masked=False):
-    return Inputs(fold, scans, blocks, rows, cache_gb, masked)
+    return NetworkData(fold, scans, blocks, rows, cache_gb, masked)
 
 
 def test_subsets_are_all_sets_small_ones_first():

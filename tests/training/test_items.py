@@ -19,8 +19,8 @@ from ukb_brain.training.items import (
     gram_items,
     kernel_items,
     people_fingerprint,
-    quality_fingerprint,
 )
+from ukb_brain.training.scans import Scans, quality_fingerprint
 from ukb_brain.training.settings import Kernels
 
 EVERY = changed(MODELLING, strategies=["linear", "kernels", "amortised", "dedicated"])
@@ -32,17 +32,17 @@ SCANS = scans_of(NOWHERE)
 def items_of(people, settings=EVERY, grid=GRID, scans=SCANS, quality="q", seed=5, device="cpu"):
     """All work items, by kind and name; cells rest on the others."""
     folds = people if isinstance(people, dict) else {0: people}
-    scans = dict.fromkeys(folds, scans)
-    grams = list(gram_items(folds, scans, settings, quality, device))
-    made = {item.name: item.fingerprint for item in grams}
-    kernels = list(kernel_items(folds, grid, settings, NOWHERE, made, device))
-    encoders = list(encoder_items(folds, scans, grid, settings, quality, seed, device))
+    scans = dict.fromkeys(folds, Scans(scans, quality))
+    grams = list(gram_items(folds, scans, settings, device))
+    products = {item.name: item.fingerprint for item in grams}
+    kernels = list(kernel_items(folds, grid, settings, NOWHERE, products, device))
+    encoders = list(encoder_items(folds, scans, grid, settings, seed, device))
     hashes = {item.name: item.fingerprint for item in (*kernels, *encoders)}
     cells = list(cell_items(folds, grid, settings, NOWHERE, NOWHERE, hashes))
-    dedicated = list(dedicated_items(folds, scans, grid, settings, quality, seed, device))
-    every = (grams, kernels, encoders, cells, dedicated)
+    dedicated = list(dedicated_items(folds, scans, grid, settings, seed, device))
+    made = (grams, kernels, encoders, cells, dedicated)
     return {
-        kind: {item.name: item for item in items} for kind, items in zip(KINDS, every, strict=True)
+        kind: {item.name: item for item in items} for kind, items in zip(KINDS, made, strict=True)
     }
 
 

@@ -61,6 +61,6 @@ def test_who_is_left_out_is_scored_as_by_a_fit_made_anew(missing, penalty):
     everybody = by_hand(kernel, columns, penalties, penalty, y, np.flatnonzero(known))
     expected[~known] = everybody[~known]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-9)
-    fitted = fit_known(inverse, y_of, torch.from_numpy(known))
-    scores = kernel @ fitted.dual.numpy() / penalty + columns @ fitted.coefficients.numpy()
+    dual, coefficients = fit_known(inverse, y_of, torch.from_numpy(known))
+    scores = kernel @ dual.numpy() / penalty + columns @ coefficients.numpy()
     np.testing.assert_allclose(scores[:, 0], everybody, atol=1e-9)

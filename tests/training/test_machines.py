@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ukb_brain.training import machines
 from ukb_brain.training.kernel_ridge import FREE, groups_of
-from ukb_brain.training.machines import Exact, Projected, logistic_target, together
+from ukb_brain.training.machines import Exact, Projected, logistic_target, smoother
 
 N, LEARNT, PARTS, FEATURES = 100, 80, 4, 12
 PENALTIES = np.array([FREE, 0.5, 2.0])
@@ -50,7 +50,7 @@ class Problem:
 
     def beside(self, machine, penalty):
         columns, penalties = torch.from_numpy(self.T), torch.from_numpy(PENALTIES)
-        return machine.at(penalty).beside(columns, penalties)
+        return machine.beside(penalty, columns, penalties)
 
     @property
     def of_fit(self):
@@ -145,7 +145,7 @@ def test_a_smoother_fits_all_but_a_part_of_its_own(kind, penalty):
     one, rng = problem(), np.random.default_rng(5)
     without = [None, *one.sets[1:]]
     targets = rng.normal(size=(LEARNT, len(without)))
-    smooth = one.beside(one.machine(kind), penalty).smoother(one.of_fit[1], without)
+    smooth = smoother([one.beside(one.machine(kind), penalty)], [one.of_fit[1]], without)
     found = smooth(torch.from_numpy(targets)).numpy()
     for k in range(len(without)):
         rows = one.known if k == 0 else one.known & (one.parts != k)
@@ -157,15 +157,18 @@ def test_a_smoother_fits_all_but_a_part_of_its_own(kind, penalty):
 @KINDS
 def test_smoothers_made_together_are_those_made_one_by_one(kind):
     one, rng = problem(), np.random.default_rng(6)
-    bound = one.machine(kind).at(1.0)
-    smoothers = []
+    machine, known = one.machine(kind), one.of_fit[1]
+    ridges = []
     for width in (1, 3):
         columns = torch.from_numpy(one.T[:, :width])
-        ridge = bound.beside(columns, torch.from_numpy(PENALTIES[:width]))
-        smoothers.append(ridge.smoother(one.of_fit[1], one.sets))
+        ridges.append(machine.beside(1.0, columns, torch.from_numpy(PENALTIES[:width])))
     y = torch.from_numpy(rng.normal(size=(LEARNT, 2 * PARTS)))
-    alone = [s(part) for s, part in zip(smoothers, y.split(PARTS, 1), strict=True)]
-    np.testing.assert_allclose(together(smoothers)(y), torch.cat(alone, 1), atol=1e-10)
+    alone = [
+        smoother([ridge], [known], one.sets)(part)
+        for ridge, part in zip(ridges, y.split(PARTS, 1), strict=True)
+    ]
+    found = smoother(ridges, [known, known], one.sets)(y)
+    np.testing.assert_allclose(found, torch.cat(alone, 1), atol=1e-10)
 
 
 def test_single_precision_is_near_enough(monkeypatch):
@@ -194,7 +197,7 @@ def test_a_machine_that_is_no_longer_used_is_gone_with_its_inverses():
     one = problem()
     machine = one.exact
     bound = machine.at(1.0)
-    bound.beside(torch.from_numpy(one.T), torch.from_numpy(PENALTIES))
+    machine.beside(1.0, torch.from_numpy(one.T), torch.from_numpy(PENALTIES))
     kept = weakref.ref(bound), weakref.ref(machine)
     del machine, bound
     # At once, and not whenever cycles are collected: each holds a matrix of all people.
@@ -216,7 +219,7 @@ def test_unknown_people_and_those_who_are_not_learnt_from_change_nobody(kind, pe
     for each in (one, other):
         ridge = each.beside(each.machine(kind), penalty)
         y, known = each.of_fit
-        smooth = ridge.smoother(known, each.sets)
+        smooth = smoother([ridge], [known], each.sets)
         odds = smooth(logistic_target(smooth, torch.sign(y).expand(-1, PARTS)))
         left = each.left_out(ridge)
         pair.append((left, ridge.fit(y, known).scores[one.learnt], odds))
@@ -235,7 +238,7 @@ def test_labels_of_a_part_change_no_score_within_it(kind):
         y, known = each.of_fit
         ridge = each.beside(each.machine(kind), 1.0)
         left.append(each.left_out(ridge)[:, 0].numpy())
-        smooth = ridge.smoother(known, [each.sets[2]])
+        smooth = smoother([ridge], [known], [each.sets[2]])
         odds.append(smooth(logistic_target(smooth, y))[:, 0].numpy())
     mine = part & one.known
     np.testing.assert_allclose(left[1][mine], left[0][mine], atol=1e-9)
@@ -255,7 +258,7 @@ def test_log_odds_are_those_of_a_logistic_regression_with_a_quarter_of_the_penal
     one = problem(binary=True, missing=missing)
     y, known = one.of_fit
     ridge = one.beside(one.machine(kind), penalty)
-    target = logistic_target(ridge.smoother(known, [None]), y, steps=1000)
+    target = logistic_target(smoother([ridge], [known], [None]), y, steps=1000)
     found = ridge.fit(target, known).scores[:, 0].numpy()
     rows = np.flatnonzero(one.known)
     expected = one.logistic(penalty, rows)
@@ -271,7 +274,7 @@ def test_log_odds_are_those_of_a_logistic_regression_with_a_quarter_of_the_penal
 def test_log_odds_of_who_is_left_out_are_those_of_a_regression_made_anew(kind, penalty):
     one = problem(binary=True)
     y, known = one.of_fit
-    smooth = one.beside(one.machine(kind), penalty).smoother(known, one.sets)
+    smooth = smoother([one.beside(one.machine(kind), penalty)], [known], one.sets)
     odds = smooth(logistic_target(smooth, y.expand(-1, PARTS), steps=1000)).numpy()
     for k in range(PARTS):
         rows, mine = one.known & (one.parts != k), one.parts == k
@@ -282,7 +285,7 @@ def test_log_odds_of_who_is_left_out_are_those_of_a_regression_made_anew(kind, p
 def test_a_few_steps_are_enough():
     one = problem(binary=True)
     y, known = one.of_fit
-    smooth = one.beside(one.exact, 4.0).smoother(known, [None])
+    smooth = smoother([one.beside(one.exact, 4.0)], [known], [None])
     few, many = (smooth(logistic_target(smooth, y, steps)) for steps in (30, 1000))
     assert float((few - many).abs().max()) < 0.05 * float(many.std())
 
@@ -302,7 +305,7 @@ def test_with_everybody_as_landmarks_a_projection_is_exact(penalty):
     np.testing.assert_allclose(fits[1].weights, fits[0].weights, atol=1e-8)
     np.testing.assert_allclose(fits[1].coefficients, fits[0].coefficients, atol=1e-8)
     targets = torch.from_numpy(np.random.default_rng(1).normal(size=(LEARNT, PARTS)))
-    smoothed = [ridge.smoother(known, one.sets)(targets) for ridge in (exact, projected)]
+    smoothed = [smoother([r], [known], one.sets)(targets) for r in (exact, projected)]
     np.testing.assert_allclose(smoothed[1], smoothed[0], atol=1e-8)
 
 

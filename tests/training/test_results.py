@@ -7,13 +7,13 @@ from modelling_cases import CONSTANT, GRID, PARTS, N
 from sklearn.metrics import log_loss, mean_squared_error
 
 from ukb_brain.ledger.artifact import read_model, write_model
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.tables import schemas
 from ukb_brain.training.items import cells_by_target
 from ukb_brain.training.results import (
     Result,
-    loss_of,
     predicted_rows,
-    predictions_of,
+    prediction_tables,
     results_as_model,
 )
 
@@ -45,7 +45,7 @@ def model_of(fold, target, *results):
 @pytest.mark.parametrize("target", list(GRID.targets))
 def test_predictions_are_of_usable_people_outside_training(fold, tmp_path, target):
     write_model(tmp_path, model_of(fold, target))
-    tables = list(predictions_of(read_model(tmp_path), fold, 5))
+    tables = list(prediction_tables(read_model(tmp_path), fold, 5))
     cells = {} if target in CONSTANT else {c.inputs.name: c for c in cells_by_target(GRID)[target]}
     assert {table["inputs"].iloc[0] for table in tables} == set(cells)
     for rows in tables:
@@ -70,7 +70,7 @@ def test_seeds_and_strategies_stay_apart(fold):
         fold, "age", results_of("age"), results_of("age", "amortised"),
         results_of("age", "amortised", 1),
     )  # fmt: skip
-    table = pd.concat(predictions_of(model, fold, 20))
+    table = pd.concat(prediction_tables(model, fold, 20))
     counts = table.groupby(["strategy", "seed"]).size()
     assert list(counts.index) == [("amortised", 20), ("amortised", 21), ("linear", 20)]
     assert len(set(counts)) == 1
@@ -126,7 +126,7 @@ def test_answers_in_test_change_only_what_is_true_of_them(fold):
     for name, array in before.arrays.items():
         assert array.tobytes() == after.arrays[name].tobytes()
     old, new = (
-        pd.concat(predictions_of(model, people, 0)).set_index(["eid", "inputs"])
+        pd.concat(prediction_tables(model, people, 0)).set_index(["eid", "inputs"])
         for model, people in ((before, fold), (after, other))
     )
     changed = old["y_true"] != new["y_true"]
@@ -141,8 +141,9 @@ def test_what_else_is_kept_stays(fold):
     assert not any(str(eid) in str(model.card) for eid in fold.eid)
 
 
-def test_a_certain_mistake_has_a_finite_loss_and_nobody_has_none():
+def test_a_certain_mistake_has_a_finite_loss_and_nobody_has_none(fold):
     y, p = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    assert 27 < loss_of(p, y, np.ones(2, bool), "binary") < 28
-    assert loss_of(p, y, np.zeros(2, bool), "binary") is None
-    assert loss_of(p, y, np.zeros(2, bool), "continuous") is None
+    assert 27 < KINDS["binary"].loss(y, p) < 28
+    nobody = replace(fold, part=np.where(fold.part == "validation", "test", fold.part))
+    for target in ("smoking", "age"):
+        assert {row["loss"] for row in model_of(nobody, target).card["cells"]} == {None}

@@ -12,7 +12,7 @@ from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.ledger import run_ledger
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training import items, tangents
-from ukb_brain.training.scans import GroupScans, KeptVectors
+from ukb_brain.training.scans import GroupScans, KeptVectors, Scans
 from ukb_brain.training.tangents import reference_of_group, tangents_of_block
 
 ONE = Compute(workers=1)
@@ -31,14 +31,15 @@ def scans(tmp_path, fold):
         store.write("rsfmri", key, z, {"measures": {SHRINKAGE: 0.1}})
     store.mark(INCOMPLETE, True)
     none = tmp_path / "none"
-    return {
+    groups = {
         "structural": GroupScans(("t1",), none, none, 1, tangent=True),
         GROUP: GroupScans(("rsfmri",), none, tmp_path / "connectivity", 1, tangent=True),
     }
+    return Scans(groups, "q")
 
 
 def made(folds, scans, home):
-    work = list(items.reference_items(folds, scans, "q"))
+    work = list(items.reference_items(folds, scans))
     run_ledger(reference_of_group, work, home / "references", ONE, "References")
     blocks = list(items.tangent_items(folds, scans, ModelFolder(home / "references")))
     run_ledger(tangents_of_block, blocks, home / "tangents", ONE, "Vectors")
@@ -52,14 +53,14 @@ def test_what_was_made_is_what_is_read(scans, fold, tmp_path, monkeypatch, block
     models = made({0: fold}, scans, tmp_path)
     has = fold.has[GROUP]
     assert len(models.cards()) == -(-int(has.sum()) // block)
-    kept = items.kept_vectors({0: fold}, scans, models, "q")[0]
-    assert kept["structural"] is scans["structural"]
-    read = scans[GROUP].fitted(fold.keys(has & fold.train))
+    kept = items.kept_vectors({0: fold}, scans, models)[0].groups
+    assert kept["structural"] is scans.groups["structural"]
+    read = scans.groups[GROUP].fitted(fold.keys(has & fold.train))
     for keys in (fold.keys(has), fold.keys(has)[::-3], fold.keys(fold.train & has)[5:6]):
         np.testing.assert_allclose(kept[GROUP].read(keys), read.read(keys), atol=1e-6)
     # Nothing is fitted again.
     assert kept[GROUP].fitted(fold.keys(has & fold.train)) is kept[GROUP]
-    assert kept[GROUP] == scans[GROUP]
+    assert kept[GROUP] == scans.groups[GROUP]
 
 
 def test_people_of_whom_none_was_made_are_refused(fold, tmp_path):
@@ -72,7 +73,7 @@ def test_where_a_block_failed_the_store_is_read(scans, fold, tmp_path):
     models = made({0: fold}, scans, tmp_path)
     (name,) = models.cards()
     (models.path / name / "card.json").unlink()
-    assert items.kept_vectors({0: fold}, scans, models, "q")[0][GROUP].kept is None
+    assert items.kept_vectors({0: fold}, scans, models)[0].groups[GROUP].kept is None
 
 
 def test_vectors_of_other_people_or_scans_are_not_read(scans, fold, tmp_path):
@@ -81,14 +82,14 @@ def test_vectors_of_other_people_or_scans_are_not_read(scans, fold, tmp_path):
     has[np.flatnonzero(has & (fold.part == "test"))[0]] = False
     fewer = replace(fold, has=fold.has | {GROUP: has})
     for people, quality in ((fewer, "q"), (fold, "other")):
-        kept = items.kept_vectors({0: people}, scans, models, quality)[0]
-        assert kept[GROUP].kept is None
-    assert items.kept_vectors({0: fold}, scans, models, "q")[0][GROUP].kept is not None
+        kept = items.kept_vectors({0: people}, replace(scans, fingerprint=quality), models)[0]
+        assert kept.groups[GROUP].kept is None
+    assert items.kept_vectors({0: fold}, scans, models)[0].groups[GROUP].kept is not None
 
 
 def test_people_tested_move_no_reference(scans, fold, tmp_path):
     before = made({0: fold}, scans, tmp_path / "before")
-    store = RecordStore(scans[GROUP].connectivity)
+    store = RecordStore(scans.groups[GROUP].connectivity)
     tested = fold.has[GROUP] & (fold.part == "test")
     for key in fold.keys(tested):
         store.write("rsfmri", key, np.full(EDGES, 0.9, np.float32), {"measures": {SHRINKAGE: 0.5}})
@@ -102,7 +103,7 @@ def test_people_tested_move_no_reference(scans, fold, tmp_path):
 
 def test_only_what_depends_on_it_is_made_anew(scans, fold):
     def prints(people):
-        return {i.name: i.fingerprint for i in items.reference_items({0: people}, scans, "q")}
+        return {i.name: i.fingerprint for i in items.reference_items({0: people}, scans)}
 
     first = prints(fold)
     assert list(first) == ["fold0-functional"]
@@ -111,5 +112,4 @@ def test_only_what_depends_on_it_is_made_anew(scans, fold):
     assert prints(replace(fold, part=moved)) != first
     known = {t: y + 1 for t, y in fold.targets.items()}
     assert prints(replace(fold, targets=known)) == first
-    plain = {group: replace(some, tangent=False) for group, some in scans.items()}
-    assert not list(items.reference_items({0: fold}, plain, "q"))
+    assert not list(items.reference_items({0: fold}, scans.read_as(1)))

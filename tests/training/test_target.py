@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import Model, write_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
-from ukb_brain.training.cells import CellFit, class_weights, standardised
+from ukb_brain.statistics.kinds import BINARY, KINDS
+from ukb_brain.training.cells import CellFit
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.items import cells_by_target
 from ukb_brain.training.results import FINAL, UNREFINED, predicted_rows
@@ -345,7 +346,7 @@ def right_for(job, good, seed=3):
         status = "one class in training" if job.target in CONSTANT else "ok"
         right = np.zeros(N)
         if status == "ok":
-            _, centre, spread = standardised(job.y[training], job.kind)
+            centre, spread = KINDS[job.kind].centre_and_spread(job.y[training])
             right = (job.y - centre) / spread
         scores = np.where(job.people.usable(cell), right if good else rng.normal(size=N), np.nan)
         fits[cell] = CellFit(job.target, cell.inputs.name, status, scores, loss=0.5)
@@ -387,7 +388,7 @@ def test_shares_are_those_with_the_least_weighted_error_of_people_left_out(job_o
     for cell in images:
         usable = fold.usable(cell)
         rows = usable & (fold.part != "test")
-        weights = class_weights(job.y[usable & fold.train], "binary", job.y[rows])
+        weights = BINARY.class_weights(job.y[usable & fold.train], job.y[rows])
         head, line = heads[cell].scores[rows], linear[cell].scores[rows]
         y = 2 * job.y[rows] - 1
         errors = np.stack([(y - s * head - (1 - s) * line) ** 2 for s in grid])
@@ -497,10 +498,10 @@ def test_on_the_ladder_a_cell_is_a_mean_of_fitted_cells_of_its_subsets(job_of, f
     climbed, rungs = climb(job, fits)
     own_units, by_name = {}, {cell.inputs.name: cell for cell in job.cells}
     for cell, each in fits.items():
-        _, centre, spread = standardised(job.y[fold.usable(cell) & fold.train], job.kind)
+        centre, spread = KINDS[job.kind].centre_and_spread(job.y[fold.usable(cell) & fold.train])
         own_units[cell.inputs.name] = centre + spread * each.scores
     known = np.isfinite(job.y) & fold.train
-    _, centre, spread = standardised(job.y[known], job.kind)
+    centre, spread = KINDS[job.kind].centre_and_spread(job.y[known])
     averaged = 0
     for cell, each in climbed.items():
         weights = rungs[cell].weights

@@ -29,8 +29,8 @@ def _with_fixed_threads(function: Callable[[Item], Result], item: Item, threads:
         torch.set_num_threads(before)
 
 
-def _in_worker(function: Callable[[Item], Result], item: Item, threads: int) -> Result:
-    """Work on an item in a process of its own."""
+def in_worker(function: Callable[[Item], Result], item: Item, threads: int) -> Result:
+    """Work on an item in a process of its own, with so many threads."""
     # What it tells of epochs is handed on to the main process, which shows it.
     logging.getLogger(EPOCHS).propagate = False
     return _with_fixed_threads(function, item, threads)
@@ -41,6 +41,7 @@ def run_items(
     items: Iterable[Item],
     compute: Compute,
     label: str,
+    losses: int | None = None,
 ) -> Iterator[Result]:
     """Apply a function to items, in this process or over Dask workers started by spawn.
 
@@ -54,6 +55,8 @@ def run_items(
         Number of workers and threads.
     label : str
         Shown beside the progress bar.
+    losses : int, optional
+        How often the process of one item may be lost; ``compute.retries`` by default.
 
     Yields
     ------
@@ -63,32 +66,28 @@ def run_items(
     Raises
     ------
     InputError
-        If the process of one item was lost more often than ``compute.retries``.
+        If the process of one item was lost more often.
     """
     todo = list(items)
-    results = results_of(function, todo, compute, label, losses=compute.retries)
-    yield from shown(results, len(todo), label)
+    most = compute.retries if losses is None else losses
+    yield from shown(_results(function, todo, compute, label, most), len(todo), label)
 
 
-def results_of(
+def _results(
     function: Callable[[Item], Result], todo: list[Item], compute: Compute, label: str, losses: int
 ) -> Iterator[Result]:
-    """Give the results of `run_items` without showing progress.
-
-    The process of one item may be lost ``losses`` times.
-    """
     workers = min(compute.processes, len(todo))
+    threads = compute.threads_per_item
     # The machine from which jobs are submitted is not there for the work itself.
     if not todo or (workers == 1 and compute.backend == "local"):
         for item in todo:
-            yield _with_fixed_threads(function, item, compute.threads_per_item)
+            yield _with_fixed_threads(function, item, threads)
         return
     with client_for(compute, workers, losses) as client:
         from distributed import KilledWorker, as_completed
 
         def submit(item: Item) -> Any:
-            threads = compute.threads_per_item
-            return client.submit(_in_worker, function, item, threads, pure=False)
+            return client.submit(in_worker, function, item, threads, pure=False)
 
         # A few items are under way at a time, so that memory does not hold all of them.
         waiting = iter(todo)

@@ -90,9 +90,8 @@ class _Kept:
     """Workers that wait for the next work."""
 
     stack: ExitStack = field(default_factory=ExitStack)
-    compute: Compute | None = None
+    alike: tuple[Compute, int] | None = None
     workers: int = 0
-    losses: int = 0
     client: Any = None
 
 
@@ -122,13 +121,12 @@ def client_for(compute: Compute, workers: int, losses: int) -> Iterator[Any]:
             yield client
         return
     kept = _kept[-1]
-    alike = (kept.compute, kept.losses) == (compute, losses)
-    if not alike or kept.workers < workers:
+    if kept.alike != (compute, losses) or kept.workers < workers:
         # Never two sets of workers at once, nor any that is no longer there where a start fails.
         kept.stack.close()
         _kept[-1] = kept = _Kept()
         kept.client = kept.stack.enter_context(open_client(compute, workers, losses))
-        kept.compute, kept.workers, kept.losses = compute, workers, losses
+        kept.alike, kept.workers = (compute, losses), workers
     yield kept.client
 
 
@@ -233,17 +231,12 @@ def job_of(compute: Compute) -> dict[str, Any]:
     }
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     charged = "account" if compute.backend in ("slurm", "pbs") else "project"
-    return {
-        "queue": jobs.queue,
+    as_they_are = {"queue", "memory", "walltime", "interface", "local_directory", "python"}
+    return jobs.model_dump(include=as_they_are) | {
         charged: jobs.account,
         "cores": jobs.cores or compute.threads_per_item,
-        "memory": jobs.memory,
-        "walltime": jobs.walltime,
         "processes": 1,
-        "interface": jobs.interface,
-        "local_directory": jobs.local_directory,
         "log_directory": str(shared),
-        "python": jobs.python,
         "job_name": "ukb-brain",
         "job_extra_directives": list(jobs.job_extra_directives),
         "job_script_prologue": [

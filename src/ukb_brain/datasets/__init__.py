@@ -1,12 +1,7 @@
 """Kedro datasets: UK Biobank's files, stores, tables written whole, figures and models."""
 
-from ukb_brain.datasets.figure import FigureDataset
-from ukb_brain.datasets.folders import (
-    BulkFolderDataset,
-    ModelFolderDataset,
-    OwnedFolderDataset,
-)
-from ukb_brain.datasets.nifti import NiftiDataset
+from ukb_brain.datasets.folders import ModelFolderDataset, OwnedFolderDataset, RecordStoreDataset
+from ukb_brain.datasets.images import FigureDataset, NiftiDataset
 from ukb_brain.datasets.parquet import (
     AtomicCSV,
     AtomicParquet,
@@ -15,10 +10,13 @@ from ukb_brain.datasets.parquet import (
     OptionalCSV,
     OptionalParquet,
 )
-from ukb_brain.datasets.participants_lists import RelatednessDataset, WithdrawalsDataset
-from ukb_brain.datasets.record_store import RecordStoreDataset
+from ukb_brain.datasets.raw_files import (
+    BulkFolderDataset,
+    RelatednessDataset,
+    UKBTableDataset,
+    WithdrawalsDataset,
+)
 from ukb_brain.datasets.splits import SplitsDataset
-from ukb_brain.datasets.ukb_table import UKBTableDataset
 
 __all__ = [
     "AtomicCSV",

@@ -1,4 +1,4 @@
-"""Folders as Kedro datasets: raw files, folders that nodes own, and models."""
+"""Folders that nodes write: their own, models, and stores of volumes and vectors."""
 
 from __future__ import annotations
 
@@ -8,23 +8,8 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.bulk_index import find_bulk
+from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger.artifact import ModelFolder
-
-
-class RawDataset(AbstractDataset[Any, Any]):
-    """Something that is found among the files of the raw folder, and only read."""
-
-    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
-        self._path = Path(path)
-        self.metadata = metadata
-
-    def save(self, data: Any) -> None:
-        """Refuse."""
-        raise NotImplementedError("raw files are only read")
-
-    def _describe(self) -> dict[str, Any]:
-        return {"path": str(self._path)}
 
 
 class PlacedDataset(AbstractDataset[Any, Any]):
@@ -36,41 +21,6 @@ class PlacedDataset(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
-
-
-class BulkFolderDataset(RawDataset):
-    """The folder of bulk files, in whatever arrangement; nothing of it is read until asked for.
-
-    Parameters
-    ----------
-    path : str
-        The raw folder, in which the bulk files lie, themselves or in a folder.
-    folder : str, optional
-        The folder, where it is another.
-    metadata : dict, optional
-        For kedro-viz.
-    """
-
-    def __init__(
-        self, *, path: str, folder: str | None = None, metadata: dict[str, Any] | None = None
-    ) -> None:
-        super().__init__(path=path, metadata=metadata)
-        self._folder = folder
-
-    def load(self) -> Path:
-        """Find the folder; `InputError` if one was named that is not there."""
-        if self._folder and not self._exists():
-            raise InputError(f"There is no folder {self._folder}, which bulk_folder names.")
-        return self._place()
-
-    def _place(self) -> Path:
-        return find_bulk(self._path) if self._folder is None else Path(self._folder)
-
-    def _describe(self) -> dict[str, Any]:
-        return {"path": str(self._path), "folder": self._folder}
-
-    def _exists(self) -> bool:
-        return self._place().is_dir()
 
 
 class OwnedFolderDataset(PlacedDataset):
@@ -109,3 +59,20 @@ class ModelFolderDataset(PlacedDataset):
 
     def _exists(self) -> bool:
         return ModelFolder(self._filepath).complete
+
+
+class RecordStoreDataset(PlacedDataset):
+    """A `RecordStore`; nodes write into it, so saving only checks that it is this entry's."""
+
+    def load(self) -> RecordStore:
+        """Open the store, which may be empty."""
+        return RecordStore(self._filepath)
+
+    def save(self, data: RecordStore) -> None:
+        """Hold the store against this entry's."""
+        if data.path != self._filepath:
+            raise ValueError(f"{data.path} is not the store of this entry, {self._filepath}")
+
+    def _exists(self) -> bool:
+        # Which records are complete says the quality table, written after all of them.
+        return self._filepath.exists()

@@ -32,7 +32,8 @@ class _Optional:
 
     def load(self) -> pd.DataFrame:
         """Read the table; without rows and columns where there is no file."""
-        return super().load() if self._exists() else pd.DataFrame()  # type: ignore[misc]
+        there = self._exists()  # type: ignore[attr-defined]
+        return super().load() if there else pd.DataFrame()  # type: ignore[misc]
 
 
 class AtomicParquet(_Atomic, ParquetDataset):

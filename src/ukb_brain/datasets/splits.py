@@ -10,7 +10,7 @@ import pandas as pd
 from ukb_brain.atomic import atomic_path
 from ukb_brain.datasets.parquet import AtomicParquet
 from ukb_brain.errors import InputError
-from ukb_brain.tables.splits import PEOPLE_LEFT, check_disjoint
+from ukb_brain.tables.splits import COLUMNS, PEOPLE_LEFT, check_disjoint
 
 logger = logging.getLogger(__name__)
 
@@ -29,30 +29,14 @@ class SplitsDataset(AtomicParquet):
     """
 
     def load(self) -> pd.DataFrame:
-        """Read the splits and check them; see `ukb_brain.tables.splits.check_disjoint`.
-
-        Returns
-        -------
-        DataFrame
-            ``eid, fold, part``.
-
-        Raises
-        ------
-        InputError
-            If somebody is in two parts of a fold, or tested in two folds.
-        """
+        """Read the splits and check them; see `ukb_brain.tables.splits.check_disjoint`."""
         splits = pd.read_parquet(self._get_load_path(), **self._load_args)
         check_disjoint(splits)
         splits.attrs.clear()
         return splits
 
     def save(self, data: pd.DataFrame) -> None:
-        """Write the splits, unless different ones are there.
-
-        Parameters
-        ----------
-        data : DataFrame
-            ``eid, fold, part``.
+        """Write the splits once they are checked.
 
         Raises
         ------
@@ -90,11 +74,11 @@ class SplitsDataset(AtomicParquet):
             )
         gone = there.loc[~stay, "eid"].nunique()
         if gone:
-            logger.warning(
+            words = (
                 "People who left the cohort: %s. Their rows are erased from the splits, and "
-                "everybody else keeps their part.",
-                gone,
+                "everybody else keeps their part."
             )
+            logger.warning(words, gone)
         kept.attrs[MADE_ANEW] = _hash(new)
         return kept
 
@@ -104,5 +88,5 @@ def _in_order(splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _hash(splits: pd.DataFrame) -> str:
-    text = splits[["eid", "fold", "part"]].to_csv(index=False)
+    text = splits[COLUMNS].to_csv(index=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -49,13 +49,7 @@ class LearningCurves(Settings):
 
 
 class LeftOutSites(Settings):
-    """A model for each site, trained on the others.
-
-    Attributes
-    ----------
-    strategies, inputs : tuple of str
-        As for learning curves.
-    """
+    """A model for each site, trained on the others."""
 
     strategies: Strategies = ("linear", "kernels", "amortised")
     inputs: tuple[Chosen, ...] = ("fullest",)
@@ -68,8 +62,6 @@ class ModelScale(Settings):
     ----------
     variants : dict of str to dict
         By name: values by dotted path of modelling's settings.
-    strategies, inputs : tuple of str
-        As for learning curves.
     """
 
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -95,12 +87,6 @@ class Evidence(Settings):
         Bootstrap draws of test families.
     level : float
         Coverage of the intervals.
-    learning_curves : LearningCurves
-        Fewer training people.
-    left_out_sites : LeftOutSites
-        Sites that are not learned from.
-    model_scale : ModelScale
-        Smaller and larger models.
     """
 
     draws: int = Field(default=1000, ge=100)
@@ -113,23 +99,11 @@ class Evidence(Settings):
 def of_strategies(modelling: Modelling, strategies: Strategies, what: str) -> Modelling:
     """Restrict the settings to some strategies.
 
-    Parameters
-    ----------
-    modelling : Modelling
-        As they are.
-    strategies : tuple of str
-        Wanted.
-    what : str
-        Name of the parameter, for the message.
-
-    Returns
-    -------
-    Modelling
-
     Raises
     ------
     InputError
-        If the map is made without one of them, or they do not go together.
+        If the map is made without one of them, or they do not go together; ``what`` names the
+        parameter.
     """
     absent = sorted(set(strategies) - set(modelling.strategies))
     if absent:
@@ -143,20 +117,7 @@ def of_strategies(modelling: Modelling, strategies: Strategies, what: str) -> Mo
 
 
 def variant_of(modelling: Modelling, name: str, values: dict[str, Any]) -> Modelling:
-    """Change the settings as a variant asks.
-
-    Parameters
-    ----------
-    modelling : Modelling
-        As they are.
-    name : str
-        Of the variant.
-    values : dict of str to object
-        By dotted path.
-
-    Returns
-    -------
-    Modelling
+    """Change the settings as a variant asks, whose values are by dotted path.
 
     Raises
     ------

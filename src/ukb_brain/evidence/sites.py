@@ -12,7 +12,7 @@ from ukb_brain.tables.blocks import apply_scaling, fit_scaling
 from ukb_brain.tables.splits import Splitting, make_splits
 from ukb_brain.tables.thresholds import fit_cut
 from ukb_brain.tables.visits import at_chosen_visit, one_visit
-from ukb_brain.training.people import People, gather
+from ukb_brain.training.people import People, gather_people
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +31,8 @@ def leave_sites_out(
     ----------
     targets, participants, quality : pandas.DataFrame
         Of the earlier pipelines.
-    grid : Grid
-        Domains and imaging groups.
     splitting : Splitting
         Of the map; its scheme is set aside.
-    seed : int
-        Of the run.
 
     Returns
     -------
@@ -56,25 +52,11 @@ def leave_sites_out(
     once = at_chosen_visit(targets, participants)
     scaling = fit_scaling(once, splits, list(grid.targets), cut)
     blocks = apply_scaling(targets, splits, scaling, cut)
-    tables = (targets, blocks, scaling, splits, participants, quality)
-    return {int(fold): gather(*tables, grid, int(fold)) for fold in sorted(splits["fold"].unique())}
+    return gather_people(targets, blocks, scaling, splits, participants, quality, grid)
 
 
 def names_of_sites(people: Mapping[int, People], participants: pd.DataFrame) -> dict[int, str]:
-    """Tell which site each fold leaves out.
-
-    Parameters
-    ----------
-    people : dict of int to People
-        From `leave_sites_out`.
-    participants : pandas.DataFrame
-        ``eid, instance, site``.
-
-    Returns
-    -------
-    dict of int to str
-        The code of the site where all test people of the fold were first scanned.
-    """
+    """Tell the code of the site that each fold leaves out, where its test people came first."""
     site = one_visit(participants).set_index("eid")["site"]
     names = {}
     for fold, one in people.items():

@@ -8,89 +8,59 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ukb_brain.figures.forest import Mark, draw_mark
+from ukb_brain.figures.forest import Mark, bare, draw_mark, entitle, first, head, panels, say
+from ukb_brain.figures.labels import group_names
 from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid
 
 POINTS = 100
 # How far the two intervals of a term are from the middle of its row.
 APART = 0.17
-RESAMPLED = "D"
+OWN, AGAIN = Mark("o", None, 7), Mark("D", None, 7)
 
 
 def term_name(term: str, grid: Grid) -> str:
-    """Name a fixed effect for readers.
-
-    Parameters
-    ----------
-    term : str
-        Such as ``t1:dwi``.
-    grid : Grid
-        Names the modalities: a term of an imaging group names all that it has.
-
-    Returns
-    -------
-    str
-        Such as ``T1 + FLAIR × DWI``, or ``serology block``.
-    """
-    images = {
-        grid.term_of(group): " + ".join(m.name.replace(" Connectivity", "") for m in held.values())
-        for group, held in grid.imaging.items()
-    }
+    """Name a fixed effect, as ``t1:dwi``, for readers: ``T1 + FLAIR × DWI``, ``serology block``."""
+    images = {grid.term_of(key): name for key, name in group_names(grid, " + ").items()}
     return " × ".join(images.get(part, f"{part} block") for part in term.split(":"))
 
 
-def _panel(
-    axes: Axes, rows: pd.DataFrame, resampled: pd.DataFrame, domain: str, grid: Grid
-) -> None:
+def as_in_the_study(resampled: pd.DataFrame) -> pd.DataFrame:
+    """Keep the resampled models of balanced accuracy, all cells weighted alike."""
+    alike = (resampled["outcome"] == "balanced_accuracy") & (resampled["weighting"] == "equal")
+    return resampled[alike]
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, again: pd.DataFrame, domain: str, grid: Grid) -> None:
     effects = rows.loc[rows["term"] != "intercept"].iloc[::-1]
-    colour = colour_of(domain, tuple(grid.domains))
-    fitted = effects["estimate"].notna().all() and len(effects) > 0
-    axes.set_title(domain.capitalize(), loc="left", size=12, weight="bold", color=INK)
-    axes.axvline(0, color=MUTED, lw=1)
+    colour = colour_of(domain, grid)
+    entitle(axes, domain.capitalize(), 12, color=INK)
     axes.set_yticks(range(len(effects)), [term_name(t, grid) for t in effects["term"]], size=10)
     axes.set_ylim(-0.6, len(effects) - 0.4)
-    axes.grid(axis="x", color="#e4e8ec", lw=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    if not fitted:
+    bare(axes, zero="x", labelbottom=True)
+    if effects.empty or effects["estimate"].isna().any():
         why = rows["model"].iloc[0].partition(": ")[2] if len(rows) else "no cells"
-        axes.text(
-            *(0.5, 0.5, textwrap.fill(why, 34)),
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            color=MUTED,
-            style="italic",
-        )
+        say(axes, textwrap.fill(why, 34))
         return
-    again = resampled.set_index("term")
     for y, (_, row) in enumerate(effects.iterrows()):
         both = row["term"] in again.index
-        _effect(axes, row, y + APART * both, MUTED if both else colour, "o")
+        own = MUTED if both else colour
+        draw_mark(axes, row, "estimate", y + APART * both, own, OWN, POINTS)
         if both:
-            _effect(axes, again.loc[row["term"]], y - APART, colour, RESAMPLED)
+            draw_mark(axes, again.loc[row["term"]], "estimate", y - APART, colour, AGAIN, POINTS)
     axes.annotate(
         f"{int(rows['n'].iloc[0])} cells",
-        xy=(1, 1),
-        xycoords="axes fraction",
-        xytext=(0, 7),
-        textcoords="offset points",
-        ha="right",
-        size=9,
-        color=MUTED,
+        **{"xy": (1, 1), "xycoords": "axes fraction"},
+        **{"xytext": (0, 7), "textcoords": "offset points"},
+        **{"ha": "right", "size": 9, "color": MUTED},
     )
 
 
-def _effect(axes: Axes, row: pd.Series, y: float, colour: str, shape: str) -> None:
-    clear = row["low"] > 0 or row["high"] < 0
-    named = row.rename({"low": "estimate_low", "high": "estimate_high"})
-    draw_mark(axes, named, "estimate", y, colour, Mark(shape, bool(clear), 7), POINTS)
-
-
 def draw_coefficients(
-    mixed_models: pd.DataFrame, grid: Grid, source: str, resampled: pd.DataFrame | None = None
+    mixed_models: pd.DataFrame,
+    grid: Grid,
+    source: str,
+    mixed_models_resampled: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw each input's effect on balanced accuracy with its 95 % interval, a panel a domain.
 
@@ -98,59 +68,30 @@ def draw_coefficients(
     ----------
     mixed_models : pandas.DataFrame
         One row a fixed effect. A model that could not be fitted shows why.
-    grid : Grid
-        Gives the domains and their order.
-    source : str
-        ``synthetic`` is stamped.
-    resampled : pandas.DataFrame, optional
-        The same models with intervals over resampled test people, ``domain, outcome, weighting,
-        term, estimate, low, high``; see `ukb_brain.statistics.inputs.mixed_resampling`. Drawn
-        beside the models' own: of balanced accuracy, all cells weighted alike.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    grid, source : Grid, str
+        Domains in their order; ``synthetic`` is stamped.
+    mixed_models_resampled : pandas.DataFrame, optional
+        From `ukb_brain.statistics.inputs.mixed_resampling`: ``domain, outcome, weighting, term,
+        estimate, low, high`` over resampled test people, drawn beside the models' own.
     """
-    if resampled is None:
-        resampled = pd.DataFrame(columns=["domain", "outcome", "weighting", "term"])
-    alike = (resampled["outcome"] == "balanced_accuracy") & (resampled["weighting"] == "equal")
-    resampled = resampled[alike]
-    domains = tuple(grid.domains)
-    rows = -(-len(domains) // 2)
-    figure = Figure(figsize=(10.5, 2.55 * rows + 1.5))
-    panels = figure.subplots(rows, 2, sharex=True, squeeze=False).ravel()
-    high = figure.get_figheight()
-    figure.subplots_adjust(
-        left=0.14, right=0.97, top=1 - 1.3 / high, bottom=0.6 / high, wspace=0.42, hspace=0.32
-    )
-    for axes, domain in zip(panels, domains, strict=False):
-        mine = mixed_models.loc[mixed_models["domain"] == domain]
-        again = resampled.loc[resampled["domain"] == domain]
-        _panel(axes, mine, again, domain, grid)
-        axes.tick_params(labelbottom=True)
-    for axes in panels[len(domains) :]:
-        axes.axis("off")
-    figure.supxlabel(
-        "Change in balanced accuracy, percentage points", size=10, color=MUTED, y=0.12 / high
-    )
-    figure.text(
-        *(0.02, 1 - 0.2 / high, "Which inputs help?"), size=15, weight="bold", color=INK, va="top"
-    )
-    figure.text(
-        *(0.02, 1 - 0.56 / high),
-        _words(not resampled.empty),
-        size=9.5,
-        color=MUTED,
-        va="top",
-    )
-    return stamp(figure, source)
-
-
-def _words(resampled: bool) -> str:
+    again = pd.DataFrame(columns=["domain", "term"])
     words = "Mixed model a domain, a random intercept a target (REML). Filled: the 95 % interval "
-    if not resampled:
-        return words + "excludes 0. Cells share test people, so intervals are too narrow."
-    return (
-        words + "excludes 0.\nRest on the diamonds: intervals over resampled test people. Grey "
-        "circles are the model's own, which takes cells of the same people as independent."
-    )
+    if mixed_models_resampled is not None:
+        again = as_in_the_study(mixed_models_resampled)
+    if again.empty:
+        words += "excludes 0. Cells share test people, so intervals are too narrow."
+    else:
+        words += (
+            "excludes 0.\nRest on the diamonds: intervals over resampled test people. Grey circles "
+            "are the model's own,\nwhich takes cells of the same people as independent."
+        )
+    rows = -(-len(grid.domains) // 2)
+    figure = Figure(figsize=(10.5, 2.55 * rows + 1.5))
+    every = panels(figure, (rows, 2), (1.3, 0.6), (0.14, 0.97), (0.42, 0.32), sharex=True)
+    for axes, domain in zip(first(every, len(grid.domains)), grid.domains, strict=True):
+        mine = again[again["domain"] == domain].set_index("term")
+        _panel(axes, mixed_models[mixed_models["domain"] == domain], mine, domain, grid)
+    label = "Change in balanced accuracy, percentage points"
+    figure.supxlabel(label, size=10, color=MUTED, y=0.12 / figure.get_figheight())
+    head(figure, "Which inputs help?", words)
+    return stamp(figure, source)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ukb_brain.figures.forest import head
+from ukb_brain.figures.labels import modality_names
 from ukb_brain.figures.stamp import INK, MUTED, stamp
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
@@ -27,38 +30,19 @@ BOX = {"boxstyle": "round,pad=0.45", "edgecolor": "#b8c1ca", "linewidth": 0.9}
 def shown_counts(
     exclusion_flow: pd.DataFrame, scan_counts: pd.DataFrame, below: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write the counts of both tables without small ones and what would give them away.
+    """Write the counts of both tables as text, without small ones and what would give them away.
 
-    Parameters
-    ----------
-    exclusion_flow : pandas.DataFrame
-        ``step, reason, excluded, remaining``.
-    scan_counts : pandas.DataFrame
-        ``modality, people, undated, in_cohort``.
-    below : int
-        The smallest count that may be shown.
-
-    Returns
-    -------
-    flow, scans : pandas.DataFrame
-        The same, with text in place of counts. As long as one count of either table, or the number
-        of people with a scan who left, is small, all are rounded: the two tables share their
-        people.
+    As long as one count of either table, or the number of people with a scan who left, is small,
+    all are rounded: the two tables share their people.
     """
     left = scan_counts["people"] - scan_counts["in_cohort"]
-    counts = [
-        *(exclusion_flow[name] for name in STEPS),
-        *(scan_counts[name] for name in COLUMNS),
-        left,
-    ]
-    together = pd.DataFrame({"n": pd.concat(counts, ignore_index=True)})
+    flow, scans = exclusion_flow[[*STEPS]], scan_counts[[*COLUMNS]]
+    together = pd.DataFrame({"n": [*flow.to_numpy().ravel(), *scans.to_numpy().ravel(), *left]})
     shown = suppress_counts(together, ["n"], below)["n"].to_numpy()
-    of_flow = shown[: exclusion_flow[list(STEPS)].size].reshape(len(STEPS), -1)
-    of_scans = shown[of_flow.size : -len(left)].reshape(len(COLUMNS), -1)
-    return (
-        exclusion_flow.assign(**dict(zip(STEPS, of_flow, strict=True))),
-        scan_counts.assign(**dict(zip(COLUMNS, of_scans, strict=True))),
-    )
+    exclusion_flow, scan_counts = exclusion_flow.copy(), scan_counts.copy()
+    exclusion_flow[[*STEPS]] = shown[: flow.size].reshape(flow.shape)
+    scan_counts[[*COLUMNS]] = shown[flow.size :][: scans.size].reshape(scans.shape)
+    return exclusion_flow, scan_counts
 
 
 def draw_exclusion_flow(
@@ -66,22 +50,8 @@ def draw_exclusion_flow(
 ) -> Figure:
     """Draw who left at each step, from the table to the cohort, over a table of scans.
 
-    Parameters
-    ----------
-    exclusion_flow : pandas.DataFrame
-        ``step, reason, excluded, remaining``; the first row is everybody.
-    scan_counts : pandas.DataFrame
-        ``modality, people, undated, in_cohort``.
-    grid : Grid
-        Names of modalities.
-    below : int
-        The smallest count that is shown.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``exclusion_flow`` is ``step, reason, excluded, remaining``, its first row everybody;
+    ``scan_counts`` is ``modality, people, undated, in_cohort``. No count under ``below`` is shown.
     """
     flow, scans = shown_counts(exclusion_flow, scan_counts, below)
     high = HEAD + STEP * len(flow) + BETWEEN + LINE * (len(scans) + 1) + FOOT
@@ -89,26 +59,23 @@ def draw_exclusion_flow(
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, 9.5), ylim=(high, 0))
     axes.set_axis_off()
-    axes.text(0.3, 0.3, "Who is in the cohort?", size=15, weight="bold", color=INK, va="top")
     told = "People who stay, and who left at each step; somebody leaves at the first that applies."
     if any(text[0] in "<≈" for name in STEPS for text in flow[name]):
         told += f" Counts under {below} are not shown, and the others are rounded."
-    axes.text(0.3, 0.68, textwrap.fill(told, 120), size=9.5, color=MUTED, va="top")
+    head(figure, "Who is in the cohort?", textwrap.fill(told, 120))
     for k, row in enumerate(flow.to_dict("records")):
         stay = row["reason"] if k == 0 else "in the cohort" if k == len(flow) - 1 else "stay"
         y = HEAD + STEP * (k + 0.5)
-        _stays(axes, f"{row['remaining']} {stay}", y)
+        look = {"size": 11.5, "weight": "bold", "color": INK, "ha": "center"}
+        _box(axes, 2.3, y, f"{row['remaining']} {stay}", STAYS, **look)
         if k:
             _leaves(axes, str(row["reason"]), row["excluded"], y)
     _scans(axes, scans, grid, HEAD + STEP * len(flow) + BETWEEN)
     return stamp(figure, source)
 
 
-def _stays(axes: Axes, words: str, y: float) -> None:
-    axes.text(
-        *(2.3, y, words), size=11.5, weight="bold", color=INK, ha="center", va="center",
-        bbox=BOX | {"facecolor": STAYS}, zorder=3,
-    )  # fmt: skip
+def _box(axes: Axes, x: float, y: float, words: str, colour: str, **look: Any) -> None:
+    axes.text(x, y, words, va="center", bbox=BOX | {"facecolor": colour}, zorder=3, **look)
 
 
 def _leaves(axes: Axes, reason: str, excluded: str, y: float) -> None:
@@ -118,11 +85,9 @@ def _leaves(axes: Axes, reason: str, excluded: str, y: float) -> None:
     axes.annotate("", (2.3, y - 0.17), (2.3, y - STEP + 0.17), arrowprops=arrow)
     aside = arrow | {"alpha": 0.35 if none else 1}
     axes.annotate("", (4.2, middle), (2.3, middle), arrowprops=aside)
-    axes.text(
-        *(4.32, middle, textwrap.fill(f"{excluded}  {reason}", 64)),
-        size=9.5, color=MUTED if none else INK, va="center",
-        bbox=BOX | {"facecolor": "white" if none else LEAVES}, zorder=3,
-    )  # fmt: skip
+    words = textwrap.fill(f"{excluded}  {reason}", 64)
+    look = {"color": MUTED if none else INK, "size": 9.5}
+    _box(axes, 4.32, middle, words, "white" if none else LEAVES, **look)
 
 
 def _scans(axes: Axes, scans: pd.DataFrame, grid: Grid, y: float) -> None:
@@ -131,7 +96,7 @@ def _scans(axes: Axes, scans: pd.DataFrame, grid: Grid, y: float) -> None:
     axes.text(0.3, y, "People with scans", size=10.5, weight="bold", color=INK, va="center")
     for at, title in zip(ends, COLUMNS.values(), strict=True):
         axes.text(at, y, title, size=9, color=MUTED, ha="right", va="center")
-    names = {k: m.name for group in grid.imaging.values() for k, m in group.items()}
+    names = modality_names(grid)
     for k, row in enumerate(scans.to_dict("records"), start=1):
         name = names.get(row["modality"], row["modality"])
         axes.text(0.3, y + LINE * k, name, size=10, color=INK, va="center")

@@ -1,12 +1,15 @@
-"""What figures of many targets share: marks with intervals, bare axes, a heading."""
+"""What figures share: a heading, bare axes, marks with intervals, a legend."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,199 +17,162 @@ from matplotlib.lines import Line2D
 from ukb_brain.figures.stamp import INK, MUTED, colour_of
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import Kind, by_kind
+from ukb_brain.words import bounded
 
 RULE_COLOUR = "#e4e8ec"
+QUIET = {"labelsize": 8.5, "labelcolor": MUTED}
+CLOSE = {"handletextpad": 0.5, "columnspacing": 1.4}
 
 
 @dataclass(frozen=True)
 class Mark:
-    """How an estimate looks, whatever its colour.
+    """How an estimate looks, whatever its colour: matplotlib's marker, its size in points.
 
-    Attributes
-    ----------
-    shape : str
-        Marker of matplotlib.
-    filled : bool
-        Or hollow.
-    size : float
-        In points.
+    ``filled`` None: hollow where the interval holds 0, or is not there.
     """
 
     shape: str = "o"
-    filled: bool = True
+    filled: bool | None = True
     size: float = 6.0
 
 
 def draw_mark(
     axes: Axes, row: pd.Series, name: str, y: float, colour: str, mark: Mark, scale: float = 1.0
 ) -> None:
-    """Draw an estimate and its interval along x; an estimate that is not there draws nothing.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Drawn on.
-    row : pandas.Series
-        Holds ``name``, and its bounds as ``name_low, name_high``.
-    name : str
-        Of the estimate.
-    y : float
-        Place of the row.
-    colour, mark : str, Mark
-        How it looks.
-    scale : float
-        Factor of the numbers.
-    """
-    value, low, high = (row.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    """Draw an estimate and its interval along x, times ``scale``; nothing where it is NaN."""
+    value, low, high = (scale * x for x in bounded(row, name))
     if pd.isna(value):
         return
     if pd.notna(low) and pd.notna(high):
-        axes.plot([low * scale, high * scale], [y, y], color=colour, lw=2, alpha=0.75)
-    face = colour if mark.filled else "white"
-    axes.plot(
-        *(value * scale, y, mark.shape),
-        color=colour,
-        mfc=face,
-        mec=colour,
-        mew=1.3,
-        ms=mark.size,
-        zorder=4,
-    )
+        axes.plot([low, high], [y, y], color=colour, lw=2, alpha=0.75)
+    filled = (low > 0 or high < 0) if mark.filled is None else mark.filled
+    look = {"color": colour, "mfc": colour if filled else "white", "mec": colour, "mew": 1.3}
+    axes.plot(value, y, mark.shape, ms=mark.size, zorder=4, **look)
 
 
-def bare(axes: Axes, zero: bool = True) -> None:
-    """Leave of an axis its numbers, faint lines and, where it matters, a line at zero.
+def panels(
+    figure: Figure,
+    shape: tuple[int, int],
+    ends: tuple[float, float],
+    sides: tuple[float, float],
+    gaps: tuple[float, float] = (0.2, 0.2),
+    **shared: Any,
+) -> np.ndarray:
+    """Make axes of a ``shape`` (rows, columns).
 
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Changed in place.
-    zero : bool
-        Whether to draw a line at x = 0.
+    ``ends`` are the margins at the top and at the bottom in inches, ``sides`` where axes begin and
+    end as shares of the width, ``gaps`` those between columns and rows as shares of an axes' size.
     """
+    high = figure.get_figheight()
+    axes: np.ndarray = figure.subplots(*shape, squeeze=False, **shared)
+    edges = {"left": sides[0], "right": sides[1]}
+    edges |= {"top": 1 - ends[0] / high, "bottom": ends[1] / high}
+    figure.subplots_adjust(**edges, wspace=gaps[0], hspace=gaps[1])
+    return axes
+
+
+def first(axes: np.ndarray, number: int) -> list[Axes]:
+    """Keep the first axes, in reading order, and hide the others."""
+    for spare in axes.ravel()[number:]:
+        spare.axis("off")
+    return list(axes.ravel()[:number])
+
+
+def bare(axes: Axes, zero: str = "", rules: str = "x", **ticks: Any) -> None:
+    """Leave of axes their numbers, faint ``rules`` and a line where ``zero``, x or y, is 0."""
     if zero:
-        axes.axvline(0, color=MUTED, lw=1, zorder=1)
-    axes.grid(axis="x", color=RULE_COLOUR, lw=0.8)
+        {"x": axes.axvline, "y": axes.axhline}[zero](0, color=MUTED, lw=1, zorder=1)
+    axes.grid(axis=rules, color=RULE_COLOUR, lw=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=8.5, labelcolor=MUTED)
+    axes.tick_params(length=0, **ticks)
     axes.spines[:].set_visible(False)
 
 
-def name_rows(axes: Axes, targets: Sequence[str], grid: Grid) -> None:
-    """Write targets' names along y, the first at the top, in their domains' colours.
+def entitle(axes: Axes, title: str, size: float = 10, **more: Any) -> None:
+    """Write a bold title over the left end of axes."""
+    axes.set_title(title, loc="left", size=size, weight="bold", **more)
 
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Changed in place; target k is at y = k.
-    targets : sequence of str
-        Keys.
-    grid : Grid
-        Gives names and domains.
-    """
-    domains = tuple(grid.domains)
+
+def name_rows(axes: Axes, targets: Sequence[str], grid: Grid) -> None:
+    """Write targets' names along y in their domains' colours, target k at y = k from the top."""
     axes.set_yticks(range(len(targets)), [grid.targets[t].name for t in targets], size=10)
     for label, target in zip(axes.get_yticklabels(), targets, strict=True):
-        label.set_color(colour_of(grid.targets[target].domain, domains))
+        label.set_color(colour_of(grid.targets[target].domain, grid))
     axes.set_ylim(len(targets) - 0.35, -0.65)
 
 
 def head(figure: Figure, title: str, words: str) -> None:
-    """Write what a figure asks, and how to read it.
+    """Write in the uppermost inch what a figure asks, and how to read it in up to three lines."""
+    high, corner = figure.get_figheight(), {"va": "top", "x": 0.02}
+    figure.text(y=1 - 0.2 / high, s=title, size=15, weight="bold", color=INK, **corner)
+    look = {"size": 9.5, "color": MUTED, "linespacing": 1.35}
+    figure.text(y=1 - 0.56 / high, s=words, **look, **corner)
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        Changed in place; the uppermost inch is the heading's.
-    title, words : str
-        A question, and up to three lines.
-    """
-    high = figure.get_figheight()
-    figure.text(*(0.02, 1 - 0.2 / high, title), size=15, weight="bold", color=INK, va="top")
-    figure.text(*(0.02, 1 - 0.56 / high, words), size=9.5, color=MUTED, va="top", linespacing=1.35)
+
+def legend(figure: Figure, handles: Sequence[Artist], at: tuple[float, float], **look: Any) -> None:
+    """Explain marks at a place in shares of the figure, side by side unless said otherwise."""
+    usual = {"loc": "lower left", "ncols": len(handles), "fontsize": 9, "frameon": False}
+    figure.legend(handles=handles, bbox_to_anchor=at, **usual | look)
 
 
 def foot(figure: Figure, marks: Sequence[tuple[str, Mark]], grid: Grid | None = None) -> None:
-    """Explain marks, and the domains' colours, below the axes.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        Changed in place.
-    marks : sequence of (str, Mark)
-        Words and looks.
-    grid : Grid, optional
-        Where given, the colours of its domains are explained too.
-    """
+    """Explain marks below the axes, and with a grid the colours of its domains too."""
     handles = [
         Line2D([], [], color=MUTED, marker=m.shape, mfc=MUTED if m.filled else "white", label=words)
         for words, m in marks
     ]
-    if grid is not None:
-        domains = tuple(grid.domains)
-        handles += [Line2D([], [], color=colour_of(d, domains), lw=4, label=d) for d in domains]
-    figure.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.015, 0.06 / figure.get_figheight()),
-        ncols=len(handles),
-        frameon=False,
-        fontsize=9,
-        handletextpad=0.5,
-        columnspacing=1.4,
-    )
+    for domain in grid.domains if grid is not None else ():
+        handles.append(Line2D([], [], color=colour_of(domain, grid), lw=4, label=domain))
+    legend(figure, handles, (0.015, 0.06 / figure.get_figheight()), **CLOSE)
+
+
+def say(axes: Axes, words: str, **look: Any) -> None:
+    """Say in the middle of axes why they are empty."""
+    usual = {"ha": "center", "va": "center", "color": MUTED, "style": "italic"}
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, **usual | look)
+
+
+def say_in_row(axes: Axes, y: float, words: str) -> None:
+    """Say in a row why it has no mark."""
+    axes.text(0.01, y, words, va="center", size=8.5, color=MUTED, style="italic")
 
 
 def nothing(figure: Figure, why: str) -> None:
-    """Say on an empty figure why it is empty.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        Changed in place.
-    why : str
-        In a line.
-    """
+    """Say on an empty figure why it is empty."""
     figure.text(0.5, 0.4, why, ha="center", va="center", color=MUTED, style="italic", size=11)
 
 
+def paired(
+    table: pd.DataFrame, grid: Grid, row: float, titles: tuple[str, str], empty: str, **shared: Any
+) -> tuple[Figure, Axes, Axes]:
+    """Begin a figure of two panels with a row a target, ``row`` inches high."""
+    figure = Figure(figsize=(10.5, row * len(table) + 2.4))
+    both = panels(figure, (1, 2), (1.3, 1.0), (0.15, 0.97), (0.08, 0.2), sharey=True, **shared)
+    for axes, title in zip(both.ravel(), titles, strict=True):
+        bare(axes, zero="x", **QUIET)
+        entitle(axes, title, 11)
+    left, right = both.ravel()
+    name_rows(left, list(table["target"]), grid)
+    if table.empty:
+        nothing(figure, empty)
+    return figure, left, right
+
+
+def rows_of(table: pd.DataFrame, grid: Grid) -> Iterator[tuple[int, pd.Series, str]]:
+    """Go through rows of targets: place, row, colour of the domain."""
+    for y, (_, row) in enumerate(table.iterrows()):
+        yield y, row, colour_of(grid.targets[row["target"]].domain, grid)
+
+
 def in_order(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Put rows in the order of the grid's targets.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        With a column ``target``; targets that the grid lacks are left out.
-    grid : Grid
-        Gives the order.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index from 0.
-    """
+    """Put rows in the order of the grid's targets; those that the grid lacks are left out."""
     place = {key: at for at, key in enumerate(grid.targets)}
     known = table[table["target"].isin(list(place))]
     return known.sort_values("target", key=lambda t: t.map(place), kind="stable", ignore_index=True)
 
 
 def on_skill_scale(table: pd.DataFrame, names: Sequence[str], grid: Grid) -> pd.DataFrame:
-    """Turn headline scores into skill, and gains in them into gains of skill.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``target``, the scores and their bounds.
-    names : sequence of str
-        Of the scores, and ``gain`` of a difference; each may have ``_low`` and ``_high``.
-    grid : Grid
-        Gives the kinds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With the columns replaced.
-    """
+    """Turn headline scores ``names`` and their bounds into skill; ``gain`` is a difference."""
     ends = [f"{n}{end}" for n in names for end in ("", "_low", "_high") if f"{n}{end}" in table]
     kinds = table["target"].map({key: target.kind for key, target in grid.targets.items()})
 

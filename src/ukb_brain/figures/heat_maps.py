@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,10 +12,13 @@ from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 
+from ukb_brain.figures.forest import entitle
+from ukb_brain.figures.labels import group_names
 from ukb_brain.figures.stamp import INK, MUTED, stamp
 from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.scores.skill import with_skill
+from ukb_brain.words import number
 
 # Most cells read little: a power scale spends more of the colours on small skill.
 NORM = PowerNorm(0.8, vmin=0, vmax=1)
@@ -28,64 +33,21 @@ DOT_WIDTH = 0.55
 LEAST_ROWS = 7
 
 
-def group_labels(grid: Grid) -> dict[str, str]:
-    """Short labels of imaging groups and of blocks.
-
-    Parameters
-    ----------
-    grid : Grid
-        Names them.
-
-    Returns
-    -------
-    dict of str to str
-        By key of the group or domain; a group lists its modalities, a block is its letter.
-    """
-    labels = {
-        key: "+".join(m.name.replace(" Connectivity", "") for m in group.values())
-        for key, group in grid.imaging.items()
-    }
-    return labels | {key: domain.letter for key, domain in grid.domains.items()}
+def part_labels(grid: Grid) -> dict[str, str]:
+    """Label imaging groups by their modalities and blocks by their letters, by key."""
+    return group_names(grid) | {key: domain.letter for key, domain in grid.domains.items()}
 
 
 def inputs_of(domain: str, grid: Grid) -> list[Inputs]:
-    """List the inputs of a domain's cells, in the order of the grid.
-
-    Parameters
-    ----------
-    domain : str
-        Key of a domain.
-    grid : Grid
-        Holds the cells.
-
-    Returns
-    -------
-    list of Inputs
-        The rows of the domain's heat map.
-    """
-    mine = [cell for cell in grid.cells if grid.targets[cell.target].domain == domain]
-    found = {cell.inputs.name: cell.inputs for cell in mine}
-    return list(found.values())
+    """List the inputs of a domain's cells, the rows of its heat map, in the order of the grid."""
+    mine = [cell.inputs for cell in grid.cells if grid.targets[cell.target].domain == domain]
+    return list({inputs.name: inputs for inputs in mine}.values())
 
 
 def score_table(performance: pd.DataFrame, domain: str, grid: Grid, column: str) -> np.ndarray:
-    """Arrange a column of the performance table as inputs by targets.
+    """Arrange a column of the performance table, shape (inputs, targets of the domain).
 
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell, with ``column``.
-    domain : str
-        Key of a domain.
-    grid : Grid
-        Gives the order.
-    column : str
-        What to show.
-
-    Returns
-    -------
-    ndarray, shape (inputs, targets)
-        NaN where a cell has no result.
+    NaN where a cell has no result.
     """
     wide = performance.set_index(["inputs", "target"])[column]
     rows = [inputs.name for inputs in inputs_of(domain, grid)]
@@ -93,73 +55,56 @@ def score_table(performance: pd.DataFrame, domain: str, grid: Grid, column: str)
     return wide.reindex(cells).to_numpy().reshape(len(rows), -1)
 
 
-def _dots(axes: Axes, rows: list[Inputs], parts: list[str], labels: dict[str, str]) -> None:
+def _name_columns(axes: Axes, names: list[str], rotation: float, size: float) -> None:
+    axes.set_xticks(range(len(names)), names, rotation=rotation, ha="left", size=size)
+    axes.xaxis.tick_top()
+    axes.set_yticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _dots(axes: Axes, rows: list[Inputs], parts: list[str], grid: Grid) -> None:
     """Mark which parts each row's inputs have."""
     used = np.array([[p in (*row.groups, *row.blocks) for p in parts] for row in rows])
     for marked, size, colour in ((~used, 9, "#dde2e7"), (used, 26, INK)):
         y, x = np.nonzero(marked)
         axes.scatter(x, y, s=size, color=colour, linewidths=0)
     axes.set_xlim(-0.6, len(parts) - 0.4)
-    axes.set_xticks(range(len(parts)), [labels[p] for p in parts], rotation=60, ha="left", size=8)
-    for label in axes.get_xticklabels():
-        label.set_rotation_mode("anchor")
-    axes.xaxis.tick_top()
-    axes.set_yticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-
-
-def _digits(score: float) -> str:
-    if np.isnan(score):
-        return "·"
-    return f"{score:z.2f}".replace("0.", ".", 1).replace("-", "−")
+    labels = part_labels(grid)
+    _name_columns(axes, [labels[part] for part in parts], 60, 8)
 
 
 def _cells(axes: Axes, skill: np.ndarray, score: np.ndarray, names: list[str]) -> None:
-    axes.imshow(
-        np.ma.masked_invalid(skill), norm=NORM, cmap=COLOURS, aspect="auto", interpolation="none"
-    )
+    shown = np.ma.masked_invalid(skill)
+    axes.imshow(shown, norm=NORM, cmap=COLOURS, aspect="auto", interpolation="none")
     for (row, column), value in np.ndenumerate(score):
-        axes.text(
-            *(column, row, _digits(value)),
-            ha="center",
-            va="center",
-            size=7.5,
-            color="white" if skill[row, column] > DARK else INK,
-        )
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="left", size=9)
-    for label in axes.get_xticklabels():
-        label.set_rotation_mode("anchor")
-    axes.xaxis.tick_top()
-    axes.set_yticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+        digits = "·" if np.isnan(value) else number(value).replace("0.", ".", 1)
+        colour = "white" if skill[row, column] > DARK else INK
+        axes.text(column, row, digits, ha="center", va="center", size=7.5, color=colour)
+    _name_columns(axes, names, 40, 9)
     axes.set_xticks(np.arange(0.5, len(names) - 1), minor=True)
     axes.grid(which="minor", color="white", linewidth=1)
     axes.tick_params(which="minor", length=0)
 
 
-def _separate_imaging(axes: Axes, rows: list[Inputs]) -> None:
-    for at in range(1, len(rows)):
-        if rows[at].groups != rows[at - 1].groups:
-            axes.axhline(at - 0.5, color="#9aa5b1" if rows[at].blocks else "white", linewidth=0.7)
-
-
-def _panel(left: Axes, right: Axes, table: pd.DataFrame, domain: str, grid: Grid) -> None:
+def _panel(
+    figure: Figure, places: list[SubplotSpec], table: pd.DataFrame, domain: str, grid: Grid
+) -> None:
+    """Draw a domain in two places: dots for the inputs of rows, and cells."""
+    left, right = (figure.add_subplot(place) for place in places)
     rows = inputs_of(domain, grid)
     blocks = [d for d in grid.domains if any(d in row.blocks for row in rows)]
-    parts = [*grid.imaging, *blocks]
-    _dots(left, rows, parts, group_labels(grid))
-    keys = grid.targets_of(domain)
-    names = [
-        f"{grid.targets[k].name}{'' if grid.targets[k].kind == 'binary' else ' (R²)'}" for k in keys
-    ]
-    skill = score_table(table, domain, grid, "skill")
-    _cells(right, skill, score_table(table, domain, grid, "score"), names)
+    _dots(left, rows, [*grid.imaging, *blocks], grid)
+    targets = [grid.targets[key] for key in grid.targets_of(domain)]
+    names = [t.name + ("" if t.kind == "binary" else " (R²)") for t in targets]
+    skill, score = (score_table(table, domain, grid, name) for name in ("skill", "score"))
+    _cells(right, skill, score, names)
     for axes in (left, right):
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        _separate_imaging(axes, rows)
-    left.set_title(domain.capitalize(), loc="left", size=13, weight="bold", color=INK, pad=10)
+        for at, (above, row) in enumerate(pairwise(rows), start=1):
+            if row.groups != above.groups:
+                axes.axhline(at - 0.5, color="#9aa5b1" if row.blocks else "white", linewidth=0.7)
+    entitle(left, domain.capitalize(), 13, color=INK, pad=10)
 
 
 def _scale(figure: Figure, axes: Axes) -> None:
@@ -181,22 +126,8 @@ def draw_heat_maps(
     """Draw all domains on one page: rows are inputs, columns targets.
 
     The number in a cell is the AUC of a binary target or the R² of a continuous one, on test
-    people; both share one colour scale, that of skill (R², or 2·AUC − 1).
-
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    grid : Grid
-        Gives order and names.
-    source : str
-        ``synthetic`` is stamped.
-    suppress_below : int
-        The smallest count of people that may be shown.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    people; both share one colour scale, that of skill (R², or 2·AUC − 1). No count of people under
+    ``suppress_below`` is told.
     """
     table = with_skill(performance)
     base = [domain for domain in grid.domains if domain == grid.base_domain]
@@ -208,32 +139,25 @@ def draw_heat_maps(
     n_rows += [max(rows_of[d] for d in others)] if others else []
     figure = Figure(figsize=(max(0.46 * sum(widths) + 1.0, 13), 0.27 * sum(n_rows) + 3.9))
     high = figure.get_figheight()
-    page = figure.add_gridspec(
-        *(len(n_rows), 1),
-        height_ratios=n_rows,
-        hspace=1.55 / (0.27 * sum(n_rows) / len(n_rows)),
-        left=0.02,
-        right=0.965,
-        top=1 - 1.85 / high,
-        bottom=0.55 / high,
-    )
-    sides = [[DOT_WIDTH * len(grid.imaging), len(grid.targets_of(d)), 1.0] for d in base]
-    top_widths = [width for side in sides for width in side]
-    top_widths.append(max(sum(widths) - sum(top_widths), 20))
+    edges = {"left": 0.02, "right": 0.965, "top": 1 - 1.85 / high, "bottom": 0.55 / high}
+    between = 1.55 / (0.27 * sum(n_rows) / len(n_rows))
+    page = figure.add_gridspec(len(n_rows), 1, height_ratios=n_rows, hspace=between, **edges)
+    of_base = [
+        w for d in base for w in (DOT_WIDTH * len(grid.imaging), len(grid.targets_of(d)), 1.0)
+    ]
+    top_widths = [*of_base, max(sum(widths) - sum(of_base), 20)]
     top = page[0].subgridspec(1, len(top_widths), width_ratios=top_widths, wspace=0.03)
     for domain in base:
         # With few rows they keep their height, and the explanation its own.
         heights = [rows_of[domain], max(n_rows[0] - rows_of[domain], 1e-3)]
-        places = [top[k].subgridspec(2, 1, height_ratios=heights, hspace=0)[0] for k in (0, 1)]
-        left, right = (figure.add_subplot(place) for place in places)
-        _panel(left, right, table, domain, grid)
+        split = [top[k].subgridspec(2, 1, height_ratios=heights, hspace=0)[0] for k in (0, 1)]
+        _panel(figure, split, table, domain, grid)
     _explain(figure, top[-1], performance["n_test"], grid, suppress_below)
     for at, domain in enumerate(others):
         bottom = page[1].subgridspec(1, len(widths), width_ratios=widths, wspace=0.03)
-        left, right = (figure.add_subplot(bottom[3 * at + side]) for side in (0, 1))
-        _panel(left, right, table, domain, grid)
-    title = "What can be read of a person, from which data"
+        _panel(figure, [bottom[3 * at], bottom[3 * at + 1]], table, domain, grid)
     place = {"x": 0.02, "y": 1 - 0.2 / high, "va": "top", "ha": "left"}
+    title = "What can be read of a person, from which data"
     figure.suptitle(title, **place, size=19, weight="bold", color=INK)
     return stamp(figure, source, filled=False)
 

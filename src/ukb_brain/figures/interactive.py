@@ -7,18 +7,24 @@ import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.colors import to_hex
 
-from ukb_brain.figures.heat_maps import COLOURS, DARK, NORM, group_labels, inputs_of, score_table
-from ukb_brain.figures.legibility import in_words
-from ukb_brain.figures.stamp import INK, MUTED, NOTICE, WARNING, colour_of, is_synthetic
+from ukb_brain.figures.heat_maps import COLOURS, DARK, NORM, inputs_of, part_labels, score_table
+from ukb_brain.figures.legibility import in_full
+from ukb_brain.figures.stamp import INK, MUTED, WARNING, colour_of, notice_of
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.skill import fullest_cells, why_no_interval
+from ukb_brain.statistics.scores.skill import fullest_cells
+from ukb_brain.words import number
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 BELOW_CHANCE = "#efe9e3"
 ROW_HEIGHT = 23
 LEAST_HEIGHT = 400
+HOVER = "%{hovertext}<extra></extra>"
+COLOUR_BAR = {
+    "title": {"text": "skill", "side": "right"},
+    **{"thickness": 12, "outlinewidth": 0, "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1]},
+}
 METHOD = {
     "AUC": "area under the ROC curve of the predicted probability",
     "R²": "1 − squared error / variance about the test mean, own units",
@@ -39,30 +45,14 @@ def _short(inputs: Inputs, labels: dict[str, str]) -> str:
 
 
 def hover_texts(table: pd.DataFrame, grid: Grid, below: int) -> pd.Series:
-    """Say of each cell what it is and how its number was obtained.
+    """Say in HTML of each row of `with_skill` what it is and how its number was obtained.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `ukb_brain.statistics.scores.skill.with_skill`.
-    grid : Grid
-        Gives names.
-    below : int
-        Counts under it are not shown.
-
-    Returns
-    -------
-    pandas.Series of str
-        HTML for a plotly hover label.
+    Counts under ``below`` are not shown.
     """
-    shown = suppress_counts(table[["n_train", "n_test"]], ["n_train", "n_test"], below)
+    shown = suppress_counts(table, ["n_train", "n_test"], below)
     texts = []
     for cell, counts in zip(table.to_dict("records"), shown.to_dict("records"), strict=True):
-        words = in_words(cell["score"], cell["score_low"], cell["score_high"], cell["metric"])
-        if why := why_no_interval(cell):
-            words += f": {why}"
-        if cell["status"] != "ok":
-            words = f"no result: {cell['status']}"
+        words = in_full(cell) if cell["status"] == "ok" else f"no result: {cell['status']}"
         texts.append(
             f"<b>{grid.targets[cell['target']].name}</b><br>from {cell['inputs']}"
             f"<br><b>{words}</b><br>{METHOD[cell['metric']]}<br>"
@@ -80,64 +70,32 @@ def _bare_layout(figure: go.Figure, source: str, height: int, left: int, top: in
         margin={"l": left, "r": 20, "t": top, "b": 30},
         hoverlabel={"bgcolor": "white", "font": {"size": 12, "color": INK}, "align": "left"},
     )
-    if is_synthetic(source):
-        figure.add_annotation(
-            text=f"<b>{NOTICE}</b>",
-            **{"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right"},
-            **{"yanchor": "bottom", "yshift": top - 26, "showarrow": False, "name": "stamp"},
-            font={"color": WARNING, "size": 11},
-        )
+    if notice := notice_of(source):
+        corner = {"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right"}
+        place = {"yanchor": "bottom", "yshift": top - 26, "showarrow": False, "name": "stamp"}
+        font = {"color": WARNING, "size": 11}
+        figure.add_annotation(text=f"<b>{notice}</b>", **corner, **place, font=font)
     return figure
-
-
-def _digits(score: float) -> str:
-    return "–" if np.isnan(score) else f"{score:z.2f}".replace("-", "−")
 
 
 def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go.Figure:
     """Plot the heat map of a domain: rows are inputs, columns targets, colour is skill.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `with_skill`, with a column ``hover``.
-    domain : str
-        Key of a domain.
-    grid : Grid
-        Gives order and names.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
+    ``table`` is from `with_skill`, with a column ``hover``.
     """
     rows, keys = inputs_of(domain, grid), grid.targets_of(domain)
-    score, skill = (score_table(table, domain, grid, name) for name in ("score", "skill"))
-    labels = group_labels(grid)
-    columns = [
-        f"{grid.targets[k].name}<br><i>{KINDS[grid.targets[k].kind].label}</i>" for k in keys
-    ]
+    score, skill, hover = (
+        score_table(table, domain, grid, name) for name in ("score", "skill", "hover")
+    )
+    labels = part_labels(grid)
+    targets = [grid.targets[key] for key in keys]
+    columns = [f"{target.name}<br><i>{KINDS[target.kind].label}</i>" for target in targets]
     names = [_short(inputs, labels) for inputs in rows]
     figure = go.Figure(
         go.Heatmap(
-            z=skill.tolist(),
-            x=columns,
-            y=names,
-            hovertext=score_table(table, domain, grid, "hover").tolist(),
-            hovertemplate="%{hovertext}<extra></extra>",
-            hoverongaps=True,
-            colorscale=_colour_scale(),
-            zmin=-0.2,
-            zmax=1,
-            xgap=1,
-            ygap=1,
-            colorbar={
-                "title": {"text": "skill", "side": "right"},
-                "thickness": 12,
-                "outlinewidth": 0,
-                "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1],
-            },
+            **{"z": skill.tolist(), "x": columns, "y": names, "hovertext": hover.tolist()},
+            **{"zmin": -0.2, "zmax": 1, "xgap": 1, "ygap": 1, "colorscale": _colour_scale()},
+            **{"colorbar": COLOUR_BAR, "hovertemplate": HOVER, "hoverongaps": True},
         )
     )
     # A heat map's own numbers have one colour; these are white where the cell is dark.
@@ -145,58 +103,39 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
         x=columns * len(names),
         y=np.repeat(names, len(columns)).tolist(),
         mode="text",
-        text=[_digits(value) for value in score.ravel()],
+        text=[number(value) for value in score.ravel()],
         textfont={"size": 11, "color": ["white" if s > DARK else INK for s in skill.ravel()]},
         hoverinfo="skip",
         showlegend=False,
     )
     # The numbers would otherwise leave a margin around the cells.
     figure.update_yaxes(range=[len(names) - 0.5, -0.5], showgrid=False, ticksuffix="  ")
-    figure.update_xaxes(
-        range=[-0.5, len(keys) - 0.5],
-        side="top",
-        showgrid=False,
-        tickangle=-35 if len(keys) > 6 else 0,
-    )
+    angle = -35 if len(keys) > 6 else 0
+    ends = [-0.5, len(keys) - 0.5]
+    figure.update_xaxes(range=ends, side="top", showgrid=False, tickangle=angle)
     return _bare_layout(figure, source, max(ROW_HEIGHT * len(rows) + 150, LEAST_HEIGHT), 250, 110)
 
 
 def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
     """Plot each target's skill from its fullest inputs, with intervals, best read at the top.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `with_skill`, with a column ``hover``.
-    grid : Grid
-        Gives names and domains.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
+    ``table`` is from `with_skill`, with a column ``hover``.
     """
     full = fullest_cells(table, grid).dropna(subset="skill").sort_values("skill", kind="stable")
     figure = go.Figure()
+    look = {"type": "data", "symmetric": False, "thickness": 2, "width": 0}
     for domain in grid.domains:
         mine = full.loc[full["domain"] == domain]
+        above, below = mine["skill_high"] - mine["skill"], mine["skill"] - mine["skill_low"]
         figure.add_scatter(
             x=mine["skill"].tolist(),
             y=[grid.targets[t].name for t in mine["target"]],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (mine["skill_high"] - mine["skill"]).tolist(),
-                "arrayminus": (mine["skill"] - mine["skill_low"]).tolist(),
-                "thickness": 2,
-                "width": 0,
-            },
+            error_x=look | {"array": above.tolist(), "arrayminus": below.tolist()},
             mode="markers",
             name=domain,
-            marker={"size": 10, "color": colour_of(domain, tuple(grid.domains))},
+            marker={"size": 10, "color": colour_of(domain, grid)},
             hovertext=mine["hover"].tolist(),
-            hovertemplate="%{hovertext}<extra></extra>",
+            hovertemplate=HOVER,
         )
     figure.update_yaxes(
         categoryorder="array", categoryarray=[grid.targets[t].name for t in full["target"]]

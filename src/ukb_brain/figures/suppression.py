@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 
@@ -10,21 +12,7 @@ def suppress_counts(table: pd.DataFrame, columns: list[str], below: int) -> pd.D
 
     A count from 1 to ``below - 1`` becomes ``<below``. As long as a table holds one, every other
     count but 0 is rounded to the nearest ``below``, so that a small count cannot be found as the
-    difference of two others.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Left as it is.
-    columns : list of str
-        Columns of counts that together could give a count away.
-    below : int
-        The smallest count that may be shown.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With text in ``columns``.
+    difference of two others: ``columns`` are those that together could give a count away.
     """
     counts = table[columns]
     rounded = ((counts > 0) & (counts < below)).any(axis=None)
@@ -40,20 +28,21 @@ def suppress_counts(table: pd.DataFrame, columns: list[str], below: int) -> pd.D
 
 
 def count_range(counts: pd.Series, below: int) -> str:
-    """Write the smallest and the largest of some counts.
-
-    Parameters
-    ----------
-    counts : pandas.Series of int
-        Of people.
-    below : int
-        The smallest count that may be shown.
-
-    Returns
-    -------
-    str
-        Such as ``103 to 110``, or one number where they agree.
-    """
+    """Write the smallest and the largest count, as ``103 to 110``, or one where they agree."""
     ends = pd.DataFrame({"n": [counts.min(), counts.max()]})
     low, high = suppress_counts(ends, ["n"], below)["n"]
     return low if low == high else f"{low} to {high}"
+
+
+def too_few(n: float, yes: float, binary: bool, below: int) -> bool:
+    """Say whether what ``n`` people are like would show fewer than may be counted.
+
+    In a binary target that is so too where few of them, but some, have it (``yes``) or have not.
+    """
+    return n < below or (binary and (0 < yes < below or 0 < n - yes < below))
+
+
+def without_small_counts(text: str, below: int) -> str:
+    """Hide whole numbers from 1 to ``below - 1`` in a sentence: they may count people."""
+    whole = re.compile(r"(?<![\d.,−-])\d+(?![\d%])(?![.,]\d)")
+    return whole.sub(lambda m: f"<{below}" if 0 < int(m[0]) < below else m[0], text)

@@ -22,14 +22,9 @@ ARRAYS, CARD, COMPLETE = "model.safetensors", "card.json", "complete.json"
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted model.
+    """A fitted model: arrays, saved as safetensors, and a card in JSON.
 
-    Attributes
-    ----------
-    arrays : dict of str to ndarray
-        What was fitted: saved as safetensors.
-    card : dict
-        Strategy, settings, counts, a hash of each fold's people, and what was chosen: JSON.
+    The card has strategy, settings, counts, a hash of each fold's people, and what was chosen.
     """
 
     arrays: dict[str, NDArray[np.generic]]
@@ -37,15 +32,7 @@ class Model:
 
 
 def write_model(folder: Path, model: Model) -> None:
-    """Write a model; its card comes last, so a model with a card is whole.
-
-    Parameters
-    ----------
-    folder : Path
-        Of this model alone; made where it is not there.
-    model : Model
-        Arrays and card.
-    """
+    """Write a model into a folder of its own; its card comes last: a model with a card is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
     # safetensors writes memory as it lies: another order of axes or bytes would come back wrong.
@@ -59,15 +46,7 @@ def write_model(folder: Path, model: Model) -> None:
 
 
 def write_failure(folder: Path, card: Card) -> None:
-    """Write the card of a model that could not be made; arrays of an older one are removed.
-
-    Parameters
-    ----------
-    folder : Path
-        Of this model alone.
-    card : dict
-        With its reason.
-    """
+    """Write the card, with its reason, of a model that could not be made; older arrays go."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
     (folder / ARRAYS).unlink(missing_ok=True)
@@ -80,36 +59,13 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def read_card(folder: Path) -> Card | None:
-    """Read a model's card alone.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the model.
-
-    Returns
-    -------
-    dict or None
-        None where there is no whole model.
-    """
+    """Read a model's card alone; None where there is no whole model."""
     path = folder / CARD
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def read_model(folder: Path, keys: Iterable[str] | None = None) -> Model:
-    """Read a model.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the model.
-    keys : iterable of str, optional
-        Names of arrays; only these are read from the disk. All by default.
-
-    Returns
-    -------
-    Model
-        Arrays and card.
+    """Read a model; of its arrays only those of ``keys``, where given, are read from the disk.
 
     Raises
     ------
@@ -119,7 +75,7 @@ def read_model(folder: Path, keys: Iterable[str] | None = None) -> Model:
     card = read_card(folder)
     if card is None:
         raise InputError(f"There is no whole model in {folder}: run the pipeline that makes it.")
-    if card.get("status", "ok") != "ok":
+    if not _is_whole(card):
         raise InputError(
             f"The model in {folder} could not be made ({card.get('reason')}): run its pipeline "
             "again, or leave it out."
@@ -129,74 +85,31 @@ def read_model(folder: Path, keys: Iterable[str] | None = None) -> Model:
         return Model({key: file.get_tensor(key) for key in wanted}, card)
 
 
+def _is_whole(card: Card) -> bool:
+    return card.get("status", "ok") == "ok"
+
+
 @dataclass(frozen=True)
 class ModelFolder:
-    """Models by name, each in a sub-folder; read one by one.
-
-    Attributes
-    ----------
-    path : Path
-        The folder.
-    """
+    """Models by name, each in a sub-folder; read one by one."""
 
     path: Path
 
     def names(self) -> list[str]:
-        """List the models that are whole.
-
-        Returns
-        -------
-        list of str
-            In alphabetical order, without those that failed.
-        """
-        return [name for name, card in self.cards().items() if card.get("status", "ok") == "ok"]
+        """List the models that are whole, in alphabetical order, without those that failed."""
+        return [name for name, card in self.cards().items() if _is_whole(card)]
 
     def cards(self) -> dict[str, Card]:
-        """Read all cards.
-
-        Returns
-        -------
-        dict of str to dict
-            By name, in alphabetical order; those of failed models too.
-        """
+        """Read all cards by name, in alphabetical order; those of failed models too."""
         found = {path.parent.name: path.parent for path in sorted(self.path.glob(f"*/{CARD}"))}
         return {name: read_card(home) or {} for name, home in found.items()}
 
     def card(self, name: str) -> Card | None:
-        """Read one card.
-
-        Parameters
-        ----------
-        name : str
-            Of the model.
-
-        Returns
-        -------
-        dict or None
-            None where there is no such model.
-        """
+        """Read one card; None where there is no such model."""
         return read_card(self.path / name)
 
     def read(self, name: str, keys: Iterable[str] | None = None) -> Model:
-        """Read one model.
-
-        Parameters
-        ----------
-        name : str
-            Of the model.
-        keys : iterable of str, optional
-            Names of arrays; all by default.
-
-        Returns
-        -------
-        Model
-            Arrays and card.
-
-        Raises
-        ------
-        InputError
-            If there is no such model, or it could not be made.
-        """
+        """Read one model as `read_model` does."""
         return read_model(self.path / name, keys)
 
     @property
@@ -213,6 +126,6 @@ class ModelFolder:
         """List the models and the hashes of what they were made from, where none has failed."""
         cards = self.cards()
         self.begin()
-        if all(card.get("status", "ok") == "ok" for card in cards.values()):
+        if all(map(_is_whole, cards.values())):
             hashes = {name: card.get("hash") for name, card in cards.items()}
             _write_json(self.path / COMPLETE, hashes)

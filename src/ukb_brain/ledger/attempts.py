@@ -36,14 +36,14 @@ class WorkItem:
 
     Attributes
     ----------
-    name : str
+    name
         Of the item, and of its folder.
-    fingerprint : str
+    fingerprint
         Hash of everything the model depends on: people, data, settings, seed; see
         `fingerprint_of`.
-    payload : object
+    payload
         What the function takes; can be pickled. Paths and settings rather than data.
-    card : dict
+    card
         What the item's card says whether it succeeds or fails, such as whose people these are.
     """
 
@@ -59,17 +59,7 @@ class WorkItem:
 
 
 def is_ours(name: str) -> bool:
-    """Tell whether a file or folder in a work item's folder was written by the ledger.
-
-    Parameters
-    ----------
-    name : str
-        Of the file or folder.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether a file or folder in a work item's folder was written by the ledger."""
     return name in (ARRAYS, CARD, ATTEMPTS) or name.startswith((SCRATCH, PARTIAL))
 
 
@@ -79,15 +69,15 @@ class Attempts:
 
     Attributes
     ----------
-    function : callable
+    function
         Takes a payload and a scratch folder, gives a model.
-    folder : Path
+    folder
         Of all models.
-    device : str
+    device
         For the card, where the function does not say.
-    most : int
+    most
         Attempts of an item in one run, lost processes among them.
-    run : str
+    run
         Name of the run; attempts of earlier ones do not count.
     """
 
@@ -98,23 +88,7 @@ class Attempts:
     run: str
 
     def __call__(self, item: WorkItem) -> Card:
-        """Do one item.
-
-        Parameters
-        ----------
-        item : WorkItem
-            To do.
-
-        Returns
-        -------
-        dict
-            The card that was written.
-
-        Raises
-        ------
-        InputError
-            If the function raises it.
-        """
+        """Do one item and give the card that was written; a user's `InputError` is raised."""
         home = self.folder / item.name
         finished = ModelFolder(self.folder).card(item.name)
         if finished and finished["hash"] == item.fingerprint:
@@ -178,17 +152,6 @@ def _verdict(item: WorkItem, status: str, reason: str, attempts: int) -> Card:
 
 
 def one_line(error: Exception) -> str:
-    """Say what an error is, in one line, without what may be a participant's number.
-
-    Parameters
-    ----------
-    error : Exception
-        Any.
-
-    Returns
-    -------
-    str
-        Its type and message; seven and more digits in a row are masked.
-    """
+    """Say what an error is, in one line, without what may be a participant's number."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return re.sub(r"\d{7,}", "#######", text)[:LONGEST_REASON]

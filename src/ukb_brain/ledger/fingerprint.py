@@ -13,20 +13,8 @@ from pydantic import BaseModel
 def fingerprint_of(*parts: Any) -> str:
     """Hash settings, arrays and text, the same in every process and version of Python.
 
-    Parameters
-    ----------
-    *parts : object
-        Pydantic models, arrays of numbers or text, and what JSON knows, nested in any way.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits of SHA-256. Kinds count: 1, 1.0, "1" and [1] all differ.
-
-    Raises
-    ------
-    TypeError
-        If a part is of another kind.
+    Parts are pydantic models, arrays of numbers or text, and what JSON knows, nested in any way;
+    others are a TypeError. Kinds count: 1, 1.0, "1" and [1] all differ.
     """
     sha = hashlib.sha256()
     _feed(sha.update, parts)

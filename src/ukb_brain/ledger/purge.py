@@ -36,19 +36,8 @@ def erase_people(root: Path, gone: frozenset[int]) -> pd.DataFrame:
     """Erase people from what earlier runs made under a data root; raw files are left alone.
 
     Models go first and the tables that say who took part last, so that an erasure that was
-    interrupted does the rest when it is asked for again.
-
-    Parameters
-    ----------
-    root : Path
-        The data root.
-    gone : frozenset of int
-        Who withdrew. A negative eid in a table stands for somebody who withdrew too.
-
-    Returns
-    -------
-    DataFrame
-        ``what, n``: counts, and nobody's number.
+    interrupted does the rest when it is asked for again. A negative eid in a table stands for
+    somebody who withdrew too. Gives ``what, n``: counts, and nobody's number.
     """
     done: Counter[str] = Counter()
     files = list(purge.made_files(root))
@@ -91,18 +80,7 @@ def erase_people(root: Path, gone: frozenset[int]) -> pd.DataFrame:
 
 
 def erase_models(folder: Path) -> int:
-    """Remove every model, with unfinished work on it.
-
-    Parameters
-    ----------
-    folder : Path
-        Of all models.
-
-    Returns
-    -------
-    int
-        Number of models that were whole.
-    """
+    """Remove every model, with unfinished work on it, and count those that were whole."""
     # Their cards first: a model without one counts as not there.
     cards = list(folder.rglob(CARD))
     for path in [*folder.rglob(COMPLETE), *cards, *folder.rglob(ARRAYS)]:

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ukb_brain.cluster import Compute, results_of
-from ukb_brain.cluster.progress import shown
+from ukb_brain.cluster import Compute, run_items
 from ukb_brain.errors import InputError
 from ukb_brain.ledger.artifact import ARRAYS, CARD, Card, Model, ModelFolder
 from ukb_brain.ledger.attempts import Attempts, WorkItem, is_ours
@@ -84,8 +83,7 @@ def run_ledger(
         logger.info("%s: %d of %d are done already.", label, len(asked) - len(todo), len(asked))
     run = uuid.uuid4().hex
     attempts = Attempts(function, models.path, compute.device, compute.retries + 1, run)
-    results = results_of(attempts, todo, compute, label, losses=MANY_LOSSES)
-    for card in shown(results, len(todo), label):
+    for card in run_items(attempts, todo, compute, label, losses=MANY_LOSSES):
         cards[card["name"]] = card
         if card["status"] != "ok":
             logger.warning("%s: %s failed: %s", label, card["name"], card["reason"])

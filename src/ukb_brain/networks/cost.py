@@ -29,17 +29,17 @@ class NetworkCost:
 
     Attributes
     ----------
-    parameters : int
+    parameters
         Number of them.
-    forward_flops, training_flops : int
+    forward_flops, training_flops
         Operations for one person: to predict, and of one training step (forward and backward). A
         multiplication and an addition are two. Counted are convolutions and products of matrices,
         which are nearly all.
-    activation_bytes : int
+    activation_bytes
         Saved for the backward pass for one person, in float32; about half in bf16 and fp16. A
         training also needs room for what lives briefly: gradients of activations, and the working
         space of convolutions.
-    state_bytes : int
+    state_bytes
         Weights, gradients and the two moments of Adam, in float32, whatever the batch.
     """
 
@@ -59,18 +59,9 @@ class NetworkCost:
 
 
 def network_cost(network: nn.Module, shapes: Shape | Mapping[str, Shape]) -> NetworkCost:
-    """Count what a network costs.
+    """Count what a network, on any device and not compiled, costs; it is left as it is.
 
-    Parameters
-    ----------
-    network : Module
-        On any device, not compiled; it is left as it is.
-    shapes : tuple of int, or dict of str to tuple of int
-        Of one person's input, or of each input by name, as the network's ``forward`` takes them.
-
-    Returns
-    -------
-    NetworkCost
+    ``shapes`` are of one person's input, or of each input by name, as its ``forward`` takes them.
     """
     sketch = copy.deepcopy(network).to("meta").train()
     few, more = (_count(sketch, shapes, n) for n in (FEW, MORE))

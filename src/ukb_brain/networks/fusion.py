@@ -22,15 +22,7 @@ TOGETHER = "+"
 
 
 class LightHead(nn.Module):
-    """A linear map beside a network of one hidden layer.
-
-    Parameters
-    ----------
-    joined, hidden, outputs : int
-        Lengths of all embeddings together, of the hidden layer, and of what comes out.
-    dropout : float
-        Of the hidden layer.
-    """
+    """A linear map beside a network of one hidden layer, with dropout: (N, E) to (N, T)."""
 
     def __init__(self, joined: int, hidden: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -43,18 +35,17 @@ class LightHead(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Predict from embeddings.
-
-        Parameters
-        ----------
-        x : torch.Tensor of shape (N, E)
-            Of all inputs.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, T)
-        """
+        """Predict from embeddings."""
         return self.line(x) + self.network(x)
+
+
+HEADS: dict[str, Callable[[int, int, int, float], nn.Module]] = {
+    "study": lambda joined, hidden, outputs, dropout: study_head(joined, outputs),
+    "light": LightHead,
+    "linear": lambda joined, hidden, outputs, dropout: nn.Sequential(
+        nn.Dropout(dropout), nn.Linear(joined, outputs)
+    ),
+}
 
 
 class FusedNetwork(nn.Module):
@@ -65,8 +56,15 @@ class FusedNetwork(nn.Module):
     encoders : dict of str to Module
         By input, or by inputs joined with `TOGETHER`; each has its length in ``embedding``. There
         is none for an input that is not used.
-    head : callable of int to Module
-        Makes the head from the length of all embeddings together.
+    outputs : int
+        One a target; for a binary target the study has 2.
+    head : {"study", "light", "linear"}
+        The study's of two hidden layers of 256, which has its own dropout; a linear map beside one
+        hidden layer; or a linear map.
+    hidden : int
+        Units of the light head's hidden layer.
+    dropout : float
+        Within the light head; before the linear one.
 
     Attributes
     ----------
@@ -74,12 +72,26 @@ class FusedNetwork(nn.Module):
         All inputs, in the order of the encoders.
     parts : dict of str to slice
         Where each encoder's embedding lies.
+
+    Raises
+    ------
+    InputError
+        If there is no such head.
     """
 
     owner: torch.Tensor
 
-    def __init__(self, encoders: Mapping[str, nn.Module], head: Callable[[int], nn.Module]) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        outputs: int,
+        head: str = "study",
+        hidden: int = 64,
+        dropout: float = 0.3,
+    ) -> None:
         super().__init__()
+        if head not in HEADS:
+            raise InputError(f"There is no head {head!r}; expected one of {', '.join(HEADS)}.")
         self.encoders = nn.ModuleDict(dict(encoders))
         lengths = [cast(int, encoder.embedding) for encoder in encoders.values()]
         self.names = [name.split(TOGETHER) for name in encoders]
@@ -92,40 +104,19 @@ class FusedNetwork(nn.Module):
         # The encoder of each number of the embedding. It follows from the encoders: not saved.
         owner = torch.tensor([k for k, length in enumerate(lengths) for _ in range(length)])
         self.register_buffer("owner", owner, persistent=False)
-        self.head = head(sum(lengths))
+        self.head = HEADS[head](sum(lengths), hidden, outputs, dropout)
 
     def forward(
         self, inputs: Mapping[str, torch.Tensor], used: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Predict from inputs.
+        """Predict (N, T), standardised values or logits, from inputs, people first.
 
-        Parameters
-        ----------
-        inputs : dict of str to torch.Tensor
-            By input, people first.
-        used : torch.Tensor of shape (N, G), optional
-            1 for inputs to use, in the order of `inputs`; all if not given.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, T)
-            Standardised values, or logits.
+        ``used`` is as in `predict`.
         """
         return self.predict(self.embed(inputs), used)
 
     def embed(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Encode every input.
-
-        Parameters
-        ----------
-        inputs : dict of str to torch.Tensor
-            By input, people first.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, E)
-            Each encoder's part is where `parts` says.
-        """
+        """Encode every input, people first, as (N, E); `parts` says where each part is."""
         encoded = []
         for names, encoder in zip(self.names, self.encoders.values(), strict=True):
             together = [inputs[name] for name in names]
@@ -133,20 +124,10 @@ class FusedNetwork(nn.Module):
         return torch.cat(encoded, dim=1)
 
     def predict(self, embeddings: torch.Tensor, used: torch.Tensor | None = None) -> torch.Tensor:
-        """Predict from the embeddings of all inputs or of some.
+        """Predict (N, T) from the embeddings (N, E) of all inputs or of some.
 
-        Parameters
-        ----------
-        embeddings : torch.Tensor of shape (N, E)
-            From `embed`.
-        used : torch.Tensor of shape (N, G), optional
-            1 for inputs to use, in the order of `inputs`; the embeddings of encoders that have one
-            not to use are replaced by zeros.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, T)
-            Standardised values, or logits.
+        ``used`` (N, G) has 1 for inputs to use, in the order of `inputs`; the embeddings of
+        encoders that have one not to use are replaced by zeros.
         """
         if used is not None:
             columns = used.split([len(names) for names in self.names], dim=1)
@@ -154,70 +135,3 @@ class FusedNetwork(nn.Module):
             # Not a product: what is not finite would stay so.
             embeddings = torch.where(usable[:, self.owner], embeddings, 0.0)
         return self.head(embeddings)
-
-
-class JointNetwork(FusedNetwork):
-    """An encoder for each input, and one head for all targets that takes any subset of inputs.
-
-    Parameters
-    ----------
-    encoders : dict of str to Module
-        By input.
-    hidden, targets : int
-        Units of the head's hidden layer; number of outputs.
-    dropout : float
-        Within the head.
-    """
-
-    def __init__(
-        self, encoders: Mapping[str, nn.Module], hidden: int, targets: int, dropout: float
-    ) -> None:
-        super().__init__(encoders, lambda joined: LightHead(joined, hidden, targets, dropout))
-
-
-HeadBuilder = Callable[[int, int, int, float], nn.Module]
-
-HEADS: dict[str, HeadBuilder] = {
-    "study": lambda joined, hidden, outputs, dropout: study_head(joined, outputs),
-    "light": LightHead,
-    "linear": lambda joined, hidden, outputs, dropout: nn.Sequential(
-        nn.Dropout(dropout), nn.Linear(joined, outputs)
-    ),
-}
-
-
-class CellNetwork(FusedNetwork):
-    """The network of one cell: the encoders of its inputs, no others, and a head.
-
-    Parameters
-    ----------
-    encoders : dict of str to Module
-        Of the cell's inputs.
-    outputs : int
-        1; for a binary target the study has 2.
-    head : {"study", "light", "linear"}
-        The study's of two hidden layers of 256, which has its own dropout; that of
-        `JointNetwork`; or a linear map.
-    hidden : int
-        Units of the light head's hidden layer.
-    dropout : float
-        Within the light head; before the linear one.
-
-    Raises
-    ------
-    InputError
-        If there is no such head.
-    """
-
-    def __init__(
-        self,
-        encoders: Mapping[str, nn.Module],
-        outputs: int,
-        head: str = "study",
-        hidden: int = 64,
-        dropout: float = 0.3,
-    ) -> None:
-        if head not in HEADS:
-            raise InputError(f"There is no head {head!r}; expected one of {', '.join(HEADS)}.")
-        build = HEADS[head]
-        super().__init__(encoders, lambda joined: build(joined, hidden, outputs, dropout))

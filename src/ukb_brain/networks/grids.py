@@ -11,38 +11,12 @@ from ukb_brain.errors import InputError
 
 
 def halvings(edge: int) -> int:
-    """Count how often an edge can be halved until it is two voxels long.
-
-    Parameters
-    ----------
-    edge : int
-        In voxels.
-
-    Returns
-    -------
-    int
-        0 for edges of one and two voxels.
-    """
+    """Count how often an edge can be halved until it is two voxels long."""
     return (edge - 1).bit_length() - 1 if edge > 1 else 0
 
 
 def require_edge(network: str, shape: tuple[int, ...], edge: int) -> None:
-    """Refuse a grid on which some of a network's pooling would do nothing.
-
-    Parameters
-    ----------
-    network : str
-        Its name in the settings.
-    shape : tuple of int
-        Channels and voxels along each axis.
-    edge : int
-        The smallest that the network takes, in voxels.
-
-    Raises
-    ------
-    InputError
-        If an edge is smaller.
-    """
+    """Refuse a grid, of channels and voxels, on which a network's pooling would do nothing."""
     if min(shape[1:]) < edge:
         grid = " × ".join(str(size) for size in shape[1:])
         raise InputError(

@@ -24,39 +24,27 @@ class _Residual(nn.Sequential):
 
 
 class VolumeEncoder(nn.Module):
-    """A light encoder of volumes for small grids and processors.
+    """Volumes (N, C, X, Y, Z), of any edges, to (N, E).
 
-    The stem turns cubes of voxels into channels, so that convolutions run on few places; the last
-    layer knows where it looks, since brains in MNI space lie alike.
-
-    Parameters
-    ----------
-    channels : int
-        Modalities of the group.
-    shape : tuple of int
-        Voxels.
-    stem : int
-        Edge of the cubes.
-    width, embedding : int
-        Channels after the stem, and length of the embedding.
-    dropout : float
-        Before the last layer.
+    The stem turns cubes of ``stem`` voxels' edge into ``width`` channels, so that convolutions run
+    on few places; the last layer, after the dropout, knows where it looks, since brains in MNI
+    space lie alike.
     """
 
     def __init__(
         self,
-        channels: int,
-        shape: tuple[int, int, int],
-        stem: int,
-        width: int,
+        shape: tuple[int, ...],
         embedding: int,
         dropout: float,
+        stem: int = 2,
+        width: int = 32,
     ) -> None:
         super().__init__()
         self.embedding = embedding
+        channels, *voxels = shape
         # Volumes are padded to whole cubes, and to an even number of them.
-        self.padding = [(-size) % (2 * stem) for size in shape]
-        places = math.prod((n + p) // (2 * stem) for n, p in zip(shape, self.padding, strict=True))
+        self.padding = [(-size) % (2 * stem) for size in voxels]
+        places = math.prod((n + p) // (2 * stem) for n, p in zip(voxels, self.padding, strict=True))
         self.layers = nn.Sequential(
             nn.Conv3d(channels, width, stem, stem),
             _Residual(width),
@@ -71,40 +59,6 @@ class VolumeEncoder(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode volumes.
-
-        Parameters
-        ----------
-        x : torch.Tensor of shape (N, C, X, Y, Z)
-            Pooled volumes.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, E)
-        """
+        """Encode volumes."""
         pads = [side for size in reversed(self.padding) for side in (0, size)]
         return self.layers(nn.functional.pad(x, pads))
-
-
-def light_volume(
-    shape: tuple[int, ...], embedding: int, dropout: float, stem: int = 2, width: int = 32
-) -> VolumeEncoder:
-    """Build the light encoder of volumes.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Channels and voxels along each axis; any number of voxels.
-    embedding : int
-        Length of the embedding.
-    dropout : float
-        Before the last layer.
-    stem, width : int
-        Edge of the cubes of voxels that become channels; channels after them.
-
-    Returns
-    -------
-    VolumeEncoder
-    """
-    channels, x, y, z = shape
-    return VolumeEncoder(channels, (x, y, z), stem, width, embedding, dropout)

@@ -34,61 +34,32 @@ GIVEN = ("shape", "embedding", "dropout")
 # By kind of input: volumes (C, X, Y, Z), connectivity (n,), traits (n,).
 _BUILDERS: dict[str, dict[str, Builder]] = {
     "volume": {
-        "light": light.light_volume,
+        "light": light.VolumeEncoder,
         "study": study.study_volume,
-        "sfcn": sfcn.sfcn,
-        "resnet": resnet.resnet,
+        "sfcn": sfcn.SFCN,
+        "resnet": resnet.ResNet,
     },
     "vector": {
-        "light": vectors.light_vector,
+        "light": vectors.VectorEncoder,
         "study": study.study_vector,
-        "linear": vectors.linear,
+        "linear": vectors.LinearEncoder,
     },
-    "table": {"study": study.study_table, "linear": vectors.linear},
+    "table": {"study": study.study_table, "linear": vectors.LinearEncoder},
 }
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """List the encoders of a kind.
-
-    Parameters
-    ----------
-    kind : {"volume", "vector", "table"}
-        Of input.
-
-    Returns
-    -------
-    tuple of str
-        The project's own first.
-
-    Raises
-    ------
-    InputError
-        If there is no such kind.
-    """
+    """List the encoders of a kind, the project's own first."""
     return tuple(_of_kind(kind))
 
 
 def register(kind: str, name: str) -> Callable[[AnyBuilder], AnyBuilder]:
-    """Add an encoder to the list.
-
-    Parameters
-    ----------
-    kind : {"volume", "vector", "table"}
-        Of input.
-    name : str
-        By which settings choose it.
-
-    Returns
-    -------
-    callable
-        Decorator of a builder, which it returns as it is.
+    """Decorate a builder, as in this module's docstring, so that settings can choose it by name.
 
     Raises
     ------
     InputError
-        If the name is taken, there is no such kind, or the builder's parameters are not as the
-        module's docstring says.
+        If the name is taken, there is no such kind, or the builder's parameters are not as there.
     """
     if name in _of_kind(kind):
         raise InputError(
@@ -119,7 +90,7 @@ def build_encoder(
     dropout: float,
     options: Mapping[str, float | int],
 ) -> nn.Module:
-    """Build an encoder.
+    """Build an encoder, which maps (N, *shape) to (N, its ``embedding``).
 
     Parameters
     ----------
@@ -129,17 +100,10 @@ def build_encoder(
         One of `names`.
     shape : tuple of int
         Of one person's input.
-    embedding : int
-        Length of the embedding, where the encoder does not fix it.
-    dropout : float
-        Within the encoder, where the encoder does not fix it.
+    embedding, dropout : int, float
+        Where the encoder does not fix them.
     options : dict of str to number
         Further settings of this encoder.
-
-    Returns
-    -------
-    Module
-        Maps (N, *shape) to (N, its ``embedding``).
 
     Raises
     ------
@@ -164,12 +128,7 @@ def build_encoder(
 
 
 def load_extensions(modules: Sequence[str]) -> None:
-    """Import modules that register further encoders.
-
-    Parameters
-    ----------
-    modules : sequence of str
-        Their names, with dots. A module that is already imported stays as it is.
+    """Import modules that register further encoders; what is imported already stays as it is.
 
     Raises
     ------

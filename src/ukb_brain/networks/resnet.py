@@ -1,7 +1,6 @@
 """ResNet-18 with volumes in place of pictures.
 
 He et al., CVPR 2016; three-dimensional kernels as in Hara et al., CVPR 2018.
-
 Shapes: N people, C channels, (X, Y, Z) voxels, E embedding.
 """
 
@@ -19,13 +18,7 @@ SMALLEST_EDGE = 17
 
 
 class Block(nn.Module):
-    """A basic block: two 3×3×3 convolutions, added to what came in.
-
-    Parameters
-    ----------
-    channels, width, stride : int
-        Coming in and going out; 2 halves the grid.
-    """
+    """Two 3×3×3 convolutions, added to what came in; a stride of 2 halves the grid."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -43,39 +36,26 @@ class Block(nn.Module):
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode one block.
-
-        Parameters
-        ----------
-        x : torch.Tensor of shape (N, channels, X, Y, Z)
-            Of the block before.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, width, X / stride, Y / stride, Z / stride)
-            Edges rounded up.
-        """
+        """Encode (N, channels, X, Y, Z) as (N, width, X / stride, …), edges rounded up."""
         return nn.functional.relu(self.skip(x) + self.layers(x))
 
 
 class ResNet(nn.Module):
-    """A stem that halves the grid twice, four stages of two blocks, and the mean over the grid.
+    """ResNet-18 of volumes: (N, C, X, Y, Z) to (N, E).
 
-    Parameters
-    ----------
-    channels : int
-        Modalities.
-    width, embedding : int
-        Channels of the first stage, doubled in each further one; length of the embedding.
-    dropout : float
-        Before the last layer.
+    A stem that halves the grid twice, four stages of two blocks, and the mean over the grid.
+    ``width`` is of the first stage, and doubled in each further one; the article has 64. Dropout is
+    before the last layer. Refuses edges of less than 17 voxels.
     """
 
-    def __init__(self, channels: int, width: int, embedding: int, dropout: float) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], embedding: int, dropout: float, width: int = 32
+    ) -> None:
         super().__init__()
+        require_edge("resnet", shape, SMALLEST_EDGE)
         self.embedding = embedding
         self.stem = nn.Sequential(
-            nn.Conv3d(channels, width, 7, 2, padding=3, bias=False),
+            nn.Conv3d(shape[0], width, 7, 2, padding=3, bias=False),
             nn.BatchNorm3d(width),
             nn.ReLU(),
             nn.MaxPool3d(3, 2, padding=1),
@@ -87,42 +67,5 @@ class ResNet(nn.Module):
         self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, embedding))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode volumes.
-
-        Parameters
-        ----------
-        x : torch.Tensor of shape (N, C, X, Y, Z)
-            Volumes.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, E)
-        """
+        """Encode volumes."""
         return self.last(self.stages(self.stem(x)).mean(dim=(2, 3, 4)))
-
-
-def resnet(shape: tuple[int, ...], embedding: int, dropout: float, width: int = 32) -> ResNet:
-    """Build a three-dimensional ResNet-18.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Channels and voxels along each axis.
-    embedding : int
-        Length of the embedding.
-    dropout : float
-        Before the last layer.
-    width : int
-        Channels of the first stage; the article has 64.
-
-    Returns
-    -------
-    ResNet
-
-    Raises
-    ------
-    InputError
-        If an edge has less than 17 voxels.
-    """
-    require_edge("resnet", shape, SMALLEST_EDGE)
-    return ResNet(shape[0], width, embedding, dropout)

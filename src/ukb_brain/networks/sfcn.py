@@ -19,25 +19,19 @@ SMALLEST_EDGE = 17
 
 
 class SFCN(nn.Module):
-    """Five 3×3×3 convolutions, each halving the grid, one of 1×1×1, and the mean over the grid.
+    """Volumes (N, C, X, Y, Z) to (N, E).
 
-    The article's last layer has 40 classes of age; here it gives the embedding.
-
-    Parameters
-    ----------
-    channels : int
-        Modalities.
-    embedding : int
-        Length of the embedding.
-    dropout : float
-        Before the last layer.
+    Five 3×3×3 convolutions, each halving the grid, one of 1×1×1, and the mean over the grid. The
+    article's last layer has 40 classes of age, and a dropout of 0.5 before it; here it gives the
+    embedding. Refuses edges of less than 17 voxels.
     """
 
-    def __init__(self, channels: int, embedding: int, dropout: float) -> None:
+    def __init__(self, shape: tuple[int, ...], embedding: int, dropout: float) -> None:
         super().__init__()
+        require_edge("sfcn", shape, SMALLEST_EDGE)
         self.embedding = embedding
         layers: list[nn.Module] = []
-        for before, after in pairwise((channels, *CHANNELS)):
+        for before, after in pairwise((shape[0], *CHANNELS)):
             layers += [
                 nn.Conv3d(before, after, 3, padding=1),
                 nn.BatchNorm3d(after),
@@ -50,40 +44,5 @@ class SFCN(nn.Module):
         self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(LAST, embedding))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode volumes.
-
-        Parameters
-        ----------
-        x : torch.Tensor of shape (N, C, X, Y, Z)
-            Volumes.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, E)
-        """
+        """Encode volumes."""
         return self.last(self.features(x).mean(dim=(2, 3, 4)))
-
-
-def sfcn(shape: tuple[int, ...], embedding: int, dropout: float) -> SFCN:
-    """Build an SFCN.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Channels and voxels along each axis.
-    embedding : int
-        Length of the embedding.
-    dropout : float
-        Before the last layer; the article has 0.5.
-
-    Returns
-    -------
-    SFCN
-
-    Raises
-    ------
-    InputError
-        If an edge has less than 17 voxels.
-    """
-    require_edge("sfcn", shape, SMALLEST_EDGE)
-    return SFCN(shape[0], embedding, dropout)

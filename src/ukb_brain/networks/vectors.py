@@ -1,7 +1,4 @@
-"""Encoders of connectivity vectors and of traits.
-
-Shapes: N people, E embedding.
-"""
+"""Encoders of connectivity vectors and of traits: (N people, length) to (N, embedding)."""
 
 from __future__ import annotations
 
@@ -10,21 +7,13 @@ from torch import nn
 
 
 class VectorEncoder(nn.Module):
-    """A linear map beside a small network, for connectivity vectors.
+    """A linear map beside a small network of ``hidden`` units, with dropout before its layers."""
 
-    Parameters
-    ----------
-    length, embedding : int
-        Of the vector and of the embedding.
-    hidden : int
-        Units of the network.
-    dropout : float
-        Before each of its layers.
-    """
-
-    def __init__(self, length: int, embedding: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], embedding: int, dropout: float, hidden: int = 128
+    ) -> None:
         super().__init__()
-        self.embedding = embedding
+        self.embedding, (length,) = embedding, shape
         self.scale = nn.BatchNorm1d(length, affine=False)
         self.line = nn.Linear(length, embedding)
         self.network = nn.Sequential(
@@ -37,17 +26,7 @@ class VectorEncoder(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode vectors.
-
-        Parameters
-        ----------
-        x : torch.Tensor of shape (N, length)
-            Connectivity.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, E)
-        """
+        """Encode vectors."""
         scaled = self.scale(x)
         return self.line(scaled) + self.network(scaled)
 
@@ -57,61 +36,13 @@ class LinearEncoder(nn.Sequential):
 
     Dropout of inputs acts on a linear map as a ridge penalty on standardised numbers does (Wager
     et al., NeurIPS 2013), beside the weight decay of the training.
-
-    Parameters
-    ----------
-    length, embedding : int
-        Of the vector and of the embedding.
-    dropout : float
-        Of its numbers.
     """
 
-    def __init__(self, length: int, embedding: int, dropout: float) -> None:
+    def __init__(self, shape: tuple[int, ...], embedding: int, dropout: float) -> None:
+        (length,) = shape
         super().__init__(
             nn.BatchNorm1d(length, affine=False),
             nn.Dropout(dropout),
             nn.Linear(length, embedding),
         )
         self.embedding = embedding
-
-
-def light_vector(
-    shape: tuple[int, ...], embedding: int, dropout: float, hidden: int = 128
-) -> VectorEncoder:
-    """Build the light encoder of connectivity.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Length of the vector.
-    embedding : int
-        Length of the embedding.
-    dropout : float
-        Before each layer of the network beside the linear map.
-    hidden : int
-        Units of that network.
-
-    Returns
-    -------
-    VectorEncoder
-    """
-    return VectorEncoder(shape[0], embedding, hidden, dropout)
-
-
-def linear(shape: tuple[int, ...], embedding: int, dropout: float) -> LinearEncoder:
-    """Build the regularised linear encoder, of connectivity or of traits.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Length of the vector.
-    embedding : int
-        Length of the embedding.
-    dropout : float
-        Of the numbers that come in.
-
-    Returns
-    -------
-    LinearEncoder
-    """
-    return LinearEncoder(shape[0], embedding, dropout)

@@ -10,7 +10,7 @@ from torch import nn
 
 from ukb_brain.grid import Cell, Grid, subsets
 from ukb_brain.imaging.preprocess import CONNECTIVITY
-from ukb_brain.networks.fusion import CellNetwork, JointNetwork
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.planning.settings import Planning
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.dedicated import drawn_cells
@@ -105,9 +105,8 @@ class Form:
         """
         s = self.network
         encoders = build_encoders(s, self.smaller(shrunk))
-        if self.joint:
-            return JointNetwork(encoders, s.embedding, self.outputs, s.dropout)
-        return CellNetwork(encoders, self.outputs, s.head, s.embedding, s.dropout)
+        head = "light" if self.joint else s.head
+        return FusedNetwork(encoders, self.outputs, head, s.embedding, s.dropout)
 
     def smaller(self, shrunk: int) -> dict[str, Shape]:
         """Shapes of inputs whose volumes have shorter edges.

@@ -61,7 +61,7 @@ def memory_of_cells(case: Case) -> float:
 
 
 def scan_bytes(form: Form) -> float:
-    """Count the bytes of one person's scans in half precision, as `Inputs` holds them.
+    """Count the bytes of one person's scans in half precision, as `NetworkData` holds them.
 
     Parameters
     ----------

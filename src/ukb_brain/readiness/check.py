@@ -2,86 +2,90 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging import bulk_index
 from ukb_brain.imaging.preprocess import CONNECTIVITY, ImagingPreprocess
 from ukb_brain.readiness import raw
-from ukb_brain.readiness.cells import check_cells, people_of_cells
 from ukb_brain.readiness.findings import Readiness
 from ukb_brain.tables import derivations, exclusions, visits
 from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.exclusions import DataEngineering
+from ukb_brain.tables.exclusions import KEYS, DataEngineering
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals
-from ukb_brain.tables.splits import Splitting
+from ukb_brain.tables.splits import PARTS, Splitting
 from ukb_brain.tables.table_file import TableSettings
 from ukb_brain.tables.target_checks import problems_of_values
 
-PARTS = 3
+NO_IMAGING = "no imaging"
 # So many zips of each field are opened; all are listed.
 SAMPLE = 500
-# What is looked at, by name in the catalog: the arguments of `look`, then those of `Asked`.
+# What is looked at, by name in the catalog: the arguments of `look`.
 LOOKED_AT = (
     *("raw.table", "raw.bulk", "intermediate.bulk_index_before", "params:grid"),
     *("params:data_engineering", "params:tables", "params:codings", "params:imaging_preprocess"),
-    *("params:splitting", "params:compute", "params:source"),
+    *("params:splitting", "params:source"),
 )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a run would do, by its typed parameters, and whether it stops without scans."""
-
-    grid: Grid
-    engineering: DataEngineering
-    reading: TableSettings
-    codings: Codings
-    imaging: ImagingPreprocess
-    splitting: Splitting
-    compute: Compute
-    source: str
-    reads_scans: bool = True
-
-
-def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) -> Readiness:
+def look(
+    tables: TableFolder,
+    bulk: Path,
+    before: pd.DataFrame,
+    grid: Grid,
+    engineering: DataEngineering,
+    reading: TableSettings,
+    codings: Codings,
+    imaging: ImagingPreprocess,
+    splitting: Splitting,
+    source: str,
+    *,
+    reads_scans: bool = True,
+) -> Readiness:
     """Look at all raw files.
 
-    ``before`` is an earlier index of bulk files, without columns where there is none.
+    ``before`` is an earlier index of bulk files, without columns where there is none. A run that
+    does not read scans itself goes on without them.
 
     Raises
     ------
     InputError
         If there is no main table: then there is nothing to look at.
     """
-    ready, engineering = Readiness(), asked.engineering
-    table = tables.open(asked.reading, asked.codings)
-    withdrawals, pairs = raw.check_lists(ready, tables.path, engineering, asked.source)
+    ready = Readiness()
+    table = tables.open(reading, codings)
+    withdrawals, pairs = raw.check_lists(ready, tables.path, engineering, source)
     raw.check_tables(ready, table)
-    people = raw.check_fields(ready, table, asked.grid, engineering)
+    people = raw.check_fields(ready, table, grid, engineering)
     earlier = before if len(before.columns) else None
-    fields, gone = asked.imaging.fields.values(), withdrawals.eids
-    index, others = bulk_index.index_bulk(bulk, fields, earlier, gone, SAMPLE)
-    index["state"] = bulk_index.states(index, asked.imaging.members)
-    ready.problems += bulk_index.problems_of_atlas(
-        index, asked.imaging.fields[CONNECTIVITY], asked.imaging.atlas
-    )
-    lacking = raw.check_scans(ready, index, others, asked.imaging.fields, asked.grid)
+    fields, gone = imaging.fields, withdrawals.eids
+    index, others = bulk_index.index_bulk(bulk, fields.values(), earlier, gone, SAMPLE)
+    index["state"] = bulk_index.states(index, imaging.members)
+    ready.problems += bulk_index.problems_of_atlas(index, fields[CONNECTIVITY], imaging.atlas)
+    lacking = raw.check_scans(ready, index, others, fields, grid)
     # Tables can be made before the scans are there.
-    ready.problems += lacking if asked.reads_scans else []
+    ready.problems += lacking if reads_scans else []
     if people is None:
         return ready
     raw.check_people(ready, people, withdrawals, pairs, index)
+    modalities = {m: fields[m] for m in grid.modalities if m in fields}
+    scans = exclusions.usable_scans(index, modalities)
     try:
-        exclusions.require_synthetic(people["eid"], asked.source)
-        labels = asked.codings.extended(tables.codings)
-        _check_cohort(ready, index, people, withdrawals, pairs, asked, labels)
+        exclusions.require_synthetic(people["eid"], source)
+        cohort = _check_cohort(ready, people, withdrawals, scans, pairs, engineering)
+        if not ready.can_run:
+            return ready
+        there = visits.describe_participants(cohort, pairs, scans, engineering)
+        values, *_ = derivations.derive_targets(cohort, there, grid.targets)
+        once = values[there["chosen"].to_numpy(bool)]
+        labels = codings.extended(tables.codings)
+        ready.problems += problems_of_values(cohort, once, grid, labels)
+        _check_cells(ready, once, scans, grid, len(PARTS) * splitting.min_per_part)
+        ready.people, ready.visits = len(cohort), len(there)
     except InputError as error:
         ready.stop(str(error))
     return ready
@@ -89,16 +93,13 @@ def look(tables: TableFolder, bulk: Path, before: pd.DataFrame, asked: Asked) ->
 
 def _check_cohort(
     ready: Readiness,
-    index: pd.DataFrame,
     people: pd.DataFrame,
     withdrawals: Withdrawals,
+    scans: pd.DataFrame,
     pairs: pd.DataFrame,
-    asked: Asked,
-    labels: Codings,
-) -> None:
-    settings, grid = asked.engineering, asked.grid
-    fields = {m: asked.imaging.fields[m] for m in grid.modalities if m in asked.imaging.fields}
-    scans = exclusions.usable_scans(index, fields)
+    settings: DataEngineering,
+) -> pd.DataFrame:
+    """Note who leaves the cohort and who stays, and whose scans count."""
     cohort, flow = exclusions.select_cohort(people, withdrawals, scans, pairs, settings)
     for reason, excluded, remaining in flow[["reason", "excluded", "remaining"]].to_numpy():
         if excluded:
@@ -110,12 +111,31 @@ def _check_cohort(
         if undated:
             ready.found("cohort", f"{modality} without {lacked}", "people", int(undated))
         ready.found("cohort", str(modality), "people of the table with a usable scan", int(n))
-    if not ready.can_run:
-        return
-    there = visits.describe_participants(cohort, pairs, scans, settings)
-    values, *_ = derivations.derive_targets(cohort, there, grid.targets)
-    once = values[there["chosen"].to_numpy(bool)]
-    ready.problems += problems_of_values(cohort, once, grid, labels)
-    counted = people_of_cells(values, there, index, grid, fields)
-    check_cells(ready, counted, grid, PARTS * asked.splitting.min_per_part)
-    ready.people, ready.visits = len(cohort), len(there)
+    return cohort
+
+
+def _check_cells(
+    ready: Readiness, targets: pd.DataFrame, scans: pd.DataFrame, grid: Grid, least: int
+) -> None:
+    """Note how many people cells have at their chosen visits, and which have too few for a split.
+
+    Cells of a target and the same imaging groups have the same people: blocks leave nobody out,
+    since their missing traits are filled.
+    """
+    listed = scans.reindex(pd.MultiIndex.from_frame(targets[KEYS]), fill_value=False)
+    few = []
+    for target, groups in dict.fromkeys((cell.target, cell.inputs.groups) for cell in grid.cells):
+        modalities = [modality for group in groups for modality in grid.imaging[group]]
+        has = listed.reindex(columns=modalities, fill_value=False).to_numpy(bool).all(axis=1)
+        n = int((has & targets[target].notna().to_numpy()).sum())
+        imaging = " + ".join(groups) or NO_IMAGING
+        ready.found("cells", grid.targets[target].name, imaging, n)
+        if n < least and target not in few:
+            few.append(target)
+    if few:
+        ready.warn(
+            f"cells of {', '.join(few[:3])}{' …' if len(few) > 3 else ''} have fewer than {least} "
+            "people and would be left without a model",
+            "see which scans or answers are missing, or leave the imaging group or the target out "
+            "of the grid",
+        )

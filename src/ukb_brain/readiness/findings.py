@@ -94,6 +94,6 @@ class Readiness:
         stops = sorted(self.problems, key=lambda p: p.severity != "stop")
         order = list(SECTIONS)
         found = sorted(self.findings, key=lambda f: order.index(f.section))
-        rows = [(PROBLEMS, "", p.what, None, p.severity, p.remedy) for p in stops]
-        rows += [(*finding, "", "") for finding in found]
+        problems = [(PROBLEMS, "", p.what, None, p.severity, p.remedy) for p in stops]
+        rows = [*problems, *((*finding, "", "") for finding in found)]
         return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})

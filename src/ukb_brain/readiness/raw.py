@@ -18,7 +18,7 @@ from ukb_brain.readiness.findings import Readiness
 from ukb_brain.tables import exclusions, visits
 from ukb_brain.tables.dictionary import known_of
 from ukb_brain.tables.exclusions import DataEngineering
-from ukb_brain.tables.headers import parse_column
+from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.main_table import MainTable
 from ukb_brain.tables.people_lists import Withdrawals, read_withdrawals
 from ukb_brain.tables.raw_problems import (
@@ -77,11 +77,10 @@ def check_fields(
         ready.stop(str(error))
         return None
     answers: dict[int, dict[int, int]] = {}
-    for name in people.columns.drop("eid"):
-        for column in parse_column(name):
-            answered = int(people[name].notna().sum())
-            of = answers.setdefault(column.field, {})
-            of[column.instance] = max(of.get(column.instance, 0), answered)
+    for column in parse_header(people.columns):
+        answered = int(people[column.name].notna().sum())
+        of = answers.setdefault(column.field, {})
+        of[column.instance] = max(of.get(column.instance, 0), answered)
     uses: dict[int, list[str]] = {}
     for name, (field, _) in needed.items():
         uses.setdefault(field, []).append(name)

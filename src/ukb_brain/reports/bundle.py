@@ -8,11 +8,10 @@ drawn, from what may be shown. What is of another kind, such as models, is left 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from ukb_brain.figures.suppression import suppress_counts
 PERSONAL = {"eid", "instance", "family", "y_true", "y_pred", "date", "gap", "predicted_age"}
 # Columns that count people; those of cells, draws or trials are not among them.
 COUNTS = re.compile(r"^(n|n_(train|val|test|people|effective)|events|excluded|remaining|missing)$")
-TABLES, TEXTS, PICTURES = (".parquet", ".csv"), (".md", ".html", ".txt"), (".png", ".svg")
 MANIFEST, NAME = "MANIFEST.json", "exportable.zip"
 # Zip has no time before this; the same reports give the same archive.
 DATED = (1980, 1, 1, 0, 0, 0)
@@ -53,16 +51,17 @@ class Rules:
     below: int
     synthetic: bool
 
+    def refuse(self, where: str, numbers: Iterable[int]) -> None:
+        """Raise an `InputError` if any of some numbers is an eid."""
+        if found := len(self.eids & set(numbers)):
+            raise InputError(
+                f"{where} holds {found} participants' eids: it may not leave. Move the file out of "
+                "the folder of reports."
+            )
+
 
 def write_bundle(folder: Path, rules: Rules) -> pd.DataFrame:
     """Gather the reports of a folder into ``exportable.zip`` beside them.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the reports.
-    rules : Rules
-        What is checked.
 
     Returns
     -------
@@ -76,26 +75,21 @@ def write_bundle(folder: Path, rules: Rules) -> pd.DataFrame:
     """
     archive = folder / NAME
     archive.unlink(missing_ok=True)
+    reports = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not reports:
+        raise InputError(f"{folder} holds no reports: run `kedro run --pipelines reporting`.")
     rows: list[dict[str, Any]] = []
     with atomic_path(archive) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in sorted(
-            p for p in folder.rglob("*") if p.is_file() and p not in (archive, part)
-        ):
+        for path in reports:
             name = path.relative_to(folder).as_posix()
-            row = {"file": name, "included": True, "suppressed": 0, "reason": ""}
-            if path.suffix in TABLES:
-                content, row["suppressed"] = _table(path, name, rules)
-            elif path.suffix in TEXTS:
-                content = _text(path, name, rules)
-            elif path.suffix in PICTURES:
-                content = path.read_bytes()
+            row = {"file": name, "included": path.suffix in READ, "suppressed": 0, "reason": ""}
+            if path.suffix in READ:
+                content, row["suppressed"] = READ[path.suffix](path, name, rules)
+                row["sha256"] = hashlib.sha256(content).hexdigest()
+                packed.writestr(zipfile.ZipInfo(name, DATED), content)
             else:
-                rows.append(row | {"included": False, "reason": "neither table, text nor figure"})
-                continue
-            packed.writestr(zipfile.ZipInfo(name, DATED), content)
-            rows.append(row | {"sha256": hashlib.sha256(content).hexdigest()})
-        if not rows:
-            raise InputError(f"{folder} holds no reports: run `kedro run --pipelines reporting`.")
+                row["reason"] = "neither table, text nor figure"
+            rows.append(row)
         about = {"synthetic": rules.synthetic, "counts_suppressed_below": rules.below}
         manifest = json.dumps(about | {"files": rows}, indent=1)
         packed.writestr(zipfile.ZipInfo(MANIFEST, DATED), manifest)
@@ -103,8 +97,8 @@ def write_bundle(folder: Path, rules: Rules) -> pd.DataFrame:
 
 
 def _table(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
-    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
-    table = read(path)
+    parquet = path.suffix == ".parquet"
+    table = pd.read_parquet(path) if parquet else pd.read_csv(path)
     personal = sorted(PERSONAL & set(table.columns))
     if personal:
         raise InputError(
@@ -112,12 +106,7 @@ def _table(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
             "Move it out of the folder of reports."
         )
     for column in table.columns:
-        found = len(rules.eids & set(_whole_numbers(table[column])))
-        if found:
-            raise InputError(
-                f"Column {column!r} of {name} holds {found} participants' eids: it may not leave. "
-                "Move the file out of the folder of reports."
-            )
+        rules.refuse(f"Column {column!r} of {name}", _whole_numbers(table[column]))
     if {"n", "events"} <= set(table.columns):
         # What was observed in a bin gives its events away.
         table = showable(table, rules.below)
@@ -127,12 +116,8 @@ def _table(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
     small += int(table["n"].isna().sum()) if "n" in counts else 0
     if small:
         table = _suppressed(table, counts, rules.below)
-    content = io.BytesIO()
-    if path.suffix == ".parquet":
-        table.to_parquet(content, index=False)
-    else:
-        content.write(table.to_csv(index=False).encode())
-    return content.getvalue(), small
+    content = table.to_parquet(index=False) if parquet else table.to_csv(index=False).encode()
+    return content, small
 
 
 def _suppressed(table: pd.DataFrame, counts: list[str], below: int) -> pd.DataFrame:
@@ -157,12 +142,18 @@ def _numbers_in(text: str) -> Iterator[int]:
     yield from (int(number) for number in re.findall(r"(?<![\d.])\d{7}(?![\d.]*\d)", text))
 
 
-def _text(path: Path, name: str, rules: Rules) -> bytes:
+def _text(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
     content = path.read_bytes()
-    found = len(rules.eids & set(_numbers_in(content.decode("utf-8", errors="replace"))))
-    if found:
-        raise InputError(
-            f"{name} holds {found} participants' eids: it may not leave. Move it out of the folder "
-            "of reports."
-        )
-    return content
+    rules.refuse(name, _numbers_in(content.decode("utf-8", errors="replace")))
+    return content, 0
+
+
+def _picture(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
+    return path.read_bytes(), 0
+
+
+READ: dict[str, Callable[[Path, str, Rules], tuple[bytes, int]]] = {
+    **dict.fromkeys((".parquet", ".csv"), _table),
+    **dict.fromkeys((".md", ".html", ".txt"), _text),
+    **dict.fromkeys((".png", ".svg"), _picture),
+}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import jinja2
 import pandas as pd
 
-from ukb_brain.figures.stamp import NOTICE, is_synthetic
 from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.reports.html import render
 
 PROBLEMS = "problems"
 # Told as a table of counts: what its rows and its columns are.
@@ -26,75 +25,49 @@ HEADINGS = {
 
 
 def shown_counts(found: pd.DataFrame, below: int) -> list[str]:
-    """Write all counts of a check, without small ones and what would give them away.
+    """Write the counts ``n`` of a check, without small ones and what would give them away.
 
     Sections count the same people, so that a small number could be found from two of them: one
-    that is suppressed anywhere rounds the others everywhere.
-
-    Parameters
-    ----------
-    found : pandas.DataFrame
-        ``n``, missing where nothing is counted.
-    below : int
-        The smallest count that may be shown.
-
-    Returns
-    -------
-    list of str
-        Empty where nothing is counted.
+    that is suppressed anywhere rounds the others everywhere. Empty where nothing is counted.
     """
-    counted = found["n"].notna().to_numpy(bool)
-    numbers = pd.DataFrame({"n": found["n"].to_numpy()[counted].astype(int)})
+    counted = found["n"].notna()
+    numbers = pd.DataFrame({"n": found.loc[counted, "n"].astype(int)})
     # Two counts that differ by less than the limit give as few people away.
     ordered = numbers["n"].drop_duplicates().sort_values()
-    close = ordered[(ordered > 0) & ordered.diff().between(1, below - 1)]
-    if len(close):
-        numbers = pd.concat([numbers, pd.DataFrame({"n": [1]})], ignore_index=True)
-    written = iter(suppress_counts(numbers, ["n"], below)["n"])
-    return [next(written) if has else "" for has in counted]
+    if ((ordered > 0) & ordered.diff().between(1, below - 1)).any():
+        numbers.loc[-1] = 1
+    written = suppress_counts(numbers, ["n"], below)["n"]
+    return written.reindex(found.index, fill_value="").tolist()
 
 
 def build_check(found: pd.DataFrame, source: str, below: int = 10) -> str:
-    """Build the page.
+    """Build the page: HTML that loads nothing from elsewhere and names no participant.
 
-    Parameters
-    ----------
-    found : pandas.DataFrame
-        ``section, item, finding, n, severity, remedy``.
-    source : str
-        ``synthetic`` is stamped.
-    below : int
-        The smallest count of people that may be shown.
-
-    Returns
-    -------
-    str
-        HTML that loads nothing from elsewhere and names no participant.
+    ``found`` is ``section, item, finding, n, severity, remedy``, its index without duplicates. No
+    count of people under ``below`` is shown.
     """
     found = found.assign(shown=shown_counts(found, below))
-    sections = []
-    for key, heading in HEADINGS.items():
-        rows = found[found["section"] == key]
-        if len(rows) and key not in MATRICES:
-            columns = (rows["item"], rows["finding"], rows["shown"])
-            sections.append((key, heading, list(zip(*columns, strict=True))))
-    matrices = {key: _matrix(found[found["section"] == key]) for key in MATRICES}
+    by_section = {key: rows for key, rows in found.groupby("section") if key in HEADINGS}
+    sections = [
+        (key, heading, by_section[key][["item", "finding", "shown"]].to_numpy().tolist())
+        for key, heading in HEADINGS.items()
+        if key in by_section and key not in MATRICES
+    ]
+    matrices = [
+        (key, HEADINGS[key], heads, *_matrix(by_section[key]))
+        for key, heads in MATRICES.items()
+        if key in by_section
+    ]
     problems = found.loc[found["section"] == PROBLEMS, ["severity", "finding", "remedy"]]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ukb_brain", "figures"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("check.html.j2").render(
+    return render(
+        "check",
+        source,
+        below,
+        [(key, heading) for key, heading, *_ in (*sections, *matrices)],
         sections=sections,
-        matrices={k: (HEADINGS[k], MATRICES[k], *m) for k, m in matrices.items() if m[1]},
+        matrices=matrices,
         problems=problems.to_numpy().tolist(),
         stops=int((problems["severity"] == "stop").sum()),
-        synthetic=is_synthetic(source),
-        notice=NOTICE,
-        below=below,
     )
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-import jinja2
 import pandas as pd
 from itables import JavascriptFunction, to_html_datatable
 from itables import options as itables_options
@@ -14,10 +12,12 @@ from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
 from ukb_brain.figures.interactive import hover_texts, plot_domain, plot_targets
+from ukb_brain.figures.labels import modality_names
 from ukb_brain.figures.legibility import RULE
-from ukb_brain.figures.stamp import NOTICE, is_synthetic
-from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.figures.suppression import suppress_counts, too_few
 from ukb_brain.grid import Grid
+from ukb_brain.reports.html import render
+from ukb_brain.reports.summary import named_with
 from ukb_brain.statistics.scores.skill import fullest_cells, why_no_interval, with_skill
 
 OUTWARD = re.compile(r"<a href=['\"]?https?://[^>]*>.*?</a>")
@@ -33,8 +33,12 @@ CELL_COLUMNS = {
     "n_test": "Test people",
     "status": "Status",
 }
+TARGET_COLUMNS = (
+    *("Target", "Domain", "People", "No answer", "Value"),
+    "Years before the scan (median)",
+)
 
-
+LAYOUT = {"topStart": "info", "topEnd": "pageLength", "bottomStart": "paging", "bottomEnd": None}
 # Sorting and filtering see the number, the reader two digits of it.
 TWO_DIGITS = r"""function (value, type) {
     const number = value !== null && value !== "" && !isNaN(value);
@@ -44,61 +48,34 @@ TWO_DIGITS = r"""function (value, type) {
 
 
 def cell_table(table: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
-    """Choose and name the columns of the table of all cells.
+    """Choose and name the columns of the table of all cells, as from `with_skill`.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `with_skill`.
-    grid : Grid
-        Gives the targets' names.
-    below : int
-        Counts under it are not shown.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Numbers rounded to three digits after the point.
+    Counts under ``below`` are not shown; numbers have three digits after the point.
     """
-    named = table.assign(name=[grid.targets[t].name for t in table["target"]])
-    whys = [why_no_interval(cell) for cell in named.to_dict("records")]
-    status = [
-        f"no interval: {why}" if why else s for s, why in zip(named["status"], whys, strict=True)
-    ]
-    shown = suppress_counts(named.assign(status=status), ["n_test"], below)[list(CELL_COLUMNS)]
+    why = [why_no_interval(cell) for cell in table.to_dict("records")]
+    named = table.assign(
+        name=[grid.targets[t].name for t in table["target"]],
+        status=[f"no interval: {w}" if w else s for s, w in zip(table["status"], why, strict=True)],
+    )
+    shown = suppress_counts(named, ["n_test"], below)[list(CELL_COLUMNS)]
     return shown.round(3).rename(columns=CELL_COLUMNS)
 
 
 def target_table(target_summary: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
-    """Describe the targets, without what fewer people than allowed would show.
+    """Describe the targets in text, without what fewer people than allowed would show.
 
-    Parameters
-    ----------
-    target_summary : pandas.DataFrame
-        ``target, name, n, missing, mean_or_prevalence, sd, median_lag_years``.
-    grid : Grid
-        Gives kinds and units.
-    below : int
-        Counts under it are not shown; nor is a prevalence that is such a count of people.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Text.
+    ``target_summary`` is ``target, name, n, missing, mean_or_prevalence, sd, median_lag_years``;
+    that of an earlier run may describe more targets than this grid has. Neither a count under
+    ``below`` is shown nor a prevalence that is such a count of people.
     """
-    shown = suppress_counts(target_summary, ["n", "missing"], below)
+    counts = suppress_counts(target_summary, ["n", "missing"], below)
+    known = target_summary.assign(People=counts["n"], unknown=counts["missing"])
     rows = []
-    for row, counts in zip(
-        target_summary.to_dict("records"), shown.to_dict("records"), strict=True
-    ):
-        # Tables of an earlier run may describe more targets than this grid has.
-        target = grid.targets.get(row["target"])
-        if target is None:
-            continue
-        average = row["mean_or_prevalence"]
+    for row in known[known["target"].isin(list(grid.targets))].to_dict("records"):
+        target, average = grid.targets[row["target"]], row["mean_or_prevalence"]
         binary = target.kind == "binary"
         yes = row["n"] * average if row["n"] else 0.0
-        few = row["n"] < below or (binary and (0 < yes < below or 0 < row["n"] - yes < below))
+        few = too_few(row["n"], yes, binary, below)
         if few:
             value = "too few"
         elif target.is_fitted:
@@ -108,75 +85,26 @@ def target_table(target_summary: pd.DataFrame, grid: Grid, below: int) -> pd.Dat
         else:
             value = f"{average:.4g} ± {row['sd']:.3g} {target.unit}".strip()
         lag = "" if few or pd.isna(row["median_lag_years"]) else f"{row['median_lag_years']:.1f}"
-        rows.append(
-            {
-                "Target": row["name"],
-                "Domain": target.domain,
-                "People": counts["n"],
-                "No answer": counts["missing"],
-                "Value": value,
-                "Years before the scan (median)": lag,
-            }
-        )
-    return pd.DataFrame(rows)
+        rows.append((row["name"], target.domain, row["People"], row["unknown"], value, lag))
+    return pd.DataFrame(rows, columns=TARGET_COLUMNS)
 
 
 def quality_table(quality_summary: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
-    """Arrange the scans' states as modality by status.
-
-    Parameters
-    ----------
-    quality_summary : pandas.DataFrame
-        ``modality, status, n``.
-    grid : Grid
-        Names the modalities.
-    below : int
-        Counts under it are not shown.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Text.
-    """
+    """Arrange the scans' states, ``modality, status, n``, as modality by status, in text."""
     states = list(dict.fromkeys(["ok", *quality_summary["status"]]))
     wide = quality_summary.pivot_table(
         index="modality", columns="status", values="n", aggfunc="sum", fill_value=0, sort=False
     ).reindex(columns=states, fill_value=0)
-    wide = suppress_counts(wide.reset_index(), states, below)
-    names = {
-        key: modality.name for group in grid.imaging.values() for key, modality in group.items()
-    }
-    wide["modality"] = [names.get(key, key) for key in wide["modality"]]
-    return wide.rename(columns={"modality": "Modality"}).rename_axis(columns=None)
+    names = modality_names(grid)
+    wide.index = pd.Index([names.get(key, key) for key in wide.index], name="Modality")
+    return suppress_counts(wide.reset_index(), states, below).rename_axis(columns=None)
 
 
 def flow_table(exclusion_flow: pd.DataFrame, below: int) -> pd.DataFrame:
-    """Write the exclusion flow without small counts.
-
-    Parameters
-    ----------
-    exclusion_flow : pandas.DataFrame
-        ``step, reason, excluded, remaining``.
-    below : int
-        Counts under it are not shown.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Text.
-    """
-    shown = suppress_counts(exclusion_flow, ["excluded", "remaining"], below)
+    """Write the exclusion flow, ``reason, excluded, remaining``, without small counts."""
     names = {"reason": "Step", "excluded": "Left out", "remaining": "Remaining"}
+    shown = suppress_counts(exclusion_flow, ["excluded", "remaining"], below)
     return shown[list(names)].rename(columns=names)
-
-
-def _without_result(table: pd.DataFrame, grid: Grid) -> str:
-    cells = fullest_cells(table, grid)
-    cells = cells.loc[cells["skill"].isna()]
-    return ", ".join(
-        f"{grid.targets[target].name} ({status})"
-        for target, status in zip(cells["target"], cells["status"], strict=True)
-    )
 
 
 def _plain(table: pd.DataFrame) -> str:
@@ -189,9 +117,7 @@ def _plot(figure: Figure, name: str) -> str:
         include_plotlyjs=False,
         div_id=name,
         config={
-            "displaylogo": False,
-            "responsive": True,
-            "modeBarButtonsToRemove": ["lasso2d"],
+            **{"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d"]},
             # plotly offers to upload a chart unless it is told not to.
             "showSendToCloud": False,
         },
@@ -217,12 +143,7 @@ def _sortable(table: pd.DataFrame) -> str:
         style="width:100%",
         pageLength=25,
         lengthMenu=[10, 25, 100, 1000],
-        layout={
-            "topStart": "info",
-            "topEnd": "pageLength",
-            "bottomStart": "paging",
-            "bottomEnd": None,
-        },
+        layout=LAYOUT,
         order=[[place["Skill"], "desc"]],
         columnDefs=[{"targets": numbers, "render": JavascriptFunction(TWO_DIGITS)}],
     )
@@ -239,60 +160,40 @@ def build_dashboard(
     source: str,
     suppress_below: int = 10,
 ) -> str:
-    """Build the dashboard.
+    """Build the dashboard: HTML that loads nothing from elsewhere and holds no individual's data.
 
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    exclusion_flow, target_summary, quality_summary : pandas.DataFrame
-        Counts of the cohort; small ones are not shown.
-    grid : Grid
-        Gives order and names.
-    source : str
-        ``synthetic`` is stamped.
-    suppress_below : int
-        The smallest count of people that may be shown.
-
-    Returns
-    -------
-    str
-        HTML that loads nothing from elsewhere and holds no individual's data.
+    ``performance`` is one row a cell. Of people, ``exclusion_flow, target_summary`` and
+    ``quality_summary`` hold counts; those under ``suppress_below`` are not shown.
     """
     table = with_skill(performance)
     table["hover"] = hover_texts(table, grid, suppress_below)
     cells = cell_table(table, grid, suppress_below)
+    full = fullest_cells(table, grid)
     maps = {
         domain: _plot(plot_domain(table, domain, grid, source), f"map-{domain}")
         for domain in grid.domains
         if grid.targets_of(domain)
     }
-    context: dict[str, Any] = {
-        "synthetic": is_synthetic(source),
-        "notice": NOTICE,
-        "rule": RULE,
-        "grid": grid.in_words(),
-        "plotly": get_plotlyjs(),
-        "maps": maps,
-        "letters": {key: domain.letter for key, domain in grid.domains.items()},
-        "without": _without_result(table, grid),
-        "targets_plot": _plot(plot_targets(table, grid, source), "targets"),
-        "table_library": _table_library(),
-        "cells": _sortable(cells),
-        "domains": list(maps),
-        "target_names": [target.name for target in grid.targets.values()],
-        "columns": list(cells.columns),
-        "flow": _plain(flow_table(exclusion_flow, suppress_below)),
-        "quality": _plain(quality_table(quality_summary, grid, suppress_below)),
-        "target_table": _plain(target_table(target_summary, grid, suppress_below)),
-        "n_cells": len(table),
-        "n_ok": int((table["status"] == "ok").sum()),
-        "strategy": table["strategy"].iloc[0],
-        "below": suppress_below,
-    }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ukb_brain", "figures"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
+    return render(
+        "dashboard",
+        source,
+        suppress_below,
+        contents=[],
+        rule=RULE,
+        grid=grid.in_words(),
+        plotly=get_plotlyjs(),
+        maps=maps,
+        letters={key: domain.letter for key, domain in grid.domains.items()},
+        without=named_with(full[full["skill"].isna()], "status", grid),
+        targets_plot=_plot(plot_targets(table, grid, source), "targets"),
+        table_library=_table_library(),
+        cells=_sortable(cells),
+        target_names=[target.name for target in grid.targets.values()],
+        columns=list(cells.columns),
+        flow=_plain(flow_table(exclusion_flow, suppress_below)),
+        quality=_plain(quality_table(quality_summary, grid, suppress_below)),
+        target_table=_plain(target_table(target_summary, grid, suppress_below)),
+        n_cells=len(table),
+        n_ok=int((table["status"] == "ok").sum()),
+        strategy=table["strategy"].iloc[0],
     )
-    return environment.get_template("dashboard.html.j2").render(context)

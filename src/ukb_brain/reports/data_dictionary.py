@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jinja2
 import pandas as pd
 
-from ukb_brain.figures.stamp import NOTICE, is_synthetic
-from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.figures.suppression import suppress_counts, too_few
 from ukb_brain.grid import Grid
-from ukb_brain.reports.entries import number
+from ukb_brain.reports.html import render
+from ukb_brain.words import with_interval
 
 PARTS = ("train", "validation", "test")
 WORDS = ["role", "key", "name", "fields", "title", "coding", "derivation", "kind", "unit"]
@@ -21,12 +20,12 @@ ROLES = {
 
 
 def shown_dictionary(dictionary: pd.DataFrame, below: int) -> pd.DataFrame:
-    """Write the dictionary as text that may leave.
+    """Write the dictionary of `ukb_brain.tables.data_dictionary.describe` as text that may leave.
 
     Parameters
     ----------
     dictionary : pandas.DataFrame
-        From `ukb_brain.tables.data_dictionary.describe`.
+        One row a variable.
     below : int
         Smaller counts are not shown, and the row's other counts are then rounded. Where a part of
         the split has fewer people, or fewer with or without, no part's distribution is shown: the
@@ -38,26 +37,18 @@ def shown_dictionary(dictionary: pd.DataFrame, below: int) -> pd.DataFrame:
         One row a variable: words, ``n, missing``, a column a part of the split, ``lag_years``,
         ``visits`` and ``algebra``; all text.
     """
-    visits = sorted(str(name) for name in dictionary if str(name).startswith("from_"))
-    counts = ["n", "missing", *visits]
+    visits = [str(name) for name in sorted(dictionary) if str(name).startswith("from_")]
     rows: list[dict[str, str]] = []
     for position, row in enumerate(dictionary.to_dict("records")):
         one = dictionary.iloc[[position]]
-        written = suppress_counts(one, counts, below)[counts].iloc[0]
-        parts = _parts(row, below)
+        written = suppress_counts(one, ["n", "missing", *visits], below).iloc[0]
+        at_visits = [f"{v.removeprefix('from_')}: {written[v]}" for v in visits if row[v] > 0]
         rows.append(
             {name: str(row[name]) for name in WORDS}
             | {"n": written["n"], "missing": written["missing"]}
-            | parts
-            | {
-                "lag_years": _lag(row, below),
-                "visits": ", ".join(
-                    f"{name.removeprefix('from_')}: {written[name]}"
-                    for name in visits
-                    if row[name] > 0
-                ),
-                "algebra": str(row["algebra"]),
-            }
+            | _parts(row, below)
+            | {"lag_years": _lag(row, below), "visits": ", ".join(at_visits)}
+            | {"algebra": str(row["algebra"])}
         )
     return pd.DataFrame(rows)
 
@@ -68,43 +59,24 @@ def _parts(row: dict[Any, Any], below: int) -> dict[str, str]:
         return dict.fromkeys(PARTS, "codes")
     if not row["n"]:
         return dict.fromkeys(PARTS, "not known")
-    for part in PARTS:
-        n, events = row[f"{part}_n"], row[f"{part}_events"]
-        if n < below or (binary and (0 < events < below or 0 < n - events < below)):
-            return dict.fromkeys(PARTS, "too few")
-    return {
-        part: f"{100 * row[f'{part}_mean']:.0f} %"
-        if binary
-        else f"{row[f'{part}_mean']:.4g} ± {row[f'{part}_sd']:.3g}".replace("-", "−")
-        for part in PARTS
-    }
+    if any(too_few(row[f"{p}_n"], row[f"{p}_events"], binary, below) for p in PARTS):
+        return dict.fromkeys(PARTS, "too few")
+    if binary:
+        return {part: f"{100 * row[f'{part}_mean']:.0f} %" for part in PARTS}
+    amounts = {part: f"{row[f'{part}_mean']:.4g} ± {row[f'{part}_sd']:.3g}" for part in PARTS}
+    return {part: amount.replace("-", "−") for part, amount in amounts.items()}
 
 
 def _lag(row: dict[Any, Any], below: int) -> str:
     if row["n"] < below or pd.isna(row["lag_median"]):
         return ""
-    low, high = number(row["lag_low"], 1), number(row["lag_high"], 1)
-    return f"{number(row['lag_median'], 1)} [{low}, {high}]"
+    return with_interval(row["lag_median"], row["lag_low"], row["lag_high"], 1)
 
 
 def build_data_dictionary(shown: pd.DataFrame, grid: Grid, source: str, below: int = 10) -> str:
-    """Build the page.
+    """Build the page of `shown_dictionary`, its targets in the order of the grid's domains.
 
-    Parameters
-    ----------
-    shown : pandas.DataFrame
-        As returned by `shown_dictionary`.
-    grid : Grid
-        Its domains order the targets.
-    source : str
-        ``synthetic`` is stamped.
-    below : int
-        The smallest count of people that is shown.
-
-    Returns
-    -------
-    str
-        HTML that loads nothing from elsewhere and names no participant.
+    HTML that loads nothing from elsewhere and names no participant.
     """
     domain = shown["key"].map({key: target.domain for key, target in grid.targets.items()})
     targets = shown["role"] == "target"
@@ -113,16 +85,6 @@ def build_data_dictionary(shown: pd.DataFrame, grid: Grid, source: str, below: i
         for key in grid.domains
     ]
     parts += [(role, title, shown[shown["role"] == role]) for role, title in ROLES.items()]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ukb_brain", "figures"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("data_dictionary.html.j2").render(
-        sections=[(key, title, rows.to_dict("records")) for key, title, rows in parts if len(rows)],
-        synthetic=is_synthetic(source),
-        notice=NOTICE,
-        below=below,
-    )
+    sections = [(key, title, rows.to_dict("records")) for key, title, rows in parts if len(rows)]
+    contents = [(key, title) for key, title, _ in sections]
+    return render("data_dictionary", source, below, contents, sections=sections)

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
 import torch
 from torch import nn
 
-from ukb_brain.cluster import pick_device
 from ukb_brain.ledger.artifact import Card, Model
 from ukb_brain.search.trial import History, attempted
 from ukb_brain.training.encode import EncoderJob, build_network
-from ukb_brain.training.inputs import Inputs
-from ukb_brain.training.loop import train
+from ukb_brain.training.network import fit_network
 from ukb_brain.training.people import Mask
 from ukb_brain.training.settings import Loop
 from ukb_brain.training.tasks import Tasks
@@ -82,28 +80,32 @@ def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
     dict
     """
     job = trial.job
-    anything = np.any([job.people.has[g] for g in job.scans], axis=0)
-    fitted = np.flatnonzero(job.fitted & anything)
-    judged = np.flatnonzero(trial.judged & anything)
+    fitted = np.flatnonzero(job.fitted & job.having_any)
+    judged = np.flatnonzero(trial.judged & job.having_any)
     if len(fitted) < 2 or not len(judged):
         return {"state": "failed", "why": "fewer than two people to train on, or none to judge by"}
-    scans = {g: job.scans[g] for g in job.groups}
-    data = Inputs(job.people, scans, (), anything, job.settings.cache_gb, masked=True)
-    torch.manual_seed(job.seed)
-    network = build_network(job, data.shapes)
-    tasks = Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop)
-    device = pick_device(job.device)
-    trainer = RelativeTrainer(network, data, tasks, job.settings.loop, device, job.seed)
     watch = Watch(trial.history.begin())
     try:
-        trained = train(trainer, fitted, judged, scratch, watch)
-        watch(len(trained.curves["validation"]), trained.curves)
+        found = fit_network(
+            job.data,
+            lambda shapes: build_network(job, shapes),
+            Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop),
+            job.settings.loop,
+            fitted,
+            judged,
+            scratch,
+            seed=job.seed,
+            device=job.device,
+            report=watch,
+            trainer=RelativeTrainer,
+        )
+        curves = found.trained.curves
+        watch(len(curves["validation"]), curves)
     except optuna.TrialPruned:
         return watch.card | {"state": "pruned", "value": watch.curve[-1]}
-    if trained.reason:
-        return watch.card | {"state": "failed", "why": trained.reason}
-    network.load_state_dict(trained.state)
-    relative = trainer.relative(judged)
+    if found.trained.reason:
+        return watch.card | {"state": "failed", "why": found.trained.reason}
+    relative = cast(RelativeTrainer, found.trainer).relative(judged)
     losses = {
         target: float(loss)
         for target, loss in zip(job.binary, relative.tolist(), strict=True)
@@ -210,8 +212,7 @@ class RelativeTrainer(Trainer):
         """
         self.network.eval()
         ours = theirs = torch.zeros(len(self.constant), device=self.device)
-        size = self.settings.batch_size
-        for some in (rows[start : start + size] for start in range(0, len(rows), size)):
+        for some in self.in_batches(rows):
             inputs, where = self.data.read(some, None), torch.from_numpy(some).to(self.device)
             used = inputs[MASK].amax(1).to(self.device)
             constant = self.constant.expand(len(some), -1)

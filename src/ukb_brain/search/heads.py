@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ukb_brain.grid import Grid
-from ukb_brain.ledger.artifact import Card, Model, read_model, write_model
+from ukb_brain.ledger.artifact import Card, Model, write_model
 from ukb_brain.search.trial import attempted
-from ukb_brain.training.encode import combine
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.training.encode import cross_fitted, read_outputs
 from ukb_brain.training.people import Floats, People
-from ukb_brain.training.results import loss_of, predicted_rows
+from ukb_brain.training.results import predicted_rows
 from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target
 
 # The part of people who are judged: their predictions are kept, and nothing else looks at them.
@@ -163,24 +164,20 @@ def _losses(job: CellsJob, model: Model) -> Iterator[tuple[str, float, float]]:
         if not judged.any() or not fitted.any():
             continue
         mean = np.full(len(job.y), job.y[fitted].mean())
-        theirs = loss_of(mean, job.y, judged, job.kind) or 0.0
+        theirs = KINDS[job.kind].loss(job.y[judged], mean[judged])
         ours = theirs
         # A cell that cannot be fitted can only name the mean.
         if row["status"] == "ok":
             predicted = np.full(len(job.y), np.nan)
             key = "/".join(["predictions", AMORTISED, str(row["seed"]), job.target, row["inputs"]])
             predicted[rows] = model.arrays[key]
-            ours = loss_of(predicted, job.y, judged, job.kind) or 0.0
+            ours = KINDS[job.kind].loss(job.y[judged], predicted[judged])
         yield row["inputs"], ours * judged.sum(), theirs * judged.sum()
 
 
 def _combined(job: CellsJob, paths: Mapping[int, Path], home: Path) -> Path:
     """Line up networks' outputs once, by the parts that they left out."""
-    outputs = {
-        part: read_model(path, keys=("outputs",)).arrays["outputs"].astype(np.float32)
-        for part, path in paths.items()
-    }
     parts = job.people.cross_fits(job.settings.encoders.cross_fits)
-    combined = combine(outputs, parts).astype(np.float32)
+    combined = cross_fitted(read_outputs(paths), parts).astype(np.float32)
     write_model(home, Model({"outputs": combined}))
     return home

@@ -35,7 +35,7 @@ from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import items
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.people import People
-from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.scans import GroupScans, quality_fingerprint
 from ukb_brain.training.settings import Modelling
 from ukb_brain.training.target import AMORTISED, HEADS, CellsJob
 
@@ -132,7 +132,7 @@ def plan_encoders(
         search.model_dump(mode="json", exclude={"trials"}),
         modelling.encoders.model_dump(mode="json", exclude={"seeds", "cache_gb"}),
         items.people_fingerprint(people),
-        items.quality_fingerprint(seen),
+        quality_fingerprint(seen),
         list(binary.values()),
         seed,
     )

@@ -57,18 +57,10 @@ class FamilyDraws:
 
 
 def percentile_interval(drawn: Floats, level: float) -> tuple[float, float]:
-    """Read an interval of a coverage between 0 and 1 off the scores of bootstrap draws.
+    """Read an interval of a coverage between 0 and 1 off the scores of draws; NaN is no score.
 
-    Parameters
-    ----------
-    drawn : ndarray, shape (draws,)
-        NaN where a draw has no score.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper bound; NaN where most draws have no score, and where all have the same: a
-        width of 0 comes from predictions that do not differ, and is no certainty.
+    Bounds are NaN where most draws have no score, and where all have the same: a width of 0 comes
+    from predictions that do not differ, and is no certainty.
     """
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < max(1, LEAST_DEFINED * len(drawn)) or np.ptp(defined) <= SAME:

@@ -8,11 +8,12 @@ from scipy import stats
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
+from ukb_brain.statistics.draws import bounded_columns
+from ukb_brain.statistics.kinds import LABELS
 from ukb_brain.statistics.scores.skill import with_skill
 from ukb_brain.statistics.settings import DEFAULT, Reporting
 
 KEYS = ["target", "inputs"]
-ENDS = ("", "_low", "_high")
 COLUMNS = [
     *(*KEYS, "domain", "metric", "score", "other_score"),
     *("difference", "low", "high", "p", "p_adjusted", "verdict"),
@@ -23,15 +24,6 @@ def compare_maps(
     performance: pd.DataFrame, other: pd.DataFrame, reporting: Reporting = DEFAULT
 ) -> pd.DataFrame:
     """Compare the headline score of every cell of two runs.
-
-    Standard errors are read off the intervals' half-widths, and the runs are taken for independent:
-    where both test the same people, differences are in truth surer than this says. p values are
-    adjusted by Benjamini and Hochberg within a domain.
-
-    Parameters
-    ----------
-    performance, other : pandas.DataFrame
-        Performance tables, one row a cell.
 
     Returns
     -------
@@ -44,7 +36,7 @@ def compare_maps(
     InputError
         If the other table lacks columns, or has a cell twice.
     """
-    needed = [*KEYS, "domain", "kind", *(f"{m}{e}" for m in ("roc_auc", "r2") for e in ENDS)]
+    needed = [*KEYS, "domain", "kind", *bounded_columns(*LABELS)]
     absent = [name for name in needed if name not in other]
     if absent:
         raise InputError(
@@ -80,14 +72,19 @@ def compare_maps(
         "not told apart",
     )
     half = error * wide
-    added = {"other_score": both["score_there"], "difference": difference}
-    added |= {"low": difference - half, "high": difference + half}
-    added |= {"p": p, "p_adjusted": adjusted}
-    return both.assign(**added, verdict=verdict)[COLUMNS]
+    return both.assign(
+        other_score=both["score_there"],
+        difference=difference,
+        low=difference - half,
+        high=difference + half,
+        p=p,
+        p_adjusted=adjusted,
+        verdict=verdict,
+    )[COLUMNS]
 
 
 def _scored(performance: pd.DataFrame) -> pd.DataFrame:
-    names = [*KEYS, "domain", "metric", *(f"score{end}" for end in ENDS)]
+    names = [*KEYS, "domain", "metric", *bounded_columns("score")]
     return with_skill(performance)[names].astype(dict.fromkeys(KEYS, object))
 
 

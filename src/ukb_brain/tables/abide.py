@@ -13,15 +13,16 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import AGE, SEX, SITE
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.table_file import TableFile
 
 ID_COLUMN = "SUB_ID"
-SEX = FieldColumn(31, 0, 0)
+SEX_COLUMN = FieldColumn(SEX, 0, 0)
 COLUMNS = {
-    "SEX": SEX,
-    "AGE_AT_SCAN": FieldColumn(21003, 0, 0),
-    "SITE_ID": FieldColumn(54, 0, 0),
+    "SEX": SEX_COLUMN,
+    "AGE_AT_SCAN": FieldColumn(AGE, 0, 0),
+    "SITE_ID": FieldColumn(SITE, 0, 0),
     "func_mean_fd": FieldColumn(25741, 0, 0),
     # 1 autism, 2 control.
     "DX_GROUP": FieldColumn(1_000_101, 0, 0),
@@ -70,13 +71,13 @@ class AbideFile(TableFile):
         people = super().read(fields, codings)
         answers = people.columns.drop("eid")
         people[answers] = people[answers].mask(people[answers] == NOT_KNOWN)
-        if SEX.name in people:
-            sex = people[SEX.name]
+        if SEX_COLUMN.name in people:
+            sex = people[SEX_COLUMN.name]
             strange = int((sex.notna() & ~sex.isin(list(SEXES))).sum())
             if strange:
                 raise InputError(
                     f"Column SEX of {self.path.name} holds something else than 1 (male) and 2 "
                     f"(female) in {strange:,} row(s): get the table again, as ABIDE hands it out."
                 )
-            people[SEX.name] = sex.map(SEXES)
+            people[SEX_COLUMN.name] = sex.map(SEXES)
         return people

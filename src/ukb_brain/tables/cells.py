@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +21,11 @@ Floats = npt.NDArray[np.float64]
 
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ][0-9:.]+(?:Z|[+-]\d\d:?\d\d)?)?")
-OTHER_DATE = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})(?:[T ].*)?")
+ISO_DATE = (
+    r"^(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
+    r"(?:[T ][0-9:.]+(?:Z|[+-]\d\d:?\d\d)?)?$"
+)
+OTHER_DATE = r"^(?P<day>\d{1,2})[/.](?P<month>\d{1,2})[/.](?P<year>\d{4})(?:[T ].*)?$"
 LONGEST_EID = 15
 NUMERIC = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
 NOTHING = frozenset({"", "na", "nan", "null", "none", "nat", "n/a", "<na>"})
@@ -156,46 +159,25 @@ def dates_of(column: pa.ChunkedArray) -> tuple[pd.Series, NotRead | None]:
         return series.astype("datetime64[us]").dt.normalize(), None
     codes, cells = pd.factorize(series)
     counts = np.bincount(codes[codes >= 0], minlength=len(cells))
-    texts = [_unquoted(str(cell)) for cell in cells]
-    other = [m for text in texts if (m := OTHER_DATE.fullmatch(text))]
-    order, unclear = _order_of(other)
-    days: list[pd.Timestamp | None] = []
+    texts = pd.Series([_unquoted(str(cell)) for cell in cells], dtype="str")
+    other = texts.str.extract(OTHER_DATE).astype(np.float64)
+    found = texts[other["day"].notna()]
+    # Only days can have such numbers.
+    day_first, month_first = (other[["day", "month"]] > 12).any()
+    if month_first:
+        other = other.rename(columns={"day": "month", "month": "day"})
+    parts = texts.str.extract(ISO_DATE).astype(np.float64).fillna(other)
+    days = pd.to_datetime(parts, errors="coerce").astype("datetime64[us]")
+    # A code of -1 takes the last row: no date.
+    dates = days.reindex([*days.index, -1]).take(codes).reset_index(drop=True)
+    if len(found) and day_first == month_first:
+        return dates, NotRead("ambiguous date", ((found.iloc[0], len(found)),), len(found))
     wrong: Counter[str] = Counter()
-    for text, count in zip(texts, counts, strict=True):
-        day = _day(text, order)
-        if day is None and text.casefold() not in NOTHING:
-            wrong[text] += int(count)
-        days.append(day)
-    table = pd.Series([*days, None], dtype="datetime64[us]")
-    dates = table.take(codes).reset_index(drop=True)
-    if unclear:
-        return dates, NotRead("ambiguous date", ((other[0][0], len(other)),), len(other))
+    for row in np.flatnonzero(days.isna() & ~texts.str.casefold().isin(NOTHING)):
+        wrong[texts[row]] += int(counts[row])
     if wrong:
         return dates, NotRead("date", tuple(wrong.most_common(1)), wrong.total())
     return dates, None
-
-
-def _order_of(found: Iterable[re.Match[str]]) -> tuple[str, bool]:
-    """Tell whether days or months come first, from numbers that only days can have."""
-    pairs = [(int(m[1]), int(m[2])) for m in found]
-    day_first = any(first > 12 for first, _ in pairs)
-    month_first = any(second > 12 for _, second in pairs)
-    unclear = bool(pairs) and day_first == month_first
-    return ("month" if month_first else "day"), unclear
-
-
-def _day(text: str, order: str) -> pd.Timestamp | None:
-    if match := ISO_DATE.fullmatch(text):
-        year, month, day = (int(match[k]) for k in (1, 2, 3))
-    elif match := OTHER_DATE.fullmatch(text):
-        first, second, year = (int(match[k]) for k in (1, 2, 3))
-        day, month = (first, second) if order == "day" else (second, first)
-    else:
-        return None
-    try:
-        return pd.Timestamp(year, month, day)
-    except ValueError:
-        return None
 
 
 def whole_numbers_of(column: pa.ChunkedArray) -> tuple[pd.Series, str]:

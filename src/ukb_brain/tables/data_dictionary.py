@@ -7,20 +7,16 @@ import pandas as pd
 
 from ukb_brain.grid import Grid, Target
 from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import known_of
+from ukb_brain.tables.dictionary import AGE, DATE, SEX, SITE, known_of
 from ukb_brain.tables.exclusions import KEYS
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import PARTS
 from ukb_brain.tables.thresholds import fit_thresholds, in_fold
 from ukb_brain.tables.visits import (
-    AGE,
     CONFOUND_FIELDS,
-    DATE,
     GROUP_FIELDS,
     MEDICATION_FIELDS,
     MEDICATIONS,
-    SEX,
-    SITE,
     one_visit,
 )
 

@@ -2,96 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ukb_brain.grid import Target
-from ukb_brain.problems import Problem
-from ukb_brain.tables.headers import FieldColumn, parse_header
+from ukb_brain.tables.dictionary import DATE
+from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.rules import answers_by_instance
 
 DAYS_PER_YEAR = 365.25
 NO_VISIT = -1
 SAME_DAY = 1e-6  # days
-DATE = 53
 # Days that stand for one visit to the next where there are no dates.
 UNDATED_STEP = 5 * DAYS_PER_YEAR
 
 Floats = npt.NDArray[np.float64]
-
-
-def problems_of_fields(
-    wanted: Mapping[str, tuple[int, str]],
-    columns: Collection[FieldColumn],
-    imaging_instances: tuple[int, ...],
-    targets: Collection[str] = (),
-    in_grid: int = 0,
-) -> list[Problem]:
-    """List what the table lacks of fields that are needed, all of it at once.
-
-    Parameters
-    ----------
-    wanted : dict of str to (int, str)
-        Field and rule of visits, by what it is needed for.
-    columns : collection of FieldColumn
-        That the table holds.
-    imaging_instances : tuple of int
-        Instances that are imaging visits.
-    targets : collection of str
-        Targets that a run can do without; see `ukb_brain.tables.raw_problems.not_needed`.
-    in_grid : int
-        Number of all targets of the grid, of which one must be left.
-
-    Returns
-    -------
-    list of Problem
-        One for all absent fields, and one for all that lack the instance of their rule.
-    """
-    instances: dict[int, set[int]] = {}
-    for column in columns:
-        instances.setdefault(column.field, set()).add(column.instance)
-    absent = {name: field for name, (field, _) in wanted.items() if field not in instances}
-    late = {
-        name: f"{field} ({name}: instances {sorted(instances[field])})"
-        for name, (field, rule) in wanted.items()
-        if field in instances
-        and (
-            not instances[field] & set(imaging_instances)
-            if rule == "imaging"
-            else min(instances[field]) > max(imaging_instances)
-        )
-    }
-    without = _without({*absent, *late}, targets, in_grid)
-    lacking = ", ".join(f"{field} ({name})" for name, field in absent.items())
-    told = (
-        (
-            absent,
-            f"the main table lacks field(s) {lacking}",
-            "add them to your basket and export the table again, or correct `field` in "
-            f"conf/base/parameters_grid.yml{without}",
-        ),
-        (
-            late,
-            f"the main table lacks the imaging visit (instance {min(imaging_instances)}) of "
-            f"field(s) {', '.join(late.values())}",
-            "export these fields at all instances, or set `visit: latest` for a target whose "
-            f"earlier answer will do{'' if absent else without}",
-        ),
-    )
-    return [Problem("stop", what, remedy) for found, what, remedy in told if found]
-
-
-def _without(names: Collection[str], targets: Collection[str], in_grid: int) -> str:
-    """Say how to run without some targets, unless it is also something else that is needed."""
-    # A target of several fields is named with each of them.
-    keys = [key for key in targets if any(n == key or n.startswith(f"{key} of ") for n in names)]
-    needed = [n for n in names if n not in keys and n.partition(" of ")[0] not in keys]
-    if not keys or needed or len(keys) == in_grid:
-        return ""
-    return f", or go on without these targets: --params grid.leave_out={'+'.join(keys)}"
 
 
 def pick_visit(
@@ -169,14 +97,9 @@ def _placed(days: Mapping[int, Floats], last: int, rows: int) -> Floats:
 
 def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
     """Give each visit's date (field 53) by instance: days since 1970, NaN where there is none."""
-    return {
-        column.instance: (rows[column.name] - pd.Timestamp("1970-01-01"))
-        .dt.total_seconds()
-        .to_numpy(np.float64)
-        / 86_400
-        for column in parse_header(rows.columns)
-        if column.field == DATE
-    }
+    dates = {c.instance: rows[c.name] for c in parse_header(rows.columns) if c.field == DATE}
+    day, start = pd.Timedelta(days=1), pd.Timestamp("1970-01-01")
+    return {k: ((date - start) / day).to_numpy(np.float64) for k, date in dates.items()}
 
 
 def lag_in_years(
@@ -245,7 +168,7 @@ def summarise_targets(
     keys = list(targets)
     value, lag = values.loc[chosen, keys], lags.loc[chosen, keys]
     # Cut by fold later: what was measured is no prevalence.
-    fitted = [target.is_fitted for target in targets.values()]
+    fitted = np.array([target.is_fitted for target in targets.values()])
     columns = {
         "target": keys,
         "name": [target.name for target in targets.values()],

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+# Fields that describe people and their visits.
+DATE, SITE, SEX, AGE = 53, 54, 31, 21003
 VALUE_TYPES = {
     11: "integer",
     21: "categorical",

@@ -12,13 +12,13 @@ from pydantic import Field
 
 from ukb_brain.errors import InputError
 from ukb_brain.settings_base import Settings
+from ukb_brain.tables.dictionary import DATE, SITE
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.relatives import find_families
 
 # UK Biobank's own numbers are lower.
 FIRST_SYNTHETIC_EID = 9_000_001
 
-DATE_OF_VISIT, SITE_OF_VISIT = 53, 54
 # Ages of UK Biobank's people, with room to spare.
 ADULTS = (18.0, 110.0)
 KEYS = ["eid", "instance"]
@@ -63,7 +63,7 @@ class DataEngineering(Settings):
     @property
     def visit_field(self) -> int:
         """Field that has an answer where a visit took place."""
-        return SITE_OF_VISIT if self.no_dates else DATE_OF_VISIT
+        return SITE if self.no_dates else DATE
 
 
 def require_withdrawals(withdrawals: Withdrawals, source: str, none_issued: bool) -> None:
@@ -137,7 +137,7 @@ def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataF
 
 
 def dated_visits(
-    table: pd.DataFrame, instances: tuple[int, ...], field: int = DATE_OF_VISIT
+    table: pd.DataFrame, instances: tuple[int, ...], field: int = DATE
 ) -> pd.MultiIndex:
     """List the imaging visits that took place, sorted by eid and instance.
 

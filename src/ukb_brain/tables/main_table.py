@@ -12,6 +12,7 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.tables.abide import AbideFile, is_abide
+from ukb_brain.tables.cells import merged
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import raw_files
@@ -42,26 +43,10 @@ class MainTable:
     codings: Codings
     passed: tuple[TableFile, ...] = ()
 
-    @property
-    def named(self) -> str:
-        """Names of its files, for messages."""
-        names = [file.path.name for file in self.files]
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return ", ".join(names[:3]) + more
-
     @cached_property
     def columns(self) -> frozenset[FieldColumn]:
         """Every field, instance and array that is there."""
         return frozenset(column for file in self.files for column in file.columns)
-
-    @property
-    def fields(self) -> frozenset[int]:
-        """Fields that the table holds."""
-        return frozenset(column.field for column in self.columns)
-
-    def instances(self, field: int) -> tuple[int, ...]:
-        """Instances of a field that the table holds, ascending."""
-        return tuple(sorted({c.instance for c in self.columns if c.field == field}))
 
     def read(self, fields: Collection[int]) -> pd.DataFrame:
         """Read the columns of some fields, of everybody in any file.
@@ -101,17 +86,15 @@ def _joined(there: pd.DataFrame, more: pd.DataFrame, seen: list[str], name: str)
     people = there.index.union(more.index)
     there, more = there.reindex(people), more.reindex(people)
     both = more.columns.intersection(there.columns)
-    filled: dict[str, pd.Series] = {}
+    joined = [there.drop(columns=both), more.drop(columns=both)]
     for column in both:
-        old, new = there[column], more[column]
-        differ = int((old.notna() & new.notna() & (old != new)).sum())
+        values, differ = merged([there[[column]], more[[column]]])
         if differ:
             raise InputError(
                 f"{name} and {', '.join(seen[:2])} contradict each other: {column} differs for "
                 f"{differ:,} people. Keep one of them, or name the files to read in tables.files."
             )
-        filled[column] = old.where(old.notna(), new)
-    joined = [there.drop(columns=both), pd.DataFrame(filled, index=people), more.drop(columns=both)]
+        joined.append(values)
     return pd.concat(joined, axis=1)
 
 

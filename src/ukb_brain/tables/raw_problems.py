@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.problems import Problem
 from ukb_brain.tables import visits
-from ukb_brain.tables.derivations import problems_of_fields
+from ukb_brain.tables.dictionary import DATE
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import Withdrawals
@@ -26,13 +26,84 @@ def needed_fields(grid: Grid, no_dates: bool = False) -> dict[str, tuple[int, st
         for key, target in grid.targets.items()
         for field in target.fields
     }
-    always = {use: of for use, of in visits.NEEDED.items() if of[0] != visits.DATE or not no_dates}
+    always = {use: of for use, of in visits.NEEDED.items() if of[0] != DATE or not no_dates}
     return always | targets
 
 
 def not_needed(grid: Grid) -> tuple[str, ...]:
     """List targets that a run can do without: all but sex and age, which describe people."""
     return tuple(key for key in grid.targets if key not in visits.NEEDED)
+
+
+def problems_of_fields(
+    wanted: Mapping[str, tuple[int, str]],
+    columns: Collection[FieldColumn],
+    imaging_instances: tuple[int, ...],
+    targets: Collection[str] = (),
+    in_grid: int = 0,
+) -> list[Problem]:
+    """List what the table lacks of fields that are needed, all of it at once.
+
+    Parameters
+    ----------
+    wanted : dict of str to (int, str)
+        Field and rule of visits, by what it is needed for.
+    columns : collection of FieldColumn
+        That the table holds.
+    imaging_instances : tuple of int
+        Instances that are imaging visits.
+    targets : collection of str
+        Targets that a run can do without; see `not_needed`.
+    in_grid : int
+        Number of all targets of the grid, of which one must be left.
+
+    Returns
+    -------
+    list of Problem
+        One for all absent fields, and one for all that lack the instance of their rule.
+    """
+    instances: dict[int, set[int]] = {}
+    for column in columns:
+        instances.setdefault(column.field, set()).add(column.instance)
+    absent = {name: field for name, (field, _) in wanted.items() if field not in instances}
+    late = {
+        name: f"{field} ({name}: instances {sorted(instances[field])})"
+        for name, (field, rule) in wanted.items()
+        if field in instances
+        and (
+            not instances[field] & set(imaging_instances)
+            if rule == "imaging"
+            else min(instances[field]) > max(imaging_instances)
+        )
+    }
+    without = _without({*absent, *late}, targets, in_grid)
+    lacking = ", ".join(f"{field} ({name})" for name, field in absent.items())
+    told = (
+        (
+            absent,
+            f"the main table lacks field(s) {lacking}",
+            "add them to your basket and export the table again, or correct `field` in "
+            f"conf/base/parameters_grid.yml{without}",
+        ),
+        (
+            late,
+            f"the main table lacks the imaging visit (instance {min(imaging_instances)}) of "
+            f"field(s) {', '.join(late.values())}",
+            "export these fields at all instances, or set `visit: latest` for a target whose "
+            f"earlier answer will do{'' if absent else without}",
+        ),
+    )
+    return [Problem("stop", what, remedy) for found, what, remedy in told if found]
+
+
+def _without(names: Collection[str], targets: Collection[str], in_grid: int) -> str:
+    """Say how to run without some targets, unless it is also something else that is needed."""
+    # A target of several fields is named with each of them.
+    keys = [key for key in targets if any(n == key or n.startswith(f"{key} of ") for n in names)]
+    needed = [n for n in names if n not in keys and n.partition(" of ")[0] not in keys]
+    if not keys or needed or len(keys) == in_grid:
+        return ""
+    return f", or go on without these targets: --params grid.leave_out={'+'.join(keys)}"
 
 
 def problems_of_table(

@@ -17,17 +17,16 @@ import pyarrow.parquet
 from pydantic import Field
 
 from ukb_brain.errors import InputError
+from ukb_brain.problems import few
 from ukb_brain.settings_base import Settings
 from ukb_brain.tables import cells, text_files
 from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import known_of
+from ukb_brain.tables.dictionary import DATE, known_of
 from ukb_brain.tables.headers import FieldColumn, find_id_column, parse_header, style_of
 from ukb_brain.tables.text_files import TEXT, TextForm
 from ukb_brain.tables.text_lines import Encoding
 
-DATE_FIELDS = frozenset({53})
 LONGEST_SHOWN = 40
-SMALLEST_TOLD = 10
 
 
 class TableSettings(Settings):
@@ -110,7 +109,7 @@ class TableFile:
         id_place = self.header.index(self.id_column)
         types: dict[int, pa.DataType] = {id_place: pa.int64()}
         for column, places in wanted.items():
-            kind = TEXT if column.field in DATE_FIELDS else pa.float64()
+            kind = TEXT if column.field == DATE else pa.float64()
             types |= dict.fromkeys(places, kind)
         raw = self._raw(types)
         eid = self._eids(raw[id_place])
@@ -180,7 +179,7 @@ class TableFile:
         for place, cell in raw.items():
             answers: list[npt.NDArray[Any]]
             try:
-                if column.field in DATE_FIELDS:
+                if column.field == DATE:
                     dates, not_read = cells.dates_of(cell)
                     answers = [dates.to_numpy()]
                 else:
@@ -230,7 +229,7 @@ def _told(field: int, wrong: cells.NotRead) -> str:
         # The form of a cell, and not whose it is.
         masked = re.sub(r"\d", "#", wrong.most[0][0][:LONGEST_SHOWN])
         return (
-            f"holds {masked!r}, and {cause} ({_few(wrong.cells)} cell(s)); dates as YYYY-MM-DD "
+            f"holds {masked!r}, and {cause} ({few(wrong.cells)} cell(s)); dates as YYYY-MM-DD "
             "were expected: export the table again."
         )
     coding = known_of(field).coding
@@ -239,14 +238,9 @@ def _told(field: int, wrong: cells.NotRead) -> str:
             f"(field {field}) holds text in {wrong.cells:,} cell(s) where numbers were expected; "
             "export the table again."
         )
-    shown = ", ".join(f"{v[:LONGEST_SHOWN]!r} ({_few(n)})" for v, n in wrong.most)
+    shown = ", ".join(f"{v[:LONGEST_SHOWN]!r} ({few(n)})" for v, n in wrong.most)
     return (
         f"(field {field}) holds labels that coding {coding} is not known to have: {shown}. Put the "
         f"showcase's coding{coding}.tsv into the folder codings beside the tables, or export the "
         "table again with raw codes."
     )
-
-
-def _few(n: int) -> str:
-    """Write a number of cells, small ones not at all: each is a person's."""
-    return f"{n:,}" if n >= SMALLEST_TOLD else f"fewer than {SMALLEST_TOLD}"

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from ukb_brain.grid import Grid, Target
-from ukb_brain.problems import Problem
+from ukb_brain.problems import Problem, few
 from ukb_brain.tables.codings import Codings, plain
 from ukb_brain.tables.dictionary import known_of
 from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.rules import beyond
 
-# Fewer people are not told; with fewer answers chance may leave a class out.
-FEW, ENOUGH = 10, 100
+# With fewer answers chance may leave a class out.
+ENOUGH = 100
 # A share of answers beyond which a code or a 0 is no slip.
 SLIP = 0.01
 MOST_CODES = 6
@@ -139,7 +139,7 @@ class _Asked:
     def _told(self, codes: pd.Series) -> str:
         shown = codes.sort_values(ascending=False).head(MOST_CODES).sort_index()
         parts = [
-            f"{code:g}{self._label(code)}: {_few(n)}"
+            f"{code:g}{self._label(code)}: {few(n)}"
             for code, n in zip(shown.index.to_numpy(np.float64), shown, strict=True)
         ]
         return ", ".join(parts) + (" and others" if len(codes) > MOST_CODES else "")
@@ -175,7 +175,9 @@ class _Asked:
                 f"{self._told(self.counts)}",
                 "correct `values`",
             )
-        unsure = [code for code in self.counts.index if self._is_no_answer(code)]
+        unsure = [
+            code for code in self.counts.index if plain(self.labels.get(code, "")) in NO_ANSWER
+        ]
         if unsure:
             yield Problem(
                 "warning",
@@ -189,9 +191,6 @@ class _Asked:
                 f"{self.target.rule} takes its numbers as codes",
                 "rule binned with a `threshold` divides amounts",
             )
-
-    def _is_no_answer(self, code: float) -> bool:
-        return code in self.labels and plain(self.labels[int(code)]) in NO_ANSWER
 
     def _of_numbers(self) -> Iterator[Problem]:
         coding = self.entry.coding
@@ -221,7 +220,7 @@ class _Asked:
         if zeros > SLIP * self.answers:
             yield Problem(
                 "stop",
-                f"{self.of} is 0 for {_few(zeros)} answers, which nobody is",
+                f"{self.of} is 0 for {few(zeros)} answers, which nobody is",
                 "leave cells empty where it is not known, or add 0 to `missing`",
             )
         nonzero = self.counts[self.counts.index != 0]
@@ -238,10 +237,6 @@ class _Asked:
                 f"{low:g} and {high:g} for most people",
                 "export the field again as it is",
             )
-
-
-def _few(n: int) -> str:
-    return f"{n:,}" if n >= FEW else f"fewer than {FEW}"
 
 
 def _of_derived(

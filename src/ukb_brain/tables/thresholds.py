@@ -60,10 +60,10 @@ def fit_thresholds(
             {"fold": "int64", "threshold": "float64", "n_train": "int64"}
         )
     once = at_chosen_visit(targets, participants)
-    prints = training_fingerprints(splits)
+    train = splits[splits["part"] == "train"]
     rows = []
-    for fold, people in splits[splits["part"] == "train"].groupby("fold")["eid"]:
-        training = once[once["eid"].isin(people)]
+    for fold, people in training_fingerprints(splits).items():
+        training = once[once["eid"].isin(train.loc[train["fold"] == fold, "eid"])]
         for key, quantile in fitted.items():
             answers = training[key].dropna().to_numpy()
             if not len(answers):
@@ -73,7 +73,7 @@ def fit_thresholds(
                     "a `threshold` in its place."
                 )
             cut = float(np.quantile(answers, quantile))
-            rows.append((int(str(fold)), key, cut, len(answers), prints[int(str(fold))]))
+            rows.append((fold, key, cut, len(answers), people))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

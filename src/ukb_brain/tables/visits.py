@@ -12,14 +12,15 @@ import pandas as pd
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Target
 from ukb_brain.tables.derivations import pick_visit, visit_days
-from ukb_brain.tables.exclusions import DATE_OF_VISIT, DataEngineering, choose_visits
+from ukb_brain.tables.dictionary import AGE, DATE, SEX, SITE
+from ukb_brain.tables.exclusions import KEYS, DataEngineering, choose_visits
 from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.relatives import find_families
 from ukb_brain.tables.rules import answers_by_instance
 
 logger = logging.getLogger(__name__)
 
-DATE, SITE, SEX, AGE = DATE_OF_VISIT, 54, 31, 21003
+DAY = pd.Timedelta(days=1)
 EPOCH = pd.Timestamp("2014-01-01")  # imaging began in 2014
 
 # Field of each confound; coding 1317 marks a head position that is not known by -999999.
@@ -43,17 +44,11 @@ CONFOUND_FIELDS = {
 }
 # What people take, by code of both fields: women are asked the first, men the second.
 MEDICATION_FIELDS = (6153, 6177)
-MEDICATIONS = {
-    "medication_cholesterol": 1,
-    "medication_blood_pressure": 2,
-    "medication_insulin": 3,
-}
+MEDICATIONS = {"medication_cholesterol": 1, "medication_blood_pressure": 2, "medication_insulin": 3}
 NOT_KNOWN = (-1, -3)
 # In older baskets deprivation has another number.
 STAND_INS = {22189: 189}
 NO_DATE = np.datetime64("NaT", "us")
-
-
 # What the cohort needs, by the rule of visits.
 NEEDED = {
     "date of attending": (DATE, "imaging"),
@@ -83,7 +78,7 @@ def one_visit(participants: pd.DataFrame) -> pd.DataFrame:
     Gives one row a person, sorted by eid: the ``chosen`` visit, or the first where the column is
     not there.
     """
-    ordered = participants.sort_values(["eid", "instance"])
+    ordered = participants.sort_values(KEYS)
     if "chosen" in ordered:
         ordered = ordered[ordered["chosen"]]
     return ordered.drop_duplicates("eid")
@@ -91,8 +86,7 @@ def one_visit(participants: pd.DataFrame) -> pd.DataFrame:
 
 def at_chosen_visit(table: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
     """Take a table's rows, at most one a person, at the chosen visit of each."""
-    keys = ["eid", "instance"]
-    return table.merge(one_visit(participants)[keys], on=keys, validate="one_to_one")
+    return table.merge(one_visit(participants)[KEYS], on=KEYS, validate="one_to_one")
 
 
 def describe_participants(
@@ -146,8 +140,8 @@ def describe_participants(
             columns[group] = _of_field(attended, visit, field, "latest")
         visits.append(pd.DataFrame(columns))
     table = pd.concat(visits).merge(families, on="eid", validate="many_to_one")
-    table = table.sort_values(["eid", "instance"], ignore_index=True)
-    keys = pd.MultiIndex.from_frame(table[["eid", "instance"]])
+    table = table.sort_values(KEYS, ignore_index=True)
+    keys = pd.MultiIndex.from_frame(table[KEYS])
     table["chosen"] = choose_visits(keys, scans)
     _check_values(table, settings.age_years)
     return table[["eid", "instance", "chosen", "family", "site", "date", "age", "sex", *groups]]
@@ -197,7 +191,7 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
     site = participants["site"].astype(float)
     values: dict[str, pd.Series | np.ndarray] = {
         "site": site.where(site >= 0),
-        "date": (participants["date"] - EPOCH).dt.total_seconds() / 86_400,
+        "date": (participants["date"] - EPOCH) / DAY,
     }
     for name, field in CONFOUND_FIELDS.items():
         rule = "latest" if name == "height" else "imaging"
@@ -207,7 +201,7 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
     values |= {"age": participants["age"], "sex": participants["sex"]}
     values |= {name: participants[name] for name in GROUP_FIELDS if name in participants}
     values |= _medication(rows, participants["instance"])
-    return participants[["eid", "instance"]].assign(**values)
+    return participants[KEYS].assign(**values)
 
 
 def _medication(rows: pd.DataFrame, visit: pd.Series) -> dict[str, np.ndarray]:

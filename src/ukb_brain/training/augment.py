@@ -8,19 +8,10 @@ from ukb_brain.training.settings import Augment
 
 
 def augment(volumes: torch.Tensor, settings: Augment) -> torch.Tensor:
-    """Move, mirror, brighten and blur a batch of volumes at random.
+    """Move, mirror, brighten and blur a batch of volumes, of shape (N, C, X, Y, Z), at random.
 
-    Parameters
-    ----------
-    volumes : torch.Tensor of shape (N, C, X, Y, Z)
-        All channels of a person are changed alike, so that modalities stay aligned; noise excepted.
-    settings : Augment
-        How much.
-
-    Returns
-    -------
-    torch.Tensor of shape (N, C, X, Y, Z)
-        What is moved in from outside is zero: the background of preprocessed volumes.
+    All channels of a person are changed alike, so that modalities stay aligned; noise excepted.
+    What is moved in from outside is zero: the background of preprocessed volumes.
     """
     n, device = len(volumes), volumes.device
     if settings.flip:

@@ -15,17 +15,7 @@ class GuardedConv3d(nn.Conv3d):
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve.
-
-        Parameters
-        ----------
-        x : torch.Tensor of shape (N, C, X, Y, Z)
-            Volumes.
-
-        Returns
-        -------
-        torch.Tensor of shape (N, C', X', Y', Z')
-        """
+        """Convolve volumes of shape (N, C, X, Y, Z)."""
         if x.shape[2] >= self.kernel_size[0]:
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
@@ -33,13 +23,7 @@ class GuardedConv3d(nn.Conv3d):
 
 
 def guard_convolutions(network: nn.Module) -> None:
-    """Put the guard on every convolution of volumes; weights and their names stay.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        To be trained in bf16 on a processor.
-    """
+    """Put the guard on every convolution of volumes; weights and their names stay."""
     for module in network.modules():
         if type(module) is nn.Conv3d:
             module.__class__ = GuardedConv3d

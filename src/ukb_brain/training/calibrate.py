@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from ukb_brain.grid import Kind
-from ukb_brain.training.cells import standardised
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.people import Floats
 
 # Scores keep their order even where they are worth nothing.
@@ -24,12 +22,7 @@ EXPECTED: dict[Kind, float] = {"continuous": 1.0, "binary": 2.0}
 def shrunk(slope: float, variance: float, expected: float) -> float:
     """Draw a slope to what it is expected to be, as far as it is not surely another.
 
-    Parameters
-    ----------
-    slope, variance : float
-        As estimated, and its squared standard error.
-    expected : float
-        Of scores that mean what they say.
+    ``variance`` is its squared standard error.
 
     Returns
     -------
@@ -43,15 +36,7 @@ def shrunk(slope: float, variance: float, expected: float) -> float:
     return expected + apart * max(0.0, 1 - variance / apart**2)
 
 
-@dataclass(frozen=True)
-class Line:
-    """What takes scores to others: ``intercept + slope * score``."""
-
-    intercept: float
-    slope: float
-
-
-def balanced(scores: Floats, y: Floats, weights: Floats) -> Line:
+def balanced(scores: Floats, y: Floats, weights: Floats) -> tuple[float, float]:
     """Put scores of a fit without weights where a fit with classes of equal weight has them.
 
     Parameters
@@ -63,7 +48,7 @@ def balanced(scores: Floats, y: Floats, weights: Floats) -> Line:
 
     Returns
     -------
-    Line
+    intercept, slope : float
         The weighted regression line, its slope drawn to what it is for a linear discriminant,
         1 / (4 p (1 - p)) for a share p of ones, whose coefficients are so much smaller without
         weights. Order is kept. A score that does not vary becomes 0.
@@ -74,13 +59,13 @@ def balanced(scores: Floats, y: Floats, weights: Floats) -> Line:
     apart = scores - middle
     size = float(weights @ apart**2)
     if size < 1e-12 or not 0 < p < 1:
-        return Line(0.0, 0.0)
+        return 0.0, 0.0
     slope = float(weights @ (apart * y)) / size
     left = y - weights @ y - slope * apart
     # White (1980), valid for any weights.
     variance = float(np.sum((weights * apart * left) ** 2)) / size**2
     slope = max(shrunk(slope, variance, 1 / (4 * p * (1 - p))), LEAST_SLOPE)
-    return Line(float(weights @ y) - slope * middle, slope)
+    return float(weights @ y) - slope * middle, slope
 
 
 def calibrate(scores: Floats, y: Floats, unseen: np.ndarray, kind: Kind) -> Floats:
@@ -95,8 +80,6 @@ def calibrate(scores: Floats, y: Floats, unseen: np.ndarray, kind: Kind) -> Floa
     unseen : ndarray of shape (n,)
         True for training and validation people who have the cell's inputs, and whose score is by
         a fit that left them out.
-    kind : {"binary", "continuous"}
-        Of the target.
 
     Returns
     -------
@@ -109,8 +92,8 @@ def calibrate(scores: Floats, y: Floats, unseen: np.ndarray, kind: Kind) -> Floa
     n, squares = len(known), float(((known - known.mean()) ** 2).sum())
     varies = squares > 1e-12 * n
     if kind == "continuous":
-        scaled, centre, spread = standardised(answers, kind)
-        slope = 1.0
+        centre, spread = KINDS[kind].centre_and_spread(answers)
+        scaled, slope = (answers - centre) / spread, EXPECTED[kind]
         if varies and n > 2:
             slope = float((known - known.mean()) @ scaled) / squares
             left = scaled - slope * (known - known.mean())

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ukb_brain.grid import Kind
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.people import Floats, Mask
-from ukb_brain.training.ridge import Design, Moments, Ridge, fit, penalty_losses
+from ukb_brain.training.ridge import Design, Moments, fit, penalty_losses
 from ukb_brain.training.settings import Penalties
 
 
@@ -47,10 +48,6 @@ class TargetJob:
 
     Attributes
     ----------
-    target : str
-        Its key.
-    kind : {"binary", "continuous"}
-        Of the target.
     y : ndarray of shape (n,)
         In its own units.
     parts : ndarray of shape (n,)
@@ -59,10 +56,6 @@ class TargetJob:
         True for validation people, who help to choose penalties.
     features : dict of str to ndarray of shape (n, columns)
         By name. Of training people, features are such as they have for people never seen.
-    cells : tuple of CellSpec
-        In the order of the grid.
-    penalties : Penalties
-        Choices.
     """
 
     target: str
@@ -81,8 +74,6 @@ class CellFit:
 
     Attributes
     ----------
-    target, inputs : str
-        Of the cell.
     status : str
         ``ok``, or why there is no fit.
     scores : ndarray of shape (n,)
@@ -108,133 +99,58 @@ class CellFit:
     flops: float = 0.0
 
 
-def class_weights(y: Floats, kind: Kind, of: Floats | None = None) -> Floats:
-    """Weight the classes of a binary target equally.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-        Of training people, among whom classes get the same weight.
-    kind : {"binary", "continuous"}
-        Of the target.
-    of : ndarray of shape (m,), optional
-        Of the people to be weighted, where they are others.
-
-    Returns
-    -------
-    ndarray of shape (n,) or (m,)
-        Those of training people sum to n.
-    """
-    weighted = y if of is None else of
-    if kind == "continuous":
-        return np.ones(len(weighted))
-    share = y.mean()
-    return np.where(weighted > 0, 0.5 / share, 0.5 / (1 - share))
-
-
 def why_not(y: Floats, kind: Kind, parts: NDArray[np.int64]) -> str:
-    """Say why a cell cannot be fitted.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-        Of training people.
-    kind : {"binary", "continuous"}
-        Of the target.
-    parts : ndarray of shape (n,)
-        Of the cross-fit.
-
-    Returns
-    -------
-    str
-        ``ok`` if it can.
-    """
+    """Say why a cell cannot be fitted on people and parts of the cross-fit; ``ok`` if it can."""
     if len(y) < 10:
         return "fewer than ten people in training"
-    if kind == "binary" and len(np.unique(y)) < 2:
-        return "one class in training"
     if np.ptp(y) == 0:
-        return "no variation in training"
+        return f"{KINDS[kind].constant} in training"
     if len(np.unique(parts)) < 2:
         return "one family part in training"
     return "ok"
 
 
-def standardised(y: Floats, kind: Kind) -> tuple[Floats, float, float]:
-    """Put a target on the scale on which it is fitted.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-        Of training people, in its own units.
-    kind : {"binary", "continuous"}
-        Of the target.
-
-    Returns
-    -------
-    scaled : ndarray of shape (n,)
-        Mean 0 and SD 1; -1 and 1 for a binary target.
-    centre, spread : float
-        ``y = centre + spread * scaled``.
-    """
-    centre, spread = (0.5, 0.5) if kind == "binary" else (float(y.mean()), float(y.std()))
-    return (y - centre) / spread, centre, spread
-
-
 def fit_target(job: TargetJob) -> list[CellFit]:
-    """Fit all cells of a target.
-
-    Parameters
-    ----------
-    job : TargetJob
-        Target, features, cells.
-
-    Returns
-    -------
-    list of CellFit
-        In the order of the cells. A cell that cannot be fitted is among them, with its reason.
+    """Fit all cells of a target, in their order; one that cannot be fitted has its reason.
 
     Notes
     -----
     A cell's penalties minimise the mean of its own loss and of the loss averaged over all cells of
     its target: one cell's own loss is a noisy guide where a target is hardly readable.
     """
-    together: dict[tuple[str, ...], list[int]] = {}
-    for k, cell in enumerate(job.cells):
-        together.setdefault(cell.images, []).append(k)
-    seconds = dict.fromkeys((cell.inputs for cell in job.cells), 0.0)
+    sets: dict[tuple[str, ...], list[CellSpec]] = {}
+    for cell in job.cells:
+        sets.setdefault(cell.images, []).append(cell)
+    seconds = dict.fromkeys(sets, 0.0)
+    losses: dict[str, Floats] = {}
+    fits: dict[str, CellFit] = {}
     # Twice over the sets of images, rather than keep the columns of all of them in memory.
-    losses: dict[int, Floats] = {}
-    for ks in together.values():
-        shared = _Shared(job, [job.cells[k] for k in ks], seconds)
-        for k in ks:
-            loss = shared.losses(job.cells[k])
-            if loss is not None:
-                losses[k] = loss
+    for images, cells in sets.items():
+        started = time.perf_counter()
+        shared = _Shared(job, cells)
+        found = {cell.inputs: shared.losses(cell) for cell in cells}
+        losses |= {inputs: loss for inputs, loss in found.items() if loss is not None}
+        seconds[images] += (time.perf_counter() - started) / len(cells)
     pooled = np.mean(list(losses.values()), axis=0) if losses else np.zeros((1, 1))
-    fits: dict[int, CellFit] = {}
-    for ks in together.values():
-        shared = _Shared(job, [job.cells[k] for k in ks], seconds)
-        for k in ks:
-            chosen = 0.5 * losses[k] + 0.5 * pooled if k in losses else None
-            fits[k] = shared.fit(job.cells[k], chosen)
-    return [fits[k] for k in range(len(job.cells))]
+    for images, cells in sets.items():
+        started = time.perf_counter()
+        shared = _Shared(job, cells)
+        for cell in cells:
+            own = losses.get(cell.inputs)
+            fits[cell.inputs] = shared.fit(cell, None if own is None else 0.5 * own + 0.5 * pooled)
+        seconds[images] += (time.perf_counter() - started) / len(cells)
+    return [replace(fits[c.inputs], seconds=seconds[c.images]) for c in job.cells]
 
 
 class _Shared:
     """Cells of a target that use the same images, and so have the same people."""
 
-    def __init__(self, job: TargetJob, cells: list[CellSpec], seconds: dict[str, float]) -> None:
-        started = time.perf_counter()
-        self.job = job
-        self.rows = cells[0].rows
-        self.names = tuple(dict.fromkeys(name for cell in cells for name in cell.features))
-        widths = [job.features[name].shape[1] for name in self.names]
-        edges = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
-        self.columns = {
-            name: np.arange(edges[k], edges[k + 1]) for k, name in enumerate(self.names)
-        }
-        tables = [job.features[name] for name in self.names]
+    def __init__(self, job: TargetJob, cells: list[CellSpec]) -> None:
+        self.job, self.cells, self.rows = job, len(cells), cells[0].rows
+        names = tuple(dict.fromkeys(name for cell in cells for name in cell.features))
+        tables = [job.features[name] for name in names]
+        edges = np.cumsum([0, *(table.shape[1] for table in tables)])
+        self.columns = {n: np.arange(edges[k], edges[k + 1]) for k, n in enumerate(names)}
         self.X = np.hstack(tables) if tables else np.empty((len(job.y), 0))
         self.training = self.rows & (job.parts >= 0)
         y, parts = job.y[self.training], job.parts[self.training]
@@ -242,52 +158,39 @@ class _Shared:
         if self.status == "ok" and not np.isfinite(self.X[self.rows]).all():
             self.status = "an encoder failed"
         if self.status == "ok":
-            held = self.rows & job.held
-            scaled, centre, spread = standardised(y, job.kind)
-            design = Design(
-                self.X[self.training],
-                scaled,
-                class_weights(y, job.kind),
-                parts,
-                self.X[held],
-                (job.y[held] - centre) / spread,
-                class_weights(y, job.kind, job.y[held]),
+            held, kind = self.rows & job.held, KINDS[job.kind]
+            centre, spread = kind.centre_and_spread(y)
+            of_training, of_held = (
+                (self.X[rows], (job.y[rows] - centre) / spread, kind.class_weights(y, job.y[rows]))
+                for rows in (self.training, held)
             )
-            self.moments = Moments(design)
-        each = (time.perf_counter() - started) / len(cells)
-        self.cells, self.seconds = len(cells), seconds
-        for cell in cells:
-            seconds[cell.inputs] += each
+            self.moments = Moments(Design(*of_training, parts, *of_held))
 
     def _columns(self, cell: CellSpec) -> tuple[NDArray[np.int64], Mask]:
         use = [self.columns[name] for name in cell.features]
-        images = np.concatenate(
-            [np.full(len(self.columns[name]), name in cell.images) for name in cell.features]
-        )
+        images = np.repeat([name in cell.images for name in cell.features], [len(u) for u in use])
         return np.concatenate(use), images
 
     def losses(self, cell: CellSpec) -> Floats | None:
+        """Loss of each choice of penalties; none where the cell cannot be fitted."""
         if self.status != "ok":
             return None
-        started = time.perf_counter()
         try:
-            table = penalty_losses(self.moments, *self._columns(cell), self.job.penalties)
+            return penalty_losses(self.moments, *self._columns(cell), self.job.penalties)
         except torch.linalg.LinAlgError:
             return None
-        self.seconds[cell.inputs] += time.perf_counter() - started
-        return table
 
     def fit(self, cell: CellSpec, losses: Floats | None) -> CellFit:
+        """Fit with the penalties of the least loss."""
         job = self.job
         scores = np.full(len(job.y), np.nan)
         if losses is None:
             status = "the regression has no solution" if self.status == "ok" else self.status
             return CellFit(job.target, cell.inputs, status, scores)
-        started = time.perf_counter()
         columns, images = self._columns(cell)
         image, trait = np.unravel_index(int(np.argmin(losses)), losses.shape)
         penalties = (job.penalties.images[image], job.penalties.traits[trait])
-        fitted: Ridge = fit(self.moments, columns, images, penalties)
+        fitted = fit(self.moments, columns, images, penalties)
         scores[self.rows] = self.X[np.ix_(self.rows, columns)] @ fitted.coefficients
         scores[self.rows] += fitted.intercept
         scores[self.training] = fitted.out_of_fold
@@ -300,16 +203,13 @@ class _Shared:
             penalties[0] if images.any() else np.nan,
             penalties[1] if not images.all() else np.nan,
             fitted.loss,
-            self.seconds[cell.inputs] + time.perf_counter() - started,
-            self._flops(cell, len(columns)),
+            flops=self._flops(cell, len(columns)),
         )
 
     def _flops(self, cell: CellSpec, p: int) -> float:
         """Of Cholesky factors for all penalties and parts, and this cell's share of the moments."""
-        choices = self.job.penalties
-        sets = (len(choices.images) if cell.images else 1) * (
-            len(choices.traits) if cell.traits else 1
-        )
-        factors = (len(np.unique(self.job.parts))) * (sets + 1) * (p + 1) ** 3 / 3
+        images = len(self.job.penalties.images) if cell.images else 1
+        traits = len(self.job.penalties.traits) if cell.traits else 1
+        factors = len(np.unique(self.job.parts)) * (images * traits + 1) * (p + 1) ** 3 / 3
         shared = 2 * int(self.training.sum()) * self.X.shape[1] ** 2 / self.cells
         return float(factors + shared)

@@ -41,18 +41,7 @@ def save_state(
 def load_state(
     folder: Path,
 ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]] | None:
-    """Read a state.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the work item.
-
-    Returns
-    -------
-    (tensors, progress) or None
-        As given to `save_state`; None where there is no state.
-    """
+    """Read tensors and progress as given to `save_state`; None where there is no state."""
     path = folder / STATE
     if not path.exists():
         return None
@@ -67,32 +56,13 @@ def load_state(
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Name the tensors of an optimiser's state.
-
-    Parameters
-    ----------
-    optimiser : torch.optim.Optimizer
-        Whose state holds tensors only, as Adam's does.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        By parameter number and name of the moment.
-    """
+    """Name the tensors of an optimiser's state, which holds only such, as Adam's does."""
     state = optimiser.state_dict()["state"]
     return {f"{k}|{name}": t for k, moments in state.items() for name, t in moments.items()}
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Put back what `optimiser_tensors` named.
-
-    Parameters
-    ----------
-    optimiser : torch.optim.Optimizer
-        Of the same parameters.
-    tensors : dict of str to torch.Tensor
-        Moments by parameter.
-    """
+    """Put back what `optimiser_tensors` named, to an optimiser of the same parameters."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():

@@ -31,20 +31,9 @@ class Kernel:
 
 
 def centred(values: torch.Tensor, norms: torch.Tensor, learnt: torch.Tensor) -> Kernel:
-    """Centre a kernel by the people of a fit, and scale it.
+    """Centre products, of shape (n, n_learnt), by the people of a fit, and scale them.
 
-    Parameters
-    ----------
-    values : torch.Tensor of shape (n, n_learnt)
-        Products.
-    norms : torch.Tensor of shape (n,)
-        Of everybody with themselves.
-    learnt : torch.Tensor of shape (n_learnt,)
-        Rows of the people of the fit.
-
-    Returns
-    -------
-    Kernel
+    ``norms``, of shape (n,), are everybody's with themselves; ``learnt`` are rows of those people.
     """
     rows = values.mean(1)
     means, grand = values[learnt].mean(0), values[learnt].mean()
@@ -56,19 +45,7 @@ def centred(values: torch.Tensor, norms: torch.Tensor, learnt: torch.Tensor) -> 
 
 
 def mixed(kernels: Mapping[str, Kernel], shares: Mapping[str, float]) -> Kernel:
-    """Add kernels.
-
-    Parameters
-    ----------
-    kernels : dict of str to Kernel
-        By name, of the same people.
-    shares : dict of str to float
-        Of each; they sum to 1.
-
-    Returns
-    -------
-    Kernel
-    """
+    """Add kernels of the same people in shares that sum to 1."""
     return Kernel(
         sum((s * kernels[name].values for name, s in shares.items()), start=torch.zeros(())),
         sum((s * kernels[name].norms for name, s in shares.items()), start=torch.zeros(())),
@@ -76,18 +53,7 @@ def mixed(kernels: Mapping[str, Kernel], shares: Mapping[str, float]) -> Kernel:
 
 
 def linear_shares(groups: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """List the ways in which imaging groups are weighted against each other.
-
-    Parameters
-    ----------
-    groups : tuple of str
-        In the order of the grid; at least one.
-
-    Returns
-    -------
-    dict of str to dict of str to float
-        By name, equal shares first; then each of several groups leads once.
-    """
+    """List by name how groups are weighted: equally first; then each of several leads once."""
     equal = {EQUAL: dict.fromkeys(groups, 1 / len(groups))}
     if len(groups) == 1:
         return equal
@@ -102,18 +68,7 @@ def linear_shares(groups: tuple[str, ...]) -> dict[str, dict[str, float]]:
 def radial(kernel: Kernel, learnt: torch.Tensor, width: float) -> Kernel:
     """Make a Gaussian radial kernel of the distances that a linear one implies.
 
-    Parameters
-    ----------
-    kernel : Kernel
-        Linear.
-    learnt : torch.Tensor of shape (n_learnt,)
-        Rows of the people of the fit.
-    width : float
-        Of the Gaussian, in mean distances of the people of the fit.
-
-    Returns
-    -------
-    Kernel
+    Its width is in mean distances of the people of the fit, whose rows are ``learnt``.
     """
     distances = kernel.norms[:, None] + kernel.norms[learnt] - 2 * kernel.values
     scale = width**2 * distances[learnt].mean().clamp_min(1e-12)
@@ -122,21 +77,6 @@ def radial(kernel: Kernel, learnt: torch.Tensor, width: float) -> Kernel:
 
 
 def product(kernel: Kernel, trait: NDArray[np.float64], learnt: torch.Tensor) -> Kernel:
-    """Let effects of images differ by a trait.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        Linear.
-    trait : ndarray of shape (n,)
-        Of everybody, standardised.
-    learnt : torch.Tensor of shape (n_learnt,)
-        Rows of the people of the fit.
-
-    Returns
-    -------
-    Kernel
-        Of the products of images with the trait.
-    """
+    """Let effects of images differ by everybody's standardised trait: products of both."""
     t = torch.from_numpy(trait).to(kernel.values)
     return centred(t[:, None] * kernel.values * t[learnt], t * t * kernel.norms, learnt)

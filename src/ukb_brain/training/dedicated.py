@@ -7,26 +7,26 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ukb_brain.cluster import pick_device
-from ukb_brain.cluster.progress import told_by_epoch, told_of_failure
 from ukb_brain.grid import Cell, Grid, Kind
-from ukb_brain.ledger.artifact import Model
-from ukb_brain.networks.fusion import CellNetwork
+from ukb_brain.ledger.artifact import Card, Model
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.training.calibrate import calibrate
 from ukb_brain.training.cells import why_not
-from ukb_brain.training.encode import build_encoders, cost_card, training_card
-from ukb_brain.training.inputs import Inputs
-from ukb_brain.training.loop import train
+from ukb_brain.training.encode import build_encoders
+from ukb_brain.training.inputs import NetworkData
+from ukb_brain.training.network import Shapes, fit_network
 from ukb_brain.training.people import Floats, Mask, People
 from ukb_brain.training.results import Result, results_as_model
 from ukb_brain.training.scans import GroupScans
-from ukb_brain.training.settings import Dedicated
+from ukb_brain.training.settings import Dedicated, Network
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import Trainer
 
@@ -37,24 +37,7 @@ DEDICATED = "dedicated"
 class DedicatedJob:
     """What a worker needs to train one cell.
 
-    Attributes
-    ----------
-    cell : Cell
-        Of the grid.
-    kind : {"binary", "continuous"}
-        Of its target.
-    people : People
-        Of the fold.
-    scans : dict of str to GroupScans
-        Of the cell's own imaging groups: those of no other reach the network.
-    settings : Dedicated
-        Network and training.
-    member : int
-        Of the ensemble.
-    seed : int
-        Of this network.
-    device : str
-        Where it is trained.
+    Scans are of the cell's own imaging groups: those of no other reach the network.
     """
 
     cell: Cell
@@ -70,34 +53,27 @@ class DedicatedJob:
 def drawn_cells(grid: Grid, number: int) -> tuple[Cell, ...]:
     """Draw cells by a fixed rule that spreads them over domains, targets and imaging groups.
 
-    Parameters
-    ----------
-    grid : Grid
-        Its cells.
-    number : int
-        How many; 0 is all.
-
     Returns
     -------
     tuple of Cell
-        In the order of the grid. Domains take turns; each takes the cell whose target, then whose
-        set of imaging groups, was drawn least, ties broken by a hash of the cell's name.
+        So many, or all for 0, in the order of the grid. Domains take turns; each takes the cell
+        whose target, then whose set of imaging groups, was drawn least, ties broken by a hash of
+        the cell's name.
     """
     if not number:
         return grid.cells
     left = {d: [c for c in grid.cells if grid.targets[c.target].domain == d] for d in grid.domains}
     seen: Counter[object] = Counter()
     chosen: set[Cell] = set()
-    while len(chosen) < min(number, len(grid.cells)):
-        for cells in left.values():
-            if not cells or len(chosen) == number:
-                continue
 
-            def order(cell: Cell) -> tuple[int, int, str]:
-                name = f"{cell.target}|{cell.inputs.name}".encode()
-                groups = seen[cell.inputs.groups]
-                return seen[cell.target], groups, hashlib.sha256(name).hexdigest()
+    def order(cell: Cell) -> tuple[int, int, str]:
+        name = f"{cell.target}|{cell.inputs.name}".encode()
+        return seen[cell.target], seen[cell.inputs.groups], hashlib.sha256(name).hexdigest()
 
+    for cells in cycle(left.values()):
+        if len(chosen) == min(number, len(grid.cells)):
+            break
+        if cells:
             best = min(cells, key=order)
             cells.remove(best)
             chosen.add(best)
@@ -108,12 +84,7 @@ def drawn_cells(grid: Grid, number: int) -> tuple[Cell, ...]:
 def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
     """Train one cell's network, and predict who was not in its training.
 
-    Parameters
-    ----------
-    job : DedicatedJob
-        Cell, people, scans, settings.
-    folder : Path
-        Of its state; a training that was killed goes on from there.
+    A training that was killed goes on from the state in ``folder``.
 
     Returns
     -------
@@ -122,45 +93,44 @@ def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
         people, the only ones beside test people whom the network has not seen.
     """
     started = time.perf_counter()
-    usable = job.people.usable(job.cell)
+    usable, y = job.people.usable(job.cell), job.people.targets[job.cell.target]
     fitted, held = usable & job.people.train, usable & (job.people.part == "validation")
-    y = job.people.targets[job.cell.target]
+
+    def result(status: str, card: Card, **given: Any) -> Model:
+        arrays = given.pop("weights", {})
+        found = Result(job.cell, DEDICATED, job.member, status, **given)
+        return results_as_model([found], job.people, job.kind, arrays, card)
+
     status = _status(y, fitted, held, job.kind)
     if status != "ok":
-        result = Result(job.cell, DEDICATED, job.member, status)
-        return results_as_model([result], job.people, job.kind, {}, {"curves": {}})
-    device = pick_device(job.device)
-    data = Inputs(
-        job.people, job.scans, job.cell.inputs.blocks, usable, job.settings.cache_gb, masked=False
+        return result(status, {"curves": {}})
+    s, target, gb = job.settings, job.cell.target, job.settings.cache_gb
+    found = fit_network(
+        NetworkData(job.people, job.scans, job.cell.inputs.blocks, usable, gb, masked=False),
+        lambda shapes: _network(s.network, shapes),
+        Tasks({target: y}, {target: job.kind == "binary"}, fitted, s.loop),
+        s.loop,
+        np.flatnonzero(fitted),
+        np.flatnonzero(held),
+        folder,
+        seed=job.seed,
+        device=job.device,
+        what=f"Network of {target}, {job.cell.inputs.name}",
     )
-    torch.manual_seed(job.seed)
-    encoders = build_encoders(job.settings.network, data.shapes)
-    chosen = job.settings.network
-    network = CellNetwork(encoders, 1, chosen.head, chosen.embedding, chosen.dropout)
-    tasks = Tasks(
-        {job.cell.target: y}, {job.cell.target: job.kind == "binary"}, fitted, job.settings.loop
-    )
-    cost = cost_card(network, data.shapes)
-    trainer = Trainer(network, data, tasks, job.settings.loop, device, job.seed)
-    what = f"Network of {job.cell.target}, {job.cell.inputs.name}"
-    tell = told_by_epoch(what, job.settings.loop.epochs_for(int(fitted.sum())))
-    trained = train(trainer, np.flatnonzero(fitted), np.flatnonzero(held), folder, tell)
-    card = training_card(trained, trainer, cost, int(fitted.sum()))
-    if trained.reason:
-        told_of_failure(what, trained.reason)
-        result = Result(job.cell, DEDICATED, job.member, trained.reason)
-        return results_as_model([result], job.people, job.kind, {}, card)
-    network.load_state_dict(trained.state)
-    scores = _scores(trainer, np.flatnonzero(usable & ~job.people.train), len(y))
+    if found.trained.reason:
+        return result(found.trained.reason, found.card)
+    scores = _scores(found.trainer, np.flatnonzero(usable & ~job.people.train), len(y))
     predicted = calibrate(scores, y, held, job.kind)
     notes = {
         "seconds": time.perf_counter() - started,
-        "device": str(device),
-        "flops": card["flops"],
+        "device": str(found.trainer.device),
+        "flops": found.card["flops"],
     }
-    arrays = {f"weights/{k}": v.cpu().numpy().copy() for k, v in trained.state.items()}
-    result = Result(job.cell, DEDICATED, job.member, "ok", predicted, notes)
-    return results_as_model([result], job.people, job.kind, arrays, card)
+    return result("ok", found.card, predicted=predicted, notes=notes, weights=found.weights)
+
+
+def _network(s: Network, shapes: Shapes) -> FusedNetwork:
+    return FusedNetwork(build_encoders(s, shapes), 1, s.head, s.embedding, s.dropout)
 
 
 def _status(y: Floats, fitted: Mask, held: Mask, kind: Kind) -> str:
@@ -176,7 +146,6 @@ def _status(y: Floats, fitted: Mask, held: Mask, kind: Kind) -> str:
 def _scores(trainer: Trainer, rows: NDArray[np.int64], n: int) -> Floats:
     trainer.network.eval()
     scores = np.full(n, np.nan)
-    for start in range(0, len(rows), trainer.settings.batch_size):
-        some = rows[start : start + trainer.settings.batch_size]
+    for some in trainer.in_batches(rows):
         scores[some] = trainer.forward(trainer.data.read(some, None))[:, 0].cpu().numpy()
     return scores

@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ukb_brain.cluster import pick_device
-from ukb_brain.cluster.progress import told_by_epoch, told_of_failure
-from ukb_brain.ledger.artifact import Model
-from ukb_brain.networks.cost import network_cost
-from ukb_brain.networks.fusion import JointNetwork
+from ukb_brain.ledger.artifact import Model, read_model
+from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.networks.registry import build_encoder, load_extensions
-from ukb_brain.training.inputs import TRAITS, Inputs, subsets
-from ukb_brain.training.loop import Trained, train
+from ukb_brain.training.inputs import TRAITS, NetworkData, subsets
+from ukb_brain.training.network import Shapes, fit_network
 from ukb_brain.training.people import Floats, Mask, People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Encoders, Network
 from ukb_brain.training.tasks import Tasks
-from ukb_brain.training.trainer import Rows, Trainer, precision_of
+from ukb_brain.training.trainer import Rows, Trainer
 
 
 @dataclass(frozen=True)
@@ -37,18 +34,8 @@ class EncoderJob:
         Part of training families that is left out.
     parts : ndarray of shape (n,)
         Part of each training person; -1 for everybody else.
-    people : People
-        Of the fold.
-    scans : dict of str to GroupScans
-        By imaging group.
     binary : dict of str to bool
         Whether each target is binary; its keys are the outputs.
-    settings : Encoders
-        Network and training.
-    seed : int
-        Of this network.
-    device : str
-        Where it is trained.
     """
 
     part: int
@@ -67,14 +54,24 @@ class EncoderJob:
 
     @property
     def fitted(self) -> Mask:
-        """People that the network is trained on."""
+        """People that the network is trained on, as far as they have a scan."""
         return (self.parts >= 0) & (self.parts != self.part)
 
+    @property
+    def having_any(self) -> Mask:
+        """People who have any imaging group."""
+        return np.any([self.people.has[g] for g in self.scans], axis=0)
 
-def build_encoders(
-    settings: Network, shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, nn.Module]:
-    """Build the encoder of each input.
+    @property
+    def data(self) -> NetworkData:
+        """What the network is fed; in training a random set of each person's groups is hidden."""
+        scans = {group: self.scans[group] for group in self.groups}
+        gb = self.settings.cache_gb
+        return NetworkData(self.people, scans, (), self.having_any, gb, masked=True)
+
+
+def build_encoders(settings: Network, shapes: Shapes) -> dict[str, nn.Module]:
+    """Build the encoder of each input, with random weights.
 
     Parameters
     ----------
@@ -82,11 +79,6 @@ def build_encoders(
         Names them.
     shapes : dict of str to tuple of int
         Of one person's inputs: volumes, connectivity vectors, and ``traits``; volumes first.
-
-    Returns
-    -------
-    dict of str to Module
-        With random weights.
     """
     load_extensions(settings.extensions)
     volumes = [name for name, shape in shapes.items() if len(shape) == 4]
@@ -94,50 +86,26 @@ def build_encoders(
         channels = sum(shapes[name][0] for name in volumes)
         joined = {"+".join(volumes): (channels, *shapes[volumes[0]][1:])}
         shapes = joined | {n: shape for n, shape in shapes.items() if n not in volumes}
-    encoders = {}
+    named = {"volume": settings.volume, "vector": settings.vector, "table": settings.table}
+    own, encoders = (settings.embedding, settings.dropout), {}
     for name, shape in shapes.items():
         kind = "volume" if len(shape) == 4 else "table" if name == TRAITS else "vector"
-        named = {"volume": settings.volume, "vector": settings.vector, "table": settings.table}
-        encoders[name] = build_encoder(
-            kind,
-            named[kind],
-            shape,
-            settings.embedding,
-            settings.dropout,
-            settings.options.get(kind, {}),
-        )
+        options = settings.options.get(kind, {})
+        encoders[name] = build_encoder(kind, named[kind], shape, *own, options)
     return encoders
 
 
-def build_network(job: EncoderJob, shapes: Mapping[str, tuple[int, ...]]) -> JointNetwork:
-    """Build the network.
-
-    Parameters
-    ----------
-    job : EncoderJob
-        Targets and settings.
-    shapes : dict of str to tuple of int
-        Of one person's scans, by imaging group.
-
-    Returns
-    -------
-    JointNetwork
-        With random weights.
-    """
+def build_network(job: EncoderJob, shapes: Shapes) -> FusedNetwork:
+    """Build the network, with random weights, from the shapes of one person's scans."""
     s = job.settings.network
     encoders = build_encoders(s, shapes)
-    return JointNetwork(encoders, s.embedding, len(job.binary), s.dropout)
+    return FusedNetwork(encoders, len(job.binary), "light", s.embedding, s.dropout)
 
 
 def train_encoders(job: EncoderJob, folder: Path) -> Model:
     """Train one network without one part, and predict everybody who was not in its training.
 
-    Parameters
-    ----------
-    job : EncoderJob
-        People, scans, targets, settings.
-    folder : Path
-        Of its state; a training that was killed goes on from there.
+    A training that was killed goes on from the state in ``folder``.
 
     Returns
     -------
@@ -146,118 +114,41 @@ def train_encoders(job: EncoderJob, folder: Path) -> Model:
         trained on and for people who lack a group, and throughout if training failed, whose reason
         is then in the card. Its weights by name.
     """
-    device = pick_device(job.device)
-    anything = np.any([job.people.has[g] for g in job.scans], axis=0)
+    anything = job.having_any
     fitted = np.flatnonzero(job.fitted & anything)
-    validated = np.flatnonzero((job.people.part == "validation") & anything)
     sets = subsets(tuple(job.scans))
     outputs = np.full((len(sets), len(job.people.eid), len(job.binary)), np.nan, dtype=np.float32)
-    arrays: dict[str, NDArray[np.generic]] = {"outputs": outputs}
     if len(fitted) < 2:
-        return Model(arrays, {"diverged": "fewer than two people to train on", "curves": {}})
-    scans = {g: job.scans[g] for g in job.groups}
-    data = Inputs(job.people, scans, (), anything, job.settings.cache_gb, masked=True)
-    torch.manual_seed(job.seed)
-    network = build_network(job, data.shapes)
-    tasks = Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop)
-    cost = cost_card(network, data.shapes)
-    trainer = Trainer(network, data, tasks, job.settings.loop, device, job.seed)
-    what = f"Encoders of fold {job.people.fold} without part {job.part}"
-    tell = told_by_epoch(what, job.settings.loop.epochs_for(len(fitted)))
-    trained = train(trainer, fitted, validated, folder, tell)
-    if not trained.reason:
-        network.load_state_dict(trained.state)
-        predict_unseen(trainer, network, job, np.flatnonzero(~job.fitted & anything), outputs)
-        arrays |= {f"weights/{k}": v.cpu().numpy().copy() for k, v in trained.state.items()}
-    else:
-        told_of_failure(what, trained.reason)
-    return Model(arrays, training_card(trained, trainer, cost, len(fitted)))
-
-
-def cost_card(network: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Count what a network costs, for its card.
-
-    Parameters
-    ----------
-    network : Module
-        On the CPU.
-    shapes : dict of str to tuple of int
-        Of one person's inputs.
-
-    Returns
-    -------
-    dict
-        ``parameters``, ``flops_per_sample`` of a training step, ``memory_per_sample`` in bytes.
-    """
-    cost = network_cost(network, shapes)
-    return {
-        "parameters": cost.parameters,
-        "flops_per_sample": cost.training_flops,
-        "memory_per_sample": cost.activation_bytes,
-    }
-
-
-def training_card(
-    trained: Trained, trainer: Trainer, cost: dict[str, Any], n: int
-) -> dict[str, Any]:
-    """Say in a model's card how training went.
-
-    Parameters
-    ----------
-    trained : Trained
-        From the loop.
-    trainer : Trainer
-        Which ran it.
-    cost : dict
-        From `cost_card`.
-    n : int
-        People that the network was trained on.
-
-    Returns
-    -------
-    dict
-    """
-    epochs = len(trained.curves.get("train", []))
-    return {
-        "diverged": trained.reason,
-        "curves": trained.curves,
-        "best_epoch": trained.best_epoch,
-        "wait_share": trained.wait_share,
-        "precision": str(precision_of(trainer.settings, trainer.device)).removeprefix("torch."),
-        "flops": float(cost["flops_per_sample"]) * n * epochs,
-        "n_fitted": n,
-        **cost,
-    }
+        why = {"diverged": "fewer than two people to train on", "curves": {}}
+        return Model({"outputs": outputs}, why)
+    found = fit_network(
+        job.data,
+        lambda shapes: build_network(job, shapes),
+        Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop),
+        job.settings.loop,
+        fitted,
+        np.flatnonzero((job.people.part == "validation") & anything),
+        folder,
+        seed=job.seed,
+        device=job.device,
+        what=f"Encoders of fold {job.people.fold} without part {job.part}",
+    )
+    if not found.trained.reason:
+        predict_unseen(found.trainer, job, np.flatnonzero(~job.fitted & anything), outputs)
+    return Model({"outputs": outputs, **found.weights}, found.card)
 
 
 @torch.no_grad()
 def predict_unseen(
-    trainer: Trainer,
-    network: JointNetwork,
-    job: EncoderJob,
-    rows: Rows,
-    outputs: NDArray[np.float32],
+    trainer: Trainer, job: EncoderJob, rows: Rows, outputs: NDArray[np.float32]
 ) -> None:
-    """Predict all targets of some people from every set of imaging groups that they have.
+    """Predict all targets of people never trained on from every set of groups that they have.
 
-    Parameters
-    ----------
-    trainer : Trainer
-        Of the network.
-    network : JointNetwork
-        With the weights that were kept.
-    job : EncoderJob
-        What it was trained for.
-    rows : ndarray of shape (m,)
-        People it was not trained on.
-    outputs : ndarray of shape (subsets, n, targets)
-        Changed in place, in their rows.
+    In their rows, ``outputs`` of shape (subsets, n, targets) are changed in place.
     """
-    network.eval()
-    for start in range(0, len(rows), job.settings.loop.batch_size):
-        some = rows[start : start + job.settings.loop.batch_size]
-        inputs = trainer.data.read(some, None)
-        embeddings = network.embed(trainer.moved(inputs))
+    network = cast(FusedNetwork, trainer.network.eval())
+    for some in trainer.in_batches(rows):
+        embeddings = network.embed(trainer.moved(trainer.data.read(some, None)))
         for k, chosen in enumerate(subsets(tuple(job.scans))):
             if not set(chosen) <= set(job.groups):
                 continue
@@ -267,8 +158,16 @@ def predict_unseen(
             outputs[k, some[has]] = predicted.numpy()[has]
 
 
-def combine(outputs: Mapping[int, NDArray[np.float32]], parts: NDArray[np.int64]) -> Floats:
-    """Line up the predictions of all networks of a seed.
+def read_outputs(paths: Mapping[int, Path]) -> dict[int, NDArray[np.float32]]:
+    """Read what networks predict, by the part that each left out."""
+    return {
+        part: read_model(path, keys=("outputs",)).arrays["outputs"].astype(np.float32)
+        for part, path in paths.items()
+    }
+
+
+def cross_fitted(outputs: Mapping[int, NDArray[np.float32]], parts: NDArray[np.int64]) -> Floats:
+    """Line up the predictions of all networks of a seed, by the part that each left out.
 
     Parameters
     ----------
@@ -283,11 +182,8 @@ def combine(outputs: Mapping[int, NDArray[np.float32]], parts: NDArray[np.int64]
         Of training people by the network that left them out, of everybody else the mean of all
         networks.
     """
-    first, *others = sorted(outputs)
-    combined = outputs[first].astype(np.float64)
-    for part in others:
-        combined += outputs[part]
-    combined /= len(outputs)
+    every = [outputs[part] for part in sorted(outputs)]
+    combined: Floats = np.sum(every, axis=0, dtype=np.float64) / len(every)
     for part, own in outputs.items():
         mine = parts == part
         combined[:, mine] = own[:, mine]

@@ -21,21 +21,7 @@ READ_BATCH = 256
 
 @dataclass(frozen=True)
 class GramJob:
-    """What a worker needs for the products of one imaging group.
-
-    Attributes
-    ----------
-    group : str
-        Its name.
-    scans : GroupScans
-        Of the group.
-    people : People
-        Of the fold.
-    settings : Kernels
-        Of how many people kernels are exact, and memory for tiles of scans.
-    device : str
-        Where products are made.
-    """
+    """What a worker needs for the products of one imaging group."""
 
     group: str
     scans: GroupScans
@@ -45,32 +31,15 @@ class GramJob:
 
 
 def learnt_from(people: People) -> Mask:
-    """People whose labels kernels may learn from: all but those tested.
+    """Training and validation people, from whose labels kernels may learn.
 
-    Parameters
-    ----------
-    people : People
-        Of the fold.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Training and validation people. Each is scored by fits that left them out.
+    Each is scored by fits that left them out.
     """
     return people.train | (people.part == "validation")
 
 
 def landmarks_of(people: People, has: Mask, settings: Kernels) -> NDArray[np.int64]:
     """Choose the people whom kernels of an imaging group are with.
-
-    Parameters
-    ----------
-    people : People
-        Of the fold.
-    has : ndarray of shape (n,)
-        Who has the group.
-    settings : Kernels
-        Number of people up to which they are all, and memory for the components of everybody.
 
     Returns
     -------
@@ -90,13 +59,6 @@ def landmarks_of(people: People, has: Mask, settings: Kernels) -> NDArray[np.int
 def gram_of_group(job: GramJob, folder: Path) -> Model:
     """Multiply the scans of everybody with those of the people whom kernels are with.
 
-    Parameters
-    ----------
-    job : GramJob
-        Group and people.
-    folder : Path
-        Not used: there is no state to keep.
-
     Returns
     -------
     Model
@@ -105,65 +67,42 @@ def gram_of_group(job: GramJob, folder: Path) -> Model:
         shape (n_has,): each with itself. Scans are less the mean of training people, and as they
         are otherwise.
     """
-    has = job.people.has[job.group]
-    training = job.people.keys(has & job.people.train)
-    rows, columns = np.flatnonzero(has), landmarks_of(job.people, has, job.settings)
+    people, has = job.people, job.people.has[job.group]
+    rows, training = np.flatnonzero(has), np.flatnonzero(has & people.train)
+    columns = landmarks_of(people, has, job.settings)
     if len(training) < 3:
-        nothing = np.zeros((len(rows), 0), dtype=np.float32)
-        norms = np.zeros(len(rows), dtype=np.float32)
-        return Model({"gram": nothing, "norms": norms, "columns": columns[:0]}, {})
-    scans, people = job.scans.fitted(training), job.people
-    features = scans.read(people.keys(has & people.train)[:1]).size
+        columns = columns[:0]
+    gram = np.zeros((len(rows), len(columns)), dtype=np.float32)
+    norms = np.zeros(len(rows), dtype=np.float32)
+    arrays: dict[str, NDArray[np.generic]] = {"gram": gram, "norms": norms, "columns": columns}
+    if len(training) < 3:
+        return Model(arrays, {})
+    scans = job.scans.fitted(people.keys(training))
+    features = scans.read(people.keys(training[:1])).size
     tile = max(1, int(job.settings.memory_gb * 1e9 / (2 * 4 * features)))
-    device = pick_device(job.device)
-    gram = np.empty((len(rows), len(columns)), dtype=np.float32)
-    norms = np.empty(len(rows), dtype=np.float32)
-    lefts = _tiles(rows, tile)
+    device, lefts = pick_device(job.device), _tiles(rows, tile)
+
+    def stored(some: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.concatenate(list(scans.batches(people.keys(some), READ_BATCH)))
+
     # Where everybody fits into one tile, it is read once.
-    whole = _read(scans, people, rows) if len(lefts) == 1 else None
-    mean = _mean(scans, people, has & people.train, whole, rows)
+    whole = stored(rows) if len(lefts) == 1 else None
+
+    def read(some: NDArray[np.int64]) -> NDArray[np.float32]:
+        return stored(some) if whole is None else whole[np.searchsorted(rows, some)]
+
+    batches = _tiles(training, READ_BATCH)
+    total = np.asarray(sum(read(some).sum(axis=0, dtype=np.float64) for some in batches))
+    mean = (total / len(training)).astype(np.float32)
     for left in lefts:
-        X = _centred(_read(scans, people, left) if whole is None else whole, mean, device)
-        at = np.searchsorted(rows, left)
+        X, at = torch.from_numpy(read(left) - mean).to(device), np.searchsorted(rows, left)
         norms[at] = (X * X).sum(1).cpu().numpy()
         for right in _tiles(columns, tile):
-            if whole is None:
-                Y = _centred(_read(scans, people, right), mean, device)
-            else:
-                Y = X[np.searchsorted(left, right)]
+            Y = torch.from_numpy(read(right) - mean).to(device)
             gram[np.ix_(at, np.searchsorted(columns, right))] = (X @ Y.T).cpu().numpy()
     flops = 2.0 * len(rows) * len(columns) * features
-    arrays: dict[str, NDArray[np.generic]] = {"gram": gram, "norms": norms, "columns": columns}
     return Model(arrays, {"features": features, "flops": flops})
 
 
 def _tiles(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return np.array_split(rows, max(1, -(-len(rows) // size))) if len(rows) else []
-
-
-def _read(scans: GroupScans, people: People, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    wanted = np.zeros(len(people.eid), dtype=bool)
-    wanted[rows] = True
-    return np.concatenate(list(scans.batches(people.keys(wanted), READ_BATCH)))
-
-
-def _mean(
-    scans: GroupScans,
-    people: People,
-    training: Mask,
-    whole: NDArray[np.float32] | None,
-    rows: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """Mean of training people, of what was read or as it is read."""
-    if whole is not None:
-        return whole[training[rows]].mean(axis=0, dtype=np.float64).astype(np.float32)
-    total = 0.0
-    for batch in scans.batches(people.keys(training), READ_BATCH):
-        total = total + batch.sum(axis=0, dtype=np.float64)
-    return (np.asarray(total) / training.sum()).astype(np.float32)
-
-
-def _centred(
-    X: NDArray[np.float32], mean: NDArray[np.float32], device: torch.device
-) -> torch.Tensor:
-    return torch.from_numpy(X - mean).to(device)

@@ -19,23 +19,12 @@ TRAITS = "traits"
 
 
 def subsets(groups: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """List all non-empty sets of imaging groups.
-
-    Parameters
-    ----------
-    groups : tuple of str
-        In the order of the grid.
-
-    Returns
-    -------
-    tuple of tuple of str
-        Small sets first.
-    """
+    """List all non-empty sets of imaging groups, small sets first."""
     return tuple(grid.subsets(groups)[1:])
 
 
-class Inputs:
-    """Inputs of one network, by row of `People`.
+class NetworkData:
+    """What one network is fed, by row of `People`.
 
     Parameters
     ----------
@@ -74,42 +63,32 @@ class Inputs:
             for group, some in scans.items()
         }
         self.shapes: dict[str, tuple[int, ...]] = {
-            g: self._one(g, int(np.argmax(people.has[g]))).shape for g in self.groups
+            group: some.read(people.keys(np.flatnonzero(people.has[group])[:1])).shape[1:]
+            for group, some in self.scans.items()
         }
         traits = [people.blocks[domain] for domain in blocks]
         self.traits = torch.from_numpy(np.hstack(traits)).float() if traits else None
         if self.traits is not None:
             self.shapes[TRAITS] = (self.traits.shape[1],)
-        sets = subsets(self.groups) if self.groups else ()
-        self.choices = np.array([[g in some for g in self.groups] for some in sets])
-        self.present = np.stack([people.has[g] for g in self.groups], 1) if self.groups else None
+        self.choices = np.array([[g in some for g in self.groups] for some in subsets(self.groups)])
+        present = [people.has[g] for g in self.groups]
+        self.present = np.array(present, dtype=bool).reshape(len(present), len(people.eid)).T
         sizes = [int(rows.sum()) * int(np.prod(self.shapes[g])) * 2 for g in self.groups]
         self.place = np.cumsum(rows) - 1
         self.kept: Tensors = {}
         if sum(sizes) <= cache_gb * 1e9:
             self.kept = {g: self._read(g, np.flatnonzero(rows)) for g in self.groups}
 
-    def _one(self, group: str, row: int) -> NDArray[np.float32]:
-        key = (int(self.people.eid[row]), int(self.people.instance[row]))
-        return self.scans[group].read([key])[0]
-
     def _read(self, group: str, rows: Rows) -> torch.Tensor:
         held = torch.zeros(len(rows), *self.shapes[group], dtype=torch.float16)
         for k, row in enumerate(rows):
             if self.people.has[group][row]:
-                scan = torch.from_numpy(self._one(group, int(row)))
+                (scan,) = torch.from_numpy(self.scans[group].read(self.people.keys(rows[[k]])))
                 held[k] = scan.clamp(-LARGEST_HALF, LARGEST_HALF)
         return held
 
     def read(self, rows: Rows, rng: np.random.Generator | None) -> Tensors:
-        """Read some people's inputs.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n,)
-            People.
-        rng : numpy.random.Generator, optional
-            Of the epoch, in training.
+        """Read some people's inputs, in training with the random generator of the epoch.
 
         Returns
         -------
@@ -121,11 +100,9 @@ class Inputs:
             inputs = {g: held[self.place[rows]] for g, held in self.kept.items()}
         else:
             inputs = {g: self._read(g, rows) for g in self.groups}
-        used = np.ones((len(rows), 0), dtype=bool)
-        if self.present is not None:
-            used = self.present[rows]
-            if self.masked and rng is not None:
-                used = used & self.choices[rng.integers(0, len(self.choices), len(rows))]
+        used = self.present[rows]
+        if self.masked and rng is not None:
+            used = used & self.choices[rng.integers(0, len(self.choices), len(rows))]
         if self.traits is not None:
             inputs[TRAITS] = self.traits[rows]
             used = np.column_stack([used, np.ones(len(rows), dtype=bool)])

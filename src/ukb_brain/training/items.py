@@ -18,81 +18,37 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.ledger import WorkItem, fingerprint_of
 from ukb_brain.ledger.artifact import ModelFolder
+from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training.dedicated import DEDICATED, DedicatedJob, drawn_cells
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.gram import GramJob, landmarks_of
 from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.learners import MODIFIERS, KernelsJob
 from ukb_brain.training.people import People
-from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.scans import GroupScans, KeptVectors, Scans
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.tangents import (
-    BLOCK,
-    ReferenceJob,
-    TangentJob,
-    blocks_of,
-    with_kept,
-)
+from ukb_brain.training.tangents import BLOCK, ReferenceJob, TangentJob, blocks_of
 from ukb_brain.training.target import AMORTISED, CellsJob, joined
 
 Folds = Mapping[int, People]
-Scans = Mapping[int, Mapping[str, GroupScans]]
+Job = ReferenceJob | GramJob | KernelsJob | EncoderJob | CellsJob | DedicatedJob
 # Raised whenever the same settings would give other results.
-ENGINE = 4
-
-
-def quality_fingerprint(quality: pd.DataFrame) -> str:
-    """Tell one set of preprocessed scans from another, by what was measured of each.
-
-    Parameters
-    ----------
-    quality : pandas.DataFrame
-        One row a scan.
-
-    Returns
-    -------
-    str
-    """
-    rows = pd.util.hash_pandas_object(quality.astype(str), index=False).to_numpy()
-    return fingerprint_of("quality", rows)
+ENGINE = 5
 
 
 def people_fingerprint(people: People) -> str:
-    """Tell one fold's people from another's, by everything that is known of them.
-
-    Parameters
-    ----------
-    people : People
-        Of a fold.
-
-    Returns
-    -------
-    str
-    """
+    """Tell one fold's people from another's, by everything that is known of them."""
     tables: list[Mapping[str, np.ndarray]] = [people.targets, people.blocks, people.has]
-    named = [part for table in tables for name in sorted(table) for part in (name, table[name])]
-    keys = (
-        people.eid,
-        people.instance,
-        people.family,
-        np.unique(people.part, return_inverse=True)[1],
-    )
-    return fingerprint_of(people.fold, *keys, *named)
+    keys = (people.eid, people.instance, people.family, _parts(people))
+    return fingerprint_of(people.fold, *keys, *tables)
+
+
+def _parts(people: People) -> np.ndarray:
+    return np.unique(people.part, return_inverse=True)[1]
 
 
 def about(people: People) -> dict[str, Any]:
-    """Say in a model's card on whom it was fitted.
-
-    Parameters
-    ----------
-    people : People
-        Of the fold.
-
-    Returns
-    -------
-    dict
-        Fold, number and fingerprint of training people, and that the model is restricted.
-    """
+    """Say in a model's card on whom it was fitted, and that it is restricted."""
     return {
         "restricted": True,
         "fold": people.fold,
@@ -101,63 +57,38 @@ def about(people: People) -> dict[str, Any]:
     }
 
 
+def _item(name: str, job: Job, *rests_on: Any, **card: Any) -> WorkItem:
+    return WorkItem(name, fingerprint_of(ENGINE, *rests_on), job, about(job.people) | card)
+
+
 def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _seen(scans: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...], bool]]:
+def _seen(groups: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...], bool]]:
     """List what a model sees: groups in their order, which its outputs keep, and how."""
-    return [(group, some.modalities, some.tangent) for group, some in scans.items()]
+    return [(group, some.modalities, some.tangent) for group, some in groups.items()]
 
 
-def reference_items(
-    folds: Folds, scans: Mapping[str, GroupScans], quality: str
-) -> Iterator[WorkItem]:
-    """List the references of tangent space of every fold.
+def _of_cells(cells: tuple[Cell, ...]) -> list[tuple]:
+    return [(c.target, c.inputs.name, c.inputs.groups, c.inputs.blocks) for c in cells]
 
-    Parameters
-    ----------
-    folds : dict of int to People
-        By fold.
-    scans : dict of str to GroupScans
-        By imaging group.
-    quality : str
-        From `quality_fingerprint`.
 
-    Yields
-    ------
-    WorkItem
-        For `ukb_brain.training.tangents.reference_of_group`.
-    """
+def reference_items(folds: Folds, scans: Scans) -> Iterator[WorkItem]:
+    """List the references of tangent space of every fold, for `reference_of_group`."""
     for fold, people in folds.items():
-        for group, some in scans.items():
-            if some.is_volume or not some.tangent:
-                continue
-            known = (people.record_of(group), people.train[people.has[group]])
-            print_of = fingerprint_of(ENGINE, "reference", quality, *known)
-            card = about(people) | {"group": group, "scans": _of_whom(people, group, quality)}
-            job = ReferenceJob(group, some, people)
-            yield WorkItem(gram_name(fold, group), print_of, job, card)
+        for group, some in scans.groups.items():
+            if some.tangent and not some.is_volume:
+                whom = _of_whom(people, group, scans)
+                job = ReferenceJob(group, some, people)
+                name = gram_name(fold, group)
+                yield _item(name, job, "reference", whom, group=group, scans=whom)
 
 
-def tangent_items(
-    folds: Folds, scans: Mapping[str, GroupScans], references: ModelFolder
-) -> Iterator[WorkItem]:
-    """List everybody's vectors of tangent space, some thousand people at a time.
+def tangent_items(folds: Folds, scans: Scans, references: ModelFolder) -> Iterator[WorkItem]:
+    """List everybody's vectors of tangent space, a block of people each, for `tangents_of_block`.
 
-    Parameters
-    ----------
-    folds : dict of int to People
-        By fold.
-    scans : dict of str to GroupScans
-        By imaging group.
-    references : ModelFolder
-        Of `reference_items`; of one that failed there are no vectors, and stores are read instead.
-
-    Yields
-    ------
-    WorkItem
-        For `ukb_brain.training.tangents.tangents_of_block`.
+    Of a reference that failed there are none, and stores are read instead.
     """
     for name, card in references.cards().items():
         if card["status"] != "ok":
@@ -165,92 +96,54 @@ def tangent_items(
         people, group = folds[card["fold"]], card["group"]
         for block in range(blocks_of(people, group)):
             home = references.path.resolve() / name
-            job = TangentJob(group, scans[group], people, home, block)
-            print_of = fingerprint_of(ENGINE, "tangents", card["hash"], block, BLOCK)
-            own = about(people) | {"group": group, "scans": card["scans"], "block": block}
-            yield WorkItem(f"{name}-{block}", print_of, job, own)
+            job = TangentJob(group, scans.groups[group], people, home, block)
+            known = ("tangents", card["hash"], block, BLOCK)
+            own = {"group": group, "scans": card["scans"], "block": block}
+            yield _item(f"{name}-{block}", job, *known, **own)
 
 
-def _of_whom(people: People, group: str, quality: str) -> str:
+def _of_whom(people: People, group: str, scans: Scans) -> str:
     """Tell whose scans, and which, vectors are of."""
-    return fingerprint_of(quality, people.record_of(group), people.train[people.has[group]])
+    of = (people.record_of(group), people.train[people.has[group]])
+    return fingerprint_of(scans.fingerprint, *of)
 
 
-def kept_vectors(
-    folds: Folds, scans: Mapping[str, GroupScans], tangents: ModelFolder, quality: str
-) -> dict[int, dict[str, GroupScans]]:
+def kept_vectors(folds: Folds, scans: Scans, tangents: ModelFolder) -> dict[int, Scans]:
     """Let each fold read the vectors that were made of it.
 
-    Parameters
-    ----------
-    folds : dict of int to People
-        By fold.
-    scans : dict of str to GroupScans
-        By imaging group.
-    tangents : ModelFolder
-        Of `tangent_items`.
-    quality : str
-        From `quality_fingerprint`.
-
-    Returns
-    -------
-    dict of int to dict of str to GroupScans
-        By fold and group. Where a block failed, or vectors are of other people or scans, or nothing
-        is read in tangent space, the group is read from the stores.
+    Where a block failed, or vectors are of other people or scans, or nothing is read in tangent
+    space, the group is read from the stores.
     """
     made: dict[tuple[int, str], dict[int, Path]] = {}
     for name, card in tangents.cards().items():
         people = folds.get(card["fold"])
-        same = people is not None and card["scans"] == _of_whom(people, card["group"], quality)
+        same = people is not None and card["scans"] == _of_whom(people, card["group"], scans)
         if same and card["status"] == "ok" and card["edges"]:
             blocks = made.setdefault((card["fold"], card["group"]), {})
             blocks[card["block"]] = tangents.path.resolve() / name
-    found = {}
-    for fold, people in folds.items():
-        whole = {
-            group: [blocks[k] for k in sorted(blocks)]
-            for (own, group), blocks in made.items()
-            if own == fold and len(blocks) == blocks_of(people, group)
-        }
-        found[fold] = with_kept(scans, people, whole)
+    found = dict.fromkeys(folds, scans)
+    for (fold, group), blocks in made.items():
+        if len(blocks) == blocks_of(folds[fold], group):
+            paths = tuple(blocks[k] for k in sorted(blocks))
+            kept = KeptVectors(paths, BLOCK, folds[fold].record_of(group))
+            found[fold] = found[fold].having({group: kept})
     return found
 
 
 def gram_items(
-    folds: Folds, scans: Scans, settings: Modelling, quality: str, device: str
+    folds: Folds, scans: Mapping[int, Scans], settings: Modelling, device: str
 ) -> Iterator[WorkItem]:
-    """List the products of scans of every fold and imaging group.
-
-    Parameters
-    ----------
-    folds : dict of int to People
-        By fold.
-    scans : dict of int to dict of str to GroupScans
-        By fold and imaging group.
-    settings : Modelling
-        How scans are pooled.
-    quality : str
-        From `quality_fingerprint`.
-    device : str
-        Where to multiply.
-
-    Yields
-    ------
-    WorkItem
-        For `ukb_brain.training.gram.gram_of_group`.
-    """
+    """List the products of scans of every fold and imaging group, for `gram_of_group`."""
     if LINEAR not in settings.strategies:
         return
     s = settings.kernels
     for fold, people in folds.items():
-        for group, some in scans[fold].items():
-            job = GramJob(group, some, people, s, device)
-            parts = np.unique(people.part, return_inverse=True)[1]
+        for group, some in scans[fold].groups.items():
             columns = landmarks_of(people, people.has[group], s)
-            known = (people.eid, people.instance, people.has[group], parts, columns)
-            seen = _seen({group: some})
-            print_of = fingerprint_of(ENGINE, "gram", seen, s.pooling, quality, *known)
-            yield WorkItem(gram_name(fold, group), print_of, job, about(people) | {"group": group})
+            known = (people.eid, people.instance, people.has[group], _parts(people), columns)
+            seen = (_seen({group: some}), s.pooling, scans[fold].fingerprint)
+            job = GramJob(group, some, people, s, device)
+            yield _item(gram_name(fold, group), job, "gram", *seen, *known, group=group)
 
 
 def kernel_items(
@@ -261,44 +154,27 @@ def kernel_items(
     hashes: Mapping[str, str],
     device: str,
 ) -> Iterator[WorkItem]:
-    """List the sets of imaging groups of every fold.
+    """List the sets of imaging groups of every fold, for `fit_kernels`.
 
-    Parameters
-    ----------
-    folds : dict of int to People
-        By fold.
-    grid : Grid
-        Its cells.
-    settings : Modelling
-        Choices.
-    grams : Path
-        Folder of models.
-    hashes : dict of str to str
-        Fingerprints of those models, by item.
-    device : str
-        Where matrices are inverted.
-
-    Yields
-    ------
-    WorkItem
-        For `ukb_brain.training.kernels.fit_kernels`.
+    Their products of scans are in the folder ``grams``, those that did not fail with ``hashes`` by
+    item.
     """
     if LINEAR not in settings.strategies:
         return
     strategies = (LINEAR, KERNELS) if KERNELS in settings.strategies else (LINEAR,)
     told = _told(grid)
-    sets: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in grid.cells:
-        sets.setdefault(cell.inputs.groups, []).append(cell)
     kinds = {key: target.kind for key, target in grid.targets.items()}
     dump = settings.kernels.model_dump(mode="json", exclude={"memory_gb"})
+    named = (list(kinds.items()), list(told.items()))
+    shared = (strategies, *named, dump, settings.cross_fits)
     for fold, people in folds.items():
         known = people_fingerprint(people)
-        for groups, cells in sets.items():
+        for groups in dict.fromkeys(cell.inputs.groups for cell in grid.cells):
+            cells = tuple(cell for cell in grid.cells if cell.inputs.groups == groups)
             used = {g: gram_name(fold, g) for g in groups}
             job = KernelsJob(
                 groups,
-                tuple(cells),
+                cells,
                 kinds,
                 people,
                 {g: grams / name for g, name in used.items() if name in hashes},
@@ -308,123 +184,55 @@ def kernel_items(
                 told,
                 device,
             )
-            names = [(c.target, c.inputs.name, c.inputs.blocks) for c in cells]
-            print_of = fingerprint_of(
-                ENGINE, strategies, groups, names, list(kinds.items()), dump, settings.cross_fits,
-                list(told.items()), known, [hashes.get(name, "") for name in used.values()],
-            )  # fmt: skip
-            yield WorkItem(
-                kernel_name(fold, groups), print_of, job, about(people) | {"settings": dump}
-            )
+            made = [hashes.get(name, "") for name in used.values()]
+            rests_on = (*shared, groups, _of_cells(cells), known, made)
+            yield _item(kernel_name(fold, groups), job, "kernels", *rests_on, settings=dump)
 
 
 def _told(grid: Grid) -> dict[str, tuple[str, int]]:
     """Where the base block says what may modify effects of images: block and column by trait."""
-    base = grid.base_domain
-    traits = list(grid.targets_of(base))
-    return {t: (base, traits.index(t)) for t in MODIFIERS if t in traits}
+    traits = list(grid.targets_of(grid.base_domain))
+    return {t: (grid.base_domain, traits.index(t)) for t in MODIFIERS if t in traits}
 
 
 def kernel_name(fold: int, groups: tuple[str, ...]) -> str:
-    """Name an item.
-
-    Parameters
-    ----------
-    fold : int
-        Of the splits.
-    groups : tuple of str
-        Imaging groups; may be none.
-
-    Returns
-    -------
-    str
-    """
+    """Name the item of a set of imaging groups, which may be empty."""
     return f"fold{fold}-kernels-{joined(groups) or 'traits'}"
 
 
 def gram_name(fold: int, group: str) -> str:
-    """Name an item.
-
-    Parameters
-    ----------
-    fold : int
-        Of the splits.
-    group : str
-        Imaging group.
-
-    Returns
-    -------
-    str
-    """
+    """Name the item of an imaging group."""
     return f"fold{fold}-{group}"
+
+
+def encoder_name(fold: int, member: int, part: int) -> str:
+    """Name the item of a member of the ensemble and the part that it leaves out."""
+    return f"fold{fold}-seed{member}-without{part}"
 
 
 def encoder_items(
     folds: Folds,
-    scans: Scans,
+    scans: Mapping[int, Scans],
     grid: Grid,
     settings: Modelling,
-    quality: str,
     seed: int,
     device: str,
 ) -> Iterator[WorkItem]:
-    """List the encoders of every fold, member of the ensemble and part left out.
-
-    Parameters
-    ----------
-    folds : dict of int to People
-        By fold.
-    scans : dict of int to dict of str to GroupScans
-        By fold and imaging group.
-    grid : Grid
-        Its targets.
-    settings : Modelling
-        Network and training.
-    quality : str
-        From `quality_fingerprint`.
-    seed : int
-        Of the run.
-    device : str
-        Where to train.
-
-    Yields
-    ------
-    WorkItem
-        For `ukb_brain.training.encode.train_encoders`.
-    """
+    """List the encoders of every fold, member and part left out, for `train_encoders`."""
     s = settings.encoders
     if AMORTISED not in settings.strategies:
         return
     binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
+    dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb"})
     for fold, people in folds.items():
-        parts = people.cross_fits(s.cross_fits)
-        known = people_fingerprint(people)
-        for member in range(s.seeds):
-            for part in range(s.cross_fits):
-                own = _seed(seed, fold, member, part)
-                job = EncoderJob(part, parts, people, scans[fold], binary, s, own, device)
-                dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb"})
-                outputs = list(binary.items())
-                print_of = fingerprint_of(
-                    ENGINE, "encoders", dump, outputs, _seen(scans[fold]), quality, known, part, own
-                )
-                card = about(people) | {"settings": dump, "member": member, "part": part}
-                yield WorkItem(encoder_name(fold, member, part), print_of, job, card)
-
-
-def encoder_name(fold: int, member: int, part: int) -> str:
-    """Name an item.
-
-    Parameters
-    ----------
-    fold, member, part : int
-        Of the splits, of the ensemble, and that is left out.
-
-    Returns
-    -------
-    str
-    """
-    return f"fold{fold}-seed{member}-without{part}"
+        parts, groups = people.cross_fits(s.cross_fits), scans[fold].groups
+        seen = (_seen(groups), scans[fold].fingerprint, people_fingerprint(people))
+        for member, part in np.ndindex(s.seeds, s.cross_fits):
+            own = _seed(seed, fold, member, part)
+            job = EncoderJob(part, parts, people, groups, binary, s, own, device)
+            rests_on = ("encoders", dump, list(binary.items()), *seen, part, own)
+            card = {"settings": dump, "member": member, "part": part}
+            yield _item(encoder_name(fold, member, part), job, *rests_on, **card)
 
 
 def cell_items(
@@ -435,159 +243,91 @@ def cell_items(
     kernels: Path,
     hashes: Mapping[str, str],
 ) -> Iterator[WorkItem]:
-    """List the targets of every fold, each with all its cells.
+    """List the targets of every fold, each with all its cells, for `fit_cells_of_target`.
 
-    Parameters
-    ----------
-    folds : dict of int to People
-        By fold.
-    grid : Grid
-        Its cells.
-    settings : Modelling
-        Choices.
-    encoders, kernels : Path
-        Folders of models.
-    hashes : dict of str to str
-        Fingerprints of those models, by item.
-
-    Yields
-    ------
-    WorkItem
-        For `ukb_brain.training.target.fit_cells_of_target`.
+    The models that did not fail, in the folders ``encoders`` and ``kernels``, have ``hashes`` by
+    item.
     """
-    groups = tuple(grid.imaging)
     if LINEAR not in settings.strategies:
         return
-    amortised = AMORTISED in settings.strategies
+    groups, amortised = tuple(grid.imaging), AMORTISED in settings.strategies
     # Networks of single cells are elsewhere.
     strategies = [s for s in (LINEAR, KERNELS, AMORTISED) if s in settings.strategies]
-    names = ["cross_fits", *(["heads", "average", "ladder"] if amortised else [])]
+    names = {"cross_fits", *(["heads", "average", "ladder"] if amortised else [])}
+    chosen = settings.model_dump(mode="json", include=names)
     sets = dict.fromkeys(cell.inputs.groups for cell in grid.cells)
-    chosen = {name: settings.model_dump(mode="json")[name] for name in names}
-    members = settings.encoders.seeds if amortised else 0
     for fold, people in folds.items():
         networks = [
             {p: encoder_name(fold, m, p) for p in range(settings.encoders.cross_fits)}
-            for m in range(members)
+            for m in range(settings.encoders.seeds if amortised else 0)
         ]
         of_sets = {joined(g): kernel_name(fold, g) for g in sets}
-        rests_on = [name for each in networks for name in each.values()]
-        rests_on += of_sets.values()
+        rests_on = [*(name for each in networks for name in each.values()), *of_sets.values()]
+        made = [hashes.get(name, "") for name in rests_on]
         known = people_fingerprint(people)
+        of_networks = [
+            {p: encoders / name for p, name in each.items() if name in hashes} for each in networks
+        ]
+        of_kernels = {k: kernels / name for k, name in of_sets.items() if name in hashes}
         for target, cells in cells_by_target(grid).items():
-            job = CellsJob(
-                target,
-                grid.targets[target].kind,
-                cells,
-                groups,
-                people,
-                [
-                    {p: encoders / name for p, name in each.items() if name in hashes}
-                    for each in networks
-                ],
-                {k: kernels / name for k, name in of_sets.items() if name in hashes},
-                settings,
-            )
-            dump = [(cell.inputs.name, cell.inputs.groups, cell.inputs.blocks) for cell in cells]
-            print_of = fingerprint_of(
-                ENGINE, "cells", target, job.kind, dump, groups, strategies, chosen, known,
-                [hashes.get(name, "") for name in rests_on],
-            )  # fmt: skip
-            yield WorkItem(
-                f"fold{fold}-{target}", print_of, job, about(people) | {"target": target}
-            )
+            kind = grid.targets[target].kind
+            job = CellsJob(target, kind, cells, groups, people, of_networks, of_kernels, settings)
+            of_target = (kind, _of_cells(cells), groups, strategies, chosen, known, made)
+            yield _item(f"fold{fold}-{target}", job, "cells", *of_target, target=target)
 
 
 def cells_by_target(grid: Grid) -> dict[str, tuple[Cell, ...]]:
-    """Group the cells of a grid.
-
-    Parameters
-    ----------
-    grid : Grid
-        Its cells.
-
-    Returns
-    -------
-    dict of str to tuple of Cell
-        By target, in the order of the grid.
-    """
+    """Group the cells of a grid, in its order."""
     return {t: tuple(c for c in grid.cells if c.target == t) for t in grid.targets}
 
 
 def dedicated_items(
     folds: Folds,
-    scans: Scans,
+    scans: Mapping[int, Scans],
     grid: Grid,
     settings: Modelling,
-    quality: str,
     seed: int,
     device: str,
 ) -> Iterator[WorkItem]:
-    """List the cells that have a network of their own, in every fold.
-
-    Parameters
-    ----------
-    folds : dict of int to People
-        By fold.
-    scans : dict of int to dict of str to GroupScans
-        By fold and imaging group.
-    grid : Grid
-        Its cells.
-    settings : Modelling
-        Network, training, number of cells.
-    quality : str
-        From `quality_fingerprint`.
-    seed : int
-        Of the run.
-    device : str
-        Where to train.
-
-    Yields
-    ------
-    WorkItem
-        For `ukb_brain.training.dedicated.train_dedicated`.
-    """
+    """List the cells that have a network of their own, in every fold, for `train_dedicated`."""
     s = settings.dedicated
     if DEDICATED not in settings.strategies:
         return
     number = {cell: k for k, cell in enumerate(grid.cells)}
+    dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb", "cells"})
     for fold, people in folds.items():
-        known = people_fingerprint(people)
+        known = (scans[fold].fingerprint, people_fingerprint(people))
         for cell in drawn_cells(grid, s.cells):
-            mine = {g: scans[fold][g] for g in cell.inputs.groups}
+            mine = {g: scans[fold].groups[g] for g in cell.inputs.groups}
+            kind, k = grid.targets[cell.target].kind, number[cell]
+            named = {"target": cell.target, "inputs": cell.inputs.name}
             for member in range(s.seeds):
-                own = _seed(seed, fold, member, number[cell])
-                kind = grid.targets[cell.target].kind
+                own = _seed(seed, fold, member, k)
                 job = DedicatedJob(cell, kind, people, mine, s, member, own, device)
-                dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb", "cells"})
-                print_of = fingerprint_of(
-                    ENGINE,
-                    DEDICATED,
-                    dump,
-                    cell.target,
-                    kind,
-                    cell.inputs.name,
-                    _seen(mine),
-                    quality,
-                    known,
-                    own,
-                )
-                card = about(people) | {"settings": dump, "member": member}
-                card["cell"] = {"target": cell.target, "inputs": cell.inputs.name}
-                yield WorkItem(f"fold{fold}-cell{number[cell]}-seed{member}", print_of, job, card)
+                rests_on = (DEDICATED, dump, named, kind, _seen(mine), *known, own)
+                card = {"settings": dump, "member": member, "cell": named}
+                yield _item(f"fold{fold}-cell{k}-seed{member}", job, *rests_on, **card)
+
+
+def checked(models: ModelFolder, folds: Folds, settings: BaseModel | None = None) -> dict[str, str]:
+    """Give the hashes of models of these folds that did not fail, by name.
+
+    Raises
+    ------
+    InputError
+        If a model is of other people than its fold's, or of other settings where they are given.
+    """
+    every = models.cards()
+    cards = {name: card for name, card in every.items() if card["fold"] in folds}
+    for name, card in cards.items():
+        check_fitted_on(card["training_people"], folds[card["fold"]].fingerprint, name)
+        if settings is not None:
+            check_settings(card, settings, f"model {name}")
+    return {name: card["hash"] for name, card in cards.items() if card["status"] == "ok"}
 
 
 def check_settings(card: Mapping[str, Any], settings: BaseModel, what: str) -> None:
     """Refuse a model that was made with other settings, such as those of another preset.
-
-    Parameters
-    ----------
-    card : dict
-        Of the model.
-    settings : BaseModel
-        Of this run.
-    what : str
-        Name of the model, for the message.
 
     Raises
     ------
@@ -606,17 +346,10 @@ def check_settings(card: Mapping[str, Any], settings: BaseModel, what: str) -> N
 def check_any_fitted(cell_fits: pd.DataFrame, having: Mapping[str, int]) -> None:
     """Refuse to go on where no cell at all could be fitted.
 
-    Parameters
-    ----------
-    cell_fits : pandas.DataFrame
-        One row a cell, strategy, fold and seed.
-    having : dict of str to int
-        People in training who have all that an imaging group needs, by group.
-
     Raises
     ------
     InputError
-        With the first reasons, and how many people there are to learn from.
+        With the first reasons, and how many training people ``having`` counts by imaging group.
     """
     if (cell_fits["status"] == "ok").any():
         return

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 # The intercept is not penalised; every other column of T is, as it says.
 FREE = 0.0
+# From `groups_of`.
+Groups = Sequence[torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,20 +61,7 @@ class Inverse:
 
 
 def invert(kernel: torch.Tensor, penalty: float) -> torch.Tensor | None:
-    """Invert ``kernel / penalty + 1``.
-
-    Parameters
-    ----------
-    kernel : torch.Tensor of shape (n, n)
-        Symmetric, without negative eigenvalues.
-    penalty : float
-        Above 0; infinity leaves the kernel out.
-
-    Returns
-    -------
-    torch.Tensor of shape (n, n), or None
-        None where the kernel is left out.
-    """
+    """Invert ``kernel / penalty + 1``, of shape (n, n); an infinite penalty leaves it out: None."""
     if math.isinf(penalty):
         return None
     A = kernel / penalty
@@ -100,28 +89,13 @@ def with_columns(
         ``plain @ columns``.
     penalties : torch.Tensor of shape (q,)
         Of each; `FREE` for the intercept.
-
-    Returns
-    -------
-    Inverse
     """
     inner = columns.T @ right + torch.diag(penalties)
     return Inverse(plain, right, torch.linalg.solve(inner, right.T))
 
 
 def groups_of(labels: NDArray[np.int64]) -> list[torch.Tensor]:
-    """Sort people who are left out together by how many they are.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n,)
-        Of each person's group.
-
-    Returns
-    -------
-    list of torch.Tensor of shape (groups, size)
-        Places of people.
-    """
+    """Sort people by how many have their label: places of shape (groups, size), for each size."""
     order = np.argsort(labels, kind="stable")
     _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     found = []
@@ -160,9 +134,9 @@ def without_themselves(
 
 
 def left_out(
-    inverse: Inverse, y: torch.Tensor, groups: Sequence[torch.Tensor], known: torch.Tensor
+    inverse: Inverse, y: torch.Tensor, groups: Groups, known: torch.Tensor
 ) -> torch.Tensor:
-    """Scores of everybody by the fit that left their group out.
+    """Scores of everybody by the fit that left their group out; see `without_themselves`.
 
     Parameters
     ----------
@@ -173,17 +147,8 @@ def left_out(
     groups : sequence of torch.Tensor
         From `groups_of`; together everybody.
     known : torch.Tensor of shape (n,)
-        False for those whose target nobody knows, the same for all these targets: they are left
-        out of every fit.
-
-    Returns
-    -------
-    torch.Tensor of shape (n, targets)
-        Of those not known by the fit of all who are.
-
-    Notes
-    -----
-    See `without_themselves`. Who is not known is taken out of the inverse first.
+        False for those whose target nobody knows, the same for all these targets: they are taken
+        out of every fit, and scored by that of all who are known.
     """
     residuals, scores = inverse.residuals(y), torch.empty_like(y)
     lost = torch.nonzero(~known)[:, 0]
@@ -205,37 +170,17 @@ def left_out(
     return scores
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A fit of all people whose target is known.
+def fit_known(
+    inverse: Inverse, y: torch.Tensor, known: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fit everybody whose target is known, of which y and known are as in `left_out`.
 
-    Attributes
-    ----------
+    Returns
+    -------
     dual : torch.Tensor of shape (n, targets)
         0 for whoever is not known.
     coefficients : torch.Tensor of shape (q, targets)
         Of the columns of ``T``, the intercept first.
-    """
-
-    dual: torch.Tensor
-    coefficients: torch.Tensor
-
-
-def fit_known(inverse: Inverse, y: torch.Tensor, known: torch.Tensor) -> Fitted:
-    """Fit everybody whose target is known.
-
-    Parameters
-    ----------
-    inverse : Inverse
-        From `with_columns`.
-    y : torch.Tensor of shape (n, targets)
-        Anything for whoever is not known.
-    known : torch.Tensor of shape (n,)
-        As in `left_out`.
-
-    Returns
-    -------
-    Fitted
     """
     lost = torch.nonzero(~known)[:, 0]
     if len(lost):
@@ -243,21 +188,9 @@ def fit_known(inverse: Inverse, y: torch.Tensor, known: torch.Tensor) -> Fitted:
         factor = torch.linalg.cholesky(inverse.block(lost, lost))
         y = y.clone()
         y[lost] -= torch.cholesky_solve(inverse.residuals(y)[lost], factor)
-    return Fitted(inverse.residuals(y), inverse.solve @ y)
+    return inverse.residuals(y), inverse.solve @ y
 
 
-def mean_loss(
-    scores: Sequence[torch.Tensor] | torch.Tensor, y: torch.Tensor, weights: torch.Tensor
-) -> torch.Tensor:
-    """Weighted mean squared error of each target.
-
-    Parameters
-    ----------
-    scores, y, weights : torch.Tensor of shape (n, targets)
-        Weights are 0 for whoever is not known.
-
-    Returns
-    -------
-    torch.Tensor of shape (targets,)
-    """
-    return (weights * (torch.as_tensor(scores) - y) ** 2).sum(0) / weights.sum(0)
+def mean_loss(scores: torch.Tensor, y: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of each target, of shape (targets,), over those who are known."""
+    return (known[:, None] * (scores - y) ** 2).sum(0) / known.sum()

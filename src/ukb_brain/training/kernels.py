@@ -10,10 +10,10 @@ targets.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,17 +33,10 @@ from ukb_brain.training.compositions import (
 from ukb_brain.training.kernel_ridge import FREE, mean_loss
 from ukb_brain.training.ladder import PRICE
 from ukb_brain.training.learners import MODIFIERS, KernelsJob, Learners
-from ukb_brain.training.machines import (
-    Exact,
-    Fit,
-    Machine,
-    Projected,
-    Ridge,
-    logistic_target,
-    together,
-)
+from ukb_brain.training.machines import Exact, Machine, Projected, Ridge, logistic_target, smoother
 from ukb_brain.training.people import Floats
 
+One = TypeVar("One")
 LINEAR, KERNELS = "linear", "kernels"
 # Products with what the table says of a trait, in cells that are told it anyway.
 TOLD = "told"
@@ -99,14 +92,7 @@ class Best:
 
 
 def fit_kernels(job: KernelsJob, folder: Path) -> Model:
-    """Fit all cells of a set of imaging groups.
-
-    Parameters
-    ----------
-    job : KernelsJob
-        People, cells, and where products of scans are.
-    folder : Path
-        Not used: there is no state to keep.
+    """Fit all cells of a set of imaging groups; ``folder`` is not used.
 
     Returns
     -------
@@ -120,15 +106,14 @@ def fit_kernels(job: KernelsJob, folder: Path) -> Model:
     """
     started = time.perf_counter()
     learners = Learners(job)
-    targets = list(learners.y)
     absent = [group for group in job.groups if group not in job.grams]
-    if absent or len(learners.learnt) < 3 or not targets:
+    if absent or len(learners.learnt) < 3 or not learners.y:
         reason = "its kernels failed" if absent else "fewer than ten people in training"
-        why = {t: learners.status[t] if learners.status[t] != "ok" else reason for t in job.targets}
-        failed = [_failed(cell, s, why[cell.target]) for s in job.strategies for cell in job.cells]
+        why = {t: s if s != "ok" else reason for t, s in learners.status.items()}
+        failed = [_row(cell, s, why[cell.target]) for s in job.strategies for cell in job.cells]
         return Model({}, {"fits": failed})
     search = _Search(job, learners)
-    search.run(targets)
+    search.run(list(learners.y))
     arrays: dict[str, NDArray[np.generic]] = {}
     rows = list(search.cells(arrays))
     each = {
@@ -138,7 +123,7 @@ def fit_kernels(job: KernelsJob, folder: Path) -> Model:
     return Model(arrays, {"fits": [row | each for row in rows]})
 
 
-def _failed(cell: Cell, strategy: str, status: str) -> dict[str, Any]:
+def _row(cell: Cell, strategy: str, status: str) -> dict[str, Any]:
     names = {"target": cell.target, "inputs": cell.inputs.name}
     return {"strategy": strategy, **names, "status": status}
 
@@ -158,22 +143,25 @@ class _Search:
         self.linear = {group: self._read(group) for group in job.groups}
         self.intercept = torch.ones(len(learners.rows), 1).to(learners.device, torch.float64)
         self.free = torch.tensor([FREE], dtype=torch.float64, device=learners.device)
+        # Compositions that do with fewer components, where they are projected.
+        every, parts = len(learners.landmarks), () if learners.exact else FEWER
+        self.fewer = {f"{EQUAL}, 1/{p} of components": max(1, every // p) for p in parts}
 
     def _read(self, group: str) -> Kernel:
         people, learners = self.job.people, self.learners
-        model = read_model(self.job.grams[group], keys=("gram", "norms", "columns"))
+        arrays = read_model(self.job.grams[group], keys=("gram", "norms", "columns")).arrays
         rows = np.searchsorted(np.flatnonzero(people.has[group]), learners.rows)
         landmarks = learners.rows[learners.landmarks.cpu().numpy()]
-        columns = np.searchsorted(model.arrays["columns"], landmarks)
-        gram = model.arrays["gram"][np.ix_(rows, columns)]
-        values = torch.from_numpy(gram).to(learners.device, torch.float64)
-        norms = torch.from_numpy(model.arrays["norms"][rows]).to(learners.device, torch.float64)
+        columns = np.searchsorted(arrays["columns"], landmarks)
+        values, norms = (
+            torch.from_numpy(array).to(learners.device, torch.float64)
+            for array in (arrays["gram"][np.ix_(rows, columns)], arrays["norms"][rows])
+        )
         return centred(values, norms, learners.landmarks)
 
     def kernel(self, composition: str) -> Kernel:
         """Make the kernel of a composition."""
-        groups, landmarks = self.job.groups, self.learners.landmarks
-        shares = linear_shares(groups)
+        shares, landmarks = linear_shares(self.job.groups), self.learners.landmarks
         if composition in shares:
             return mixed(self.linear, shares[composition])
         equal = mixed(self.linear, shares[EQUAL])
@@ -202,65 +190,53 @@ class _Search:
         values = self.kernel(composition).values
         if learners.exact:
             return Exact(values, learners.learnt, self.job.settings.memory_gb, self.flops)
-        every = len(learners.landmarks)
-        number = self.fewer.get(composition, every)
+        number = self.fewer.get(composition, len(learners.landmarks))
         return Projected(values, learners.landmarks, learners.learnt, number, self.flops)
-
-    @property
-    def fewer(self) -> dict[str, int]:
-        """Compositions that do with fewer components, where they are projected."""
-        if self.learners.exact:
-            return {}
-        every = len(self.learners.landmarks)
-        return {f"{EQUAL}, 1/{part} of components": max(1, every // part) for part in FEWER}
 
     def run(self, targets: list[str]) -> None:
         """Choose composition and penalty of every target, from images alone."""
-        groups, nonlinear = self.job.groups, KERNELS in self.job.strategies
-        if not groups:
+        if not self.job.groups:
             mean = {target: Choice() for target in targets}
-            self.choices = {LINEAR: mean, KERNELS: mean, TOLD: mean}
+            self.choices = dict.fromkeys((LINEAR, KERNELS, TOLD), mean)
             return
-        machine = self.machine(EQUAL)
         base: dict[str, Choice] = {}
-        every = {*self.grid, np.inf}
-        self._try(EQUAL, machine, dict.fromkeys(targets, every), base)
-        self._widen(machine, targets, base)
-        self._refine(machine, targets, base)
-        linear = dict(base)
-        for name in [*linear_shares(groups), *self.fewer]:
+        self._try(EQUAL, {t: {*self.grid, np.inf} for t in targets}, base)
+        self._widen(targets, base)
+        self._refine(targets, base)
+        best = dict(base)
+        for name in [*linear_shares(self.job.groups), *self.fewer]:
             if name != EQUAL:
-                self._compare(name, targets, base, linear)
-        self.choices = {LINEAR: linear}
-        if not nonlinear:
+                self._compare(name, targets, base, best)
+        self.choices[LINEAR] = dict(best)
+        if KERNELS not in self.job.strategies:
             return
-        self.choices[KERNELS] = dict(linear)
         for modifier in MODIFIERS:
             # What is not read says by its absence who was left out.
-            if modifier in targets and self._is_read(modifier, linear[modifier]):
-                self.modifiers[modifier] = self._standard_scores(modifier, linear[modifier])
+            if modifier in targets and self._is_read(modifier, best[modifier]):
+                self.modifiers[modifier] = self._standard_scores(modifier, best[modifier])
         read = [f"product {modifier}" for modifier in self.modifiers]
         for name in [*(f"radial {width:g}" for width in self.job.settings.radial), *read]:
             # What is read from images cannot modify itself.
-            some = [t for t in targets if not name.endswith(f" {t}")]
-            self._compare(name, some, base, self.choices[KERNELS])
-        self.choices[TOLD] = dict(self.choices[KERNELS])
+            self._compare(name, [t for t in targets if not name.endswith(f" {t}")], base, best)
+        self.choices[KERNELS] = dict(best)
         told = {cell.target for cell in self.job.cells if self._is_told(cell)}
         for modifier, values in self.learners.told.items():
             self.modifiers[f"{modifier}, as told"] = values
             some = [t for t in targets if t in told]
-            self._compare(f"product {modifier}, as told", some, base, self.choices[TOLD])
+            self._compare(f"product {modifier}, as told", some, base, best)
+        self.choices[TOLD] = best
 
     def _is_told(self, cell: Cell) -> bool:
         blocks = {block for block, _ in self.job.told.values()}
         return bool(blocks) and blocks <= {*cell.inputs.blocks}
 
+    def choice(self, cell: Cell, strategy: str) -> Choice:
+        """Give what a strategy chose for a cell."""
+        told = strategy == KERNELS and self._is_told(cell)
+        return self.choices[TOLD if told else strategy][cell.target]
+
     def _compare(
-        self,
-        name: str,
-        targets: list[str],
-        base: Mapping[str, Choice],
-        best: dict[str, Choice],
+        self, name: str, targets: list[str], base: Mapping[str, Choice], best: dict[str, Choice]
     ) -> None:
         """Take a composition where it pays: does better than equal linear shares.
 
@@ -269,33 +245,28 @@ class _Search:
         """
         if not targets:
             return
-        machine, grid = self.machine(name), self.grid
+        machine = self.machine(name)
         found: dict[str, Choice] = {}
-        wanted = {t: {*grid[::2], base[t].penalty} - {np.inf} for t in targets}
-        self._try(name, machine, wanted, found)
-        paying = [t for t, new in found.items() if self._pays(t, new, base[t])]
+        wanted = {t: {*self.grid[::2], base[t].penalty} - {np.inf} for t in targets}
+        self._try(name, wanted, found, machine)
+        paying = [t for t, new in found.items() if self._pays(t, new.scores, base[t].scores)]
         steps = (1 / self.step, self.step)
         near = {t: {found[t].penalty * f for f in steps} - wanted[t] for t in paying}
-        self._try(name, machine, near, found)
-        for target in paying:
-            if found[target].loss < best[target].loss:
-                best[target] = found[target]
+        self._try(name, near, found, machine)
+        best |= {t: found[t] for t in paying if found[t].loss < best[t].loss}
 
     def _is_read(self, target: str, choice: Choice) -> bool:
-        y, weights = self.learners.y[target], self.learners.weights[target]
-        mean = (weights * y).sum() / weights.sum()
-        return np.isfinite(choice.penalty) and self._pays(
-            target, choice, Choice(scores=mean.expand_as(y))
-        )
+        y, known = self.learners.y[target], self.learners.known[target]
+        mean = (known * y).sum() / known.sum()
+        return np.isfinite(choice.penalty) and self._pays(target, choice.scores, mean.expand_as(y))
 
-    def _pays(self, target: str, new: Choice, base: Choice) -> bool:
-        y, weights = self.learners.y[target], self.learners.weights[target]
-        gained = weights * ((base.scores - y) ** 2 - (new.scores - y) ** 2)
-        known = gained[weights > 0]
-        mean = float(known.mean())
-        return mean > 0 and mean**2 > PRICE * float(known.var()) / len(known)
+    def _pays(self, target: str, new: torch.Tensor, base: torch.Tensor) -> bool:
+        y, known = self.learners.y[target], self.learners.known[target]
+        gained = ((base - y) ** 2 - (new - y) ** 2)[known]
+        mean = float(gained.mean())
+        return mean > 0 and mean**2 > PRICE * float(gained.var()) / len(gained)
 
-    def _widen(self, machine: Machine, targets: list[str], best: dict[str, Choice]) -> None:
+    def _widen(self, targets: list[str], best: dict[str, Choice]) -> None:
         """Try smaller penalties while the smallest is the best of some target."""
         smallest = self.grid[0]
         for _ in range(self.job.settings.widened):
@@ -303,35 +274,30 @@ class _Search:
             smallest /= self.step
             if not at_edge or smallest < LEAST_PENALTY:
                 return
-            self._try(EQUAL, machine, {t: {smallest} for t in at_edge}, best)
+            self._try(EQUAL, {t: {smallest} for t in at_edge}, best)
 
-    def _refine(self, machine: Machine, targets: list[str], best: dict[str, Choice]) -> None:
+    def _refine(self, targets: list[str], best: dict[str, Choice]) -> None:
         """Try penalties between the best and its neighbours, where those are far apart."""
         step = self.step
         while step > FINEST:
             step **= 0.5
-            near = {
-                t: {best[t].penalty * step, best[t].penalty / step} - {np.inf}
-                for t in targets
-                if np.isfinite(best[t].penalty)
-            }
-            self._try(EQUAL, machine, near, best)
+            read = [t for t in targets if np.isfinite(best[t].penalty)]
+            near = {t: {best[t].penalty * step, best[t].penalty / step} for t in read}
+            self._try(EQUAL, near, best)
 
     def _try(
         self,
         name: str,
-        machine: Machine,
         wanted: Mapping[str, set[float]],
         best: dict[str, Choice],
+        machine: Machine | None = None,
     ) -> None:
-        penalties_tried = {p for penalties in wanted.values() for p in penalties}
-        for penalty in sorted(p for p in penalties_tried if p >= LEAST_PENALTY):
-            ridge = machine.at(penalty).beside(self.intercept, self.free)
-            mine = [target for target, penalties in wanted.items() if penalty in penalties]
-            for some, known in self.learners.alike(mine):
-                y, weights = self.learners.of(some)
+        machine = machine or self.machine(name)
+        for penalty, mine in _by_penalty(wanted):
+            ridge = machine.beside(penalty, self.intercept, self.free)
+            for some, y, known in self.learners.alike(mine):
                 scores = ridge.left_out(y, known, self.learners.families)
-                losses = mean_loss(scores, y, weights).tolist()
+                losses = mean_loss(scores, y, known).tolist()
                 for k, (target, loss) in enumerate(zip(some, losses, strict=True)):
                     if target not in best or loss < best[target].loss:
                         best[target] = Choice(loss, name, penalty, scores[:, k])
@@ -339,11 +305,10 @@ class _Search:
     def _standard_scores(self, target: str, choice: Choice) -> Floats:
         """Scores of everybody for a target, standardised, by fits that left them out."""
         machine = self.machine(choice.composition)
-        ridge = machine.at(choice.penalty).beside(self.intercept, self.free)
-        y, weights = self.learners.of([target])
-        fitted = ridge.fit(y, weights[:, 0] > 0).scores[:, 0]
-        fitted[self.learners.learnt] = choice.scores
-        scores = fitted.cpu().numpy()
+        ridge = machine.beside(choice.penalty, self.intercept, self.free)
+        fitted = ridge.fit(self.learners.y[target][:, None], self.learners.known[target])
+        fitted.scores[self.learners.learnt, 0] = choice.scores
+        scores = fitted.scores[:, 0].cpu().numpy()
         learnt = scores[self.learners.learnt.cpu().numpy()]
         standard = (scores - learnt.mean()) / max(float(learnt.std()), 1e-12)
         return np.clip(standard, -FURTHEST, FURTHEST)
@@ -354,10 +319,9 @@ class _Search:
         for cell in self.job.cells:
             status = self.learners.status[cell.target]
             if status != "ok":
-                for strategy in self.job.strategies:
-                    yield _failed(cell, strategy, status)
+                yield from (_row(cell, strategy, status) for strategy in self.job.strategies)
                 continue
-            linear, *others = (self._choice(cell, s).composition for s in self.job.strategies)
+            linear, *others = (self.choice(cell, s).composition for s in self.job.strategies)
             together.setdefault(linear, {}).setdefault(LINEAR, []).append(cell)
             for other in others:
                 if other != linear:
@@ -365,15 +329,19 @@ class _Search:
         for composition, by_strategy in together.items():
             machine = self.machine(composition)
             for like, cells in by_strategy.items():
-                for cell, row in _Cells(self, machine, like).fit(composition, cells, arrays):
+                for cell, row in _Cells(self, machine, like).fit(cells, arrays):
+                    row |= {"like": like, "composition": composition}
                     yield row
                     both = KERNELS in self.job.strategies and like == LINEAR
-                    if both and self._choice(cell, KERNELS).composition == composition:
+                    if both and self.choice(cell, KERNELS).composition == composition:
                         yield row | {"strategy": KERNELS}
 
-    def _choice(self, cell: Cell, strategy: str) -> Choice:
-        told = strategy == KERNELS and self._is_told(cell)
-        return self.choices[TOLD if told else strategy][cell.target]
+
+def _by_penalty(wanted: Mapping[One, set[float]]) -> Iterator[tuple[float, list[One]]]:
+    """Give each penalty that is wanted and large enough, and by what, in rising order."""
+    for penalty in sorted({p for penalties in wanted.values() for p in penalties}):
+        if penalty >= LEAST_PENALTY:
+            yield penalty, [one for one, penalties in wanted.items() if penalty in penalties]
 
 
 class _Cells:
@@ -383,84 +351,41 @@ class _Cells:
         self.search, self.machine, self.strategy = search, machine, strategy
         self.job, self.learners = search.job, search.learners
         self.columns: dict[tuple[str, ...], torch.Tensor] = {}
+        self.best: dict[Cell, Best] = {}
 
     def fit(
-        self, composition: str, cells: list[Cell], arrays: dict[str, NDArray[np.generic]]
+        self, cells: list[Cell], arrays: dict[str, NDArray[np.generic]]
     ) -> Iterator[tuple[Cell, dict[str, Any]]]:
         """Choose penalties of cells with traits and kinds of regression, and fit all cells."""
-        best: dict[Cell, Best] = {}
-        self._try({cell: {self._own(cell)} for cell in cells}, self.job.settings.traits, best)
+        own = {cell: self._own(cell) for cell in cells}
+        self._try({cell: {penalty} for cell, penalty in own.items()}, self.job.settings.traits)
         # With traits beside the images less may be left to them.
-        for trait in {best[cell].trait for cell in cells if cell.inputs.blocks}:
-            mine = [c for c in cells if c.inputs.blocks and best[c].trait == trait]
-            beside = {c: {self._own(c) * self.search.step, np.inf} - {self._own(c)} for c in mine}
-            self._try(beside, (trait,), best)
-        self._try_logistic([c for c in cells if self.job.kinds[c.target] == "binary"], best)
-        for penalty in {chosen.image for chosen in best.values()}:
-            bound = self.machine.at(penalty)
-            for cell, chosen in best.items():
-                if chosen.image != penalty:
-                    continue
-                self._keep(bound.beside(*self._columns(cell, chosen.trait)), cell, chosen, arrays)
-                about = {
-                    "like": self.strategy,
-                    "composition": composition,
-                    "logistic": chosen.logistic is not None,
-                    "image_penalty": penalty if np.isfinite(penalty) else None,
-                    "trait_penalty": chosen.trait if np.isfinite(chosen.trait) else None,
-                    "loss": chosen.loss,
-                }
-                yield cell, _failed(cell, self.strategy, "ok") | about
+        for trait in {self.best[cell].trait for cell in cells if cell.inputs.blocks}:
+            mine = [c for c in cells if c.inputs.blocks and self.best[c].trait == trait]
+            self._try({c: {own[c] * self.search.step, np.inf} - {own[c]} for c in mine}, (trait,))
+        self._try_logistic([c for c in cells if self.job.kinds[c.target] == "binary"])
+        for penalty in {chosen.image for chosen in self.best.values()}:
+            for cell, chosen in self.best.items():
+                if chosen.image == penalty:
+                    self._keep(cell, chosen, arrays)
+                    yield (
+                        cell,
+                        _row(cell, self.strategy, "ok")
+                        | {
+                            "logistic": chosen.logistic is not None,
+                            "image_penalty": penalty if np.isfinite(penalty) else None,
+                            "trait_penalty": chosen.trait if np.isfinite(chosen.trait) else None,
+                            "loss": chosen.loss,
+                        },
+                    )
 
     def _own(self, cell: Cell) -> float:
-        return self.search._choice(cell, self.strategy).penalty if cell.inputs.groups else np.inf
+        return self.search.choice(cell, self.strategy).penalty if cell.inputs.groups else np.inf
 
-    def _try(
-        self,
-        wanted: Mapping[Cell, set[float]],
-        traits: tuple[float, ...],
-        best: dict[Cell, Best],
-    ) -> None:
-        for penalty in sorted({p for penalties in wanted.values() for p in penalties}):
-            bound = self.machine.at(penalty)
-            for cell in [cell for cell, penalties in wanted.items() if penalty in penalties]:
-                y, weights = self.learners.of([cell.target])
-                for trait in traits if cell.inputs.blocks else (np.nan,):
-                    ridge = bound.beside(*self._columns(cell, trait))
-                    left = ridge.left_out(y, weights[:, 0] > 0, self.learners.families)
-                    loss = float(mean_loss(left, y, weights)[0])
-                    if cell not in best or loss < best[cell].loss:
-                        best[cell] = Best(loss, penalty, trait)
+    def _of(self, cell: Cell) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.learners.y[cell.target][:, None], self.learners.known[cell.target]
 
-    def _try_logistic(self, cells: list[Cell], best: dict[Cell, Best]) -> None:
-        """Take a logistic regression where it does better, with the same penalties or smaller.
-
-        It has no closed form, and so leaves out parts of people; so does the ridge regression that
-        it is held beside.
-        """
-        found: dict[Cell, Best] = {}
-        of_ridge: dict[Cell, float] = {}
-        parts = [part[None] for part in self.learners.parts]
-        wanted = {
-            c: [p for p in (best[c].image, best[c].image / self.search.step) if p >= LEAST_PENALTY]
-            for c in cells
-        }
-        for penalty in dict.fromkeys(p for penalties in wanted.values() for p in penalties):
-            bound = self.machine.at(penalty)
-            mine = [cell for cell, penalties in wanted.items() if penalty in penalties]
-            ridges = [bound.beside(*self._columns(cell, best[cell].trait)) for cell in mine]
-            scores = self._logistic_left(ridges, mine)
-            for cell, ridge, left in zip(mine, ridges, scores, strict=True):
-                y, weights = self.learners.of([cell.target])
-                loss = float(mean_loss(left, y, weights)[0])
-                if cell not in found or loss < found[cell].loss:
-                    found[cell] = Best(loss, penalty, best[cell].trait, left)
-                if penalty == best[cell].image:
-                    beside = ridge.left_out(y, weights[:, 0] > 0, parts)
-                    of_ridge[cell] = float(mean_loss(beside, y, weights)[0])
-        best |= {cell: new for cell, new in found.items() if new.loss < of_ridge[cell]}
-
-    def _columns(self, cell: Cell, trait: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def _ridge(self, cell: Cell, image: float, trait: float) -> Ridge:
         rows, named = self.learners.rows, cell.inputs.blocks
         if named not in self.columns:
             blocks = [self.job.people.blocks[block][rows] for block in named]
@@ -469,16 +394,47 @@ class _Cells:
         columns = self.columns[named]
         penalties = torch.full_like(columns[0], trait * len(self.learners.learnt))
         penalties[0] = FREE
-        return columns, penalties
+        return self.machine.beside(image, columns, penalties)
+
+    def _loss(self, cell: Cell, scores: torch.Tensor) -> float:
+        return float(mean_loss(scores, *self._of(cell))[0])
+
+    def _try(self, wanted: Mapping[Cell, set[float]], traits: Iterable[float]) -> None:
+        for penalty, cells in _by_penalty(wanted):
+            for cell in cells:
+                for trait in traits if cell.inputs.blocks else (np.nan,):
+                    ridge = self._ridge(cell, penalty, trait)
+                    loss = self._loss(cell, ridge.left_out(*self._of(cell), self.learners.families))
+                    if cell not in self.best or loss < self.best[cell].loss:
+                        self.best[cell] = Best(loss, penalty, trait)
+
+    def _try_logistic(self, cells: list[Cell]) -> None:
+        """Take a logistic regression where it does better, with the same penalties or smaller.
+
+        It has no closed form, and so leaves out parts of people; so does the ridge regression that
+        it is held beside.
+        """
+        found: dict[Cell, Best] = {}
+        of_ridge: dict[Cell, float] = {}
+        parts, best = [part[None] for part in self.learners.parts], self.best
+        wanted = {c: {best[c].image, best[c].image / self.search.step} for c in cells}
+        for penalty, mine in reversed(list(_by_penalty(wanted))):
+            ridges = [self._ridge(cell, penalty, best[cell].trait) for cell in mine]
+            scores = self._logistic_left(ridges, mine)
+            for cell, ridge, left in zip(mine, ridges, scores, strict=True):
+                loss = self._loss(cell, left)
+                if cell not in found or loss < found[cell].loss:
+                    found[cell] = Best(loss, penalty, best[cell].trait, left)
+                if penalty == best[cell].image:
+                    of_ridge[cell] = self._loss(cell, ridge.left_out(*self._of(cell), parts))
+        best |= {cell: new for cell, new in found.items() if new.loss < of_ridge[cell]}
 
     def _logistic_left(self, ridges: list[Ridge], cells: list[Cell]) -> list[torch.Tensor]:
         """Score the people of the fit by logistic regressions that left their part out."""
-        parts, smoothers, targets = self.learners.parts, [], []
-        for ridge, cell in zip(ridges, cells, strict=True):
-            y, weights = self.learners.of([cell.target])
-            smoothers.append(ridge.smoother(weights[:, 0] > 0, parts))
-            targets.append(y.to(ridge.columns).expand(-1, len(parts)))
-        smooth = together(smoothers)
+        parts = self.learners.parts
+        known = [self.learners.known[cell.target] for cell in cells]
+        smooth = smoother(ridges, known, parts)
+        targets = [self._of(cell)[0].to(ridges[0].columns).expand(-1, len(parts)) for cell in cells]
         fits = torch.tanh(smooth(logistic_target(smooth, torch.cat(targets, 1))) / 2).double()
         found = []
         for own in fits.split(len(parts), 1):
@@ -488,15 +444,11 @@ class _Cells:
             found.append(scores)
         return found
 
-    def _keep(
-        self, ridge: Ridge, cell: Cell, chosen: Best, arrays: dict[str, NDArray[np.generic]]
-    ) -> None:
-        y, weights = self.learners.of([cell.target])
-        known = weights[:, 0] > 0
+    def _keep(self, cell: Cell, chosen: Best, arrays: dict[str, NDArray[np.generic]]) -> None:
+        ridge, (y, known) = self._ridge(cell, chosen.image, chosen.trait), self._of(cell)
         if chosen.logistic is not None:
-            fitted: Fit = ridge.fit(
-                logistic_target(ridge.smoother(known, [None]), y.to(ridge.columns)), known
-            )
+            smooth = smoother([ridge], [known], [None])
+            fitted = ridge.fit(logistic_target(smooth, y.to(ridge.columns)), known)
             mine, left = torch.tanh(fitted.scores / 2), chosen.logistic
         else:
             fitted = ridge.fit(y, known)

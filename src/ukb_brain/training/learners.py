@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import torch
 from ukb_brain.cluster import pick_device
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.ledger.artifact import read_model
-from ukb_brain.training.cells import standardised, why_not
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.training.cells import why_not
 from ukb_brain.training.gram import learnt_from
 from ukb_brain.training.kernel_ridge import groups_of
 from ukb_brain.training.people import Floats, People
@@ -30,12 +31,6 @@ class KernelsJob:
     ----------
     groups : tuple of str
         In the order of the grid; empty for cells of traits alone.
-    cells : tuple of Cell
-        All cells with these groups.
-    kinds : dict of str to {"binary", "continuous"}
-        Of every target.
-    people : People
-        Of the fold.
     grams : dict of str to Path
         Models of `ukb_brain.training.gram.gram_of_group`; one that failed is absent.
     cross_fits : int
@@ -43,8 +38,6 @@ class KernelsJob:
         are one more.
     strategies : tuple of str
         ``linear``, and ``kernels`` where those that are not linear may join.
-    settings : Kernels
-        Choices.
     told : dict of str to (str, int)
         Of each trait that may modify effects of images, block and column with what the table says.
     device : str
@@ -72,11 +65,6 @@ class KernelsJob:
 class Learners:
     """People that kernels learn from, their targets, and who is left out together.
 
-    Parameters
-    ----------
-    job : KernelsJob
-        People and targets.
-
     Attributes
     ----------
     rows : ndarray of shape (n_has,)
@@ -89,47 +77,45 @@ class Learners:
         Places among those of families, from `ukb_brain.training.kernel_ridge.groups_of`.
     parts : list of torch.Tensor
         Places of parts of families, for fits without closed form; validation people are one.
-    y, weights : dict of str to torch.Tensor of shape (n_learnt,)
-        By target, standardised by training people; weights are 0 for whoever is not known.
+    y, known : dict of str to torch.Tensor of shape (n_learnt,)
+        By target, standardised by training people and 0 where it is not known.
     status : dict of str to str
         By target.
     """
 
     def __init__(self, job: KernelsJob) -> None:
         self.job, people = job, job.people
-        has = people.having(job.groups)
-        self.rows = np.flatnonzero(has)
+        self.rows = np.flatnonzero(people.having(job.groups))
         mine = learnt_from(people)[self.rows]
         device = pick_device(job.device)
         self.device = torch.device("cpu") if device.type == "mps" else device
-        self.learnt = torch.from_numpy(np.flatnonzero(mine)).to(self.device)
+        self.learnt = self._put(np.flatnonzero(mine))
         shared = mine.copy()
         for path in job.grams.values():
             shared &= np.isin(self.rows, read_model(path, keys=("columns",)).arrays["columns"])
-        self.landmarks = torch.from_numpy(np.flatnonzero(shared)).to(self.device)
-        parts = people.cross_fits(job.cross_fits)
-        parts = np.where(parts < 0, job.cross_fits, parts)[self.rows][mine]
-        family = people.family[self.rows][mine]
-        self.families = [some.to(self.device) for some in groups_of(family)]
-        places = [np.flatnonzero(parts == part) for part in np.unique(parts)]
-        self.parts = [torch.from_numpy(some).to(self.device) for some in places]
-        train = people.train[self.rows][mine]
+        self.landmarks = self._put(np.flatnonzero(shared))
+        learnt = self.rows[mine]
+        parts = people.cross_fits(job.cross_fits)[learnt]
+        parts = np.where(parts < 0, job.cross_fits, parts)
+        self.families = [some.to(self.device) for some in groups_of(people.family[learnt])]
+        self.parts = [self._put(np.flatnonzero(parts == part)) for part in np.unique(parts)]
         self.y: dict[str, torch.Tensor] = {}
-        self.weights: dict[str, torch.Tensor] = {}
+        self.known: dict[str, torch.Tensor] = {}
         self.status: dict[str, str] = {}
         for target in job.targets:
-            y = people.targets[target][self.rows][mine]
+            y, kind = people.targets[target][learnt], job.kinds[target]
             known = np.isfinite(y)
-            kind, training = job.kinds[target], y[known & train]
-            self.status[target] = why_not(training, kind, parts[known & train])
+            training = known & people.train[learnt]
+            self.status[target] = why_not(y[training], kind, parts[training])
             if self.status[target] != "ok":
                 continue
-            _, centre, spread = standardised(training, kind)
             # One inverse serves all targets, so that classes are not weighted.
-            weights = known.astype(np.float64)
-            standard = np.where(known, (y - centre) / spread, 0.0)
-            self.y[target] = torch.from_numpy(standard).to(self.device)
-            self.weights[target] = torch.from_numpy(weights).to(self.device)
+            centre, spread = KINDS[kind].centre_and_spread(y[training])
+            self.y[target] = self._put(np.where(known, (y - centre) / spread, 0.0))
+            self.known[target] = self._put(known)
+
+    def _put(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     @property
     def exact(self) -> bool:
@@ -142,17 +128,12 @@ class Learners:
         blocks = self.job.people.blocks
         return {t: blocks[block][self.rows, k] for t, (block, k) in self.job.told.items()}
 
-    def alike(self, targets: list[str]) -> Iterator[tuple[list[str], torch.Tensor]]:
-        """Group targets that the same people know: they share a fit."""
+    def alike(
+        self, targets: Iterable[str]
+    ) -> Iterator[tuple[list[str], torch.Tensor, torch.Tensor]]:
+        """Group targets that the same people know and that share a fit, with y side by side."""
         found: dict[bytes, list[str]] = {}
         for target in targets:
-            found.setdefault((self.weights[target] > 0).cpu().numpy().tobytes(), []).append(target)
+            found.setdefault(self.known[target].cpu().numpy().tobytes(), []).append(target)
         for some in found.values():
-            yield some, self.weights[some[0]] > 0
-
-    def of(self, targets: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Targets and weights, side by side."""
-        return (
-            torch.stack([self.y[t] for t in targets], 1),
-            torch.stack([self.weights[t] for t in targets], 1),
-        )
+            yield some, torch.stack([self.y[t] for t in some], 1), self.known[some[0]]

@@ -15,6 +15,8 @@ from ukb_brain.training.trainer import Rows, Tensors, Trainer
 # After a loss that is not finite: back to the last good state with a rate so much lower, so often.
 RETREATS = 2
 LOWER_RATE = 0.3
+# Told the epoch that ended, and the curves.
+Report = Callable[[int, dict[str, list[float]]], None]
 
 
 @dataclass
@@ -47,7 +49,7 @@ def train(
     fitted: Rows,
     validated: Rows,
     folder: Path | None = None,
-    report: Callable[[int, dict[str, list[float]]], None] | None = None,
+    report: Report | None = None,
 ) -> Trained:
     """Train a network from its first epoch, or from where a killed process left it.
 
@@ -61,10 +63,6 @@ def train(
         Where the state is kept after every epoch.
     report : callable, optional
         Told the epoch and the curves.
-
-    Returns
-    -------
-    Trained
     """
     s = trainer.settings
     epochs = s.epochs_for(len(fitted))

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Protocol
 
 import torch
 
 from ukb_brain.training.kernel_ridge import (
+    Groups,
     Inverse,
     fit_known,
     invert,
@@ -31,10 +30,8 @@ ROUNDING = 1e-6
 LEAST_SINGLE = 0.03
 # Fits whose log odds move by less in a step have ended.
 CONVERGED = 3e-3
-# From targets to scores, both of shape (n_learnt, fits): those of several may be made together.
+# From targets to scores, both of shape (n_learnt, fits).
 Smoother = Callable[[torch.Tensor], torch.Tensor]
-# From `ukb_brain.training.kernel_ridge.groups_of`.
-Groups = Sequence[torch.Tensor]
 # Parts that fits go without; None goes without nobody.
 Without = Sequence[torch.Tensor | None]
 
@@ -58,41 +55,14 @@ class Fit:
     coefficients: torch.Tensor
 
 
-class Ridge(Protocol):
-    """A kernel and traits, with their penalties."""
+@dataclass(frozen=True)
+class Inverted:
+    """An inverted kernel, or none where it is left out."""
 
-    @property
-    def columns(self) -> torch.Tensor:
-        """Traits of everybody, in the precision in which they are fitted."""
-        ...
-
-    def left_out(self, y: torch.Tensor, known: torch.Tensor, groups: Groups) -> torch.Tensor:
-        """Score the people of the fit, each by the fit that left their group out."""
-        ...
-
-    def smoother(self, known: torch.Tensor, without: Without) -> Smoother:
-        """Prepare fits, side by side, of all who are known, each without a part of its own."""
-        ...
-
-    def fit(self, y: torch.Tensor, known: torch.Tensor) -> Fit:
-        """Fit all who are known."""
-        ...
-
-
-class Machine(Protocol):
-    """A kernel, to be solved with many penalties."""
-
-    def at(self, penalty: float) -> Bound:
-        """Take a penalty."""
-        ...
-
-
-class Bound(Protocol):
-    """A kernel with its penalty."""
-
-    def beside(self, columns: torch.Tensor, penalties: torch.Tensor) -> Ridge:
-        """Put columns of shape (n, q) beside the kernel, with a penalty each."""
-        ...
+    plain: torch.Tensor | None
+    dtype: torch.dtype
+    # Of the columns that were put beside it before: penalties change, and columns are the same.
+    products: dict[int, tuple[torch.Tensor, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,9 +85,9 @@ class Exact:
     learnt: torch.Tensor
     memory_gb: float = 0.0
     flops: list[float] = field(default_factory=list, compare=False)
-    inverses: dict[float, ExactBound] = field(default_factory=dict, compare=False)
+    inverses: dict[float, Inverted] = field(default_factory=dict, compare=False)
 
-    def at(self, penalty: float) -> ExactBound:
+    def at(self, penalty: float) -> Inverted:
         """Invert the kernel with a penalty, in single precision as products of scans are."""
         found = self.inverses.pop(penalty, None)
         if found is None:
@@ -126,8 +96,7 @@ class Exact:
             kind = torch.float32 if single else torch.float64
             plain = invert(self.values[self.learnt].to(kind), penalty) if with_images else None
             self.flops.append(float(len(self.learnt)) ** 3 if with_images else 0.0)
-            # Not the machine itself, whose memory would wait for the collector of cycles.
-            found = ExactBound(self.values, self.learnt, penalty, plain, kind)
+            found = Inverted(plain, kind)
         # The last that were used are kept.
         self.inverses[penalty] = found
         most = max(1, int(self.memory_gb * 1e9 / (4 * len(self.learnt) ** 2)))
@@ -135,33 +104,21 @@ class Exact:
             del self.inverses[old]
         return found
 
-
-@dataclass(frozen=True)
-class ExactBound:
-    """An inverted kernel."""
-
-    values: torch.Tensor
-    learnt: torch.Tensor
-    penalty: float
-    plain: torch.Tensor | None
-    dtype: torch.dtype
-    # Of the columns that were put beside it before: penalties change, and columns are the same.
-    products: dict[int, tuple[torch.Tensor, ...]] = field(default_factory=dict)
-
-    def beside(self, columns: torch.Tensor, penalties: torch.Tensor) -> ExactRidge:
-        """Add columns to the inverse."""
-        if id(columns) not in self.products:
-            mine = columns[self.learnt].to(self.dtype)
+    def beside(self, penalty: float, columns: torch.Tensor, penalties: torch.Tensor) -> ExactRidge:
+        """Take a penalty, and put columns of shape (n, q) beside the kernel, with one each."""
+        found = self.at(penalty)
+        if id(columns) not in found.products:
+            mine = columns[self.learnt].to(found.dtype)
             # With the columns themselves, whose number would else be another's some day.
-            self.products[id(columns)] = (mine, times(self.plain, mine), columns)
-        mine, product, _ = self.products[id(columns)]
-        inverse = with_columns(self.plain, mine, product, penalties.to(self.dtype))
-        return ExactRidge(self.values, self.penalty, columns.to(self.dtype), inverse)
+            found.products[id(columns)] = (mine, times(found.plain, mine), columns)
+        mine, product, _ = found.products[id(columns)]
+        inverse = with_columns(found.plain, mine, product, penalties.to(found.dtype))
+        return ExactRidge(self.values, penalty, columns.to(found.dtype), inverse)
 
 
 @dataclass(frozen=True)
 class ExactRidge:
-    """An inverted kernel beside columns; see `Ridge`."""
+    """An inverted kernel beside columns, in the precision in which they are fitted."""
 
     values: torch.Tensor
     penalty: float
@@ -169,80 +126,17 @@ class ExactRidge:
     inverse: Inverse
 
     def left_out(self, y: torch.Tensor, known: torch.Tensor, groups: Groups) -> torch.Tensor:
-        """Scores in closed form."""
+        """Score the people of the fit, each by the fit that left their group out."""
         return left_out(self.inverse, y.to(self.columns), groups, known).double()
 
-    def smoother(self, known: torch.Tensor, without: Without) -> Smoother:
-        """Take who is not fitted out of the inverse once, for all targets to come."""
-        lost, factors = [], []
-        for part in without:
-            keep = known.clone()
-            if part is not None:
-                keep[part] = False
-            lost.append(torch.nonzero(~keep)[:, 0])
-            factors.append(torch.linalg.cholesky(self.inverse.block(lost[-1], lost[-1])))
-        return ExactSmoother(self.inverse, lost, factors)
-
     def fit(self, y: torch.Tensor, known: torch.Tensor) -> Fit:
-        """Solve for all."""
-        fitted = fit_known(self.inverse, y.to(self.columns), known)
-        dual, coefficients = fitted.dual.double() / self.penalty, fitted.coefficients.double()
+        """Fit all who are known."""
+        dual, coefficients = fit_known(self.inverse, y.to(self.columns), known)
+        weights, coefficients = dual.double() / self.penalty, coefficients.double()
         scores = self.columns.double() @ coefficients
         if self.inverse.plain is not None:
-            scores = scores + self.values @ dual
-        return Fit(scores, dual, coefficients)
-
-
-@dataclass(frozen=True)
-class ExactSmoother:
-    """Fits without some people each; see `Ridge.smoother`.
-
-    Attributes
-    ----------
-    inverse : Inverse
-        Of everybody.
-    lost, factors : list of torch.Tensor
-        For each fit: who is not fitted, and the Cholesky factor of their part of the inverse.
-    """
-
-    inverse: Inverse
-    lost: list[torch.Tensor]
-    factors: list[torch.Tensor]
-
-    def __call__(self, y: torch.Tensor) -> torch.Tensor:
-        """Score."""
-        return side_by_side([self], y)
-
-
-def side_by_side(smoothers: Sequence[ExactSmoother], y: torch.Tensor) -> torch.Tensor:
-    """Apply fits that differ in the columns beside one kernel, with one product of matrices.
-
-    Parameters
-    ----------
-    smoothers : sequence of ExactSmoother
-        With the same `Inverse.plain`.
-    y : torch.Tensor of shape (n_learnt, fits)
-        Targets of all their fits.
-
-    Returns
-    -------
-    torch.Tensor of shape (n_learnt, fits)
-    """
-    widths = [len(some.lost) for some in smoothers]
-
-    def residuals(all_y: torch.Tensor) -> torch.Tensor:
-        plain = times(smoothers[0].inverse.plain, all_y)
-        parts = zip(smoothers, plain.split(widths, 1), all_y.split(widths, 1), strict=True)
-        return torch.cat([p - s.inverse.right @ (s.inverse.solve @ y) for s, p, y in parts], 1)
-
-    found, taken = residuals(y), torch.zeros_like(y)
-    each = (
-        (rows, f) for some in smoothers for rows, f in zip(some.lost, some.factors, strict=True)
-    )
-    # Who is predicted exactly has no residual, and so no say.
-    for k, (rows, factor) in enumerate(each):
-        taken[rows, k] = torch.cholesky_solve(found[rows, k, None], factor)[:, 0]
-    return y - taken - found + residuals(taken)
+            scores = scores + self.values @ weights
+        return Fit(scores, weights, coefficients)
 
 
 class Projected:
@@ -280,9 +174,15 @@ class Projected:
         self.Z, self.learnt = values @ self.axes, learnt
         self._moments: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def at(self, penalty: float) -> ProjectedBound:
-        """Take a penalty; nothing is solved yet."""
-        return ProjectedBound(self, penalty)
+    def beside(
+        self, penalty: float, columns: torch.Tensor, penalties: torch.Tensor
+    ) -> ProjectedRidge:
+        """Take a penalty, and put columns of shape (n, q) before the components, with one each."""
+        Z = self.Z if math.isfinite(penalty) else self.Z[:, :0]
+        own = torch.full_like(Z[0], penalty)
+        return ProjectedRidge(
+            self, columns, torch.cat([columns, Z], 1), torch.cat([penalties, own])
+        )
 
     def moments(self, known: torch.Tensor) -> torch.Tensor:
         """Products of components over those who are known; kept for the next call."""
@@ -294,25 +194,8 @@ class Projected:
 
 
 @dataclass(frozen=True)
-class ProjectedBound:
-    """Components with their penalty."""
-
-    machine: Projected
-    penalty: float
-
-    def beside(self, columns: torch.Tensor, penalties: torch.Tensor) -> ProjectedRidge:
-        """Put columns before the components."""
-        with_images = math.isfinite(self.penalty)
-        Z = self.machine.Z if with_images else self.machine.Z[:, :0]
-        own = torch.full_like(Z[0], self.penalty)
-        return ProjectedRidge(
-            self.machine, columns, torch.cat([columns, Z], 1), torch.cat([penalties, own])
-        )
-
-
-@dataclass(frozen=True)
 class ProjectedRidge:
-    """Columns and components, with a penalty each; see `Ridge`."""
+    """Columns and components, with a penalty each; its methods are those of `ExactRidge`."""
 
     machine: Projected
     columns: torch.Tensor
@@ -345,25 +228,6 @@ class ProjectedRidge:
             scores[some] = without_themselves(own, residuals, blocks, known[some])
         return torch.where(known[:, None], scores, fitted)
 
-    def smoother(self, known: torch.Tensor, without: Without) -> Smoother:
-        """Factor the products of who is fitted once, for all targets to come."""
-        X, whole, keep, factors = self.X[self.machine.learnt], self._moments(known), [], []
-        for part in without:
-            mine, moments = known.clone(), whole
-            if part is not None:
-                of_part = X[part[known[part]]]
-                mine[part], moments = False, whole - of_part.T @ of_part
-            keep.append(mine)
-            factors.append(self._factor(moments))
-        kept = torch.stack(keep, 1)
-
-        def smooth(y: torch.Tensor) -> torch.Tensor:
-            products = X.T @ (y * kept)
-            solved = [torch.cholesky_solve(products[:, k, None], f) for k, f in enumerate(factors)]
-            return X @ torch.cat(solved, 1)
-
-        return smooth
-
     def fit(self, y: torch.Tensor, known: torch.Tensor) -> Fit:
         """Solve for all."""
         X, q = self.X[self.machine.learnt], self.columns.shape[1]
@@ -372,22 +236,82 @@ class ProjectedRidge:
         return Fit(self.X @ found, axes @ found[q:], found[:q])
 
 
-def together(smoothers: Sequence[Smoother]) -> Smoother:
-    """Put fits side by side: where they are with one kernel, they are made together."""
-    exact = [some for some in smoothers if isinstance(some, ExactSmoother)]
-    if len(exact) == len(smoothers):
-        return partial(side_by_side, exact)
-    each = list(smoothers)
+Machine = Exact | Projected
+Ridge = ExactRidge | ProjectedRidge
+
+
+def smoother(ridges: Sequence[Ridge], known: Sequence[torch.Tensor], without: Without) -> Smoother:
+    """Prepare fits of who is known to each ridge without each part, side by side.
+
+    The ridges are of one machine and differ in the columns beside the kernel.
+    """
+    exact = [ridge for ridge in ridges if isinstance(ridge, ExactRidge)]
+    projected = [ridge for ridge in ridges if isinstance(ridge, ProjectedRidge)]
+    return _exact(exact, known, without) if exact else _projected(projected, known, without)
+
+
+def _exact(
+    ridges: Sequence[ExactRidge], known: Sequence[torch.Tensor], without: Without
+) -> Smoother:
+    """Take who is not fitted out of the inverse once, for all targets to come.
+
+    The kernel is one, and so is its product with all targets.
+    """
+    lost, factors = [], []
+    for ridge, mine in zip(ridges, known, strict=True):
+        for part in without:
+            keep = _without(mine, part)
+            lost.append(torch.nonzero(~keep)[:, 0])
+            block = ridge.inverse.block(lost[-1], lost[-1])
+            factors.append(torch.linalg.cholesky(block))
+    inverses, width = [ridge.inverse for ridge in ridges], len(without)
+
+    def residuals(every: torch.Tensor) -> torch.Tensor:
+        plain = times(inverses[0].plain, every)
+        parts = zip(inverses, plain.split(width, 1), every.split(width, 1), strict=True)
+        return torch.cat([own - i.right @ (i.solve @ y) for i, own, y in parts], 1)
 
     def smooth(y: torch.Tensor) -> torch.Tensor:
-        parts = zip(each, y.chunk(len(each), 1), strict=True)
-        return torch.cat([some(part) for some, part in parts], 1)
+        found, taken = residuals(y), torch.zeros_like(y)
+        # Who is predicted exactly has no residual, and so no say.
+        for k, (rows, factor) in enumerate(zip(lost, factors, strict=True)):
+            taken[rows, k] = torch.cholesky_solve(found[rows, k, None], factor)[:, 0]
+        return y - taken - found + residuals(taken)
 
     return smooth
 
 
+def _projected(
+    ridges: Sequence[ProjectedRidge], known: Sequence[torch.Tensor], without: Without
+) -> Smoother:
+    """Factor the products of who is fitted once, for all targets to come."""
+    fits = []
+    for ridge, mine in zip(ridges, known, strict=True):
+        X, whole = ridge.X[ridge.machine.learnt], ridge._moments(mine)
+        kept = torch.stack([_without(mine, part) for part in without], 1)
+        of_parts = (X[:0] if part is None else X[part[mine[part]]] for part in without)
+        fits.append((X, kept, [ridge._factor(whole - some.T @ some) for some in of_parts]))
+
+    def smooth(y: torch.Tensor) -> torch.Tensor:
+        found = []
+        for (X, kept, factors), own in zip(fits, y.split(len(without), 1), strict=True):
+            products = X.T @ (own * kept)
+            each = [torch.cholesky_solve(products[:, k, None], f) for k, f in enumerate(factors)]
+            found.append(X @ torch.cat(each, 1))
+        return torch.cat(found, 1)
+
+    return smooth
+
+
+def _without(known: torch.Tensor, part: torch.Tensor | None) -> torch.Tensor:
+    keep = known.clone()
+    if part is not None:
+        keep[part] = False
+    return keep
+
+
 def logistic_target(smoother: Smoother, y: torch.Tensor, steps: int = 100) -> torch.Tensor:
-    """Find the targets whose ridge regression is a logistic one.
+    """Find the targets whose ridge regression is a logistic one, and gives log odds.
 
     Parameters
     ----------
@@ -401,7 +325,6 @@ def logistic_target(smoother: Smoother, y: torch.Tensor, steps: int = 100) -> to
     Returns
     -------
     torch.Tensor of shape (n_learnt, targets)
-        Their ridge regression gives log odds.
 
     Notes
     -----
@@ -410,13 +333,17 @@ def logistic_target(smoother: Smoother, y: torch.Tensor, steps: int = 100) -> to
     Steps gather momentum (Beck and Teboulle, SIAM J Imaging Sci 2:183, 2009), and lose it where
     they turn back (O'Donoghue and Candès, Found Comput Math 15:715, 2015).
     """
+
+    def working(odds: torch.Tensor) -> torch.Tensor:
+        return odds + 4 * ((y + 1) / 2 - torch.sigmoid(odds))
+
     # Of a rare trait the intercept is the longest way. Only those who are fitted say what it is.
     odds = 2 * torch.atanh(smoother(y).mean(0).clamp(-0.998, 0.998)).expand_as(y)
     ahead, momentum = odds, torch.ones(y.shape[1]).to(y)
     # Each fit ends by itself, whatever is beside it.
     moving = torch.ones(y.shape[1], dtype=torch.bool, device=y.device)
     for _ in range(steps):
-        new = smoother(_working(y, ahead))
+        new = smoother(working(ahead))
         apart, step = (new - ahead).abs().amax(0), new - odds
         back = ((ahead - new) * step).sum(0) > 0
         momentum = torch.where(back, torch.ones_like(momentum), momentum)
@@ -426,8 +353,4 @@ def logistic_target(smoother: Smoother, y: torch.Tensor, steps: int = 100) -> to
         moving = moving & (apart >= CONVERGED)
         if not moving.any():
             break
-    return _working(y, odds)
-
-
-def _working(y: torch.Tensor, odds: torch.Tensor) -> torch.Tensor:
-    return odds + 4 * ((y + 1) / 2 - torch.sigmoid(odds))
+    return working(odds)

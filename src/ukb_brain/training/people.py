@@ -60,47 +60,15 @@ class People:
         return self.part == "train"
 
     def usable(self, cell: Cell) -> Mask:
-        """People who have everything that a cell needs.
-
-        Parameters
-        ----------
-        cell : Cell
-            Of the grid.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            True where the target and all imaging groups are known.
-        """
+        """People who have the target and all imaging groups of a cell, of shape (n,)."""
         return np.isfinite(self.targets[cell.target]) & self.having(cell.inputs.groups)
 
     def having(self, groups: tuple[str, ...]) -> Mask:
-        """People who have all of some imaging groups.
-
-        Parameters
-        ----------
-        groups : tuple of str
-            Imaging groups; of none everybody has all.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
+        """People who have all of some imaging groups, of shape (n,); of none everybody has all."""
         return np.all([np.ones(len(self.eid), dtype=bool), *(self.has[g] for g in groups)], axis=0)
 
-    def keys(self, rows: Mask) -> list[tuple[int, int]]:
-        """Keys of some people's records.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n,)
-            True for those wanted.
-
-        Returns
-        -------
-        list of (int, int)
-            eid and instance.
-        """
+    def keys(self, rows: Mask | NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Give eid and instance of the rows that are true, or named."""
         return [(int(e), int(i)) for e, i in zip(self.eid[rows], self.instance[rows], strict=True)]
 
     def record_of(self, group: str) -> NDArray[np.int64]:
@@ -114,19 +82,12 @@ class People:
         return fingerprint(self.eid[self.train])
 
     def cross_fits(self, n: int) -> NDArray[np.int64]:
-        """Deal training families into so many parts, for choices made without validation people.
+        """Deal training families into parts, for choices made without validation people."""
+        return self.dealt(n, f"{self.fold}")
 
-        Parameters
-        ----------
-        n : int
-            Number of parts.
-
-        Returns
-        -------
-        ndarray of shape (n_people,)
-            0 to n - 1 by family; -1 for people who are not in training.
-        """
-        digest = [hashlib.sha256(f"{self.fold}:{f}".encode()).digest() for f in self.family]
+    def dealt(self, n: int, draw: str) -> NDArray[np.int64]:
+        """Deal training families into so many parts by a named draw; -1 is not in training."""
+        digest = [hashlib.sha256(f"{draw}:{f}".encode()).digest() for f in self.family]
         dealt = np.array([int.from_bytes(d[:8], "little") % n for d in digest], dtype=np.int64)
         return np.where(self.train, dealt, -1)
 
@@ -141,16 +102,7 @@ def gather(
     grid: Grid,
     fold: int,
 ) -> People:
-    """Line up everything that is known of a fold's people.
-
-    Parameters
-    ----------
-    targets, blocks, block_scaling, splits, participants, quality : pandas.DataFrame
-        Of the earlier pipelines.
-    grid : Grid
-        Domains and imaging groups.
-    fold : int
-        Of the splits.
+    """Line up everything that is known of a fold's people, as the earlier pipelines left it.
 
     Returns
     -------
@@ -166,23 +118,27 @@ def gather(
     expected = training_fingerprints(splits)[fold]
     for found in block_scaling.loc[block_scaling["fold"] == fold, "training_people"].unique():
         check_fitted_on(str(found), expected, "feature.block_scaling")
-    keys = ["eid", "instance"]
+    keys, mine = ["eid", "instance"], splits[splits["fold"] == fold]
     chosen = pd.MultiIndex.from_frame(one_visit(participants)[keys])
     visits = participants.sort_values(keys)[[*keys, "family"]]
     again = ~pd.MultiIndex.from_frame(visits[keys]).isin(chosen)
-    rows = visits.assign(again=again).merge(
-        splits.loc[splits["fold"] == fold, ["eid", "part"]], on="eid"
-    )
+    rows = visits.assign(again=again).merge(mine[["eid", "part"]], on="eid")
     rows = rows[~rows["again"] | (rows["part"] == "test")]
     rows["part"] = rows["part"].mask(rows["again"], REPEAT)
-    mine = splits[splits["fold"] == fold]
     cut = fit_cut(targets, participants, mine, grid)(targets, fold)
     rows = rows.merge(cut, on=keys, validate="one_to_one")
+    people = pd.MultiIndex.from_frame(rows[keys])
     known = blocks.loc[blocks["fold"] == fold].drop(columns="fold").set_index(keys)
-    known = lined_up(known, pd.MultiIndex.from_frame(rows[keys]), "feature.blocks")
+    absent = int((~people.isin(known.index)).sum())
+    if absent:
+        raise InputError(
+            f"feature.blocks lacks {absent} of {len(people)} people: it is of another run. Run "
+            "`kedro run`."
+        )
+    known = known.loc[people]
     usable = quality.assign(ok=quality["status"] == "ok")
     usable = usable.pivot_table(index=keys, columns="modality", values="ok", aggfunc="first")
-    usable = usable.reindex(pd.MultiIndex.from_frame(rows[keys])).eq(True)
+    usable = usable.reindex(index=people, columns=list(grid.modalities)).eq(True)
     return People(
         fold=fold,
         eid=rows["eid"].to_numpy(np.int64),
@@ -190,48 +146,26 @@ def gather(
         family=rows["family"].to_numpy(np.int64),
         part=rows["part"].to_numpy(str),
         targets={t: rows[t].to_numpy(np.float64) for t in grid.targets},
-        blocks={d: _block(known, grid.targets_of(d)) for d in grid.domains},
-        has={
-            group: np.asarray(
-                usable.reindex(columns=list(modalities), fill_value=False)
-                .to_numpy(bool)
-                .all(axis=1)
-            )
-            for group, modalities in grid.imaging.items()
-        },
+        blocks={d: block_of(known, grid.targets_of(d)) for d in grid.domains},
+        has={g: usable[list(of)].all(axis=1).to_numpy(bool) for g, of in grid.imaging.items()},
     )
 
 
-def lined_up(table: pd.DataFrame, people: pd.MultiIndex, what: str) -> pd.DataFrame:
-    """Take the rows of some people, in their order.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Indexed by eid and instance.
-    people : pandas.MultiIndex
-        Those wanted.
-    what : str
-        Name of the table, for the message.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a person.
-
-    Raises
-    ------
-    InputError
-        If somebody is not in the table.
-    """
-    absent = int((~people.isin(table.index)).sum())
-    if absent:
-        raise InputError(
-            f"{what} lacks {absent} of {len(people)} people: it is of another run. Run `kedro run`."
-        )
-    return table.loc[people]
+def gather_people(
+    targets: pd.DataFrame,
+    blocks: pd.DataFrame,
+    block_scaling: pd.DataFrame,
+    splits: pd.DataFrame,
+    participants: pd.DataFrame,
+    quality: pd.DataFrame,
+    grid: Grid,
+) -> dict[int, People]:
+    """Line up everything that is known of the people of every fold of the splits."""
+    tables = (targets, blocks, block_scaling, splits, participants, quality)
+    return {int(fold): gather(*tables, grid, int(fold)) for fold in sorted(splits["fold"].unique())}
 
 
-def _block(known: pd.DataFrame, traits: tuple[str, ...]) -> Floats:
+def block_of(known: pd.DataFrame, traits: tuple[str, ...]) -> Floats:
+    """Take traits of a domain, then their masks, from a table of blocks."""
     masks = [trait + MISSING_SUFFIX for trait in traits]
     return known[[*traits, *masks]].to_numpy(np.float64)

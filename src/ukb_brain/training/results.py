@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.ledger.artifact import Model
-from ukb_brain.training.people import REPEAT, Floats, Mask, People
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.training.people import REPEAT, Floats, People
 
 PREDICTED_PARTS = ("validation", "test", REPEAT)
-KEYS = ("target", "inputs", "strategy", "seed")
+COUNTED = {"train": "n_train", "validation": "n_val", "test": "n_test"}
 # What is predicted: by a strategy, and by its cells before the ladder.
 FINAL, UNREFINED = "predictions", "unrefined"
 
@@ -26,10 +27,6 @@ class Result:
 
     Attributes
     ----------
-    cell : Cell
-        Of the grid.
-    strategy : str
-        Its name.
     seed : int
         Of the ensemble; 0 is the first.
     status : str
@@ -61,20 +58,9 @@ def results_as_model(
     card: dict[str, Any],
     unrefined: Iterable[Result] = (),
 ) -> Model:
-    """Keep results as a work item does.
+    """Keep results of one target as a work item does, with other arrays and what its card says.
 
-    Parameters
-    ----------
-    results : iterable of Result
-        Of one target.
-    people : People
-        Of the fold.
-    kind : {"binary", "continuous"}
-        Of the target.
-    arrays, card : dict
-        What else is kept: weights, coefficients.
-    unrefined : iterable of Result
-        Of some cells as they were before the ladder.
+    ``unrefined`` are those of some cells as they were before the ladder.
 
     Returns
     -------
@@ -92,88 +78,37 @@ def results_as_model(
 
 
 def predicted_rows(people: People) -> NDArray[np.int64]:
-    """Rows of people whose predictions are kept.
-
-    Parameters
-    ----------
-    people : People
-        Of the fold.
-
-    Returns
-    -------
-    ndarray of shape (m,)
-        Validation and test people, and repeat visits of the latter.
-    """
+    """Rows of people whose predictions are kept: validation, test, and repeat visits."""
     return np.flatnonzero(np.isin(people.part, PREDICTED_PARTS))
 
 
 def _row(result: Result, people: People, kind: Kind) -> dict[str, Any]:
-    usable = people.usable(result.cell)
-    y = people.targets[result.cell.target]
-    known = y[usable & people.train]
-    names_of = ("decision_threshold", "train_median", "loss")
-    marks: dict[str, float | None] = dict.fromkeys(names_of)
-    if len(known) and kind == "binary":
-        marks["decision_threshold"] = float(known.mean())
-    elif len(known):
-        marks["train_median"] = float(np.median(known))
-    if result.status == "ok":
-        held = usable & (people.part == "validation")
-        marks["loss"] = loss_of(result.predicted, y, held, kind)
-    counts = {
-        name: int((usable & (people.part == part)).sum())
-        for name, part in (("n_train", "train"), ("n_val", "validation"), ("n_test", "test"))
-    }
-    names = {
+    usable, y = people.usable(result.cell), people.targets[result.cell.target]
+    held, known = usable & (people.part == "validation"), y[usable & people.train]
+    marks = dict.fromkeys([*(each.cut for each in KINDS.values()), "loss"])
+    if len(known):
+        marks[KINDS[kind].cut] = KINDS[kind].cut_of(known)
+    if result.status == "ok" and held.any():
+        marks["loss"] = KINDS[kind].loss(y[held], result.predicted[held])
+    return {
         "target": result.cell.target,
         "inputs": result.cell.inputs.name,
         "strategy": result.strategy,
         "fold": people.fold,
         "seed": result.seed,
+        **{name: int((usable & (people.part == part)).sum()) for part, name in COUNTED.items()},
+        "status": result.status,
+        **marks,
+        **result.notes,
     }
-    return names | counts | {"status": result.status} | marks | result.notes
 
 
-def loss_of(predicted: Floats, y: Floats, rows: Mask, kind: Kind) -> float | None:
-    """Loss of some people's predictions.
-
-    Parameters
-    ----------
-    predicted, y : ndarray of shape (n,)
-        In the target's own units, or probabilities.
-    rows : ndarray of shape (n,)
-        True for those meant.
-    kind : {"binary", "continuous"}
-        Of the target.
-
-    Returns
-    -------
-    float or None
-        Cross-entropy, or mean squared error in the target's own units; None without anybody.
-    """
-    if not rows.any():
-        return None
-    if kind == "continuous":
-        return float(((predicted[rows] - y[rows]) ** 2).mean())
-    p = np.clip(predicted[rows], 1e-12, 1 - 1e-12)
-    return float(-(y[rows] * np.log(p) + (1 - y[rows]) * np.log(1 - p)).mean())
-
-
-def predictions_of(
+def prediction_tables(
     model: Model, people: People, seed: int, kept: str = FINAL
 ) -> Iterator[pd.DataFrame]:
-    """List the predictions that a work item kept.
+    """List the predictions, or those before the ladder, that a work item of a fold kept.
 
-    Parameters
-    ----------
-    model : Model
-        From `results_as_model`.
-    people : People
-        Of its fold.
-    seed : int
-        Of the run; that of an ensemble's member is so many more.
-    kept : {"predictions", "unrefined"}
-        The strategy's, or those of some cells before the ladder.
+    The seed of an ensemble's member is so many above that of the run.
 
     Yields
     ------

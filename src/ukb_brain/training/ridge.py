@@ -53,8 +53,6 @@ class Ridge:
     ----------
     coefficients : ndarray of shape (columns,)
         Of the columns used.
-    intercept : float
-        Added.
     loss : float
         Weighted mean squared error on the parts left out and on validation people.
     out_of_fold : ndarray of shape (n,)
@@ -122,19 +120,7 @@ class Moments:
         return torch.cholesky_solve(b, factor)[..., 0].double()
 
     def out_of_fold(self, columns: NDArray[np.int64], coefficients: torch.Tensor) -> torch.Tensor:
-        """Scores of everybody by the fits that left them out.
-
-        Parameters
-        ----------
-        columns : ndarray of shape (p,)
-            Columns of the design.
-        coefficients : torch.Tensor of shape (parts + 1, n_sets, p + 1)
-            From `solve`.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_sets, n)
-        """
+        """Scores of everybody, of shape (n_sets, n), by the fits of `solve` that left them out."""
         use = torch.from_numpy(np.concatenate([[0], columns + 1]))
         scores = torch.empty(coefficients.shape[1], len(self.part_of), dtype=torch.float64)
         for k, part in enumerate(self.parts):
@@ -145,20 +131,10 @@ class Moments:
     def loss(
         self, columns: NDArray[np.int64], coefficients: torch.Tensor, scores: torch.Tensor
     ) -> Floats:
-        """Weighted mean squared error on people by fits that have not seen them.
+        """Weighted mean squared error, of shape (n_sets,), by fits that have not seen people.
 
-        Parameters
-        ----------
-        columns : ndarray of shape (p,)
-            Columns of the design.
-        coefficients : torch.Tensor of shape (parts + 1, n_sets, p + 1)
-            From `solve`; the last of them predict validation people.
-        scores : torch.Tensor of shape (n_sets, n)
-            From `out_of_fold`.
-
-        Returns
-        -------
-        ndarray of shape (n_sets,)
+        The last of the coefficients of `solve` predict validation people; ``scores`` are of
+        `out_of_fold`.
         """
         use = torch.from_numpy(np.concatenate([[0], columns + 1]))
         held = coefficients[-1] @ self.held_Z[:, use].T
@@ -173,17 +149,6 @@ def penalty_losses(
     penalties: Penalties,
 ) -> Floats:
     """Loss of one cell on people left out, for each choice of penalties.
-
-    Parameters
-    ----------
-    moments : Moments
-        Of the design.
-    columns : ndarray of shape (p,)
-        Columns of the design that the cell uses.
-    is_image : ndarray of shape (p,)
-        Which of them come from images.
-    penalties : Penalties
-        Choices.
 
     Returns
     -------
@@ -207,22 +172,9 @@ def fit(
     is_image: NDArray[np.bool_],
     penalties: tuple[float, float],
 ) -> Ridge:
-    """Fit one cell.
+    """Fit one cell with penalties of images and of traits, per person and for unit variance.
 
-    Parameters
-    ----------
-    moments : Moments
-        Of the design.
-    columns : ndarray of shape (p,)
-        Columns of the design that the cell uses.
-    is_image : ndarray of shape (p,)
-        Which of them come from images.
-    penalties : (float, float)
-        Of images and of traits, per person and for columns of unit variance.
-
-    Returns
-    -------
-    Ridge
+    ``is_image``, of shape (p,), tells which of its columns come from images.
     """
     sets = np.where(is_image, *penalties)[None]
     coefficients = moments.solve(columns, sets, torch.float64)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from ukb_brain.grid import Grid
 from ukb_brain.imaging.preprocess import CONNECTIVITY, SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore
 from ukb_brain.imaging.tangent import (
@@ -21,6 +23,7 @@ from ukb_brain.imaging.tangent import (
     tangents,
     whitening,
 )
+from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import ARRAYS
 
 FILL_BATCH = 512
@@ -53,30 +56,20 @@ class KeptVectors:
     records: NDArray[np.int64]
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
-        """Read some people's vectors.
-
-        Parameters
-        ----------
-        keys : sequence of (int, int)
-            eid and instance; all of them among the records.
-
-        Returns
-        -------
-        ndarray of shape (n, edges)
-        """
+        """Read vectors of shape (n, edges) of people who are all among the records."""
         # Instances have one figure.
         order = self.records[:, 0] * 10 + self.records[:, 1]
         places = np.searchsorted(order, [10 * eid + instance for eid, instance in keys])
         if not np.array_equal(self.records[places.clip(max=len(order) - 1)], np.array(keys)):
             raise ValueError("vectors are asked for of people of whom none were made")
-        rows: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(keys)
+        rows: dict[int, NDArray[np.float32]] = {}
         for block in np.unique(places // self.size):
             with safe_open(self.blocks[block] / ARRAYS, "np") as file:
                 vectors = file.get_slice("vectors")
-                for k in np.flatnonzero(places // self.size == block):
+                for k in np.flatnonzero(places // self.size == block).tolist():
                     row = int(places[k] % self.size)
                     rows[k] = vectors[row : row + 1][0]
-        return np.stack(rows)
+        return np.stack([rows[k] for k in range(len(keys))])
 
 
 @dataclass(frozen=True)
@@ -105,7 +98,7 @@ class GroupScans:
     modalities: tuple[str, ...]
     volumes: Path
     connectivity: Path
-    pooling: int
+    pooling: int = 1
     tangent: bool = False
     fill: NDArray[np.float32] | None = field(default=None, compare=False, kw_only=True)
     white: NDArray[np.float64] | None = field(default=None, compare=False, kw_only=True)
@@ -117,17 +110,9 @@ class GroupScans:
         return self.modalities != (CONNECTIVITY,)
 
     def fitted(self, training: Sequence[Key]) -> GroupScans:
-        """Fit what reading rests on: the mean that fills gaps, and the reference of tangent space.
+        """Fit what reading rests on, on records of training people who have the group.
 
-        Parameters
-        ----------
-        training : sequence of (int, int)
-            Records of training people who have the group.
-
-        Returns
-        -------
-        GroupScans
-            Itself where nothing is to be fitted, as in volumes.
+        That is the mean that fills gaps, and the reference of tangent space; nothing in volumes.
         """
         if self.is_volume or not training or self.kept is not None:
             return self
@@ -170,12 +155,7 @@ class GroupScans:
         return completed(found, lacking, root @ root)
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
-        """Read some people's scans.
-
-        Parameters
-        ----------
-        keys : sequence of (int, int)
-            eid and instance; at least one, all of them in the store.
+        """Read scans of people who are all in the store; of at least one.
 
         Returns
         -------
@@ -192,12 +172,7 @@ class GroupScans:
             vectors = store.read_many(CONNECTIVITY, keys).astype(np.float32)
             return vectors if self.fill is None else np.where(np.isnan(vectors), self.fill, vectors)
         store = RecordStore(self.volumes)
-        first = self._pooled(store, keys[0])
-        out = np.empty((len(keys), *first.shape), dtype=np.float32)
-        out[0] = first
-        for row, key in enumerate(keys[1:], start=1):
-            out[row] = self._pooled(store, key)
-        return out
+        return np.stack([self._pooled(store, key) for key in keys])
 
     def _pooled(self, store: RecordStore, key: Key) -> NDArray[np.float32]:
         channels = [store.read(modality, key).astype(np.float32) for modality in self.modalities]
@@ -207,19 +182,52 @@ class GroupScans:
         return volume.numpy()
 
     def batches(self, keys: Sequence[Key], size: int) -> Iterator[NDArray[np.float32]]:
-        """Read scans some at a time, each as one row.
-
-        Parameters
-        ----------
-        keys : sequence of (int, int)
-            eid and instance.
-        size : int
-            About how many at a time; batches are of equal size, but for one person.
-
-        Yields
-        ------
-        ndarray of shape (batch, features)
-        """
+        """Read about ``size`` people's scans at a time, equally many but for one, each as a row."""
         n = max(1, len(keys) // size)
         for rows in np.array_split(np.arange(len(keys)), n):
             yield self.read([keys[row] for row in rows]).reshape(len(rows), -1)
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Scans of a cohort, or of a fold that reads some of them from what it made.
+
+    Attributes
+    ----------
+    groups : dict of str to GroupScans
+        In the order of the grid.
+    fingerprint : str
+        Tells them from scans that were preprocessed otherwise.
+    """
+
+    groups: Mapping[str, GroupScans]
+    fingerprint: str
+
+    def read_as(self, pooling: int, tangent: bool = False) -> Scans:
+        """Pool volumes, and read connectivity in tangent space or as it is."""
+        groups = {
+            group: replace(some, pooling=pooling, tangent=tangent)
+            for group, some in self.groups.items()
+        }
+        return replace(self, groups=groups)
+
+    def having(self, kept: Mapping[str, KeptVectors]) -> Scans:
+        """Read some groups from vectors that were made; others from the stores."""
+        made = {group: replace(self.groups[group], kept=own) for group, own in kept.items()}
+        return replace(self, groups={**self.groups, **made})
+
+
+def gather_scans(
+    volumes: RecordStore, connectivity: RecordStore, quality: pd.DataFrame, grid: Grid
+) -> Scans:
+    """Name the scans of every imaging group, whole and as they are."""
+    # Whole paths: a job of a batch system may start in another folder.
+    stores = (volumes.path.resolve(), connectivity.path.resolve())
+    groups = {name: GroupScans(tuple(of), *stores) for name, of in grid.imaging.items()}
+    return Scans(groups, quality_fingerprint(quality))
+
+
+def quality_fingerprint(quality: pd.DataFrame) -> str:
+    """Tell one set of preprocessed scans from another, by what was measured of each."""
+    rows = pd.util.hash_pandas_object(quality.astype(str), index=False).to_numpy()
+    return fingerprint_of("quality", rows)

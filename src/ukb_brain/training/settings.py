@@ -44,15 +44,9 @@ class Loop(Settings):
 
     Attributes
     ----------
-    epochs, batch_size : int
-        Largest number of epochs; people per step.
     least_steps : int
         Few people make few steps an epoch: there are more epochs until the largest number of steps
         is this. The best epoch is kept either way.
-    optimiser : {"adamw", "adam"}
-        With decoupled weight decay, or without any.
-    learning_rate, weight_decay : float
-        Of the optimiser.
     mean_square_penalty, wide_penalty : float
         Times the mean square of each weight matrix, added to the loss; the second, where given,
         of matrices with more than `WIDE` inputs.
@@ -79,8 +73,6 @@ class Loop(Settings):
     label_scale : {"sd", "range"}
         Labels of continuous targets have mean 0 and SD 1 in training people, or reach from -1 to
         1 there, as the study's do.
-    augment : Augment
-        Of volumes.
     """
 
     epochs: int = Field(ge=1)
@@ -146,15 +138,11 @@ class Network(Settings):
     extensions: tuple[str, ...] = ()
 
 
-class Encoders(Settings):
-    """The network with an encoder for each imaging group, trained on all targets together.
+class Networks(Settings):
+    """What is trained, and how.
 
     Attributes
     ----------
-    network, loop : Network, Loop
-        What is trained, and how.
-    cross_fits : int
-        Networks, each trained without one part of training families.
     seeds : int
         Ensemble of so many, each with its own scores in ``performance_all``.
     cache_gb : float
@@ -163,9 +151,20 @@ class Encoders(Settings):
 
     network: Network
     loop: Loop
-    cross_fits: int = Field(default=4, ge=2)
     seeds: int = Field(default=1, ge=1)
     cache_gb: float = Field(default=2.0, ge=0)
+
+
+class Encoders(Networks):
+    """The network with an encoder for each imaging group, trained on all targets together.
+
+    Attributes
+    ----------
+    cross_fits : int
+        Networks, each trained without one part of training families.
+    """
+
+    cross_fits: int = Field(default=4, ge=2)
 
     @model_validator(mode="after")
     def _has_an_encoder_for_each_group(self) -> Self:
@@ -177,35 +176,22 @@ class Encoders(Settings):
         return self
 
 
-class Dedicated(Settings):
+class Dedicated(Networks):
     """One network for each cell, trained from scratch: the study's way.
 
     Attributes
     ----------
-    network, loop : Network, Loop
-        What is trained, and how.
     cells : int
         Number of cells, drawn by a fixed rule that spreads them over domains and inputs; 0 is all.
-    seeds : int
-        Ensemble of so many.
-    cache_gb : float
-        As for encoders.
     """
 
-    network: Network
-    loop: Loop
     cells: int = Field(default=0, ge=0)
-    seeds: int = Field(default=1, ge=1)
-    cache_gb: float = Field(default=2.0, ge=0)
 
 
 class Penalties(Settings):
-    """Choices of the ridge penalty, per person, for features of unit variance.
+    """Choices of the ridge penalty, per person, of what comes from images and from blocks.
 
-    Attributes
-    ----------
-    images, traits : tuple of float
-        For what comes from images and from blocks.
+    Features have unit variance.
     """
 
     images: tuple[Positive, ...] = Field(min_length=1)
@@ -262,10 +248,6 @@ class Modelling(Settings):
         calibration are chosen.
     kernels : Kernels
         For the linear strategy and the kernels strategy.
-    encoders : Encoders
-        For the amortised strategy.
-    dedicated : Dedicated
-        For the dedicated strategy.
     heads : Penalties
         Of the cells' regressions on encodings.
     average : tuple of str

@@ -6,16 +6,14 @@ item: so that neither memory nor the longest item grows with the cohort.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ukb_brain.ledger.artifact import Model, read_model
 from ukb_brain.training.people import People
-from ukb_brain.training.scans import GroupScans, KeptVectors
+from ukb_brain.training.scans import GroupScans
 
 WHITE, FILL, VECTORS = "white", "fill", "vectors"
 # People of a work item.
@@ -24,17 +22,7 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class ReferenceJob:
-    """What a worker needs for the reference of an imaging group.
-
-    Attributes
-    ----------
-    group : str
-        Its name.
-    scans : GroupScans
-        Of the group.
-    people : People
-        Of the fold.
-    """
+    """What a worker needs for the reference of an imaging group."""
 
     group: str
     scans: GroupScans
@@ -58,14 +46,7 @@ class TangentJob(ReferenceJob):
 
 
 def reference_of_group(job: ReferenceJob, folder: Path) -> Model:
-    """Fit what reading a group's connectivity rests on, on training people.
-
-    Parameters
-    ----------
-    job : ReferenceJob
-        Group and people.
-    folder : Path
-        Not used.
+    """Fit what reading a group's connectivity rests on, on training people; ``folder`` is not used.
 
     Returns
     -------
@@ -80,14 +61,7 @@ def reference_of_group(job: ReferenceJob, folder: Path) -> Model:
 
 
 def tangents_of_block(job: TangentJob, folder: Path) -> Model:
-    """Write some people's connectivity as vectors of tangent space.
-
-    Parameters
-    ----------
-    job : TangentJob
-        People and reference.
-    folder : Path
-        Not used.
+    """Write some people's connectivity as vectors of tangent space; ``folder`` is not used.
 
     Returns
     -------
@@ -98,55 +72,13 @@ def tangents_of_block(job: TangentJob, folder: Path) -> Model:
     arrays = read_model(job.reference).arrays
     if WHITE not in arrays:
         return Model({VECTORS: np.zeros((0, 0), dtype=np.float32)}, {"edges": 0})
-    scans = replace(job.scans, white=arrays[WHITE].astype(np.float64), fill=_fill(arrays))
+    fill = arrays[FILL].astype(np.float32) if FILL in arrays else None
+    scans = replace(job.scans, white=arrays[WHITE].astype(np.float64), fill=fill)
     keys = job.people.keys(job.people.has[job.group])
     vectors = scans.read(keys[job.block * BLOCK : (job.block + 1) * BLOCK])
     return Model({VECTORS: vectors}, {"edges": vectors.shape[1]})
 
 
-def _fill(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32] | None:
-    return arrays[FILL].astype(np.float32) if FILL in arrays else None
-
-
 def blocks_of(people: People, group: str) -> int:
-    """Count the work items of a group.
-
-    Parameters
-    ----------
-    people : People
-        Of the fold.
-    group : str
-        Imaging group.
-
-    Returns
-    -------
-    int
-    """
+    """Count the work items of a group."""
     return -(-int(people.has[group].sum()) // BLOCK)
-
-
-def with_kept(
-    scans: Mapping[str, GroupScans], people: People, kept: Mapping[str, list[Path]]
-) -> dict[str, GroupScans]:
-    """Let groups be read from vectors that were made.
-
-    Parameters
-    ----------
-    scans : dict of str to GroupScans
-        By imaging group.
-    people : People
-        Of the fold.
-    kept : dict of str to list of Path
-        Models of `tangents_of_block` by group, all of them in their order; groups without are read
-        from the stores.
-
-    Returns
-    -------
-    dict of str to GroupScans
-    """
-    return {
-        group: replace(some, kept=KeptVectors(tuple(kept[group]), BLOCK, people.record_of(group)))
-        if group in kept
-        else some
-        for group, some in scans.items()
-    }

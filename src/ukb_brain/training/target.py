@@ -8,21 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from ukb_brain.grid import Cell, Kind
 from ukb_brain.ledger.artifact import Model, read_card, read_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.training.average import blend, least_on_simplex, shares_used
 from ukb_brain.training.calibrate import balanced, calibrate, shrunk
-from ukb_brain.training.cells import (
-    CellFit,
-    CellSpec,
-    TargetJob,
-    class_weights,
-    fit_target,
-    standardised,
-)
-from ukb_brain.training.encode import combine
+from ukb_brain.training.cells import CellFit, CellSpec, TargetJob, fit_target
+from ukb_brain.training.encode import cross_fitted, read_outputs
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.ladder import Refined, refine
@@ -42,24 +36,16 @@ class CellsJob:
 
     Attributes
     ----------
-    target : str
-        Its key.
-    kind : {"binary", "continuous"}
-        Of the target.
     cells : tuple of Cell
         In the order of the grid.
     groups : tuple of str
         Imaging groups, in the order of the grid.
-    people : People
-        Of the fold.
     encoders : sequence of dict of int to Path
         Models of the encoders: for each member of the ensemble, by the part left out; one that
         failed is absent.
     kernels : dict of str to Path
         Models of `ukb_brain.training.kernels.fit_kernels`, by set of imaging groups; one that
         failed is absent.
-    settings : Modelling
-        Choices.
     """
 
     target: str
@@ -83,44 +69,19 @@ class CellsJob:
 
 
 def joined(groups: tuple[str, ...]) -> str:
-    """Name the encodings of a set of imaging groups.
-
-    Parameters
-    ----------
-    groups : tuple of str
-        In the order of the grid.
-
-    Returns
-    -------
-    str
-    """
+    """Name the encodings of a set of imaging groups."""
     return "+".join(groups)
 
 
 def encodings_used(groups: tuple[str, ...]) -> tuple[str, ...]:
-    """Name the encodings that a cell may use: of each of its groups, and of all together.
-
-    Parameters
-    ----------
-    groups : tuple of str
-        Of the cell; nothing of any other group is among its encodings.
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Name the encodings that a cell may use: of each of its groups, and of all together."""
     return tuple(dict.fromkeys([*groups, *([joined(groups)] if groups else [])]))
 
 
 def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
     """Read what kernels give for every cell of a target, fit heads, and average them.
 
-    Parameters
-    ----------
-    job : CellsJob
-        Target, people, and where features are.
-    folder : Path
-        Not used: it takes seconds.
+    ``folder`` is not used: it takes seconds.
 
     Returns
     -------
@@ -136,9 +97,11 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
     if AMORTISED not in s.strategies:
         return results_as_model(results, job.people, job.kind, arrays, {})
     for member, paths in enumerate(job.encoders):
-        encodings = _encodings(job, paths)
-        heads = _heads(job, encodings)
-        arrays |= _coefficients(heads, f"{AMORTISED}/{member}")
+        heads = _heads(job, _encodings(job, paths))
+        for cell, fit in heads.items():
+            if fit.status == "ok":
+                name = f"coefficients/{AMORTISED}/{member}/{cell.inputs.name}"
+                arrays[name] = fit.coefficients
         made = {HEADS: heads} | shared
         members: dict[str, Fits] = {str(k): made[k] for k in s.average if k in made}
         shares = choose_shares(job, members)
@@ -163,17 +126,15 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
 def _kernels(job: CellsJob, strategy: str) -> Fits:
     """Read what was fitted for each set of imaging groups."""
     fits = {}
-    cards = {path: read_card(path) or {} for path in job.kernels.values()}
+    cards = [read_card(path) or {} for path in job.kernels.values()]
+    rows = {(r["strategy"], r["target"], r["inputs"]): r for card in cards for r in card["fits"]}
     for cell in job.cells:
         nothing = np.full(len(job.y), np.nan)
         path = job.kernels.get(joined(cell.inputs.groups))
         fits[cell] = CellFit(job.target, cell.inputs.name, "its kernels failed", nothing)
         if path is None:
             continue
-        names = (strategy, job.target, cell.inputs.name)
-        row = next(
-            r for r in cards[path]["fits"] if (r["strategy"], r["target"], r["inputs"]) == names
-        )
+        row = rows[strategy, job.target, cell.inputs.name]
         if row["status"] != "ok":
             fits[cell] = replace(fits[cell], status=row["status"])
             continue
@@ -183,8 +144,8 @@ def _kernels(job: CellsJob, strategy: str) -> Fits:
         if job.kind == "binary":
             # As other strategies' scores are, whose fits weight classes equally.
             unseen, y, weights = _unseen(job, cell)
-            line = balanced(scores[unseen], y, weights)
-            scores = line.intercept + line.slope * scores
+            intercept, slope = balanced(scores[unseen], y, weights)
+            scores = intercept + slope * scores
         fits[cell] = CellFit(
             job.target,
             cell.inputs.name,
@@ -200,28 +161,16 @@ def _kernels(job: CellsJob, strategy: str) -> Fits:
 
 
 def _encodings(job: CellsJob, paths: Mapping[int, Path]) -> dict[str, Floats]:
-    outputs = {
-        part: read_model(path, keys=("outputs",)).arrays["outputs"].astype(np.float32)
-        for part, path in paths.items()
-    }
-    number = job.settings.encoders.cross_fits
+    outputs, number = read_outputs(paths), job.settings.encoders.cross_fits
     width = next((each.shape[-1] for each in outputs.values()), 1)
     lost = np.full((len(subsets(job.groups)), len(job.y), width), np.nan, dtype=np.float32)
     every = {part: outputs.get(part, lost) for part in range(number)}
-    return scale_encodings(combine(every, job.people.cross_fits(number)), job.people, job.groups)
+    combined = cross_fitted(every, job.people.cross_fits(number))
+    return scale_encodings(combined, job.people, job.groups)
 
 
 def scale_encodings(outputs: Floats, people: People, groups: tuple[str, ...]) -> dict[str, Floats]:
-    """Standardise encodings by training people.
-
-    Parameters
-    ----------
-    outputs : ndarray of shape (subsets, n, targets)
-        Of the networks.
-    people : People
-        Of the fold.
-    groups : tuple of str
-        Imaging groups, in the order of the grid.
+    """Standardise encodings, of shape (subsets, n, targets), by training people.
 
     Returns
     -------
@@ -229,41 +178,24 @@ def scale_encodings(outputs: Floats, people: People, groups: tuple[str, ...]) ->
         By set of imaging groups.
     """
     features = {}
-    for k, chosen in enumerate(subsets(groups)):
-        training = outputs[k][people.train & people.having(chosen)]
-        if not len(training):
-            features[joined(chosen)] = outputs[k]
-            continue
-        sd = training.std(axis=0)
-        features[joined(chosen)] = (outputs[k] - training.mean(axis=0)) / np.where(sd > 0, sd, 1)
+    for own, chosen in zip(outputs, subsets(groups), strict=True):
+        training, features[joined(chosen)] = own[people.train & people.having(chosen)], own
+        if len(training):
+            sd = training.std(axis=0)
+            features[joined(chosen)] = (own - training.mean(axis=0)) / np.where(sd > 0, sd, 1)
     return features
 
 
 def _heads(job: CellsJob, encodings: Mapping[str, Floats]) -> Fits:
     """Fit every cell by ridge regression on encodings and blocks."""
     specs = tuple(
-        CellSpec(
-            cell.inputs.name,
-            encodings_used(cell.inputs.groups),
-            cell.inputs.blocks,
-            job.people.usable(cell),
-        )
-        for cell in job.cells
+        CellSpec(c.inputs.name, encodings_used(c.inputs.groups), c.inputs.blocks, usable)
+        for c, usable in ((cell, job.people.usable(cell)) for cell in job.cells)
     )
-    names = {name for spec in specs for name in spec.features}
-    mine = {k: v for k, v in (dict(encodings) | job.people.blocks).items() if k in names}
-    parts = job.people.cross_fits(job.settings.cross_fits)
-    penalties = job.settings.heads
-    regressions = TargetJob(job.target, job.kind, job.y, parts, job.held, mine, specs, penalties)
+    features = {**encodings, **job.people.blocks}
+    parts, choices = job.people.cross_fits(job.settings.cross_fits), job.settings.heads
+    regressions = TargetJob(job.target, job.kind, job.y, parts, job.held, features, specs, choices)
     return dict(zip(job.cells, fit_target(regressions), strict=True))
-
-
-def _coefficients(fits: Fits, name: str) -> dict[str, NDArray[np.generic]]:
-    return {
-        f"coefficients/{name}/{cell.inputs.name}": fit.coefficients
-        for cell, fit in fits.items()
-        if fit.status == "ok"
-    }
 
 
 def _unseen(job: CellsJob, cell: Cell) -> tuple[Mask, Floats, Floats]:
@@ -271,20 +203,13 @@ def _unseen(job: CellsJob, cell: Cell) -> tuple[Mask, Floats, Floats]:
     usable = job.people.usable(cell)
     training, unseen = usable & job.people.train, usable & (job.people.train | job.held)
     y = job.y[training]
-    _, centre, spread = standardised(y, job.kind)
-    weights = class_weights(y, job.kind, job.y[unseen])
+    centre, spread = KINDS[job.kind].centre_and_spread(y)
+    weights = KINDS[job.kind].class_weights(y, job.y[unseen])
     return unseen, (job.y[unseen] - centre) / spread, weights
 
 
 def choose_shares(job: CellsJob, members: Mapping[str, Fits]) -> dict[str, float]:
-    """Choose the share of each strategy in their average.
-
-    Parameters
-    ----------
-    job : CellsJob
-        Target and choices.
-    members : dict of str to (dict of Cell to CellFit)
-        By strategy: each has every cell.
+    """Choose the share of each strategy in their average; each has every cell.
 
     Returns
     -------
@@ -298,13 +223,10 @@ def choose_shares(job: CellsJob, members: Mapping[str, Fits]) -> dict[str, float
     Stacking with shares that are not negative (Breiman, Machine Learning 24:49, 1996).
     """
     with_images = [cell for cell in job.cells if cell.inputs.groups]
+    fitted = {k: {c for c in with_images if fits[c].status == "ok"} for k, fits in members.items()}
     # One that failed in all of them is left out.
-    names = [
-        name
-        for name, fits in members.items()
-        if any(fits[cell].status == "ok" for cell in with_images)
-    ]
-    cells = [c for c in with_images if all(members[name][c].status == "ok" for name in names)]
+    names = [name for name, mine in fitted.items() if mine]
+    cells = [cell for cell in with_images if all(cell in fitted[name] for name in names)]
     if not names or not cells:
         return dict.fromkeys(members, 1 / len(members))
     equal = np.full(len(names), 1 / len(names))
@@ -325,89 +247,8 @@ def choose_shares(job: CellsJob, members: Mapping[str, Fits]) -> dict[str, float
     return dict.fromkeys(members, 0.0) | dict(zip(names, shares.tolist(), strict=True))
 
 
-def least_on_simplex(products: Floats) -> Floats:
-    """Find shares with the least ``shares @ products @ shares``.
-
-    Parameters
-    ----------
-    products : ndarray of shape (m, m)
-        Of errors: symmetric, without negative eigenvalues.
-
-    Returns
-    -------
-    ndarray of shape (m,)
-        At least 0, with the sum 1.
-    """
-    values, vectors = np.linalg.eigh(products)
-    root = (vectors * np.sqrt(np.maximum(values, 0))).T
-    # The sum is held by a heavy row, and put right after.
-    heavy = 1e4 * max(float(values.max()), 1e-12) ** 0.5
-    rows = np.vstack([root, np.full(len(products), heavy)])
-    shares, _ = nnls(rows, np.array([*np.zeros(len(products)), heavy]))
-    return shares / shares.sum()
-
-
-def shares_used(fits: Mapping[str, CellFit], shares: Mapping[str, float]) -> dict[str, float]:
-    """Say how much of each strategy is in what `blend` gives.
-
-    Parameters
-    ----------
-    fits : dict of str to CellFit
-        Of one cell, by strategy.
-    shares : dict of str to float
-        Chosen for its target.
-
-    Returns
-    -------
-    dict of str to float
-        Those of strategies by which the cell could be fitted, scaled to the sum 1; 0 for others.
-    """
-    there = {name: shares[name] if fit.status == "ok" else 0.0 for name, fit in fits.items()}
-    total = sum(there.values())
-    if not total:
-        # What was fitted has no share: it has all where nothing else was.
-        there = {name: float(fit.status == "ok") for name, fit in fits.items()}
-        total = sum(there.values())
-    return {name: share / total if total else 0.0 for name, share in there.items()}
-
-
-def blend(fits: Mapping[str, CellFit], shares: Mapping[str, float]) -> CellFit:
-    """Average the fits of a cell.
-
-    Parameters
-    ----------
-    fits : dict of str to CellFit
-        Of one cell, by strategy; the first gives coefficients.
-    shares : dict of str to float
-        From `shares_used`.
-
-    Returns
-    -------
-    CellFit
-        With averaged scores; the first fit where none could be made.
-    """
-    used = [(fits[name], share) for name, share in shares.items() if share > 0]
-    first = next(iter(fits.values()))
-    if not used:
-        return first
-    return replace(
-        used[0][0],
-        scores=np.sum([share * fit.scores for fit, share in used], axis=0),
-        loss=sum(share * fit.loss for fit, share in used),
-        seconds=sum(fit.seconds for fit in fits.values()),
-        flops=sum(fit.flops for fit in fits.values()),
-    )
-
-
 def climb(job: CellsJob, fits: Fits) -> tuple[Fits, dict[Cell, Refined]]:
     """Let every cell fall back on the cells of its subsets; see `ukb_brain.training.ladder`.
-
-    Parameters
-    ----------
-    job : CellsJob
-        Target and people.
-    fits : dict of Cell to CellFit
-        With scores of people left out.
 
     Returns
     -------
@@ -417,17 +258,18 @@ def climb(job: CellsJob, fits: Fits) -> tuple[Fits, dict[Cell, Refined]]:
         Of which fitted scores each cell's is the mean.
     """
     fitted = {cell: fit for cell, fit in fits.items() if fit.status == "ok"}
-    known = np.isfinite(job.y)
-    training = job.y[known & job.people.train]
     if not fitted:
         return fits, {}
-    _, centre, spread = standardised(training, job.kind)
-    weights = np.where(known, class_weights(training, job.kind, job.y), 0.0)
+    known = np.isfinite(job.y)
+    training = job.y[known & job.people.train]
+    centre, spread = KINDS[job.kind].centre_and_spread(training)
+    weights = np.where(known, KINDS[job.kind].class_weights(training, job.y), 0.0)
     usable = {cell: job.people.usable(cell) for cell in fitted}
     scores = {}
     for cell, fit in fitted.items():
         # Cells differ in people, and so a little in their scales.
-        _, middle, wide = standardised(job.y[usable[cell] & job.people.train], job.kind)
+        own = job.y[usable[cell] & job.people.train]
+        middle, wide = KINDS[job.kind].centre_and_spread(own)
         scores[cell.inputs.name] = (middle + wide * fit.scores - centre) / spread
     refined = refine(
         scores,
@@ -437,10 +279,9 @@ def climb(job: CellsJob, fits: Fits) -> tuple[Fits, dict[Cell, Refined]]:
         {cell.inputs.name: rows for cell, rows in usable.items()},
         {c.inputs.name: frozenset([*c.inputs.groups, *c.inputs.blocks]) for c in fitted},
     )
-    changed = {
-        cell: replace(fit, scores=refined[cell.inputs.name].scores) for cell, fit in fitted.items()
-    }
-    return fits | changed, {cell: refined[cell.inputs.name] for cell in fitted}
+    rungs = {cell: refined[cell.inputs.name] for cell in fitted}
+    changed = {cell: replace(fit, scores=rungs[cell].scores) for cell, fit in fitted.items()}
+    return fits | changed, rungs
 
 
 def _results(
@@ -456,13 +297,10 @@ def _results(
             continue
         usable = job.people.usable(cell)
         unseen = usable & (job.people.train | job.held)
-        about = {
-            "seconds": fit.seconds,
-            "flops": fit.flops,
-            "device": "cpu",
-            "image_penalty": fit.image_penalty if np.isfinite(fit.image_penalty) else None,
-            "trait_penalty": fit.trait_penalty if np.isfinite(fit.trait_penalty) else None,
-            "cross_fit_loss": fit.loss,
-        }
+        about = {"seconds": fit.seconds, "flops": fit.flops, "device": "cpu"}
+        for name in ("image_penalty", "trait_penalty"):
+            penalty = getattr(fit, name)
+            about[name] = penalty if np.isfinite(penalty) else None
+        about["cross_fit_loss"] = fit.loss
         predicted = calibrate(fit.scores, job.y, unseen, job.kind)
         yield Result(cell, strategy, member, "ok", predicted, about | (notes or {}).get(cell, {}))

@@ -71,18 +71,7 @@ class Tasks:
         self.binary = torch.from_numpy(kinds)
 
     def to(self, device: torch.device) -> Tasks:
-        """Move labels to where the network is.
-
-        Parameters
-        ----------
-        device : torch.device
-            Of the network.
-
-        Returns
-        -------
-        Tasks
-            Itself.
-        """
+        """Move labels to where the network is."""
         self.y, self.weights = self.y.to(device), self.weights.to(device)
         self.binary = self.binary.to(device)
         return self
@@ -90,17 +79,7 @@ class Tasks:
     def drawn(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Put the people of an epoch in order.
 
-        Parameters
-        ----------
-        rows : ndarray of shape (n,)
-            People that the network is trained on.
-        rng : numpy.random.Generator
-            Of the epoch.
-
-        Returns
-        -------
-        ndarray of shape (m,)
-            All of them, or, undersampled, as many of the larger class as there are of the smaller.
+        Undersampled, they are as many of the larger class as there are of the smaller.
         """
         order = rng.permutation(rows)
         if not self.undersample:
@@ -111,7 +90,7 @@ class Tasks:
         return order[ranks <= least]
 
     def losses(self, predicted: torch.Tensor, rows: torch.Tensor, used: torch.Tensor) -> tuple:
-        """Weighted sums of each target's loss.
+        """Weighted sums of each target's loss, and the sums of weights, both of shape (targets,).
 
         Parameters
         ----------
@@ -121,11 +100,6 @@ class Tasks:
             People.
         used : torch.Tensor of shape (batch,)
             0 for people of whom the network saw nothing.
-
-        Returns
-        -------
-        (torch.Tensor, torch.Tensor)
-            Of shape (targets,): the sums, and the sums of weights.
         """
         y, weights = self.y[rows], self.weights[rows] * used[:, None]
         # Twice the cross-entropy is about the squared error's size at chance.

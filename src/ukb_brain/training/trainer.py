@@ -33,7 +33,7 @@ VOLUMES = 5
 
 
 class Data(Protocol):
-    """What a network is fed."""
+    """What a network is fed, of one person's ``shapes``."""
 
     def read(self, rows: Rows, rng: np.random.Generator | None) -> Tensors:
         """Read inputs of some people by name, and under `MASK` which of them may be used.
@@ -45,19 +45,7 @@ class Data(Protocol):
 
 
 def precision_of(settings: Loop, device: torch.device) -> torch.dtype:
-    """Choose the type in which a network computes.
-
-    Parameters
-    ----------
-    settings : Loop
-        Names it, or leaves it to the device.
-    device : torch.device
-        Where training runs.
-
-    Returns
-    -------
-    torch.dtype
-    """
+    """Choose the type in which a network computes; ``auto`` leaves it to the device."""
     named = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if settings.precision != "auto":
         return named[settings.precision]
@@ -72,20 +60,8 @@ def precision_of(settings: Loop, device: torch.device) -> torch.dtype:
 class Trainer:
     """One network in training.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Called with inputs by name and the mask; gives (N, T).
-    data : Data
-        Inputs.
-    tasks : Tasks
-        Labels.
-    settings : Loop
-        How.
-    device : torch.device
-        Where.
-    seed : int
-        Of this network; its initial weights are the caller's.
+    The network is called with inputs by name and the mask, and gives (N, T). Its initial weights
+    are the caller's; everything else that is drawn follows from the seed.
     """
 
     def __init__(
@@ -122,11 +98,6 @@ class Trainer:
 
     # ---- one step -------------------------------------------------------------------------------
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
-        if self.dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, self.dtype)
-
     def moved(self, inputs: Tensors) -> Tensors:
         """Put inputs that `Data.read` gave where the network is, in its layout."""
         moved = {}
@@ -143,8 +114,14 @@ class Trainer:
         """Predict from inputs that `Data.read` gave; in float32 whatever the precision."""
         moved = self.moved(inputs)
         used = moved.pop(MASK)
-        with self._autocast():
+        mixed = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed):
             return self.called(moved, used).float()
+
+    def in_batches(self, rows: Rows) -> Iterator[Rows]:
+        """Divide people, the last batch being what is left."""
+        size = self.settings.batch_size
+        return (rows[start : start + size] for start in range(0, len(rows), size))
 
     def _loss(self, inputs: Tensors, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         predicted = self.forward(inputs)
@@ -178,14 +155,12 @@ class Trainer:
         return float(loss.detach())
 
     def _penalty(self) -> torch.Tensor:
-        s, terms = self.settings, []
-        wide_penalty = s.mean_square_penalty if s.wide_penalty is None else s.wide_penalty
-        for weight in self.network.parameters():
-            if weight.ndim > 1:
-                wide = weight.ndim == 2 and weight.shape[1] > WIDE
-                rate = wide_penalty if wide else s.mean_square_penalty
-                terms.append(rate * weight.square().mean())
-        return torch.stack(terms).sum()
+        plain = self.settings.mean_square_penalty
+        wide = plain if self.settings.wide_penalty is None else self.settings.wide_penalty
+        matrices = [weight for weight in self.network.parameters() if weight.ndim > 1]
+        rates = (wide if w.ndim == 2 and w.shape[1] > WIDE else plain for w in matrices)
+        each = [rate * w.square().mean() for rate, w in zip(rates, matrices, strict=True)]
+        return torch.stack(each).sum()
 
     def _update(self, steps: int) -> None:
         s, share = self.settings, (self.step + 1) / steps
@@ -202,24 +177,19 @@ class Trainer:
         # Early on the mean is over the steps there were, not over random weights.
         decay = min(s.ema, (1 + self.step) / (10 + self.step)) if s.ema else 0.0
         for name, value in self.network.state_dict().items():
-            held = self.average[name]
-            if held.is_floating_point():
-                held.lerp_(value, 1 - decay)
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
             else:
-                held.copy_(value)
+                self.average[name].copy_(value)
 
     # ---- one epoch ------------------------------------------------------------------------------
 
     def _batches(self, rows: Rows, rng: np.random.Generator | None) -> Iterator[tuple]:
         """Read the next batch while the last is computed."""
-        size = min(self.settings.batch_size, len(rows))
+        chunks = list(self.in_batches(rows))
         # In training what does not fill a batch waits for another epoch: batch norm.
-        ends = (
-            range(size, len(rows) + 1, size)
-            if rng is not None
-            else range(size, len(rows) + size, size)
-        )
-        chunks = [rows[end - size : end] for end in ends]
+        if rng is not None and len(chunks[-1]) < len(chunks[0]):
+            del chunks[-1]
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(self.data.read, chunks[0], rng)
             for k, chunk in enumerate(chunks):

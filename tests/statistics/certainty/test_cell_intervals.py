@@ -3,7 +3,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from plain_scores import score_folds
+from plain_scores import Predicted, score_folds
 from scipy.stats import bootstrap
 
 from ukb_brain.metrics import RECOMMENDED
@@ -11,7 +11,6 @@ from ukb_brain.statistics.certainty.cell_intervals import ScoredCells, score_cel
 from ukb_brain.statistics.certainty.delong import delong, logit_interval
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 FOLDS, N, CELLS = (0, 1), 120, 3

@@ -8,8 +8,6 @@ from benchmarks.simulated_coverage import simulate_binary, simulate_continuous
 from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics.kinds import (
     BELOW_AUC,
-    BINARY,
-    CONTINUOUS,
     KINDS,
     LEAST_OF_CLASS,
     LEAST_PEOPLE,
@@ -72,22 +70,6 @@ def test_samples_too_small_for_an_interval_are_counted():
     found = simulate_binary(1, 40, 0.7, 80, 60, 2)
     assert (found["given"] <= 1).all()
     assert found["given"].min() > 0.5
-
-
-def test_the_region_of_known_coverage():
-    y = np.repeat([1.0, 0.0], [29, 400])
-    assert BINARY.rarest(y) == BINARY.rarest(1 - y) == 29
-    assert CONTINUOUS.rarest(y) == 429
-    assert BINARY.validated(30, 0.9)
-    assert not BINARY.validated(29, 0.9)
-    assert not BINARY.validated(29, 0.9)
-    assert not BINARY.validated(400, 0.97)
-    assert BINARY.validated(38, 0.96)
-    assert not BINARY.validated(37, 0.96)
-    assert not BINARY.validated(400, 0.02)
-    assert not BINARY.validated(400, np.nan)
-    assert CONTINUOUS.validated(60, 0.5)
-    assert not CONTINUOUS.validated(59, 0.5)
 
 
 def held(found):

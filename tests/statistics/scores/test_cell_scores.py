@@ -3,12 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from plain_scores import score_folds
+from plain_scores import Predicted, score_folds
 
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.cell_scores import estimate_cells, jackknife_cells, score_cells
-from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 FOLDS, SIZES, CELLS = (2, 5, 9), (25, 40, 60), 4

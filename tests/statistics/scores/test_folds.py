@@ -1,11 +1,11 @@
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn.metrics as sk
+from plain_scores import Predicted
+from score_cases import score_folds
 
-from ukb_brain.errors import InputError
-from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people, score_folds
+from ukb_brain.statistics.draws import FamilyDraws, bounded_columns
+from ukb_brain.statistics.kinds import KINDS
 
 SIZES, THRESHOLDS = (25, 40, 60), (0.35, 0.5, 0.6)
 
@@ -62,7 +62,7 @@ def references(kind, folds):
 def test_scores_and_intervals_are_those_of_written_out_resamples(kind):
     folds = folds_of(kind, np.random.default_rng(0))
     draws = FamilyDraws(range(30), 200, seed=3)
-    found = score_folds(kind, folds, THRESHOLDS, draws.weights, level=0.9)
+    found = score_folds(kind, folds, THRESHOLDS, draws, level=0.9)
     sample = [(fold.y_true, fold.y_pred) for fold in folds]
     resampled = []
     for draw in range(200):
@@ -77,14 +77,14 @@ def test_scores_and_intervals_are_those_of_written_out_resamples(kind):
         low, high = np.nanquantile([one[metric] for one in resampled], [0.05, 0.95])
         row = [found[metric + end] for end in ("", "_low", "_high")]
         np.testing.assert_allclose(row, [expected, low, high], rtol=1e-9, err_msg=metric)
-    assert len(found) == 12
+    assert list(found) == bounded_columns(*KINDS[kind].metrics)
 
 
 def test_without_draws_there_are_the_same_scores_and_no_intervals():
     folds = folds_of("continuous", np.random.default_rng(1))
-    weights = FamilyDraws(range(30), 100, seed=3).weights
+    draws = FamilyDraws(range(30), 100, seed=3)
     bare = score_folds("continuous", folds, THRESHOLDS)
-    full = score_folds("continuous", folds, THRESHOLDS, weights)
+    full = score_folds("continuous", folds, THRESHOLDS, draws)
     assert bare == {
         metric: full[metric] for metric in ("r2", "pearson_r", "mae", "median_split_accuracy")
     }
@@ -102,29 +102,3 @@ def test_a_shift_between_folds_costs_r2_but_no_area():
     assert areas[0] == areas[1]
     explained = [score_folds("continuous", folds, marks)["r2"] for folds in (level, shifted)]
     assert explained[1] < explained[0] - 1
-
-
-def test_an_ensemble_averages_people_by_people():
-    one, two, _ = (folds_of("binary", np.random.default_rng(seed))[0] for seed in range(3))
-    found = ensemble([one, two])
-    np.testing.assert_array_equal(found.y_pred, (one.y_pred + two.y_pred) / 2)
-    np.testing.assert_array_equal(found.visit, one.visit)
-    np.testing.assert_array_equal(ensemble([one]).y_pred, one.y_pred)
-    with pytest.raises(InputError, match="different test people"):
-        ensemble([one, folds_of("binary", np.random.default_rng(0))[1]])
-
-
-def test_people_are_those_tested_with_a_known_target_in_order():
-    keys = {"target": "age", "inputs": "T1", "strategy": "linear", "fold": 1, "seed": 7}
-    rows = pd.DataFrame({"eid": [3, 2, 1, 4, 5], "instance": 2}).assign(**keys)
-    rows["split"] = ["test", "test", "test", "validation", "test"]
-    rows = rows.assign(y_true=[30.0, 20, 10, 40, np.nan], y_pred=[31.0, 21, 11, 41, 51])
-    for coded in (rows, rows.astype(dict.fromkeys(("target", "inputs", "strategy"), "category"))):
-        (key, found), *more = predicted_people(coded).items()
-        assert not more
-        assert key == tuple(keys.values())
-        np.testing.assert_array_equal(found.visit, [[1, 2], [2, 2], [3, 2]])
-        np.testing.assert_array_equal(found.y_pred, [11, 21, 31])
-    participants = pd.DataFrame({"eid": [1, 2, 3], "instance": 2, "family": [8, 9, 8]})
-    (found,) = predicted_people(rows, participants).values()
-    np.testing.assert_array_equal(found.family, [8, 9, 8])

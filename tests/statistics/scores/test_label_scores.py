@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from plain_scores import score_folds
+from plain_scores import Predicted, score_folds
 
-from ukb_brain.statistics.scores.folds import Predicted
 from ukb_brain.statistics.scores.label_scores import auc_of_labels, r2_of_labels, skill_of_labels
 
 N, CELLS, LABELLINGS = 60, 4, 20

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from plain_scores import score_folds
+from plain_scores import Predicted, score_folds
 from reporting_cases import invented_folds, small_grid
 
 from ukb_brain.errors import InputError
@@ -10,8 +10,7 @@ from ukb_brain.statistics import score_map, with_intervals
 from ukb_brain.statistics.certainty.cell_tables import interval_table
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.folds import Predicted
-from ukb_brain.statistics.scores.target_predictions import gather_targets
+from ukb_brain.statistics.scores.target_predictions import gather_targets, people_in_test
 
 INPUTS = "FLAIR + T1"
 
@@ -49,9 +48,10 @@ def test_columns_score_as_the_map_does(grid, tables, gathered):
         assert list(table.inputs) == expected["inputs"].tolist()
         assert table.kind == grid.targets[target].kind
         for cell, row in enumerate(expected.to_dict("records")):
-            for metric, score in scored(table, cell).items():
+            found = scored(table, cell)
+            assert list(found) == list(KINDS[table.kind].metrics)
+            for metric, score in found.items():
                 assert score == pytest.approx(row[metric], rel=1e-12), metric
-        assert len(KINDS[table.kind].metrics) == 4
 
 
 def test_rows_are_people_in_order_with_their_families(tables, gathered):
@@ -113,13 +113,33 @@ def test_tables_of_different_runs_are_refused_without_naming_anybody(grid, table
     assert "9000001" not in str(caught.value)
 
 
+def test_people_are_those_tested_with_a_known_target():
+    rows = pd.DataFrame({"eid": [3, 2, 1, 4, 5], "instance": 2, "target": "age"})
+    rows["split"] = ["test", "test", "test", "validation", "test"]
+    rows = rows.assign(y_true=[30.0, 20, 10, 40, np.nan], y_pred=[31.0, 21, 11, 41, 51])
+    assert people_in_test(rows)[["eid", "family"]].to_numpy().tolist() == [[3, 3], [2, 2], [1, 1]]
+    participants = pd.DataFrame({"eid": [1, 2, 3], "instance": 2, "family": [8, 9, 8]})
+    assert people_in_test(rows, participants)["family"].tolist() == [8, 9, 8]
+
+
+def test_names_may_be_categories(grid, tables, gathered):
+    predictions, fits, participants = tables
+    coded = dict.fromkeys(("target", "inputs", "strategy"), "category")
+    again = gather_targets(predictions.astype(coded), fits, participants, grid, "amortised")
+    assert list(again) == list(gathered)
+    for target, table in gathered.items():
+        np.testing.assert_array_equal(again[target].visit, table.visit)
+        np.testing.assert_array_equal(again[target].predicted, table.predicted)
+
+
 def test_the_map_has_the_intervals_that_are_recommended(grid, tables, gathered):
     bare = score_map(*tables, grid, "amortised")
     metrics = list(RECOMMENDED)
     assert bare[[f"{metric}_low" for metric in metrics]].isna().all(axis=None)
     intervals = interval_table(gathered, FamilyDraws(tables[2]["family"], 100, 1))
     filled = with_intervals(bare, intervals).set_index(["target", "inputs"])
-    assert len(intervals) == 4 * len(filled)
+    cells = filled["kind"].value_counts()
+    assert len(intervals) == sum(len(KINDS[kind].metrics) * n for kind, n in cells.items())
     for row in intervals.to_dict("records"):
         found = filled.loc[(row["target"], row["inputs"])]
         for name, end in (("estimate", ""), ("low", "_low"), ("high", "_high")):

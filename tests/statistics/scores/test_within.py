@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.scores import folds, within
+from ukb_brain.statistics.scores import within
 from ukb_brain.statistics.scores.engine import headline
 
 N = 90
@@ -88,7 +88,7 @@ def test_headline_follows_the_rule_of_folds(kind):
     if kind == "binary":
         y = (y > 0).astype(float)
     parts = [
-        folds.Predicted(np.c_[at, at], at, y[at], p[at])
+        plain_scores.Predicted(np.c_[at, at], at, y[at], p[at])
         for at in (np.flatnonzero(fold == f) for f in (0, 1))
     ]
     expected = plain_scores.score_folds(kind, parts, [0.0, 0.0])[

@@ -14,47 +14,32 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.planning import Case, Planning, StoredRates
-from ukb_brain.readiness import SECTIONS
-from ukb_brain.readiness.check import Asked, look
-from ukb_brain.readiness.findings import PROBLEMS
+from ukb_brain.readiness.findings import PROBLEMS, SECTIONS, Readiness
 from ukb_brain.readiness.machine import check_cost, check_machine
 from ukb_brain.reports.check import MATRICES, build_check, shown_counts
 from ukb_brain.statistics.settings import Reporting
-from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.exclusions import DataEngineering
-from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import Splitting
-from ukb_brain.tables.table_file import TableSettings
 from ukb_brain.training.settings import Modelling
 
 logger = logging.getLogger(__name__)
 
 
-def check_raw(
-    tables: TableFolder,
-    bulk: Path,
-    before: pd.DataFrame,
+def foresee(
+    ready: Readiness,
     grid: Grid,
-    engineering: DataEngineering,
-    reading: TableSettings,
-    codings: Codings,
     imaging: ImagingPreprocess,
     splitting: Splitting,
     compute: Compute,
-    source: str,
     stores: Path,
     modelling: Modelling,
     planning: Planning,
     stored_rates: StoredRates,
     preset: str,
 ) -> pd.DataFrame:
-    """Look at raw files and the machine, and foresee what a run would cost.
+    """Look at the machine, foresee what a run would cost, and tabulate all that was found.
 
-    Gives ``section, item, finding, n, severity, remedy``. ``before`` is an earlier index of bulk
-    files, ``stores`` a folder under the data root, whose disk is looked at.
+    ``stores`` is a folder under the data root, whose disk is looked at.
     """
-    asked = Asked(grid, engineering, reading, codings, imaging, splitting, compute, source)
-    ready = look(tables, bulk, before, asked)
     check_machine(ready, stores, compute)
     if ready.people:
         size = {"participants": max(50, ready.people)}

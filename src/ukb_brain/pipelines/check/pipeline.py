@@ -2,38 +2,29 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from ukb_brain.pipelines.check.nodes import check_raw, decide, show
-from ukb_brain.readiness.check import LOOKED_AT
+from ukb_brain.pipelines.check.nodes import decide, foresee, show
+from ukb_brain.pipelines.wiring import step
+from ukb_brain.readiness.check import LOOKED_AT, look
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the nodes, from raw files to a page, and to an exit status."""
     return Pipeline(
         [
-            Node(
-                check_raw,
-                inputs=[
-                    *LOOKED_AT,
-                    "intermediate.folder",
-                    "params:modelling",
-                    "params:planning",
-                    "params:stored_rates",
-                    "params:preset",
-                ],
-                outputs="reporting.check",
-                name="check_raw",
+            step(look, " ".join(LOOKED_AT), "ready", name="look_at_raw"),
+            step(
+                foresee,
+                "ready params:grid params:imaging_preprocess params:splitting params:compute "
+                "intermediate.folder params:modelling params:planning params:stored_rates "
+                "params:preset",
+                "reporting.check",
             ),
-            Node(
+            step(
                 show,
-                inputs=["reporting.check", "params:reporting", "params:source"],
-                outputs="reporting.check_page",
+                "reporting.check params:reporting params:source",
+                "reporting.check_page",
                 name="show_check",
             ),
-            Node(
-                decide,
-                inputs=["reporting.check", "reporting.check_page"],
-                outputs=None,
-                name="decide",
-            ),
+            Node(decide, ["reporting.check", "reporting.check_page"], None, name="decide"),
         ]
     )

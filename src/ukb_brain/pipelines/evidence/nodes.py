@@ -8,12 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from ukb_brain.cluster import Compute
-from ukb_brain.evidence.retrained import Trained, check_trained
+from ukb_brain.evidence.retrained import FoldModels, check_models
 from ukb_brain.evidence.settings import Evidence, of_strategies, variant_of
 from ukb_brain.evidence.sites import leave_sites_out
-from ukb_brain.evidence.subsamples import take_subsets
+from ukb_brain.evidence.subsamples import Subset, take_subsets
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.pipelines.modelling.nodes import (
     fit_cells,
@@ -25,6 +24,7 @@ from ukb_brain.pipelines.modelling.nodes import (
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.people import People
+from ukb_brain.training.scans import Scans
 from ukb_brain.training.settings import Modelling
 
 Folds = dict[int, People]
@@ -39,24 +39,8 @@ def check_map(
     cells: ModelFolder,
     modelling: Modelling,
     evidence: Evidence,
-) -> Trained:
-    """Check everything that evidence rests on before anything is trained.
-
-    Parameters
-    ----------
-    people : dict of int to People
-        By fold.
-    tangents, encoders, kernels, cells : ModelFolder
-        Of the map.
-    modelling : Modelling
-        Settings of this run.
-    evidence : Evidence
-        What is asked for.
-
-    Returns
-    -------
-    Trained
-        The map's models of the first fold.
+) -> FoldModels:
+    """Check everything that evidence rests on before anything is trained; give the map's models.
 
     Raises
     ------
@@ -67,197 +51,121 @@ def check_map(
         of_strategies(modelling, getattr(evidence, part).strategies, f"evidence.{part}.strategies")
     for name, values in evidence.model_scale.variants.items():
         variant_of(modelling, name, values)
-    trained = Trained(tangents, encoders, kernels, cells)
-    check_trained(trained, people, modelling)
-    return trained.of_fold(min(people))
+    of_map = FoldModels(tangents, encoders, kernels, cells)
+    check_models(of_map, people, modelling)
+    return of_map
 
 
 def _train(
     folder: Path,
-    volumes: RecordStore,
-    connectivity: RecordStore,
     people: Folds,
-    quality: pd.DataFrame,
+    scans: Scans,
     grid: Grid,
     modelling: Modelling,
     compute: Compute,
     seed: int,
-    of_map: Trained | None = None,
+    of_map: FoldModels | None = None,
     as_it_is: Modelling | None = None,
-) -> Trained:
+) -> FoldModels:
     """Run the map's own work items; what a variant shares with the map is not trained again."""
-    stores = (folder, volumes, connectivity, people, quality, grid, modelling, compute)
     same = {
         part
         for part in ("connectivity", "cross_fits", "encoders", "kernels")
         if of_map and getattr(as_it_is, part, None) == getattr(modelling, part)
     }
-    tangents = of_map.tangents if of_map and "connectivity" in same else take_tangents(*stores)
+    if of_map and "connectivity" in same:
+        tangents = of_map.tangents
+    else:
+        tangents = take_tangents(folder, people, scans, modelling, compute)
+    read = (folder, people, scans, tangents)
     if of_map and {"connectivity", "encoders"} <= same:
         encoders = of_map.encoders
     else:
-        encoders = train_encoders(*stores, tangents, seed)
+        encoders = train_encoders(*read, grid, modelling, compute, seed)
     if of_map and {"connectivity", "cross_fits", "kernels"} <= same:
         kernels = of_map.kernels
     else:
-        grams = multiply_scans(*stores, tangents)
+        grams = multiply_scans(*read, modelling, compute)
         kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
     cells = fit_cells(folder, people, encoders, kernels, grid, modelling, compute)
-    return Trained(tangents, encoders, kernels, cells)
+    return FoldModels(tangents, encoders, kernels, cells)
 
 
 def train_learning_curves(
-    of_map: Trained,
+    of_map: FoldModels,
     folder: Path,
-    volumes: RecordStore,
-    connectivity: RecordStore,
     people: Folds,
-    quality: pd.DataFrame,
+    scans: Scans,
     grid: Grid,
     modelling: Modelling,
     evidence: Evidence,
     compute: Compute,
     seed: int,
-) -> tuple[Folds, Trained]:
+) -> tuple[dict[Subset, People], FoldModels]:
     """Train on nested subsets of the first fold's training people.
 
-    Parameters
-    ----------
-    of_map : Trained
-        From `check_map`, which comes first.
-    folder : Path
-        Of evidence.
-    volumes, connectivity : RecordStore
-        Scans.
-    people : dict of int to People
-        By fold.
-    quality : pandas.DataFrame
-        Tells one set of scans from another.
-    grid : Grid
-        Imaging groups, targets, cells.
-    modelling : Modelling
-        Settings as they are.
-    evidence : Evidence
-        Shares, repeats, strategies.
-    compute : Compute
-        Workers and device.
-    seed : int
-        Of the run.
-
-    Returns
-    -------
-    subsets : dict of int to People
-        By number of the subset.
-    Trained
-        Their models.
+    The map's models are an input so that they are checked before.
     """
     asked = evidence.learning_curves
-    subsets: Folds = {}
+    subsets: dict[Subset, People] = {}
     if asked.strategies:
         subsets = take_subsets(people[min(people)], asked.shares, asked.repeats, seed, grid)
     settings = of_strategies(modelling, asked.strategies, "evidence.learning_curves.strategies")
-    home = folder / CURVES
-    trained = _train(home, volumes, connectivity, subsets, quality, grid, settings, compute, seed)
-    return subsets, trained
+    folds = {some.fold: some for some in subsets.values()}
+    return subsets, _train(folder / CURVES, folds, scans, grid, settings, compute, seed)
 
 
-def train_left_out_sites(
-    of_map: Trained,
-    folder: Path,
-    volumes: RecordStore,
-    connectivity: RecordStore,
+def gather_sites(
     targets: pd.DataFrame,
     participants: pd.DataFrame,
     quality: pd.DataFrame,
+    splitting: Splitting,
+    grid: Grid,
+    evidence: Evidence,
+    seed: int,
+) -> Folds:
+    """Line up people by fold, each of which leaves a site out; nobody where none is asked for."""
+    if not evidence.left_out_sites.strategies:
+        return {}
+    return leave_sites_out(targets, participants, quality, grid, splitting, seed)
+
+
+def train_left_out_sites(
+    of_map: FoldModels,
+    folder: Path,
+    sites: Folds,
+    scans: Scans,
     grid: Grid,
     modelling: Modelling,
-    splitting: Splitting,
     evidence: Evidence,
     compute: Compute,
     seed: int,
-) -> tuple[Folds, Trained]:
+) -> FoldModels:
     """Train without each site in turn.
 
-    Parameters
-    ----------
-    of_map : Trained
-        From `check_map`, which comes first.
-    folder : Path
-        Of evidence.
-    volumes, connectivity : RecordStore
-        Scans.
-    targets, participants, quality : pandas.DataFrame
-        Of the earlier pipelines.
-    grid : Grid
-        Imaging groups, targets, cells.
-    modelling : Modelling
-        Settings as they are.
-    splitting : Splitting
-        Of the map.
-    evidence : Evidence
-        Strategies.
-    compute : Compute
-        Workers and device.
-    seed : int
-        Of the run.
-
-    Returns
-    -------
-    sites : dict of int to People
-        By fold, each of which leaves a site out.
-    Trained
-        Their models.
+    The map's models are an input so that they are checked before.
     """
-    strategies = evidence.left_out_sites.strategies
-    sites: Folds = {}
-    if strategies:
-        sites = leave_sites_out(targets, participants, quality, grid, splitting, seed)
-    settings = of_strategies(modelling, strategies, "evidence.left_out_sites.strategies")
-    home = folder / SITES
-    return sites, _train(home, volumes, connectivity, sites, quality, grid, settings, compute, seed)
+    asked = evidence.left_out_sites.strategies
+    settings = of_strategies(modelling, asked, "evidence.left_out_sites.strategies")
+    return _train(folder / SITES, sites, scans, grid, settings, compute, seed)
 
 
 def train_model_scale(
-    of_map: Trained,
+    of_map: FoldModels,
     folder: Path,
-    volumes: RecordStore,
-    connectivity: RecordStore,
     people: Folds,
-    quality: pd.DataFrame,
+    scans: Scans,
     grid: Grid,
     modelling: Modelling,
     evidence: Evidence,
     compute: Compute,
     seed: int,
-) -> dict[str, Trained]:
+) -> dict[str, FoldModels]:
     """Train every variant of the models on the first fold.
-
-    Parameters
-    ----------
-    of_map : Trained
-        From `check_map`.
-    folder : Path
-        Of evidence.
-    volumes, connectivity : RecordStore
-        Scans.
-    people : dict of int to People
-        By fold.
-    quality : pandas.DataFrame
-        Tells one set of scans from another.
-    grid : Grid
-        Imaging groups, targets, cells.
-    modelling : Modelling
-        Settings as they are.
-    evidence : Evidence
-        Variants and strategies.
-    compute : Compute
-        Workers and device.
-    seed : int
-        Of the run.
 
     Returns
     -------
-    dict of str to Trained
+    dict of str to FoldModels
         By variant, the map itself first; empty where no strategy is asked for.
     """
     asked, first = evidence.model_scale, min(people)
@@ -272,6 +180,6 @@ def train_model_scale(
     trained = {AS_IT_IS: of_map} if asked.strategies else {}
     for name, values in variants.items():
         settings = variant_of(as_it_is, name, values)
-        scans = (home / name, volumes, connectivity, some, quality, grid, settings)
-        trained[name] = _train(*scans, compute, seed, of_map, as_it_is)
+        given = (home / name, some, scans, grid, settings, compute, seed)
+        trained[name] = _train(*given, of_map, as_it_is)
     return trained

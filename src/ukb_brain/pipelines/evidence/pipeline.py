@@ -6,57 +6,53 @@ from ukb_brain.evidence.scores import score_curves, score_scale, score_sites
 from ukb_brain.pipelines import modelling
 from ukb_brain.pipelines.evidence.nodes import (
     check_map,
+    gather_sites,
     train_learning_curves,
     train_left_out_sites,
     train_model_scale,
 )
 
-SCANS = ["map_models", "model.evidence", "intermediate.volumes", "intermediate.connectivity"]
-EVIDENCE, GRID, MODELLING = "params:evidence", "params:grid", "params:modelling"
-COMPUTE, SEED = "params:compute", "params:seed"
-PEOPLE, QUALITY, PARTICIPANTS = "people", "primary.quality", "primary.participants"
-SCORED = [PARTICIPANTS, GRID, EVIDENCE, SEED]
+MODELS = ["model.tangents", "model.encoders", "model.kernels", "model.cells"]
+ON_MAP = ["map_models", "model.evidence"]
+GRID, MODELLING, EVIDENCE = "params:grid", "params:modelling", "params:evidence"
+HOW = [GRID, MODELLING, EVIDENCE, "params:compute", "params:seed"]
+PARTICIPANTS = "primary.participants"
+SCORED = [PARTICIPANTS, GRID, EVIDENCE, "params:seed"]
+TABLES = ["primary.targets", PARTICIPANTS, "primary.quality"]
+CURVES = ["reporting.learning_curves", "reporting.learning_curve_fits"]
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From stores, tables and the map's models to learning curves, left-out sites, model scale.
-    """
-    models = ["model.tangents", "model.encoders", "model.kernels", "model.cells"]
-    on_people = [*SCANS, PEOPLE, QUALITY, GRID, MODELLING, EVIDENCE, COMPUTE, SEED]
-    tables = ["primary.targets", PARTICIPANTS, QUALITY, GRID, MODELLING, "params:splitting"]
+    """Wire stores, tables and the map's models to learning curves, left-out sites, model scale."""
     nodes = [
         Node(
             check_map,
-            inputs=[PEOPLE, *models, MODELLING, EVIDENCE],
+            inputs=["people", *MODELS, MODELLING, EVIDENCE],
             outputs="map_models",
             name="check_map",
         ),
         Node(
             train_learning_curves,
-            inputs=on_people,
+            inputs=[*ON_MAP, "people", "scans", *HOW],
             outputs=["subsets", "subset_models"],
             name="train_learning_curves",
         ),
         Node(
             score_curves,
-            inputs=["map_models", PEOPLE, "subsets", "subset_models", *SCORED],
-            outputs=["reporting.learning_curves", "reporting.learning_curve_fits"],
+            inputs=["map_models", "people", "subsets", "subset_models", *SCORED],
+            outputs=CURVES,
             name="score_learning_curves",
         ),
         Node(
+            gather_sites,
+            inputs=[*TABLES, "params:splitting", GRID, EVIDENCE, "params:seed"],
+            outputs="sites",
+            name="gather_sites",
+        ),
+        Node(
             train_left_out_sites,
-            inputs=[*SCANS, *tables, EVIDENCE, COMPUTE, SEED],
-            outputs=["sites", "site_models"],
+            inputs=[*ON_MAP, "sites", "scans", *HOW],
+            outputs="site_models",
             name="train_left_out_sites",
         ),
         Node(
@@ -67,15 +63,16 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         ),
         Node(
             train_model_scale,
-            inputs=on_people,
+            inputs=[*ON_MAP, "people", "scans", *HOW],
             outputs="variants",
             name="train_model_scale",
         ),
         Node(
             score_scale,
-            inputs=[PEOPLE, "variants", *SCORED],
+            inputs=["people", "variants", *SCORED],
             outputs="reporting.model_scale",
             name="score_model_scale",
         ),
     ]
-    return modelling.create_pipeline().only_nodes("gather_people") + Pipeline(nodes)
+    gathered = modelling.create_pipeline().only_nodes("gather_people", "gather_scans")
+    return gathered + Pipeline(nodes)

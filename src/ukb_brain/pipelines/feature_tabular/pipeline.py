@@ -1,7 +1,8 @@
 """Wiring of tabular features."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
+from ukb_brain.pipelines.wiring import step
 from ukb_brain.tables.blocks import fit_block_scaling, make_blocks
 
 
@@ -9,23 +10,16 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the nodes, from targets and splits to blocks."""
     return Pipeline(
         [
-            Node(
+            step(
                 fit_block_scaling,
-                inputs=["primary.targets", "primary.splits", "primary.participants", "params:grid"],
-                outputs="feature.block_scaling",
-                name="fit_block_scaling",
+                "primary.targets primary.splits primary.participants params:grid",
+                "feature.block_scaling",
             ),
-            Node(
+            step(
                 make_blocks,
-                inputs=[
-                    "primary.targets",
-                    "primary.splits",
-                    "feature.block_scaling",
-                    "primary.participants",
-                    "params:grid",
-                ],
-                outputs="feature.blocks",
-                name="make_blocks",
+                "primary.targets primary.splits feature.block_scaling primary.participants "
+                "params:grid",
+                "feature.blocks",
             ),
         ]
     )

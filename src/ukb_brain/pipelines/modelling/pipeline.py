@@ -1,113 +1,50 @@
 """Wiring of modelling."""
 
+from collections.abc import Callable
+from typing import Any
+
 from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.pipelines.modelling.nodes import (
     collect,
     fit_cells,
     fit_kernels,
-    gather_people,
     multiply_scans,
     take_tangents,
     train_dedicated_networks,
     train_encoders,
 )
+from ukb_brain.training.people import gather_people
+from ukb_brain.training.scans import gather_scans
 
-STORES = ["model.folder", "intermediate.volumes", "intermediate.connectivity"]
-PEOPLE = ["people", "primary.quality"]
-WHAT = ["params:grid", "params:modelling", "params:compute"]
-SEED = "params:seed"
+STORES = ["intermediate.volumes", "intermediate.connectivity"]
+TABLES = ["primary.splits", "primary.participants", "primary.quality"]
+WORK = ["model.folder", "people"]
+GRID, HOW, SEED = "params:grid", ["params:modelling", "params:compute"], "params:seed"
+FITTED = ["model.encoders", "model.grams", "model.cells", "model.dedicated"]
+COLLECTED = ["predictions", "unrefined", "cell_fits"]
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From stores, blocks and splits to models and predictions.
-    """
-    return Pipeline(
-        [
-            Node(
-                gather_people,
-                inputs=[
-                    "primary.targets",
-                    "feature.blocks",
-                    "feature.block_scaling",
-                    "primary.splits",
-                    "primary.participants",
-                    "primary.quality",
-                    "params:grid",
-                ],
-                outputs="people",
-                name="gather_people",
-            ),
-            Node(
-                take_tangents,
-                inputs=[*STORES, *PEOPLE, *WHAT],
-                outputs="model.tangents",
-                name="take_tangents",
-            ),
-            Node(
-                train_encoders,
-                inputs=[*STORES, *PEOPLE, *WHAT, "model.tangents", SEED],
-                outputs="model.encoders",
-                name="train_encoders",
-            ),
-            Node(
-                multiply_scans,
-                inputs=[*STORES, *PEOPLE, *WHAT, "model.tangents"],
-                outputs="model.grams",
-                name="multiply_scans",
-            ),
-            Node(
-                fit_kernels,
-                inputs=["model.folder", "people", "model.grams", *WHAT],
-                outputs="model.kernels",
-                name="fit_kernels",
-            ),
-            Node(
-                fit_cells,
-                inputs=[
-                    "model.folder",
-                    "people",
-                    "model.encoders",
-                    "model.kernels",
-                    *WHAT,
-                ],
-                outputs="model.cells",
-                name="fit_cells",
-            ),
-            Node(
-                train_dedicated_networks,
-                inputs=[*STORES, *PEOPLE, *WHAT, SEED],
-                outputs="model.dedicated",
-                name="train_dedicated_networks",
-            ),
-            Node(
-                collect,
-                inputs=[
-                    "people",
-                    "model.encoders",
-                    "model.grams",
-                    "model.kernels",
-                    "model.cells",
-                    "model.dedicated",
-                    "params:grid",
-                    SEED,
-                ],
-                outputs=[
-                    "model_output.predictions",
-                    "model_output.unrefined",
-                    "model_output.cell_fits",
-                ],
-                name="collect",
-            ),
-        ]
-    )
+    """Wire stores, blocks and splits to models and predictions."""
+    blocks = ["primary.targets", "feature.blocks", "feature.block_scaling"]
+    nodes: list[tuple[Callable[..., Any], list[str], str | list[str]]] = [
+        (gather_people, [*blocks, *TABLES, GRID], "people"),
+        (gather_scans, [*STORES, "primary.quality", GRID], "scans"),
+        (take_tangents, [*WORK, "scans", *HOW], "model.tangents"),
+        (
+            train_encoders,
+            [*WORK, "scans", "model.tangents", GRID, *HOW, SEED],
+            "model.encoders",
+        ),
+        (multiply_scans, [*WORK, "scans", "model.tangents", *HOW], "model.grams"),
+        (fit_kernels, [*WORK, "model.grams", GRID, *HOW], "model.kernels"),
+        (fit_cells, [*WORK, "model.encoders", "model.kernels", GRID, *HOW], "model.cells"),
+        (train_dedicated_networks, [*WORK, "scans", GRID, *HOW, SEED], "model.dedicated"),
+        (
+            collect,
+            ["people", *FITTED, GRID, SEED],
+            [f"model_output.{name}" for name in COLLECTED],
+        ),
+    ]
+    return Pipeline([Node(f, given, made, name=f.__name__) for f, given, made in nodes])

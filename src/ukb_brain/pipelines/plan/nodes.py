@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ukb_brain.cluster import Compute, pick_device, results_of, run_items
+from ukb_brain.cluster import Compute, in_worker, pick_device, run_items
 from ukb_brain.cluster.start import open_client
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
@@ -112,13 +112,9 @@ def _measured(cases: list[Case], stored: Path | None, compute: Compute) -> dict[
         # One after the other: what is measured must have the machine for itself.
         for case in cases:
             logger.info("Measuring for preset %s", case.name)
-            once = client.submit(_with_threads, named, case, alone, pure=False)
+            once = client.submit(in_worker, named, case, alone.threads_per_item, pure=False)
             rates[case.name] = once.result()[1]
     return rates
-
-
-def _with_threads(function: Any, case: Case, compute: Compute) -> tuple[str, Rates]:
-    return next(results_of(function, [case], compute, "Measuring", losses=0))
 
 
 def _measure(case: Case, device: str, stored: Path | None) -> tuple[str, Rates]:

@@ -206,8 +206,7 @@ REPORT = (
         build_report,
         {t: f"{'evidence' if t in RETRAINED else 'reporting'}.{t}" for t in EXPECTED}
         | {"grid": "params:grid", "source": "params:source"}
-        | {"suppress_below": "params:reporting.suppress_below"}
-        | {"performance": "reporting.performance"},
+        | {"suppress_below": "params:reporting.suppress_below"},
         "reporting.report",
         name="build_report",
     ),

@@ -8,15 +8,14 @@ import optuna
 import pandas as pd
 
 from ukb_brain.cluster import Compute
-from ukb_brain.figures.stamp import NOTICE, is_synthetic
+from ukb_brain.figures.stamp import notice_of
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.store import RecordStore
 from ukb_brain.search.plans import plan_encoders, plan_heads, without_test
 from ukb_brain.search.record import report, trials_table
 from ukb_brain.search.settings import Search
 from ukb_brain.search.study import Plan, open_storage, run_study
 from ukb_brain.training.people import People
-from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.scans import Scans
 from ukb_brain.training.settings import Modelling
 
 DATABASE, ENCODERS, HEADS = "trials.db", "encoders", "heads"
@@ -25,9 +24,8 @@ Plans = dict[str, Plan]
 
 def plan_search(
     folder: Path,
-    volumes: RecordStore,
-    connectivity: RecordStore,
     people: dict[int, People],
+    scans: Scans,
     quality: pd.DataFrame,
     grid: Grid,
     modelling: Modelling,
@@ -41,10 +39,10 @@ def plan_search(
     ----------
     folder : Path
         Of all models.
-    volumes, connectivity : RecordStore
-        Scans.
     people : dict of int to People
         By fold.
+    scans : Scans
+        Of all of them.
     quality : pandas.DataFrame
         Tells one set of scans from another.
     grid : Grid
@@ -64,20 +62,11 @@ def plan_search(
         Of the studies that are asked for.
     """
     seen = without_test(people[min(people)])
-    scans = {
-        group: GroupScans(
-            tuple(modalities),
-            volumes.path,
-            connectivity.path,
-            modelling.encoders.network.pooling,
-            modelling.tangent,
-        )
-        for group, modalities in grid.imaging.items()
-    }
+    read = scans.read_as(modelling.encoders.network.pooling, modelling.tangent).groups
     plans = {}
     if search.encoders.trials:
         plans[ENCODERS] = plan_encoders(
-            search.encoders, seen, scans, quality, grid, modelling, seed, compute.device
+            search.encoders, seen, read, quality, grid, modelling, seed, compute.device
         )
     if search.heads.trials:
         plans[HEADS] = plan_heads(search.heads, seen, folder, grid, modelling, seed)
@@ -159,5 +148,4 @@ def write_down(
         kind: optuna.load_study(study_name=name, storage=storage).get_trials() if name else []
         for kind, name in ((ENCODERS, encoders), (HEADS, heads))
     }
-    notice = NOTICE if is_synthetic(source) else ""
-    return trials_table(storage), report(studies, modelling, notice)
+    return trials_table(storage), report(studies, modelling, notice_of(source))

@@ -29,9 +29,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             plan_search,
             inputs=[
                 "model.folder",
-                "intermediate.volumes",
-                "intermediate.connectivity",
                 "people",
+                "scans",
                 "primary.quality",
                 "params:grid",
                 "params:modelling",
@@ -67,4 +66,5 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             name="write_down",
         ),
     ]
-    return modelling.create_pipeline().only_nodes("gather_people") + Pipeline(nodes)
+    gathered = modelling.create_pipeline().only_nodes("gather_people", "gather_scans")
+    return gathered + Pipeline(nodes)

@@ -1,101 +1,69 @@
-"""Tables of the report on what can be concluded: claims and verdicts."""
+"""What can be concluded: claims and verdicts."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.reports.claims import WORDS
-from ukb_brain.reports.entries import Entry, Shown, estimate, number, p_value
-from ukb_brain.statistics.claims import BY_CELLS
+from ukb_brain.reports import columns
+from ukb_brain.reports.claims import parts_of
+from ukb_brain.reports.section import Part, Section
 
 
-def claims_table(claims: pd.DataFrame) -> Shown:
-    """List the claims, their parts and verdicts.
-
-    Parameters
-    ----------
-    claims : pandas.DataFrame
-        From `ukb_brain.statistics.claims.evaluate_claims`.
-
-    Returns
-    -------
-    Shown
-    """
-    rows = []
-    for _, group in claims.groupby("claim", sort=False):
-        whole = group[group["part"] == "all"].iloc[0]
-        parts = group[group["part"] != "all"]
-        for at, (_, row) in enumerate(parts.iterrows()):
-            rows.append(
-                [
-                    Entry(whole["text"] if at == 0 else ""),
-                    Entry(WORDS[whole["verdict"]] if at == 0 else "", whole["reason"]),
-                    Entry(_part(row), row["reason"]),
-                    estimate(row, "statistic", row["reason"], 3, ("low", "high")),
-                    Entry(number(row["bound"]), number=True),
-                    Entry(p_value(row["p"]), number=True),
-                ]
-            )
-    return Shown(
+def claims_table(claims: pd.DataFrame) -> columns.Table:
+    """List the claims, their parts and verdicts."""
+    rows = parts_of(claims)
+    for row in rows:
+        # The study's own test has its own verdict, which decides nothing.
+        row["part"] += f": {row['study_says']}" if row["study_says"] else ""
+    return columns.table(
         "The study's claims, tested on this run.",
-        (
-            ("Claim", "Of the study"),
-            ("Verdict", "All parts must hold; one that fails decides"),
-            ("Part", "What is measured: a skill, or a difference of two"),
-            ("Skill [95 %]", "Over bootstrap draws of whole families of test people"),
-            ("Bound", "What the interval must lie above, or below; written down beforehand"),
-            ("p", "Of the part, over the same draws"),
-        ),
         rows,
+        columns.text("Claim", "Of the study", "{text}"),
+        columns.text(
+            "Verdict", "All parts must hold; one that fails decides", "{words}", "{claim_reason}"
+        ),
+        columns.text(
+            "Part", "What is measured: a skill, or a difference of two", "{part}", "{reason}"
+        ),
+        columns.measured(
+            "Skill [95 %]",
+            "Over bootstrap draws of whole families of test people",
+            "statistic",
+            "{reason}",
+            digits=3,
+        ),
+        columns.plain(
+            "Bound", "What the interval must lie above, or below; written down beforehand", "bound"
+        ),
+        columns.p("p", "Of the part, over the same draws", "p"),
     )
 
 
-def verdict_table(verdicts: pd.DataFrame, grid: Grid) -> Shown:
-    """List the verdict on each target.
-
-    Parameters
-    ----------
-    verdicts : pandas.DataFrame
-        ``target, verdict, reasons``.
-    grid : Grid
-        Gives names.
-
-    Returns
-    -------
-    Shown
-    """
-    rows = [
-        [
-            Entry(grid.targets[row["target"]].name),
-            Entry(str(row["verdict"])),
-            Entry(_joined(row["reasons"])),
-        ]
-        for _, row in verdicts.iterrows()
-        if row["target"] in grid.targets
-    ]
-    return Shown(
+def verdict_table(verdicts: pd.DataFrame, grid: Grid) -> columns.Table:
+    """List the verdict on each target."""
+    several = verdicts["reasons"].map(lambda r: r if isinstance(r, str) else "; ".join(r))
+    return columns.table(
         "What stands in the way of reading each target better.",
-        (
-            ("Target", "Characteristic"),
-            (
-                "Verdict",
-                "By rules written down beforehand, from the tables below; of these models, not of "
-                "what others would read",
-            ),
-            ("Reasons", "What the verdict rests on"),
+        columns.rows_of(verdicts.assign(reasons=several), grid),
+        columns.TARGET,
+        columns.text(
+            "Verdict",
+            "By rules written down beforehand, from the tables below; of these models, not of what "
+            "others would read",
+            "{verdict}",
         ),
-        rows,
+        columns.text("Reasons", "What the verdict rests on", "{reasons}"),
     )
 
 
-def _part(row: pd.Series) -> str:
-    """Name a part; the study's own test has its own verdict, which decides nothing."""
-    by_study = row["basis"] == BY_CELLS
-    return f"{row['part']}: {WORDS[row['verdict']]}" if by_study else str(row["part"])
-
-
-def _joined(reasons: str | Sequence[str]) -> str:
-    return reasons if isinstance(reasons, str) else "; ".join(map(str, reasons))
+SECTION = Section(
+    "What can be concluded",
+    "The study's claims, put as numbers before looking, and each target's verdict. “Cannot be "
+    "told” is a result: these people are too few to decide.",
+    "Skill is R², or 2·AUC − 1. Claims: bootstrap draws of whole families of test people; a claim "
+    "holds where the intervals of all its parts lie on its side of the bound, and fails where one "
+    "lies on the other; its p is the largest of its parts'. Networks are not retrained. Verdicts: "
+    "rules in the configuration, applied to the tables below.",
+    (Part(claims_table), Part(verdict_table)),
+)

@@ -20,14 +20,10 @@ def bca_interval(
 
     Parameters
     ----------
-    estimate : float
-        Score of the sample.
     drawn : ndarray, shape (draws,)
         Scores of bootstrap draws; NaN where a draw has none.
     left_out : ndarray, shape (blocks,)
         Scores with a family, or a block of families, left out; NaN where there is none.
-    level : float
-        Coverage of the interval, between 0 and 1.
 
     Returns
     -------
@@ -57,24 +53,11 @@ def bca_interval(
 def expanded_level(level: float, n: int) -> float:
     """Raise the level of a bootstrap interval that rests on few people.
 
-    Parameters
-    ----------
-    level : float
-        Wanted coverage, between 0 and 1.
-    n : int
-        People on whom the score's error hangs, such as those of the smaller class.
-
-    Returns
-    -------
-    float
-        Level at which to read the interval off the draws, at most .9999; NaN with fewer than two
-        people.
-
-    Notes
-    -----
-    A bootstrap interval is too narrow as a normal interval with the variance over n is, beside
-    one by Student's t with the variance over n − 1; the level makes up for both (Hesterberg, The
-    American Statistician 69:371, 2015, the expanded percentile interval).
+    The level at which to read the interval off the draws, at most .9999; NaN with fewer than two
+    people, n, on whom the score's error hangs, such as those of the smaller class. A bootstrap
+    interval is too narrow as a normal interval with the variance over n is, beside one by Student's
+    t with the variance over n − 1; the level makes up for both (Hesterberg, The American
+    Statistician 69:371, 2015, the expanded percentile interval).
     ``tests/statistics/certainty/test_bca.py`` compares it with the t interval of a mean.
     """
     if n < 2:

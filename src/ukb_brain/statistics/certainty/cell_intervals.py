@@ -131,7 +131,7 @@ def score_cells_with_intervals(
     rows = []
     for metric, method in KINDS[table.kind].metrics.items():
         low, high = scored.bounds(metric, method, level)
-        row = {"target": table.target, "inputs": table.inputs, "metric": metric, "method": method}
-        row |= {"estimate": scored.estimate[metric], "low": low, "high": high}
-        rows.append(pd.DataFrame(row))
+        names = {"target": table.target, "inputs": table.inputs, "metric": metric, "method": method}
+        values = {"estimate": scored.estimate[metric], "low": low, "high": high}
+        rows.append(pd.DataFrame(names | values))
     return pd.concat(rows, ignore_index=True)

@@ -45,11 +45,8 @@ def interval_table(targets: Targets, draws: FamilyDraws, level: float = 0.95) ->
 def errors_without_fail(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:
     """Give standard errors of skill where a trait is read without fail, which no draw varies.
 
-    Returns
-    -------
-    pandas.Series
-        By target and inputs, of areas of 1: as far as their lower bound, which class sizes give,
-        lies below.
+    By target and inputs, of areas of 1: as far as their lower bound, which class sizes give, lies
+    below.
     """
     mine = intervals[(intervals["metric"] == BINARY.headline) & (intervals["estimate"] == 1)]
     mine = mine.set_index(["target", "inputs"])
@@ -73,13 +70,7 @@ def _validated(table: TargetPredictions, rows: pd.DataFrame) -> dict[str, bool]:
 
 
 def rows_of(visit: np.ndarray, people: pd.DataFrame) -> pd.DataFrame:
-    """Look up what a table of ``eid, instance`` and more says of visits, shape (n, 2).
-
-    Returns
-    -------
-    pandas.DataFrame
-        The other columns, n rows in the order of ``visit``.
-    """
+    """Look up what a table of ``eid, instance`` and more says of visits, shape (n, 2), in order."""
     index = pd.MultiIndex.from_arrays(list(visit.T), names=["eid", "instance"])
     return people.set_index(["eid", "instance"]).reindex(index).reset_index(drop=True)
 
@@ -94,12 +85,8 @@ def null_table(
     participants : pandas.DataFrame
         ``eid, instance, site, sex, age``.
     grid : Grid
-        Domains, which with the presence of imaging are the families of tests.
-
-    Returns
-    -------
-    pandas.DataFrame
-        From `ukb_brain.statistics.certainty.permutation.permutation_table`.
+        Domains, which with the presence of imaging are the families of tests in
+        `ukb_brain.statistics.certainty.permutation.permutation_table`.
     """
     if not targets:
         return table_of(reported.permutations)

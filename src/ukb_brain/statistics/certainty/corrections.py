@@ -18,24 +18,12 @@ def adjusted_by_family(p: pd.Series, family: pd.Series, method: Method) -> pd.Se
 
     Parameters
     ----------
-    p : pandas.Series
-        p values; NaN where there is none, which stays NaN and does not count.
-    family : pandas.Series
-        Of the same index: the declared family of each.
+    p, family : pandas.Series
+        p values, and the declared family of each; NaN stays NaN and does not count.
     method : str
         ``holm``: bounds the chance of any false finding in a family (Holm, Scand. J. Stat. 6:65,
         1979). ``bh``: bounds the expected share of false ones among findings (Benjamini &
         Hochberg, J. R. Stat. Soc. B 57:289, 1995).
-
-    Returns
-    -------
-    pandas.Series
-        Adjusted p values, of the same index.
-
-    Raises
-    ------
-    ValueError
-        If the method is neither.
 
     Notes
     -----

@@ -61,21 +61,12 @@ def delong(y: Floats, predicted: Floats, family: ArrayLike, fold: ArrayLike | No
     y : ndarray, shape (n,)
         Labels 0 or 1.
     predicted : ndarray, shape (n, cells)
-        Scores, without NaN.
+        A score of NaN is a ValueError.
     family : array_like of int, shape (n,)
         Relatives, and the visits of one person, have the same.
     fold : array_like of int, shape (n,), optional
         People are compared within folds only, and folds are averaged by their people, as in
-        `ukb_brain.statistics.scores.folds.score_folds`.
-
-    Returns
-    -------
-    Areas
-
-    Raises
-    ------
-    ValueError
-        If a score is NaN.
+        `ukb_brain.statistics.scores.engine.score_draws`.
 
     Notes
     -----

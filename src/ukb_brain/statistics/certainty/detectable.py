@@ -12,20 +12,9 @@ def smallest_skill(
 ) -> float:
     """Skill that a two-sided test on so many test people would have found this often.
 
-    Parameters
-    ----------
-    kind : str
-        ``binary``: 2·AUC − 1; ``continuous``: R² of a prediction on the target's scale.
-    n : int
-        Test people.
-    n_positive : int, optional
-        Those with the trait, of a binary target; half of all where it is not given, which is the
-        best case.
-
-    Returns
-    -------
-    float
-        NaN where there are too few people for any test; at most 1.
+    2·AUC − 1, or R² of a prediction on the target's scale; NaN where there are too few people for
+    any test. Of a binary target half have the trait where ``n_positive`` is not given, which is the
+    best case.
 
     Notes
     -----

@@ -24,12 +24,8 @@ class Exchange:
     ----------
     visit : ndarray of int, shape (n, 2)
         eid and instance of each row; all distinct.
-    family : ndarray of int, shape (n,)
-        Relatives have the same.
-    block : ndarray of int, shape (n,)
+    family, block : ndarray of int, shape (n,)
         Rows get labels from rows of the same block only.
-    seed : int
-        Non-negative.
 
     Notes
     -----
@@ -55,18 +51,9 @@ class Exchange:
         return found
 
     def draw(self, first: int, count: int) -> Ints:
-        """Draw permutations of all rows.
+        """Draw permutations: the row whose label each row gets, shape (count, n).
 
-        Parameters
-        ----------
-        first, count : int
-            Number of the first permutation, and how many: each depends on the seed and its number
-            only, so that they can be drawn in pieces.
-
-        Returns
-        -------
-        ndarray of int, shape (count, n)
-            The row whose label each row gets.
+        Each depends on the seed and its number only, so that they can be drawn in pieces.
         """
         families = len(self.start)
         # One step of the generator is one number, so this is where permutation `first` begins.
@@ -93,12 +80,7 @@ class Exchange:
         drawn : ndarray of int, shape (permutations, n)
             From `draw`.
         eligible : ndarray of bool, shape (n,)
-            Rows with a label.
-
-        Returns
-        -------
-        ndarray of int, shape (permutations, n)
-            The row whose label each row gets; itself for rows that do not move.
+            Rows with a label. Others do not move.
         """
         moves = np.empty(len(self.rows), dtype=bool)
         moves[self.rows] = self._whole(eligible)[self.family]

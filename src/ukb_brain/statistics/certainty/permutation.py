@@ -68,8 +68,6 @@ def null_scores(
     ----------
     permutations : int
         At least 1; the smallest p value is 1 / (1 + permutations).
-    seed : int
-        Non-negative.
 
     Raises
     ------

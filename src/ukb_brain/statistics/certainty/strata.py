@@ -22,7 +22,7 @@ class Strata:
     Attributes
     ----------
     code : ndarray of int, shape (n,)
-        Rows of a stratum have the same.
+        Of each row's stratum.
     by : tuple of str
         What strata are made of, among site, sex and age. Targets with the same ``by`` have the
         same strata.
@@ -42,8 +42,8 @@ def coarse_strata(people: pd.DataFrame, target: str, bands: int = 3, smallest: i
     Parameters
     ----------
     people : pandas.DataFrame
-        Columns ``site``, ``sex`` and ``age`` (years); one row a test person and visit. A value
-        that is absent is a category of its own.
+        Columns ``site``, ``sex`` and ``age`` (years). A value that is absent is a category of its
+        own.
     target : str
         Key of the target. Strata of ``sex`` are made of site and age, those of ``age`` of site
         and sex; a target cannot be tested within strata of itself.
@@ -52,10 +52,6 @@ def coarse_strata(people: pd.DataFrame, target: str, bands: int = 3, smallest: i
     smallest : int
         Rows of strata smaller than this are put together across age bands, those that are still
         too few across sexes, and in the end across sites. Larger strata stay as they are.
-
-    Returns
-    -------
-    Strata
 
     Raises
     ------

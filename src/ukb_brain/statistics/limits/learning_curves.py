@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.power_law import average_repeats, extrapolate
 from ukb_brain.statistics.scores.engine import headline
-from ukb_brain.statistics.scores.folds import Predicted, ensemble, predicted_people, status_of
+from ukb_brain.statistics.scores.target_predictions import in_grid, people_in_test, side_by_side
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -55,30 +55,27 @@ def draw_skills(
     seed: int,
 ) -> dict[Key, Drawn]:
     """Score every fit on its test people, in the sample and in draws that all fits share."""
-    people = predicted_people(predictions, participants) if len(predictions) else {}
-    families = {int(f) for one in people.values() for f in one.family}
-    weights = FamilyDraws(families, draws, seed).weights
-    found = {}
-    for key, rows in fits.groupby([*CELL, "fold"], sort=False):
-        target, inputs, strategy, fold = cast("Key", key)
-        kind = grid.targets[target].kind
-        mine = rows.to_dict("records")
-        tested = [people.get((*key, fit["seed"])) for fit in mine]
-        statuses = [status_of(fit, kind, one) for fit, one in zip(mine, tested, strict=True)]
-        members = [one for one, s in zip(tested, statuses, strict=True) if one and s == "ok"]
-        skills = np.full(1 + draws, np.nan)
-        if members:
-            skills = _skills(kind, ensemble(members), weights)
-        counts = int(mine[0]["n_train"]), int(mine[0]["n_test"])
-        found[target, inputs, strategy, int(fold)] = Drawn(
-            "ok" if members else statuses[0], *counts, float(skills[0]), skills[1:]
-        )
+    families, found = FamilyDraws(participants["family"], draws, seed), {}
+    tested = people_in_test(predictions, participants)
+    nothing = np.full(1 + draws, np.nan)
+    for _, mine in in_grid(fits, grid).groupby(["strategy", "fold"], observed=True):
+        targets, status = side_by_side(mine, tested, grid)
+        skills: dict[tuple[str, str], Floats] = {}
+        for table in targets.values():
+            weights = families.weights(table.family)
+            weights = np.vstack([np.ones((1, len(table.y))), weights])
+            scores = headline(table.kind, table.y, table.predicted, weights)
+            of_cells = KINDS[table.kind].skill(scores).T
+            keys = ((table.target, inputs) for inputs in table.inputs)
+            skills |= dict(zip(keys, of_cells, strict=True))
+        cells = mine.drop(columns="status").drop_duplicates(["target", "inputs"])
+        for row in cells.merge(status, on=["target", "inputs"]).to_dict("records"):
+            where = (row["target"], row["inputs"])
+            sample, *others = skills.get(where, nothing)
+            counts = int(row["n_train"]), int(row["n_test"])
+            drawn = Drawn(row["status"], *counts, float(sample), np.array(others))
+            found[(*where, row["strategy"], int(row["fold"]))] = drawn
     return found
-
-
-def _skills(kind: str, people: Predicted, weights: Any) -> Floats:
-    drawn = np.vstack([np.ones((1, len(people.y_true))), weights(people.family)])
-    return KINDS[kind].skill(headline(kind, people.y_true, people.y_pred, drawn))
 
 
 def described(key: Key, drawn: Drawn, grid: Grid, level: float) -> Row:

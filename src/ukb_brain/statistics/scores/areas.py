@@ -46,17 +46,13 @@ def areas(
 
     Parameters
     ----------
-    y : ndarray, shape (n,)
-        Labels 0 or 1.
-    predicted : ndarray, shape (n, cells)
-        Scores; NaN where a cell lacks the person.
-    weights : ndarray, shape (draws, n)
-        Non-negative counts of each person.
+    y, predicted, weights
+        As of `ukb_brain.statistics.scores.engine.score_draws`.
     names : sequence of str
         What is wanted, ``roc_auc`` (alone in about half the time) and ``average_precision``;
         other metrics are none of these.
     threads : int
-        Cells that are scored at the same time. It changes no result.
+        Cells that are scored at the same time.
 
     Returns
     -------

@@ -21,8 +21,6 @@ class CommonScores:
 
     Attributes
     ----------
-    inputs : tuple of str
-        Published names of the cells' inputs.
     n : int
         People in common.
     skill, accuracy : ndarray, shape (1 + draws, cells)
@@ -46,7 +44,7 @@ def common_scores(
     """
     found = {}
     for key, table in targets.items():
-        mine = table.restricted(np.isfinite(table.predicted).all(axis=1))
+        mine = table.restricted(np.asarray(np.isfinite(table.predicted).all(axis=1)))
         n = len(mine.y)
         if n < 2:
             blank = np.full((1 + draws.draws, len(table.inputs)), np.nan)

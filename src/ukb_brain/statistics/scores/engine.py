@@ -89,7 +89,7 @@ def score_draws(
     threads = processors() if len(weights) > DRAWS_AT_ONCE and cells.shape[1] > 1 else 1
 
     def of_some(weights: Floats) -> Scores:
-        together = _Together(of_kind, y, cells, weights, None, names, threads)
+        together = _Together(of_kind, y, cells, weights, np.nan, names, threads)
         scores = {name: POOLED[name](together) for name in names if name in POOLED}
         by_fold = [name for name in names if name in BY_FOLD]
         if not by_fold:
@@ -98,7 +98,7 @@ def score_draws(
         for one in np.unique(fold):
             mine = fold == one
             drawn = np.ascontiguousarray(weights[:, mine])
-            cut = None if threshold is None else threshold[one]
+            cut = np.nan if threshold is None else threshold[one]
             groups.append(_Together(of_kind, y[mine], cells[mine], drawn, cut, by_fold, threads))
         people = np.array([group.people for group in groups])
         # A cell that nobody of a fold belongs to is without the fold.
@@ -153,7 +153,7 @@ class _Together:
     y: Floats
     predicted: Floats
     weights: Floats
-    threshold: Floats | None
+    threshold: float | Floats
     names: Sequence[str]
     threads: int
 
@@ -194,6 +194,7 @@ def _pearson_r(of: _Together) -> Floats:
 
 
 def _balanced_accuracy(of: _Together) -> Floats:
+    assert of.threshold is not None
     positive, called = of.kind.positive(of.y[:, None], of.threshold), of.predicted > of.threshold
     halves = []
     for of_class, right in ((positive, called), (~positive, ~called)):

@@ -18,8 +18,6 @@ def skill_of_labels(
 
     Parameters
     ----------
-    kind : str
-        ``binary``: 2·AUC − 1; or ``continuous``: R².
     labels : ndarray, shape (m, n)
         A labelling a row: 0 or 1, or in the target's own units.
     predicted : ndarray, shape (n, cells)
@@ -35,7 +33,7 @@ def skill_of_labels(
     Notes
     -----
     ``tests/statistics/scores/test_label_scores.py`` compares it with
-    `ukb_brain.statistics.scores.folds.score_folds`, and with scikit-learn.
+    `ukb_brain.statistics.scores.engine`, and with scikit-learn.
     """
     metric = KINDS[kind].headline
     groups = (

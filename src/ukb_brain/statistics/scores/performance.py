@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
-from ukb_brain.grid import Cell, Grid
+from ukb_brain.grid import Grid
 from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics.draws import FamilyDraws, bounded_columns
-from ukb_brain.statistics.kinds import KINDS, LABELS
-from ukb_brain.statistics.scores.folds import (
-    KEYS,
-    predicted_people,
-    score_folds,
-    status_of,
-    threshold_of,
+from ukb_brain.statistics.kinds import LABELS
+from ukb_brain.statistics.scores.cell_scores import scored_with_percentiles
+from ukb_brain.statistics.scores.target_predictions import (
+    CELL,
+    in_grid,
+    people_in_test,
+    side_by_side,
 )
 
 METRIC_COLUMNS = bounded_columns(*RECOMMENDED)
@@ -24,20 +24,14 @@ METRICS_OF_FITS = [
     name for name in METRIC_COLUMNS if name in RECOMMENDED or name.startswith(tuple(LABELS))
 ]
 SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in RECOMMENDED]
-
-Row = dict[str, Any]
+GROUP = ["strategy", "fold", "seed"]
 
 
 def performance_columns(grid: Grid, every: bool = False) -> list[str]:
     """Columns of the performance table, in their order.
 
-    Parameters
-    ----------
-    grid : Grid
-        Its modalities and domains are the boolean columns.
-    every : bool
-        Of the table of all strategies, folds and seeds: with the column ``fold``, with intervals
-        of the headline metrics only, and without the spread between seeds, which needs several.
+    That of ``every`` strategy, fold and seed has the column ``fold``, intervals of the headline
+    metrics only, and not the spread between seeds, which needs several.
     """
     return [
         *("target", "domain", "kind", "inputs"),
@@ -59,61 +53,66 @@ def score_all(
 ) -> pd.DataFrame:
     """Score every fit of every strategy, fold and seed on its test people.
 
-    Parameters
-    ----------
-    cell_fits : pandas.DataFrame
-        A row whose status is not ``ok`` keeps its place with empty metrics.
-    participants : pandas.DataFrame
-        ``eid, instance, family``.
-
     Returns
     -------
     pandas.DataFrame
-        Columns of `performance_columns`, in the order of strategy, fold, seed and grid.
+        Columns of `performance_columns`, in the order of strategy, fold, seed and grid. A fit whose
+        status is not ``ok`` keeps its place with empty metrics.
 
     Raises
     ------
     InputError
-        If predictions belong to nobody among the participants.
+        If predictions belong to nobody among the participants, or are of different runs.
     """
-    people = predicted_people(predictions, participants)
-    rows = []
-    for fit in in_grid(cell_fits, grid).to_dict("records"):
-        cell = grid.cells[fit["cell"]]
-        mine = people.get(tuple(fit[key] for key in KEYS))
-        kind = grid.targets[cell.target].kind
-        row = fit | described(cell, grid) | {"status": status_of(fit, kind, mine)}
-        if row["status"] == "ok" and mine is not None:
-            given = ([mine], [threshold_of(fit, kind)], draws.weights, level)
-            row |= score_folds(kind, *given, bounds_of=[KINDS[kind].headline])
-        rows.append(row)
-    return typed(pd.DataFrame(rows), grid, every=True)
+    tested = people_in_test(predictions, participants)
+    rows, tables = tested.groupby(GROUP, observed=True).indices, []
+    for key, fits in in_grid(cell_fits, grid).groupby(GROUP, observed=True):
+        mine = tested.iloc[rows.get(key, [])]
+        scored = score_fits(fits, mine, grid, draws, level, headline_only=True)
+        tables.append(fits.drop(columns="status").merge(scored, on=CELL, how="left"))
+    return typed(pd.concat(tables), grid, every=True)
 
 
-def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Add each fit's place in the grid, ``cell``, and leave out what is not of the grid.
+def score_fits(
+    fits: pd.DataFrame,
+    tested: pd.DataFrame,
+    grid: Grid,
+    draws: FamilyDraws | None = None,
+    level: float = 0.95,
+    headline_only: bool = False,
+    folds: Sequence[int] | None = None,
+) -> pd.DataFrame:
+    """Score the cells of one strategy over its folds, which `side_by_side` puts together.
 
-    Rows are in the order of strategy, fold, seed and grid.
+    Returns
+    -------
+    pandas.DataFrame
+        ``target, inputs, status`` and metrics; one row a cell that has fits, in the order of the
+        grid.
     """
-    place = {(cell.target, cell.inputs.name): at for at, cell in enumerate(grid.cells)}
-    at = [place.get(key, -1) for key in zip(cell_fits["target"], cell_fits["inputs"], strict=True)]
-    fits = cell_fits.assign(cell=at).query("cell >= 0")
-    return fits.sort_values(["strategy", "fold", "seed", "cell"])
-
-
-def described(cell: Cell, grid: Grid) -> Row:
-    """Say what a cell is: ``target, domain, kind, inputs`` and the boolean columns."""
-    target = grid.targets[cell.target]
-    names = {"target": cell.target, "domain": target.domain, "kind": target.kind}
-    return names | {"inputs": cell.inputs.name} | grid.flags(cell.inputs)
+    targets, status = side_by_side(fits, tested, grid, folds)
+    scored = [
+        scored_with_percentiles(table, draws, level, headline_only) for table in targets.values()
+    ]
+    return status.merge(pd.concat(scored), on=CELL, how="left") if scored else status
 
 
 def typed(table: pd.DataFrame, grid: Grid, every: bool) -> pd.DataFrame:
-    """Give a performance table its columns, empty where it lacks them, and their types."""
+    """Give a table with ``target, inputs`` all columns of performance, and their types."""
+    cells = pd.DataFrame(
+        {
+            "target": cell.target,
+            "inputs": cell.inputs.name,
+            "domain": grid.targets[cell.target].domain,
+            "kind": grid.targets[cell.target].kind,
+        }
+        | grid.flags(cell.inputs)
+        for cell in grid.cells
+    )
     metrics = METRICS_OF_FITS if every else [*METRIC_COLUMNS, *SPREAD_COLUMNS]
     counts = ["n_train", "n_val", "n_test", "seed", *(["fold"] if every else [])]
     types = dict.fromkeys([*metrics, "train_seconds"], "float64")
     types |= dict.fromkeys(counts, "int64")
     types |= dict.fromkeys([*grid.modalities, *grid.domains], "bool")
-    table = table.reindex(columns=performance_columns(grid, every))
-    return table.astype(types).reset_index(drop=True)
+    table = table.merge(cells, on=CELL, how="left", validate="many_to_one")
+    return table.reindex(columns=performance_columns(grid, every)).astype(types)

@@ -16,7 +16,12 @@ from sklearn.metrics import (
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import BINARY, CONTINUOUS, KINDS
-from ukb_brain.statistics.scores.legibility_map import Combined, combine_cells
+from ukb_brain.statistics.scores.target_predictions import (
+    TargetPredictions,
+    fits_of,
+    people_in_test,
+    side_by_side,
+)
 from ukb_brain.statistics.sums import Floats
 
 FLAGS = {
@@ -29,23 +34,10 @@ FLAGS = {
     "DWI": "dwi",
     "rsfMRI connectivity": "rsfmri",
 }
+SPLIT_SCORES = ("Balanced accuracy", "Weighted precision", "Weighted recall", "Weighted F1", "AUC")
 COLUMNS = [
-    "Mode",
-    "Target",
-    "Inputs",
-    "Balanced accuracy",
-    "Weighted precision",
-    "Weighted recall",
-    "Weighted F1",
-    "AUC",
-    "Training time (mins)",
-    "Loss",
-    "r2",
-    "r",
-    "MAE",
-    "Metadata",
-    *FLAGS,
-    "Domain",
+    *("Mode", "Target", "Inputs", *SPLIT_SCORES),
+    *("Training time (mins)", "Loss", "r2", "r", "MAE", "Metadata", *FLAGS, "Domain"),
 ]
 # Column of the file: its name here, and the least that it can be. Its AUC is none of the trait:
 # `micro_averaged`.
@@ -57,63 +49,35 @@ SCORES = {
 OF_QUANTITIES = {"r2": "r2", "r": "pearson_r", "MAE": "mae"}
 # Of the split that was scored, never a kind of target.
 MODES = ("Test", "Validation")
-SPLIT_SCORES = ("Balanced accuracy", "Weighted precision", "Weighted recall", "Weighted F1", "AUC")
 
 
 def micro_averaged(y: NDArray[np.bool_], second: Floats) -> float:
     """Area under the curve of both one-hot outputs taken as one, as the study computes it.
 
-    Parameters
-    ----------
-    y : ndarray of bool, shape (n,)
-        Who is of the second class.
-    second : ndarray, shape (n,)
-        What is predicted for the second class, between 0 and 1; the first has the rest.
-
-    Returns
-    -------
-    float
-        It follows the share of the larger class; of hard decisions it is their plain accuracy.
+    Of who is of the second class, y, and what is predicted for it, between 0 and 1; the first has
+    the rest. It follows the share of the larger class; of hard decisions it is their plain
+    accuracy.
     """
     truth = np.concatenate([y, ~y])
     return float(roc_auc_score(truth, np.concatenate([second, 1 - second])))
 
 
-def _split_scores(combined: Combined) -> dict[str, float]:
+def _split_scores(table: TargetPredictions, inputs: str) -> dict[str, float]:
     """Scores of two classes in each fold, averaged by test people.
 
     A continuous target and its predictions are split at the training median, as in the study.
     """
-    kind, folds, scores = KINDS[combined.kind], combined.averaged, []
-    for fold, threshold in zip(folds, combined.threshold, strict=True):
-        said = fold.y_pred > threshold
-        truth = kind.positive(fold.y_true, threshold)
+    kind, cell, scores, people = KINDS[table.kind], table.inputs.index(inputs), [], []
+    for fold, threshold in zip(table.folds, table.threshold[:, cell], strict=True):
+        mine = (table.fold == fold) & np.isfinite(table.predicted[:, cell])
+        predicted = table.predicted[mine, cell]
+        said, truth = predicted > threshold, kind.positive(table.y[mine], threshold)
         macro = precision_recall_fscore_support(truth, said, average="macro", zero_division=0)[:3]
-        outputs = fold.y_pred if kind is BINARY else said.astype(float)
-        scores.append(
-            (balanced_accuracy_score(truth, said), *macro, micro_averaged(truth, outputs))
-        )
-    means = np.average(scores, axis=0, weights=[len(fold.y_true) for fold in folds])
-    return dict(zip(SPLIT_SCORES, means.tolist(), strict=True))
-
-
-def _row(cell: Any, combined: Combined | None, grid: Grid) -> dict[str, Any]:
-    fits = combined.fits if combined else []
-    row: dict[str, Any] = dict.fromkeys(COLUMNS, 0.0) | {
-        "Mode": "Test",
-        "Target": grid.targets[cell["target"]].name,
-        "Inputs": cell["inputs"],
-        "Training time (mins)": cell["train_seconds"] / 60,
-        "Loss": pd.Series([fit["loss"] for fit in fits], dtype=float).mean(),
-        "Metadata": "Yes" if any(cell[domain] for domain in grid.domains) else "No",
-        "Domain": cell["domain"].title(),
-    }
-    row |= {name: "Yes" if cell.get(key, False) else "No" for name, key in FLAGS.items()}
-    own = KINDS[cell["kind"]].metrics
-    row |= {name: cell[metric] for name, metric in OF_QUANTITIES.items() if metric in own}
-    if combined is None or combined.status != "ok":
-        return row | dict.fromkeys(SPLIT_SCORES, np.nan)
-    return row | _split_scores(combined)
+        outputs = predicted if kind is BINARY else said.astype(float)
+        accuracy = balanced_accuracy_score(truth, said)
+        scores.append((accuracy, *macro, micro_averaged(truth, outputs)))
+        people.append(len(predicted))
+    return dict(zip(SPLIT_SCORES, np.average(scores, axis=0, weights=people).tolist(), strict=True))
 
 
 def published_layout(
@@ -131,24 +95,35 @@ def published_layout(
     seeds) is of validation people, without a weight penalty. The training time is the sum over
     folds and seeds.
 
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    predictions, cell_fits : pandas.DataFrame
-        Of at least the strategy of ``performance``, with all its folds and seeds.
-
     Returns
     -------
     pandas.DataFrame
         `COLUMNS` in their order, with a plain index that is the file's first column.
     """
     strategy = performance["strategy"].iloc[0]
-    cells = combine_cells(predictions, cell_fits, None, grid, strategy)
-    rows = [
-        _row(cell, cells.get((cell["target"], cell["inputs"])), grid)
-        for cell in performance.to_dict("records")
-    ]
+    fits = fits_of(cell_fits, grid, strategy)
+    tested = people_in_test(predictions.loc[predictions["strategy"] == strategy])
+    targets, _ = side_by_side(fits, tested, grid)
+    loss = fits.groupby(["target", "inputs"], observed=True)["loss"].mean()
+    rows = []
+    for cell in performance.to_dict("records"):
+        own = KINDS[cell["kind"]].metrics
+        row: dict[str, Any] = dict.fromkeys(COLUMNS, 0.0) | {
+            "Mode": "Test",
+            "Target": grid.targets[cell["target"]].name,
+            "Inputs": cell["inputs"],
+            "Training time (mins)": cell["train_seconds"] / 60,
+            "Loss": loss.get((cell["target"], cell["inputs"]), np.nan),
+            "Metadata": "Yes" if any(cell[domain] for domain in grid.domains) else "No",
+            "Domain": cell["domain"].title(),
+        }
+        row |= {name: "Yes" if cell.get(key, False) else "No" for name, key in FLAGS.items()}
+        row |= {name: cell[metric] for name, metric in OF_QUANTITIES.items() if metric in own}
+        if cell["status"] == "ok":
+            row |= _split_scores(targets[cell["target"]], cell["inputs"])
+        else:
+            row |= dict.fromkeys(SPLIT_SCORES, np.nan)
+        rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

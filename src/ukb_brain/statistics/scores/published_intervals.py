@@ -23,26 +23,11 @@ ENOUGH = 6
 
 
 def class_size(cells: pd.DataFrame, n: int) -> int | None:
-    """Find how many test people are of a target's smaller class.
+    """Find how many of n test people are of a target's smaller class.
 
     Balanced accuracy and macro-averaged precision and F1 are functions of four counts that add up
     to the test people, so that few sizes fit one cell, and hardly ever more than neighbours fit
-    all.
-
-    Parameters
-    ----------
-    cells : pandas.DataFrame
-        Of one target: ``balanced_accuracy, precision, f1``.
-    n : int
-        Test people.
-
-    Returns
-    -------
-    int or None
-        None where no size fits all cells looked at: they are rounded too much, or of others.
-
-    Notes
-    -----
+    all. None where no size fits all cells looked at: they are rounded too much, or of others.
     ``tests/statistics/scores/test_published_intervals.py`` recovers the sizes of invented classes.
     """
     sizes: Iterable[int] = range(1, n // 2 + 1)
@@ -66,11 +51,8 @@ def _fits(size: int, n: int, cell: Floats) -> bool:
     # An error of rounding counts twice, and once for each of the larger class.
     right = (np.abs(exact - others) < 2 * ROUNDED * rest) & (others >= 0) & (others <= rest)
     hits, others = hits[right], others[right]
-    one, two = (
-        _precision_and_f1(hits, rest - others, size),
-        _precision_and_f1(others, size - hits, rest),
-    )
-    means = (one + two) / 2
+    one = _precision_and_f1(hits, rest - others, size)
+    means = (one + _precision_and_f1(others, size - hits, rest)) / 2
     return bool((np.abs(means - [[precision], [f1]]) < ROUNDED).all(axis=0).any())
 
 
@@ -81,19 +63,10 @@ def _precision_and_f1(hits: NDArray, false: NDArray, size: int) -> Floats:
 
 
 def standard_error(accuracy: float, size: int, n: int) -> float:
-    """Give the standard error of a balanced accuracy, which is a mean of two recalls.
+    """Give the standard error of a balanced accuracy, the mean of two recalls taken to be alike.
 
-    Parameters
-    ----------
-    accuracy : float
-        Balanced accuracy, which stands for both recalls.
-    size, n : int
-        Test people of one class, and all.
-
-    Returns
-    -------
-    float
-        ½√(BA(1 − BA)(1/n₁ + 1/n₀)); people are taken for unrelated.
+    ½√(BA(1 − BA)(1/n₁ + 1/n₀)), with ``size`` of n people in one class; people are taken for
+    unrelated.
     """
     return 0.5 * float(np.sqrt(accuracy * (1 - accuracy) * (1 / size + 1 / (n - size))))
 
@@ -139,19 +112,9 @@ def published_intervals(
 
 
 def skill_errors(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:
-    """Read standard errors of skill off the intervals.
+    """Read standard errors of skill off `published_intervals`, by target and inputs.
 
-    Parameters
-    ----------
-    intervals : pandas.DataFrame
-        From `published_intervals`.
-    level : float
-        Their coverage.
-
-    Returns
-    -------
-    pandas.Series
-        By target and inputs: of 2·BA − 1 of binary targets; of no other there is one.
+    They are of 2·BA − 1 of binary targets; of no other there is one.
     """
     continuous = intervals.loc[intervals["metric"] == "r2", "target"]
     mine = intervals[

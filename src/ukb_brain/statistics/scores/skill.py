@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from ukb_brain.grid import Grid
+from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.kinds import BINARY, KINDS, LABELS, by_kind
 
 SAME_FOR_ALL = "everybody has the same prediction"
@@ -16,11 +16,6 @@ TOO_FEW = "people are too few, or nearly all of one class"
 
 def with_skill(performance: pd.DataFrame) -> pd.DataFrame:
     """Add the headline score of each cell and its skill: R², or 2·AUC − 1.
-
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
 
     Returns
     -------
@@ -42,17 +37,9 @@ def _scored(performance: pd.DataFrame, end: str) -> dict[str, pd.Series]:
 
 
 def why_no_interval(cell: Mapping[Any, Any]) -> str:
-    """Say why a cell's score has no interval.
+    """Say why the score in a row of `with_skill` has no interval.
 
-    Parameters
-    ----------
-    cell : mapping
-        A row of `with_skill`.
-
-    Returns
-    -------
-    str
-        Empty where there is one, or no score either.
+    Empty where it has one, and where there is no score.
     """
     if pd.isna(cell["score"]) or pd.notna(cell["score_low"]):
         return ""
@@ -63,15 +50,11 @@ def why_no_interval(cell: Mapping[Any, Any]) -> str:
 def skill_of_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """Give each published cell's skill, as claims take it where there are no draws.
 
-    Parameters
-    ----------
-    cells : pandas.DataFrame
-        ``target, inputs, kind, balanced_accuracy, r2``: a published AUC is none of the trait.
-
     Returns
     -------
     pandas.DataFrame
-        Index ``target, inputs``; column 0: 2·BA − 1 of binary targets, R² of others.
+        Index ``target, inputs``; column 0: 2·BA − 1 of binary targets, for a published AUC is none
+        of the trait, and R² of others.
     """
     skill = by_kind(cells["kind"], lambda of: of.skill(cells[of.published]))
     index = pd.MultiIndex.from_frame(cells[["target", "inputs"]])
@@ -79,56 +62,21 @@ def skill_of_cells(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def fullest_cells(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Pick the cell that stands for each target, by `ukb_brain.grid.Grid.fullest`.
-
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    grid : Grid
-        Gives the rule of inputs.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a target, in the order of the grid.
-    """
-    return _picked(performance, {key: grid.fullest(key).name for key in grid.targets})
+    """Pick the cell that stands for each target, by `ukb_brain.grid.Grid.fullest`."""
+    return _picked(performance, grid, grid.fullest)
 
 
 def without_imaging(performance: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Pick the cell of each target that has every block it may have and no imaging.
-
-    Parameters
-    ----------
-    performance : pandas.DataFrame
-        One row a cell.
-    grid : Grid
-        Gives the rule of inputs.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a target outside the base domain, in the order of the grid.
-    """
-    return _picked(performance, {key: grid.without_imaging(key).name for key in grid.targets})
+    """Pick the cell of each target outside the base domain that has all its blocks, no imaging."""
+    return _picked(performance, grid, grid.without_imaging)
 
 
-def _picked(performance: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+def _picked(performance: pd.DataFrame, grid: Grid, rule: Callable[[str], Inputs]) -> pd.DataFrame:
+    """One row a target, in the order of the grid."""
+    names = {key: rule(key).name for key in grid.targets}
     return performance.loc[performance["target"].map(names) == performance["inputs"]]
 
 
 def headline_intervals(intervals: pd.DataFrame) -> pd.DataFrame:
-    """Keep the intervals of the metric that skill is made of.
-
-    Parameters
-    ----------
-    intervals : pandas.DataFrame
-        ``metric`` and more, one row a metric and cell.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a cell.
-    """
+    """Keep the intervals of the metric that skill is made of, one a cell."""
     return intervals[intervals["metric"].isin(list(LABELS))]

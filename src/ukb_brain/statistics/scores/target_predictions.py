@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid, Inputs
-from ukb_brain.statistics.scores.folds import joined
-from ukb_brain.statistics.scores.legibility_map import Combined, combine_cells
+from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.sums import Floats
 
+CELL = ["target", "inputs"]
 ROW = ["fold", "eid", "instance"]
+FIT = [*CELL, "strategy", "fold", "seed"]
+DIFFERENT_RUNS = (
+    "they are of different runs. Delete the folders 06_models and 07_model_output, and run "
+    "`kedro run --pipelines modelling`."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +82,6 @@ def gather_targets(
 ) -> dict[str, TargetPredictions]:
     """Collect what a strategy predicts for test people, with seeds averaged within a fold.
 
-    These are the people and the predictions that the legibility map scores, by
-    `ukb_brain.statistics.scores.legibility_map.combine_cells`.
-
     Returns
     -------
     dict of str to TargetPredictions
@@ -89,54 +91,186 @@ def gather_targets(
     Raises
     ------
     InputError
-        As of `combine_cells`, or if seeds have different test people, or cells of a target differ
-        in what is true of a person.
+        As of `fits_of`, `people_in_test` and `side_by_side`.
 
     Notes
     -----
     ``tests/statistics/scores/test_target_predictions.py`` scores these tables fold by fold and
     compares the result with `ukb_brain.statistics.scores.legibility_map.score_map`.
     """
-    family = participants.set_index(["eid", "instance"])["family"]
-    scored: dict[str, dict[str, Combined]] = {}
-    cells = combine_cells(predictions, cell_fits, participants, grid, strategy)
-    for (target, inputs), combined in cells.items():
-        if combined.status == "ok":
-            scored.setdefault(target, {})[inputs] = combined
-    return {target: _side_by_side(target, mine, family) for target, mine in scored.items()}
+    fits = fits_of(cell_fits, grid, strategy)
+    tested = people_in_test(predictions.loc[predictions["strategy"] == strategy], participants)
+    return side_by_side(fits, tested, grid)[0]
 
 
-def _side_by_side(
-    target: str, cells: Mapping[str, Combined], family: pd.Series
-) -> TargetPredictions:
-    # The outer join sorts by fold, eid and instance.
-    both = pd.concat({name: _columns(cell) for name, cell in cells.items()}, axis=1).sort_index()
-    truth = both.xs("y_true", axis=1, level=1).to_numpy(float)
-    lowest, highest = np.nanmin(truth, axis=1), np.nanmax(truth, axis=1)
-    if (lowest != highest).any():
+def fits_of(cell_fits: pd.DataFrame, grid: Grid, strategy: str) -> pd.DataFrame:
+    """Look up the fits of a strategy, `in_grid`.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    fits = in_grid(cell_fits.loc[cell_fits["strategy"] == strategy], grid)
+    if fits.empty:
         raise InputError(
-            f"Cells of target {target!r} differ in the true value of "
-            f"{int((lowest != highest).sum())} test people: they are of different runs. Delete "
-            "the folders 06_models and 07_model_output, and run `kedro run --pipelines modelling`."
+            f"There are no fits of strategy {strategy!r}, only of "
+            f"{sorted(cell_fits['strategy'].unique())}: name one of these in reporting.strategy, "
+            "or add it to the strategies of the modelling pipeline and run that again."
         )
-    label, eid, instance = (both.index.get_level_values(name) for name in ROW)
-    any_cell = next(iter(cells.values()))
-    return TargetPredictions(
-        target=target,
-        kind=any_cell.kind,
-        inputs=tuple(cells),
-        visit=np.column_stack([eid, instance]).astype(np.int64),
-        family=family.loc[pd.MultiIndex.from_arrays([eid, instance])].to_numpy(np.int64),
-        fold=label.to_numpy(np.int64),
-        y=lowest,
-        predicted=both.xs("y_pred", axis=1, level=1).to_numpy(float),
-        threshold=np.array([cell.threshold for cell in cells.values()], dtype=float).T,
-        folds=tuple(any_cell.folds),
+    return fits
+
+
+def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Add each fit's place in the grid, ``cell``, and leave out what is not of the grid.
+
+    Rows are in the order of strategy, fold, seed and grid.
+    """
+    place = {(cell.target, cell.inputs.name): at for at, cell in enumerate(grid.cells)}
+    at = [place.get(key, -1) for key in zip(cell_fits["target"], cell_fits["inputs"], strict=True)]
+    fits = cell_fits.assign(cell=at).query("cell >= 0")
+    return fits.sort_values(["strategy", "fold", "seed", "cell"])
+
+
+def people_in_test(
+    predictions: pd.DataFrame, participants: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Keep the predictions of test people whose target is known, and add their ``family``.
+
+    Parameters
+    ----------
+    participants : pandas.DataFrame, optional
+        ``eid, instance, family``. Without it everybody is a family.
+
+    Raises
+    ------
+    InputError
+        If predictions belong to nobody among the participants.
+    """
+    test = predictions.loc[(predictions["split"] == "test") & predictions["y_true"].notna()]
+    if participants is None:
+        return test.assign(family=test["eid"])
+    families = participants[["eid", "instance", "family"]]
+    test = test.merge(families, on=["eid", "instance"], how="left", validate="many_to_one")
+    if test["family"].isna().any():
+        raise InputError(
+            f"{int(test['family'].isna().sum())} test predictions belong to nobody among the "
+            "participants: the tables are of different runs. Run data_engineering and modelling "
+            "again on one data root."
+        )
+    return test
+
+
+def side_by_side(
+    fits: pd.DataFrame, tested: pd.DataFrame, grid: Grid, folds: Sequence[int] | None = None
+) -> tuple[dict[str, TargetPredictions], pd.DataFrame]:
+    """Average the seeds of each cell that have scores in every fold.
+
+    Parameters
+    ----------
+    fits : pandas.DataFrame
+        Of one strategy, `in_grid`.
+    tested : pandas.DataFrame
+        From `people_in_test`: of this strategy at least.
+    folds : sequence of int, optional
+        All that cells are to have; those of the fits where it is not given.
+
+    Returns
+    -------
+    targets : dict of str to TargetPredictions
+        As of `gather_targets`.
+    status : pandas.DataFrame
+        ``target, inputs, status``, in the order of the grid: ``ok``, or in how many folds no seed
+        has scores, and why.
+
+    Raises
+    ------
+    InputError
+        If seeds have different test people, or cells of a target differ in what is true of a
+        person.
+    """
+    folds = folds or sorted(fits["fold"].unique().tolist())
+    kinds: dict[str, str] = {key: target.kind for key, target in grid.targets.items()}
+    by_seed = ["cell", *CELL, "seed"]
+    each = fits.assign(status=_status(fits, tested, kinds))
+    of_seed = each.pivot_table("status", by_seed, "fold", aggfunc="first", observed=True)
+    of_seed = of_seed.reindex(columns=list(folds)).fillna("not fitted")
+    lacking = (of_seed != "ok").sum(axis=1).rename("lacking")
+    fewest = lacking.groupby(level=["cell", *CELL]).idxmin()
+    status = fewest.index.to_frame(index=False)[CELL]
+    status["status"] = [_in_words(of_seed.loc[at].tolist()) for at in fewest]
+    kept = fits.merge(lacking.reset_index(), on=by_seed).query("lacking == 0")
+    return {table.target: table for table in _tables(kept, tested, kinds, folds)}, status
+
+
+def _status(fits: pd.DataFrame, tested: pd.DataFrame, kinds: dict[str, str]) -> NDArray:
+    """Say of each fit ``ok``, or why it has no scores on its test people."""
+    marks = {"n": 1, "finite": np.isfinite(tested["y_pred"]), "yes": tested["y_true"] > 0}
+    counts = tested.assign(**marks).groupby(FIT, observed=True)[list(marks)].sum()
+    n, finite, yes = counts.reindex(pd.MultiIndex.from_frame(fits[FIT])).to_numpy(float).T
+    binary = fits["target"].map(kinds) == BINARY.name
+    return np.select(
+        [
+            fits["status"] != "ok",
+            np.isnan(n),
+            n < 2,
+            binary & ((yes == 0) | (yes == n)),
+            finite < n,
+        ],
+        [
+            fits["status"].to_numpy(object),
+            "no test predictions",
+            "fewer than two people in test",
+            f"{BINARY.constant} in test",
+            "predictions are not finite",
+        ],
+        "ok",
     )
 
 
-def _columns(cell: Combined) -> pd.DataFrame:
-    place, people = joined(cell.averaged)
-    index = [np.array(cell.folds)[place], *people.visit.T]
-    values = {"y_true": people.y_true, "y_pred": people.y_pred}
-    return pd.DataFrame(values, index=pd.MultiIndex.from_arrays(index, names=ROW))
+def _in_words(status: Sequence[str]) -> str:
+    """Sum up a seed's status in all folds."""
+    reasons = [why for why in status if why != "ok"]
+    where = f"{len(reasons)} of {len(status)} folds: " if len(status) > 1 else ""
+    return where + reasons[0] if reasons else "ok"
+
+
+def _tables(
+    kept: pd.DataFrame, tested: pd.DataFrame, kinds: dict[str, str], folds: Sequence[int]
+) -> Iterator[TargetPredictions]:
+    mine = tested.merge(kept[[*FIT, "cell"]], on=FIT)
+    members = mine.groupby(["cell", *ROW]).size()
+    seeds = kept.groupby("cell")["seed"].nunique()
+    if (members != seeds.loc[members.index.get_level_values("cell")].to_numpy()).any():
+        raise InputError(
+            "The seeds of a cell have different test people, so their predictions cannot be "
+            f"averaged: {DIFFERENT_RUNS}"
+        )
+    kept = kept.sort_values("cell")
+    for key, fits in kept.groupby("target", sort=False, observed=True):
+        target, people = str(key), mine[mine["target"] == key]
+        kind = kinds[target]
+        about = people.groupby(ROW)[["y_true", "family"]]
+        y, family = about.min().to_numpy(float).T
+        differ = int((about.max()["y_true"] != y).sum())
+        if differ:
+            raise InputError(
+                f"Cells of target {target!r} differ in the true value of {differ} test people: "
+                f"{DIFFERENT_RUNS}"
+            )
+        predicted = people.pivot_table("y_pred", ROW, "cell")
+        fold, *visit = (predicted.index.get_level_values(name).to_numpy(np.int64) for name in ROW)
+        # Cuts differ between seeds only where chosen so.
+        cuts = fits.pivot_table(KINDS[kind].cut, "fold", "cell", aggfunc="median")
+        yield TargetPredictions(
+            target,
+            kind,
+            inputs=tuple(fits["inputs"].unique()),
+            visit=np.column_stack(visit),
+            family=family.astype(np.int64),
+            fold=fold,
+            y=y,
+            predicted=predicted.to_numpy(float),
+            threshold=cuts.to_numpy(float),
+            folds=tuple(folds),
+        )

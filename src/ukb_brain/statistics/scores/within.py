@@ -58,17 +58,10 @@ def score_within_sites(
 
     Parameters
     ----------
-    site : ndarray, shape (n,)
-        Where each test person was scanned.
     weights : ndarray, shape (draws, n)
         From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     fold : ndarray, shape (n,), optional
         Each person's fold, whose model has a scale of its own: groups are then sites by folds.
-
-    Returns
-    -------
-    dict of str to float
-        ``within_site`` with ``_low`` and ``_high``: area under the curve, or R².
 
     Notes
     -----
