@@ -11,19 +11,25 @@ import yaml
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from modelling_cases import ROOT, changed
-from reporting_cases import described, exclusion_flow, quality_summary, scan_counts, target_summary
+from reporting_cases import (
+    described,
+    exclusion_flow,
+    parameters,
+    quality_summary,
+    scan_counts,
+    target_summary,
+)
 
 from ukb_brain.cluster import Compute
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines import feature_tabular, modelling, reporting
-from ukb_brain.pipelines.reporting.certainty_nodes import Certainty
-from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.statistics.limits.verdicts import VerdictRules
+from ukb_brain.statistics.settings import Certainty, Reporting
 from ukb_brain.training.settings import Modelling
 
 CATALOGS = (
     *("data_engineering", "feature_tabular", "imaging_preprocess", "modelling", "reporting"),
-    *("certainty", "evidence"),
+    "evidence",
 )
 CLAIMS = yaml.safe_load((ROOT / "conf/base/parameters/claims.yml").read_text())["claims"]
 STRATEGIES = get_args(get_args(Modelling.model_fields["strategies"].annotation)[0])
@@ -101,8 +107,8 @@ def report_of(
         "verdicts": VerdictRules(),
         "claims": CLAIMS,
     }
-    for name, value in given.items():
-        catalog[f"params:{name}"] = MemoryDataset(value, copy_mode="assign")
+    for name, value in parameters(**given).items():
+        catalog[name] = MemoryDataset(value, copy_mode="assign")
     described_tables = {
         "primary.exclusion_flow": exclusion_flow(),
         "primary.scan_counts": scan_counts(),

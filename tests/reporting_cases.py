@@ -156,6 +156,15 @@ def described(key: str, grid: Grid) -> dict[str, object]:
     return row
 
 
+def parameters(**models: object) -> dict[str, object]:
+    """Typed parameters, whole and by field, as Kedro hands them out."""
+    return {f"params:{name}": model for name, model in models.items()} | {
+        f"params:{name}.{field}": getattr(model, field)
+        for name, model in models.items()
+        for field in getattr(type(model), "model_fields", ())
+    }
+
+
 def dashboard(source: str = "synthetic") -> str:
     grid = study_grid()
     return build_dashboard(

@@ -11,6 +11,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
 from ukb_brain.cli import pipeline_names
+from ukb_brain.tables import reported
 
 PROJECT = Path(__file__).parents[1]
 DOCUMENTS = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *PROJECT.glob("docs/*.md")]
@@ -42,14 +43,17 @@ RUNTIME = {
     for name in re.findall(r"runtime_params:([\w.]+)", path.read_text())
 }
 CATALOG = {name: e for name, e in merged("catalog*.yml").items() if not name.startswith("_")}
+TABLES = [name for name, table in vars(reported).items() if hasattr(table, "validate")]
 DATA = {
     PurePosixPath(
         (entry.get("filepath") or entry["path"])
         .replace("${_root}", "data")
         .replace("${_raw}", "data/01_raw")
+        .replace("{table}", table)
     )
     for entry in CATALOG.values()
     if "filepath" in entry or "path" in entry
+    for table in TABLES
 } - {PurePosixPath("data")}  # the data root itself says nothing of what lies in it
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 

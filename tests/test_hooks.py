@@ -15,7 +15,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.hooks import ProjectHooks
 from ukb_brain.imaging.bulk_index import index_bulk
-from ukb_brain.pipelines.reporting.nodes import Reporting
+from ukb_brain.statistics.settings import Reporting
 from ukb_brain.tables.people_lists import Withdrawals
 
 NOTHING = Pipeline([])

@@ -11,6 +11,8 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Node, Pipeline
+from rich.console import Console
+from rich.markdown import Markdown
 
 from ukb_brain.configuration import globals_of, local_files, problems_of_names
 from ukb_brain.errors import InputError
@@ -22,6 +24,7 @@ SETTINGS = {"grid", "imaging_preprocess", "modelling", "reporting", "claims", "e
 READS_RAW, READS_SCANS = "select_cohort", "preprocess_scans"
 BULK, INDEX = "raw.bulk", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
+TOLD = {"reporting.summary", "published.claims_text", "compare.text"}
 DROPS_WITHDRAWN, PURGE = {"data_engineering", "__default__"}, "purge"
 
 # Known and meant: names of datasets read `layer.name`.
@@ -87,7 +90,7 @@ class ProjectHooks:
             self._stop_if_scans_came(catalog)
         self._steps = len(pipeline.nodes)
         stop_at(self._problems_of_settings(pipeline, catalog))
-        steps = {node.name for node in pipeline.nodes}
+        steps = {node.name.rpartition(".")[2] for node in pipeline.nodes}
         if READS_RAW in steps:
             self._check_raw_files(catalog, READS_SCANS in steps)
 
@@ -96,6 +99,12 @@ class ProjectHooks:
         """Say which step begins."""
         self._step += 1
         logger.info("Step %d of %d: %s", self._step, self._steps, node.name.replace("_", " "))
+
+    @hook_impl
+    def after_node_run(self, outputs: dict[str, Any]) -> None:
+        """Say on the console what is written in words."""
+        for text in (outputs[name] for name in TOLD & set(outputs)):
+            Console().print(Markdown(text))
 
     @staticmethod
     def _problems_of_settings(pipeline: Pipeline, catalog: CatalogProtocol) -> list[Problem]:

@@ -3,15 +3,19 @@
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
+from ukb_brain.pipelines.wiring import box
+
 GENERATORS = ("synthetic_cohort",)
 # Asked for by name only.
 APART = ("bundle", "check", "compare", "evidence", "plan", "published", "purge", "search")
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Collect one pipeline a folder; ``__default__`` is everything after the raw files."""
-    pipelines = find_pipelines(raise_errors=True)
-    apart = {*GENERATORS, *APART, "__default__"}
-    after_raw = [pipeline for name, pipeline in pipelines.items() if name not in apart]
-    pipelines["__default__"] = sum(after_raw, start=Pipeline([]))
-    return pipelines
+    """Collect the pipelines, one a folder; ``__default__`` is everything after the raw files.
+
+    Each is a box of Kedro-Viz, and its name comes before those of its nodes.
+    """
+    found = find_pipelines(raise_errors=True)
+    boxes = {name: box(name, one) for name, one in found.items() if name != "__default__"}
+    usual = [boxed for name, boxed in boxes.items() if name not in (*GENERATORS, *APART)]
+    return boxes | {"__default__": sum(usual, start=Pipeline([]))}

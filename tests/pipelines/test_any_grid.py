@@ -11,7 +11,7 @@ from modelling_cases import MODELLING, N, changed, invented_cohort
 from reporting_cases import study_grid
 
 from ukb_brain.grid import Grid
-from ukb_brain.tables import certainty_schemas, schemas
+from ukb_brain.tables import reported
 
 STUDY = study_grid()
 ABSENT = [target for target in STUDY.targets if target not in INVENTED.targets]
@@ -38,7 +38,7 @@ def scanned(tmp_path_factory):
     return root, cohort
 
 
-def reported(scanned, root, grid, strategies, **changes):
+def report_on(scanned, root, grid, strategies, **changes):
     """Run an invented cohort to its report; ``changes`` are made to its tables."""
     home, cohort = scanned
     shutil.copytree(home / "02_intermediate", root / "02_intermediate")
@@ -55,7 +55,7 @@ def reported(scanned, root, grid, strategies, **changes):
 def check(made, grid, strategies):
     """Every table is what it promises, and the pages say what the grid has."""
     performance = made["reporting.performance"]
-    schemas.Performance.validate(performance)
+    reported.performance.validate(performance)
     assert performance[["target", "inputs"]].to_numpy().tolist() == [
         [cell.target, cell.inputs.name] for cell in grid.cells
     ]
@@ -71,7 +71,7 @@ def check(made, grid, strategies):
     inputs = {*grid.modalities, *grid.domains, "intercept", "t1:dwi"}
     assert all(found <= inputs for found in terms)
     claims = made["reporting.claims"]
-    certainty_schemas.Claims.validate(claims)
+    reported.claims.validate(claims)
     absent = claims["verdict"] == "not in this grid"
     assert claims.loc[absent & (claims["part"] != "all"), "reason"].str.startswith("not in").all()
     return performance
@@ -90,7 +90,7 @@ def check(made, grid, strategies):
 )
 def test_a_part_of_the_grid_runs_to_a_report(scanned, tmp_path, only, leave_out, strategies):
     grid = part_of(only, leave_out)
-    made = reported(scanned, tmp_path, grid, strategies)
+    made = report_on(scanned, tmp_path, grid, strategies)
     check(made, grid, strategies)
 
 
@@ -101,7 +101,7 @@ def test_without_any_score_there_is_still_a_report(scanned, tmp_path):
     def nobody(targets):
         return targets.assign(sex=targets["sex"].where(targets["eid"] < 9_000_001 + N - 16, 0.0))
 
-    made = reported(scanned, tmp_path, grid, ["linear"], targets=nobody)
+    made = report_on(scanned, tmp_path, grid, ["linear"], targets=nobody)
     performance = check(made, grid, ["linear"])
     assert set(performance["status"]) == {"one class in test"}
     assert made["reporting.comparisons"].empty
@@ -140,7 +140,7 @@ COHORTS = {
 )
 def test_a_small_or_plain_cohort_runs_to_a_report(scanned, tmp_path, name):
     grid = part_of(["sex", "age", "smoking", "diffusion", "functional"])
-    made = reported(scanned, tmp_path, grid, ["linear"], **COHORTS[name])
+    made = report_on(scanned, tmp_path, grid, ["linear"], **COHORTS[name])
     check(made, grid, ["linear"])
 
 

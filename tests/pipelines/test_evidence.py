@@ -52,9 +52,12 @@ def changed(**parts):
 
 
 def evidence_in(root, given=None, **changes):
-    text = (ROOT / "conf/base/catalog_evidence.yml").read_text().replace("${_root}", str(root))
+    texts = [
+        (ROOT / f"conf/base/catalog_{name}.yml").read_text() for name in ("evidence", "reporting")
+    ]
     catalog = catalog_of(root, **changes)
-    for name in (own := DataCatalog.from_config(yaml.safe_load(text))):
+    own = DataCatalog.from_config(yaml.safe_load("\n".join(texts).replace("${_root}", str(root))))
+    for name in ("model.evidence", *(f"reporting.{table}" for table in TABLES)):
         catalog[name] = own[name]
     catalog["params:evidence"] = given or changed()
     catalog["params:splitting"] = Splitting(min_per_part=5)

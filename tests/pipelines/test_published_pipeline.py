@@ -10,13 +10,12 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from reporting_cases import invented, study_grid
+from reporting_cases import invented, parameters, study_grid
 
 from ukb_brain import statistics
 from ukb_brain.pipelines.published import create_pipeline
-from ukb_brain.pipelines.published.nodes import Published
-from ukb_brain.pipelines.reporting.nodes import Reporting
-from ukb_brain.tables import certainty_schemas, schemas
+from ukb_brain.statistics.settings import Published, Reporting
+from ukb_brain.tables import reported
 
 CONF = Path(__file__).parents[2] / "conf/base"
 PEOPLE = 40
@@ -37,24 +36,26 @@ def outputs():
     performance = statistics.score_map(*tables, grid, "amortised")
     given = {
         "published.table": statistics.published_layout(performance, *tables[:2], grid),
-        "params:grid": grid,
-        "params:reporting": Reporting(draws=100),
-        "params:published": Published(table="table.csv", test_people=PEOPLE),
-        "params:claims": yaml.safe_load((CONF / "parameters/claims.yml").read_text())["claims"],
     }
+    given |= parameters(
+        grid=grid,
+        reporting=Reporting(draws=100),
+        published=Published(table="table.csv", test_people=PEOPLE),
+        claims=yaml.safe_load((CONF / "parameters/claims.yml").read_text())["claims"],
+    )
     pipeline = create_pipeline()
-    names = {*given, *pipeline.all_outputs()}
+    names = {*pipeline.inputs(), *pipeline.all_outputs()}
     catalog = DataCatalog({name: Kept(copy_mode="assign") for name in names})
-    for name, value in given.items():
-        catalog[name] = value
+    for name in names & set(given):
+        catalog[name] = given[name]
     SequentialRunner().run(pipeline, catalog)
     return {name: catalog.load(name) for name in pipeline.all_outputs()}
 
 
 def test_tables_pass_their_schemas(outputs):
-    schemas.MixedModels.validate(outputs["published.mixed_models"])
-    certainty_schemas.Claims.validate(outputs["published.claims"])
-    certainty_schemas.PublishedIntervals.validate(outputs["published.intervals"])
+    reported.mixed_models.validate(outputs["published.mixed_models"])
+    reported.claims.validate(outputs["published.claims"])
+    reported.published_intervals.validate(outputs["published.intervals"])
 
 
 def test_single_cells_have_intervals_by_the_classes_that_the_table_gives_away(outputs):

@@ -16,6 +16,7 @@ from reporting_cases import (
     exclusion_flow,
     invented,
     invented_folds,
+    parameters,
     quality_summary,
     scan_counts,
     small_grid,
@@ -25,18 +26,14 @@ from reporting_cases import (
 
 from ukb_brain.errors import InputError
 from ukb_brain.pipelines.reporting import create_pipeline
-from ukb_brain.pipelines.reporting.certainty_nodes import Certainty, gather_unrefined
-from ukb_brain.pipelines.reporting.nodes import (
-    Reporting,
-    choose_map,
-    choose_strategy,
-    score_all_cells,
-)
+from ukb_brain.statistics import score_all, score_map, with_intervals
 from ukb_brain.statistics.certainty.cell_tables import interval_table
 from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.gathered import choose_strategy, gather_unrefined
 from ukb_brain.statistics.limits.verdicts import VerdictRules
 from ukb_brain.statistics.scores.target_predictions import gather_targets
-from ukb_brain.tables import schemas
+from ukb_brain.statistics.settings import Certainty, Reporting
+from ukb_brain.tables import reported
 
 CONF = Path(__file__).parents[2] / "conf/base"
 
@@ -95,23 +92,25 @@ def outputs():
         "primary.target_summary": target_summary(grid),
         "primary.quality_summary": quality_summary(),
         "primary.data_dictionary": pd.DataFrame([described(key, grid) for key in grid.targets]),
-        "params:grid": grid,
-        "params:reporting": Reporting(draws=100, folder="out"),
-        "params:seed": SEED,
-        "params:source": "synthetic",
-        "params:certainty": Certainty(relation_draws=50, permutations=99),
-        "params:verdicts": VerdictRules(),
-        "params:claims": yaml.safe_load((CONF / "parameters/claims.yml").read_text())["claims"],
     }
+    given |= parameters(
+        grid=grid,
+        reporting=Reporting(draws=100, folder="out"),
+        seed=SEED,
+        source="synthetic",
+        certainty=Certainty(relation_draws=50, permutations=99),
+        verdicts=VerdictRules(),
+        claims=yaml.safe_load((CONF / "parameters/claims.yml").read_text())["claims"],
+    )
     given |= measured(grid, predictions, participants)
     # What `evidence` was not run for.
     given |= dict.fromkeys(RETRAINED, pd.DataFrame())
     before = {name: value.copy() for name, value in given.items() if hasattr(value, "columns")}
     pipeline = create_pipeline()
-    names = {*given, *pipeline.all_outputs()}
+    names = {*pipeline.inputs(), *pipeline.all_outputs()}
     catalog = DataCatalog({name: Kept(copy_mode="assign") for name in names})
-    for name, value in given.items():
-        catalog[name] = value
+    for name in names & set(given):
+        catalog[name] = given[name]
     SequentialRunner().run(pipeline, catalog)
     for name, value in before.items():
         pd.testing.assert_frame_equal(given[name], value)
@@ -120,17 +119,21 @@ def outputs():
 
 def test_it_writes_what_the_catalog_names(outputs):
     catalog = yaml.safe_load((CONF / "catalog_reporting.yml").read_text(encoding="utf-8"))
-    certain = yaml.safe_load((CONF / "catalog_certainty.yml").read_text(encoding="utf-8"))
+    named = {name for name in catalog if "." in name and "{" not in name}
     kept = {name for name in outputs if "." in name}
-    assert kept == set(catalog) | {
-        name for name in certain if "." in name and name not in RETRAINED
-    }
+    assert named <= kept
+    declared = {name for name, table in vars(reported).items() if hasattr(table, "validate")}
+    of_evidence = {name.removeprefix("evidence.") for name in RETRAINED}
+    of_others = {"published_intervals", "brain_age_gap"}
+    assert {name.removeprefix("reporting.") for name in kept - named} == (
+        declared - of_evidence - of_others
+    )
 
 
 def test_tables_pass_their_schemas(outputs):
-    schemas.Performance.validate(outputs["reporting.performance"])
-    schemas.Performance.validate(outputs["reporting.performance_all"])
-    schemas.MixedModels.validate(outputs["reporting.mixed_models"])
+    reported.performance.validate(outputs["reporting.performance"])
+    reported.performance.validate(outputs["reporting.performance_all"])
+    reported.mixed_models.validate(outputs["reporting.mixed_models"])
     assert (
         len(outputs["reporting.performance"]) == len(outputs["reporting.published_layout"]) == 700
     )
@@ -172,12 +175,12 @@ def test_folds_and_seeds_are_rows_of_one_table_and_one_row_of_the_map():
     tables = invented_folds(grid, folds=2, seeds=2)
     reporting = Reporting(draws=100)
     draws = FamilyDraws(tables[2]["family"], 100, SEED)
-    every = score_all_cells(*tables, grid, draws, reporting)
+    every = score_all(*tables, grid, draws, reporting.level)
     strategy = choose_strategy(tables[1], reporting)
     intervals = interval_table(gather_targets(*tables, grid, strategy), draws)
-    chosen = choose_map(*tables, intervals, grid, strategy)
-    schemas.Performance.validate(every)
-    schemas.Performance.validate(chosen)
+    chosen = with_intervals(score_map(*tables, grid, strategy), intervals)
+    reported.performance.validate(every)
+    reported.performance.validate(chosen)
     assert len(every) == 4 * len(grid.cells) == 4 * len(chosen)
 
 

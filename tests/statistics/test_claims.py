@@ -11,7 +11,7 @@ from scipy import stats
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.claims import Claim, Contrast, evaluate_claims
-from ukb_brain.tables.certainty_schemas import Claims
+from ukb_brain.tables import reported
 
 CONF = Path(__file__).parents[2] / "conf/base"
 GRID = study_grid()
@@ -172,7 +172,7 @@ def test_the_studys_own_test_stands_beside_and_decides_nothing():
     assert verdicts["the study's mixed model: dwi"] == "cannot be tested"
     assert verdicts["gain"] == verdicts["all"] == "supported"
     assert table.loc["the study's mixed model: serology", "p"] == 0.2
-    Claims.validate(table.reset_index())
+    reported.claims.validate(table.reset_index())
     with pytest.raises(ValidationError, match="of a `domain`"):
         Claim(**(ADDS | {"domain": None, "targets": ["asthma"], "study": study}))
 
@@ -190,7 +190,7 @@ def test_what_was_taken_out_of_the_grid_is_not_in_it(gone, reason):
     table = evaluate_claims({"it": Claim(**ADDS)}, cells([0.04] * 5), part).set_index("part")
     assert set(table["verdict"]) == {"not in this grid"}
     assert table.loc["gain", "reason"] == reason
-    Claims.validate(table.reset_index())
+    reported.claims.validate(table.reset_index())
 
 
 def test_of_several_targets_those_in_the_grid_are_taken():

@@ -6,7 +6,7 @@ import pytest
 from modelling_cases import CONSTANT, GRID
 
 from ukb_brain.errors import InputError
-from ukb_brain.tables.schemas import CellFits
+from ukb_brain.tables import schemas
 from ukb_brain.training.accounting import OPTIONAL, cell_fits
 from ukb_brain.training.items import cells_by_target, check_any_fitted
 
@@ -163,7 +163,7 @@ def test_devices_are_all_that_a_cell_rests_on():
 def test_rows_are_in_the_order_of_the_grid_and_as_promised():
     cards = cards_of(2, 2)[::-1]
     table = cell_fits(cards, both(grams(2), encoders(2, 2)), GRID, SEED)
-    CellFits.validate(table)
+    schemas.cell_fits.validate(table)
     keys = [(cell.target, cell.inputs.name) for cell in GRID.cells]
     for _, rows in table.groupby(["strategy", "fold", "seed"]):
         assert list(zip(rows["target"], rows["inputs"], strict=True)) == keys
@@ -190,7 +190,7 @@ def test_cells_of_an_item_that_failed_are_listed_with_its_reason():
     lost = GRID.cells[0]
     cards += [failed("age"), dedicated_card(lost, "failed", member=1)]
     table = cell_fits(cards, both(grams(), encoders(1, 2)), GRID, SEED)
-    CellFits.validate(table)
+    schemas.cell_fits.validate(table)
     mine = table[(table["target"] == "age") & (table["strategy"] != "dedicated")]
     assert len(mine) == 3 * len(cells_by_target(GRID)["age"])
     assert set(mine["status"]) == {"no luck"}

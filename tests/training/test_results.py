@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss, mean_squared_error
 
 from ukb_brain.ledger.artifact import read_model, write_model
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.tables.schemas import Predictions
+from ukb_brain.tables import schemas
 from ukb_brain.training.items import cells_by_target
 from ukb_brain.training.results import (
     Result,
@@ -62,7 +62,7 @@ def test_predictions_are_of_usable_people_outside_training(fold, tmp_path, targe
             ["linear", 0, 5]
         ]
     if tables:
-        Predictions.validate(pd.concat(tables))
+        schemas.predictions.validate(pd.concat(tables))
 
 
 def test_seeds_and_strategies_stay_apart(fold):

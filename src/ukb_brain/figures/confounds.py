@@ -21,7 +21,7 @@ SCORES = (
 def draw_confounds(confounds: pd.DataFrame, grid: Grid, source: str) -> Figure:
     """Draw each target's imaging cell, the same within sites, and confounds alone.
 
-    ``confounds`` is from `ukb_brain.statistics.limits.limit_tables.confound_table`: one row a
+    ``confounds`` is from `ukb_brain.statistics.limits.confound_table.confound_table`: one row a
     target, ``target, score, within_site, confounds, gain`` with ``_low`` and ``_high``. Everything
     is drawn on the scale of skill, R² or 2·AUC − 1; a gain in area counts twice.
     """

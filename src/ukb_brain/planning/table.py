@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-import pandera.pandas as pa
-from pandera.typing import Series
 
 from ukb_brain.planning.case import Case
 from ukb_brain.planning.measure import Rates
 from ukb_brain.planning.memory import prediction_rows, store_bytes
 from ukb_brain.planning.work import Stage, makespan, stages_of
-from ukb_brain.tables.schemas import Strict
+from ukb_brain.tables.schemas import STRATEGY
+from ukb_brain.tables.table import COUNT, NOT_NEGATIVE, NUMBER, declared, one_of, within
 from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.target import AMORTISED
 
@@ -29,37 +28,23 @@ FILED, GATHERED = 9.0, 165.0
 HOUR, GB = 3600.0, 1e9
 
 
-class Plan(Strict):
-    """What settings would cost. A row without devices is the study's own account of itself."""
-
-    preset: Series[str]
-    strategy_: Series[str] = pa.Field(
-        alias="strategy", isin=["linear", "kernels", "amortised", "dedicated"]
-    )
-    devices: Series[pd.Int64Dtype] = pa.Field(ge=1, nullable=True)
-    device: Series[str]
-    participants: Series[int] = pa.Field(ge=0)
-    folds: Series[int] = pa.Field(ge=1)
-    cells: Series[int] = pa.Field(ge=0)
-    networks: Series[int] = pa.Field(ge=0)
-    epochs: Series[int] = pa.Field(ge=0)
-    hours: Series[float] = pa.Field(ge=0, nullable=True)
-    training_hours: Series[float] = pa.Field(ge=0)
-    other_hours: Series[float] = pa.Field(ge=0)
-    longest_item_hours: Series[float] = pa.Field(ge=0, nullable=True)
-    training_pflop: Series[float] = pa.Field(ge=0, nullable=True)
-    times_amortised: Series[float] = pa.Field(ge=0, nullable=True)
-    device_gb: Series[float] = pa.Field(ge=0, nullable=True)
-    process_gb: Series[float] = pa.Field(ge=0, nullable=True)
-    gather_gb: Series[float] = pa.Field(ge=0, nullable=True)
-    models_gb: Series[float] = pa.Field(ge=0, nullable=True)
-    scans_gb: Series[float] = pa.Field(ge=0, nullable=True)
-    basis: Series[str] = pa.Field(isin=["measured", "scaled", "assumed", "published"])
-
-    class Config:
-        """Settings of pandera."""
-
-        unique = ("preset", "strategy", "devices")
+# What settings would cost. A row without devices is the study's own account of itself.
+Plan = declared(
+    "preset strategy devices device participants folds cells networks epochs hours training_hours "
+    "other_hours longest_item_hours training_pflop times_amortised device_gb process_gb gather_gb "
+    "models_gb scans_gb basis",
+    "preset strategy devices",
+    kinds={
+        "strategy": STRATEGY,
+        "devices": within({"dtype": pd.Int64Dtype, "nullable": True}, ge=1),
+        "participants cells networks epochs": COUNT,
+        "folds": within(COUNT, ge=1),
+        "training_hours other_hours": within(NUMBER, ge=0),
+        "hours longest_item_hours training_pflop times_amortised": NOT_NEGATIVE,
+        "device_gb process_gb gather_gb models_gb scans_gb": NOT_NEGATIVE,
+        "basis": one_of("measured", "scaled", "assumed", "published"),
+    },
+)
 
 
 def plan_table(cases: Sequence[Case], rates: Mapping[str, Rates], processes: int) -> pd.DataFrame:
@@ -92,8 +77,7 @@ def plan_table(cases: Sequence[Case], rates: Mapping[str, Rates], processes: int
                 for devices in sorted(set(case.planning.devices))
             ]
     table = pd.DataFrame([*rows, _published()])
-    names = list(Plan.to_schema().columns)
-    return table[names].astype({"devices": "Int64"})
+    return table[list(Plan.columns)].astype({"devices": "Int64"})
 
 
 def _hours(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 from scipy import stats
 
@@ -15,11 +14,11 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.settings_base import Settings
 from ukb_brain.statistics.draws import percentile_interval
+from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
-COLUMNS = [
-    *("claim", "text", "part", "basis", "statistic", "low", "high", "bound", "p"),
-    *("n_targets", "n_missing", "verdict", "reason"),
-]
+Row = dict[str, Any]
 BY_PEOPLE = "test people"
 BY_TARGETS = "targets"
 BY_TEST_SIZE = "number of test people"
@@ -31,74 +30,63 @@ VERDICTS = ("contradicted", NOT_IN_GRID, "cannot be tested", "undecided", "suppo
 
 
 class Term(Settings):
-    """One cell of a contrast, and how it counts.
-
-    Attributes
-    ----------
-    weight : float
-        What its skill is multiplied by.
-    groups, blocks : tuple of str
-        Imaging groups, and domains whose traits are inputs.
-    """
+    """One cell of a contrast; its skill is multiplied by ``weight``."""
 
     weight: float
     groups: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
 
 
-def _one_bound(given: Any) -> Any:
-    if (given.above is None) == (given.below is None):
-        raise ValueError(f"{given.name!r} takes one of `above` and `below`")
-    return given
+class Bounded(Settings):
+    """What a claim says lies above, or below, a bound: one of both.
 
-
-class Contrast(Settings):
-    """A weighted sum of skills, averaged over targets.
-
-    Attributes
-    ----------
-    name : str
-        What it is, in words.
-    terms : tuple of Term
-        Cells and weights.
-    above, below : float, optional
-        The claim is that the contrast lies above, or below, this skill; one of both.
+    Bounds are skills for a `Contrast`, balanced accuracies for an `Effect`.
     """
 
-    name: str
-    terms: tuple[Term, ...] = Field(min_length=1)
     above: float | None = None
     below: float | None = None
 
-    _has_one_bound = model_validator(mode="after")(_one_bound)
+    @model_validator(mode="after")
+    def _has_one_bound(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError(f"{cast(Any, self).name!r} takes one of `above` and `below`")
+        return self
 
     @property
     def bound(self) -> float:
-        """What the contrast is compared with."""
+        """What it is compared with."""
         return next(bound for bound in (self.above, self.below) if bound is not None)
 
     @property
     def sign(self) -> int:
-        """1 where the claim is that the contrast lies above, -1 where below."""
+        """1 where the claim is that it lies above, -1 where below."""
         return 1 if self.above is not None else -1
 
+    def decided(self, low: float, high: float) -> Row:
+        """Say on which side of the bound an interval lies."""
+        near, far = sorted((self.sign * low, self.sign * high))
+        verdict = "contradicted" if far < self.sign * self.bound else "undecided"
+        verdict = "supported" if near > self.sign * self.bound else verdict
+        above = (verdict == "supported") == (self.sign > 0)
+        where = "holds" if verdict == "undecided" else "lies above" if above else "lies below"
+        return {"verdict": verdict, "reason": f"the interval {where} {self.bound:g}"}
 
-class Effect(Settings):
-    """A fixed effect of the study's mixed model of a claim's domain, and where it should lie.
 
-    Attributes
-    ----------
-    term : str
-        Of `ukb_brain.statistics.inputs.mixed_models`.
-    above, below : float, optional
-        The claim is that it lies above, or below, this balanced accuracy; one of both.
-    """
+class Contrast(Bounded):
+    """A weighted sum of skills, averaged over targets."""
+
+    name: str
+    terms: tuple[Term, ...] = Field(min_length=1)
+
+    def cells(self, target: str, grid: Grid) -> list[tuple[str, str]]:
+        """Name the target's cells that it weighs, in the order of its terms."""
+        return [(target, grid.inputs(t.groups, t.blocks).name) for t in self.terms]
+
+
+class Effect(Bounded):
+    """A fixed effect of the study's mixed model of a claim's domain."""
 
     term: str
-    above: float | None = None
-    below: float | None = None
-
-    _has_one_bound = model_validator(mode="after")(_one_bound)
 
     @property
     def name(self) -> str:
@@ -111,14 +99,8 @@ class Claim(Settings):
 
     Attributes
     ----------
-    text : str
-        The sentence.
-    targets : tuple of str
-        Keys of targets; or none, and a domain.
-    domain : str, optional
-        All its targets.
-    contrasts : tuple of Contrast
-        All of them must hold.
+    targets, domain : tuple of str, str
+        Keys of targets, or a domain, for all of its.
     study : tuple of Effect
         How the study itself tests it, told beside ours.
     """
@@ -141,15 +123,6 @@ class Claim(Settings):
 def claims_of(text: Mapping[str, Any]) -> dict[str, Claim]:
     """Read claims.
 
-    Parameters
-    ----------
-    text : dict
-        As in the file of claims: by name.
-
-    Returns
-    -------
-    dict of str to Claim
-
     Raises
     ------
     InputError
@@ -160,15 +133,15 @@ def claims_of(text: Mapping[str, Any]) -> dict[str, Claim]:
         if given is None:  # an environment takes a claim out so
             continue
         try:
-            claims[name] = Claim(**given)
-        except (TypeError, ValidationError) as error:
+            claims[name] = Claim.model_validate(given)
+        except ValidationError as error:
             why = " ".join(str(error).split())
             raise InputError(f"Claim {name!r} in the file of claims: {why}") from None
     return claims
 
 
 def evaluate_claims(
-    claims: Mapping[str, Claim],
+    claims: Mapping[str, Any],
     skill: pd.DataFrame,
     grid: Grid,
     level: float = 0.95,
@@ -188,25 +161,17 @@ def evaluate_claims(
 
     Parameters
     ----------
-    claims : dict of str to Claim
-        By name.
     skill : pandas.DataFrame
         Index ``target, inputs``; column 0 is the sample's skill (R², or 2 AUC - 1), the others are
         those of bootstrap draws, the same in all cells.
-    grid : Grid
-        Names the inputs.
-    level : float
-        Coverage of the intervals.
     errors : pandas.Series, optional
         Standard errors of skill by ``target, inputs``, for one target without draws that vary.
-    mixed_models : pandas.DataFrame, optional
-        From `ukb_brain.statistics.inputs.mixed_models.fit_domains`, for the study's own test.
 
     Returns
     -------
     pandas.DataFrame
         A row for each contrast, for each effect of the study's models and, under part ``all``, for
-        each claim: `COLUMNS`. A verdict is
+        each claim. A verdict is
         ``supported`` where the interval lies on the claim's side of the bound, ``contradicted``
         where it lies wholly on the other, ``undecided`` otherwise, ``cannot be tested`` where
         cells have no score, and ``not in this grid`` where the grid was left without a target,
@@ -217,51 +182,29 @@ def evaluate_claims(
     ------
     InputError
         If a claim names what is no name of the grid, nor of what was taken out of it.
-
-    Notes
-    -----
-    `tests/statistics/test_claims.py` compares intervals over targets with SciPy's, and
-    those over people with numpy's quantiles.
     """
-    rows: list[dict[str, Any]] = []
-    for name, claim in claims.items():
+    rows: list[Row] = []
+    for name, claim in claims_of(claims).items():
         odd = names_unknown(claim, grid)
         if odd:
             raise InputError(f"Claim {name!r} names {', '.join(odd)}, which no grid here has.")
         targets = claim.targets or grid.targets_of(str(claim.domain)) or (str(claim.domain),)
         parts = [
-            {"claim": name, "text": claim.text, "part": contrast.name}
-            | _tested(contrast, targets, skill, grid, level, errors)
+            {"part": contrast.name} | _tested(contrast, targets, skill, grid, level, errors)
             for contrast in claim.contrasts
         ]
         studied = [
-            {"claim": name, "text": claim.text, "part": effect.name}
-            | _of_study(effect, mixed_models, str(claim.domain), len(targets))
+            {"part": effect.name, "n_targets": len(targets), "n_missing": 0}
+            | _of_study(effect, mixed_models, claim.domain)
             for effect in (claim.study if mixed_models is not None else ())
         ]
-        rows += [
-            *parts,
-            *studied,
-            {"claim": name, "text": claim.text, "part": "all"} | _joined(parts),
-        ]
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+        about = {"claim": name, "text": claim.text}
+        rows += [about | row for row in (*parts, *studied, {"part": "all"} | _joined(parts))]
+    return table_of(reported.claims, rows)
 
 
 def names_unknown(claim: Claim, grid: Grid) -> list[str]:
-    """List what a claim names that is neither in the grid nor was taken out of it.
-
-    Parameters
-    ----------
-    claim : Claim
-        One claim.
-    grid : Grid
-        Of the run.
-
-    Returns
-    -------
-    list of str
-        Each once; empty where the claim is sound.
-    """
+    """List, each once, what a claim names that is neither in the grid nor was taken out of it."""
     terms = [term for contrast in claim.contrasts for term in contrast.terms]
     odd = [
         *(target for target in claim.targets if target not in grid.targets),
@@ -282,15 +225,13 @@ def _not_in_grid(contrast: Contrast, targets: tuple[str, ...], grid: Grid) -> li
 
 def _values(
     contrast: Contrast, targets: tuple[str, ...], skill: pd.DataFrame, grid: Grid
-) -> NDArray[np.float64]:
+) -> Floats:
     """Give the contrast of each target that has all its cells, shape (targets, 1 + draws)."""
-    found = []
-    for target in targets:
-        cells = [(target, grid.inputs(t.groups, t.blocks).name) for t in contrast.terms]
-        if all(cell in skill.index for cell in cells):
-            weights = np.array([t.weight for t in contrast.terms])
-            found.append(weights @ skill.loc[cells].to_numpy(float))
-    values = np.array(found).reshape(len(found), skill.shape[1])
+    weights = np.array([t.weight for t in contrast.terms])
+    cells = [contrast.cells(target, grid) for target in targets]
+    there = [mine for mine in cells if all(cell in skill.index for cell in mine)]
+    values = np.array([weights @ skill.loc[mine].to_numpy(float) for mine in there])
+    values = values.reshape(len(there), skill.shape[1])
     return values[np.isfinite(values[:, 0])]
 
 
@@ -301,115 +242,87 @@ def _tested(
     grid: Grid,
     level: float,
     errors: pd.Series | None,
-) -> dict[str, Any]:
+) -> Row:
+    row: Row = {"bound": contrast.bound, "n_targets": 0, "n_missing": len(targets)}
     absent = _not_in_grid(contrast, targets, grid)
     if absent:
         reason = f"not in this grid: {', '.join(absent)}"
-        counts = {"bound": contrast.bound, "n_targets": 0, "n_missing": len(targets)}
-        return counts | {"verdict": NOT_IN_GRID, "reason": reason}
+        return row | {"verdict": NOT_IN_GRID, "reason": reason}
     values = _values(contrast, targets, skill, grid)
-    row: dict[str, Any] = {"bound": contrast.bound, "n_targets": len(values)}
-    row["n_missing"] = len(targets) - len(values)
     if not len(values):
         reason = "no target has all the cells that it needs"
         return row | {"verdict": "cannot be tested", "reason": reason}
-    sample = float(values[:, 0].mean())
-    low, high, p, basis = (
-        _over_people(values[:, 1:].mean(axis=0), contrast, level)
-        if values.shape[1] > 1
-        else _over_targets(values[:, 0], contrast, level)
-    )
-    row |= {"basis": basis, "statistic": sample, "low": low, "high": high, "p": p}
-    if np.isnan(low) and errors is not None and len(targets) == 1:
-        low, high, p = _over_test_size(sample, contrast, targets[0], grid, level, errors)
-        row |= {"basis": BY_TEST_SIZE, "low": low, "high": high, "p": p}
-    if np.isnan(low):
+    row |= {"n_targets": len(values), "n_missing": len(targets) - len(values)}
+    row["statistic"] = float(values[:, 0].mean())
+    if values.shape[1] > 1:
+        row |= {"basis": BY_PEOPLE} | _over_people(values[:, 1:].mean(axis=0), contrast, level)
+    else:
+        row |= {"basis": BY_TARGETS} | _over_targets(values[:, 0], contrast, level)
+    if "low" not in row and errors is not None and len(targets) == 1:
+        each = errors.reindex(pd.MultiIndex.from_tuples(contrast.cells(targets[0], grid)))
+        row |= {"basis": BY_TEST_SIZE}
+        row |= _over_test_size(row["statistic"], contrast, each.to_numpy(float), level)
+    if "low" not in row:
         reason = "it has no interval: one target alone, of a score without a standard error"
         return row | {"verdict": "undecided", "reason": reason}
-    return row | _decided(low, high, contrast.sign, contrast.bound)
+    return row | contrast.decided(row["low"], row["high"])
 
 
-def _decided(low: float, high: float, sign: int, bound: float) -> dict[str, str]:
-    """Say on which side of the bound an interval lies."""
-    near, far = (low, high) if sign > 0 else (-high, -low)
-    verdict = "contradicted" if far < sign * bound else "undecided"
-    verdict = "supported" if near > sign * bound else verdict
-    above = (verdict == "supported") == (sign > 0)
-    where = "holds" if verdict == "undecided" else "lies above" if above else "lies below"
-    return {"verdict": verdict, "reason": f"the interval {where} {bound:g}"}
-
-
-def _of_study(
-    effect: Effect, mixed_models: pd.DataFrame | None, domain: str, n_targets: int
-) -> dict[str, Any]:
+def _of_study(effect: Effect, mixed_models: pd.DataFrame, domain: str | None) -> Row:
     """Read the verdict of the study's own model off an effect's interval."""
-    row: dict[str, Any] = {"basis": BY_CELLS, "n_targets": n_targets, "n_missing": 0}
-    table = pd.DataFrame() if mixed_models is None else mixed_models
-    sign, bound = (1, effect.above) if effect.above is not None else (-1, effect.below)
-    row |= {"bound": bound}
-    mine = table[(table["domain"] == domain) & (table["term"] == effect.term)]
-    known = mine.dropna(subset=["estimate", "low", "high"])
-    if known.empty or bound is None:
+    row: Row = {"basis": BY_CELLS, "bound": effect.bound}
+    mine = (mixed_models["domain"] == domain) & (mixed_models["term"] == effect.term)
+    known = mixed_models[mine].dropna(subset=["estimate", "low", "high"])
+    if known.empty:
         reason = "the model has no such term here, or could not be fitted"
         return row | {"verdict": "cannot be tested", "reason": reason}
     found = known.iloc[0]
-    row |= {"statistic": found["estimate"], "low": found["low"], "high": found["high"]}
-    row |= {"p": found["p"]}
-    return row | _decided(float(found["low"]), float(found["high"]), sign, bound)
+    low, high = float(found["low"]), float(found["high"])
+    row |= {"statistic": found["estimate"], "low": low, "high": high, "p": found["p"]}
+    return row | effect.decided(low, high)
 
 
-def _over_test_size(
-    sample: float,
-    contrast: Contrast,
-    target: str,
-    grid: Grid,
-    level: float,
-    errors: pd.Series,
-) -> tuple[float, float, float]:
+def _over_test_size(sample: float, contrast: Contrast, errors: Floats, level: float) -> Row:
     """Give a normal interval by the standard errors of a target's cells, and a one-sided p."""
-    cells = [(target, grid.inputs(t.groups, t.blocks).name) for t in contrast.terms]
-    each = errors.reindex(pd.MultiIndex.from_tuples(cells)).to_numpy(float)
-    error = float(
-        np.sqrt(sum((t.weight * e) ** 2 for t, e in zip(contrast.terms, each, strict=True)))
-    )
+    error = float(np.hypot.reduce([t.weight for t in contrast.terms] * errors))
     if not error > 0:
-        return np.nan, np.nan, np.nan
+        return {"p": np.nan}
     reach = stats.norm.ppf((1 + level) / 2) * error
     p = float(stats.norm.sf(contrast.sign * (sample - contrast.bound) / error))
-    return sample - reach, min(sample + reach, 1.0) if len(each) == 1 else sample + reach, p
+    high = min(sample + reach, 1.0) if len(errors) == 1 else sample + reach
+    return {"low": sample - reach, "high": high, "p": p}
 
 
-def _over_people(
-    drawn: NDArray[np.float64], contrast: Contrast, level: float
-) -> tuple[float, float, float, str]:
+def _over_people(drawn: Floats, contrast: Contrast, level: float) -> Row:
     known = drawn[np.isfinite(drawn)]
     if not len(known):
-        return np.nan, np.nan, np.nan, BY_PEOPLE
-    low, high = percentile_interval(known, level)
+        return {}
     wrong = np.count_nonzero(contrast.sign * (known - contrast.bound) <= 0)
-    return low, high, (1 + wrong) / (1 + len(known)), BY_PEOPLE
+    low, high = percentile_interval(known, level)
+    bounds = {} if np.isnan(low) else {"low": low, "high": high}
+    return bounds | {"p": (1 + wrong) / (1 + len(known))}
 
 
-def _over_targets(
-    values: NDArray[np.float64], contrast: Contrast, level: float
-) -> tuple[float, float, float, str]:
+def _over_targets(values: Floats, contrast: Contrast, level: float) -> Row:
     n = len(values)
     error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
-    if n < 2 or error == 0:
-        return np.nan, np.nan, np.nan, BY_TARGETS
+    if error == 0:
+        return {}
     low, high = stats.t.interval(level, n - 1, loc=values.mean(), scale=error)
     t = contrast.sign * (values.mean() - contrast.bound) / error
-    return float(low), float(high), float(stats.t.sf(t, n - 1)), BY_TARGETS
+    return {"low": float(low), "high": float(high), "p": float(stats.t.sf(t, n - 1))}
 
 
-def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _joined(parts: list[Row]) -> Row:
     """Give the verdict of a claim whose parts must all hold."""
     verdicts = [part["verdict"] for part in parts]
-    verdict = next(v for v in VERDICTS if v in verdicts)
-    reason = "; ".join(f"{part['part']}: {part['verdict']}" for part in parts)
-    p = max((part.get("p", np.nan) for part in parts), key=lambda x: (np.isnan(x), x))
+    ps = [part.get("p", np.nan) for part in parts]
     only = parts[0] if len(parts) == 1 else {}
-    more = {name: only.get(name, np.nan) for name in ("statistic", "low", "high", "bound")}
-    counts = {name: min(part[name] for part in parts) for name in ("n_targets", "n_missing")}
-    basis = parts[0].get("basis", "")
-    return more | counts | {"basis": basis, "p": p, "verdict": verdict, "reason": reason}
+    return {
+        **{name: only.get(name, np.nan) for name in ("statistic", "low", "high", "bound")},
+        **{name: min(part[name] for part in parts) for name in ("n_targets", "n_missing")},
+        "basis": parts[0].get("basis", ""),
+        "p": max(ps) if np.isfinite(ps).all() else np.nan,
+        "verdict": next(v for v in VERDICTS if v in verdicts),
+        "reason": "; ".join(f"{part['part']}: {part['verdict']}" for part in parts),
+    }

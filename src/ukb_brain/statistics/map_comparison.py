@@ -11,6 +11,7 @@ from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.draws import bounded_columns
 from ukb_brain.statistics.kinds import LABELS
 from ukb_brain.statistics.scores.skill import with_skill
+from ukb_brain.statistics.settings import DEFAULT, Reporting
 
 KEYS = ["target", "inputs"]
 COLUMNS = [
@@ -20,7 +21,7 @@ COLUMNS = [
 
 
 def compare_maps(
-    performance: pd.DataFrame, other: pd.DataFrame, level: float = 0.95
+    performance: pd.DataFrame, other: pd.DataFrame, reporting: Reporting = DEFAULT
 ) -> pd.DataFrame:
     """Compare the headline score of every cell of two runs.
 
@@ -34,12 +35,6 @@ def compare_maps(
     ------
     InputError
         If the other table lacks columns, or has a cell twice.
-
-    Notes
-    -----
-    Standard errors are read off the intervals' half-widths, and the runs are taken for independent:
-    where both test the same people, differences are in truth surer than this says. p values are
-    adjusted by Benjamini and Hochberg within a domain.
     """
     needed = [*KEYS, "domain", "kind", *bounded_columns(*LABELS)]
     absent = [name for name in needed if name not in other]
@@ -58,6 +53,7 @@ def compare_maps(
     for name in ("domain", "metric"):
         both[name] = both[name].fillna(both[f"{name}_there"])
     difference = both["score_there"] - both["score"]
+    level = reporting.level
     wide = stats.norm.ppf((1 + level) / 2)
     error = pd.Series(np.hypot(_half(both, ""), _half(both, "_there")) / wide, index=both.index)
     z = (difference / error.where(error > 0)).to_numpy(float)

@@ -6,13 +6,13 @@ import pytest
 from reporting_cases import study_grid
 
 from ukb_brain.statistics.inputs.contributions import (
-    COLUMNS,
     TargetSkill,
     coalition_matrix,
     contributions_table,
     domain_contributions,
     players_of,
 )
+from ukb_brain.tables import reported
 
 GRID = study_grid()
 IMAGING = ("structural", "diffusion", "functional")
@@ -76,7 +76,7 @@ def test_cells_are_all_coalitions_once(target, k):
 def test_intervals_are_those_of_each_draws_own_shares(target):
     given = invented(target, draws=60)
     table = table_of(given, target, level=0.8)
-    assert table.columns.tolist() == COLUMNS
+    assert table.columns.tolist() == [*reported.contributions.columns]
     players, shares = players_of(target, GRID), of(table, "contribution")
     assert shares["part"].tolist() == list(players)
 

@@ -15,7 +15,7 @@ from ukb_brain.statistics.inputs.mixed_models import (
     fit_domains,
     terms_of,
 )
-from ukb_brain.tables import schemas
+from ukb_brain.tables import reported
 
 GRID = study_grid()
 NLME = Path(__file__).parent / "nlme"
@@ -54,7 +54,7 @@ def profile(ratio, X, y, groups):
 def test_every_domain_agrees_with_a_direct_maximisation():
     cells = invented_cells()
     table = fit_domains(cells, GRID)
-    schemas.MixedModels.validate(table)
+    reported.mixed_models.validate(table)
     for domain, rows in table.groupby("domain"):
         mine = cells[cells["domain"] == domain]
         terms = rows["term"].tolist()[1:]
@@ -164,7 +164,7 @@ def test_a_model_that_cannot_be_fitted_keeps_its_rows_and_says_why(keep, reason)
     cells = invented_cells()
     cells = cells[(cells["domain"] != "constitutional") | keep(cells)]
     table = fit_domains(cells, GRID)
-    schemas.MixedModels.validate(table)
+    reported.mixed_models.validate(table)
     rows = table[table["domain"] == "constitutional"]
     assert rows["term"].tolist() == ["intercept", "t1", "dwi", "rsfmri"]
     assert rows["model"].str.contains(reason).all()

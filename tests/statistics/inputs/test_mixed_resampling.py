@@ -9,11 +9,11 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
 from ukb_brain.statistics.inputs.mixed_models import design_matrix, fit_domains, terms_of
 from ukb_brain.statistics.inputs.mixed_resampling import (
-    COLUMNS,
     LARGEST_WEIGHT,
     precision_weights,
     resampled_effects,
 )
+from ukb_brain.tables import reported
 
 GRID = study_grid()
 CELLS = pd.DataFrame(
@@ -41,7 +41,7 @@ def effects(skill, drawn, cells=CELLS, grid=GRID):
 def test_in_a_balanced_grid_the_interval_is_that_of_a_difference_of_means():
     skill, drawn = invented()
     table = effects(skill, drawn)
-    assert table.columns.tolist() == COLUMNS
+    assert table.columns.tolist() == [*reported.mixed_models_resampled.columns]
     rows = table.set_index(["domain", "weighting", "term"])
     for domain, term in [("psychology", "serology"), ("disease", "t1"), ("serology", "rsfmri")]:
         cells = OF_DOMAIN[domain]

@@ -22,7 +22,7 @@ from ukb_brain.statistics.inputs.nested_pairs import (
 )
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
-from ukb_brain.tables.certainty_schemas import Comparisons
+from ukb_brain.tables import reported
 
 GRID = study_grid()
 N, DRAWS, MARGIN = 120, 300, 0.03
@@ -223,7 +223,7 @@ def test_a_grid_of_single_parts_has_nothing_to_compare():
     nothing = compare_pairs(alone, WEIGHTS, MARGIN)
     table = adds_table({"age": nothing}, {"age": []}, MARGIN)
     assert table.empty
-    Comparisons.validate(table)
+    reported.comparisons.validate(table)
 
 
 @pytest.mark.slow

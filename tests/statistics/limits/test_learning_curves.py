@@ -9,12 +9,7 @@ from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.limits.learning_curves import Drawn, draw_skills, score_learning_curves
 from ukb_brain.statistics.limits.left_out_sites import score_left_out_sites
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS, score_model_scale
-from ukb_brain.tables.evidence_schemas import (
-    LearningCurveFits,
-    LearningCurves,
-    LeftOutSites,
-    ModelScale,
-)
+from ukb_brain.tables import reported
 
 GRID = study_grid()
 INPUTS = GRID.inputs(tuple(GRID.imaging), ()).name
@@ -81,8 +76,8 @@ def test_curves_and_their_fits():
     fits.loc[lost, "status"] = "no solution"
     skills = draw_skills(predictions, fits, everybody, GRID, DRAWS, SEED)
     curves, laws = score_learning_curves(skills, SUBSETS, GRID, 0.95, SEED)
-    LearningCurves.validate(curves)
-    LearningCurveFits.validate(laws)
+    reported.learning_curves.validate(curves)
+    reported.learning_curve_fits.validate(laws)
     assert curves["target"].tolist() == ["sex"] * 5 + ["age"] * 5
     age = curves[curves["target"] == "age"]
     assert age["share"].tolist() == [0.25, 0.25, 0.5, 0.5, 1.0]
@@ -101,17 +96,17 @@ def test_a_cell_without_scores_keeps_its_place():
     fits.loc[fits["target"] == "sex", "status"] = "one class"
     skills = draw_skills(predictions, fits, everybody, GRID, DRAWS, SEED)
     curves, laws = score_learning_curves(skills, SUBSETS, GRID, 0.95, SEED)
-    LearningCurves.validate(curves)
-    LearningCurveFits.validate(laws)
+    reported.learning_curves.validate(curves)
+    reported.learning_curve_fits.validate(laws)
     assert laws.set_index("target").loc["sex", "shape"] == "too few sizes"
     assert set(curves.loc[curves["target"] == "sex", "status"]) == {"one class"}
 
 
 def test_empty_tables_keep_their_schemas():
     curves, laws = score_learning_curves({}, {}, GRID, 0.95, SEED)
-    LearningCurves.validate(curves)
-    LearningCurveFits.validate(laws)
-    ModelScale.validate(score_model_scale({}, {}, "", GRID, 0.95))
+    reported.learning_curves.validate(curves)
+    reported.learning_curve_fits.validate(laws)
+    reported.model_scale.validate(score_model_scale({}, {}, "", GRID, 0.95))
     assert len(curves) == len(laws) == 0
 
 
@@ -124,7 +119,7 @@ def test_sites_are_scored_alone_and_together():
     fits["n_test"] = np.where(fits["fold"] == 0, 60, N - 60)
     given = (predictions, fits, everybody, {0: "11025", 1: "11026"}, ["linear"], GRID)
     table = score_left_out_sites(*given, DRAWS, 0.95, SEED)
-    LeftOutSites.validate(table)
+    reported.left_out_sites.validate(table)
     assert table["site"].tolist() == ["11025", "11026", "all"] * 2
     rows = table.set_index(["target", "site"])
     sex = predictions[predictions["target"] == "sex"]
@@ -155,7 +150,7 @@ def test_gains_of_models_are_paired():
     }
     counts = {AS_IT_IS: 100.0, "wide": 400.0, "lost": np.nan}
     table = score_model_scale(skills, counts, "amortised", GRID, 0.95)
-    ModelScale.validate(table)
+    reported.model_scale.validate(table)
     rows = table.set_index(["variant", "strategy"])
     gain = rows.loc[("wide", "amortised")]
     assert gain["gain"] == pytest.approx(0.03)

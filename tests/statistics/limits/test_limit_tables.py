@@ -14,15 +14,10 @@ from ukb_brain.statistics.certainty.cell_tables import (
 )
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.gathered import predictions_of
 from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE
 from ukb_brain.statistics.inputs.pair_tables import comparison_table, imaging_gains
-from ukb_brain.statistics.limits.limit_tables import (
-    Everybody,
-    confound_table,
-    participation_table,
-    predictions_of,
-    subgroup_table,
-)
+from ukb_brain.statistics.limits.confound_table import Everybody, confound_table
 from ukb_brain.statistics.limits.retest_table import (
     NOBODY_TWICE,
     NOT_ASKED_AGAIN,
@@ -30,6 +25,7 @@ from ukb_brain.statistics.limits.retest_table import (
     retest_table,
 )
 from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table, gaps
+from ukb_brain.statistics.people.people_tables import participation_table, subgroup_table
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 
@@ -150,8 +146,9 @@ def test_a_sign_of_its_own_is_a_gain(confounds):
 
 
 def test_images_get_no_credit_for_what_their_block_reads(cohort, tables, draws, validation):
-    name, predicted = tables["hdl"].cell(GRID.imaging_alone("hdl"))
     table = tables["hdl"]
+    name = GRID.imaging_alone("hdl").name
+    predicted = table.predicted[:, table.inputs.index(name)]
     bare = table.inputs.index("Non-imaging data (C)")
     columns = table.predicted.copy()
     columns[:, bare] = predicted
@@ -175,11 +172,11 @@ def test_age_is_no_confound_of_itself(confounds):
 
 def test_cells_are_picked_by_their_inputs_alone(tables):
     assert (
-        tables["age"].cell(GRID.fullest("age"))[0]
-        == tables["age"].cell(GRID.imaging_alone("age"))[0]
+        tables["age"].cell(GRID.fullest("age")).inputs[0]
+        == tables["age"].cell(GRID.imaging_alone("age")).inputs[0]
     )
-    assert tables["hb"].cell(GRID.fullest("hb"))[0].endswith("Non-imaging data (C + D + P)")
-    assert tables["hb"].cell(GRID.imaging_alone("hb"))[0].endswith("Non-imaging data (C)")
+    assert tables["hb"].cell(GRID.fullest("hb")).inputs[0].endswith("Non-imaging data (C + D + P)")
+    assert tables["hb"].cell(GRID.imaging_alone("hb")).inputs[0].endswith("Non-imaging data (C)")
 
 
 def test_permuted_labels_tell_signs_from_nothing(cohort, tables):
@@ -309,7 +306,7 @@ def test_calibration_finds_predictions_that_say_too_little(tables, draws, valida
 
 
 def test_the_brain_age_gap_does_not_follow_age(tables, validation):
-    gap = gaps(tables["age"], tables["age"].cell(GRID.imaging_alone("age"))[0], validation)
+    gap = gaps(tables["age"].cell(GRID.imaging_alone("age")), validation)
     assert list(gap.columns) == ["eid", "instance", "fold", "age", "predicted_age", "gap"]
     raw = (gap["predicted_age"] - gap["age"]).corr(gap["age"])
     assert raw < -0.5
@@ -317,13 +314,11 @@ def test_the_brain_age_gap_does_not_follow_age(tables, validation):
 
 
 def test_the_gap_of_each_test_person_is_of_the_imaging_cell(tables, validation):
-    name, predicted = tables["age"].cell(GRID.imaging_alone("age"))
+    cell = tables["age"].cell(GRID.imaging_alone("age"))
     table = gap_table(tables, validation, GRID)
-    pd.testing.assert_frame_equal(
-        table.drop(columns="inputs"), gaps(tables["age"], name, validation)
-    )
-    assert set(table["inputs"]) == {name}
-    np.testing.assert_array_equal(table["predicted_age"], predicted)
+    pd.testing.assert_frame_equal(table.drop(columns="inputs"), gaps(cell, validation))
+    assert set(table["inputs"]) == {*cell.inputs}
+    np.testing.assert_array_equal(table["predicted_age"], cell.predicted[:, 0])
     assert gap_table({}, validation, GRID).empty
     assert gap_table(tables, validation.head(0), GRID).empty
 

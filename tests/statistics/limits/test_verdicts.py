@@ -23,7 +23,7 @@ from ukb_brain.statistics.limits.verdicts import (
     judge,
     verdict_table,
 )
-from ukb_brain.tables.evidence_schemas import Verdicts
+from ukb_brain.tables import reported
 
 RULES = VerdictRules()
 
@@ -300,7 +300,7 @@ def test_the_table_keeps_its_schema():
         "one class in test", np.nan, np.nan, np.nan,
     ]  # fmt: skip
     table = verdict_table(gather_findings(performance, GRID, "amortised"), RULES)
-    Verdicts.validate(table)
+    reported.verdicts.validate(table)
     # Read, but nobody looked within sites or beyond confounds.
     assert table["verdict"].tolist() == [NO_VERDICT, NO_VERDICT]
     assert "could be measured" in table["reasons"].iloc[0]

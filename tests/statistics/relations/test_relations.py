@@ -6,11 +6,11 @@ import pytest
 from scipy import stats
 
 from ukb_brain.statistics.relations.relations import (
-    COLUMNS,
     blank_relation,
     profile_similarity,
     relation_table,
 )
+from ukb_brain.tables import reported
 
 RNG = np.random.default_rng
 
@@ -130,7 +130,7 @@ def test_the_table_lists_each_pair_once_with_quantiles_of_its_draws():
         found.estimate[places], found.p[places], found.n[places] = 0.1 * one + 0.2, value, 40
         found.drawn[:, places[0], places[1]] = rng.normal(size=(500, 1))
     table = relation_table(found, level=0.9)
-    assert table.columns.tolist() == COLUMNS
+    assert table.columns.tolist() == [*reported.relations.columns]
     pairs = list(combinations("abc", 2))
     assert list(zip(table["target"], table["other"], strict=True)) == pairs
     for row, (one, two) in zip(table.itertuples(), p, strict=True):

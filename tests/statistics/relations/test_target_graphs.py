@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from ukb_brain.statistics.relations.relations import blank_relation
 from ukb_brain.statistics.relations.target_graphs import (
-    CENTRALITY_COLUMNS,
     centrality_table,
     eigenvector_centrality,
 )
+from ukb_brain.tables import reported
 
 
 def invented(k=5, draws=200, seed=0):
@@ -45,7 +45,7 @@ def test_a_graph_in_parts_and_one_without_edges():
 def test_intervals_are_of_each_draws_graph():
     found = invented(draws=50)
     table = centrality_table(found, level=0.8)
-    assert table.columns.tolist() == CENTRALITY_COLUMNS
+    assert table.columns.tolist() == [*reported.centrality.columns]
     each = []
     for draw in found.drawn:
         graph = nx.from_numpy_array(np.nan_to_num(draw).clip(0))

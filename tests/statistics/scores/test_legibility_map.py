@@ -9,7 +9,7 @@ from reporting_cases import SEED, family_draws, invented_folds, small_grid
 from ukb_brain.errors import InputError
 from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics import performance_columns, published_layout, score_all, score_map
-from ukb_brain.tables import schemas
+from ukb_brain.tables import reported
 
 FOLDS, SEEDS = 3, 2
 INPUTS = "FLAIR + T1"
@@ -48,8 +48,8 @@ def averaged(predictions, target):
 
 def test_tables_keep_their_contracts(grid, tables, table):
     every = score_all(*tables, grid, family_draws(tables))
-    schemas.Performance.validate(table)
-    schemas.Performance.validate(every)
+    reported.performance.validate(table)
+    reported.performance.validate(every)
     assert list(table.columns) == performance_columns(grid)
     assert len(every) == FOLDS * SEEDS * len(grid.cells)
     assert len(table) == len(grid.cells)

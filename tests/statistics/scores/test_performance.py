@@ -8,7 +8,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics import performance_columns, published_layout, score_all, score_map
 from ukb_brain.statistics.scores.published import COLUMNS, read_published
-from ukb_brain.tables import schemas
+from ukb_brain.tables import reported
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def cell_of(table, target, inputs):
 
 
 def test_tables_keep_their_contracts(grid, every, table):
-    schemas.Performance.validate(every)
-    schemas.Performance.validate(table)
+    reported.performance.validate(every)
+    reported.performance.validate(table)
     assert list(table.columns) == performance_columns(grid)
     assert list(every.columns) == performance_columns(grid, every=True)
     spreads = [f"{metric}_seed_sd" for metric in RECOMMENDED]

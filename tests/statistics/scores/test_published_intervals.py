@@ -12,6 +12,7 @@ from ukb_brain.statistics.scores.published_intervals import (
     skill_errors,
     standard_error,
 )
+from ukb_brain.statistics.settings import Published
 
 N, SMALLER = 601, 83
 
@@ -49,7 +50,9 @@ def test_the_standard_error_is_that_of_a_mean_of_two_recalls():
 
 
 def test_bounds_are_normal_for_accuracy_and_fishers_for_r():
-    table = published_intervals(cells("continuous"), N).set_index(["inputs", "metric"])
+    table = published_intervals(cells("continuous"), Published(test_people=N)).set_index(
+        ["inputs", "metric"]
+    )
     row = table.loc[("3", "balanced_accuracy")]
     reach = 1.959964 * standard_error(row["estimate"], SMALLER, N)
     np.testing.assert_allclose([row["low"], row["high"]], row["estimate"] + [-reach, reach])
@@ -63,7 +66,7 @@ def test_bounds_are_normal_for_accuracy_and_fishers_for_r():
 
 
 def test_without_class_sizes_there_is_no_interval_and_a_reason():
-    table = published_intervals(cells(), N + 1)
+    table = published_intervals(cells(), Published(test_people=N + 1))
     assert table[["low", "high"]].isna().all(axis=None)
     assert set(table["note"]) == {NO_SIZES}
     assert skill_errors(table).isna().all()
@@ -71,7 +74,7 @@ def test_without_class_sizes_there_is_no_interval_and_a_reason():
 
 def test_errors_of_skill_are_those_of_binary_cells():
     two = pd.concat([cells(), cells("continuous").assign(target="age")])
-    errors = skill_errors(published_intervals(two, N))
+    errors = skill_errors(published_intervals(two, Published(test_people=N)))
     assert {target for target, _ in errors.index} == {"asthma"}
     mine = cells().set_index("inputs")["balanced_accuracy"]
     expected = [2 * standard_error(value, SMALLER, N) for value in mine]

@@ -14,11 +14,11 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.readers import stored_in
-from ukb_brain.pipelines.reporting.nodes import Reporting
 from ukb_brain.planning import Case, Planning, StoredRates
 from ukb_brain.readiness.findings import PROBLEMS, SECTIONS, Readiness
 from ukb_brain.readiness.machine import check_cost, check_machine
 from ukb_brain.reports.check import MATRICES, build_check, shown_counts
+from ukb_brain.statistics.settings import Reporting
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.settings import Modelling
 

@@ -1,35 +1,21 @@
-"""Wiring of the comparison of two runs."""
+"""Another run's legibility map beside this one's."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ukb_brain.pipelines.compare.nodes import compare
+from ukb_brain.pipelines.wiring import step
+from ukb_brain.reports.claims import write_comparison
+from ukb_brain.statistics.map_comparison import compare_maps
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the node.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From two performance tables to one of differences.
-    """
+    """Wire the library's functions."""
     return Pipeline(
         [
-            Node(
-                compare,
-                inputs=[
-                    "reporting.performance",
-                    "compare.other",
-                    "params:reporting",
-                    "params:source",
-                ],
-                outputs=["compare.cells", "compare.text"],
-                name="compare_maps",
-            )
+            step(
+                compare_maps,
+                "reporting.performance compare.other params:reporting",
+                "compare.cells",
+            ),
+            step(write_comparison, "compare.cells params:source", "compare.text"),
         ]
     )

@@ -1,67 +1,44 @@
-"""Wiring of a published table's analysis."""
+"""A table in the published layout, from its file to mixed models and claims."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ukb_brain.pipelines.published.nodes import (
-    draw_coefficients,
-    evaluate,
-    fit_mixed_models,
-    measure_intervals,
-    read_table,
-)
+from ukb_brain.figures.coefficients import draw_coefficients
+from ukb_brain.pipelines.wiring import step
+from ukb_brain.reports.claims import write_claims
+from ukb_brain.statistics import fit_domains, read_published
+from ukb_brain.statistics.claims import evaluate_claims
+from ukb_brain.statistics.scores.published_intervals import published_intervals, skill_errors
+from ukb_brain.statistics.scores.skill import skill_of_cells
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From a file in the published layout to mixed models and claims.
-    """
+    """Wire the library's functions."""
     return Pipeline(
         [
-            Node(
-                read_table,
-                inputs=["published.table", "params:grid"],
-                outputs="published_cells",
-                name="read_published_table",
+            step(read_published, "published.table params:grid", "published_cells"),
+            step(
+                fit_domains,
+                "published_cells params:grid params:reporting.level params:published.source",
+                "published.mixed_models",
             ),
-            Node(
-                fit_mixed_models,
-                inputs=["published_cells", "params:grid", "params:reporting"],
-                outputs="published.mixed_models",
-                name="fit_published_mixed_models",
-            ),
-            Node(
+            step(
                 draw_coefficients,
-                inputs=["published.mixed_models", "params:grid"],
-                outputs="published.coefficients",
-                name="draw_published_coefficients",
+                "published.mixed_models params:grid params:published.source",
+                "published.coefficients",
             ),
-            Node(
-                measure_intervals,
-                inputs=["published_cells", "params:published", "params:reporting"],
-                outputs="published.intervals",
-                name="measure_published_intervals",
+            step(
+                published_intervals,
+                "published_cells params:published params:reporting",
+                "published.intervals",
             ),
-            Node(
-                evaluate,
-                inputs=[
-                    "published_cells",
-                    "published.intervals",
-                    "published.mixed_models",
-                    "params:claims",
-                    "params:grid",
-                    "params:reporting",
-                ],
-                outputs=["published.claims", "published.claims_text"],
-                name="evaluate_published_claims",
+            step(skill_of_cells, "published_cells", "published_skill"),
+            step(skill_errors, "published.intervals params:reporting.level", "published_errors"),
+            step(
+                evaluate_claims,
+                "params:claims published_skill params:grid params:reporting.level "
+                "published_errors published.mixed_models",
+                "published.claims",
             ),
+            step(write_claims, "published.claims params:published.source", "published.claims_text"),
         ]
     )

@@ -1,167 +1,226 @@
-"""Wiring of reporting."""
+"""From predictions to tables, figures, pages and texts, in parts that are boxes of Kedro-Viz."""
+
+from functools import partial
 
 from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.figures.coefficients import draw_coefficients
 from ukb_brain.figures.compute import draw_compute
+from ukb_brain.figures.exclusion_flow import draw_exclusion_flow
+from ukb_brain.figures.heat_maps import draw_heat_maps
 from ukb_brain.figures.legibility import draw_legibility
-from ukb_brain.pipelines.reporting.certainty import certainty_pipeline
-from ukb_brain.pipelines.reporting.nodes import (
-    arrange_as_published,
-    build_dashboard,
-    choose_map,
-    choose_strategy,
-    draw_exclusion_flow,
-    draw_heat_maps,
-    fit_mixed_models,
-    score_all_cells,
-    summarise,
-    write_data_dictionary,
+from ukb_brain.pipelines.wiring import box
+from ukb_brain.pipelines.wiring import step as named_step
+from ukb_brain.reports.claims import write_claims
+from ukb_brain.reports.dashboard import build_dashboard
+from ukb_brain.reports.data_dictionary import build_data_dictionary, shown_dictionary
+from ukb_brain.reports.page import EXPECTED, build_report
+from ukb_brain.reports.summary import write_summary
+from ukb_brain.statistics import analysable, fit_domains, published_layout, score_all, score_map
+from ukb_brain.statistics.certainty.cell_tables import (
+    errors_without_fail,
+    interval_table,
+    null_table,
 )
+from ukb_brain.statistics.claims import evaluate_claims
+from ukb_brain.statistics.gathered import (
+    choose_strategy,
+    draw_families,
+    families_of,
+    gather_unrefined,
+    gather_validation_people,
+)
+from ukb_brain.statistics.inputs.pair_tables import (
+    comparison_table,
+    contribution_table,
+    imaging_gains,
+    resampled_table,
+)
+from ukb_brain.statistics.limits.confound_table import Everybody, confound_table
+from ukb_brain.statistics.limits.findings import gather_findings, positives
+from ukb_brain.statistics.limits.retest_table import repeatability_table, retest_table
+from ukb_brain.statistics.limits.verdicts import verdict_table
+from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table
+from ukb_brain.statistics.people.people_tables import participation_table, subgroup_table
+from ukb_brain.statistics.relations.relation_tables import relation_tables
+from ukb_brain.statistics.scores.common_scores import common_scores, skill_by_cell
+from ukb_brain.statistics.scores.legibility_map import with_intervals
+from ukb_brain.statistics.scores.target_predictions import gather_targets
+from ukb_brain.tables.thresholds import as_tested
+from ukb_brain.tables.visits import at_chosen_visit
 
-SCORED = [
-    "model_output.predictions",
-    "model_output.cell_fits",
-    "primary.participants",
-    "params:grid",
-    "family_draws",
-    "params:reporting",
-]
+# What the words of this pipeline stand for.
+SHORT = {
+    "grid": "params:grid",
+    "level": "params:reporting.level",
+    "below": "params:reporting.suppress_below",
+    "source": "params:source",
+    "seed": "params:seed",
+    "strategy": "map_strategy",
+    "participants": "primary.participants",
+    "predictions": "model_output.predictions",
+    "cell_fits": "model_output.cell_fits",
+    "performance": "reporting.performance",
+}
+# Tables of the pipeline `evidence`, which are shown where they are there.
+RETRAINED = ("learning_curves", "learning_curve_fits", "left_out_sites", "model_scale")
+
+step = partial(named_step, short=SHORT)
+PREDICTED = "predictions cell_fits participants grid"
+
+SCORES = (
+    step(choose_strategy, "cell_fits params:reporting", "map_strategy"),
+    step(families_of, "participants", "families"),
+    step(
+        draw_families,
+        "families params:reporting params:certainty seed",
+        "family_draws relation_draws",
+    ),
+    step(score_all, f"{PREDICTED} family_draws level", "reporting.performance_all"),
+    step(score_map, f"{PREDICTED} strategy", "scored_map"),
+    step(gather_targets, f"{PREDICTED} strategy", "test_people"),
+    step(gather_validation_people, "predictions strategy", "validation_people repeat_visits"),
+    step(
+        gather_unrefined,
+        f"model_output.unrefined {PREDICTED} strategy",
+        "unrefined_people unrefined_validation",
+    ),
+    step(as_tested, "primary.targets participants primary.splits grid", "targets_as_tested"),
+)
+CERTAINTY = (
+    step(interval_table, "test_people family_draws level", "reporting.intervals"),
+    step(with_intervals, "scored_map reporting.intervals", "reporting.performance"),
+    step(
+        null_table,
+        "test_people participants grid params:certainty.permutations seed",
+        "reporting.permutations",
+    ),
+    step(common_scores, "test_people family_draws", "common_scores"),
+)
+INPUTS = (
+    step(
+        comparison_table,
+        "unrefined_people family_draws grid params:certainty.margin level",
+        "reporting.comparisons",
+    ),
+    step(contribution_table, "common_scores grid level", "reporting.contributions"),
+    step(analysable, "performance", "analysed_map"),
+    step(fit_domains, "analysed_map grid level", "reporting.mixed_models"),
+    step(resampled_table, "common_scores grid level", "reporting.mixed_models_resampled"),
+    step(skill_by_cell, "common_scores", "skill_by_cell"),
+    step(errors_without_fail, "reporting.intervals level", "skill_errors"),
+    step(
+        evaluate_claims,
+        "params:claims skill_by_cell grid level skill_errors reporting.mixed_models",
+        "reporting.claims",
+    ),
+)
+PEOPLE = (
+    step(
+        calibration_tables,
+        "test_people validation_people family_draws grid level",
+        "reporting.calibration reporting.calibration_curves",
+    ),
+    step(gap_table, "test_people validation_people grid", "model_output.brain_age_gap"),
+    step(
+        subgroup_table,
+        "test_people participants family_draws grid below level",
+        "reporting.subgroups",
+    ),
+    step(
+        participation_table,
+        "test_people participants family_draws grid level",
+        "reporting.participation",
+    ),
+    step(at_chosen_visit, "targets_as_tested participants", "targets_at_scan"),
+    step(
+        relation_tables,
+        "targets_at_scan families common_scores relation_draws grid level",
+        "reporting.relations reporting.centrality",
+    ),
+)
+LIMITS = (
+    step(
+        Everybody,
+        "primary.targets primary.confounds participants primary.splits unrefined_validation "
+        "params:reporting.covariates",
+        "everybody",
+        "gather_everybody",
+    ),
+    step(
+        confound_table,
+        "test_people unrefined_people everybody family_draws grid level",
+        "reporting.confounds",
+    ),
+    step(
+        retest_table,
+        "test_people targets_as_tested primary.target_sources family_draws families grid level",
+        "reporting.reliability",
+    ),
+    step(
+        repeatability_table,
+        "test_people repeat_visits family_draws grid level",
+        "reporting.repeatability",
+    ),
+    step(positives, "test_people grid", "test_people_with_trait"),
+    step(imaging_gains, "reporting.comparisons grid", "imaging_gains"),
+    step(
+        gather_findings,
+        "performance grid strategy test_people_with_trait reporting.permutations imaging_gains "
+        "reporting.confounds reporting.reliability evidence.left_out_sites "
+        "evidence.learning_curve_fits evidence.model_scale",
+        "findings",
+    ),
+    step(verdict_table, "findings params:verdicts", "reporting.verdicts"),
+)
+REPORT = (
+    step(published_layout, "performance predictions cell_fits grid", "reporting.published_layout"),
+    step(draw_heat_maps, "performance grid source below", "reporting.heat_maps"),
+    step(draw_legibility, "performance grid source", "reporting.legibility"),
+    step(draw_coefficients, "reporting.mixed_models grid source", "reporting.coefficients"),
+    step(draw_compute, "reporting.performance_all cell_fits grid source", "reporting.compute"),
+    step(
+        draw_exclusion_flow,
+        "primary.exclusion_flow primary.scan_counts grid below source",
+        "reporting.exclusion_flow",
+    ),
+    step(
+        build_dashboard,
+        "performance primary.exclusion_flow primary.target_summary primary.quality_summary grid "
+        "source below",
+        "reporting.dashboard",
+    ),
+    step(shown_dictionary, "primary.data_dictionary below", "reporting.data_dictionary"),
+    step(
+        build_data_dictionary,
+        "reporting.data_dictionary grid source below",
+        "reporting.data_dictionary_page",
+    ),
+    step(write_claims, "reporting.claims source", "reporting.claims_text"),
+    step(
+        write_summary,
+        "performance grid source params:reporting.folder below reporting.verdicts",
+        "reporting.summary",
+    ),
+    Node(
+        build_report,
+        {t: f"{'evidence' if t in RETRAINED else 'reporting'}.{t}" for t in EXPECTED}
+        | {"grid": "params:grid", "source": "params:source"}
+        | {"suppress_below": "params:reporting.suppress_below"},
+        "reporting.report",
+        name="build_report",
+    ),
+)
+BOXES = {
+    "scores": SCORES,
+    "certainty": CERTAINTY,
+    "inputs": INPUTS,
+    "people": PEOPLE,
+    "limits": LIMITS,
+    "report": REPORT,
+}
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From predictions to tables, figures, dashboard and summary.
-    """
-    scored = Pipeline(
-        [
-            Node(
-                choose_strategy,
-                inputs=["model_output.cell_fits", "params:reporting"],
-                outputs="map_strategy",
-                name="choose_strategy",
-            ),
-            Node(
-                score_all_cells,
-                inputs=SCORED,
-                outputs="reporting.performance_all",
-                name="score_all_cells",
-            ),
-            Node(
-                choose_map,
-                inputs=[*SCORED[:3], "reporting.intervals", "params:grid", "map_strategy"],
-                outputs="reporting.performance",
-                name="choose_map",
-            ),
-            Node(
-                arrange_as_published,
-                inputs=[
-                    "reporting.performance",
-                    "model_output.predictions",
-                    "model_output.cell_fits",
-                    "params:grid",
-                ],
-                outputs="reporting.published_layout",
-                name="arrange_as_published",
-            ),
-            Node(
-                fit_mixed_models,
-                inputs=["reporting.performance", "params:grid", "params:reporting"],
-                outputs="reporting.mixed_models",
-                name="fit_mixed_models",
-            ),
-            Node(
-                draw_heat_maps,
-                inputs=[
-                    "reporting.performance",
-                    "params:grid",
-                    "params:reporting",
-                    "params:source",
-                ],
-                outputs="reporting.heat_maps",
-                name="draw_heat_maps",
-            ),
-            Node(
-                draw_legibility,
-                inputs=["reporting.performance", "params:grid", "params:source"],
-                outputs="reporting.legibility",
-                name="draw_legibility",
-            ),
-            Node(
-                draw_coefficients,
-                inputs=["reporting.mixed_models", "params:grid", "params:source"],
-                outputs="reporting.coefficients",
-                name="draw_coefficients",
-            ),
-            Node(
-                draw_compute,
-                inputs=[
-                    "reporting.performance_all",
-                    "model_output.cell_fits",
-                    "params:grid",
-                    "params:source",
-                ],
-                outputs="reporting.compute",
-                name="draw_compute",
-            ),
-            Node(
-                draw_exclusion_flow,
-                inputs=[
-                    "primary.exclusion_flow",
-                    "primary.scan_counts",
-                    "params:grid",
-                    "params:reporting",
-                    "params:source",
-                ],
-                outputs="reporting.exclusion_flow",
-                name="draw_exclusion_flow",
-            ),
-            Node(
-                build_dashboard,
-                inputs=[
-                    "reporting.performance",
-                    "primary.exclusion_flow",
-                    "primary.target_summary",
-                    "primary.quality_summary",
-                    "params:grid",
-                    "params:reporting",
-                    "params:source",
-                ],
-                outputs="reporting.dashboard",
-                name="build_dashboard",
-            ),
-            Node(
-                write_data_dictionary,
-                inputs=[
-                    "primary.data_dictionary",
-                    "params:grid",
-                    "params:reporting",
-                    "params:source",
-                ],
-                outputs=["reporting.data_dictionary", "reporting.data_dictionary_page"],
-                name="write_data_dictionary",
-            ),
-            Node(
-                summarise,
-                inputs=[
-                    "reporting.performance",
-                    "reporting.verdicts",
-                    "params:grid",
-                    "params:reporting",
-                    "params:source",
-                ],
-                outputs="reporting.summary",
-                name="summarise",
-            ),
-        ]
-    )
-    return scored + certainty_pipeline()
+    """Wire the parts; what the map itself needs comes before what says how sure it is."""
+    return sum((box(name, *steps) for name, steps in BOXES.items()), start=Pipeline([]))

@@ -16,7 +16,8 @@ from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL, TOO_FEW
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.tables.certainty_schemas import Intervals, Permutations
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 Targets = Mapping[str, TargetPredictions]
 
@@ -38,7 +39,7 @@ def interval_table(targets: Targets, draws: FamilyDraws, level: float = 0.95) ->
         why = rows["inputs"].isin(_constant(table)).map({True: SAME_FOR_ALL, False: TOO_FEW})
         validated = rows["inputs"].map(_validated(table, rows)).astype(bool)
         tables.append(rows.assign(note=why.where(without, ""), validated=validated))
-    return pd.concat(tables, ignore_index=True) if tables else Intervals.empty()
+    return pd.concat(tables, ignore_index=True) if tables else table_of(reported.intervals)
 
 
 def errors_without_fail(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:
@@ -88,7 +89,7 @@ def null_table(
         `ukb_brain.statistics.certainty.permutation.permutation_table`.
     """
     if not targets:
-        return Permutations.empty()
+        return table_of(reported.permutations)
     keys = np.unique(np.concatenate([table.visit for table in targets.values()]), axis=0)
     people = rows_of(keys, participants)
     place = pd.MultiIndex.from_arrays(list(keys.T))

@@ -35,17 +35,7 @@ SAME = 1e-10
 
 @dataclass(frozen=True)
 class Difference:
-    """Skill of one cell less that of another.
-
-    Attributes
-    ----------
-    estimate, low, high : float
-        Difference in skill, with its percentile bootstrap interval.
-    se : float
-        Standard deviation of the drawn differences.
-    p : float
-        Two-sided, of no difference.
-    """
+    """Skill of one cell less that of another."""
 
     estimate: float
     low: float
@@ -60,12 +50,8 @@ class Equivalence:
 
     Attributes
     ----------
-    upper : float
-        Upper bound of the difference at the one-sided level.
     p_below : float
         Of a difference of at least the margin: small if the larger model adds less than it.
-    p_equivalent : float
-        Two one-sided tests: small if the difference is within the margin on both sides.
     """
 
     upper: float
@@ -76,29 +62,24 @@ class Equivalence:
 def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Difference:
     """Compare two scores, draw by draw.
 
+    p inverts the percentile interval: twice the share of draws on the far side of zero, counting
+    the sample itself (Davison & Hinkley, Bootstrap Methods and their Application, 1997, sections
+    4.4 and 5.3). Where fewer than ten draws are on the far side, it is that of the normal
+    distribution with the draws' standard deviation, so that 2,000 draws do not bound p at .001 and
+    correction for hundreds of comparisons is possible.
+
     Parameters
     ----------
     estimates : ndarray, shape (2,)
         Skill of the two cells on the people common to both.
     drawn : ndarray, shape (2, draws)
         The same in each bootstrap draw; draws without either are ignored.
-    level : float
-        Coverage of the interval, between 0 and 1.
 
     Returns
     -------
     Difference
         First less second; all NaN where a cell has no score or most draws have none, and without
         bounds where the two are the same in every draw.
-
-    Notes
-    -----
-    p inverts the percentile interval: twice the share of draws on the far side of zero, counting
-    the sample itself (Davison & Hinkley, Bootstrap Methods and their Application, 1997, sections
-    4.4 and 5.3). Where fewer than ten draws are on the far side, it is that of the normal
-    distribution with the draws' standard deviation, so that 2,000 draws do not bound
-    p at .001 and correction for hundreds of comparisons is possible.
-    ``tests/statistics/inputs/test_comparisons.py`` compares it with scipy's paired t test.
     """
     estimate, beyond = float(_less(estimates)), _less(drawn)
     defined = beyond[np.isfinite(beyond)]
@@ -115,6 +96,8 @@ def equivalence(
 ) -> Equivalence:
     """Test whether a difference lies below a margin, and within it.
 
+    Two one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987).
+
     Parameters
     ----------
     estimates : ndarray, shape (2,)
@@ -123,8 +106,6 @@ def equivalence(
         The same in each bootstrap draw.
     margin : float
         Smallest difference in skill that matters; above 0.
-    alpha : float
-        Level of each one-sided test; ``upper`` is the bound of the 1 − 2·alpha interval.
 
     Returns
     -------
@@ -135,12 +116,6 @@ def equivalence(
     ------
     InputError
         If the margin is not above 0.
-
-    Notes
-    -----
-    Two one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987). Their p values are
-    read off the draws as those of `difference`; ``tests/statistics/inputs/test_comparisons.py``
-    compares them with statsmodels' ``ttost_paired``.
     """
     if not margin > 0:
         raise InputError(
@@ -166,10 +141,11 @@ def _less(two: Floats) -> Floats:
 def two_sided_p(estimate: float, drawn: Floats) -> float:
     """Test a difference against 0, by its bootstrap draws.
 
+    Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 15; the count of one more
+    keeps it above 0 (Davison & Hinkley, 1997).
+
     Parameters
     ----------
-    estimate : float
-        The difference.
     drawn : ndarray, shape (draws,)
         The same by draw; NaN where there is none.
 
@@ -178,11 +154,6 @@ def two_sided_p(estimate: float, drawn: Floats) -> float:
     float
         Twice the smaller share of draws on either side of 0; with fewer than ten draws there, a
         normal tail, so that corrections for many tests are not stopped by the number of draws.
-
-    Notes
-    -----
-    Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 15; the count of one
-    more keeps it above 0 (Davison & Hinkley, 1997). ``test_p_agrees_with_the_interval``.
     """
     return min(1.0, 2 * min(_below(estimate, drawn, 0.0), _below(-estimate, -drawn, 0.0)))
 
@@ -205,18 +176,16 @@ def _below(estimate: float, drawn: Floats, bound: float) -> float:
 def verdict(estimate: float, p_adjusted: float, upper: float, margin: float, alpha: float) -> str:
     """Say whether the larger of two nested cells adds anything.
 
+    The verdict is about adding, so the second test is of non-superiority and one-sided: an input
+    that costs skill is no gain too, and the interval shows what it costs. The chance of a false
+    ``adds`` is corrected within the family of comparisons; that of a false ``no gain`` is alpha for
+    each comparison. It is a statement on these fitted models: what others, or more people, would
+    find is not in it.
+
     Parameters
     ----------
-    estimate : float
-        Skill of the larger less the smaller.
-    p_adjusted : float
-        Two-sided, corrected.
     upper : float
         Upper bound of the 1 − 2·alpha interval.
-    margin : float
-        Smallest difference in skill that matters.
-    alpha : float
-        Level of significance.
 
     Returns
     -------
@@ -225,14 +194,6 @@ def verdict(estimate: float, p_adjusted: float, upper: float, margin: float, alp
         (by these models): otherwise, and the upper bound is below the margin. ``unknown``:
         neither, or there is no difference to judge, as where both cells score the same in every
         draw.
-
-    Notes
-    -----
-    The verdict is about adding, so the second test is of non-superiority and one-sided: an input
-    that costs skill is no gain too, and the interval shows what it costs. The chance of a
-    false ``adds`` is corrected within the family of comparisons; that of a false ``no gain``
-    is alpha for each comparison. It is a statement on these fitted models: what others, or more
-    people, would find is not in it.
     """
     if np.isnan([estimate, p_adjusted, upper]).any():
         return "unknown"

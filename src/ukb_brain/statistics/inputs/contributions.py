@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,11 +25,8 @@ from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.inputs.shapley import interactions, shapley
 from ukb_brain.statistics.sums import Floats
-
-COLUMNS = [
-    *("domain", "target", "measure", "part", "other"),
-    *("estimate", "low", "high", "verdict", "n_targets", "note"),
-]
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 
 @dataclass(frozen=True)
@@ -53,21 +49,7 @@ class TargetSkill:
 
 
 def players_of(target: str, grid: Grid) -> tuple[str, ...]:
-    """List the imaging groups and blocks that a target's cells vary in.
-
-    Parameters
-    ----------
-    target : str
-        Key of a target.
-    grid : Grid
-        Gives the rule of inputs.
-
-    Returns
-    -------
-    tuple of str
-        Imaging groups, then, outside the base domain, the blocks that are neither the base block
-        nor the target's own.
-    """
+    """List the imaging groups and blocks that a target's cells vary in."""
     domain = grid.targets[target].domain
     if domain == grid.base_domain:
         return tuple(grid.imaging)
@@ -75,19 +57,7 @@ def players_of(target: str, grid: Grid) -> tuple[str, ...]:
 
 
 def coalition_matrix(inputs: Sequence[Inputs], players: Sequence[str]) -> NDArray[np.bool_]:
-    """Say which players take part in each cell.
-
-    Parameters
-    ----------
-    inputs : sequence of Inputs
-        Of the cells.
-    players : sequence of str
-        From `players_of`.
-
-    Returns
-    -------
-    ndarray of bool, shape (cells, players)
-    """
+    """Say which players take part in each cell."""
     return np.array([[p in (*i.groups, *i.blocks) for p in players] for i in inputs], dtype=bool)
 
 
@@ -110,12 +80,6 @@ def contributions_table(
         The same in each bootstrap draw of families.
     inputs : sequence of Inputs
         Of the cells, in any order, each once.
-    target : str
-        Key of the target.
-    grid : Grid
-        Gives the players.
-    level : float
-        Coverage of each interval, between 0 and 1.
 
     Returns
     -------
@@ -127,16 +91,6 @@ def contributions_table(
         the interval lies above or below 0, and else ``unknown``: one pair at a time, without
         correction for their number. Where a cell is missing, numbers are NaN and ``note`` says
         why.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree, cells occur twice or are not of the target.
-
-    Notes
-    -----
-    Percentile intervals of `ukb_brain.statistics.draws`; tied to each draw's values
-    over all orders in ``test_intervals_are_those_of_each_draws_own_shares``.
     """
     values, drawn_values, missing = _coalition_values(
         TargetSkill(skill, drawn, inputs), target, grid
@@ -144,7 +98,7 @@ def contributions_table(
     rows = _rows(values, drawn_values, players_of(target, grid), level)
     named = rows.assign(domain=grid.targets[target].domain, target=target)
     counted = named.assign(n_targets=int(not missing), note=missing)
-    return counted[COLUMNS]
+    return table_of(reported.contributions, counted)
 
 
 def domain_contributions(
@@ -152,31 +106,11 @@ def domain_contributions(
 ) -> pd.DataFrame:
     """Average contributions over the targets of a domain, draw by draw.
 
-    Parameters
-    ----------
-    targets : dict of str to TargetSkill
-        By key; those of other domains are ignored. All targets share their draws of families.
-    domain : str
-        Key of a domain.
-    grid : Grid
-        Gives the players, which all targets of a domain share.
-    level : float
-        Coverage of each interval, between 0 and 1: over test people, for these targets.
-
     Returns
     -------
     pandas.DataFrame
         As `contributions_table`, with an empty ``target``. Targets that lack a cell are left out,
         which ``n_targets`` and ``note`` say.
-
-    Raises
-    ------
-    ValueError
-        If targets differ in their number of draws, or as `contributions_table`.
-
-    Notes
-    -----
-    Tied to the targets' own tables in ``test_a_domain_is_the_mean_of_its_targets``.
     """
     keys = grid.targets_of(domain)
     found = {key: _coalition_values(targets[key], key, grid) for key in keys if key in targets}
@@ -189,7 +123,8 @@ def domain_contributions(
     values = np.mean([each for each, _, _ in kept], axis=0) if kept else empty
     drawn = np.mean([each for _, each, _ in kept], axis=0) if kept else empty[None]
     rows = _rows(values, drawn, players, level)
-    return rows.assign(domain=domain, target="", n_targets=len(kept), note=note)[COLUMNS]
+    named = rows.assign(domain=domain, target="", n_targets=len(kept), note=note)
+    return table_of(reported.contributions, named)
 
 
 def _coalition_values(given: TargetSkill, target: str, grid: Grid) -> tuple[Floats, Floats, str]:
@@ -227,17 +162,11 @@ def _rows(values: Floats, drawn: Floats, players: Sequence[str], level: float) -
         np.column_stack([v[:, 0], shapley(v), v[:, -1], interactions(v)])
         for v in (values[None], drawn)
     )
-    rows = []
+    known, rows = np.isfinite(values).all(), []
     for (measure, part, other), estimate, draws in zip(names, measured[0], by_draw.T, strict=True):
-        known = np.isfinite(values).all()
         low, high = percentile_interval(draws, level) if known else (np.nan, np.nan)
-        row: dict[str, Any] = {"measure": measure, "part": part, "other": other}
-        row |= {"estimate": estimate if known else np.nan, "low": low, "high": high}
-        rows.append(row | {"verdict": _verdict(low, high) if measure == "interaction" else ""})
+        signed = "synergy" if low > 0 else "redundancy" if high < 0 else "unknown"
+        row = {"measure": measure, "part": part, "other": other, "low": low, "high": high}
+        row |= {"estimate": estimate if known else np.nan}
+        rows.append(row | {"verdict": signed if measure == "interaction" else ""})
     return pd.DataFrame(rows)
-
-
-def _verdict(low: float, high: float) -> str:
-    if low > 0:
-        return "synergy"
-    return "redundancy" if high < 0 else "unknown"

@@ -11,6 +11,8 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.inputs.random_intercept import fit_random_intercept
 from ukb_brain.statistics.kinds import by_kind
 from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 OUTCOME = "balanced_accuracy"
 STUDY_TERMS: dict[str, tuple[str, ...]] = {
@@ -19,23 +21,11 @@ STUDY_TERMS: dict[str, tuple[str, ...]] = {
     "disease": ("serology", "psychology", "t1", "dwi", "rsfmri"),
     "serology": ("disease", "psychology", "t1", "dwi", "t1:dwi", "rsfmri"),
 }
-COLUMNS = [
-    *("source", "domain", "outcome", "model", "term"),
-    *("estimate", "std_error", "df", "t", "p", "low", "high"),
-    *("sd_target", "sd_residual", "log_likelihood", "n"),
-]
 NO_RESIDUAL = "the terms explain the outcome without any residual"
 
 
 def terms_of(domain: str, grid: Grid) -> tuple[str, ...]:
     """List the fixed effects of a domain's model, without the intercept.
-
-    Parameters
-    ----------
-    domain : str
-        Of the targets.
-    grid : Grid
-        Says which inputs there are.
 
     Returns
     -------
@@ -71,20 +61,7 @@ def analysable(performance: pd.DataFrame) -> pd.DataFrame:
 
 
 def design_matrix(cells: pd.DataFrame, terms: tuple[str, ...]) -> Floats:
-    """Build the fixed effects of cells.
-
-    Parameters
-    ----------
-    cells : pandas.DataFrame
-        A boolean column a modality and domain.
-    terms : tuple of str
-        From `terms_of`; an interaction is the product of its parts.
-
-    Returns
-    -------
-    ndarray, shape (cells, 1 + terms)
-        The first column is the intercept.
-    """
+    """Build the fixed effects of cells."""
     columns = [np.ones(len(cells))]
     columns += [cells[term.split(":")].to_numpy(float).prod(axis=1) for term in terms]
     return np.column_stack(columns)
@@ -96,6 +73,8 @@ def degrees_of_freedom(X: Floats, groups: ArrayLike) -> Floats:
     A term that varies within a group is inner: observations minus groups minus inner terms. One
     that is constant within every group is outer: groups minus one minus outer terms. The intercept
     has the larger of the two.
+
+    Pinheiro JC, Bates DM (2000). Mixed-effects models in S and S-PLUS. Springer, section 2.4.2.
 
     Parameters
     ----------
@@ -109,14 +88,6 @@ def degrees_of_freedom(X: Floats, groups: ArrayLike) -> Floats:
     ndarray, shape (p,)
         On the study's table 21 for constitutional targets, 367 for psychology, 150 for disease
         and 118 for serology, all terms alike.
-
-    Notes
-    -----
-    Tied to R in ``test_tables_agree_with_nlme``, on a table with an outer term too.
-
-    References
-    ----------
-    Pinheiro JC, Bates DM (2000). Mixed-effects models in S and S-PLUS. Springer, section 2.4.2.
     """
     index = np.unique(np.asarray(groups), return_inverse=True)[1]
     between = index.max(initial=-1) + 1
@@ -134,7 +105,6 @@ def why_not_fitted(X: Floats, outcome: Floats, groups: ArrayLike) -> str | None:
     Parameters
     ----------
     X : ndarray, shape (n, p)
-        From `design_matrix`.
     outcome : ndarray, shape (n,)
         Scores of the cells.
     groups : array_like, shape (n,)
@@ -189,7 +159,7 @@ def _rows(cells: pd.DataFrame, domain: str, terms: tuple[str, ...], level: float
 
 
 def fit_domains(
-    cells: pd.DataFrame, grid: Grid, source: str = "run", level: float = 0.95
+    cells: pd.DataFrame, grid: Grid, level: float = 0.95, source: str = "run"
 ) -> pd.DataFrame:
     """Fit one model a domain: balanced accuracy on inputs, a random intercept a target, REML.
 
@@ -204,21 +174,13 @@ def fit_domains(
     cells : pandas.DataFrame
         ``target, domain, balanced_accuracy`` and a boolean column a modality and domain, from
         `analysable` or `ukb_brain.statistics.scores.published.read_published`.
-    grid : Grid
-        Gives the domains and their order.
     source : str
         ``run`` or ``published``.
-    level : float
-        Coverage of the intervals.
 
     Returns
     -------
     pandas.DataFrame
         One row a fixed effect, columns `COLUMNS`.
-
-    Notes
-    -----
-    Tied to R in ``test_tables_agree_with_nlme``: three significant digits on seven tables.
     """
     # A table from outside may know nothing of an imaging group that was added to the study's.
     known = {
@@ -229,6 +191,5 @@ def fit_domains(
         _rows(cells.loc[cells["domain"] == domain], domain, terms, level)
         for domain, terms in known.items()
     ]
-    table = pd.concat(tables, ignore_index=True).assign(source=source).reindex(columns=COLUMNS)
-    numbers = COLUMNS[COLUMNS.index("estimate") : -1]
-    return table.astype(dict.fromkeys(numbers, "float64") | {"n": "int64"})
+    table = pd.concat(tables, ignore_index=True).assign(source=source)
+    return table_of(reported.mixed_models, table)

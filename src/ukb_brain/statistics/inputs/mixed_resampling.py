@@ -17,8 +17,9 @@ from ukb_brain.statistics.inputs.mixed_models import (
 )
 from ukb_brain.statistics.inputs.random_intercept import PERFECT, fit_random_intercept
 from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
-COLUMNS = ["domain", "outcome", "weighting", "term", "estimate", "low", "high", "n_draws", "note"]
 WEIGHTINGS = ("equal", "precision")
 RESAMPLED = (
     "Interval over resampled test people, all cells rescored and the model refitted: it holds for "
@@ -40,11 +41,6 @@ def precision_weights(drawn: Floats) -> Floats:
     -------
     ndarray, shape (cells,)
         The median cell has weight 1 and none more than `LARGEST_WEIGHT`.
-
-    Raises
-    ------
-    ValueError
-        If a cell has fewer than two scores, or most cells do not vary at all.
     """
     if (np.isfinite(drawn).sum(axis=0) < 2).any():
         raise ValueError("every cell needs scores in at least two draws")
@@ -69,6 +65,13 @@ def resampled_effects(
     every draw, which gives a percentile interval. Cells share their draws, so that whatever cells
     have in common, above all their test people, is in the interval. Networks are not trained again.
 
+    The bootstrap of clustered test people follows Davison & Hinkley (1997, section 3.8). Tied to
+    refits by statsmodels in ``test_a_draw_is_refitted_as_statsmodels_does``; its coverage, and the
+    lack of it in the intervals that take cells for independent, is measured in
+    ``test_intervals_cover_where_people_differ``.
+
+    Davison AC, Hinkley DV (1997). Bootstrap methods and their application. Cambridge.
+
     Parameters
     ----------
     cells : pandas.DataFrame
@@ -81,10 +84,6 @@ def resampled_effects(
         The same by draw, of the same families in all cells
         (`ukb_brain.statistics.draws.FamilyDraws`). A draw in which a cell of the
         domain has no score is left out of that domain.
-    grid : Grid
-        Gives the domains, their order and their terms.
-    level : float
-        Coverage of the intervals.
 
     Returns
     -------
@@ -92,22 +91,6 @@ def resampled_effects(
         Columns `COLUMNS`: one row an outcome, domain, weighting and term. With weighting
         ``precision`` a cell's residual variance is proportional to its variance over draws. A
         model that cannot be fitted keeps its rows, empty, with the reason in ``note``.
-
-    Raises
-    ------
-    ValueError
-        If outcomes differ between ``scores`` and ``drawn``, or their shapes do not fit ``cells``.
-
-    Notes
-    -----
-    The bootstrap of clustered test people follows Davison & Hinkley (1997, section 3.8). Tied to
-    refits by statsmodels in ``test_a_draw_is_refitted_as_statsmodels_does``; its coverage, and the
-    lack of it in the intervals that take cells for independent, is measured in
-    ``test_intervals_cover_where_people_differ``.
-
-    References
-    ----------
-    Davison AC, Hinkley DV (1997). Bootstrap methods and their application. Cambridge.
     """
     if scores.keys() != drawn.keys():
         raise ValueError(f"outcomes {sorted(scores)} are scored and {sorted(drawn)} drawn")
@@ -126,8 +109,7 @@ def resampled_effects(
                     cells.loc[mine], score[mine], drawn[outcome][:, mine], terms, weighting, level
                 )
                 tables.append(rows.assign(domain=domain, outcome=outcome, weighting=weighting))
-    table = pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS)
-    return table.astype({"estimate": "float64", "low": "float64", "high": "float64"})
+    return table_of(reported.mixed_models_resampled, pd.concat(tables, ignore_index=True))
 
 
 def _rows(

@@ -21,7 +21,8 @@ from ukb_brain.statistics.inputs.comparisons import difference, equivalence, ver
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.sums import Floats
-from ukb_brain.tables.certainty_schemas import Comparisons
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 # The part of the pair that differs by every imaging group.
 ALL_IMAGES = "all images"
@@ -39,8 +40,6 @@ class Pair:
 
     Attributes
     ----------
-    larger, smaller : int
-        Their places among the target's cells.
     part : str
         The imaging group or block that only the larger has, or `ALL_IMAGES`.
     """
@@ -79,11 +78,6 @@ class PairInput:
 def judged_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
     """Pair a target's fullest cell with the cells that lack one part of it, or all its images.
 
-    Parameters
-    ----------
-    inputs : sequence of Inputs
-        Cells of one target.
-
     Returns
     -------
     list of Pair
@@ -95,7 +89,7 @@ def judged_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
     place = {(one.groups, one.blocks): at for at, one in enumerate(inputs)}
     full = max(inputs, key=lambda one: len(one.groups) + len(one.blocks))
     without = {
-        part: (_without(full.groups, part), _without(full.blocks, part))
+        part: tuple(tuple(one for one in of if one != part) for of in (full.groups, full.blocks))
         for part in (*full.groups, *full.blocks)
     }
     if len(full.groups) > 1:
@@ -106,11 +100,6 @@ def judged_pairs(inputs: Sequence[Inputs]) -> list[Pair]:
 
 def judged_inputs(inputs: Sequence[Inputs]) -> list[Inputs]:
     """List the cells of a target whose predictions before the ladder are kept.
-
-    Parameters
-    ----------
-    inputs : sequence of Inputs
-        Cells of one target.
 
     Returns
     -------
@@ -125,10 +114,6 @@ def judged_inputs(inputs: Sequence[Inputs]) -> list[Inputs]:
         mine = [at for at, one in enumerate(inputs) if one.groups == some]
         used |= set(sorted(mine, key=lambda at: len(inputs[at].blocks))[:1])
     return [one for at, one in enumerate(inputs) if at in used]
-
-
-def _without(parts: tuple[str, ...], part: str) -> tuple[str, ...]:
-    return tuple(one for one in parts if one != part)
 
 
 def compare_pairs(
@@ -146,12 +131,6 @@ def compare_pairs(
         Test people of the target; nobody may have been in training.
     weights : callable
         From families, shape (n,), to bootstrap weights, shape (draws, n); `FamilyDraws.weights`.
-    margin : float
-        Smallest difference in skill that matters.
-    level : float
-        Coverage of the intervals.
-    alpha : float
-        Level of the one-sided tests of equivalence.
 
     Returns
     -------
@@ -181,7 +160,7 @@ def compare_pairs(
         for pair in mine:
             two = skills[:, [column[pair.larger], column[pair.smaller]]].T
             rows[pair] = _row(tested, pair, people, two, margin, level, alpha)
-    return pd.DataFrame([rows[pair] for pair in pairs], columns=COLUMNS)
+    return pd.DataFrame([rows[pair] for pair in pairs])
 
 
 def _skills(
@@ -201,14 +180,6 @@ def _skills(
     if min(kind.rarest(y[fold == one]) for one in np.unique(fold)) < 1:
         skills[:] = np.nan
     return skills
-
-
-NUMBERS = [
-    *("skill", "skill_without", "difference", "low", "high", "se"),
-    *("p", "upper", "p_below", "p_equivalent", "p_delong"),
-]
-COLUMNS = ["inputs", "without", "part", "n", *NUMBERS, "note"]
-FIRST = ["target", "tests", *COLUMNS]
 
 
 def _row(
@@ -268,16 +239,10 @@ def adds_table(
 
     Parameters
     ----------
-    compared : dict of str to pandas.DataFrame
-        From `compare_pairs`, by key of the target.
     declared : dict of str to sequence of str
         For each target the declared family of each of its pairs, such as its domain and part.
-    margin : float
-        As for `compare_pairs`.
     method : str
         ``holm`` or ``bh``, of `ukb_brain.statistics.certainty.corrections.adjusted_by_family`.
-    alpha : float
-        Level of significance.
 
     Returns
     -------
@@ -286,10 +251,8 @@ def adds_table(
         ``p_adjusted, margin, verdict``.
         No row where no target has two such cells, as with a single part.
     """
-    parts = [frame.assign(target=key, tests=list(declared[key])) for key, frame in compared.items()]
-    if not any(len(part) for part in parts):
-        return Comparisons.empty()
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    parts = [f.assign(target=key, tests=[*declared[key]]) for key, f in compared.items() if len(f)]
+    table = table_of(reported.comparisons, pd.concat(parts) if parts else ())
     table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
     table["verdict"] = [
         "unknown"
@@ -297,4 +260,4 @@ def adds_table(
         else verdict(row["difference"], row["p_adjusted"], row["upper"], margin, alpha)
         for row in table.to_dict("records")
     ]
-    return table.assign(margin=float(margin))[[*FIRST, "p_adjusted", "margin", "verdict"]]
+    return table.assign(margin=float(margin))

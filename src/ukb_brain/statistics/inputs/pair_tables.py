@@ -18,28 +18,15 @@ from ukb_brain.statistics.inputs.mixed_resampling import resampled_effects
 from ukb_brain.statistics.inputs.nested_pairs import PairInput, adds_table, compare_pairs
 from ukb_brain.statistics.scores.common_scores import CommonScores
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.tables.certainty_schemas import ResampledModels
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 Targets = Mapping[str, TargetPredictions]
 Scores = Mapping[str, CommonScores]
 
 
 def inputs_of(target: str, names: tuple[str, ...], grid: Grid) -> tuple[Inputs, ...]:
-    """Look up a target's inputs by their published names.
-
-    Parameters
-    ----------
-    target : str
-        Its key.
-    names : tuple of str
-        Published names.
-    grid : Grid
-        Its cells.
-
-    Returns
-    -------
-    tuple of Inputs
-    """
+    """Look up a target's inputs by their published names."""
     known = {cell.inputs.name: cell.inputs for cell in grid.cells if cell.target == target}
     return tuple(known[name] for name in names)
 
@@ -47,27 +34,7 @@ def inputs_of(target: str, names: tuple[str, ...], grid: Grid) -> tuple[Inputs, 
 def comparison_table(
     targets: Targets, draws: FamilyDraws, grid: Grid, margin: float, level: float = 0.95
 ) -> pd.DataFrame:
-    """Say of every imaging group and block whether it adds to all others.
-
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target: what cells predicted before the ladder.
-    draws : FamilyDraws
-        Of all families.
-    grid : Grid
-        Its cells.
-    margin : float
-        Smallest difference in skill that matters.
-    level : float
-        Coverage of the intervals.
-
-    Returns
-    -------
-    pandas.DataFrame
-        From `ukb_brain.statistics.inputs.nested_pairs.adds_table`; families of tests are a domain
-        and the part that is added.
-    """
+    """Say of every imaging group and block whether it adds to all others."""
     compared, declared = {}, {}
     for key, table in targets.items():
         inputs = tuple(cell.inputs for cell in grid.cells if cell.target == key)
@@ -80,28 +47,12 @@ def comparison_table(
         tested = PairInput(table.kind, inputs, table.y, predicted, table.fold, table.family)
         compared[key] = compare_pairs(tested, draws.weights, margin, level)
         domain = grid.targets[key].domain
-        declared[key] = [f"{domain}, {part}" for part in compared[key]["part"]]
+        declared[key] = [f"{domain}, {part}" for part in compared[key].get("part", ())]
     return adds_table(compared, declared, margin)
 
 
 def contribution_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:
-    """Share out each target's skill, and each domain's, among imaging groups and blocks.
-
-    Parameters
-    ----------
-    scores : dict of str to CommonScores
-        By target.
-    grid : Grid
-        Gives the players.
-    level : float
-        Coverage of the intervals.
-
-    Returns
-    -------
-    pandas.DataFrame
-        From `ukb_brain.statistics.inputs.contributions`: rows of targets, then of domains, whose
-        target is empty.
-    """
+    """Share out each target's skill, and each domain's, among imaging groups and blocks."""
     given = {
         key: TargetSkill(one.skill[0], one.skill[1:], inputs_of(key, one.inputs, grid))
         for key, one in scores.items()
@@ -117,13 +68,6 @@ def contribution_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.Da
 def imaging_gains(comparisons: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """Take what all imaging adds to each target's blocks from the comparisons.
 
-    Parameters
-    ----------
-    comparisons : pandas.DataFrame
-        From `comparison_table`.
-    grid : Grid
-        Names the cells.
-
     Returns
     -------
     pandas.DataFrame
@@ -137,25 +81,9 @@ def imaging_gains(comparisons: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 
 
 def resampled_table(scores: Scores, grid: Grid, level: float = 0.95) -> pd.DataFrame:
-    """Fit each domain's mixed model with intervals over resampled test people.
-
-    Parameters
-    ----------
-    scores : dict of str to CommonScores
-        By target.
-    grid : Grid
-        Gives domains and terms.
-    level : float
-        Coverage of the intervals.
-
-    Returns
-    -------
-    pandas.DataFrame
-        From `ukb_brain.statistics.inputs.mixed_resampling.resampled_effects`, of balanced accuracy
-        and of skill.
-    """
+    """Fit each domain's mixed model with intervals over resampled test people."""
     if not scores:
-        return ResampledModels.empty()
+        return table_of(reported.mixed_models_resampled)
     rows = [
         {"target": key, "domain": grid.targets[key].domain} | grid.flags(inputs)
         for key, one in scores.items()

@@ -83,6 +83,13 @@ def fit_random_intercept(
     on a wide grid of ratios, then by golden section around the best of each outcome; a ratio of
     zero, where the likelihood often has its maximum, is compared exactly.
 
+    The restricted likelihood is that of Harville (1977), the reduction to one dimension that of
+    Pinheiro & Bates (2000, section 2.2), whose ``nlme`` it agrees with.
+
+    Harville DA (1977). Maximum likelihood approaches to variance component estimation and to
+    related problems. Journal of the American Statistical Association 72:320. Pinheiro JC, Bates DM
+    (2000). Mixed-effects models in S and S-PLUS. Springer.
+
     Parameters
     ----------
     X : ndarray, shape (n, p)
@@ -98,25 +105,6 @@ def fit_random_intercept(
     -------
     Fit
         A row is NaN if its outcome has a NaN, or is fitted without any residual.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree, or a weight is not a positive number.
-
-    Notes
-    -----
-    The restricted likelihood is that of Harville (1977), the reduction to one dimension that of
-    Pinheiro & Bates (2000, section 2.2), whose ``nlme`` it agrees with. Tied to statsmodels'
-    ``MixedLM`` in ``test_many_outcomes_agree_with_statsmodels``, to R in
-    ``test_tables_agree_with_nlme`` and ``test_weights_agree_with_nlme``, and to the analysis of
-    variance of balanced groups in ``test_balanced_groups_give_the_estimates_of_anova``.
-
-    References
-    ----------
-    Harville DA (1977). Maximum likelihood approaches to variance component estimation and to
-    related problems. Journal of the American Statistical Association 72:320.
-    Pinheiro JC, Bates DM (2000). Mixed-effects models in S and S-PLUS. Springer.
     """
     n, p = X.shape
     weights = np.ones(n) if weights is None else np.asarray(weights, dtype=float)
@@ -137,10 +125,7 @@ def fit_random_intercept(
     effects, inverse, variance, value = sums.at(ratio)
     found &= variance > PERFECT * (outcomes[usable] ** 2).mean(axis=1)
     spread = np.sqrt(variance[:, None] * np.diagonal(inverse, axis1=1, axis2=2))
-    results = (
-        *(start + effects, spread),
-        *(np.sqrt(ratio * variance), np.sqrt(variance), value),
-    )
+    results = (*(start + effects, spread), *(np.sqrt(ratio * variance), np.sqrt(variance), value))
     for empty, values in zip(vars(blank).values(), results, strict=True):
         empty[usable] = np.where(found.reshape(-1, *[1] * (values.ndim - 1)), values, np.nan)
     return blank

@@ -13,6 +13,10 @@ from ukb_brain.statistics.sums import Floats
 def shapley(values: Floats) -> Floats:
     """Share out what all players together are worth above none of them.
 
+    Exact, by one matrix product.
+
+    Shapley LS (1953). A value for n-person games. Contributions to the theory of games 2:307.
+
     Parameters
     ----------
     values : ndarray, shape (..., 2**k)
@@ -23,20 +27,6 @@ def shapley(values: Floats) -> Floats:
     ndarray, shape (..., k)
         A player's mean worth to those before it, over all orders of the players. They sum to the
         last value less the first.
-
-    Raises
-    ------
-    ValueError
-        If the number of values is not a power of two.
-
-    Notes
-    -----
-    Exact, by one matrix product. Tied to the definition over all orders in
-    ``test_shares_are_mean_marginal_worth_over_all_orders``.
-
-    References
-    ----------
-    Shapley LS (1953). A value for n-person games. Contributions to the theory of games 2:307.
     """
     k = _players(values)
     matrix = np.zeros((k, 2**k))
@@ -51,31 +41,20 @@ def shapley(values: Floats) -> Floats:
 def interactions(values: Floats) -> Floats:
     """Measure what pairs of players are worth together beyond what each is worth by itself.
 
+    Exact, by one matrix product.
+
+    Grabisch M, Roubens M (1999). An axiomatic approach to the concept of interaction among players
+    in cooperative games. International Journal of Game Theory 28:547.
+
     Parameters
     ----------
     values : ndarray, shape (..., 2**k)
-        As for `shapley`.
 
     Returns
     -------
     ndarray, shape (..., k·(k − 1)/2)
         The Shapley interaction index of each pair, in the order of ``itertools.combinations``:
         above 0 where two complement each other, below 0 where they tell the same.
-
-    Raises
-    ------
-    ValueError
-        If the number of values is not a power of two.
-
-    Notes
-    -----
-    Exact, by one matrix product. Tied to the axiom of reduced games, with Shapley values over all
-    orders, in ``test_interactions_are_what_a_merged_pair_is_worth_beyond_its_parts``.
-
-    References
-    ----------
-    Grabisch M, Roubens M (1999). An axiomatic approach to the concept of interaction among players
-    in cooperative games. International Journal of Game Theory 28:547.
     """
     k = _players(values)
     pairs = list(combinations(range(k), 2))

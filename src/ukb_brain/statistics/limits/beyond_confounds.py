@@ -18,10 +18,11 @@ STRENGTH = 100.0
 def stack(kind: str, y_fit: Floats, fit: Floats, apply_to: Floats) -> Floats:
     """Join predictions by a line that is fitted on validation people.
 
+    Stacked generalisation (Wolpert, Neural Networks 1992;5:241-259) with k + 1 coefficients, least
+    squares or logistic on the log-odds.
+
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     y_fit : ndarray, shape (m,)
         Truth of validation people.
     fit : ndarray, shape (m, k)
@@ -38,12 +39,6 @@ def stack(kind: str, y_fit: Floats, fit: Floats, apply_to: Floats) -> Floats:
     ------
     InputError
         If validation people have one class or value.
-
-    Notes
-    -----
-    Stacked generalisation (Wolpert, Neural Networks 1992;5:241-259) with k + 1 coefficients, least
-    squares or logistic on the log-odds. ``test_stack_is_the_regression_of_statsmodels`` holds it
-    to statsmodels.
     """
     if len(np.unique(y_fit)) < 2:
         raise InputError(
@@ -68,14 +63,11 @@ def stack_on_confounds(
 
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     y_fit : ndarray, shape (m,)
         Truth of validation people.
     fit : tuple of ndarray, shape (m,)
-        Their predictions: first by the baseline
-        (`ukb_brain.statistics.limits.confounds.confounds_baseline`), last by the cell; between
-        them by what the cell has beside images, such as the cell of its block.
+        Their predictions: first by the baseline, last by the cell; between them by what the cell
+        has beside images, such as the cell of its block.
     apply_to : tuple of ndarray, shape (n,)
         The same of test people.
 
@@ -84,11 +76,6 @@ def stack_on_confounds(
     tuple of two ndarray, shape (n,)
         Without the cell, and together, both fitted on validation people, so that the two differ
         by the cell alone.
-
-    Notes
-    -----
-    `stack`, once without and once with the cell. ``test_a_true_signal_gains`` holds both scores to
-    scikit-learn's.
     """
     both, both_apply = np.column_stack(fit), np.column_stack(apply_to)
     without = stack(kind, y_fit, both[:, :-1], both_apply[:, :-1])
@@ -107,38 +94,25 @@ def gain_beyond_confounds(
 ) -> dict[str, float]:
     """Score what a cell adds to confounds on test people, with percentile intervals.
 
+    Dinga et al., bioRxiv 2020.08.17.255034. Intervals do not hold the uncertainty of fitting. A
+    cell without anything new gains slightly less than nothing, for its coefficient is noise. A gain
+    means beyond these confounds as measured, in straight lines and age squared: one that is
+    measured with error, or acts in another shape, is left in part to the cell (Westfall & Yarkoni,
+    PLoS ONE 2016;11:e0152719). A cell of age and sex had an interval above 0 in 1.0 (area) and 0.5
+    % (R²) of 200 trials.
+
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
-    y_true : ndarray, shape (n,)
-        Of test people.
-    confounds, together : ndarray, shape (n,)
-        From `stack_on_confounds`, each fold's own.
+    y_true, fold : ndarray, shape (n,)
+    confounds, together, without : ndarray, shape (n,)
+        From `stack_on_confounds`; the gain is over the last, where that is more than confounds.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
-    fold : ndarray, shape (n,), optional
-        Each person's fold.
-    level : float
-        Coverage of the intervals, between 0 and 1.
-    without : ndarray, shape (n,), optional
-        From `stack_on_confounds`: what the gain is over, where that is more than confounds.
 
     Returns
     -------
     dict of str to float
         ``confounds, together`` and ``gain``, the second less what is without the cell, each with
         ``_low`` and ``_high``: areas under the curve or R².
-
-    Notes
-    -----
-    Dinga et al., bioRxiv 2020.08.17.255034. Intervals are for these fits; they do not hold the
-    uncertainty of fitting. A cell without anything new gains slightly less than nothing, for its
-    coefficient is noise. A gain means beyond these confounds as measured, in straight lines and
-    age squared: a confound that is measured with error, or acts in another shape, is left in part
-    to the cell (Westfall & Yarkoni, PLoS ONE 2016;11:e0152719).
-    ``test_a_target_of_age_and_sex_gains_nothing`` and ``test_false_gains_are_rare`` plant both: a
-    cell of age and sex had an interval above 0 in 1.0 (area) and 0.5 % (R²) of 200 trials.
     """
     less = confounds if without is None else without
     cells = np.column_stack([confounds, together, less])

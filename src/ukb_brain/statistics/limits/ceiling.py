@@ -12,34 +12,30 @@ from ukb_brain.statistics.sums import Floats
 def auc_ceiling(kappa: Floats, disagreement: Floats) -> Floats:
     """Largest area under the curve of a prediction that knows the true class.
 
+    A model: everybody has a true class, and each reading is wrong with probability e, the same in
+    both classes and at both visits, independently. Then readings disagree in a share d = 2 e (1 -
+    e) of people, so 1 - 2 e = sqrt(1 - 2 d). With prevalence t of the class and q of the label, two
+    readings have the covariance t (1 - t) (1 - 2 e)², and class and label t (1 - t) (1 - 2 e);
+    kappa is the former over q (1 - q). A prediction that is the class has the area 1/2 + J/2, with
+    J = P(class 1 | label 1) - P(class 1 | label 0) = t (1 - t) (1 - 2 e) / (q (1 - q)) = kappa / (1
+    - 2 e). Where half of the labels are ones, J is the root of kappa, Spearman's attenuation once
+    more.
+
+    The assumptions are strong. Where answers err mostly near a threshold of something continuous, a
+    prediction that knows how near people are can exceed this; where one class errs more (people
+    forget an illness rather than invent one) the ceiling is another; and a real change between
+    visits counts as error.
+
     Parameters
     ----------
-    kappa : ndarray, shape (draws,)
-        Cohen's, between two readings of the label.
-    disagreement : ndarray, shape (draws,)
-        Share of people with two different readings.
+    kappa, disagreement : ndarray, shape (draws,)
+        Cohen's, between two readings of the label, and the share of people with two different ones.
 
     Returns
     -------
     ndarray, shape (draws,)
         ``1/2 + kappa / (2 sqrt(1 - 2 disagreement))``, between 0.5 and 1; NaN where half of the
         people or more disagree.
-
-    Notes
-    -----
-    A model: everybody has a true class, and each reading is wrong with probability e, the same in
-    both classes and at both visits, independently. Then readings disagree in a share d = 2 e (1 -
-    e) of people, so 1 - 2 e = sqrt(1 - 2 d). With prevalence t of the class and q of the label,
-    two readings have the covariance t (1 - t) (1 - 2 e)², and class and label t (1 - t) (1 - 2 e);
-    kappa is the former over q (1 - q). A prediction that is the class has the area 1/2 + J/2, with
-    J = P(class 1 | label 1) - P(class 1 | label 0) = t (1 - t) (1 - 2 e) / (q (1 - q)) = kappa /
-    (1 - 2 e). Where half of the labels are ones, J is the root of kappa, Spearman's attenuation
-    once more.
-
-    The assumptions are strong. Where answers err mostly near a threshold of something continuous,
-    a prediction that knows how near people are can exceed this; where one class errs more (people
-    forget an illness rather than invent one) the ceiling is another; and a real change between
-    visits counts as error. ``test_ceiling_is_reached_by_the_truth`` holds it to simulation.
     """
     kept = 1 - 2 * disagreement
     root = np.sqrt(np.where(kept > 0, kept, np.nan))
@@ -56,17 +52,15 @@ def share_of_ceiling(
 ) -> dict[str, float]:
     """Legibility as a share of what the target's reliability allows, with a percentile interval.
 
+    The ratio is taken draw by draw, which keeps what score and ceiling share. It covered 95.0 % in
+    500 trials of 300 people, 120 of them measured twice.
+
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     score, drawn_score : float and ndarray of shape (draws,)
         Area under the curve or R² of a cell.
     ceiling, drawn_ceiling : float and ndarray of shape (draws,)
-        The largest of these, from `ukb_brain.statistics.limits.reliability.retest_estimator`; the
-        same draws of families.
-    level : float
-        Coverage of the interval, between 0 and 1.
+        The largest of these; the same draws of families.
 
     Returns
     -------
@@ -75,12 +69,6 @@ def share_of_ceiling(
         assumptions of the ceiling do not hold, or by chance. NaN where there is no ceiling above
         chance; no bounds where the ceiling's own interval touches chance, for then the share may
         be anything (Fieller, Journal of the Royal Statistical Society B 1954;16:175-185).
-
-    Notes
-    -----
-    The ratio is taken draw by draw, which keeps what score and ceiling share.
-    ``test_share_covers_the_planted_one`` measures the coverage: 95.0 % in 500 trials of 300 people,
-    120 of them measured twice.
     """
     of = KINDS[kind]
     skill, most, drawn, drawn_most = (

@@ -27,16 +27,16 @@ def confound_design(
 ) -> tuple[Floats, list[str]]:
     """Write confounds as numbers: centred and scaled by training people, without the target.
 
+    The set is the core of Alfaro-Almagro et al., NeuroImage 2021;224:117002, without their hundreds
+    of finer ones.
+
     Parameters
     ----------
     confounds : pandas.DataFrame
         One row a person and visit: ``site, sex, age`` and where known ``head_size, head_motion``.
     train : ndarray of bool, shape (n,)
-        The training people.
     target : str
-        Key of the target: age is no confound of ``age``, nor sex of ``sex``.
-    covariates : tuple of str
-        Further columns that are asked for; ethnic background by its main groups.
+        Its key: age is no confound of ``age``, nor sex of ``sex``.
 
     Returns
     -------
@@ -50,12 +50,6 @@ def confound_design(
     ------
     InputError
         If site, sex or age is not there, or nobody is in training.
-
-    Notes
-    -----
-    The set is the core of Alfaro-Almagro et al., NeuroImage 2021;224:117002, without their
-    hundreds of finer ones. ``test_design_is_that_of_scikit_learn`` holds it to scikit-learn's
-    encoders.
     """
     absent = sorted({"site", "sex", "age"} - set(confounds.columns))
     if absent or not train.any():
@@ -98,18 +92,16 @@ def _labels(name: str, code: Floats, train: Mask) -> dict[str, Floats]:
 def confounds_baseline(kind: str, y: Floats, X: Floats, train: Mask, family: Any) -> Floats:
     """Predict a target from confounds alone, by ridge or logistic regression.
 
+    The penalty is chosen within training people (leaving out one, or five folds of families), not
+    by those of validation: their predictions are then as honest as the test's, as
+    `ukb_brain.statistics.limits.beyond_confounds.stack` needs them.
+
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
-    y : ndarray, shape (n,)
-        In the target's own units; NaN where not known. Only that of training people is used.
-    X : ndarray, shape (n, k)
-        From `confound_design`.
-    train : ndarray of bool, shape (n,)
-        The training people.
-    family : ndarray of int, shape (n,)
-        Relatives, who stay together where the penalty of logistic regression is chosen.
+    y, X : ndarray, shape (n,) and (n, k)
+        In the target's own units, NaN where not known; only training people's is used.
+    train, family : ndarray, shape (n,)
+        Relatives stay together where the penalty of logistic regression is chosen.
 
     Returns
     -------
@@ -121,13 +113,6 @@ def confounds_baseline(kind: str, y: Floats, X: Floats, train: Mask, family: Any
     ------
     InputError
         If training has one class, or fewer than five families.
-
-    Notes
-    -----
-    scikit-learn's RidgeCV (leaving out one) and LogisticRegressionCV (five folds of families). The
-    penalty is chosen within training people, not by those of validation: their predictions are
-    then as honest as the test's, and `ukb_brain.statistics.limits.beyond_confounds.stack` needs
-    them so. ``test_baseline_recovers_planted_confounds`` holds it to the planted score.
     """
     fitted = train & np.isfinite(y)
     distinct = len(np.unique(y[fitted]))

@@ -19,17 +19,11 @@ from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 Row = Mapping[Any, Any]
-Rows = dict[str, Row]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its bounds, in skill.
-
-    Attributes
-    ----------
-    estimate, low, high : float
-    """
+    """An estimate and its bounds, in skill."""
 
     estimate: float
     low: float
@@ -45,38 +39,10 @@ class Findings:
 
     Attributes
     ----------
-    target, kind : str
-        Its key, ``binary`` or ``continuous``.
     status : str
         Of the cell with all imaging and every block: ``ok``, or why there is no score.
-    n_test : int
-        Test people of that cell.
-    n_positive : int, optional
-        Those with the trait, of a binary target.
-    skill : Interval, optional
-        Of that cell.
-    p : float, optional
-        By permutation within strata of site, sex and age.
-    imaging_gain : Interval, optional
-        Over the same cell without images, both as they were before the ladder.
-    imaging_cell : Interval, optional
-        Skill of the cell with all imaging and as few blocks as there are; the two next are its.
-    within_site, confounds_gain : Interval, optional
-        Skill of that cell within sites, and its gain beyond confounds, before the ladder.
-    left_out_sites : Interval, optional
+    left_out_sites : Interval
         Skill on sites that were not learned from.
-    curve : str, optional
-        Shape of the learning curve.
-    at_10x, gain_10x : Interval, optional
-        Skill with ten times the training people, and its gain.
-    model : str, optional
-        Variant and strategy that gains most over the map.
-    model_gain, model_skill : Interval, optional
-        Its gain and its skill.
-    model_p : float, optional
-        Of its gain, corrected for the number of variants.
-    ceiling : Interval, optional
-        Skill that the target's test-retest reliability allows.
     """
 
     target: str
@@ -112,6 +78,7 @@ RESTS_ON = {
     "model_gain": "model scale",
     "ceiling": "reliability",
 }
+NOT_RUN = pd.DataFrame()
 
 
 def gather_findings(
@@ -119,97 +86,69 @@ def gather_findings(
     grid: Grid,
     strategy: str,
     n_positive: Mapping[str, int] | None = None,
-    permutations: pd.DataFrame | None = None,
-    imaging_gain: pd.DataFrame | None = None,
-    confounds: pd.DataFrame | None = None,
-    reliability: pd.DataFrame | None = None,
-    left_out_sites: pd.DataFrame | None = None,
-    learning_curve_fits: pd.DataFrame | None = None,
-    model_scale: pd.DataFrame | None = None,
+    permutations: pd.DataFrame = NOT_RUN,
+    imaging_gain: pd.DataFrame = NOT_RUN,
+    confounds: pd.DataFrame = NOT_RUN,
+    reliability: pd.DataFrame = NOT_RUN,
+    left_out_sites: pd.DataFrame = NOT_RUN,
+    learning_curve_fits: pd.DataFrame = NOT_RUN,
+    model_scale: pd.DataFrame = NOT_RUN,
 ) -> list[Findings]:
     """Gather what is known of each target's cell with all imaging and every block.
 
     Parameters
     ----------
-    performance : pandas.DataFrame
-        The map, one row a cell.
-    grid : Grid
-        Targets and the rule of inputs.
-    strategy : str
-        Of the map.
-    n_positive : dict of str to int, optional
-        Test people with the trait, by binary target.
-    permutations : pandas.DataFrame, optional
-        ``target, inputs, p_bh``.
-    imaging_gain : pandas.DataFrame, optional
+    n_positive : dict of str to int
+        From `positives`.
+    imaging_gain : pandas.DataFrame
         ``target`` and ``gain, gain_low, gain_high`` in skill: the cell over the one without images.
-    confounds : pandas.DataFrame, optional
+    confounds : pandas.DataFrame
         ``target`` and, as AUC or R², ``score, within_site, gain``, each with ``_low`` and
         ``_high``; of the cell with all imaging and as few blocks as there are.
-    reliability : pandas.DataFrame, optional
+    reliability : pandas.DataFrame
         ``target`` and ``ceiling, ceiling_low, ceiling_high`` as AUC or R².
-    left_out_sites, learning_curve_fits, model_scale : pandas.DataFrame, optional
-        Of the pipeline `evidence`.
-
-    Returns
-    -------
-    list of Findings
-        One a target that has a cell, in the order of the grid.
     """
     cells = fullest_cells(with_skill(performance), grid)
-    names = {row["target"]: row["inputs"] for row in cells.to_dict("records")}
+    names = dict(zip(cells["target"], cells["inputs"], strict=True))
+    sites, curves = (
+        table if table.empty else table[table["strategy"] == strategy]
+        for table in (left_out_sites, learning_curve_fits)
+    )
+    sites = sites if sites.empty else sites[sites["site"] == ALL_SITES]
     tables = {
         "p": _of_cells(permutations, names),
         "imaging": _of_cells(imaging_gain),
         "confounds": _of_cells(confounds),
         "reliability": _of_cells(reliability),
-        "sites": _of_cells(_only(left_out_sites, strategy, site=ALL_SITES), names),
-        "curve": _of_cells(_only(learning_curve_fits, strategy), names),
+        "sites": _of_cells(sites, names),
+        "curve": _of_cells(curves, names),
     }
-    found = []
-    for cell in cells.to_dict("records"):
-        key = cell["target"]
-        rows = {name: table.get(key, {}) for name, table in tables.items()}
-        found.append(
-            Findings(
-                target=key,
-                kind=cell["kind"],
-                status=cell["status"],
-                n_test=int(cell["n_test"]),
-                n_positive=(n_positive or {}).get(key),
-                skill=_interval(cell, "skill"),
-                **_read(rows, cell["kind"]),
-                **_model(model_scale, key, cell["inputs"], strategy),
-            )
+    return [
+        Findings(
+            target=cell["target"],
+            kind=cell["kind"],
+            status=cell["status"],
+            n_test=int(cell["n_test"]),
+            n_positive=(n_positive or {}).get(cell["target"]),
+            skill=_interval(cell, "skill"),
+            **_read({name: of.get(cell["target"], {}) for name, of in tables.items()}, cell),
+            **_model(model_scale, cell["target"], cell["inputs"], strategy),
         )
-    return found
+        for cell in cells.to_dict("records")
+    ]
 
 
 def positives(targets: Mapping[str, TargetPredictions], grid: Grid) -> dict[str, int]:
     """Count those with the trait among the test people of each binary target's fullest cell.
 
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target.
-    grid : Grid
-        Names the cells.
-
-    Returns
-    -------
-    dict of str to int
-        By target; one without such a cell is absent.
+    A target without such a cell is absent.
     """
     cells = {key: t.cell(grid.fullest(key)) for key, t in targets.items() if t.kind == "binary"}
-    return {
-        key: int((targets[key].y[np.isfinite(cell[1])] > 0).sum())
-        for key, cell in cells.items()
-        if cell is not None
-    }
+    return {key: int((cell.y > 0).sum()) for key, cell in cells.items() if cell is not None}
 
 
-def _read(rows: Mapping[str, Row], kind: str) -> dict[str, Any]:
-    confounds, curve = rows["confounds"], rows["curve"]
+def _read(rows: Mapping[str, Row], cell: Row) -> dict[str, Any]:
+    confounds, curve, kind = rows["confounds"], rows["curve"], cell["kind"]
     shape = curve.get("shape")
     p = rows["p"].get("p_bh", np.nan)
     return {
@@ -226,9 +165,9 @@ def _read(rows: Mapping[str, Row], kind: str) -> dict[str, Any]:
     }
 
 
-def _model(table: pd.DataFrame | None, target: str, inputs: str, strategy: str) -> dict[str, Any]:
+def _model(table: pd.DataFrame, target: str, inputs: str, strategy: str) -> dict[str, Any]:
     """Find the model that gains most, with a p that allows for the number that were tried."""
-    if table is None:
+    if table.empty:
         return {}
     mine = table[(table["target"] == target) & (table["inputs"] == inputs)]
     other = (mine["variant"] != AS_IT_IS) | (mine["strategy"] != strategy)
@@ -246,23 +185,11 @@ def _model(table: pd.DataFrame | None, target: str, inputs: str, strategy: str) 
     }
 
 
-def _only(
-    table: pd.DataFrame | None, strategy: str, site: str | None = None
-) -> pd.DataFrame | None:
-    if table is None:
-        return None
-    mine = table[table["strategy"] == strategy]
-    return mine if site is None else mine[mine["site"] == site]
-
-
-def _of_cells(table: pd.DataFrame | None, names: Mapping[str, str] | None = None) -> Rows:
+def _of_cells(table: pd.DataFrame, names: Mapping[str, str] | None = None) -> dict[str, Row]:
     """Rows by target; of the named inputs only, where a table has several."""
-    if table is None:
-        return {}
-    rows = table.to_dict("records")
     return {
         row["target"]: row
-        for row in rows
+        for row in table.to_dict("records")
         if names is None or names.get(row["target"]) == row["inputs"]
     }
 

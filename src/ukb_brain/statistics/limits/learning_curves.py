@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,13 @@ from ukb_brain.statistics.limits.power_law import average_repeats, extrapolate
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.scores.target_predictions import in_grid, people_in_test, side_by_side
 from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 Row = dict[str, Any]
 # Target, inputs, strategy and fold.
 Key = tuple[str, str, str, int]
 CELL = ["target", "inputs", "strategy"]
-SCORE = [
-    "metric",
-    *(f"{name}{end}" for name in ("score", "skill") for end in ("", "_low", "_high")),
-]
-CURVES = ["target", "kind", "inputs", "strategy", "share", "repeat", "n_train", "n_test", "status"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +33,6 @@ class Drawn:
     ----------
     status : str
         ``ok``, or why there is no skill.
-    n_train, n_test : int
-        People.
     skill : float
         R², or 2·AUC − 1; NaN where there is none.
     draws : ndarray, shape (draws,)
@@ -59,33 +54,7 @@ def draw_skills(
     draws: int,
     seed: int,
 ) -> dict[Key, Drawn]:
-    """Score every fit on its test people, in the sample and in draws that all fits share.
-
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-        ``eid, instance, target, inputs, strategy, fold, seed, split, y_true, y_pred``.
-    fits : pandas.DataFrame
-        ``target, inputs, strategy, fold, seed, n_train, n_test, status``.
-    participants : pandas.DataFrame
-        ``eid, instance, family``.
-    grid : Grid
-        Gives the kinds of targets.
-    draws : int
-        Of families; see `ukb_brain.statistics.FamilyDraws`.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    dict of (str, str, str, int) to Drawn
-        By target, inputs, strategy and fold; seeds are an ensemble, as in the map.
-
-    Notes
-    -----
-    ``tests/statistics/limits/test_learning_curves.py`` compares skills with scikit-learn's scores,
-    and intervals with those of the performance table.
-    """
+    """Score every fit on its test people, in the sample and in draws that all fits share."""
     families, found = FamilyDraws(participants["family"], draws, seed), {}
     tested = people_in_test(predictions, participants)
     nothing = np.full(1 + draws, np.nan)
@@ -109,29 +78,18 @@ def draw_skills(
     return found
 
 
-def described(drawn: Drawn, kind: str, level: float) -> Row:
-    """Say what a fit scored.
+def described(key: Key, drawn: Drawn, grid: Grid, level: float) -> Row:
+    """Say of which cell a fit is, and what it scored.
 
-    Parameters
-    ----------
-    drawn : Drawn
-        From `draw_skills`.
-    kind : str
-        ``binary`` or ``continuous``.
-    level : float
-        Coverage of the intervals.
-
-    Returns
-    -------
-    dict
-        ``n_train, n_test, status, metric`` (AUC or R²), ``score`` and ``skill``, each with ``_low``
-        and ``_high``.
+    ``target, inputs, strategy, kind, n_train, n_test, status, metric`` (AUC or R²), ``score`` and
+    ``skill``, each with ``_low`` and ``_high``.
     """
+    kind = KINDS[grid.targets[key[0]].kind]
+    row: Row = dict(zip(CELL, key, strict=False)) | {"kind": kind.name, "metric": kind.label}
+    row |= {"n_train": drawn.n_train, "n_test": drawn.n_test, "status": drawn.status}
     low, high = percentile_interval(drawn.draws, level)
-    row: Row = {"n_train": drawn.n_train, "n_test": drawn.n_test, "status": drawn.status}
-    row["metric"] = KINDS[kind].label
     for end, skill in (("", drawn.skill), ("_low", low), ("_high", high)):
-        row |= {f"skill{end}": skill, f"score{end}": KINDS[kind].score(skill)}
+        row |= {f"skill{end}": skill, f"score{end}": kind.score(skill)}
     return row
 
 
@@ -146,47 +104,32 @@ def score_learning_curves(
 
     Parameters
     ----------
-    skills : dict of (str, str, str, int) to Drawn
-        From `draw_skills`, over subsets that share their test people.
     subsets : dict of int to (float, int)
-        Share of training people, and repeat, by fold.
-    grid : Grid
-        Gives kinds and the order of targets.
-    level : float
-        Coverage of the intervals.
-    seed : int
-        Of the noise that stands for other training people.
+        Share and repeat of each number that stands in the place of a fold.
 
     Returns
     -------
     curves : pandas.DataFrame
-        One row a cell, strategy, share and repeat: `CURVES` and `SCORE`.
+        One row a cell, strategy, share and repeat.
     fits : pandas.DataFrame
         One row a cell and strategy: ``target, kind, inputs, strategy``, what
         `ukb_brain.statistics.limits.power_law.extrapolate` gives, and ``training_sd``.
     """
     place = {key: k for k, key in enumerate(grid.targets)}
-    cells = sorted({key[:3] for key in skills}, key=lambda cell: (place[cell[0]], *cell[1:]))
     curves, fits = [], []
-    for cell in cells:
-        kind = grid.targets[cell[0]].kind
+    for cell in sorted({key[:3] for key in skills}, key=lambda cell: (place[cell[0]], *cell[1:])):
         mine = {
             subsets[key[3]]: one
             for key, one in skills.items()
             if key[:3] == cell and key[3] in subsets
         }
-        about: Row = dict(zip(CELL, cell, strict=True)) | {"kind": kind}
-        for (share, repeat), one in sorted(mine.items()):
-            curves.append(about | {"share": share, "repeat": repeat} | described(one, kind, level))
+        curves += [
+            described((*cell, 0), one, grid, level) | {"share": share, "repeat": repeat}
+            for (share, repeat), one in sorted(mine.items())
+        ]
+        about = dict(zip(CELL, cell, strict=True)) | {"kind": grid.targets[cell[0]].kind}
         fits.append(about | _fit(mine, level, seed))
-    return _typed(curves, [*CURVES, *SCORE]), _typed(fits, FITS)
-
-
-NUMBERS = ("rise", "asymptote", "rate", "at_10x", "gain_10x", "at_100x_scenario")
-FITS = [
-    *("target", "kind", "inputs", "strategy", "shape", "n_sizes", "n_largest", "training_sd"),
-    *(f"{name}{end}" for name in NUMBERS for end in ("", "_low", "_high")),
-]
+    return table_of(reported.learning_curves, curves), table_of(reported.learning_curve_fits, fits)
 
 
 def _fit(mine: Mapping[tuple[float, int], Drawn], level: float, seed: int) -> Row:
@@ -194,24 +137,13 @@ def _fit(mine: Mapping[tuple[float, int], Drawn], level: float, seed: int) -> Ro
     shares = sorted({share for share, _ in scored})
     if not scored:
         return dict(extrapolate([], np.empty(0), np.empty((2, 0)), level)) | {"training_sd": np.nan}
-    most = max(repeat for _, repeat in scored) + 1
+    shape = len(shares), max(repeat for _, repeat in scored) + 1
     draws = len(next(iter(scored.values())).draws)
-    skills, drawn = (
-        np.full((len(shares), most), np.nan),
-        np.full((draws, len(shares), most), np.nan),
-    )
-    people = np.zeros_like(skills)
+    skills, drawn = np.full(shape, np.nan), np.full((draws, *shape), np.nan)
+    people = np.zeros(shape)
     for (share, repeat), one in scored.items():
         at = shares.index(share), repeat
         skills[at], drawn[:, at[0], at[1]], people[at] = one.skill, one.draws, one.n_train
     sizes = people.sum(axis=1) / (people > 0).sum(axis=1)
     means, noisy, spread = average_repeats(sizes, skills, drawn, seed)
     return dict(extrapolate(sizes.tolist(), means, noisy, level)) | {"training_sd": spread}
-
-
-def _typed(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows)).reindex(columns=list(columns))
-    texts = {"target", "kind", "inputs", "strategy", "status", "metric", "shape"}
-    counts = {"n_train", "n_test", "repeat", "n_sizes"}
-    kinds = {c: "str" if c in texts else "int64" if c in counts else "float64" for c in columns}
-    return table.astype(kinds)

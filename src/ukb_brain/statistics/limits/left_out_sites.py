@@ -9,12 +9,13 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.limits.learning_curves import SCORE, described, draw_skills
+from ukb_brain.statistics.limits.learning_curves import CELL, described, draw_skills
 from ukb_brain.statistics.scores.legibility_map import score_map
 from ukb_brain.statistics.scores.skill import with_skill
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 ALL_SITES = "all"
-COLUMNS = ["target", "kind", "inputs", "strategy", "site", "n_train", "n_test", "status", *SCORE]
 
 
 def score_left_out_sites(
@@ -34,48 +35,34 @@ def score_left_out_sites(
     ----------
     predictions, fits : pandas.DataFrame
         Of a fold a site, as those of the map.
-    participants : pandas.DataFrame
-        ``eid, instance, family``.
     sites : dict of int to str
         Names of the left-out sites, by fold.
     strategies : sequence of str
         Those that were run.
-    grid : Grid
-        Gives kinds and the order of targets.
-    draws, level, seed : int, float, int
-        Of the bootstrap over families.
 
     Returns
     -------
     pandas.DataFrame
-        `COLUMNS`, one row a cell, strategy and site, and one for `ALL_SITES`: of the areas of all
-        sites the mean by people, of R² that of everybody's predictions together, about their
-        common mean. A site without a score leaves that row without one; its status says how many.
-
-    Notes
-    -----
-    Rows of single sites are scored as learning curves are, that of all sites as the map is
-    (`ukb_brain.statistics.score_map`): ``tests/statistics/limits/test_learning_curves.py`` compares
-    them with scikit-learn.
+        One row a cell, strategy and site, scored as learning curves are, and one for `ALL_SITES`,
+        as the map is: of the areas of all sites the mean by people, of R² that of everybody's
+        predictions together, about their common mean. A site without a score leaves that row
+        without one; its status says how many.
     """
     place = {key: k for k, key in enumerate(grid.targets)}
-    rows: list[dict[str, Any]] = []
     skills = draw_skills(predictions, fits, participants, grid, draws, seed)
-    for (target, inputs, strategy, fold), drawn in skills.items():
-        kind = grid.targets[target].kind
-        about = {"target": target, "kind": kind, "inputs": inputs, "strategy": strategy}
-        rows.append(about | {"site": sites[fold]} | described(drawn, kind, level))
+    rows: list[dict[Any, Any]] = [
+        described(key, drawn, grid, level) | {"site": sites[key[3]]}
+        for key, drawn in skills.items()
+    ]
     chosen = {key[:3] for key in skills}
     families = FamilyDraws(participants["family"], draws, seed)
     for strategy in strategies if skills else ():
-        together = with_skill(
-            score_map(predictions, fits, participants, grid, strategy, families, level)
-        )
-        for row in together.assign(site=ALL_SITES).to_dict("records"):
-            if (row["target"], row["inputs"], row["strategy"]) in chosen:
-                rows.append({column: row[column] for column in COLUMNS})
+        tables = (predictions, fits, participants)
+        together = with_skill(score_map(*tables, grid, strategy, families, level))
+        rows += [
+            row
+            for row in together.assign(site=ALL_SITES).to_dict("records")
+            if tuple(row[name] for name in CELL) in chosen
+        ]
     rows.sort(key=lambda r: (place[r["target"]], r["inputs"], r["strategy"], r["site"]))
-    texts = {"target", "kind", "inputs", "strategy", "site", "status", "metric"}
-    counts = {"n_train", "n_test"}
-    kinds = {c: "str" if c in texts else "int64" if c in counts else "float64" for c in COLUMNS}
-    return pd.DataFrame(rows).reindex(columns=COLUMNS).astype(kinds)
+    return table_of(reported.left_out_sites, rows)

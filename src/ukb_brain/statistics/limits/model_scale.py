@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.draws import percentile_interval
-from ukb_brain.statistics.limits.learning_curves import SCORE, Drawn, Key, described
+from ukb_brain.statistics.draws import bounded
+from ukb_brain.statistics.limits.learning_curves import Drawn, Key, described
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 # The settings as they are, with which the others are compared.
 AS_IT_IS = "as it is"
-GAIN = ["gain", "gain_low", "gain_high", "gain_se"]
-COLUMNS = [
-    *("variant", "strategy", "target", "kind", "inputs", "parameters"),
-    *("n_train", "n_test", "status", *SCORE, *GAIN),
-]
 
 
 def score_model_scale(
@@ -30,55 +26,42 @@ def score_model_scale(
 ) -> pd.DataFrame:
     """Compare variants and strategies with the map's, draw by draw.
 
+    Differences of shared draws are a paired bootstrap (Efron & Tibshirani 1993, chapter 8). They
+    say nothing of chance in training, which another seed would show.
+
     Parameters
     ----------
     skills : dict of str to dict
-        By variant, from `ukb_brain.statistics.limits.learning_curves.draw_skills` with one seed of
-        the bootstrap; `AS_IT_IS` is among them. All variants test the same people.
+        By variant, from `draw_skills` with one seed of the bootstrap; `AS_IT_IS` is among them.
+        All variants test the same people.
     parameters : dict of str to float
         Of a variant's network; NaN where it trains none.
     compared_with : str
         Strategy of `AS_IT_IS` over which gains are counted.
-    grid : Grid
-        Gives kinds and the order of targets.
-    level : float
-        Coverage of the intervals.
 
     Returns
     -------
     pandas.DataFrame
-        `COLUMNS`, one row a target, inputs, variant and strategy. ``gain`` is the difference of
-        skills on the same test people, ``gain_se`` its standard deviation over draws. Variants
-        were named before any was scored; that there are several is for a reader to allow for, as
-        `ukb_brain.statistics.limits.verdicts` does.
-
-    Notes
-    -----
-    Differences of shared draws are a paired bootstrap (Efron & Tibshirani 1993, chapter 8), held
-    to the variance of a paired difference by ``tests/statistics/limits/test_learning_curves.py``.
-    They say nothing of chance in training, which another seed would show.
+        One row a target, inputs, variant and strategy. ``gain`` is the difference of skills on
+        the same test people, ``gain_se`` its standard deviation over draws. That there are several
+        variants is for a reader to allow for, as `ukb_brain.statistics.limits.verdicts` does.
     """
     place = {key: k for k, key in enumerate(grid.targets)}
     rows = []
     for variant, found in skills.items():
-        for (target, inputs, strategy, fold), drawn in found.items():
+        for key, drawn in found.items():
+            target, inputs, strategy, fold = key
             base = skills[AS_IT_IS].get((target, inputs, compared_with, fold))
-            kind = grid.targets[target].kind
-            about: dict[str, Any] = {"variant": variant, "strategy": strategy, "target": target}
-            about |= {"kind": kind, "inputs": inputs}
-            about["parameters"] = np.nan if strategy == "linear" else parameters[variant]
-            rows.append(about | described(drawn, kind, level) | _gain(drawn, base, level))
+            row = {"variant": variant} | described(key, drawn, grid, level)
+            row["parameters"] = np.nan if strategy == "linear" else parameters[variant]
+            rows.append(row | _gain(drawn, base, level))
     rows.sort(key=lambda row: (place[row["target"]], row["inputs"]))
-    texts = {"variant", "strategy", "target", "kind", "inputs", "status", "metric"}
-    counts = {"n_train", "n_test"}
-    kinds = {c: "str" if c in texts else "int64" if c in counts else "float64" for c in COLUMNS}
-    return pd.DataFrame(rows).reindex(columns=COLUMNS).astype(kinds)
+    return table_of(reported.model_scale, rows)
 
 
 def _gain(drawn: Drawn, base: Drawn | None, level: float) -> dict[str, float]:
     if base is None or drawn.status != "ok" or base.status != "ok":
-        return dict.fromkeys(GAIN, np.nan)
+        return {}
     differences = drawn.draws - base.draws
-    low, high = percentile_interval(differences, level)
-    values = [drawn.skill - base.skill, low, high, float(np.nanstd(differences))]
-    return dict(zip(GAIN, values, strict=True))
+    gain = bounded("gain", drawn.skill - base.skill, differences, level)
+    return gain | {"gain_se": float(np.nanstd(differences))}

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.draws import FamilyDraws, bounded_columns, draws_of, estimates_of
+from ukb_brain.statistics.draws import FamilyDraws, draws_of, estimates_of
 from ukb_brain.statistics.limits.ceiling import share_of_ceiling
 from ukb_brain.statistics.limits.reliability import retest, retest_estimator
 from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
-from ukb_brain.tables.certainty_schemas import Reliability, Repeatability
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
@@ -38,21 +39,13 @@ def retest_table(
 
     Parameters
     ----------
-    targets : dict of str to TargetPredictions
-        By target.
     measurements : pandas.DataFrame
         ``eid, instance`` and a column a target, at all imaging visits.
     sources : pandas.DataFrame
         Of the same shape: instance that each answer is of. One answer that goes with two scans
         is one measurement.
-    draws : FamilyDraws
-        Of all families.
     families : pandas.Series
-        Family by eid.
-    grid : Grid
-        Names the cells.
-    level : float
-        Coverage of the intervals.
+        By eid.
 
     Returns
     -------
@@ -74,10 +67,10 @@ def retest_table(
             row = {"target": key, "status": ONE_MEASUREMENT}
         cell = table.cell(grid.fullest(key))
         if row["status"] == "ok" and cell is not None:
-            row["inputs"] = cell[0]
-            row |= _share(table, cell[1], draws, (one, two), weights, level)
+            row["inputs"] = cell.inputs[0]
+            row |= _share(cell, draws, (one, two), weights, level)
         rows.append(row)
-    return pd.DataFrame(rows) if rows else Reliability.empty()
+    return pd.DataFrame(rows) if rows else table_of(reported.reliability)
 
 
 def _measured_twice(values: pd.Series, sources: pd.Series) -> tuple[pd.Index, Floats, Floats]:
@@ -90,20 +83,18 @@ def _measured_twice(values: pd.Series, sources: pd.Series) -> tuple[pd.Index, Fl
 
 
 def _share(
-    table: TargetPredictions,
-    predicted: Floats,
+    cell: TargetPredictions,
     draws: FamilyDraws,
     measured_twice: tuple[Floats, Floats],
     weights: Floats,
     level: float,
 ) -> dict[str, float]:
-    known = np.isfinite(predicted)
-    score = headline_of(table.kind, table.y[known], predicted[known], table.fold[known])
-    ceiling = retest_estimator(table.kind, *measured_twice)
+    score = headline_of(cell.kind, cell.y, cell.predicted[:, 0], cell.fold)
+    ceiling = retest_estimator(cell.kind, *measured_twice)
     return share_of_ceiling(
-        table.kind,
-        estimates_of(score, int(known.sum()))["score"],
-        draws_of(score, draws.weights(table.family[known]))["score"],
+        cell.kind,
+        estimates_of(score, len(cell.y))["score"],
+        draws_of(score, draws.weights(cell.family))["score"],
         estimates_of(ceiling, weights.shape[1])["ceiling"],
         draws_of(ceiling, weights)["ceiling"],
         level,
@@ -117,30 +108,16 @@ def repeatability_table(
 
     Parameters
     ----------
-    targets : dict of str to TargetPredictions
-        By target, at test people's first imaging visit.
     repeats : pandas.DataFrame
         Their predictions at later visits, by models that have seen neither: ``eid, instance,
-        target, inputs, fold, y_pred``.
-    draws : FamilyDraws
-        Of all families.
-    grid : Grid
-        Names the cells.
-    level : float
-        Coverage of the intervals.
+        target, inputs, fold, y_pred``. Of several later visits the earliest counts.
 
     Returns
     -------
     pandas.DataFrame
         One row a target: ``target, inputs, n`` (missing under ten), ``status``, and each with
         ``_low`` and ``_high`` ``icc`` (agreement) and ``pearson_r`` of the predictions of its
-        imaging cell, which has as few blocks as may be. Of several later visits the earliest
-        counts.
-
-    Notes
-    -----
-    ``test_predictions_of_a_second_scan_repeat`` holds it to
-    `ukb_brain.statistics.limits.reliability.retest` on planted noise.
+        imaging cell, which has as few blocks as may be.
     """
     again = repeats.sort_values(["target", "inputs", "fold", "eid", "instance"])
     again = again.drop_duplicates(["target", "inputs", "fold", "eid"])
@@ -151,18 +128,14 @@ def repeatability_table(
         if cell is None:
             rows.append({"target": key, "inputs": "", "n": 0.0, "status": NO_CELL})
             continue
-        name, predicted = cell
+        name = cell.inputs[0]
         mine = again.loc[(again["target"] == key) & (again["inputs"] == name), "y_pred"]
-        people = pd.MultiIndex.from_arrays([table.fold, table.visit[:, 0]])
+        people = pd.MultiIndex.from_arrays([cell.fold, cell.visit[:, 0]])
         second = mine.reindex(people).to_numpy(np.float64)
-        both = np.isfinite(predicted) & np.isfinite(second)
+        both = np.isfinite(second)
         row: Row = {"target": key, "inputs": name, "n": float(both.sum()), "status": NOBODY_TWICE}
         if both.any():
-            weights = draws.weights(table.family[both])
-            found = retest("continuous", predicted[both], second[both], weights, level)
-            row |= {what: value for what, value in found.items() if "ceiling" not in what}
+            weights = draws.weights(cell.family[both])
+            row |= retest("continuous", cell.predicted[both, 0], second[both], weights, level)
         rows.append(row)
-    if not rows:
-        return Repeatability.empty()
-    columns = ["target", "inputs", "n", "status", *bounded_columns("icc", "pearson_r")]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    return table_of(reported.repeatability, rows)

@@ -60,17 +60,7 @@ class VerdictRules(Settings):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a target.
-
-    Attributes
-    ----------
-    verdict : str
-        One of `VERDICTS`.
-    through : str
-        ``site`` or ``age and sex`` where the target is read through these only; empty otherwise.
-    reasons : tuple of str
-        In words, with numbers.
-    """
+    """One of `VERDICTS`, what the target is read through only, if anything, and why, in words."""
 
     verdict: str
     through: str
@@ -78,34 +68,22 @@ class Verdict:
 
 
 def judge(found: Findings, rules: VerdictRules) -> Verdict:
-    """Give a target its verdict.
+    """Give a target its verdict, by the first of these that holds.
 
-    Parameters
-    ----------
-    found : Findings
-        What is known of it.
-    rules : VerdictRules
-        Thresholds.
+    No score: ``no verdict``. A skill above 0 that is carried by site, or by age and sex, or is
+    shown neither within sites nor beyond confounds: ``not told apart from confounds``. Read, and
+    the skill's interval at or above ``legible``: ``legible``. Measurement, model or data hold it
+    back (in that order, model and data by the larger gain): ``limited by`` these. Read:
+    ``legible``, if weakly. Beyond chance, but images were not shown to add to the blocks: ``images
+    not shown to add``. Else ``not read by these models``. *Read* means that the skill's interval
+    lies above 0, p is below alpha, images add to the blocks, and that it is *shown*: within sites,
+    or beyond confounds, with an interval above 0 and an estimate of ``gain`` or more. What else
+    was not run cannot speak against it, and is named among the reasons; where neither of those two
+    was measured there is no verdict.
 
-    Returns
-    -------
-    Verdict
-        By the first of these that holds. No score: ``no verdict``. A skill above 0 that is carried
-        by site, or by age and sex, or is shown neither within sites nor beyond confounds: ``not
-        told apart from confounds``. Read, and the skill's interval at or above ``legible``:
-        ``legible``. Measurement, model or data hold it back (in that order, model and data by the
-        larger gain): ``limited by`` these. Read: ``legible``, if weakly. Beyond chance, but images
-        were not shown to add to the blocks: ``images not shown to add``. Else ``not read by these
-        models``. *Read* means that the skill's interval lies above 0, p is below alpha, images add
-        to the blocks, and that it is *shown*: within sites, or beyond confounds, with an interval
-        above 0 and an estimate of ``gain`` or more. What else was not run cannot speak against it,
-        and is named among the reasons; where neither of those two was measured there is no verdict.
-
-    Notes
-    -----
     Own rules, after the questions of Schulz et al. 2024 (data), Gell et al. 2024 (measurement) and
-    Ruffle et al. 2024 (the study). ``tests/statistics/limits/test_verdicts.py`` plants each case.
-    Nothing is said of what other models, or finer images, would find.
+    Ruffle et al. 2024 (the study). Nothing is said of what other models, or finer images, would
+    find.
     """
     if found.skill is None or found.status != "ok":
         why = "its score has no interval" if found.status == "ok" else f"no score: {found.status}"
@@ -243,21 +221,7 @@ def _untold(found: Findings) -> tuple[str, ...]:
 
 
 def verdict_table(findings: Iterable[Findings], rules: VerdictRules) -> pd.DataFrame:
-    """Give every target its verdict.
-
-    Parameters
-    ----------
-    findings : iterable of Findings
-        One a target; see `ukb_brain.statistics.limits.findings.gather_findings`.
-    rules : VerdictRules
-        Thresholds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a target: ``target, verdict, through, skill, skill_low, skill_high, reasons``,
-        the last one text.
-    """
+    """Give every target its verdict; ``reasons`` are one text."""
     rows: list[dict[str, Any]] = []
     for found in findings:
         verdict, skill = judge(found, rules), found.skill or Interval(np.nan, np.nan, np.nan)

@@ -20,12 +20,8 @@ class AgeLine:
 
     Attributes
     ----------
-    intercept : float
-        Years.
     slope : float
         Below 1 by regression to the mean.
-    n : int
-        People that it was fitted on.
     """
 
     intercept: float
@@ -41,18 +37,10 @@ def fit_age_line(age: Floats, predicted_age: Floats) -> AgeLine:
     age, predicted_age : ndarray, shape (m,)
         Of validation people, in years.
 
-    Returns
-    -------
-    AgeLine
-
     Raises
     ------
     InputError
         If there are fewer than ten people, or all of one age.
-
-    Notes
-    -----
-    ``test_gap_is_the_residual_of_statsmodels`` holds the line to statsmodels.
     """
     if len(age) < LEAST_PEOPLE or np.ptp(age) == 0:
         raise InputError(
@@ -68,30 +56,20 @@ def fit_age_line(age: Floats, predicted_age: Floats) -> AgeLine:
 def brain_age_gap(line: AgeLine, age: Floats, predicted_age: Floats) -> Floats:
     """Predicted age, less the age that is predicted for people as old on average.
 
-    Parameters
-    ----------
-    line : AgeLine
-        From `fit_age_line`, on other people.
-    age, predicted_age : ndarray, shape (n,)
-        In years.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Years by which the brain looks older than others of that age.
-
-    Notes
-    -----
-    ``predicted - (intercept + slope age)``: the correction of Beheshti et al., NeuroImage:
-    Clinical 2019;24:102063, as de Lange & Cole write it, NeuroImage: Clinical 2020;26:102229, and
-    the second stage of Smith et al., NeuroImage 2019;200:528-539. It is for gaps that are related
-    to something else.
+    ``predicted - (intercept + slope age)``: the correction of Beheshti et al., NeuroImage: Clinical
+    2019;24:102063, as de Lange & Cole write it, NeuroImage: Clinical 2020;26:102229, and the second
+    stage of Smith et al., NeuroImage 2019;200:528-539. It is for gaps that are related to something
+    else.
 
     There is no corrected predicted age here, and so no corrected R², r or mean absolute error. To
     add the gap to the age uses the age itself: predictions that know nothing of the brain then
-    correlate with age nearly perfectly (Butler et al., Human Brain Mapping 2021;42:4092-4101;
-    ``test_corrected_ages_of_noise_would_look_like_success``). How well age is read is said by the
-    uncorrected scores alone.
+    correlate with age nearly perfectly (Butler et al., Human Brain Mapping 2021;42:4092-4101). How
+    well age is read is said by the uncorrected scores alone.
+
+    Parameters
+    ----------
+    age, predicted_age : ndarray, shape (n,)
+        In years.
     """
     return predicted_age - (line.intercept + line.slope * age)
 
@@ -106,27 +84,16 @@ def gap_dependence(
     age, predicted_age, gap : ndarray, shape (n,)
         Of test people, in years; the gap from `brain_age_gap`.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
-    level : float
-        Coverage of the intervals, between 0 and 1.
 
     Returns
     -------
     dict of str to float
         ``raw_with_age`` and ``gap_with_age``, Pearson's r, each with ``_low`` and ``_high``. The
         second is about 0 if the line of the validation people fits those of the test.
-
-    Notes
-    -----
-    ``test_gap_of_other_people_no_longer_depends_on_age`` holds r to numpy's, and the corrected one
-    to 0 within the error of a line from other people.
     """
     raw = predicted_age - age
     return measured(
-        lambda w: {
-            "raw_with_age": pearson_r(age, raw, w),
-            "gap_with_age": pearson_r(age, gap, w),
-        },
+        lambda w: {"raw_with_age": pearson_r(age, raw, w), "gap_with_age": pearson_r(age, gap, w)},
         weights,
         level,
     )

@@ -20,6 +20,8 @@ MOST_STEPS, LARGEST_STEP, CONVERGED = 40, 2.0, 1e-9
 def logistic_line(y_true: Floats, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Fit ``logit P(y = 1) = intercept + slope score`` by maximum likelihood, in all draws at once.
 
+    Cox, Biometrika 1958;45:562-565. Newton's method.
+
     Parameters
     ----------
     y_true, score : ndarray, shape (n,)
@@ -32,11 +34,6 @@ def logistic_line(y_true: Floats, score: Floats, weights: Floats) -> tuple[Float
     tuple of ndarray, shape (draws,)
         Intercept and slope; NaN where a draw has one class, constant scores, or scores that tell
         the classes apart without an error.
-
-    Notes
-    -----
-    Cox, Biometrika 1958;45:562-565. Newton's method;
-    ``test_logistic_line_is_the_glm_of_statsmodels`` holds each draw to statsmodels.
     """
     centre, spread = score.mean(), score.std()
     if spread < ALIKE:
@@ -106,10 +103,6 @@ def least_squares_line(y_true: Floats, y_pred: Floats, weights: Floats) -> dict[
         ``calibration_slope``, of the outcome on the prediction; ``mean_error``, prediction less
         outcome; ``error_slope``, of that on the outcome. NaN where a draw is empty, a slope where
         it is constant, or predictions are `ALIKE`.
-
-    Notes
-    -----
-    ``test_lines_are_those_of_statsmodels`` holds each draw to statsmodels.
     """
     y, p = y_true - y_true.mean(), y_pred - y_pred.mean()
     parts = np.stack([np.ones_like(y), y, p, y * y, p * p, y * p], axis=1)
@@ -133,16 +126,14 @@ def score_calibration(
 ) -> dict[str, float]:
     """Say by how much predictions are too high, and too extreme, with percentile intervals.
 
+    Cox, Biometrika 1958;45:562-565, with the intercept of Van Calster et al., BMC Medicine
+    2019;17:230.
+
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     y_true, y_pred : ndarray, shape (n,)
         Of test people: labels 0 or 1 and probabilities, or in the target's own units.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
-    level : float
-        Coverage of the intervals, between 0 and 1.
 
     Returns
     -------
@@ -153,11 +144,6 @@ def score_calibration(
         above 0 the predictions are too low. Continuous: ``mean_error``, prediction less truth,
         and ``error_slope``, that of the error on the truth: regression to the mean, 0 only in
         perfect predictions and R² - 1 in calibrated ones.
-
-    Notes
-    -----
-    Cox, Biometrika 1958;45:562-565, with the intercept of Van Calster et al., BMC Medicine
-    2019;17:230. ``test_lines_are_those_of_statsmodels`` holds every number to statsmodels.
     """
     if kind == BINARY.name:
         return measured(_binary_calibration(y_true, y_pred), weights, level)

@@ -16,18 +16,15 @@ def reliability_curve(
 ) -> pd.DataFrame:
     """Mean outcome of people with like predictions, in bins of equally many people.
 
+    Intervals of shares are Wilson's (1927), because a bin of low predictions may hold no event,
+    where the bootstrap has no width; they take people as independent, which relatives, who rarely
+    share a bin, hardly change. Intervals of means are percentiles of the family bootstrap.
+
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     y_true, y_pred : ndarray, shape (n,)
         Of test people: labels 0 or 1 and probabilities, or in the target's own units.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
-    bins : int
-        Number of bins; fewer where predictions are tied.
-    level : float
-        Coverage of the intervals, between 0 and 1.
 
     Returns
     -------
@@ -36,13 +33,6 @@ def reliability_curve(
         ``events`` is the number of ones, and missing in continuous targets. Nothing is
         suppressed: the caller leaves out bins in which ``n``, ``events`` or ``n - events`` may
         not be shown.
-
-    Notes
-    -----
-    Intervals of shares are Wilson's (1927), because a bin of low predictions may hold no event,
-    where the bootstrap has no width; they take people as independent, which relatives, who rarely
-    share a bin, hardly change. Intervals of means are percentiles of the family bootstrap.
-    ``test_curve_is_that_of_scikit_learn`` holds the points to ``sklearn.calibration``.
     """
     edges = np.unique(np.quantile(y_pred, np.arange(1, bins) / bins))
     _, member = np.unique(np.searchsorted(edges, y_pred, side="right"), return_inverse=True)
@@ -84,10 +74,6 @@ def brier_parts(y_true: Floats, y_pred: Floats, weights: Floats) -> dict[str, Fl
     -------
     dict of str to ndarray of shape (draws,)
         ``miscalibration, discrimination, uncertainty``; NaN where a draw is empty.
-
-    Notes
-    -----
-    ``test_parts_are_those_of_scikit_learns_isotonic_curve`` holds each draw to scikit-learn.
     """
     # People of one prediction are one step of the curve.
     distinct, step = np.unique(y_pred, return_inverse=True)
@@ -114,24 +100,6 @@ def brier_decomposition(
 ) -> dict[str, float]:
     """Split the Brier score: miscalibration - discrimination + uncertainty, exactly.
 
-    Parameters
-    ----------
-    y_true, y_pred : ndarray, shape (n,)
-        Labels 0 or 1, and probabilities, of test people.
-    weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
-    level : float
-        Coverage of the intervals, between 0 and 1.
-
-    Returns
-    -------
-    dict of str to float
-        Each with ``_low`` and ``_high``. ``miscalibration``: what the best rising recalibration
-        would save; ``discrimination``: what its predictions save over the share of ones;
-        ``uncertainty``: the Brier score of that share.
-
-    Notes
-    -----
     Murphy's partition (Journal of Applied Meteorology 1973;12:595-600) with the isotonic curve in
     the place of bins, CORP (Dimitriadis, Gneiting & Jordan, PNAS 2021;118:e2016191118): it is
     exact, and there are no bins to choose, on which Murphy's parts depend. The curve is fitted to
@@ -139,6 +107,19 @@ def brier_decomposition(
     resamples as much again: hence basic intervals, turned about the estimate and cut at 0.
     `brier_parts` is held to scikit-learn; intervals of nominal 95 % covered 93 and 94 % at 800
     people and a slope of one half (``test_intervals_of_the_decomposition_cover``).
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray, shape (n,)
+        Labels 0 or 1, and probabilities, of test people.
+    weights : ndarray, shape (draws, n)
+
+    Returns
+    -------
+    dict of str to float
+        Each with ``_low`` and ``_high``. ``miscalibration``: what the best rising recalibration
+        would save; ``discrimination``: what its predictions save over the share of ones;
+        ``uncertainty``: the Brier score of that share.
     """
     row = measured(lambda w: brier_parts(y_true, y_pred, w), weights, level, "basic")
     return {name: max(0.0, value) if value == value else value for name, value in row.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,13 @@ from ukb_brain.statistics.people.calibration import score_calibration
 from ukb_brain.statistics.people.calibration_curve import brier_decomposition, reliability_curve
 from ukb_brain.statistics.people.recalibration import recalibrate, recalibration_effect
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.tables.certainty_schemas import Calibration, CalibrationCurves
+from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 Targets = Mapping[str, TargetPredictions]
+# From test people of a fold, and truth and predictions of its validation people.
+Correction = Callable[[TargetPredictions, Floats, Floats], Floats]
 AGE = "age"
 # Reasons of errors count people, and this table may leave.
 TOO_FEW = "too few validation people, or classes, for a line"
@@ -36,23 +40,10 @@ def calibration_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure the calibration of each target's fullest cell.
 
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target.
-    validation : pandas.DataFrame
-        From `ukb_brain.statistics.limits.limit_tables.predictions_of`.
-    draws : FamilyDraws
-        Of all families.
-    grid : Grid
-        Names the cells.
-    level : float
-        Coverage of the intervals.
-
     Returns
     -------
     numbers : pandas.DataFrame
-        One row a target and measure: ``target, inputs, measure, estimate, low, high, note``.
+        One row a target and measure.
     curves : pandas.DataFrame
         One row a target and bin, as
         `ukb_brain.statistics.people.calibration_curve.reliability_curve`. Small counts are not
@@ -63,70 +54,58 @@ def calibration_tables(
         cell = table.cell(grid.fullest(key))
         if cell is None:
             continue
-        name, predicted = cell
-        known = np.isfinite(predicted)
-        y, p = table.y[known], predicted[known]
-        weights = draws.weights(table.family[known])
-        found: dict[str, Any] = score_calibration(table.kind, y, p, weights, level)
-        if "brier" in KINDS[table.kind].metrics:
+        kind, y, p, weights = cell.kind, cell.y, cell.predicted[:, 0], draws.weights(cell.family)
+        found: dict[str, Any] = score_calibration(kind, y, p, weights, level)
+        if "brier" in KINDS[kind].metrics:
             found |= brier_decomposition(y, p, weights[:DRAWS_OF_DECOMPOSITION], level)
         note = ""
         try:
-            again = _recalibrated(table, name, known, validation)
-            effect = recalibration_effect(table.kind, y, p, again, weights, level)
+            again = _by_fold(cell, validation, _recalibrated)
+            effect = recalibration_effect(kind, y, p, again, weights, level)
             found |= {f"recalibration_{what}": value for what, value in effect.items()}
         except InputError:
             note = TOO_FEW
-        if key == AGE:
-            try:
-                gap = gaps(table, name, validation)
-                found |= gap_dependence(y, p, gap["gap"].to_numpy(float), weights, level)
-            except InputError:
-                note = TOO_FEW
+        try:
+            if key == AGE:
+                gap = gaps(cell, validation)["gap"].to_numpy(float)
+                found |= gap_dependence(y, p, gap, weights, level)
+        except InputError:
+            note = TOO_FEW
+        about = {"target": key, "inputs": cell.inputs[0], "note": note}
         numbers += [
-            {"target": key, "inputs": name, "measure": measure, "estimate": value, "note": note}
+            about
+            | {"measure": measure, "estimate": value}
             | {end: found[f"{measure}_{end}"] for end in ("low", "high")}
             for measure, value in found.items()
             if f"{measure}_low" in found
         ]
-        curve = reliability_curve(table.kind, y, p, weights, level=level)
-        curves.append(curve.assign(target=key, inputs=name))
-    if not curves:
-        return Calibration.empty(), CalibrationCurves.empty()
-    return pd.DataFrame(numbers), pd.concat(curves, ignore_index=True)
+        curve = reliability_curve(kind, y, p, weights, level=level)
+        curves.append(curve.assign(target=key, inputs=cell.inputs[0]))
+    both = pd.concat(curves, ignore_index=True) if curves else ()
+    return table_of(reported.calibration, numbers), table_of(reported.calibration_curves, both)
 
 
-def _of_fold(
-    validation: pd.DataFrame, target: str, name: str, fold: int
-) -> tuple[np.ndarray, np.ndarray]:
-    mine = (validation["target"] == target) & (validation["inputs"] == name)
-    rows = validation[mine & (validation["fold"] == fold)]
-    return rows["y_true"].to_numpy(float), rows["y_pred"].to_numpy(float)
+def _by_fold(cell: TargetPredictions, validation: pd.DataFrame, correct: Correction) -> Floats:
+    """Correct what a cell predicts by truth and predictions of each fold's validation people."""
+    mine = (validation["target"] == cell.target) & (validation["inputs"] == cell.inputs[0])
+    held, corrected = validation[mine], np.full(len(cell.y), np.nan)
+    for fold in cell.folds:
+        rows, here = held[held["fold"] == fold], cell.fold == fold
+        fit = (rows[name].to_numpy(float) for name in ("y_true", "y_pred"))
+        corrected[here] = correct(cell.restricted(here), *fit)
+    return corrected
 
 
-def _recalibrated(
-    table: TargetPredictions, name: str, known: np.ndarray, validation: pd.DataFrame
-) -> np.ndarray:
-    predicted = table.predicted[:, table.inputs.index(name)]
-    again = np.full(len(predicted), np.nan)
-    for fold in table.folds:
-        y, p = _of_fold(validation, table.target, name, fold)
-        here = known & (table.fold == fold)
-        again[here] = recalibrate(table.kind, y, p, predicted[here])
-    return again[known]
+def _recalibrated(cell: TargetPredictions, y_fit: Floats, fit: Floats) -> Floats:
+    return recalibrate(cell.kind, y_fit, fit, cell.predicted[:, 0])
 
 
-def gaps(table: TargetPredictions, name: str, validation: pd.DataFrame) -> pd.DataFrame:
+def _gap(cell: TargetPredictions, y_fit: Floats, fit: Floats) -> Floats:
+    return brain_age_gap(fit_age_line(y_fit, fit), cell.y, cell.predicted[:, 0])
+
+
+def gaps(cell: TargetPredictions, validation: pd.DataFrame) -> pd.DataFrame:
     """Give each test person's brain-age gap, corrected by a line through validation people.
-
-    Parameters
-    ----------
-    table : TargetPredictions
-        Of the age.
-    name : str
-        Published name of the cell's inputs.
-    validation : pandas.DataFrame
-        As for `calibration_tables`.
 
     Returns
     -------
@@ -139,32 +118,13 @@ def gaps(table: TargetPredictions, name: str, validation: pd.DataFrame) -> pd.Da
     InputError
         If there are fewer than ten validation people in a fold.
     """
-    predicted = table.predicted[:, table.inputs.index(name)]
-    known = np.isfinite(predicted)
-    gap = np.full(len(predicted), np.nan)
-    for fold in table.folds:
-        line = fit_age_line(*_of_fold(validation, table.target, name, fold))
-        here = known & (table.fold == fold)
-        gap[here] = brain_age_gap(line, table.y[here], predicted[here])
-    values = {"fold": table.fold, "age": table.y, "predicted_age": predicted, "gap": gap}
-    keys = {"eid": table.visit[:, 0], "instance": table.visit[:, 1]}
-    return pd.DataFrame(keys | values)[known].reset_index(drop=True)
-
-
-GAP_COLUMNS = ("eid", "instance", "fold", "age", "predicted_age", "gap")
+    gap = _by_fold(cell, validation, _gap)
+    values = {"fold": cell.fold, "age": cell.y, "predicted_age": cell.predicted[:, 0], "gap": gap}
+    return pd.DataFrame({"eid": cell.visit[:, 0], "instance": cell.visit[:, 1]} | values)
 
 
 def gap_table(targets: Targets, validation: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """Give the brain-age gap of each test person, from images alone.
-
-    Parameters
-    ----------
-    targets : dict of str to TargetPredictions
-        By target.
-    validation : pandas.DataFrame
-        As for `calibration_tables`.
-    grid : Grid
-        Names the cells.
 
     Returns
     -------
@@ -173,9 +133,8 @@ def gap_table(targets: Targets, validation: pd.DataFrame, grid: Grid) -> pd.Data
         cell, or validation has too few people; the table of calibration says which.
     """
     cell = targets[AGE].cell(grid.imaging_alone(AGE)) if AGE in targets else None
-    if cell is None:
-        return pd.DataFrame(columns=[*GAP_COLUMNS, "inputs"])
     try:
-        return gaps(targets[AGE], cell[0], validation).assign(inputs=cell[0])
+        found = gaps(cell, validation).assign(inputs=cell.inputs[0]) if cell else ()
     except InputError:
-        return pd.DataFrame(columns=[*GAP_COLUMNS, "inputs"])
+        found = ()
+    return table_of(reported.brain_age_gap, found)

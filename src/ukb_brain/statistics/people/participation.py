@@ -17,10 +17,10 @@ from ukb_brain.statistics.sums import Floats
 def match_participation(eid: Sequence[int] | NDArray[np.int64], table: pd.DataFrame) -> Floats:
     """Look up people's participation weights.
 
+    Weights such as those of Schoeler et al. and van Alten et al., see `score_weighted`.
+
     Parameters
     ----------
-    eid : array_like of int, length n
-        A person of several visits occurs as often.
     table : pandas.DataFrame
         ``eid, weight``, one row a person: how many people of the population one participant
         stands for, up to a factor.
@@ -35,11 +35,6 @@ def match_participation(eid: Sequence[int] | NDArray[np.int64], table: pd.DataFr
     InputError
         If a column is not there, a person has two rows, a weight is not a positive number, or
         nobody has one.
-
-    Notes
-    -----
-    Weights such as those of Schoeler et al. and van Alten et al., see `score_weighted`;
-    ``test_a_table_that_cannot_be_used_is_one_clear_error``.
     """
     absent = sorted({"eid", "weight"} - set(table.columns))
     if absent:
@@ -82,20 +77,19 @@ def score_weighted(
 ) -> dict[str, float]:
     """Score a cell as it would be if people took part alike, beside the plain score.
 
+    Inverse-probability weights of UK Biobank: Schoeler et al., Nature Human Behaviour
+    2023;7:1216-1227; van Alten et al., International Journal of Epidemiology 2024;53:dyae054. They
+    repair selection on what they were made from, at entry to the cohort; who came to the scan is a
+    further selection. Weights are taken as known: intervals do not hold the uncertainty of their
+    own estimation. The effective number is Kish's (Survey Sampling, 1965).
+
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     y_true, y_pred : ndarray, shape (n,)
-        Of test people.
     participation : ndarray, shape (n,)
         From `match_participation`; people without a weight (NaN) are left out of both scores.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     fold : ndarray, shape (n,), optional
-        Each person's fold.
-    level : float
-        Coverage of the intervals, between 0 and 1.
 
     Returns
     -------
@@ -103,16 +97,6 @@ def score_weighted(
         ``plain, weighted`` and their ``difference``, each with ``_low`` and ``_high``; ``n``
         people with a weight, and ``n_effective``, how many equally weighted people would say as
         much.
-
-    Notes
-    -----
-    Inverse-probability weights of UK Biobank: Schoeler et al., Nature Human Behaviour
-    2023;7:1216-1227; van Alten et al., International Journal of Epidemiology 2024;53:dyae054.
-    They repair selection on what they were made from, at entry to the cohort; who came to the
-    scan is a further selection. Weights are taken as known: intervals do not hold the uncertainty
-    of their own estimation. The effective number is Kish's (Survey Sampling, 1965).
-    ``test_weighted_scores_are_those_of_scikit_learn`` holds the scores to scikit-learn's
-    ``sample_weight``, ``test_weights_repair_planted_selection`` to a population.
     """
     known = np.isfinite(participation)
     y, p, share = y_true[known], y_pred[known], participation[known]

@@ -15,10 +15,12 @@ from ukb_brain.statistics.sums import Floats
 def recalibrate(kind: str, y_fit: Floats, fit_pred: Floats, y_pred: Floats) -> Floats:
     """Correct predictions by a line that is fitted on other people.
 
+    The least-squares line, or on the logit scale Cox's (Platt, 1999, without his smoothing of
+    labels). Predictions of cells are calibrated in training already (`ukb_brain.training`), on
+    people that include those of validation, so that here there should be little left to gain.
+
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     y_fit, fit_pred : ndarray, shape (m,)
         Truth and predictions of validation people.
     y_pred : ndarray, shape (n,)
@@ -33,13 +35,6 @@ def recalibrate(kind: str, y_fit: Floats, fit_pred: Floats, y_pred: Floats) -> F
     ------
     InputError
         If the line cannot be fitted.
-
-    Notes
-    -----
-    The least-squares line, or on the logit scale Cox's (Platt, 1999, without his smoothing of
-    labels). Predictions of cells are calibrated in training already (`ukb_brain.training`), on
-    people that include those of validation, so that here there should be little left to gain.
-    ``test_recalibration_is_the_line_of_statsmodels`` holds it to statsmodels.
     """
     once, of_kind = np.ones((1, len(y_fit))), KINDS[kind]
     if of_kind is BINARY:
@@ -69,26 +64,15 @@ def recalibration_effect(
 
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     y_true, y_pred, recalibrated : ndarray, shape (n,)
         Of test people; the last from `recalibrate`.
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
-    level : float
-        Coverage of the intervals, between 0 and 1.
 
     Returns
     -------
     dict of str to float
         ``before, after, change``, each with ``_low`` and ``_high``: Brier scores, which fall where
         it helps, or R², which rises. A rising line changes no area under the curve.
-
-    Notes
-    -----
-    Scores are those of `ukb_brain.statistics.scores.engine`;
-    ``test_planted_miscalibration_is_repaired_on_people_it_was_not_fitted_on`` holds them to
-    scikit-learn.
     """
     error, both = KINDS[kind].error, np.column_stack([y_pred, recalibrated])
 

@@ -29,6 +29,9 @@ def label_subgroups(
 ) -> pd.DataFrame:
     """Name the subgroups that people belong to.
 
+    Codings are those of UK Biobank's fields 31, 21000 and 22189; ethnic groups are the first level
+    of coding 1001.
+
     Parameters
     ----------
     participants : pandas.DataFrame
@@ -44,11 +47,6 @@ def label_subgroups(
         Text columns ``sex, age_band, site`` and where known ``ethnic_background, deprivation``,
         with the rows of participants; missing where not known. Deprivation is in thirds of the
         people given.
-
-    Notes
-    -----
-    Codings are those of UK Biobank's fields 31, 21000 and 22189; ethnic groups are the first level
-    of coding 1001. ``test_labels_name_what_is_known``.
     """
     labels = pd.DataFrame(index=participants.index)
     labels["sex"] = participants["sex"].map({0.0: "female", 1.0: "male"})
@@ -85,24 +83,22 @@ def score_subgroups(
 ) -> pd.DataFrame:
     """Score every subgroup of a cell's test people, and compare it with all others.
 
+    Draws are shared, so the difference is taken draw by draw; p inverts its percentile interval. R²
+    is about the subgroup's own mean, and falls wherever a subgroup varies less, such as an age band
+    in anything that changes with age: a difference is a reason to look, not yet unfairness. Where
+    exactly one subgroup of a column is suppressed, the total less the others gives its size away:
+    publish counts by `ukb_brain.figures.suppression.suppress_counts`.
+    Without a difference p was below .05 in 5.5 %
+    (area) and 5.2 % (R²) of 600 trials with 100 people against 200.
+
     Parameters
     ----------
-    kind : str
-        ``binary`` or ``continuous``.
     y_true, y_pred : ndarray, shape (n,)
-        Of test people.
     labels : pandas.DataFrame
         A text column a way to divide these n people, such as from `label_subgroups`. Leave out
         the column that the target itself decides (the age bands of age, the sex of sex).
     weights : ndarray, shape (draws, n)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
     fold : ndarray, shape (n,), optional
-        Each person's fold.
-    level : float
-        Coverage of the intervals, between 0 and 1.
-    smallest : int
-        A subgroup with fewer people, or with fewer in a class, has neither scores nor counts, nor
-        has one that leaves as few others.
 
     Returns
     -------
@@ -110,22 +106,6 @@ def score_subgroups(
         One row a subgroup: ``subgroup_of, subgroup, n`` (missing where suppressed), ``status``,
         the headline score and its ``difference`` from that of the others, with bounds, and
         ``p`` of no difference. Others are those whose label is known.
-
-    Raises
-    ------
-    ValueError
-        If labels are not of these people.
-
-    Notes
-    -----
-    Draws are shared, so the difference is taken draw by draw; p inverts its percentile interval.
-    R² is about the subgroup's own mean, and falls wherever a subgroup varies less, such as an age
-    band in anything that changes with age: a difference is a reason to look, not yet unfairness.
-    Where exactly one subgroup of a column is suppressed, the total less the others gives its size
-    away: publish counts by `ukb_brain.figures.suppression.suppress_counts`.
-    ``test_scores_are_those_of_scikit_learn`` and ``test_false_flags_are_rare_without_differences``
-    hold it to scikit-learn and to its error rate: without a difference p was below .05 in 5.5 %
-    (area) and 5.2 % (R²) of 600 trials with 100 people against 200.
     """
     if len(labels) != len(y_true):
         raise ValueError(f"{len(labels)} labels of {len(y_true)} people")
@@ -148,11 +128,7 @@ def score_subgroups(
 
 
 def _status(
-    kind: str,
-    y: Floats,
-    inside: NDArray[np.bool_],
-    outside: NDArray[np.bool_],
-    smallest: int,
+    kind: str, y: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_], smallest: int
 ) -> str:
     if inside.sum() < smallest:
         return f"few people: under {smallest}"
@@ -172,11 +148,11 @@ def _compared(
     sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     level: float,
 ) -> dict[str, float]:
-    def of_side(at: NDArray[np.bool_], w: Floats) -> Floats:
-        return headline(kind, y_true[at], y_pred[at], w[:, at], None if fold is None else fold[at])
-
     def estimator(w: Floats) -> dict[str, Floats]:
-        inside, outside = (of_side(at, w) for at in sides)
+        inside, outside = (
+            headline(kind, y_true[at], y_pred[at], w[:, at], None if fold is None else fold[at])
+            for at in sides
+        )
         return {"score": inside, "difference": inside - outside}
 
     drawn = draws_of(estimator, weights)
@@ -190,22 +166,12 @@ def _compared(
 def flag_differences(table: pd.DataFrame, rate: float = 0.05) -> pd.DataFrame:
     """Mark the subgroups that differ from the rest, at a false discovery rate over all rows.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Rows of `score_subgroups`, of one target or of many: the family of tests.
-    rate : float
-        The share of false marks among marks that is accepted on average.
+    Benjamini & Hochberg, Journal of the Royal Statistical Society B 1995;57:289-300.
 
     Returns
     -------
     pandas.DataFrame
         With ``p_adjusted``, missing where p is, and boolean ``differs``.
-
-    Notes
-    -----
-    Benjamini & Hochberg, Journal of the Royal Statistical Society B 1995;57:289-300, by scipy;
-    ``test_flags_are_those_of_statsmodels`` holds it to statsmodels.
     """
     tested = table["p"].notna().to_numpy()
     adjusted = np.full(len(table), np.nan)

@@ -18,6 +18,14 @@ FEWEST_PEOPLE = 10
 def squared_distance_correlation(x: Floats, y: Floats, weights: Floats) -> Floats:
     """Squared distance correlation without bias, under many weightings of people at once.
 
+    Distance covariance as a U-statistic: means over pairs, triples and quadruples of *different*
+    people. With the counts of a bootstrap draw a person is never compared with a copy of itself, so
+    that draws of independent people are centred on the estimate.
+
+    Székely GJ, Rizzo ML (2014). Partial distance correlation with methods for dissimilarities.
+    Annals of Statistics 42:2382. Huo X, Székely GJ (2016). Fast computing for distance covariance.
+    Technometrics 58:435.
+
     Parameters
     ----------
     x, y : ndarray, shape (n,)
@@ -30,20 +38,6 @@ def squared_distance_correlation(x: Floats, y: Floats, weights: Floats) -> Float
     ndarray, shape (draws,)
         About 0 where x and y are independent, possibly below it; 1 where they are linear in each
         other. NaN where either is constant or fewer than four people count.
-
-    Notes
-    -----
-    Distance covariance as a U-statistic: means over pairs, triples and quadruples of *different*
-    people. With the counts of a bootstrap draw a person is never compared with a copy of
-    itself, so that draws of independent people are centred on the estimate. Tied to U-centred
-    matrices in ``test_it_is_the_product_of_u_centred_distances``, and to sums over quadruples in
-    ``test_weights_count_different_people_only``.
-
-    References
-    ----------
-    Székely GJ, Rizzo ML (2014). Partial distance correlation with methods for dissimilarities.
-    Annals of Statistics 42:2382.
-    Huo X, Székely GJ (2016). Fast computing for distance covariance. Technometrics 58:435.
     """
     a, b = _distances(x), _distances(y)
     row_a, row_b = weights @ a, weights @ b
@@ -81,14 +75,12 @@ def _covariance(product: Floats, row_a: Floats, row_b: Floats, weights: Floats) 
 def distance_correlations(targets: pd.DataFrame, weights: Floats, seed: int = 0) -> Related:
     """Measure dependence of any shape between pairs of targets.
 
+    Intervals are of the people chosen, so wider than those of everybody. Coverage is measured in
+    ``test_intervals_of_distance_correlation_cover``.
+
     Parameters
     ----------
-    targets : pandas.DataFrame
-        One row a person, one column a target; NaN where it is not known.
     weights : ndarray, shape (draws, people)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
-    seed : int
-        Of the choice of people where there are more than `MOST_PEOPLE`.
 
     Returns
     -------
@@ -96,16 +88,6 @@ def distance_correlations(targets: pd.DataFrame, weights: Floats, seed: int = 0)
         ``distance_correlation``, of people known in both: the root of the squared one, 0 where
         that is below 0. Not tested: `ukb_brain.statistics.relations.mutual_information` gives
         p values.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree.
-
-    Notes
-    -----
-    Intervals are of the people chosen, so wider than those of everybody. Coverage is measured in
-    ``test_intervals_of_distance_correlation_cover``.
     """
     if weights.shape[1:] != (len(targets),):
         raise ValueError(f"{len(targets)} people, weights {weights.shape}")

@@ -30,8 +30,6 @@ def binned(targets: pd.DataFrame, kinds: Mapping[str, str]) -> Ints:
 
     Parameters
     ----------
-    targets : pandas.DataFrame
-        One row a person, one column a target; NaN where it is not known.
     kinds : mapping of str to str
         ``binary`` or ``continuous``, by target.
 
@@ -53,6 +51,8 @@ def binned(targets: pd.DataFrame, kinds: Mapping[str, str]) -> Ints:
 def information(counts: Floats) -> Floats:
     """Measure the information that the margins of tables have about each other.
 
+    Cover TM, Thomas JA (2006). Elements of information theory. Wiley, section 2.3.
+
     Parameters
     ----------
     counts : ndarray, shape (..., a, b)
@@ -62,14 +62,6 @@ def information(counts: Floats) -> Floats:
     -------
     ndarray, shape (...)
         In nats, at least 0; NaN for an empty table.
-
-    Notes
-    -----
-    Tied to scikit-learn's ``mutual_info_score`` in ``test_information_agrees_with_sklearn``.
-
-    References
-    ----------
-    Cover TM, Thomas JA (2006). Elements of information theory. Wiley, section 2.3.
     """
     total = counts.sum(axis=(-2, -1))
     with np.errstate(invalid="ignore"):
@@ -90,36 +82,6 @@ def mutual_information(
 ) -> Related:
     """Measure how much pairs of targets tell about each other.
 
-    Parameters
-    ----------
-    targets : pandas.DataFrame
-        One row a person, one column a target; NaN where it is not known.
-    kinds : mapping of str to str
-        ``binary`` or ``continuous``, by target.
-    families : ndarray of int, shape (people,)
-        Relatives have the same.
-    weights : ndarray, shape (draws, people)
-        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
-    permutations : int
-        Of one target of a pair against the other, families whole.
-    seed : int
-        Of the permutations.
-
-    Returns
-    -------
-    Related
-        ``mutual_information`` in nats, of people known in both. Tables of finite numbers of people
-        show information where there is none: the mean over permutations is taken off the estimate,
-        and twice off drawn values, in which sampling happened twice; below 0 is 0. p is the share
-        of permutations with as much.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree.
-
-    Notes
-    -----
     The bias is to first order that of independent targets, (a − 1)(b − 1)/2n, whatever their
     relation (Miller, 1955), which is why permutations estimate it. Tied to scikit-learn in
     ``test_information_agrees_with_sklearn``, to Miller's formula in
@@ -128,10 +90,24 @@ def mutual_information(
     ``test_independent_targets_are_found_related_at_the_level`` and
     ``test_intervals_of_information_cover``.
 
-    References
-    ----------
     Miller GA (1955). Note on the bias of information estimates. Information theory in psychology
     II-B:95.
+
+    Parameters
+    ----------
+    kinds : mapping of str to str
+        ``binary`` or ``continuous``, by target.
+    families : ndarray of int, shape (people,)
+        Relatives have the same.
+    weights : ndarray, shape (draws, people)
+
+    Returns
+    -------
+    Related
+        ``mutual_information`` in nats, of people known in both. Tables of finite numbers of people
+        show information where there is none: the mean over permutations is taken off the estimate,
+        and twice off drawn values, in which sampling happened twice; below 0 is 0. p is the share
+        of permutations with as much.
     """
     if weights.shape[1:] != (len(targets),) or families.shape != (len(targets),):
         raise ValueError(f"{len(targets)} people, weights {weights.shape}, {families.shape}")

@@ -30,21 +30,9 @@ def relation_tables(
     ----------
     measurements : pandas.DataFrame
         ``eid, instance`` and a column a target; each person's first imaging visit counts.
-    families : pandas.Series
-        Family by eid.
-    scores : dict of str to CommonScores
-        By target; the draws are those of other tables, for what is read.
-    draws : FamilyDraws
-        Of all families, for what people have.
-    grid : Grid
-        Targets and their kinds.
-    level : float
-        Coverage of the intervals.
 
     Returns
     -------
-    relations : pandas.DataFrame
-        Mutual information, distance correlation and similarity of profiles of every pair.
     centrality : pandas.DataFrame
         Eigenvector centrality of every target in the graph of each measure.
     """

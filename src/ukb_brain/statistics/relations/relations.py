@@ -12,12 +12,9 @@ import pandas as pd
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.sums import ROUNDING, Floats
-from ukb_brain.tables.certainty_schemas import Relations
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
-COLUMNS = [
-    *("measure", "target", "other", "n"),
-    *("estimate", "low", "high", "p", "p_adjusted", "note"),
-]
 # A correlation over fewer cells says nothing.
 FEWEST_INPUTS = 4
 
@@ -28,10 +25,6 @@ class Related:
 
     Attributes
     ----------
-    measure : str
-        Its name.
-    targets : tuple of str
-        Their keys.
     estimate : ndarray, shape (targets, targets)
         Symmetric, NaN where there is none and on the diagonal.
     drawn : ndarray, shape (draws, targets, targets)
@@ -53,15 +46,6 @@ class Related:
 def blank_relation(measure: str, targets: Sequence[str], draws: int) -> Related:
     """Make room for a measure of all pairs.
 
-    Parameters
-    ----------
-    measure : str
-        Its name.
-    targets : sequence of str
-        Keys.
-    draws : int
-        Bootstrap draws.
-
     Returns
     -------
     Related
@@ -77,43 +61,37 @@ def blank_relation(measure: str, targets: Sequence[str], draws: int) -> Related:
 def relation_table(related: Related, level: float = 0.95) -> pd.DataFrame:
     """List pairs of targets with their relation and its interval.
 
-    Parameters
-    ----------
-    related : Related
-        From `ukb_brain.statistics.relations.mutual_information.mutual_information`,
-        `ukb_brain.statistics.relations.distance_correlation.distance_correlations` or
-        `profile_similarity`.
-    level : float
-        Coverage of each interval, between 0 and 1.
-
     Returns
     -------
     pandas.DataFrame
         Columns `COLUMNS`, one row a pair, each pair once. ``p_adjusted`` bounds the false discovery
         rate among all pairs. A pair without an estimate keeps its row, and ``note`` says why.
-
-    Notes
-    -----
-    Percentile intervals of `ukb_brain.statistics.draws`, tied to numpy's quantiles in
-    ``test_the_table_lists_each_pair_once_with_quantiles_of_its_draws``.
     """
     rows = []
     for one, two in combinations(range(len(related.targets)), 2):
-        estimate, n = related.estimate[one, two], int(related.n[one, two])
+        estimate = related.estimate[one, two]
         known = np.isfinite(estimate)
-        drawn = related.drawn[:, one, two]
-        low, high = percentile_interval(drawn, level) if known else (np.nan, np.nan)
-        note = "" if known else "too few in common, or they do not vary"
-        pair = (related.measure, related.targets[one], related.targets[two])
-        rows.append((*pair, n, estimate, low, high, related.p[one, two], np.nan, note))
-    if not rows:
-        return Relations.empty()
-    table = pd.DataFrame(rows, columns=COLUMNS)
+        drawn = related.drawn[:, one, two] if known else np.full(1, np.nan)
+        row = {"measure": related.measure, "n": related.n[one, two], "p": related.p[one, two]}
+        row |= {"target": related.targets[one], "other": related.targets[two]}
+        row |= {"note": "" if known else "too few in common, or they do not vary"}
+        low, high = percentile_interval(drawn, level)
+        rows.append(row | {"estimate": estimate, "low": low, "high": high})
+    table = table_of(reported.relations, rows)
     return table.assign(p_adjusted=adjusted_by_family(table["p"], table["measure"], "bh"))
 
 
 def profile_similarity(skill: pd.DataFrame, drawn: Floats) -> Related:
     """Correlate what two targets gain from the same inputs, corrected for noise in skill.
+
+    Test people cause noise in skill, common to cells and targets as far as these share people. Its
+    covariance over inputs is that of the draws about their mean; it is taken off the covariance of
+    the profiles, and twice off that of drawn profiles, which have it twice. It is not tested, since
+    cells of a target are not independent. Tied to numpy's ``cov`` in
+    ``test_profiles_agree_with_covariances_by_numpy``; coverage is measured in
+    ``test_intervals_of_similar_profiles_cover``.
+
+    Fuller WA (1987). Measurement error models. Wiley, section 1.2.
 
     Parameters
     ----------
@@ -130,24 +108,6 @@ def profile_similarity(skill: pd.DataFrame, drawn: Floats) -> Related:
         over the inputs common to both targets, at least `FEWEST_INPUTS`, which ``n`` counts.
         There is none where a profile varies no more than its noise, nor between targets of the
         base domain and others, which are never read from the same inputs.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree.
-
-    Notes
-    -----
-    Test people cause noise in skill, common to cells and targets as far as these share people.
-    Its covariance over inputs is that of the draws about their mean; it is taken off the
-    covariance of the profiles, and twice off that of drawn profiles, which have it twice. It is
-    not tested, since cells of a target are not independent. Tied to numpy's ``cov`` in
-    ``test_profiles_agree_with_covariances_by_numpy``; coverage is measured in
-    ``test_intervals_of_similar_profiles_cover``.
-
-    References
-    ----------
-    Fuller WA (1987). Measurement error models. Wiley, section 1.2.
     """
     values = skill.to_numpy(float)
     if drawn.shape[1:] != values.shape:

@@ -8,12 +8,15 @@ import pandas as pd
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.relations.relations import Related
 from ukb_brain.statistics.sums import Floats
-
-CENTRALITY_COLUMNS = ["measure", "target", "estimate", "low", "high"]
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 
 def eigenvector_centrality(weights: Floats) -> Floats:
     """Say how strongly each node is tied to nodes that are strongly tied.
+
+    Bonacich P (1987). Power and centrality: a family of measures. American Journal of Sociology
+    92:1170.
 
     Parameters
     ----------
@@ -25,16 +28,6 @@ def eigenvector_centrality(weights: Floats) -> Floats:
     ndarray, shape (graphs, nodes)
         The leading eigenvector, of length 1 and without negative entries; NaN for a graph without
         edges. Where a graph falls into parts, nodes outside the strongest have 0.
-
-    Notes
-    -----
-    Many graphs at once; tied to networkx's ``eigenvector_centrality`` in
-    ``test_centrality_agrees_with_networkx``.
-
-    References
-    ----------
-    Bonacich P (1987). Power and centrality: a family of measures. American Journal of Sociology
-    92:1170.
     """
     weights = weights * (1 - np.eye(weights.shape[-1]))
     leading = np.abs(np.linalg.eigh(weights)[1][:, :, -1])
@@ -49,8 +42,6 @@ def centrality_table(related: Related, level: float = 0.95) -> pd.DataFrame:
     ----------
     related : Related
         Any measure of relation; relations below 0 count as none.
-    level : float
-        Coverage of each interval, between 0 and 1.
 
     Returns
     -------
@@ -59,11 +50,9 @@ def centrality_table(related: Related, level: float = 0.95) -> pd.DataFrame:
     """
     estimate = eigenvector_centrality(_positive(related.estimate)[None])[0]
     drawn = eigenvector_centrality(_positive(related.drawn))
-    rows = [
-        (related.measure, key, value, *percentile_interval(values, level))
-        for key, value, values in zip(related.targets, estimate, drawn.T, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=CENTRALITY_COLUMNS)
+    bounds = np.array([percentile_interval(values, level) for values in drawn.T]).T
+    columns = {"target": related.targets, "estimate": estimate, "low": bounds[0], "high": bounds[1]}
+    return table_of(reported.centrality, pd.DataFrame(columns).assign(measure=related.measure))
 
 
 def _positive(relations: Floats) -> Floats:

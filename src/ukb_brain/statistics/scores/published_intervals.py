@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from ukb_brain.statistics.kinds import BINARY, KINDS
+from ukb_brain.statistics.settings import DEFAULT, Published, Reporting
 from ukb_brain.statistics.sums import Floats
 
 COLUMNS = ["target", "inputs", "metric", "estimate", "low", "high", "note"]
@@ -70,15 +71,17 @@ def standard_error(accuracy: float, size: int, n: int) -> float:
     return 0.5 * float(np.sqrt(accuracy * (1 - accuracy) * (1 / size + 1 / (n - size))))
 
 
-def published_intervals(cells: pd.DataFrame, n: int, level: float = 0.95) -> pd.DataFrame:
+def published_intervals(
+    cells: pd.DataFrame, published: Published, reporting: Reporting = DEFAULT
+) -> pd.DataFrame:
     """Give single cells of a published table their intervals.
 
     Parameters
     ----------
     cells : pandas.DataFrame
         From `ukb_brain.statistics.scores.published.read_published`.
-    n : int
-        Test people of the table.
+    published, reporting : Published, Reporting
+        Test people of the table, and the level of the intervals.
 
     Returns
     -------
@@ -86,7 +89,8 @@ def published_intervals(cells: pd.DataFrame, n: int, level: float = 0.95) -> pd.
         `COLUMNS`: one row a cell and metric. Balanced accuracy by `standard_error`, r by Fisher's
         z, R² without; ``note`` says why there is none.
     """
-    z, rows = norm.ppf((1 + level) / 2), []
+    n, rows = published.test_people, []
+    z = norm.ppf((1 + reporting.level) / 2)
     for target, mine in cells.groupby("target", sort=False):
         size = class_size(mine, n)
         for cell in mine.to_dict("records"):

@@ -58,11 +58,14 @@ class TargetPredictions:
     threshold: Floats
     folds: tuple[int, ...]
 
-    def cell(self, inputs: Inputs) -> tuple[str, Floats] | None:
-        """Give a cell's published inputs and predictions, shape (n,); None: it has no scores."""
+    def cell(self, inputs: Inputs) -> TargetPredictions | None:
+        """Keep one cell, and the people whom it has; None: it has no scores."""
         if inputs.name not in self.inputs:
             return None
-        return inputs.name, self.predicted[:, self.inputs.index(inputs.name)]
+        at = [self.inputs.index(inputs.name)]
+        columns = {"predicted": self.predicted[:, at], "threshold": self.threshold[:, at]}
+        one = replace(self, inputs=(inputs.name,), **columns)
+        return one.restricted(np.isfinite(one.predicted[:, 0]))
 
     def restricted(self, rows: NDArray[np.bool_]) -> TargetPredictions:
         """Keep the test people of ``rows``, shape (n,)."""

@@ -1,0 +1,94 @@
+"""Whose predictions the tables are about, gathered once for all of them alike."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions, gather_targets
+from ukb_brain.statistics.settings import Certainty, Reporting
+
+
+def choose_strategy(cell_fits: pd.DataFrame, reporting: Reporting) -> str:
+    """Take the strategy of the map: the first that parameters name and that was trained.
+
+    Raises
+    ------
+    InputError
+        If none of them was trained.
+    """
+    trained = sorted(cell_fits["strategy"].unique())
+    found = [strategy for strategy in reporting.strategy if strategy in trained]
+    if not found:
+        raise InputError(
+            f"reporting.strategy names {', '.join(reporting.strategy)}, and the fits are of "
+            f"{', '.join(trained)}: name one of these, or add it to modelling.strategies and run "
+            "`kedro run`."
+        )
+    return found[0]
+
+
+def families_of(participants: pd.DataFrame) -> pd.Series:
+    """Look up each person's family, by eid."""
+    return participants.drop_duplicates("eid").set_index("eid")["family"]
+
+
+def draw_families(
+    families: pd.Series, reporting: Reporting, certainty: Certainty, seed: int
+) -> tuple[FamilyDraws, FamilyDraws]:
+    """Draw families for all tables, and fewer times for relations between targets."""
+    return (
+        FamilyDraws(families, reporting.draws, seed),
+        FamilyDraws(families, certainty.relation_draws, seed),
+    )
+
+
+def predictions_of(predictions: pd.DataFrame, strategy: str, split: str) -> pd.DataFrame:
+    """Take some people's predictions of all cells, averaged over seeds.
+
+    Parameters
+    ----------
+    split : str
+        ``validation``, or ``repeat``: later visits of test people.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``eid, instance, target, inputs, fold, y_true, y_pred``.
+    """
+    mine = (predictions["split"] == split) & (predictions["strategy"] == strategy)
+    keys = ["eid", "instance", "target", "inputs", "fold"]
+    grouped = predictions.loc[mine].groupby(keys, observed=True, as_index=False)
+    return grouped[["y_true", "y_pred"]].mean().astype({"target": object, "inputs": object})
+
+
+def gather_validation_people(
+    predictions: pd.DataFrame, strategy: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Take what the map's cells predict of validation people, and of repeat visits."""
+    validation, repeats = (
+        predictions_of(predictions, strategy, split) for split in ("validation", "repeat")
+    )
+    return validation, repeats
+
+
+def gather_unrefined(
+    unrefined: pd.DataFrame,
+    predictions: pd.DataFrame,
+    cell_fits: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    strategy: str,
+) -> tuple[dict[str, TargetPredictions], pd.DataFrame]:
+    """Take what cells predicted of test and validation people before the ladder.
+
+    Gains are judged on it. A strategy without a ladder predicts the same before it.
+    """
+    has_ladder = bool((unrefined["strategy"] == strategy).any())
+    known = unrefined if has_ladder else predictions
+    return (
+        gather_targets(known, cell_fits, participants, grid, strategy),
+        predictions_of(known, strategy, "validation"),
+    )

@@ -1,0 +1,171 @@
+"""Each target's imaging cell beside confounds alone, and within sites."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.certainty.cell_tables import rows_of
+from ukb_brain.statistics.certainty.delong import newcombe_area_interval
+from ukb_brain.statistics.draws import FamilyDraws, measured
+from ukb_brain.statistics.kinds import BINARY, KINDS
+from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
+from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
+from ukb_brain.statistics.scores.engine import headline_of
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.scores.within import score_within_sites
+from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
+from ukb_brain.tables.thresholds import fit_cut
+from ukb_brain.tables.visits import one_visit
+
+logger = logging.getLogger(__name__)
+
+Targets = Mapping[str, TargetPredictions]
+Row = dict[str, Any]
+VISIT = ["eid", "instance"]
+
+
+@dataclass(frozen=True, eq=False)
+class Everybody:
+    """What is known of all people at their first imaging visit, and their predictions.
+
+    Attributes
+    ----------
+    targets, confounds, participants : pandas.DataFrame
+        By ``eid, instance``.
+    splits : pandas.DataFrame
+        ``eid, fold, part``.
+    covariates : tuple of str
+        Columns of ``confounds`` that are asked for beside the confounds proper.
+    """
+
+    targets: pd.DataFrame
+    confounds: pd.DataFrame
+    participants: pd.DataFrame
+    splits: pd.DataFrame
+    validation: pd.DataFrame
+    covariates: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        absent = [name for name in self.covariates if name not in self.confounds]
+        if absent:
+            words = "The table lacks the covariates %s: they are left out."
+            logger.warning(words, ", ".join(absent))
+
+
+def confound_table(
+    targets: Targets,
+    unrefined: Targets,
+    everybody: Everybody,
+    draws: FamilyDraws,
+    grid: Grid,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Compare each target's imaging cell with confounds alone, and score it within sites.
+
+    Parameters
+    ----------
+    unrefined : dict of str to TargetPredictions
+        What cells predicted before the ladder, which may give a cell with images the predictions
+        of the one without: no evidence that images add nothing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target: ``target, inputs, metric, n, status`` and, each with ``_low`` and
+        ``_high``, ``score`` of the cell, ``confounds`` alone, ``together``, the ``gain`` of images
+        and ``within_site``. The cell is the one with all imaging and as few blocks as may be; the
+        gain is over confounds and the cell of these blocks, of which images get no credit, all by
+        ``unrefined`` predictions.
+        Confounds are site, sex, age and its square, head size and head motion, less the
+        target itself.
+    """
+    rows = []
+    for key, table in targets.items():
+        row: Row = {"target": key, "inputs": "", "metric": KINDS[table.kind].headline}
+        cell = table.cell(grid.imaging_alone(key))
+        if cell is None:
+            rows.append(row | {"status": "its imaging cell has no scores"})
+            continue
+        y, p, fold = cell.y, cell.predicted[:, 0], cell.fold
+        weights = draws.weights(cell.family)
+        site = rows_of(cell.visit, everybody.participants)["site"].to_numpy()
+        row |= {"inputs": cell.inputs[0], "n": len(y), "status": "ok"}
+        row |= measured(headline_of(table.kind, y, p, fold), weights, level)
+        row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
+        if row["metric"] == BINARY.headline:
+            row |= _perfect(row, int((y > 0).sum()), len(y), level)
+        try:
+            alone, without, together = _beyond(unrefined[key], cell.inputs[0], everybody, grid)
+            row |= gain_beyond_confounds(
+                table.kind, y, alone, together, weights, fold, level, without
+            )
+        except InputError:
+            # The reason counts people, and this table may leave.
+            row["status"] = "too few training or validation people, or classes, for confounds"
+        rows.append(row)
+    return pd.DataFrame(rows) if rows else table_of(reported.confounds)
+
+
+def _perfect(row: Row, positives: int, n: int, level: float) -> Row:
+    """Give areas of 1, which no draw of people varies, the bounds that class sizes allow."""
+    bounds = newcombe_area_interval(1.0, positives, n - positives, level)
+    perfect = [name for name in ("score", "within_site") if row[name] == 1.0]
+    return {f"{n}_{e}": b for n in perfect for e, b in zip(("low", "high"), bounds, strict=True)}
+
+
+def _beyond(
+    table: TargetPredictions, name: str, everybody: Everybody, grid: Grid
+) -> tuple[Floats, Floats, Floats]:
+    """Confounds alone, with the cell's blocks, and with its images too, for its test people.
+
+    Each fold by what it was fitted on.
+    """
+    known = np.isfinite(table.predicted[:, table.inputs.index(name)])
+    blocks = next(
+        c.inputs.blocks for c in grid.cells if (c.target, c.inputs.name) == (table.target, name)
+    )
+    bare = grid.inputs((), blocks).name if blocks else ""
+    cells = [one for one in (bare, name) if one in table.inputs]
+    predicted = [table.predicted[known, table.inputs.index(one)] for one in cells]
+    first = one_visit(everybody.participants)[[*VISIT, "family"]]
+    visits, family = first[VISIT].to_numpy(np.int64), first["family"].to_numpy(np.int64)
+    confounds = rows_of(visits, everybody.confounds)
+    cut = fit_cut(everybody.targets, everybody.participants, everybody.splits, grid)
+    place = pd.MultiIndex.from_arrays(list(visits.T))
+    alone, without, together = np.full((3, int(known.sum())), np.nan)
+    held = everybody.validation[everybody.validation["target"] == table.target]
+    held_cells = [held[held["inputs"] == one].set_index(["fold", *VISIT]) for one in cells]
+    for fold in table.folds:
+        part = everybody.splits[everybody.splits["fold"] == fold].set_index("eid")["part"]
+        train = (first["eid"].map(part) == "train").to_numpy()
+        y = rows_of(visits, cut(everybody.targets, fold))[table.target].to_numpy(float)
+        X, _ = confound_design(confounds, train, table.target, everybody.covariates)
+        baseline = confounds_baseline(table.kind, y, X, train, family)
+        mine = held_cells[-1]
+        mine = mine[mine.index.get_level_values("fold") == fold]
+        if len(mine) < 2 or mine["y_true"].nunique() < 2:
+            raise InputError(
+                f"{len(mine)} validation people cannot say how to join confounds and cell"
+            )
+        at = place.get_indexer(mine.index.droplevel("fold"))
+        here = table.fold[known] == fold
+        tested = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit[known][here].T)))
+        y_fit = mine["y_true"].to_numpy(float)
+        fit = [baseline[at], *(c.loc[mine.index, "y_pred"].to_numpy(float) for c in held_cells)]
+        apply_to = [baseline[tested], *(one[here] for one in predicted)]
+        ends = ((fit[0], fit[-1]), (apply_to[0], apply_to[-1]))
+        alone[here], _ = stack_on_confounds(table.kind, y_fit, *ends)
+        without[here], together[here] = stack_on_confounds(
+            table.kind, y_fit, tuple(fit), tuple(apply_to)
+        )
+    return alone, without, together
