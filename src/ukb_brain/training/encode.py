@@ -183,7 +183,7 @@ def cross_fitted(outputs: Mapping[int, NDArray[np.float32]], parts: NDArray[np.i
         networks.
     """
     every = [outputs[part] for part in sorted(outputs)]
-    combined: Floats = np.sum(every, axis=0, dtype=np.float64) / len(every)
+    combined: Floats = np.asarray(np.sum(every, axis=0, dtype=np.float64)) / len(every)
     for part, own in outputs.items():
         mine = parts == part
         combined[:, mine] = own[:, mine]
