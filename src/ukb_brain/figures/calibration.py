@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukb_brain.figures.forest import bare, entitle, first, head, nothing, panels
-from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
+from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of, stamp
 from ukb_brain.grid import Grid, Target
 
 COLUMNS = 5
@@ -71,7 +71,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, whole: int, target: Target, colour: s
     bare(axes, rules="both", labelsize=8, labelcolor=MUTED)
     if len(rows) < whole:
         words = f"{whole - len(rows)} of {whole} bins too small to show"
-        corner = {"ha": "right", "va": "bottom", "transform": axes.transAxes}
+        corner: Look = {"ha": "right", "va": "bottom", "transform": axes.transAxes}
         axes.text(0.98, 0.02, words, size=7.5, color=MUTED, **corner)
     if rows.empty:
         axes.set(xticks=[], yticks=[])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ukb_brain.figures.forest import Mark, bare, draw_mark, entitle, first, head, panels, say
 from ukb_brain.figures.labels import group_names
-from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
+from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of, stamp
 from ukb_brain.grid import Grid
 
 POINTS = 100
@@ -48,12 +48,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, again: pd.DataFrame, domain: str, gri
         draw_mark(axes, row, "estimate", y + APART * both, own, OWN, POINTS)
         if both:
             draw_mark(axes, again.loc[row["term"]], "estimate", y - APART, colour, AGAIN, POINTS)
-    axes.annotate(
-        f"{int(rows['n'].iloc[0])} cells",
-        **{"xy": (1, 1), "xycoords": "axes fraction"},
-        **{"xytext": (0, 7), "textcoords": "offset points"},
-        **{"ha": "right", "size": 9, "color": MUTED},
-    )
+    place: Look = {"xytext": (0, 7), "textcoords": "offset points", "ha": "right"}
+    words = f"{int(rows['n'].iloc[0])} cells"
+    axes.annotate(words, (1, 1), xycoords="axes fraction", size=9, color=MUTED, **place)
 
 
 def draw_coefficients(

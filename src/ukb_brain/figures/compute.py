@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from ukb_brain.figures.forest import bare, entitle, head, legend, panels, say
-from ukb_brain.figures.stamp import INK, MUTED, stamp
+from ukb_brain.figures.stamp import INK, MUTED, Look, stamp
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores.skill import with_skill
 
@@ -113,7 +113,7 @@ def _panel(axes: Axes, cells: pd.DataFrame, cost: str) -> None:
         colour, marker = LOOKS[str(strategy)]
         axes.plot(own[cost], own["skill"], marker, ms=3, color=colour, alpha=0.22, mew=0)
         at = np.exp(np.log(own[cost]).mean())
-        bar = {"color": colour, "lw": 2.4, "solid_capstyle": "butt", "zorder": 3}
+        bar: Look = {"color": colour, "lw": 2.4, "solid_capstyle": "butt", "zorder": 3}
         axes.plot([at, at], own[ENDS].mean(), **bar)
         axes.plot(at, own["skill"].mean(), marker, ms=8.5, color=colour, mec="white", zorder=4)
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ukb_brain.figures import forest
 from ukb_brain.figures.forest import Mark
-from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
+from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of, stamp
 from ukb_brain.grid import Grid
 
 BASELINE, FULLEST = "baseline", "fullest"
@@ -89,12 +89,9 @@ def _label(axes: Axes, domain: str, targets: list[str], grid: Grid, colour: str)
     axes.set_yticks(range(len(targets)), names, size=9.5)
     axes.tick_params(axis="y", labelcolor=INK)
     axes.get_yticklabels()[-1].set_fontweight("bold")
-    axes.annotate(
-        domain.capitalize(),
-        **{"xy": (0, 1), "xycoords": "axes fraction"},
-        **{"xytext": (-104, 5), "textcoords": "offset points"},
-        **{"size": 11, "weight": "bold", "color": colour},
-    )
+    place: Look = {"xytext": (-104, 5), "textcoords": "offset points", "weight": "bold"}
+    words = domain.capitalize()
+    axes.annotate(words, (0, 1), xycoords="axes fraction", size=11, color=colour, **place)
 
 
 def _share_scale(panels: list[Axes]) -> None:

@@ -14,14 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ukb_brain.figures.stamp import INK, MUTED, colour_of
+from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import Kind, by_kind
 from ukb_brain.words import bounded
 
 RULE_COLOUR = "#e4e8ec"
-QUIET = {"labelsize": 8.5, "labelcolor": MUTED}
-CLOSE = {"handletextpad": 0.5, "columnspacing": 1.4}
+QUIET: Look = {"labelsize": 8.5, "labelcolor": MUTED}
+CLOSE: Look = {"handletextpad": 0.5, "columnspacing": 1.4}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def draw_mark(
     if pd.notna(low) and pd.notna(high):
         axes.plot([low, high], [y, y], color=colour, lw=2, alpha=0.75)
     filled = (low > 0 or high < 0) if mark.filled is None else mark.filled
-    look = {"color": colour, "mfc": colour if filled else "white", "mec": colour, "mew": 1.3}
+    look: Look = {"color": colour, "mfc": colour if filled else "white", "mec": colour, "mew": 1.3}
     axes.plot(value, y, mark.shape, ms=mark.size, zorder=4, **look)
 
 
@@ -103,15 +103,16 @@ def name_rows(axes: Axes, targets: Sequence[str], grid: Grid) -> None:
 
 def head(figure: Figure, title: str, words: str) -> None:
     """Write in the uppermost inch what a figure asks, and how to read it in up to three lines."""
-    high, corner = figure.get_figheight(), {"va": "top", "x": 0.02}
+    high = figure.get_figheight()
+    corner: Look = {"va": "top", "x": 0.02}
     figure.text(y=1 - 0.2 / high, s=title, size=15, weight="bold", color=INK, **corner)
-    look = {"size": 9.5, "color": MUTED, "linespacing": 1.35}
+    look: Look = {"size": 9.5, "color": MUTED, "linespacing": 1.35}
     figure.text(y=1 - 0.56 / high, s=words, **look, **corner)
 
 
 def legend(figure: Figure, handles: Sequence[Artist], at: tuple[float, float], **look: Any) -> None:
     """Explain marks at a place in shares of the figure, side by side unless said otherwise."""
-    usual = {"loc": "lower left", "ncols": len(handles), "fontsize": 9, "frameon": False}
+    usual: Look = {"loc": "lower left", "ncols": len(handles), "fontsize": 9, "frameon": False}
     figure.legend(handles=handles, bbox_to_anchor=at, **usual | look)
 
 
@@ -121,14 +122,15 @@ def foot(figure: Figure, marks: Sequence[tuple[str, Mark]], grid: Grid | None = 
         Line2D([], [], color=MUTED, marker=m.shape, mfc=MUTED if m.filled else "white", label=words)
         for words, m in marks
     ]
-    for domain in grid.domains if grid is not None else ():
-        handles.append(Line2D([], [], color=colour_of(domain, grid), lw=4, label=domain))
+    if grid is not None:
+        colours = {domain: colour_of(domain, grid) for domain in grid.domains}
+        handles += [Line2D([], [], color=c, lw=4, label=domain) for domain, c in colours.items()]
     legend(figure, handles, (0.015, 0.06 / figure.get_figheight()), **CLOSE)
 
 
 def say(axes: Axes, words: str, **look: Any) -> None:
     """Say in the middle of axes why they are empty."""
-    usual = {"ha": "center", "va": "center", "color": MUTED, "style": "italic"}
+    usual: Look = {"ha": "center", "va": "center", "color": MUTED, "style": "italic"}
     axes.text(0.5, 0.5, words, transform=axes.transAxes, **usual | look)
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ukb_brain.figures.forest import bare, entitle, first, head, legend, panels
-from ukb_brain.figures.stamp import DOMAIN_COLOURS, INK, MUTED, stamp
+from ukb_brain.figures.stamp import DOMAIN_COLOURS, INK, MUTED, Look, stamp
 from ukb_brain.grid import Grid
 
 COLUMNS = 5
@@ -100,7 +100,7 @@ def _kind_of_inputs(target: str, inputs: str, grid: Grid) -> str:
 
 
 def _line(axes: Axes, points: pd.DataFrame, fits: pd.DataFrame, colour: str, mark: str) -> None:
-    dot = {"color": colour, "ms": 4.5, "mec": "white", "mew": 0.6}
+    dot: Look = {"color": colour, "ms": 4.5, "mec": "white", "mew": 0.6}
     low, high = points["skill_low"], points["skill_high"]
     axes.vlines(points["n_train"], low, high, color=colour, lw=1.4, alpha=0.6)
     axes.plot(points["n_train"], points["skill"], mark, **dot)
@@ -113,8 +113,8 @@ def _line(axes: Axes, points: pd.DataFrame, fits: pd.DataFrame, colour: str, mar
     axes.plot(inside, power_law_at(fit, inside), color=colour, lw=1.4)
     axes.plot(beyond, power_law_at(fit, beyond), color=colour, lw=1.2, ls=(0, (4, 2)))
     last = points.loc[points["n_train"] == points["n_train"].max(), ["skill_low", "skill_high"]]
-    fan = zip(last.mean(), fit[["at_10x_low", "at_10x_high"]], strict=True)
-    axes.fill_between([largest, 10 * largest], *fan, color=colour, alpha=0.12, lw=0)
+    lower, upper = zip(last.mean(), fit[["at_10x_low", "at_10x_high"]], strict=True)
+    axes.fill_between([largest, 10 * largest], lower, upper, color=colour, alpha=0.12, lw=0)
     axes.vlines(10 * largest, fit["at_10x_low"], fit["at_10x_high"], color=colour, lw=1.8)
     axes.plot(10 * largest, fit["at_10x"], mark, **dot)
     axes.plot(100 * largest, fit["at_100x_scenario"], mark, color=colour, mfc="white", ms=5)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ukb_brain.figures.forest import CLOSE, bare, head, legend, say_in_row
-from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
+from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of, stamp
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores import skill
 from ukb_brain.words import with_interval
@@ -80,7 +80,7 @@ def draw_legibility(
     handles = [
         Line2D([], [], color=colour_of(d, grid), marker="o", lw=2.4, label=d) for d in grid.domains
     ]
-    alone = {"marker": "o", "mfc": "white", "lw": 0, "label": "same blocks, no imaging"}
+    alone: Look = {"marker": "o", "mfc": "white", "lw": 0, "label": "same blocks, no imaging"}
     legend(figure, [*handles, Line2D([], [], color=MUTED, **alone)], (0.14, 0.1 / high), **CLOSE)
     head(
         figure,

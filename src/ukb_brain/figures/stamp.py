@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Stroke
 
 from ukb_brain.grid import Grid
+
+# Settings of how an artist looks.
+Look = dict[str, Any]
 
 SYNTHETIC = "SYNTHETIC"
 NOTICE = "SYNTHETIC data: generated people, not UK Biobank participants"
@@ -43,12 +48,12 @@ def stamp(figure: Figure, source: str, filled: bool = True) -> Figure:
     width, height = figure.get_size_inches()
     size = min(width * 11, height * 14)
     edge = Stroke(linewidth=size / 80, foreground=to_rgba(WARNING, 0.35))
-    shared = {"weight": "bold", "gid": "stamp", "in_layout": False}
-    face = {"size": size, "rotation": 28, "ha": "center", "va": "center", "zorder": 10}
+    shared: Look = {"weight": "bold", "gid": "stamp", "in_layout": False}
+    face: Look = {"size": size, "rotation": 28, "ha": "center", "va": "center", "zorder": 10}
     colour = to_rgba(WARNING, 0.07) if filled else "none"
     effects = None if filled else [edge]
     figure.text(0.5, 0.45, SYNTHETIC, color=colour, path_effects=effects, **face, **shared)
-    corner = {"size": 9, "color": WARNING, "ha": "right", "va": "top", "zorder": 11}
+    corner: Look = {"size": 9, "color": WARNING, "ha": "right", "va": "top", "zorder": 11}
     box = {"boxstyle": "round,pad=0.35", "facecolor": "#fdf0ef", "edgecolor": WARNING}
     figure.text(1 - 0.12 / width, 1 - 0.12 / height, NOTICE, bbox=box, **corner, **shared)
     return figure

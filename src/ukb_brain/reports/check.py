@@ -63,7 +63,7 @@ def build_check(found: pd.DataFrame, source: str, below: int = 10) -> str:
         "check",
         source,
         below,
-        [(key, heading) for key, heading, *_ in (*sections, *matrices)],
+        [(str(one[0]), str(one[1])) for one in (*sections, *matrices)],
         sections=sections,
         matrices=matrices,
         problems=problems.to_numpy().tolist(),

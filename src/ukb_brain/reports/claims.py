@@ -80,7 +80,9 @@ def write_comparison(cells: pd.DataFrame, source: str) -> str:
     """
     counts = pd.crosstab(cells["domain"], cells["verdict"])
     mean = cells.groupby("domain", sort=False)["difference"].mean()
-    rows = [[str(d), *map(str, counts.loc[d]), number(m, 3)] for d, m in mean.items()]
+    rows = [
+        [d, *map(str, counts.loc[d]), number(m, 3)] for d, m in zip(mean.index, mean, strict=True)
+    ]
     lines = [
         *titled("The other run against this one", source),
         *markdown_table(["domain", *counts.columns, "mean difference"], rows),

@@ -72,7 +72,9 @@ def plain(head: str, how: str, name: str, hover: str = "") -> Column:
 
 def p(head: str, how: str, name: str, hover: str = "") -> Column:
     """Declare a column of p values."""
-    return Column(head, how, lambda row: Entry(p_value(row.get(name)), hover, number=True))
+    return Column(
+        head, how, lambda row: Entry(p_value(row.get(name, float("nan"))), hover, number=True)
+    )
 
 
 def measured(

@@ -37,7 +37,7 @@ def shown_dictionary(dictionary: pd.DataFrame, below: int) -> pd.DataFrame:
         One row a variable: words, ``n, missing``, a column a part of the split, ``lag_years``,
         ``visits`` and ``algebra``; all text.
     """
-    visits = [str(name) for name in sorted(dictionary) if str(name).startswith("from_")]
+    visits = sorted(name for name in map(str, dictionary) if name.startswith("from_"))
     rows: list[dict[str, str]] = []
     for position, row in enumerate(dictionary.to_dict("records")):
         one = dictionary.iloc[[position]]

@@ -52,8 +52,8 @@ class Part:
             return []
         made = self.make(**{name: given[name] for name in self.takes() if name in given})
         if isinstance(made, Figure):
-            made = _picture(made, self.words)
-        return made if isinstance(made, list) else [made] if made is not None else []
+            return [_picture(made, self.words)]
+        return made if isinstance(made, list) else [made] if made else []
 
 
 @dataclass(frozen=True)

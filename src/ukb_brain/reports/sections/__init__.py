@@ -4,6 +4,14 @@ from importlib import import_module
 
 from ukb_brain.reports.section import Section
 
-ORDER = ("conclusions", "certainty", "inputs", "models", "limits", "learning", "calibration")
+ORDER: tuple[str, ...] = (
+    "conclusions",
+    "certainty",
+    "inputs",
+    "models",
+    "limits",
+    "learning",
+    "calibration",
+)
 ORDER += ("subgroups", "relations")
 SECTIONS: dict[str, Section] = {name: import_module(f"{__name__}.{name}").SECTION for name in ORDER}

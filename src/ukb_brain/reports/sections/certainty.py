@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import pandas as pd
 
 from ukb_brain.figures.legibility import draw_legibility
@@ -28,12 +31,16 @@ def how_sure(
         intervals = pd.DataFrame(columns=["target", "metric", "low", "high"], dtype=float)
     headline = headline_intervals(intervals)
     width = headline["high"] - headline["low"]
-    rows = []
+    rows: list[columns.Row] = []
     for name in grid.domains:
         mine = permutations[permutations["target"].map(domain) == name]
         ours = headline["target"].map(domain) == name
-        row = {"domain": name.capitalize(), "cells": f"{len(mine):,}", "rough": "–"}
-        row |= {"skill": mine["skill"].median()}
+        row: dict[Hashable, Any] = {
+            "domain": name.capitalize(),
+            "cells": f"{len(mine):,}",
+            "rough": "–",
+        }
+        row["skill"] = mine["skill"].median()
         row |= {p: _share(mine[p] <= ALPHA) for p in ("p_max", "p_bh")}
         for metric in LABELS:
             row[metric] = number(width[ours & (headline["metric"] == metric)].median(), 3)
