@@ -6,7 +6,7 @@ from reporting_cases import family_draws, invented, study_grid
 
 from ukb_brain.figures.compute import draw_compute, score_and_cost
 from ukb_brain.figures.stamp import NOTICE
-from ukb_brain.statistics import score_all
+from ukb_brain.statistics.scores.performance import score_all
 
 GRID = study_grid()
 STRATEGIES = ("amortised", "linear", "dedicated")

@@ -12,8 +12,9 @@ from kedro.runner import SequentialRunner
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from reporting_cases import invented, parameters, study_grid
 
-from ukb_brain import statistics
 from ukb_brain.pipelines.published import create_pipeline
+from ukb_brain.statistics.scores.legibility_map import score_map
+from ukb_brain.statistics.scores.published import published_layout
 from ukb_brain.statistics.settings import Published, Reporting
 from ukb_brain.tables import reported
 
@@ -33,9 +34,9 @@ def outputs():
     """Our own export, read as a table from outside."""
     grid = study_grid()
     tables = invented(grid, PEOPLE, strategies=("amortised",))
-    performance = statistics.score_map(*tables, grid, "amortised")
+    performance = score_map(*tables, grid, "amortised")
     given = {
-        "published.table": statistics.published_layout(performance, *tables[:2], grid),
+        "published.table": published_layout(performance, *tables[:2], grid),
     }
     given |= parameters(
         grid=grid,

@@ -5,8 +5,9 @@ from kedro.pipeline import Pipeline
 from ukb_brain.figures.coefficients import draw_coefficients
 from ukb_brain.pipelines.wiring import step
 from ukb_brain.reports.claims import write_claims
-from ukb_brain.statistics import fit_domains, read_published
 from ukb_brain.statistics.claims import evaluate_claims
+from ukb_brain.statistics.inputs.mixed_models import fit_domains
+from ukb_brain.statistics.scores.published import read_published
 from ukb_brain.statistics.scores.published_intervals import published_intervals, skill_errors
 from ukb_brain.statistics.scores.skill import skill_of_cells
 

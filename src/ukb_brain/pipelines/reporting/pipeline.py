@@ -16,7 +16,6 @@ from ukb_brain.reports.dashboard import build_dashboard
 from ukb_brain.reports.data_dictionary import build_data_dictionary, shown_dictionary
 from ukb_brain.reports.page import EXPECTED, build_report
 from ukb_brain.reports.summary import write_summary
-from ukb_brain.statistics import analysable, fit_domains, published_layout, score_all, score_map
 from ukb_brain.statistics.certainty.cell_tables import (
     errors_without_fail,
     interval_table,
@@ -30,6 +29,7 @@ from ukb_brain.statistics.gathered import (
     gather_unrefined,
     gather_validation_people,
 )
+from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
 from ukb_brain.statistics.inputs.pair_tables import (
     comparison_table,
     contribution_table,
@@ -44,7 +44,9 @@ from ukb_brain.statistics.people.calibration_tables import calibration_tables, g
 from ukb_brain.statistics.people.people_tables import participation_table, subgroup_table
 from ukb_brain.statistics.relations.relation_tables import relation_tables
 from ukb_brain.statistics.scores.common_scores import common_scores, skill_by_cell
-from ukb_brain.statistics.scores.legibility_map import with_intervals
+from ukb_brain.statistics.scores.legibility_map import score_map, with_intervals
+from ukb_brain.statistics.scores.performance import score_all
+from ukb_brain.statistics.scores.published import published_layout
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 from ukb_brain.tables.thresholds import as_tested
 from ukb_brain.tables.visits import at_chosen_visit
