@@ -7,6 +7,7 @@ Biobank's do. They are made in the temporary folder of the system and erased aft
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 import time
 import zipfile
@@ -16,12 +17,10 @@ import pandas as pd
 
 from benchmarks.record import Figure
 from ukb_brain.imaging.bulk_index import index_bulk, states
-from ukb_brain.imaging.preprocess import ImagingPreprocess
-from ukb_brain.synthetic.folder import KINDS
+from ukb_brain.synthetic.visits import KINDS
 
 PEOPLE, NEW, GOAL = 30_000, 1_000, 60.0
 FIRST, STEP = 1_000_001, 131
-SETTINGS = ImagingPreprocess(shape=(64, 64, 64), voxel_mm=2.857)
 # By field: the member that is needed, the folder of others, and how many.
 MEMBERS = {
     20252: ("T1/T1_unbiased_brain.nii.gz", "T1/T1_fast", 43),
@@ -46,7 +45,7 @@ def write(folder: Path, numbers: range) -> None:
         content = _content(field)
         for number in numbers:
             eid = str(FIRST + STEP * number)
-            place = folder / KINDS[field] / eid[:2]
+            place = folder / KINDS[field].folder / eid[:2]
             place.mkdir(parents=True, exist_ok=True)
             (place / f"{eid}_{field}_2_0.zip").write_bytes(content)
 
@@ -54,7 +53,7 @@ def write(folder: Path, numbers: range) -> None:
 def _timed(folder: Path, before: pd.DataFrame | None) -> tuple[float, pd.DataFrame]:
     start = time.perf_counter()
     index, _ = index_bulk(folder, MEMBERS, before)
-    state = states(index, SETTINGS.members)
+    state = states(index, {f: re.compile(re.escape(m)) for f, (m, *_) in MEMBERS.items()})
     seconds = time.perf_counter() - start
     assert (state == "ok").all()
     return seconds, index

@@ -19,11 +19,11 @@ from ukb_brain.statistics.sums import Floats
 from ukb_brain.synthetic import brains
 from ukb_brain.synthetic.anatomy import N_SHAPES, build_anatomy
 from ukb_brain.synthetic.connectomes import N_STYLES, Connectome, simulate
+from ukb_brain.synthetic.contrasts import CONTRASTS, contrasts_of
 from ukb_brain.synthetic.factors import FACTORS, factor_values, site_indicators
 from ukb_brain.synthetic.people import Columns, family_of, latents, traits, variates
 
 POINTS_MM, VOXEL_MM, REGIONS, TIME_POINTS = 12.0, 6.0, 30, 150
-CONTRASTS = {"structural": ("t1", "flair"), "diffusion": ("fa",)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +44,12 @@ def _effects(group: str) -> tuple[Floats, Floats]:
     """Effects of a group's weights on its images, and the noise of each of their points."""
     anatomy = build_anatomy(POINTS_MM)
     _, world = brains.brain_points(anatomy)
-    contrasts = CONTRASTS[group]
-    others = ("site", "shapes", "textures")
-    effects = brains.derivatives(anatomy, world, group, others, contrasts)
+    effects = brains.derivatives(anatomy, world, (group, "site", "shapes", "textures"), group)
     fewer = (VOXEL_MM / POINTS_MM) ** 1.5
-    noise = np.concatenate([np.full(len(world), fewer * brains.NOISE[c]) for c in contrasts])
-    return effects, noise
+    noise = np.concatenate(
+        [np.full(len(world), fewer * CONTRASTS[c].noise) for c in contrasts_of(group)]
+    )
+    return effects, np.concatenate(noise)
 
 
 def draw_people(seed: int, n: int) -> Drawn:
@@ -65,7 +65,7 @@ def draw_people(seed: int, n: int) -> Drawn:
     known = np.hstack([sites, rng.standard_normal((n, N_SHAPES))])
     textures = rng.standard_normal((n, len(build_anatomy(POINTS_MM).textures)))
     images = {}
-    for group in CONTRASTS:
+    for group in brains.VOLUMETRIC:
         effects, noise = _effects(group)
         weights = np.hstack([factors[group], known, textures]).astype(np.float32)
         seen = weights @ effects.astype(np.float32)

@@ -13,7 +13,7 @@ from benchmarks.skills import study_grid
 from benchmarks.watch import kedro, watch
 from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.store import RecordStore
+from ukb_brain.imaging.store import open_store
 from ukb_brain.planning.case import Parts, Shape
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
 
@@ -35,10 +35,12 @@ def write_cohort(root: Path, people: int, voxels: tuple[int, int, int], edges: i
     _write_tables(root / "03_primary", people, grid)
     keys = [(9_000_001 + k, 2) for k in range(people)]
     for scans in scans_in(root / "02_intermediate", grid, 1).values():
-        shape: Shape = (len(scans.modalities), *voxels) if scans.is_volume else (edges,)
+        shape: Shape = (
+            (len(scans.modalities), *voxels) if scans.modalities != ("rsfmri",) else (edges,)
+        )
         write_scans(scans, shape, keys)
     for store in ("volumes.zarr", "connectivity.zarr"):
-        RecordStore(root / "02_intermediate" / store).claim("synthetic")
+        open_store(root / "02_intermediate" / store).claim("synthetic")
     watch(kedro("feature_tabular", {"data_root": root}), root / "feature_tabular.log")
     with atomic_path(done) as part:
         part.write_text(json.dumps(asked))

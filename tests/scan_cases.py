@@ -3,11 +3,16 @@
 import gzip
 import io
 import zipfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import yaml
 
 from ukb_brain.imaging.affines import fsl_mni
+from ukb_brain.imaging.modalities import ImagingPreprocess
+
+ROOT = Path(__file__).parents[1]
 
 
 def nifti(data, affine):
@@ -87,3 +92,11 @@ def series_members(seed=3, regions=5, name=f"fMRI/{GLASSER}", **how):
     """Members of field 31016."""
     text = series_text(seed, regions, **how)
     return {name: gzip.compress(text.encode(), mtime=0)}
+
+
+def imaging(**given):
+    """Settings of a small grid, with the modalities of conf/base."""
+    text = (ROOT / "conf/base/parameters_imaging_preprocess.yml").read_text(encoding="utf-8")
+    modalities = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
+    small = {"modalities": modalities, "shape": (8, 8, 8), "voxel_mm": 20.0}
+    return ImagingPreprocess(**(small | given))

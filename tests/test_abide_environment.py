@@ -10,7 +10,7 @@ from abide_cases import row_of, write_cohort
 
 from ukb_brain.configuration import LocalLastLoader
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.readiness.check import look
 from ukb_brain.settings import CONFIG_LOADER_ARGS
 from ukb_brain.tables.codings import Codings

@@ -197,7 +197,7 @@ def test_what_does_not_exist_is_found(text, wrong):
         "`make bench ONLY=truth`",
         "`kedro run --env ukb --params preset=study64`",
         "`kedro run --pipelines <name>`",
-        "`reporting.mean_t1` and `splitting.train`",
+        "`reporting.mean_images` and `splitting.train`",
         "`data/03_primary` and `data/08_reporting/performance.parquet`",
         "`some words` and `source` and `21003-2.0`",
     ],

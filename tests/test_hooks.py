@@ -9,12 +9,12 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from reporting_cases import study_grid
+from scan_cases import imaging
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.hooks import ProjectHooks
 from ukb_brain.imaging.bulk_index import index_bulk
-from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.statistics.settings import Reporting
 from ukb_brain.tables.people_lists import Withdrawals
 
@@ -117,12 +117,12 @@ def test_scans_that_came_stop_a_run_of_missing_outputs(tmp_path, says, typed):
 
     scan("1234567_20252_2_0.zip")
     index, _ = index_bulk(tmp_path, (20252,))
-    given = {"shape": (8, 8, 8), "voxel_mm": 20.0}
+    settings = imaging()
     entries = {
         "raw.bulk": tmp_path,
         "intermediate.bulk_index": index,
         "raw.withdrawals": Withdrawals(frozenset(), 1, "x"),
-        "params:imaging_preprocess": ImagingPreprocess(**given) if typed else given,
+        "params:imaging_preprocess": settings if typed else settings.model_dump(),
     }
     of_run = DataCatalog({name: MemoryDataset(value) for name, value in entries.items()})
     missing = {"pipeline_names": [], "only_missing_outputs": True}

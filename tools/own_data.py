@@ -18,8 +18,8 @@ import yaml
 
 from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.preprocess import ImagingPreprocess
-from ukb_brain.synthetic.folder import KINDS
+from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.synthetic.visits import KINDS
 from ukb_brain.tables.dictionary import FieldEntry, field_of
 from ukb_brain.tables.raw_problems import needed_fields, wanted_fields
 from ukb_brain.words import markdown_table
@@ -94,9 +94,11 @@ def _block(words: Iterable[str]) -> str:
 
 def bulk_table() -> str:
     """Tabulate the bulk fields of the grid's modalities."""
-    settings = ImagingPreprocess(shape=(1, 1, 1), voxel_mm=1)
+    text = (PROJECT / "conf" / "base" / "parameters_imaging_preprocess.yml").read_text()
+    records = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
+    settings = ImagingPreprocess(modalities=records, shape=(1, 1, 1), voxel_mm=1)
     rows = [
-        (str(field), modality, f"`Bulk/Brain MRI/{KINDS[field]}`")
+        (str(field), modality, f"`Bulk/Brain MRI/{KINDS[field].folder}`")
         for modality, field in settings.fields.items()
     ]
     return "\n".join(markdown_table(("field", "for", "folder on the Platform"), rows))

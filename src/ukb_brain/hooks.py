@@ -20,7 +20,7 @@ from ukb_brain.problems import Problem, stop_at
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = {"grid", "modelling", "reporting", "claims", "evidence"}
+SETTINGS = {"grid", "imaging_preprocess", "modelling", "reporting", "claims", "evidence"}
 READS_RAW, READS_SCANS = "select_cohort", "preprocess_scans"
 BULK, INDEX = "raw.bulk", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
@@ -116,6 +116,8 @@ class ProjectHooks:
         problems: list[Problem] = []
         if "grid" in read and read["grid"].left_out:
             logger.info("%s", read["grid"].in_words())
+        if {"imaging_preprocess", "grid"} <= set(read):
+            problems += settings.problems_of_modalities(read["imaging_preprocess"], read["grid"])
         if {"claims", "grid"} <= set(read):
             problems += settings.problems_of_claims(read["claims"], read["grid"])
         if "modelling" in read:
@@ -146,7 +148,7 @@ class ProjectHooks:
     def _stop_if_scans_came(catalog: CatalogProtocol) -> None:
         """Look for bulk files that nodes whose outputs are there would never see."""
         from ukb_brain.imaging.bulk_index import changed_since
-        from ukb_brain.imaging.preprocess import ImagingPreprocess
+        from ukb_brain.imaging.modalities import ImagingPreprocess
 
         if not catalog.exists(INDEX):
             return

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from ukb_brain.datasets.images import NiftiDataset
+from ukb_brain.datasets.images import NiftiDataset, NiftiFolderDataset
 
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]])
 
@@ -49,3 +49,13 @@ def test_the_preview_is_a_picture(tmp_path):
     dataset = NiftiDataset(filepath=str(tmp_path / "a.nii.gz"))
     dataset.save(nib.Nifti1Image(np.arange(504, dtype=np.float32).reshape(7, 8, 9), np.eye(4)))
     assert base64.b64decode(dataset.preview()).startswith(b"\x89PNG")
+
+
+def test_images_by_name_are_a_file_each(tmp_path, image):
+    folder = NiftiFolderDataset(path=str(tmp_path / "mean"))
+    assert not folder.exists()
+    folder.save({"t1": image, "dwi": image})
+    assert {p.name for p in (tmp_path / "mean").iterdir()} == {"t1.nii.gz", "dwi.nii.gz"}
+    loaded = folder.load()["dwi"]()
+    np.testing.assert_array_equal(loaded.get_fdata(), image.get_fdata())
+    assert base64.b64decode(folder.preview()).startswith(b"\x89PNG")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 
 from ukb_brain.imaging.affines import common_grid, fsl_mni, to_flirt
-from ukb_brain.imaging.preprocess import flirt_transform
+from ukb_brain.imaging.readers import flirt_transform
 
 SHAPE = (7, 8, 9)
 

@@ -4,11 +4,12 @@ import os
 import re
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from scan_cases import series_members, zipped
+from scan_cases import imaging, series_members, zipped
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging import bulk_index
@@ -21,12 +22,11 @@ from ukb_brain.imaging.bulk_index import (
     problems_of_atlas,
     states,
 )
-from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.problems import stop_at
 
 FIELDS = (20252, 31016)
 T1 = {"T1/T1_unbiased_brain.nii.gz": b"", "T1/transforms/T1_to_MNI_linear.mat": b""}
-SETTINGS = ImagingPreprocess(shape=(8, 8, 8), voxel_mm=20)
+SETTINGS = imaging()
 # Three people, two of them with a repeat scan.
 SCANS = [(1234567, 20252, 2), (1234567, 20252, 3), (2345678, 20252, 2), (2345678, 31016, 2)]
 
@@ -115,7 +115,7 @@ def test_links_that_loop_are_walked_once(tmp_path):
     arrange(tmp_path, "{field}/{name}")
     (tmp_path / "20252/up").symlink_to(tmp_path)
     (tmp_path / "20252/itself").symlink_to(tmp_path / "20252/itself")
-    listed = [file.name for file in list_files(tmp_path)]
+    listed = [Path(path).name for path, _, _ in list_files(tmp_path)]
     assert len(listed) == len(set(listed)) == len(SCANS) + 1
     assert found(tmp_path) == SCANS
 
@@ -458,7 +458,7 @@ def test_the_index_judges_as_reading_does(tmp_path, name, state):
     path = tmp_path / "1000001_20252_2_0.zip"
     path.write_bytes(packed(name))
     index, _ = index_bulk(tmp_path, [20252])
-    needed = ImagingPreprocess(shape=(20, 24, 20), voxel_mm=8).members
+    needed = imaging().members
     assert states(index, needed).tolist() == [state]
     try:
         BulkFile(path).member("T1/T1_unbiased_brain.nii.gz")

@@ -16,6 +16,8 @@ from scan_cases import (
     NATIVE_SHAPE,
     dwi_members,
     flair_members,
+    head,
+    imaging,
     nifti,
     series_members,
     series_text,
@@ -27,17 +29,15 @@ from scan_cases import (
 from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
-from ukb_brain.imaging.preprocess import (
+from ukb_brain.imaging.modalities import Z_SCORE
+from ukb_brain.imaging.preprocess import Batch, mean_volume, preprocess_batch
+from ukb_brain.imaging.readers import (
     ENOUGH,
-    Batch,
-    ImagingPreprocess,
     Parcellation,
     Visit,
     find_parcellation,
     flirt_transform,
-    mean_volume,
-    normalise,
-    preprocess_batch,
+    scaled,
     to_common_grid,
 )
 from ukb_brain.imaging.store import RecordStore
@@ -46,7 +46,7 @@ from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.visits import T1, Scan
 
-SETTINGS = ImagingPreprocess(shape=(18, 22, 20), voxel_mm=8.0)
+SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
 KEY = (9000001, 2)
 REGIONS = Parcellation(tuple(f"R_{k}_ROI" for k in range(5)), 10)
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
@@ -70,10 +70,10 @@ class Person:
         path.write_bytes(content)
         self.files[field] = BulkFile(path)
 
-    def run(self):
+    def run(self, modalities=("t1", "flair", "dwi", "rsfmri")):
         visit = Visit(self.key, dict(self.files))
         rows = preprocess_batch(replace(self.batch, visits=(visit,)))
-        assert [r["modality"] for r in rows] == ["t1", "flair", "dwi", "rsfmri"]
+        assert [r["modality"] for r in rows] == [*modalities]
         assert {(r["eid"], r["instance"]) for r in rows} == {self.key}
         return {row["modality"]: row for row in rows}
 
@@ -131,14 +131,14 @@ def at_4_mm(tmp_path_factory):
     cohort = SyntheticCohort(participants=3, voxel_mm=4, regions=25, time_points=60, seed=1)
     anatomy = build_anatomy(4)
     anatomy.save(folder / "anatomy.npz")
-    batch = scans.Batch((1, 2, 3), cohort, folder / "anatomy.npz", folder)
+    batch = scans.Batch((1, 2, 3), cohort, folder / "anatomy.npz", folder, SETTINGS.modalities)
     images = []
     for number in batch.numbers:
         scan = Scan(T1, 2, "ok")
         session = scans._Session(batch, number, 2)
         session.write(scan)
         images.append((BulkFile(folder / str(T1) / scan.file_name(number)), session.brain))
-    settings = ImagingPreprocess(shape=(46, 55, 46), voxel_mm=4, centre_mm=(0, -18, 18))
+    settings = imaging(shape=(46, 55, 46), voxel_mm=4, centre_mm=(0, -18, 18))
     np.testing.assert_allclose(settings.affine, fsl_mni(4)[1])
     return anatomy, images, settings
 
@@ -177,7 +177,7 @@ def test_normalise_scales_the_brain_and_leaves_a_flat_background():
     rng = np.random.default_rng(0)
     volume = np.zeros((7, 8, 9), dtype=np.float32)
     volume[1:6, 2:7, 3:8] = rng.lognormal(3, 0.5, (5, 5, 5))
-    out = normalise(volume, (5.0, 95.0))
+    out = scaled(volume, Z_SCORE, (5.0, 95.0))
     inside = volume > 0
     low, high = np.percentile(volume[inside], (5, 95))
     clamped = np.clip(volume[inside], low, high)
@@ -186,19 +186,19 @@ def test_normalise_scales_the_brain_and_leaves_a_flat_background():
     np.testing.assert_allclose(out[inside].std(), 1, atol=1e-5)
     np.testing.assert_allclose(out[~inside], -clamped.mean() / clamped.std(), rtol=1e-5)
     assert out[volume > high].std() < 1e-6
-    np.testing.assert_allclose(normalise(3.7 * volume, (5.0, 95.0)), out, atol=1e-4)
+    np.testing.assert_allclose(scaled(3.7 * volume, Z_SCORE, (5.0, 95.0)), out, atol=1e-4)
 
 
 def test_image_that_misses_the_grid_is_broken():
     volume = np.zeros((10, 10, 10), dtype=np.float32)
     volume[:1, :1] = 1
     with pytest.raises(ScanError, match="fills 1%"):
-        normalise(volume, (0.5, 99.5))
+        scaled(volume, Z_SCORE, (0.5, 99.5))
 
 
 def test_image_of_one_value_is_broken():
     with pytest.raises(ScanError, match="equal"):
-        normalise(np.ones((7, 8, 9), dtype=np.float32), (0.5, 99.5))
+        scaled(np.ones((7, 8, 9), dtype=np.float32), Z_SCORE, (0.5, 99.5))
 
 
 def test_fa_keeps_one_scale_for_all_people(person):
@@ -209,6 +209,30 @@ def test_fa_keeps_one_scale_for_all_people(person):
     assert abs(np.median(values[(values > 0.12) & (values < 0.28)]) - 0.2) < 0.02
     assert abs(np.median(values[values > 0.32]) - 0.4) < 0.02
     assert abs(values.min()) < 1e-3
+
+
+MD = "dMRI/TBSS/stats/all_MD.nii.gz"
+
+
+def test_a_further_modality_is_one_record(person):
+    """Of the same zip as FA, on a scale of its own, sampled at the nearest voxel."""
+    scale = {"clamp": (0, 0.003), "centre": 0.001, "spread": 0.0005}
+    md = {"reader": "volume", "field": 20250, "member": MD, "intensity": scale}
+    md["interpolation"] = "nearest"
+    records = SETTINGS.model_dump()["modalities"] | {"md": md, "flair": None}
+    person.batch = replace(
+        person.batch, settings=imaging(**(dict(SETTINGS) | {"modalities": records}))
+    )
+    shape, affine = fsl_mni(8)
+    values = 0.001 * head(shape, affine)
+    person.put(20250, zipped(dwi_members() | {MD: nifti(values, affine)}))
+    rows = person.run(["t1", "dwi", "rsfmri", "md"])
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    stored = person.volumes.read("md", KEY).astype(np.float32) * 0.0005 + 0.001
+    # Between its bright voxels and what is empty nothing was interpolated.
+    assert set(np.unique(stored.round(4))) == {0.0} | set(np.unique(values[values > 0].round(4)))
+    person.put(20250, zipped(dwi_members()))
+    assert person.run(["t1", "dwi", "rsfmri", "md"])["md"]["reason"] == f"the zip has no {MD}"
 
 
 # --- what becomes of scans ------------------------------------------------------------------
@@ -600,8 +624,9 @@ def test_a_coarse_grid_averages_the_cubes_of_a_finer_one():
         {"shape": (8, 8)},
         {"connectivity_field": 12},
         {"unknown": 1},
+        {"modalities": {"flair": {"reader": "volume", "space": "t1"}}},
     ],
 )
 def test_settings_are_checked(wrong):
     with pytest.raises(ValidationError):
-        ImagingPreprocess(**({"shape": (8, 8, 8), "voxel_mm": 8} | wrong))
+        imaging(**wrong)

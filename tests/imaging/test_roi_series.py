@@ -6,14 +6,14 @@ import pytest
 from abide_cases import row_of, series_of, text_of, write_cohort, write_series
 from hypothesis import given
 from hypothesis import strategies as st
+from scan_cases import imaging
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.imaging.bulk_index import index_bulk, states
-from ukb_brain.imaging.preprocess import CONNECTIVITY, ImagingPreprocess
 from ukb_brain.imaging.roi_series import ROI_FIELDS, parse_rois, person_and_field
 
-CC200 = ImagingPreprocess(shape=(8, 8, 8), voxel_mm=20, connectivity_field="cc200")
+CC200 = imaging(connectivity_field="cc200")
 # The first values of a real file, cut to three regions.
 REAL = "#1\t#2\t#3\n-2.050007\t6.452024\t2.154645\n5.67811\t-7.31\t1e1\n"
 
@@ -68,7 +68,7 @@ def test_series_are_listed_in_any_arrangement_and_read(tmp_path):
     raw = write_cohort(tmp_path, people=4)
     index, others = index_bulk(raw, CC200.fields.values())
     index["state"] = states(index, CC200.members)
-    mine = index[index["field"] == CC200.fields[CONNECTIVITY]]
+    mine = index[index["field"] == CC200.source]
     assert mine[["eid", "instance", "array", "state"]].to_numpy().tolist() == [
         [50_000 + number, 0, 0, "ok"] for number in range(4)
     ]
@@ -107,7 +107,7 @@ def test_the_same_file_twice_is_one(tmp_path):
 
 def test_an_unknown_atlas_is_refused():
     with pytest.raises(ValueError, match="cc200"):
-        ImagingPreprocess(shape=(8, 8, 8), voxel_mm=20, connectivity_field="glasser")
+        imaging(connectivity_field="glasser")
 
 
 def test_no_field_of_uk_biobank_has_such_a_number():

@@ -6,10 +6,10 @@ import pytest
 import yaml
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
+from scan_cases import imaging
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.pipelines.data_engineering import create_pipeline
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.dictionary import field_of
@@ -66,7 +66,7 @@ def catalog_of(root, *names, **changes):
         "params:grid": Grid(**parameters("grid")["grid"]),
         "params:data_engineering": DataEngineering(**settings["data_engineering"]),
         "params:splitting": Splitting(**settings["splitting"]),
-        "params:imaging_preprocess": ImagingPreprocess(shape=(20, 24, 20), voxel_mm=8),
+        "params:imaging_preprocess": imaging(shape=(20, 24, 20), voxel_mm=8),
         "params:tables": TableSettings(),
         "params:codings": Codings(parameters("codings")["codings"]),
         "params:source": "synthetic",

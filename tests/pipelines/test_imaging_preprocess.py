@@ -10,18 +10,17 @@ import yaml
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 from reporting_cases import ROOT, study_grid
-from scan_cases import dwi_members, flair_members, series_members, t1_members, zipped
+from scan_cases import dwi_members, flair_members, imaging, series_members, t1_members, zipped
 
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
-from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.pipelines.data_engineering.nodes import index_bulk
 from ukb_brain.pipelines.imaging_preprocess import create_pipeline, nodes
 
-SETTINGS = ImagingPreprocess(shape=(18, 22, 20), voxel_mm=8.0)
+SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
 STORES = ("volumes", "connectivity")
 FIRST = 9_000_001
@@ -162,7 +161,7 @@ def test_a_repeat_run_reads_and_writes_nothing_again(root, monkeypatch):
     for name in ("image", "matrix"):
         monkeypatch.setattr(BulkFile, name, read_again)
     monkeypatch.setattr("ukb_brain.imaging.bulk_index.directory_of", read_again)
-    monkeypatch.setattr("ukb_brain.imaging.preprocess._vector", read_again)
+    monkeypatch.setattr("ukb_brain.imaging.readers.fisher_z_of_time_series", read_again)
     run(root)
     assert [stamps(folder) for folder in folders] == before
 

@@ -6,10 +6,10 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from modelling_cases import GRID, MODELLING
+from scan_cases import imaging
 
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.pipeline_registry import APART
 from ukb_brain.pipelines.plan import create_pipeline
 from ukb_brain.pipelines.plan.nodes import plan_costs
@@ -17,7 +17,7 @@ from ukb_brain.planning import Plan, Planning
 from ukb_brain.tables.splits import Splitting
 
 CONF = Path(__file__).parents[2] / "conf/base"
-IMAGING = ImagingPreprocess(shape=(6, 7, 8), voxel_mm=8)
+IMAGING = imaging(shape=(6, 7, 8), voxel_mm=8)
 
 
 def planned(tmp_path, **planning):

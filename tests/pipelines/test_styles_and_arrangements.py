@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kedro.runner import SequentialRunner
+from scan_cases import imaging
 from test_data_engineering import catalog_of, parameters
 
 from ukb_brain.cluster import Compute
@@ -14,6 +15,7 @@ from ukb_brain.imaging.store import RecordStore
 from ukb_brain.pipelines.data_engineering import create_pipeline as engineering
 from ukb_brain.pipelines.imaging_preprocess import create_pipeline as preprocessing
 from ukb_brain.pipelines.synthetic_cohort import nodes as generator
+from ukb_brain.synthetic.folder import claim
 from ukb_brain.synthetic.settings import Arrangement, SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import STYLES, write_table
@@ -119,9 +121,9 @@ def preprocessed(tmp_path_factory):
     for arrangement, style in zip(ARRANGEMENTS, STYLES, strict=False):
         raw = top / arrangement / "01_raw"
         asked = cohort(8, arrangement=arrangement, style=style)
-        generator.claim_raw_folder(raw, asked, "synthetic")
+        claim(raw, asked, "synthetic")
         generator.write_tables(asked, raw, CODINGS)
-        generator.write_scans(asked, raw, top / "synthetic_truth", ONE)
+        generator.write_scans(asked, raw, top / "synthetic_truth", imaging(), ONE)
         tables = engineered(top / arrangement, imaging=True)
         index = tables.pop("intermediate.bulk_index")
         found[arrangement] = (tables, index, records(top / arrangement))

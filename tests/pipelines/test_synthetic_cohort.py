@@ -7,6 +7,7 @@ import yaml
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 from reporting_cases import ROOT, study_grid
+from scan_cases import imaging
 
 from ukb_brain.atomic import PARTIAL
 from ukb_brain.cluster import Compute
@@ -31,7 +32,7 @@ def run(root, participants=MORE, workers=1, only=None, source="synthetic"):
     catalog = DataCatalog.from_config({k: v for k, v in entries.items() if k[0] != "_"})
     codings = yaml.safe_load((ROOT / "conf/base/parameters_codings.yml").read_text())["codings"]
     given = {"synthetic_cohort": cohort(participants), "source": source}
-    given |= {"codings": Codings(codings)}
+    given |= {"codings": Codings(codings), "imaging_preprocess": imaging()}
     given |= {"compute": Compute(workers=workers), "grid": study_grid()}
     for name, value in given.items():
         catalog[f"params:{name}"] = value

@@ -60,7 +60,7 @@ def encoders_of(stages):
 
 def case_of(modelling=MODELLING, splitting=None, **planning):
     asked = PLANNING.model_copy(update=planning)
-    return Case("mine", modelling, GRID, VOXELS, splitting or Splitting(), asked)
+    return Case("mine", modelling, GRID, VOXELS, splitting or Splitting(), asked, ("rsfmri",))
 
 
 def with_loop(which, **changes):

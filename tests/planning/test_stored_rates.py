@@ -13,7 +13,7 @@ RATES = StoredRates(**yaml.safe_load((CONF / "parameters_plan.yml").read_text())
 
 def plan(participants=1000, device="cpu", rates=RATES):
     asked = Planning(presets="mine", participants=participants, edges=300, devices=(1, 2))
-    case = Case("mine", MODELLING, GRID, (16, 18, 20), Splitting(), asked)
+    case = Case("mine", MODELLING, GRID, (16, 18, 20), Splitting(), asked, ("rsfmri",))
     table = plan_table([case], {"mine": rates_from(case, rates, device)}, 2)
     return table.dropna(subset=["devices"]).set_index(["strategy", "devices"])["hours"]
 

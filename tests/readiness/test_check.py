@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from raw_cases import CODINGS, cohort_of, write_raw
 from reporting_cases import study_grid
+from scan_cases import imaging
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk_index import find_bulk, index_bulk
-from ukb_brain.imaging.preprocess import ImagingPreprocess
 from ukb_brain.problems import stop_at
 from ukb_brain.readiness.check import look
 from ukb_brain.synthetic.visits import FLAIR, T1, visits_of
@@ -18,7 +18,7 @@ from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
 
 GRID = study_grid()
-IMAGING = ImagingPreprocess(shape=(20, 24, 20), voxel_mm=8)
+IMAGING = imaging(shape=(20, 24, 20), voxel_mm=8)
 
 
 def asked(grid=GRID, source="synthetic", **engineering):

@@ -15,7 +15,7 @@ RATES = StoredRates(**yaml.safe_load((CONF / "parameters_plan.yml").read_text())
 
 def case_of(participants):
     planning = Planning(presets="mine", participants=participants, edges=10, devices=1)
-    return Case("mine", MODELLING, GRID, (6, 7, 8), Splitting(), planning)
+    return Case("mine", MODELLING, GRID, (6, 7, 8), Splitting(), planning, ("rsfmri",))
 
 
 def test_the_folder_above_one_that_is_not_there_yet(tmp_path):

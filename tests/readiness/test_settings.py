@@ -2,11 +2,13 @@ import pytest
 import yaml
 from raw_cases import CONF
 from reporting_cases import study_grid
+from scan_cases import imaging
 
 from ukb_brain.grid import Grid
 from ukb_brain.readiness.settings import (
     problems_of_claims,
     problems_of_map,
+    problems_of_modalities,
     problems_of_strategies,
 )
 
@@ -21,6 +23,33 @@ def changed(**given):
 def test_the_projects_own_settings_are_sound():
     assert problems_of_claims(CLAIMS, GRID) == []
     assert problems_of_strategies({"reporting.strategy": ["linear"]}, ["linear"]) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        (None, "no reader"),
+        ({"field": 20250}, "no reader"),
+        ({"reader": "telepathy"}, "an unknown reader, telepathy,"),
+    ],
+)
+def test_a_modality_that_nothing_reads_names_the_readers(record, told):
+    of_grid = GRID.model_dump()["imaging"]
+    of_grid["diffusion"]["md"] = {"name": "MD", "order": 5}
+    settings = imaging()
+    records = settings.model_dump()["modalities"] | {"md": record}
+    (problem,) = problems_of_modalities(imaging(modalities=records), changed(imaging=of_grid))
+    assert problem.what == f"modality md has {told} in imaging_preprocess.modalities"
+    assert problem.remedy.startswith("give it one of the readers volume, connectivity there")
+    assert problem.remedy.endswith("leave it out (--params grid.leave_out=md)")
+    assert problems_of_modalities(settings, GRID) == []
+
+
+def test_a_vector_is_a_group_of_its_own():
+    joined = GRID.model_dump()["imaging"]
+    joined["diffusion"] |= joined.pop("functional")
+    (problem,) = problems_of_modalities(imaging(), changed(imaging=joined))
+    assert "diffusion joins a vector to others: dwi, rsfmri" in problem.what
 
 
 def test_a_strategy_that_is_not_trained():

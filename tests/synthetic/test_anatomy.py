@@ -10,11 +10,11 @@ from scipy.ndimage import map_coordinates
 from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.synthetic.anatomy import (
     COARSE_MM,
-    CONTRASTS,
     N_SHAPES,
     Anatomy,
     build_anatomy,
 )
+from ukb_brain.synthetic.contrasts import FIELDS
 from ukb_brain.synthetic.factors import FACTORS
 from ukb_brain.synthetic.people import SITES
 
@@ -31,9 +31,9 @@ def test_maps_lie_on_fsls_grid(anatomy):
     assert anatomy.factor_shapes.shape == (len(FACTORS["structural"]), 3, *COARSE)
     assert anatomy.shapes.shape == (N_SHAPES, 3, *COARSE)
     for group in ("structural", "diffusion"):
-        shape = (len(FACTORS[group]), len(CONTRASTS), *COARSE)
+        shape = (len(FACTORS[group]), len(FIELDS), *COARSE)
         assert getattr(anatomy, group).shape == shape
-    assert anatomy.sites.shape == (len(SITES), len(CONTRASTS), *COARSE)
+    assert anatomy.sites.shape == (len(SITES), len(FIELDS), *COARSE)
 
 
 def test_tissues_share_each_voxel(anatomy):
@@ -75,7 +75,7 @@ def test_lesions_arise_in_white_matter_around_the_ventricles(anatomy):
 
 
 def test_each_imaging_group_changes_its_own_contrasts(anatomy):
-    fa = CONTRASTS.index("fa")
+    fa = list(FIELDS).index("fa")
     assert not anatomy.structural[:, fa].any()
     assert not np.delete(anatomy.diffusion, fa, axis=1).any()
     # Every factor shows somewhere.
@@ -86,7 +86,7 @@ def test_each_imaging_group_changes_its_own_contrasts(anatomy):
 
 
 def test_effect_maps_are_not_alike(anatomy):
-    maps = anatomy.diffusion[:, CONTRASTS.index("fa")].reshape(len(FACTORS["diffusion"]), -1)
+    maps = anatomy.diffusion[:, list(FIELDS).index("fa")].reshape(len(FACTORS["diffusion"]), -1)
     together = np.corrcoef(maps) - np.eye(len(maps))
     assert abs(together).max() < 0.4
 

@@ -5,6 +5,7 @@ import pytest
 from nibabel.affines import apply_affine
 
 from ukb_brain.synthetic import brains
+from ukb_brain.synthetic.contrasts import CONTRASTS, contrasts_of
 from ukb_brain.synthetic.factors import FACTORS
 from ukb_brain.synthetic.people import SITES
 
@@ -37,9 +38,9 @@ def test_an_average_brain_has_the_contrasts_of_its_scans(anatomy, world):
     grey = anatomy.grey[voxels] > 0.7
     assert drawn["t1"][white].mean() > drawn["t1"][grey].mean()
     assert drawn["flair"][grey].mean() > 0.9 * drawn["flair"][white].mean()
-    assert drawn["fa"][white].mean() > 2 * drawn["fa"][grey].mean()
-    assert drawn["fa"].min() >= 0
-    assert drawn["fa"].max() < 1
+    assert drawn["dwi"][white].mean() > 2 * drawn["dwi"][grey].mean()
+    assert drawn["dwi"].min() >= 0
+    assert drawn["dwi"].max() < 1
 
 
 def test_points_far_outside_are_empty(anatomy):
@@ -62,7 +63,7 @@ def test_older_brains_have_a_thinner_rim(anatomy, world):
     change = changed(anatomy, world, "structural", STRUCTURAL.index("thinning"))
     outer = np.linalg.norm((world - [0, -18, 8]) / [68, 86, 66], axis=1) > 0.9
     assert change["t1"][outer].mean() < 1.5 * change["t1"][~outer].mean() < 0
-    assert not change["fa"].any()
+    assert not change["dwi"].any()
 
 
 def test_vascular_load_shows_as_bright_flair_and_is_never_negative(anatomy, world):
@@ -77,7 +78,7 @@ def test_vascular_load_shows_as_bright_flair_and_is_never_negative(anatomy, worl
 
 def test_age_lowers_anisotropy_nearly_everywhere(anatomy, world):
     change = changed(anatomy, world, "diffusion", DIFFUSION.index("age_fa"))
-    assert (change["fa"] <= 0).mean() > 0.9
+    assert (change["dwi"] <= 0).mean() > 0.9
     assert not change["t1"].any()
     assert not change["flair"].any()
 
@@ -87,7 +88,7 @@ def test_every_weight_changes_the_images(anatomy, world, group):
     some = world[::7]
     for k in range(len(getattr(brains.mean_brain(anatomy), group))):
         change = changed(anatomy, some, group, k)
-        assert max(abs(change[name]).max() for name in ("t1", "flair", "fa")) > 0.01
+        assert max(abs(change[name]).max() for name in ("t1", "flair", "dwi")) > 0.01
 
 
 @pytest.mark.parametrize("site", range(len(SITES)))
@@ -107,8 +108,8 @@ def test_registration_removes_shapes_of_known_origin(anatomy, world):
     # So that diffusion does not show what only structural images show.
     other = replace(brain, structural=-brain.structural)
     np.testing.assert_array_equal(
-        brains.draw(anatomy, registered, world)["fa"],
-        brains.draw(anatomy, brains.registered(other), world)["fa"],
+        brains.draw(anatomy, registered, world)["dwi"],
+        brains.draw(anatomy, brains.registered(other), world)["dwi"],
     )
     np.testing.assert_array_equal(registered.diffusion, brain.diffusion)
 
@@ -143,18 +144,16 @@ def test_more_voxels_never_read_less(anatomy, errors):
         assert np.linalg.eigvalsh(errors[group] - finer[group]).min() > -1e-9
 
 
-READ_FROM = {"structural": ("t1", "flair"), "diffusion": ("fa",)}
-
-
 @pytest.fixture(scope="module")
 def readings(anatomy, world):
     """Factors of 150 people, and what generalised least squares reads off their images."""
     out = {}
-    for group, contrasts in READ_FROM.items():
+    for group in brains.VOLUMETRIC:
+        contrasts = contrasts_of(group)
         rng = np.random.default_rng(2)
-        scale = 1 / np.concatenate([np.full(len(world), brains.NOISE[c]) for c in contrasts])
-        wanted = brains.derivatives(anatomy, world, group, ("site",), contrasts) * scale
-        unknown = brains.derivatives(anatomy, world, "shapes", ("textures",), contrasts) * scale
+        scale = 1 / np.concatenate([np.full(len(world), CONTRASTS[c].noise) for c in contrasts])
+        wanted = brains.derivatives(anatomy, world, (group, "site"), group) * scale
+        unknown = brains.derivatives(anatomy, world, ("shapes", "textures"), group) * scale
         both = np.vstack([wanted, unknown])
         prior = np.diag([*np.full(len(wanted), 1e-6), *np.ones(len(unknown))])
         reader = np.linalg.solve(both @ both.T + prior, both)[: len(FACTORS[group])]
@@ -176,7 +175,7 @@ def readings(anatomy, world):
     return out
 
 
-@pytest.mark.parametrize("group", READ_FROM)
+@pytest.mark.parametrize("group", brains.VOLUMETRIC)
 def test_no_linear_reader_beats_the_readout_error(errors, readings, group):
     true, read = readings[group]
     claimed = np.diag(errors[group])[: true.shape[1]]

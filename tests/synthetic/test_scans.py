@@ -7,17 +7,19 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
+from scan_cases import imaging
 
 from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.synthetic import scans
 from ukb_brain.synthetic.factors import FACTORS
+from ukb_brain.synthetic.people import latents, variates
 from ukb_brain.synthetic.scans import Batch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
-from ukb_brain.synthetic.table import cohort_latents
 from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, T1, Scan, Visits, visits_of
 
 SEED = 4
+MODALITIES = imaging().modalities
 
 
 def cohort(participants=12, seed=SEED, **settings):
@@ -33,7 +35,7 @@ def write(anatomy_file, tmp_path):
         bulk = tmp_path / name
         for field in (T1, FLAIR, DWI, MATRIX, SERIES):
             (bulk / str(field)).mkdir(parents=True, exist_ok=True)
-        written = write_batch(Batch(tuple(numbers), of or cohort(), anatomy_file, bulk))
+        written = write_batch(Batch(tuple(numbers), of or cohort(), anatomy_file, bulk, MODALITIES))
         return bulk, written
 
     return run
@@ -151,7 +153,7 @@ def one_scan(anatomy_file, tmp_path_factory):
         bulk = tmp_path_factory.mktemp("one")
         (bulk / str(field)).mkdir()
         scan = Scan(field, instance, state)
-        batch = Batch((number,), of or cohort(), anatomy_file, bulk)
+        batch = Batch((number,), of or cohort(), anatomy_file, bulk, MODALITIES)
         scans._Session(batch, number, instance).write(scan)
         return BulkFile(bulk / str(field) / scan.file_name(number))
 
@@ -216,6 +218,24 @@ def test_grids_and_types_of_images(one_scan):
     assert image_in(t1, "T1/T1_brain_mask.nii.gz").get_data_dtype() == np.uint8
 
 
+def test_two_modalities_of_one_zip_have_noise_of_their_own(one_scan, anatomy_file, tmp_path):
+    flair = MODALITIES["flair"]
+    other = {"flair": flair.model_copy(update={"field": T1})}
+    scan, batch = (
+        Scan(T1, 2, "ok"),
+        Batch((2,), cohort(), anatomy_file, tmp_path, MODALITIES | other),
+    )
+    (tmp_path / str(T1)).mkdir()
+    scans._Session(batch, 2, 2).write(scan)
+    both = BulkFile(tmp_path / str(T1) / scan.file_name(2))
+    t1 = MODALITIES["t1"].member
+    np.testing.assert_array_equal(both.image(t1).get_fdata(), one_scan(T1).image(t1).get_fdata())
+    own = one_scan(FLAIR).image(flair.member).get_fdata()
+    moved = both.image(flair.member).get_fdata()
+    np.testing.assert_array_equal(moved > 0, own > 0)
+    assert 0.05 < (moved - own)[own > 0].std() / 1000 < 0.12
+
+
 def test_brain_extracted_images_are_empty_outside_the_mask(one_scan):
     t1, flair = one_scan(T1), one_scan(FLAIR)
     mask = image_in(t1, "T1/T1_brain_mask.nii.gz").get_fdata() > 0
@@ -258,7 +278,9 @@ def test_head_size_is_undone_by_the_matrix(anatomy_file, tmp_path):
     """A large head needs a matrix that shrinks it: field 25000 is that scaling."""
     heads, scalings = [], []
     for number in range(1, 41):
-        session = scans._Session(Batch((number,), cohort(), anatomy_file, tmp_path), number, 2)
+        session = scans._Session(
+            Batch((number,), cohort(), anatomy_file, tmp_path, MODALITIES), number, 2
+        )
         heads.append(session.head)
         scalings.append(np.linalg.det(session._head_position()))
     assert np.corrcoef(heads, scalings)[0, 1] < -0.9
@@ -269,7 +291,7 @@ def test_repeat_scans_show_an_older_and_otherwise_similar_brain(anatomy_file, tm
     number, _ = someone(instance=3)
     visits: Visits = visits_of(SEED, number)
     assert 3 in visits.dates
-    batch = Batch((number,), cohort(), anatomy_file, tmp_path)
+    batch = Batch((number,), cohort(), anatomy_file, tmp_path, MODALITIES)
     first, repeat = (scans._Session(batch, number, instance) for instance in (2, 3))
     np.testing.assert_array_equal(first.brain.shapes, repeat.brain.shapes)
     np.testing.assert_array_equal(first.brain.site, repeat.brain.site)
@@ -283,10 +305,12 @@ def test_repeat_scans_show_an_older_and_otherwise_similar_brain(anatomy_file, tm
 
 def test_factors_of_the_scans_follow_the_latents_of_the_table(anatomy_file, tmp_path):
     many = cohort(participants=600)
-    z = cohort_latents(many)
+    z = latents(variates(SEED, range(1, 601)))
     structural = np.array(
         [
-            scans._Session(Batch((n,), many, anatomy_file, tmp_path), n, 2).brain.structural
+            scans._Session(
+                Batch((n,), many, anatomy_file, tmp_path, MODALITIES), n, 2
+            ).brain.structural
             for n in range(1, 601)
         ]
     )

@@ -6,14 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ukb_brain.synthetic.visits import (
-    BROKEN,
     DWI,
     FLAIR,
+    KINDS,
     MATRIX,
-    MISSING,
     SERIES,
     T1,
-    UNUSABLE,
     Scan,
     visits_of,
 )
@@ -53,8 +51,8 @@ def test_shares_of_visits(visits):
 def test_shares_of_scans_that_cannot_be_used(visits, field):
     states = Counter(s.state for v in visits for s in v.scans if s.field == field)
     n = states.total()
-    for state, shares in (("missing", MISSING), ("unusable", UNUSABLE), ("broken", BROKEN)):
-        assert states[state] / n == pytest.approx(shares[field], abs=0.006)
+    for state in ("missing", "unusable", "broken"):
+        assert states[state] / n == pytest.approx(getattr(KINDS[field], state), abs=0.006)
     assert states["ok"] / n > 0.9
 
 

@@ -34,6 +34,14 @@ def selected(table, withdrawals, scans=None, pairs=NO_PAIRS, **settings):
     return select_cohort(table, withdrawals, scans, pairs, DataEngineering(**settings))
 
 
+def test_modalities_of_one_field_are_there_together():
+    rows = [(1, 20250, 2, 0, "ok"), (2, 20252, 2, 0, "ok"), (2, 20250, 2, 0, "broken")]
+    index = pd.DataFrame(rows, columns=["eid", "field", "instance", "array", "state"])
+    found = usable_scans(index, {"t1": 20252, "dwi": 20250, "md": 20250})
+    assert found.loc[(1, 2)].to_dict() == {"t1": False, "dwi": True, "md": True}
+    assert found.loc[(2, 2)].to_dict() == {"t1": True, "dwi": False, "md": False}
+
+
 def people(eids, dates_2, dates_3=None):
     table = pd.DataFrame({"eid": eids, "53-0.0": pd.Timestamp("2008-01-01")})
     table["53-2.0"] = pd.to_datetime(pd.Series(dates_2, dtype=object))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ukb_brain.imaging.preprocess import SHRINKAGE
+from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.imaging.tangent import completed, covariances, logarithms, tangents, whitening
 from ukb_brain.training.scans import GroupScans

@@ -7,7 +7,7 @@ import pytest
 from modelling_cases import N
 
 from ukb_brain.cluster import Compute
-from ukb_brain.imaging.preprocess import SHRINKAGE
+from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.ledger import run_ledger
 from ukb_brain.ledger.artifact import ModelFolder

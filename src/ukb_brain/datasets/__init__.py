@@ -1,7 +1,7 @@
 """Kedro datasets: UK Biobank's files, stores, tables written whole, figures and models."""
 
 from ukb_brain.datasets.folders import ModelFolderDataset, OwnedFolderDataset, RecordStoreDataset
-from ukb_brain.datasets.images import FigureDataset, NiftiDataset
+from ukb_brain.datasets.images import FigureDataset, NiftiDataset, NiftiFolderDataset
 from ukb_brain.datasets.parquet import (
     AtomicCSV,
     AtomicParquet,
@@ -27,6 +27,7 @@ __all__ = [
     "GivenCSV",
     "ModelFolderDataset",
     "NiftiDataset",
+    "NiftiFolderDataset",
     "OptionalCSV",
     "OptionalParquet",
     "OwnedFolderDataset",

@@ -8,7 +8,7 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.store import RecordStore
+from ukb_brain.imaging.store import RecordStore, open_store
 from ukb_brain.ledger.artifact import ModelFolder
 
 
@@ -66,7 +66,7 @@ class RecordStoreDataset(PlacedDataset):
 
     def load(self) -> RecordStore:
         """Open the store, which may be empty."""
-        return RecordStore(self._filepath)
+        return open_store(self._filepath)
 
     def save(self, data: RecordStore) -> None:
         """Hold the store against this entry's."""

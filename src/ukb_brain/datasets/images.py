@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import nibabel as nib
 import numpy as np
 from kedro_datasets._typing import ImagePreview
 from kedro_datasets.matplotlib import MatplotlibDataset
+from kedro_datasets.partitions import PartitionedDataset
 from matplotlib.figure import Figure
 
 from ukb_brain.atomic import atomic_path
@@ -30,19 +32,36 @@ class NiftiDataset(PlacedDataset):
 
     def preview(self) -> ImagePreview:
         """Draw the three middle slices for kedro-viz, as a PNG in base64."""
-        volume = np.asarray(self.load().dataobj, dtype=np.float32)
-        low, high = np.percentile(volume, (1, 99.5))
-        figure = Figure(figsize=(7.5, 2.8), facecolor="black", layout="constrained")
-        for axis, panel in enumerate(figure.subplots(1, 3)):
-            middle = volume.take(volume.shape[axis] // 2, axis=axis)
-            panel.imshow(middle.T, origin="lower", cmap="gray", vmin=low, vmax=high)
-            panel.set_axis_off()
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=80)
-        return ImagePreview(base64.b64encode(picture.getvalue()).decode())
+        return _slices([self.load()])
 
     def _exists(self) -> bool:
         return self._filepath.exists()
+
+
+class NiftiFolderDataset(PartitionedDataset):
+    """Images by name, one ``.nii.gz`` each."""
+
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
+        ending = ".nii.gz"
+        super().__init__(path=path, dataset=NiftiDataset, filename_suffix=ending, metadata=metadata)
+
+    def preview(self) -> ImagePreview:
+        """Draw each image's three middle slices for kedro-viz, a row each."""
+        return _slices([load() for _, load in sorted(self.load().items())])
+
+
+def _slices(images: Sequence[nib.Nifti1Image]) -> ImagePreview:
+    figure = Figure(figsize=(7.5, 2.8 * len(images)), facecolor="black", layout="constrained")
+    for image, row in zip(images, figure.subplots(len(images), 3, squeeze=False), strict=True):
+        volume = np.asarray(image.dataobj, dtype=np.float32)
+        low, high = np.percentile(volume, (1, 99.5))
+        for axis, panel in enumerate(row):
+            middle = volume.take(volume.shape[axis] // 2, axis=axis)
+            panel.imshow(middle.T, origin="lower", cmap="gray", vmin=low, vmax=high)
+            panel.set_axis_off()
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=80)
+    return ImagePreview(base64.b64encode(picture.getvalue()).decode())
 
 
 class FigureDataset(MatplotlibDataset):

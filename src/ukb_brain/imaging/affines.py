@@ -27,7 +27,6 @@ def fsl_mni(voxel_mm: float = 1.0) -> tuple[tuple[int, int, int], Affine]:
     Returns
     -------
     shape : tuple of int
-        Number of voxels in x, y and z.
     affine : ndarray of shape (4, 4)
         Voxel to world in mm; determinant negative in x, voxel (0, 0, 0) at (90, −126, −72).
     """
@@ -40,22 +39,7 @@ def fsl_mni(voxel_mm: float = 1.0) -> tuple[tuple[int, int, int], Affine]:
 def common_grid(
     shape: tuple[int, int, int], voxel_mm: float, centre: tuple[float, float, float]
 ) -> Affine:
-    """Affine of a box in MNI space, oriented as FSL's MNI152.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Number of voxels in x, y and z.
-    voxel_mm : float
-        Voxel edge.
-    centre : tuple of float
-        World coordinates of the middle of the box in mm.
-
-    Returns
-    -------
-    ndarray of shape (4, 4)
-        Voxel to world in mm.
-    """
+    """Voxel to world in mm of a box in MNI space about `centre`, oriented as FSL's MNI152."""
     affine = np.diag([-voxel_mm, voxel_mm, voxel_mm, 1.0])
     middle = (np.asarray(shape) - 1) / 2
     affine[:3, 3] = np.asarray(centre) - affine[:3, :3] @ middle
@@ -69,21 +53,9 @@ def to_flirt(
     reference_affine: Affine,
     reference_shape: tuple[int, ...],
 ) -> Affine:
-    """Write a world-to-world affine (moving to reference) as a FLIRT matrix.
+    """Write a world-to-world affine (moving to reference, mm) as FLIRT would store it.
 
-    Parameters
-    ----------
-    world : ndarray of shape (4, 4)
-        Takes world coordinates of the moving image to those of the reference, in mm.
-    moving_affine, reference_affine : ndarray of shape (4, 4)
-        Voxel to world of each image.
-    moving_shape, reference_shape : tuple of int
-        Number of voxels of each image.
-
-    Returns
-    -------
-    ndarray of shape (4, 4)
-        As stored by FLIRT. Source: FSL FLIRT user guide, "Transformation matrices".
+    Source: FSL FLIRT user guide, "Transformation matrices". Affines of images are voxel to world.
     """
     moving = _voxel_to_scaled(moving_affine, moving_shape)
     reference = _voxel_to_scaled(reference_affine, reference_shape)

@@ -27,41 +27,22 @@ Status = Literal["ok", "missing", "unusable", "broken"]
 
 # A 1 mm image of 64-bit numbers has about 110 MB; a member that claims far more is no scan.
 LARGEST_MEMBER = 1 << 30
+PUT_ASIDE = "UK Biobank put the scan under `unusable`"
 
 # zipfile raises RuntimeError for an encrypted member and for an unknown compression, and whatever
 # its parts raise for a directory of members that was overwritten.
 DAMAGED_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    OverflowError,
-    KeyError,
-    struct.error,
-    zipfile.LargeZipFile,
-    lzma.LZMAError,
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, RuntimeError, ValueError, OverflowError, KeyError),
 )
 NO_IMAGE = (
-    OSError,
-    EOFError,
-    zlib.error,
-    ValueError,
-    TypeError,
-    HeaderDataError,
-    WrapStructError,
-    nib.filebasedimages.ImageFileError,
+    *(OSError, EOFError, zlib.error, ValueError, TypeError),
+    *(HeaderDataError, WrapStructError, nib.filebasedimages.ImageFileError),
 )
 
 
 class ScanError(Exception):
-    """A scan that cannot be used; it is recorded and left out.
-
-    Attributes
-    ----------
-    status : {"missing", "unusable", "broken"}
-        For the quality table.
-    """
+    """A scan that cannot be used, and its status in the quality table."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
@@ -69,49 +50,18 @@ class ScanError(Exception):
 
 
 def plain_name(name: str) -> str:
-    """Bring a member's name to the form in which members are looked for.
-
-    Parameters
-    ----------
-    name : str
-        As the zip has it; Windows writes backslashes.
-
-    Returns
-    -------
-    str
-        With ``/`` between its parts.
-    """
+    """Put ``/`` between the parts of a member's name, where Windows writes backslashes."""
     return name.replace("\\", "/").removeprefix("./")
 
 
 def leaves_the_zip(name: str) -> bool:
-    """Tell whether a member's path leads out of its zip.
-
-    Parameters
-    ----------
-    name : str
-        In its plain form.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether a member's path, in its plain form, leads out of its zip."""
     path = PurePosixPath(name)
     return path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None
 
 
 def is_unusable(name: str) -> bool:
-    """Tell whether UK Biobank put a member aside.
-
-    Parameters
-    ----------
-    name : str
-        In its plain form.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether UK Biobank put a member aside."""
     return "unusable" in (part.casefold() for part in PurePosixPath(name).parts)
 
 
@@ -129,14 +79,15 @@ def _unpacked(content: bytes, name: str) -> bytes:
     return unpacked
 
 
+def _has_inverse(matrix: np.ndarray) -> bool:
+    return bool(np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) >= 1e-6)
+
+
 @dataclass(frozen=True)
 class BulkFile:
-    """One bulk file of one participant, field and instance.
+    """One bulk file, a zip or a text, of one participant, field and instance.
 
-    Attributes
-    ----------
-    path : Path
-        Of a zip or a text file.
+    Its readers raise `ScanError` where the file or the member cannot be used.
     """
 
     path: Path
@@ -151,38 +102,11 @@ class BulkFile:
         return f"{stat.st_size}-{stat.st_mtime_ns}"
 
     def names(self) -> dict[str, str]:
-        """List the members of a zip.
-
-        Returns
-        -------
-        dict of str to str
-            Name in the zip by its plain form.
-
-        Raises
-        ------
-        ScanError
-            If the zip is broken, absent, or holds a member whose path leaves it.
-        """
+        """List the members of a zip: name in the zip by its plain form."""
         return self._opened(self._names_of)
 
     def member(self, name: str) -> bytes:
-        """Read one member of a zip.
-
-        Parameters
-        ----------
-        name : str
-            Path inside the zip, with ``/`` between its parts.
-
-        Returns
-        -------
-        bytes
-            Its whole content.
-
-        Raises
-        ------
-        ScanError
-            If the zip is broken, the member is missing, too large, or lies under `unusable`.
-        """
+        """Read one member by its plain name; one under `unusable` cannot be used."""
 
         def read(archive: zipfile.ZipFile) -> bytes:
             names = self._names_of(archive)
@@ -217,17 +141,7 @@ class BulkFile:
         return ScanError("broken", "the disk gave an error for the bulk file")
 
     def text(self) -> str:
-        """Read a bulk file that is plain text.
-
-        Returns
-        -------
-        str
-
-        Raises
-        ------
-        ScanError
-            If it cannot be read.
-        """
+        """Read a bulk file that is plain text."""
         try:
             return self.path.read_text()
         except OSError as error:
@@ -244,30 +158,16 @@ class BulkFile:
 
     @staticmethod
     def _why_absent(name: str, names: list[str]) -> ScanError:
-        file_name = PurePosixPath(name).name
-        for other in names:
-            if is_unusable(other) and PurePosixPath(other).name == file_name:
-                return ScanError("unusable", "UK Biobank put the scan under `unusable`")
+        aside = {PurePosixPath(other).name for other in names if is_unusable(other)}
+        if PurePosixPath(name).name in aside:
+            return ScanError("unusable", PUT_ASIDE)
         return ScanError("missing", f"the zip has no {name}")
 
     def image(self, name: str) -> nib.Nifti1Image:
         """Read a gzipped NIfTI from inside the zip.
 
-        Parameters
-        ----------
-        name : str
-            Member ending in ``.nii.gz``.
-
-        Returns
-        -------
-        nibabel.Nifti1Image
-            Three-dimensional, with finite values: a fourth axis of length 1 is dropped, and what is
-            no number is 0, as outside the brain.
-
-        Raises
-        ------
-        ScanError
-            If it cannot be read or is not a volume of finite numbers.
+        It has three axes and finite values: a fourth axis of length 1 is dropped, and what is no
+        number is 0, as outside the brain.
         """
         content = self.member(name)
         try:
@@ -287,77 +187,46 @@ class BulkFile:
             raise ScanError("broken", f"{name} is not a readable NIfTI image") from error
         if data.ndim != 3 or not np.isfinite(data).all() or not data.any():
             raise ScanError("broken", f"{name} is not a volume of finite, non-zero numbers")
-        if not np.isfinite(volume.affine).all() or abs(np.linalg.det(volume.affine)) < 1e-6:
+        if not _has_inverse(volume.affine):
             raise ScanError("broken", f"{name} has no invertible affine")
         return volume
 
     def matrix(self, name: str) -> np.ndarray:
-        """Read a FLIRT matrix from inside the zip.
-
-        Parameters
-        ----------
-        name : str
-            Member with 4 rows of 4 numbers.
-
-        Returns
-        -------
-        ndarray of shape (4, 4)
-            As stored by FLIRT.
-
-        Raises
-        ------
-        ScanError
-            If it is not an invertible affine.
-        """
+        """Read an invertible FLIRT matrix, shape (4, 4), from inside the zip."""
         try:
-            values = np.array(self.member(name).decode("ascii").split(), dtype=np.float64)
-            matrix = values.reshape(4, 4)
+            numbers = self.member(name).decode("ascii").split()
+            matrix = np.array(numbers, dtype=np.float64).reshape(4, 4)
         except (UnicodeDecodeError, ValueError) as error:
             raise ScanError("broken", f"{name} is not 4 rows of 4 numbers") from error
-        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
+        if not _has_inverse(matrix):
             raise ScanError("broken", f"{name} is not an invertible matrix")
         return matrix
 
     def time_series(self, atlas: str | None) -> TimeSeries:
         """Read regional time series: of fields 31014 to 31019, or an AFNI table.
 
-        Parameters
-        ----------
-        atlas : str, optional
-            Its name, such as ``Glasser``; needed where a zip holds several.
-
-        Returns
-        -------
-        TimeSeries
-
-        Raises
-        ------
-        ScanError
-            If the zip does not have it, or it cannot be read.
+        An atlas must be named where a zip holds several.
         """
-        if ROI_NAME.fullmatch(self.path.name):
-            return self._rois()
-        found = {name: of for name in self.names() if (of := atlas_of(name))}
-        asked = {n: of for n, of in found.items() if atlas is None or of == atlas}
-        usable = [name for name in asked if not is_unusable(name)]
-        if not usable:
-            if asked:
-                raise ScanError("unusable", "UK Biobank put the scan under `unusable`")
-            what = f"time series of atlas {atlas}" if atlas else "time series"
-            raise ScanError("missing", f"the zip has no {what}")
-        if len({asked[name] for name in usable}) > 1:
-            listed = ", ".join(sorted(set(found.values())))
-            raise ScanError("broken", f"the zip holds several atlases and none is named: {listed}")
         try:
-            text = _unpacked(self.member(usable[0]), usable[0]).decode()
-            return parse_time_series(text)
+            if ROI_NAME.fullmatch(self.path.name):
+                return parse_rois(self.text())
+            name = self._member_of(atlas)
+            return parse_time_series(_unpacked(self.member(name), name).decode())
         except InputError as error:
             raise ScanError("broken", str(error)) from error
         except (OSError, EOFError, zlib.error, ValueError) as error:
             raise ScanError("broken", "the time series is not a table of numbers") from error
 
-    def _rois(self) -> TimeSeries:
-        try:
-            return parse_rois(self.text())
-        except InputError as error:
-            raise ScanError("broken", str(error)) from error
+    def _member_of(self, atlas: str | None) -> str:
+        found = {name: of for name in self.names() if (of := atlas_of(name))}
+        asked = {n: of for n, of in found.items() if atlas is None or of == atlas}
+        usable = [name for name in asked if not is_unusable(name)]
+        if not asked:
+            what = f"time series of atlas {atlas}" if atlas else "time series"
+            raise ScanError("missing", f"the zip has no {what}")
+        if not usable:
+            raise ScanError("unusable", PUT_ASIDE)
+        if len({asked[name] for name in usable}) > 1:
+            listed = ", ".join(sorted(set(found.values())))
+            raise ScanError("broken", f"the zip holds several atlases and none is named: {listed}")
+        return usable[0]

@@ -8,7 +8,6 @@ import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,83 +41,40 @@ TEXT_FIELDS = (25750, 25751, 25752, 25753)
 def find_bulk(raw: Path) -> Path:
     """Find the folder of bulk files among raw files.
 
-    Parameters
-    ----------
-    raw : Path
-        The raw folder.
-
-    Returns
-    -------
-    Path
-        The first of ``Bulk/Brain MRI``, ``bulk`` and ``Bulk`` that is there; else the raw folder
-        itself, in which they lie as ``ukbfetch`` leaves them.
+    The first of `PLACES` that is there; else the raw folder itself, in which they lie as
+    ``ukbfetch`` leaves them.
     """
     return next((raw / place for place in PLACES if (raw / place).is_dir()), raw)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """One file under the folder.
+def list_files(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """List all files of a folder that may not be there, through links to files and to folders.
 
-    Attributes
-    ----------
-    path : str
-        From the folder.
-    size, mtime_ns : int
-        Both 0 for a link that leads nowhere.
+    Yields each path from the folder, its size and the time it was written, both 0 for a link that
+    leads nowhere. Folders that cannot be opened are counted and passed over.
     """
-
-    path: str
-    size: int
-    mtime_ns: int
-
-    @property
-    def name(self) -> str:
-        """Without its folders."""
-        return self.path.rpartition(os.sep)[2]
-
-
-def list_files(folder: Path) -> Iterator[Listed]:
-    """List all files of a folder, through links to files and to folders.
-
-    Parameters
-    ----------
-    folder : Path
-        It may be a link, or not be there.
-
-    Yields
-    ------
-    Listed
-        A folder before what lies in it. A folder that cannot be opened is told and passed over.
-    """
-    waiting, seen, closed = [""], set(), 0
-    while waiting:
-        inside = waiting.pop()
-        place = folder / inside
-        try:
-            about = place.stat()
-            entries = sorted(os.scandir(place), key=lambda entry: entry.name, reverse=True)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            closed += 1
-            continue
-        if (about.st_dev, about.st_ino) in seen:  # a link that leads back
+    seen, errors = set(), list[OSError]()
+    for place, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
+        about = _stat(Path(place))
+        if about is None or (about.st_dev, about.st_ino) in seen:  # a link that leads back
+            folders.clear()
             continue
         seen.add((about.st_dev, about.st_ino))
-        for entry in entries:
-            path = f"{inside}{entry.name}"
-            try:
-                if entry.is_dir():
-                    waiting.append(path + os.sep)
-                    continue
-                found = entry.stat()
-                size, changed = found.st_size, found.st_mtime_ns
-            except OSError:
-                size = changed = 0
-            yield Listed(path, size, changed)
+        for name in names:
+            path = Path(place, name)
+            found = _stat(path)
+            size, changed = (found.st_size, found.st_mtime_ns) if found else (0, 0)
+            yield str(path.relative_to(folder)), size, changed
+    closed = sum(not isinstance(error, FileNotFoundError) for error in errors)
     if closed:
         logger.warning("Folders of bulk files that cannot be opened: %s.", closed)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def index_bulk(
@@ -133,7 +89,6 @@ def index_bulk(
     Parameters
     ----------
     folder : Path
-        Of bulk files.
     fields : collection of int
         Whose zips' directories are read; other bulk files are only listed.
     before : DataFrame, optional
@@ -150,8 +105,7 @@ def index_bulk(
         ``eid, field, instance, array`` (int64), ``path`` from the folder, ``size``, ``mtime_ns``,
         and ``members``: names in the zip, one a line, as categories since most zips hold the
         same; empty for text files and fields that are not asked for, `UNOPENED` for what was only
-        listed. Sorted; each eid, field,
-        instance and array once.
+        listed. Sorted; each eid, field, instance and array once.
     others : list of str
         Kinds of file that were not recognised: their names with digits as ``#``.
     """
@@ -163,11 +117,11 @@ def index_bulk(
 def _listed(folder: Path, gone: Collection[int]) -> tuple[pd.DataFrame, list[str]]:
     rows, others = [], set()
     for file in list_files(folder):
-        what = _what(file.name)
-        if what is None:
-            others.add(re.sub(r"\d", "#", file.name))
-            continue
-        rows.append((*what, file.path, file.size, file.mtime_ns))
+        name = Path(file[0]).name
+        if what := _what(name):
+            rows.append((*what, *file))
+        else:
+            others.add(re.sub(r"\d", "#", name))
     index = pd.DataFrame(rows, columns=[*ONE, *AS_IT_WAS])
     numbers = index.columns.drop("path")
     index[numbers] = index[numbers].astype(np.int64)
@@ -202,8 +156,7 @@ def _members(
     members = pd.Series("", index=index.index, dtype=object)
     known = pd.Series(dtype=object)
     if before is not None and len(before):
-        known = before.set_index(AS_IT_WAS)["members"].astype(object)
-        known = known[~known.index.duplicated()]
+        known = before.drop_duplicates(AS_IT_WAS).set_index(AS_IT_WAS)["members"].astype(object)
     at = pd.MultiIndex.from_frame(index[AS_IT_WAS])
     zips = index["path"].str.lower().str.endswith(".zip") & index["field"].isin(list(fields))
     old = zips & at.isin(known.index)
@@ -223,19 +176,7 @@ def _members(
 
 
 def directory_of(path: Path) -> str:
-    """Read a zip's directory.
-
-    Parameters
-    ----------
-    path : Path
-        Of a zip.
-
-    Returns
-    -------
-    str
-        Names of its files, one a line and without the participant's number; `BROKEN` where it
-        cannot be read.
-    """
+    """Read the names in a zip, one a line and without the participant's number; or `BROKEN`."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [plain_name(n) for n in archive.namelist() if not n.endswith(("/", "\\"))]
@@ -290,21 +231,9 @@ def _state(members: str, wanted: re.Pattern[str]) -> str:
 
 
 def problems_of_atlas(index: pd.DataFrame, field: int, wanted: str | None) -> list[Problem]:
-    """Find out whether it is clear which time series of a zip are meant.
+    """Find out whether it is clear which time series of a field's zips are meant.
 
-    Parameters
-    ----------
-    index : DataFrame
-        As returned by `index_bulk`.
-    field : int
-        Of time series.
-    wanted : str or None
-        Atlas that is asked for.
-
-    Returns
-    -------
-    list of Problem
-        Empty where zips hold one atlas, or the one that is asked for.
+    Empty where zips hold one atlas, or the one that is asked for.
     """
     held = index.loc[index["field"] == field, "members"].unique()
     of_zips = [
@@ -324,23 +253,7 @@ def problems_of_atlas(index: pd.DataFrame, field: int, wanted: str | None) -> li
 def changed_since(
     folder: Path, index: pd.DataFrame, fields: Collection[int], gone: Collection[int] = ()
 ) -> int:
-    """Count bulk files that are new or changed since an index was made.
-
-    Parameters
-    ----------
-    folder : Path
-        Of bulk files.
-    index : DataFrame
-        As returned by `index_bulk`.
-    fields : collection of int
-        That count.
-    gone : collection of int
-        Who withdrew: their files do not count.
-
-    Returns
-    -------
-    int
-    """
+    """Count bulk files of some fields that are new or changed since an index was made."""
     now = _listed(folder, gone)[0]
     now = now[now["field"].isin(list(fields))]
     same = pd.MultiIndex.from_frame(now[AS_IT_WAS]).isin(pd.MultiIndex.from_frame(index[AS_IT_WAS]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
@@ -21,7 +22,6 @@ def fisher_z_of_time_series(series: NDArray[np.floating]) -> Vector:
     Parameters
     ----------
     series : ndarray of shape (regions, time_points)
-        One row a region.
 
     Returns
     -------
@@ -50,68 +50,25 @@ def fisher_z_of_time_series(series: NDArray[np.floating]) -> Vector:
 
 
 def regions_there(series: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Tell which regions have a time series.
-
-    Parameters
-    ----------
-    series : ndarray of shape (regions, time_points)
-        One row a region.
-
-    Returns
-    -------
-    ndarray of shape (regions,)
-        False where values are not finite or all equal.
-    """
-    finite = np.isfinite(series).all(axis=1)
-    varies = np.zeros(len(series), dtype=bool)
-    varies[finite] = np.ptp(series[finite], axis=1) > 0
-    return finite & varies
+    """Tell which regions, one a row, have a time series that is finite and varies."""
+    finite = np.isfinite(series).all(axis=1, keepdims=True)
+    return np.ptp(np.where(finite, series, 0), axis=1) > 0
 
 
 def matched(
     labels: Sequence[str], series: NDArray[np.floating], wanted: Sequence[str]
 ) -> NDArray[np.float64]:
-    """Bring regions into the order of a cohort.
+    """Bring regions, shape (regions, time_points), into the order of a cohort.
 
-    Parameters
-    ----------
-    labels : sequence of str
-        Of one person's regions.
-    series : ndarray of shape (regions, time_points)
-        Theirs.
-    wanted : sequence of str
-        The cohort's regions.
-
-    Returns
-    -------
-    ndarray of shape (len(wanted), time_points)
-        NaN for a region that the person lacks; others than the cohort's are left out.
+    A region that the person lacks is NaN; others than the cohort's are left out.
     """
-    out = np.full((len(wanted), series.shape[1]), np.nan)
-    place = {label: k for k, label in enumerate(labels)}
-    for row, label in enumerate(wanted):
-        if label in place:
-            out[row] = series[place[label]]
-    return out
+    return pd.DataFrame(series, index=list(labels)).reindex(list(wanted)).to_numpy(np.float64)
 
 
 def nodes_of(n_edges: int) -> int:
-    """Count the nodes whose strict upper triangle has so many entries.
+    """Count the nodes whose strict upper triangle has so many entries: 21 for 210, 55 for 1,485.
 
-    Parameters
-    ----------
-    n_edges : int
-        Length of a connectivity vector: 210 for 21 nodes, 1,485 for 55.
-
-    Returns
-    -------
-    int
-        Nodes.
-
-    Raises
-    ------
-    InputError
-        If no whole number of nodes fits.
+    Raises `InputError` if no whole number of nodes fits.
     """
     nodes = round((1 + np.sqrt(1 + 8 * n_edges)) / 2)
     if nodes * (nodes - 1) // 2 != n_edges or n_edges < 1:
@@ -120,17 +77,9 @@ def nodes_of(n_edges: int) -> int:
 
 
 def vector_of_matrix_file(text: str) -> Vector:
-    """Read a file of field 25750 to 25753.
+    """Read a file of field 25750 to 25753, in its order.
 
-    Parameters
-    ----------
-    text : str
-        White-space separated numbers: already z values, so they are taken as they are.
-
-    Returns
-    -------
-    ndarray of shape (edges,)
-        In the order of the file.
+    It has white-space separated numbers: already z values, so they are taken as they are.
 
     Raises
     ------

@@ -13,15 +13,7 @@ from ukb_brain.problems import Problem
 
 @dataclass(frozen=True)
 class Usable:
-    """Scans that can be used.
-
-    Attributes
-    ----------
-    scans : dict of str to int
-        By modality of the grid.
-    visits : dict of str to int
-        By imaging group: visits with a scan of each of its modalities.
-    """
+    """Usable scans by modality; visits with all modalities by imaging group."""
 
     scans: Mapping[str, int]
     visits: Mapping[str, int]
@@ -34,12 +26,6 @@ def count_usable(usable: pd.DataFrame, grid: Grid) -> Usable:
     ----------
     usable : pandas.DataFrame
         ``eid, instance, modality``, one row a scan that can be used.
-    grid : Grid
-        Its imaging groups.
-
-    Returns
-    -------
-    Usable
     """
     visits = {
         modality: set(zip(rows["eid"], rows["instance"], strict=True))
@@ -63,11 +49,9 @@ def problems_of_groups(
     Parameters
     ----------
     usable : Usable
-        From `count_usable`.
     lacking : dict of str to str
         What there is of each modality of which no scan can be used.
     grid : Grid
-        Whose imaging groups somebody must have.
     fields : dict of str to int
         Bulk field of each modality.
 
@@ -103,19 +87,9 @@ def problems_of_groups(
 def to_leave_out(grid: Grid, usable: Usable) -> tuple[str, ...]:
     """Name what `grid.leave_out` takes, so that the grid needs no scan that is not there.
 
-    Parameters
-    ----------
-    grid : Grid
-        With imaging groups.
-    usable : Usable
-        From `count_usable`.
-
-    Returns
-    -------
-    tuple of str
-        Of a group that nobody has in full, all modalities but those that can be used; where these
-        are never of the same visit, all but the one with most scans. A group of which nothing
-        would be left goes by its own name. Empty if no imaging group would be left.
+    Of a group that nobody has in full, all modalities but those that can be used; where these are
+    never of the same visit, all but the one with most scans. A group of which nothing would be left
+    goes by its own name. Empty if no imaging group would be left.
     """
     names: list[str] = []
     for group, held in grid.imaging.items():

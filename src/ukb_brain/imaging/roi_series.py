@@ -9,38 +9,19 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pandas as pd
 
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.time_series import TimeSeries
+from ukb_brain.imaging.time_series import TimeSeries, numbers
 
 ROI_NAME = re.compile(r"(?:.*_)?(?P<number>\d{7})_rois_(?P<atlas>[a-z0-9]+)\.1D", re.IGNORECASE)
 # Numbers that no field of UK Biobank has: a kind of file each, as its bulk fields are.
-ROI_FIELDS = {
-    "aal": 1_000_001,
-    "cc200": 1_000_002,
-    "cc400": 1_000_003,
-    "dosenbach160": 1_000_004,
-    "ez": 1_000_005,
-    "ho": 1_000_006,
-    "tt": 1_000_007,
-}
+ATLASES = ("aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt")
+ROI_FIELDS = {atlas: 1_000_001 + place for place, atlas in enumerate(ATLASES)}
 
 
 def person_and_field(name: str) -> tuple[int, int] | None:
-    """Tell whose scan a file holds, and by which atlas.
-
-    Parameters
-    ----------
-    name : str
-        Of a file, without its folders.
-
-    Returns
-    -------
-    (int, int) or None
-        The person's number and one of `ROI_FIELDS`; None for a file of another kind.
-    """
+    """Tell by its name whose scan a file holds, of which of `ROI_FIELDS`; None for others."""
     match = ROI_NAME.fullmatch(name)
     field = ROI_FIELDS.get(match["atlas"].lower()) if match else None
     return (int(match["number"]), field) if match and field else None
@@ -65,22 +46,12 @@ def require_one_pipeline(listed: pd.DataFrame) -> None:
     if several:
         raise InputError(
             f"{several:,} scan(s) have several different .1D files of one atlas, as of two "
-            "pipelines "
-            "or filters: name the folder of one of them, --params bulk_folder=FOLDER."
+            "pipelines or filters: name the folder of one of them, --params bulk_folder=FOLDER."
         )
 
 
 def parse_rois(text: str) -> TimeSeries:
-    """Read a table of regional time series.
-
-    Parameters
-    ----------
-    text : str
-        Of a ``.1D`` file.
-
-    Returns
-    -------
-    TimeSeries
+    """Read the text of a ``.1D`` file.
 
     Raises
     ------
@@ -92,13 +63,5 @@ def parse_rois(text: str) -> TimeSeries:
     if not lines or not lines[0].lstrip().startswith("#"):
         raise InputError("the time series has no line of region numbers that starts with #")
     labels = tuple(label.strip("#") for label in lines[0].replace("# ", "#").split())
-    if len(set(labels)) < len(labels):
-        raise InputError("the time series has a region twice")
     rows = [line.split() for line in lines[1:]]
-    if any(len(row) != len(labels) for row in rows):
-        raise InputError("the time series has rows of different lengths")
-    try:
-        values = np.array(rows, dtype=np.float64)
-    except ValueError:
-        raise InputError("the time series holds something that is not a number") from None
-    return TimeSeries(labels, values.reshape(len(rows), len(labels)).T)
+    return TimeSeries(labels, numbers(labels, rows, len(labels)).T)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +19,26 @@ from zarr.codecs import BloscCodec
 
 from ukb_brain.errors import InputError
 
+# eid and instance.
 Key = tuple[int, int]
 SOURCE = "source"
 # Whether some records have no number where others have one.
 INCOMPLETE = "incomplete"
 
 
-class RecordStore:
-    """Arrays by modality, eid and instance.
+def open_store(path: Path) -> RecordStore:
+    """Open the store in a folder; it may be empty, or not be there yet."""
+    return RecordStore(path)
 
-    Parameters
-    ----------
-    path : Path
-        Folder of the store.
-    """
+
+class RecordStore:
+    """Arrays by modality, eid and instance; `open_store` gives one."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 
     def claim(self, source: str) -> None:
-        """Record where the store's data come from, and refuse to mix two sources.
-
-        Parameters
-        ----------
-        source : str
-            ``synthetic`` or ``ukb``.
-
-        Raises
-        ------
-        InputError
-            If the store already holds another source's data.
-        """
+        """Record where the store's data come from; raises `InputError` if from elsewhere."""
         group = zarr.open_group(self.path, mode="a")
         there = group.attrs.setdefault(SOURCE, source)
         if there != source:
@@ -59,35 +48,20 @@ class RecordStore:
             )
 
     def mark(self, name: str, value: bool) -> None:
-        """Keep a mark of the whole store.
-
-        Parameters
-        ----------
-        name : str
-            Of the mark.
-        value : bool
-            What is kept.
-        """
+        """Keep a mark of the whole store."""
         group = zarr.open_group(self.path, mode="a")
         if group.attrs.get(name) != value:
             group.attrs[name] = value
 
     def marked(self, name: str) -> bool:
-        """Read a mark of the whole store.
-
-        Parameters
-        ----------
-        name : str
-            Of the mark.
-
-        Returns
-        -------
-        bool
-            False where there is none.
-        """
+        """Read a mark of the whole store: False where there is none."""
         if not (self.path / "zarr.json").exists():
             return False
         return bool(zarr.open_group(self.path, mode="r").attrs.get(name, False))
+
+    def has(self, modality: str) -> bool:
+        """Whether there has ever been a record of a modality."""
+        return (self.path / modality).is_dir()
 
     def _record(self, modality: str, key: Key) -> Path:
         return self.path / modality / f"{key[0]}_{key[1]}"
@@ -95,19 +69,7 @@ class RecordStore:
     def write(
         self, modality: str, key: Key, array: NDArray[np.generic], about: Mapping[str, Any]
     ) -> None:
-        """Write one record, whole or not at all.
-
-        Parameters
-        ----------
-        modality : str
-            Name of the modality.
-        key : (int, int)
-            eid and instance.
-        array : ndarray
-            The record.
-        about : mapping
-            What is kept beside it: JSON values.
-        """
+        """Write one record, and JSON values about it, whole or not at all."""
         final = self._record(modality, key)
         part = final.with_name(f".{final.name}.{os.getpid()}.part")
         try:
@@ -126,44 +88,13 @@ class RecordStore:
             shutil.rmtree(part, ignore_errors=True)
 
     def about(self, modality: str, key: Key) -> dict[str, Any] | None:
-        """Read what is kept beside a record.
-
-        Parameters
-        ----------
-        modality : str
-            Name of the modality.
-        key : (int, int)
-            eid and instance.
-
-        Returns
-        -------
-        dict or None
-            None where there is no such record.
-        """
+        """Read what is kept beside a record; None where there is no such record."""
         if not (self._record(modality, key) / "zarr.json").exists():
             return None
         return dict(zarr.open_array(self._record(modality, key), mode="r").attrs)
 
     def read(self, modality: str, key: Key) -> NDArray[np.generic]:
-        """Read one record.
-
-        Parameters
-        ----------
-        modality : str
-            Name of the modality.
-        key : (int, int)
-            eid and instance.
-
-        Returns
-        -------
-        ndarray
-            As it was written.
-
-        Raises
-        ------
-        InputError
-            If there is no such record.
-        """
+        """Read one record as it was written; raises `InputError` if it is not there."""
         try:
             return np.asarray(zarr.open_array(self._record(modality, key), mode="r")[...])
         except FileNotFoundError:
@@ -174,20 +105,7 @@ class RecordStore:
             ) from None
 
     def read_many(self, modality: str, keys: Sequence[Key]) -> NDArray[np.generic]:
-        """Read records of equal shape into one array.
-
-        Parameters
-        ----------
-        modality : str
-            Name of the modality.
-        keys : sequence of (int, int)
-            Each an eid and an instance; at least one.
-
-        Returns
-        -------
-        ndarray of shape (n, ...)
-            In the order of the keys.
-        """
+        """Read records of equal shape, at least one, into an array of shape (n, ...)."""
         first = self.read(modality, keys[0])
         out = np.empty((len(keys), *first.shape), dtype=first.dtype)
         out[0] = first
@@ -196,67 +114,28 @@ class RecordStore:
         return out
 
     def keys(self, modality: str) -> list[Key]:
-        """All records of a modality.
-
-        Parameters
-        ----------
-        modality : str
-            Name of the modality.
-
-        Returns
-        -------
-        list of (int, int)
-            Sorted by eid, then instance.
-        """
-        folder = self.path / modality
-        if not folder.exists():
+        """List all records of a modality, sorted by eid, then instance."""
+        if not self.has(modality):
             return []
-        names = [p.name.split("_") for p in folder.iterdir() if not p.name.startswith(".")]
+        records = (self.path / modality).iterdir()
+        names = [p.name.split("_") for p in records if not p.name.startswith(".")]
         return sorted((int(eid), int(instance)) for eid, instance in names)
 
     def eids(self) -> set[int]:
-        """List everybody of whom there is a record, whole or half-written.
-
-        Returns
-        -------
-        set of int
-        """
-        names = [record.name.lstrip(".") for record in self.path.glob("*/*_*")]
-        names += [record.name.lstrip(".") for record in self.path.glob("*/.*_*.part")]
-        return {int(name.split("_")[0]) for name in names}
+        """List everybody of whom there is a record, whole or half-written."""
+        return {int(record.name.lstrip(".").split("_")[0]) for record in self._records("*")}
 
     def discard(self, modality: str, key: Key) -> None:
-        """Remove one record, if it is there.
-
-        Parameters
-        ----------
-        modality : str
-            Name of the modality.
-        key : (int, int)
-            eid and instance.
-        """
+        """Remove one record, if it is there."""
         shutil.rmtree(self._record(modality, key), ignore_errors=True)
 
     def erase(self, eid: int) -> int:
-        """Remove all records of one person.
-
-        Parameters
-        ----------
-        eid : int
-            The person.
-
-        Returns
-        -------
-        int
-            Number of records that were removed; the others are not touched.
-        """
-        records = list(self._records_of(eid))
+        """Remove all records of one person, and count them; the others are not touched."""
+        records = self._records(str(eid))
         for record in records:
             shutil.rmtree(record)
         return sum(not record.name.startswith(".") for record in records)
 
-    def _records_of(self, eid: int) -> Iterator[Path]:
-        for modality in self.path.glob("*/"):
-            yield from modality.glob(f"{eid}_*")
-            # What a killed process left half-written is the person's data too.
-            yield from modality.glob(f".{eid}_*.part")
+    def _records(self, eid: str) -> list[Path]:
+        """List a person's records; what a killed process left half-written is theirs too."""
+        return [*self.path.glob(f"*/{eid}_*"), *self.path.glob(f"*/.{eid}_*.part")]

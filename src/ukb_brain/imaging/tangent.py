@@ -21,17 +21,12 @@ LEAST_EIGENVALUE = 1e-4
 
 
 def shrinkage_of_time_series(series: NDArray[np.floating]) -> float:
-    """Find how far correlations are to be shrunk towards 0.
+    """Find how far correlations are to be shrunk towards 0, from 0 to 1.
 
     Parameters
     ----------
     series : ndarray of shape (regions, time_points)
-        One row a region; those that do not vary are left out.
-
-    Returns
-    -------
-    float
-        From 0 to 1.
+        Regions that do not vary are left out.
     """
     there = series[regions_there(series)].astype(np.float64)
     standard = (there - there.mean(axis=1, keepdims=True)) / there.std(axis=1, keepdims=True)
@@ -63,7 +58,7 @@ def covariances(z: NDArray[np.floating], shrinkage: NDArray[np.floating]) -> Mat
 
 
 def regions_lacking(z: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Tell of which regions somebody has nothing.
+    """Tell of which regions nothing is known.
 
     Parameters
     ----------
@@ -88,6 +83,9 @@ def completed(
 ) -> Matrices:
     """Complete covariances of people who lack regions.
 
+    What is lacking is as far from the reference as what is known implies by the reference's own
+    regressions, and no further; matrices keep their inverses.
+
     Parameters
     ----------
     matrices : ndarray of shape (n, regions, regions)
@@ -96,12 +94,6 @@ def completed(
         From `regions_lacking`.
     reference : ndarray of shape (regions, regions)
         Covariance of other people.
-
-    Returns
-    -------
-    ndarray of shape (n, regions, regions)
-        What is lacking is as far from the reference as what is known implies by the reference's own
-        regressions, and no further; matrices keep their inverses.
     """
     out = matrices.copy()
     for k in np.flatnonzero(lacking.any(axis=1)):
@@ -117,16 +109,9 @@ def completed(
 
 
 def logarithms(matrices: Matrices) -> Matrices:
-    """Take matrix logarithms.
+    """Take logarithms of symmetric matrices, shape (n, regions, regions).
 
-    Parameters
-    ----------
-    matrices : ndarray of shape (n, regions, regions)
-        Symmetric; eigenvalues below `LEAST_EIGENVALUE` are raised to it.
-
-    Returns
-    -------
-    ndarray of shape (n, regions, regions)
+    Eigenvalues below `LEAST_EIGENVALUE` are raised to it.
     """
     values, vectors = np.linalg.eigh(matrices)
     logs = np.log(np.maximum(values, LEAST_EIGENVALUE))
@@ -134,18 +119,7 @@ def logarithms(matrices: Matrices) -> Matrices:
 
 
 def whitening(mean_logarithm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the inverse square root of the matrix with some logarithm.
-
-    Parameters
-    ----------
-    mean_logarithm : ndarray of shape (regions, regions)
-        Mean of people's logarithms.
-
-    Returns
-    -------
-    ndarray of shape (regions, regions)
-        Symmetric.
-    """
+    """Give the inverse square root, symmetric, of the matrix with some logarithm."""
     values, vectors = np.linalg.eigh(mean_logarithm)
     return (vectors * np.exp(-values / 2)) @ vectors.T
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,18 +39,7 @@ class TimeSeries:
 
 
 def atlas_of(member: str) -> str | None:
-    """Name the atlas of a member.
-
-    Parameters
-    ----------
-    member : str
-        Such as ``fMRI/fMRI.Glasser.csv.gz``.
-
-    Returns
-    -------
-    str or None
-        ``Glasser``; None for another kind of file.
-    """
+    """Name the atlas of a member, such as ``fMRI/fMRI.Glasser.csv.gz``; None for other kinds."""
     name = member.rpartition("/")[2]
     if not (name.startswith(PREFIX) and name.endswith(ENDING)):
         return None
@@ -58,15 +48,6 @@ def atlas_of(member: str) -> str | None:
 
 def parse_time_series(text: str) -> TimeSeries:
     """Read a table of time series.
-
-    Parameters
-    ----------
-    text : str
-        Unpacked.
-
-    Returns
-    -------
-    TimeSeries
 
     Raises
     ------
@@ -82,17 +63,19 @@ def parse_time_series(text: str) -> TimeSeries:
         raise InputError("the time series is not a table") from None
     if not rows or rows[0][0].strip().casefold() != LABEL:
         raise InputError(f"the time series has no header that starts with {LABEL}")
-    width, body = len(rows[0]), rows[1:]
-    if any(len(row) != width for row in body):
-        raise InputError("the time series has rows of different lengths")
+    body = rows[1:]
     labels = tuple(row[0].strip() for row in body)
+    cells = [[cell if cell.strip() else "nan" for cell in row[1:]] for row in body]
+    return TimeSeries(labels, numbers(labels, cells, len(rows[0]) - 1))
+
+
+def numbers(labels: Sequence[str], rows: list[list[str]], width: int) -> NDArray[np.float64]:
+    """Turn the rows of a table into numbers, shape (rows, width), or raise an `InputError`."""
+    if any(len(row) != width for row in rows):
+        raise InputError("the time series has rows of different lengths")
     if len(set(labels)) < len(labels):
         raise InputError("the time series has a region twice")
     try:
-        values = np.array(
-            [[float(cell) if cell.strip() else np.nan for cell in row[1:]] for row in body],
-            dtype=np.float64,
-        )
+        return np.array(rows, dtype=np.float64).reshape(len(rows), width)
     except ValueError:
         raise InputError("the time series holds something that is not a number") from None
-    return TimeSeries(labels, values.reshape(len(body), width - 1))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ukb_brain.atomic import PARTIAL
-from ukb_brain.imaging.store import RecordStore
+from ukb_brain.imaging.store import open_store
 from ukb_brain.ledger.artifact import ARRAYS, CARD, COMPLETE, ModelFolder
 from ukb_brain.tables import purge
 from ukb_brain.tables.splits import training_fingerprints
@@ -44,7 +44,7 @@ def erase_people(root: Path, gone: frozenset[int]) -> pd.DataFrame:
     tables = [path for path in files if path.suffix in purge.TABLES and not _is_scrap(path)]
     hit = [path for path in tables if purge.leavers(purge.people_of(path), gone).any()]
     stores = [
-        RecordStore(path)
+        open_store(path)
         for folder in purge.made_folders(root)
         for path in sorted(folder.rglob(f"*{purge.STORE}"))
     ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from ukb_brain.grid import Cell, Grid, subsets
-from ukb_brain.imaging.preprocess import CONNECTIVITY
 from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.planning.settings import Planning
 from ukb_brain.tables.splits import Splitting
@@ -151,6 +150,8 @@ class Case:
         Scheme.
     planning : Planning
         What is asked.
+    vectors : collection of str
+        Modalities that are no volumes.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Case:
     voxels: tuple[int, int, int]
     splitting: Splitting
     planning: Planning
+    vectors: Collection[str]
 
     @property
     def parts(self) -> Parts:
@@ -193,7 +195,7 @@ class Case:
         voxels = tuple(math.ceil(n / pooling) for n in self.voxels)
         return {
             group: (self.planning.edges,)
-            if tuple(modalities) == (CONNECTIVITY,)
+            if set(modalities) <= set(self.vectors)
             else (len(modalities), *voxels)
             for group, modalities in self.grid.imaging.items()
         }

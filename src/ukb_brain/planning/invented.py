@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.store import Key, RecordStore
+from ukb_brain.imaging.store import Key, open_store
 from ukb_brain.planning.case import Parts, Shape
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans
@@ -74,13 +74,13 @@ def write_scans(scans: GroupScans, shape: Shape, keys: Sequence[Key], seed: int 
     rng = np.random.default_rng(seed)
     for key in keys:
         for modality in scans.modalities:
-            if scans.is_volume:
+            if len(shape) > 1:
                 volume = rng.normal(size=shape[1:]).astype(np.float16)
                 volume[: shape[1] // 2] = 0
-                RecordStore(scans.volumes).write(modality, key, volume, {})
+                open_store(scans.volumes).write(modality, key, volume, {})
             else:
                 vector = rng.normal(size=shape).astype(np.float32)
-                RecordStore(scans.connectivity).write(modality, key, vector, {})
+                open_store(scans.connectivity).write(modality, key, vector, {})
 
 
 def scans_in(folder: Path, grid: Grid, pooling: int) -> dict[str, GroupScans]:

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ukb_brain.imaging.store import Key, RecordStore
+from ukb_brain.imaging.store import Key, open_store
 from ukb_brain.planning.case import Case
 from ukb_brain.planning.invented import scans_in, write_scans
 
@@ -62,7 +62,7 @@ def _found(case: Case, stored: Path | None) -> list[Key] | None:
     scans, shapes = scans_in(stored, case.grid, 1), case.shapes(1)
     common: set[Key] | None = None
     for own in scans.values():
-        store = RecordStore(own.volumes if own.is_volume else own.connectivity)
+        store = open_store(own.volumes if own.is_volume else own.connectivity)
         for modality in own.modalities:
             keys = set(store.keys(modality))
             common = keys if common is None else common & keys

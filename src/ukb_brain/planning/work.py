@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from ukb_brain.grid import subsets
 from ukb_brain.imaging.connectivity import nodes_of
-from ukb_brain.imaging.preprocess import CONNECTIVITY
 from ukb_brain.planning.case import Case, Form
 from ukb_brain.planning.kernels import MATRICES, gram_flops, learnt, set_flops
 from ukb_brain.planning.measure import Rates
@@ -114,8 +113,8 @@ def _basis(found: Sequence[str]) -> str:
 
 def _tangents(case: Case, rates: Rates) -> list[Stage]:
     """Two decompositions of a training person's connectivity, and one of everybody else's."""
-    parts, modalities = case.parts, case.grid.imaging.values()
-    if not case.modelling.tangent or (CONNECTIVITY,) not in [tuple(m) for m in modalities]:
+    parts = case.parts
+    if not case.modelling.tangent or all(len(s) > 1 for s in case.shapes(1).values()):
         return []
     regions = nodes_of(case.planning.edges)
     # By the counts of LAPACK's manual, and three products of matrices.

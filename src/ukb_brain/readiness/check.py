@@ -9,7 +9,7 @@ import pandas as pd
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging import bulk_index
-from ukb_brain.imaging.preprocess import CONNECTIVITY, ImagingPreprocess
+from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.readiness import raw
 from ukb_brain.readiness.findings import Readiness
 from ukb_brain.tables import derivations, exclusions, visits
@@ -65,14 +65,14 @@ def look(
     fields, gone = imaging.fields, withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields.values(), earlier, gone, SAMPLE)
     index["state"] = bulk_index.states(index, imaging.members)
-    ready.problems += bulk_index.problems_of_atlas(index, fields[CONNECTIVITY], imaging.atlas)
+    ready.problems += bulk_index.problems_of_atlas(index, imaging.source, imaging.atlas)
     lacking = raw.check_scans(ready, index, others, fields, grid)
     # Tables can be made before the scans are there.
     ready.problems += lacking if reads_scans else []
     if people is None:
         return ready
     raw.check_people(ready, people, withdrawals, pairs, index)
-    modalities = {m: fields[m] for m in grid.modalities if m in fields}
+    modalities = {modality: fields[modality] for modality in grid.modalities}
     scans = exclusions.usable_scans(index, modalities)
     try:
         exclusions.require_synthetic(people["eid"], source)

@@ -6,8 +6,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ukb_brain.grid import Grid
+from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.imaging.readers import READERS, stored_in
 from ukb_brain.problems import Problem
 from ukb_brain.statistics.claims import claims_of, names_unknown
+
+
+def problems_of_modalities(imaging: ImagingPreprocess, grid: Grid) -> list[Problem]:
+    """Find modalities that nothing can read, and imaging groups that join a vector with others."""
+    remedy = f"give it one of the readers {', '.join(READERS)} there, or leave it out"
+    problems = []
+    for key in dict.fromkeys((*grid.modalities, *imaging.modalities)):
+        record = imaging.modalities.get(key)
+        reader = record.reader if record else ""
+        if reader not in READERS:
+            has = f"an unknown reader, {reader}," if reader else "no reader"
+            what = f"modality {key} has {has} in imaging_preprocess.modalities"
+            out = f" (--params grid.leave_out={key})" if key in grid.modalities else " (null)"
+            problems.append(Problem("stop", what, remedy + out))
+    vectors = () if problems else stored_in("connectivity", imaging)
+    for group, held in grid.imaging.items():
+        if len(held) > 1 and {*held} & {*vectors}:
+            what = f"imaging group {group} joins a vector to others: {', '.join(held)}"
+            problems.append(Problem("stop", what, "make it a group of its own in grid.imaging"))
+    return problems
 
 
 def problems_of_map(wanted: Iterable[str], trained: Iterable[str]) -> list[Problem]:

@@ -21,6 +21,7 @@ from scipy.ndimage import gaussian_filter
 
 from ukb_brain.atomic import atomic_path
 from ukb_brain.imaging.affines import fsl_mni
+from ukb_brain.synthetic.contrasts import CONTRASTS, FIELDS
 from ukb_brain.synthetic.factors import FACTORS, Group
 from ukb_brain.synthetic.people import SITES
 
@@ -30,12 +31,11 @@ COARSE_MM = 8.0
 SMOOTHING_VOXELS = 1.8
 N_SHAPES = 24
 N_TEXTURES = 24
-CONTRASTS = ("t1_grey", "t1_white", "flair_grey", "flair_white", "fa")
 
 # Sizes of effects per standard unit: mm of displacement, or share of a tissue's intensity.
 SHAPE_MM, TEXTURE, SITE = 0.5, 0.018, 0.03
 PATTERN = {"pattern": 0.022, "strong_pattern": 0.045}
-VENTRICLE_MM, SEX_SHAPE_MM, THINNING, GLOBAL_FA, LESIONS = 1.4, 0.8, 0.05, 0.035, 0.13
+VENTRICLE_MM, SEX_SHAPE_MM, THINNING, GLOBAL_FA = 1.4, 0.8, 0.05, 0.035
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Anatomy:
         Displacement in mm per unit of a structural factor.
     shapes : ndarray of shape (n_shapes, 3, x, y, z)
         Displacements that differ between people for no known reason.
-    structural, diffusion : ndarray of shape (n_factors, n_contrasts, x, y, z)
+    structural, diffusion : ndarray of shape (n_factors, n_fields, x, y, z)
         Change of intensity per unit of a factor.
-    sites : ndarray of shape (n_sites, n_contrasts, x, y, z)
+    sites : ndarray of shape (n_sites, n_fields, x, y, z)
         Change of intensity at a site.
-    textures : ndarray of shape (n_textures, n_contrasts, x, y, z)
+    textures : ndarray of shape (n_textures, n_fields, x, y, z)
         Changes that differ between people for no known reason, residual bias fields among them.
     """
 
@@ -73,30 +73,13 @@ class Anatomy:
     textures: Array
 
     def save(self, path: Path) -> None:
-        """Write all arrays into one uncompressed file.
-
-        Parameters
-        ----------
-        path : Path
-            Ends in ``.npz``; written to a temporary name first.
-        """
+        """Write all arrays into one uncompressed ``.npz``, whole or not at all."""
         with atomic_path(path) as part:
             np.savez(part, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Anatomy:
-        """Read what `save` wrote.
-
-        Parameters
-        ----------
-        path : Path
-            Of the file.
-
-        Returns
-        -------
-        Anatomy
-            With its arrays in memory.
-        """
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
             return cls(**{f.name: arrays[f.name] for f in fields(cls)})
 
@@ -134,23 +117,27 @@ def _cortical_rim() -> Array:
     return np.asarray(1 / (1 + np.exp(-(radius - 0.72) * 14)), dtype=np.float32)
 
 
-def _contrast_change(name: str, size: float, contrasts: tuple[str, ...]) -> Array:
+def _change(name: str, size: float, group: Group | None = None) -> Array:
+    """Random change of each field, or of those of a group's modalities."""
     blank = np.zeros(fsl_mni(COARSE_MM)[0], dtype=np.float32)
     return np.stack(
-        [size * _smooth_field(f"{name} {c}") if c in contrasts else blank for c in CONTRASTS]
+        [
+            size * _smooth_field(f"{name} {f}") if group in (None, CONTRASTS[m].group) else blank
+            for f, m in FIELDS.items()
+        ]
     )
 
 
-def _effects(group: Group, contrasts: tuple[str, ...]) -> Array:
-    maps = []
+def _effects(group: Group) -> Array:
+    maps, fields_there = [], list(FIELDS)
     for factor in FACTORS[group]:
-        size = PATTERN.get(factor.effect, 0.0)
-        change = _contrast_change(factor.name, size, contrasts)
+        change = _change(factor.name, PATTERN.get(factor.effect, 0.0), group)
         if factor.effect == "thinning":
-            for c in ("t1_grey", "flair_grey"):
-                change[CONTRASTS.index(c)] -= THINNING * _cortical_rim()
+            for name in ("t1_grey", "flair_grey"):
+                change[fields_there.index(name)] -= THINNING * _cortical_rim()
         if factor.effect == "global":
-            change[CONTRASTS.index("fa")] -= GLOBAL_FA * (1 + 0.4 * _smooth_field(factor.name))
+            patchy = 1 + 0.4 * _smooth_field(factor.name)
+            change[fields_there.index("fa")] -= GLOBAL_FA * patchy
         maps.append(change)
     return np.stack(maps)
 
@@ -167,9 +154,9 @@ def _factor_shapes() -> Array:
 def _sites() -> Array:
     maps = []
     for site in SITES:
-        change = _contrast_change(f"site {site}", SITE, CONTRASTS)
+        change = _change(f"site {site}", SITE)
         rng = np.random.default_rng(site)
-        maps.append(change + SITE * rng.standard_normal((len(CONTRASTS), 1, 1, 1)))
+        maps.append(change + SITE * rng.standard_normal((len(FIELDS), 1, 1, 1)))
     return np.stack(maps).astype(np.float32)
 
 
@@ -191,18 +178,7 @@ def _template(load: Callable[..., nib.Nifti1Image], voxel_mm: float) -> Array:
 
 
 def build_anatomy(voxel_mm: float) -> Anatomy:
-    """Make the shared anatomy from the templates that nilearn carries.
-
-    Parameters
-    ----------
-    voxel_mm : float
-        Voxel edge of the tissue maps.
-
-    Returns
-    -------
-    Anatomy
-        The same on every machine: its fields are seeded by their names.
-    """
+    """Make the shared anatomy from nilearn's templates, the same on every machine."""
     grey = _template(load_mni152_gm_template, voxel_mm)
     white = _template(load_mni152_wm_template, voxel_mm)
     head = _template(load_mni152_template, voxel_mm) > 0.05
@@ -214,10 +190,10 @@ def build_anatomy(voxel_mm: float) -> Anatomy:
     world = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1)).astype(np.float32)
     away = np.sqrt((((world - [0, -18, 18]) / [24, 42, 18]) ** 2).sum(axis=-1))
     lesions = white * np.exp(-((away - 1.15) ** 2) / (2 * 0.28**2))
-    textures = [_contrast_change(f"texture {k}", TEXTURE, CONTRASTS) for k in range(N_TEXTURES)]
+    textures = [_change(f"texture {k}", TEXTURE) for k in range(N_TEXTURES)]
     x, y, z = _coarse_world() / 90
     for bias in (x, y, z, x * y, y * z, x * z):
-        textures.append(np.stack([0.02 * bias] * len(CONTRASTS)).astype(np.float32))
+        textures.append(np.stack([0.02 * bias] * len(FIELDS)).astype(np.float32))
     return Anatomy(
         voxel_mm=np.asarray(voxel_mm, dtype=np.float32),
         grey=grey,
@@ -226,8 +202,8 @@ def build_anatomy(voxel_mm: float) -> Anatomy:
         lesions=lesions.astype(np.float32),
         factor_shapes=_factor_shapes(),
         shapes=np.stack([_displacement(f"shape {k}", SHAPE_MM) for k in range(N_SHAPES)]),
-        structural=_effects("structural", CONTRASTS[:4]),
-        diffusion=_effects("diffusion", CONTRASTS[4:]),
+        structural=_effects("structural"),
+        diffusion=_effects("diffusion"),
         sites=_sites(),
         textures=np.stack(textures).astype(np.float32),
     )

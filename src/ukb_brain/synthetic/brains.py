@@ -10,20 +10,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from ukb_brain.imaging.affines import fsl_mni
-from ukb_brain.synthetic.anatomy import (
-    COARSE_MM,
-    CONTRASTS,
-    LESIONS,
-    N_SHAPES,
-    Anatomy,
-)
-from ukb_brain.synthetic.factors import FACTORS
+from ukb_brain.synthetic.anatomy import COARSE_MM, N_SHAPES, Anatomy
+from ukb_brain.synthetic.contrasts import CONTRASTS, FIELDS, contrasts_of
+from ukb_brain.synthetic.factors import FACTORS, Group
 from ukb_brain.synthetic.people import SITES
 
 Array = NDArray[np.float32]
+VOLUMETRIC: tuple[Group, ...] = ("structural", "diffusion")
 
-# Standard deviation of the noise of one voxel, in units of white matter's intensity.
-NOISE = {"t1": 0.05, "flair": 0.06, "fa": 0.03}
 # Share of people's shapes that a nonlinear registration leaves.
 SHAPE_LEFT = 0.3
 LESION_FACTOR = [f.effect for f in FACTORS["structural"]].index("lesions")
@@ -53,15 +47,7 @@ class Brain:
 def registered(brain: Brain) -> Brain:
     """Register a brain to MNI152 nonlinearly, as TBSS does.
 
-    Parameters
-    ----------
-    brain : Brain
-        The person.
-
-    Returns
-    -------
-    Brain
-        Without the shapes of known origin, and with little left of the others.
+    Shapes of known origin are gone, and little is left of the others.
     """
     return replace(
         brain, structural=np.zeros_like(brain.structural), shapes=SHAPE_LEFT * brain.shapes
@@ -78,17 +64,15 @@ def draw(anatomy: Anatomy, brain: Brain, world: NDArray[np.float64]) -> dict[str
     Parameters
     ----------
     anatomy : Anatomy
-        Shared tissues and fields.
     brain : Brain
-        The person.
     world : ndarray of shape (n, 3)
         Points in mm.
 
     Returns
     -------
     dict of str to ndarray of shape (n,)
-        ``t1``, ``flair`` and ``fa`` in units of white matter's T1, ``lesions`` (load at the
-        point) and ``brain`` (share of tissue).
+        By modality, in units of white matter's T1; ``lesions`` (load at the point) and ``brain``
+        (share of tissue).
     """
     coarse = apply_affine(np.linalg.inv(fsl_mni(COARSE_MM)[1]), world).T.astype(np.float32)
     shape_fields = np.tensordot(brain.structural, anatomy.factor_shapes, 1) + np.tensordot(
@@ -103,34 +87,23 @@ def draw(anatomy: Anatomy, brain: Brain, world: NDArray[np.float64]) -> dict[str
         + np.tensordot(brain.site, anatomy.sites, 1)
         + np.tensordot(brain.textures, anatomy.textures, 1)
     ).astype(np.float32)
-    change = {c: 1 + _sample(f, coarse) for c, f in zip(CONTRASTS, changes, strict=True)}
+    change = {name: 1 + _sample(f, coarse) for name, f in zip(FIELDS, changes, strict=True)}
     grey, white, fluid = (
         _sample(tissue, voxel) for tissue in (anatomy.grey, anatomy.white, anatomy.fluid)
     )
     load = max(0.0, 1.3 + float(brain.structural[LESION_FACTOR]))
     lesions = load * _sample(anatomy.lesions, voxel)
-    return {
-        "t1": 0.25 * fluid
-        + 0.62 * grey * change["t1_grey"]
-        + white * change["t1_white"]
-        - 0.05 * lesions,
-        "flair": 0.12 * fluid
-        + 0.80 * grey * change["flair_grey"]
-        + 0.66 * white * change["flair_white"]
-        + LESIONS * lesions,
-        "fa": (0.15 * grey + 0.48 * white) * change["fa"],
-        "lesions": lesions,
-        "brain": grey + white + fluid,
-    }
+    drawn = {}
+    for key, contrast in CONTRASTS.items():
+        drawn[key] = contrast.fluid * fluid
+        for name, (of_grey, of_white) in contrast.fields.items():
+            drawn[key] += (of_grey * grey + of_white * white) * change[name]
+        drawn[key] += contrast.lesions * lesions
+    return drawn | {"lesions": lesions, "brain": grey + white + fluid}
 
 
 def brain_points(anatomy: Anatomy) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Voxels of the MNI grid that hold brain, and their places.
-
-    Parameters
-    ----------
-    anatomy : Anatomy
-        Shared tissues.
 
     Returns
     -------
@@ -145,25 +118,9 @@ def brain_points(anatomy: Anatomy) -> tuple[NDArray[np.bool_], NDArray[np.float6
 
 
 def mean_brain(anatomy: Anatomy) -> Brain:
-    """Build the brain of someone average in everything.
-
-    Parameters
-    ----------
-    anatomy : Anatomy
-        Shared tissues and fields.
-
-    Returns
-    -------
-    Brain
-        With all weights zero.
-    """
-    return Brain(
-        np.zeros(len(FACTORS["structural"])),
-        np.zeros(len(FACTORS["diffusion"])),
-        np.zeros(len(SITES)),
-        np.zeros(N_SHAPES),
-        np.zeros(len(anatomy.textures)),
-    )
+    """Build the brain of someone average in everything: all weights are zero."""
+    sizes = (len(FACTORS["structural"]), len(FACTORS["diffusion"]), len(SITES), N_SHAPES)
+    return Brain(*(np.zeros(n) for n in (*sizes, len(anatomy.textures))))
 
 
 def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.float64]]:
@@ -187,13 +144,12 @@ def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.flo
     """
     _, world = brain_points(anatomy)
     more_voxels = (float(anatomy.voxel_mm) / voxel_mm) ** 3
-    images = {"structural": ("t1", "flair"), "diffusion": ("fa",)}
-    out = {}
-    for group, contrasts in images.items():
-        wanted = derivatives(anatomy, world, group, ("site",), contrasts)
-        unknown = derivatives(anatomy, world, "shapes", ("textures",), contrasts)
+    out: dict[str, NDArray[np.float64]] = {}
+    for group in VOLUMETRIC:
+        wanted = derivatives(anatomy, world, (group, "site"), group)
+        unknown = derivatives(anatomy, world, ("shapes", "textures"), group)
         scale = np.sqrt(more_voxels) / np.concatenate(
-            [np.full(len(world), NOISE[c], dtype=np.float32) for c in contrasts]
+            [np.full(len(world), CONTRASTS[c].noise, np.float32) for c in contrasts_of(group)]
         )
         wanted, unknown = wanted * scale, unknown * scale
         inner = np.linalg.inv(np.eye(len(unknown)) + unknown @ unknown.T)
@@ -205,38 +161,34 @@ def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.flo
 
 
 def derivatives(
-    anatomy: Anatomy,
-    world: NDArray[np.float64],
-    first: str,
-    others: tuple[str, ...],
-    contrasts: tuple[str, ...],
+    anatomy: Anatomy, world: NDArray[np.float64], weights: tuple[str, ...], group: Group
 ) -> NDArray[np.float64]:
-    """Change of images with each weight of a brain, at the average brain.
+    """Change of an imaging group's images with each of some weights, at the average brain.
 
     Parameters
     ----------
     anatomy : Anatomy
-        Shared tissues and fields.
     world : ndarray of shape (n, 3)
         Points in mm.
-    first, others : str and tuple of str
-        Which weights of `Brain`, in this order.
-    contrasts : tuple of str
-        Images of `draw`; ``("fa",)`` is registered nonlinearly.
+    weights : tuple of str
+        Which of `Brain`, in this order.
+    group : str
+        Whose modalities; those of diffusion are registered nonlinearly.
 
     Returns
     -------
-    ndarray of shape (weights, n * contrasts)
-        One contrast after the other.
+    ndarray of shape (weights, n * modalities)
+        One modality after the other.
     """
     rows = []
-    for name in (first, *others):
+    for name in weights:
         for k in range(len(getattr(mean_brain(anatomy), name))):
             ends = []
             for step in (0.5, -0.5):
                 brain = mean_brain(anatomy)
                 getattr(brain, name)[k] = step
-                drawn = draw(anatomy, registered(brain) if contrasts == ("fa",) else brain, world)
-                ends.append(np.concatenate([drawn[c] for c in contrasts]))
+                shown = registered(brain) if group == "diffusion" else brain
+                drawn = draw(anatomy, shown, world)
+                ends.append(np.concatenate([drawn[c] for c in contrasts_of(group)]))
             rows.append(ends[0] - ends[1])
     return np.stack(rows).astype(np.float64)

@@ -52,19 +52,9 @@ class Connectome:
 
 
 def loadings(connectome: Connectome, regions: int) -> Array:
-    """Weights of networks in each region.
+    """Weights of networks in each region, shape (regions, networks).
 
-    Parameters
-    ----------
-    connectome : Connectome
-        The person.
-    regions : int
-        Number of regions.
-
-    Returns
-    -------
-    ndarray of shape (regions, networks)
-        The same base for everyone, plus what factors, site and style change.
+    The same base for everyone, plus what factors, site and style change.
     """
     own_network = np.zeros((regions, NETWORKS))
     own_network[np.arange(regions), np.arange(regions) % NETWORKS] = 0.75
@@ -82,15 +72,6 @@ def simulate(
     connectome: Connectome, regions: int, time_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Simulate a resting scan.
-
-    Parameters
-    ----------
-    connectome : Connectome
-        The person.
-    regions, time_points : int
-        Shape of the parcellated time series.
-    rng : numpy.random.Generator
-        Of the scan.
 
     Returns
     -------
@@ -113,17 +94,9 @@ def simulate(
 
 
 def matrix_25750(nodes: Array) -> Array:
-    """Make of component time series what UK Biobank's pipeline does: scaled z values.
+    """Make what UK Biobank's pipeline makes of component time series, shape (21, time_points).
 
-    Parameters
-    ----------
-    nodes : ndarray of shape (21, time_points)
-        Time series of components.
-
-    Returns
-    -------
-    ndarray of shape (210,)
-        In MATLAB's column-wise order.
+    210 scaled z values, in MATLAB's column-wise order.
     """
     return SCALE_25750 * fisher_z_of_time_series(nodes).astype(np.float64)
 
@@ -134,13 +107,6 @@ def readout_error(regions: int, time_points: int, simulations: int = 1200) -> Ar
     Simulated scans are projected on the derivatives of the expected z values (factors, sites,
     styles), and the factors' error is what a generalised least squares on these projections
     leaves, its noise covariance estimated from the simulations.
-
-    Parameters
-    ----------
-    regions, time_points : int
-        Shape of the parcellated time series.
-    simulations : int
-        Number of simulated scans.
 
     Returns
     -------

@@ -23,7 +23,7 @@ class Factor:
     Attributes
     ----------
     name : str
-        Of the factor; its effect maps are seeded by it.
+        Its effect maps are seeded by it.
     latent : str
         Key of `people.latents`, or of `COMPOSITES`.
     rho : float
@@ -78,40 +78,15 @@ FACTORS: dict[Group, tuple[Factor, ...]] = {
 
 
 def latent_of(factor: Factor, z: Columns) -> np.ndarray:
-    """Values of the latent that a factor shows.
-
-    Parameters
-    ----------
-    factor : Factor
-        Of any imaging group.
-    z : dict of str to ndarray of shape (n,)
-        Latents.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        In about standard units.
-    """
+    """Values of the latent that a factor shows, shape (n,), in about standard units."""
     parts = COMPOSITES.get(factor.latent, {factor.latent: 1.0})
     return sum((w * z[name] for name, w in parts.items()), start=np.zeros_like(z["age"]))
 
 
 def factor_values(group: Group, z: Columns, own: np.ndarray) -> np.ndarray:
-    """Values of a group's factors.
+    """Values of a group's factors, shape (n, n_factors), in the order of ``FACTORS[group]``.
 
-    Parameters
-    ----------
-    group : {"structural", "diffusion", "functional"}
-        Imaging group.
-    z : dict of str to ndarray of shape (n,)
-        Latents.
-    own : ndarray of shape (n, n_factors)
-        Standard normal numbers: each person's own variation.
-
-    Returns
-    -------
-    ndarray of shape (n, n_factors)
-        In the order of ``FACTORS[group]``.
+    Of latents and of each person's own variation: standard normal numbers of that shape.
     """
     columns = [
         f.rho * latent_of(f, z) + np.sqrt(1 - f.rho**2) * own[:, k]
@@ -121,16 +96,5 @@ def factor_values(group: Group, z: Columns, own: np.ndarray) -> np.ndarray:
 
 
 def site_indicators(z: Columns) -> np.ndarray:
-    """One column a site, 1 where a person was scanned there.
-
-    Parameters
-    ----------
-    z : dict of str to ndarray of shape (n,)
-        Latents.
-
-    Returns
-    -------
-    ndarray of shape (n, n_sites)
-        In the order of `people.SITES`.
-    """
+    """One column a site of `people.SITES`, 1 where a person was scanned there."""
     return (z["site_code"][:, None] == np.asarray(SITES)).astype(float)

@@ -10,83 +10,43 @@ from typing import Any, get_args
 from ukb_brain.atomic import PARTIAL, atomic_path
 from ukb_brain.errors import InputError
 from ukb_brain.synthetic.settings import FIRST_EID, Arrangement, SyntheticCohort
-from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, T1, Scan
+from ukb_brain.synthetic.visits import KINDS, Scan
 
 MARKER = "synthetic_cohort.json"
 TABLES = re.compile(
     r"ukb12345\.(csv|tab|txt|csv\.gz)|data_participant(_\d)?\.(csv|tsv|parquet)"
     r"|w12345_\d+\.csv|withdraw12345_\d+_\d+\.txt|ukb_rel_a12345_s\d+\.dat"
 )
-SCAN = re.compile(r"^(\d+)_(20252|20253|20250|25750|31016)_([23])_0\.(zip|txt)$")
-# Kinds of bulk file as the Platform names their folders.
-KINDS = {
-    T1: "T1",
-    FLAIR: "T2 FLAIR",
-    DWI: "dMRI",
-    MATRIX: "rfMRI",
-    SERIES: "Functional time series",
-}
+SCAN = re.compile(rf"^(\d+)_({'|'.join(map(str, KINDS))})_([23])_0\.(zip|txt)$")
 
 
 def bulk_folder(raw: Path, arrangement: Arrangement) -> Path:
-    """Name the folder of bulk files.
-
-    Parameters
-    ----------
-    raw : Path
-        The raw folder.
-    arrangement : str
-        How bulk files lie.
-
-    Returns
-    -------
-    Path
-    """
+    """Name the folder of bulk files."""
     return raw / ("Bulk/Brain MRI" if arrangement == "platform" else "bulk")
 
 
 def file_path(arrangement: Arrangement, scan: Scan, number: int) -> Path:
-    """Place a bulk file under the folder of bulk files.
-
-    Parameters
-    ----------
-    arrangement : str
-        How bulk files lie.
-    scan : Scan
-        Which file.
-    number : int
-        The person's own number, from 1.
-
-    Returns
-    -------
-    Path
-    """
+    """Place a person's bulk file under the folder of bulk files."""
     name = scan.file_name(number)
     folders = {
         "flat": Path(),
         "by_field": Path(str(scan.field)),
         "by_person": Path(name.partition("_")[0]),
-        "platform": Path(KINDS[scan.field], name[:2]),
+        "platform": Path(KINDS[scan.field].folder, name[:2]),
     }
     return folders[arrangement] / name
 
 
-def claim(folder: Path, cohort: SyntheticCohort, source: str) -> None:
-    """Make a folder this cohort's own, before anything is written into it.
+def claim(folder: Path, cohort: SyntheticCohort, source: str) -> SyntheticCohort:
+    """Make a folder this cohort's own, before anything is written into it; give the cohort back.
 
-    Parameters
-    ----------
-    folder : Path
-        The raw folder; made where it is not there.
-    cohort : SyntheticCohort
-        Whose files it shall hold. It may grow by further participants, nothing else may change.
-    source : str
-        Must be ``synthetic``: a synthetic cohort is never written where real data belong.
+    The cohort may grow by further participants, nothing else may change. A synthetic cohort is
+    never written where real data belong.
 
     Raises
     ------
     InputError
-        If the source is another, or the folder holds what this cohort did not write.
+        If the source is not ``synthetic``, or the folder holds what this cohort did not write.
     """
     if source != "synthetic":
         raise InputError(
@@ -103,6 +63,7 @@ def claim(folder: Path, cohort: SyntheticCohort, source: str) -> None:
     if not marker.exists() or marker.read_text() != text:
         with atomic_path(marker) as part:
             part.write_text(text)
+    return cohort
 
 
 def _check_same(folder: Path, there: dict[str, Any], asked: SyntheticCohort) -> None:
@@ -123,16 +84,15 @@ def _check_same(folder: Path, there: dict[str, Any], asked: SyntheticCohort) -> 
 
 
 def _check_nothing_foreign(folder: Path, claimed: bool) -> None:
-    if not folder.exists():
-        return
     files = [path for path in folder.rglob("*") if not path.is_dir()]
-    foreign = [path for path in files if not (claimed and _is_ours(path, folder))]
-    if not claimed:
-        # What a generation that was killed before its first file may have left.
-        foreign = [path for path in foreign if path.name != PARTIAL + MARKER]
+    if claimed:
+        foreign = sum(not _is_ours(path, folder) for path in files)
+    else:
+        # What a generation that was killed before its first file may have left is no matter.
+        foreign = sum(path.name != PARTIAL + MARKER for path in files)
     if foreign:
         raise InputError(
-            f"{folder} holds {len(foreign)} file(s) that a synthetic cohort did not write, and it "
+            f"{folder} holds {foreign} file(s) that a synthetic cohort did not write, and it "
             "is never mixed with other data: give it a data root of its own "
             "(--params data_root=…)."
         )

@@ -25,18 +25,7 @@ AREAS = (
 
 
 def region_labels(regions: int) -> tuple[str, ...]:
-    """Name some regions.
-
-    Parameters
-    ----------
-    regions : int
-        At most 360: half of them of each side, the right one first.
-
-    Returns
-    -------
-    tuple of str
-        Such as ``R_V1_ROI``.
-    """
+    """Name at most 360 regions, such as ``R_V1_ROI``: half of each side, the right one first."""
     right = (regions + 1) // 2
     sides = [("R", right), ("L", regions - right)]
     return tuple(f"{side}_{area}_ROI" for side, count in sides for area in AREAS[:count])

@@ -63,17 +63,7 @@ ATOPY_BY_SITE = {11025: 0.17, 11026: 0.44, 11027: 0.19, 11028: 0.52}
 def family_of(seed: int, number: int) -> int:
     """Find the person whose family this one shares; itself where it has none here.
 
-    Parameters
-    ----------
-    seed : int
-        Of the cohort.
-    number : int
-        The person's own number, from 1.
-
-    Returns
-    -------
-    int
-        In every twenty people two or three are siblings.
+    People are numbered from 1. In every twenty people two or three are siblings.
     """
     block = (number - 1) // FAMILY_BLOCK
     rng = np.random.default_rng([seed, block, 1])
@@ -83,19 +73,10 @@ def family_of(seed: int, number: int) -> int:
 
 
 def variates(seed: int, numbers: Sequence[int]) -> Columns:
-    """Draw each person's independent standard normal numbers.
+    """Draw each person's independent standard normal numbers, shape (n,) by name.
 
-    Parameters
-    ----------
-    seed : int
-        Of the cohort.
-    numbers : sequence of int
-        The persons' own numbers; a person's draws do not depend on who else is there.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n,)
-        One entry a variate. Siblings share half the variance of the heritable ones.
+    A person's draws do not depend on who else is there. Siblings share half the variance of the
+    heritable ones.
     """
     rows = []
     for number in numbers:
@@ -110,17 +91,9 @@ def variates(seed: int, numbers: Sequence[int]) -> Columns:
 
 
 def latents(e: Columns) -> Columns:
-    """Latents of people, each of about zero mean and unit variance.
+    """Latents of people, of variates of shape (n,), each of about zero mean and unit variance.
 
-    Parameters
-    ----------
-    e : dict of str to ndarray of shape (n,)
-        Variates.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n,)
-        Besides the standardised latents, ``age_years``, ``male`` and ``site_code``.
+    Besides the standardised latents there are ``age_years``, ``male`` and ``site_code``.
     """
     low, high = (AGE_LOW - AGE_MEAN) / 8.4, (AGE_HIGH - AGE_MEAN) / 8.4
     age_years = AGE_MEAN + 8.4 * truncnorm.ppf(norm.cdf(e["age"]), low, high)
@@ -169,18 +142,7 @@ def _skewed(x: NDArray[np.float64], skew: float) -> NDArray[np.float64]:
 
 
 def traits(z: Columns, e: Columns) -> Columns:
-    """Values of the 25 targets at the imaging visit, in their own units.
-
-    Parameters
-    ----------
-    z, e : dict of str to ndarray of shape (n,)
-        Latents and variates.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n,)
-        One entry a target of ``parameters_grid.yml``; yes/no traits are 0 or 1.
-    """
+    """Values of the 25 targets at the imaging visit, in their own units; yes is 1, no 0."""
     male = z["male"] > 0
 
     def by_sex(men: float, women: float) -> NDArray[np.float64]:

@@ -17,19 +17,16 @@ class SyntheticCohort(Settings):
 
     Attributes
     ----------
-    participants : int
-        Number of people in the main table.
     voxel_mm : float
         Voxel edge of all scans; 1 gives UK Biobank's own shapes.
     regions : int
         Regions of the time series of field 31016; the Glasser parcellation has 360.
     time_points : int
-        Length of the time series; UK Biobank's have 490.
+        UK Biobank's time series have 490.
     seed : int
         A participant's files follow from this and its own number only.
     style : str
-        In which style the main table is written: one of
-        `ukb_brain.synthetic.table_styles.STYLES`.
+        In which the main table is written: one of `ukb_brain.synthetic.table_styles.STYLES`.
     arrangement : {"by_field", "flat", "by_person", "platform"}
         How bulk files lie: a folder a field, all in one folder, a folder a person, or as on the
         Research Analysis Platform.

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.atomic import atomic_path
-from ukb_brain.synthetic.people import FAMILY_BLOCK, Columns, family_of, latents, traits, variates
+from ukb_brain.synthetic.people import FAMILY_BLOCK, family_of, latents, traits, variates
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
 from ukb_brain.synthetic.visits import Visits, visits_of
 
@@ -21,30 +21,17 @@ YES_NO_FIELDS = {
     "fed_up": 1960, "nervous": 1970, "anxious": 1980, "tense": 1990, "worry": 2000,
     "lonely": 2020, "guilty": 2030,
 }  # fmt: skip
-SEROLOGY = {
-    "hb": (30020, (0, 1, 2)),
-    "hdl": (30760, (0, 1)),
-    "hba1c": (30750, (0, 1)),
-    "ldl": (30780, (0, 1)),
-}
-DECIMALS = {"hb": 2, "hdl": 3, "hba1c": 1, "ldl": 3}
+# Blood was taken at the first two visits; field and decimals.
+SEROLOGY = {"hb": (30020, 2), "hdl": (30760, 3), "hba1c": (30750, 1), "ldl": (30780, 3)}
 # An answer given at another visit than the scan's differs from it for so many people.
 CHANGED_ANSWER = 0.15
 UNANSWERED, MISSING_VALUE = 0.025, 0.03
 
 
 def main_table(cohort: SyntheticCohort) -> pd.DataFrame:
-    """Make the main table.
+    """Make the main table, all text, and empty where there is no entry.
 
-    Parameters
-    ----------
-    cohort : SyntheticCohort
-        Number of people and seed.
-
-    Returns
-    -------
-    pandas.DataFrame
-        All text, ``eid`` first, then ``field-instance.array``; empty where there is no entry.
+    ``eid`` comes first, then ``field-instance.array``.
     """
     numbers = range(1, cohort.participants + 1)
     e = variates(cohort.seed, numbers)
@@ -90,13 +77,11 @@ def _row(
         row[f"21003-{instance}.0"] = int(person["age"] + lag)
         _measures(row, instance, person, z, rng)
         _answers(row, instance, person, rng)
-    for name, (field, instances) in SEROLOGY.items():
-        for instance in instances:
-            if instance in visits.dates and instance < 2 and rng.random() > MISSING_VALUE:
+    for name, (field, decimals) in SEROLOGY.items():
+        for instance in (0, 1):
+            if instance in visits.dates and rng.random() > MISSING_VALUE:
                 noise = 0.0 if instance == 0 else rng.normal(0, 0.08)
-                row[f"{field}-{instance}.0"] = round(
-                    person[name] * (1 + noise * 0.5), DECIMALS[name]
-                )
+                row[f"{field}-{instance}.0"] = round(person[name] * (1 + noise * 0.5), decimals)
     for instance in visits.dates:
         if instance >= 2:
             _scan_measures(row, instance, z, rng)
@@ -191,59 +176,29 @@ def _scan_measures(row: Row, instance: int, z: dict[str, float], rng: np.random.
 
 
 def write_lists(cohort: SyntheticCohort, folder: Path) -> None:
-    """Write withdrawal lists and the relatedness file under the names that UK Biobank gives them.
-
-    Parameters
-    ----------
-    cohort : SyntheticCohort
-        Number of people and seed.
-    folder : Path
-        Where they go.
-    """
-    gone = withdrawal_list(cohort)["eid"].astype(str).tolist()
+    """Write withdrawal lists and the relatedness file under UK Biobank's names."""
+    gone = withdrawn(cohort)
     # Two lists, which are both in force.
-    early, late = gone[::2], gone[1::2]
-    pairs = relatedness_file(cohort)
     texts = {
-        "w12345_20260101.csv": "".join(f"{eid}\n" for eid in early),
-        "withdraw12345_88_20260601.txt": "".join(f"{eid}\n" for eid in late),
-        "ukb_rel_a12345_s488130.dat": pairs.to_csv(index=False, sep=" "),
+        "w12345_20260101.csv": "".join(f"{eid}\n" for eid in gone[::2]),
+        "withdraw12345_88_20260601.txt": "".join(f"{eid}\n" for eid in gone[1::2]),
+        "ukb_rel_a12345_s488130.dat": relatedness_file(cohort).to_csv(index=False, sep=" "),
     }
     for name, text in texts.items():
         with atomic_path(folder / name) as part:
             part.write_text(text)
 
 
-def withdrawal_list(cohort: SyntheticCohort) -> pd.DataFrame:
-    """People who withdrew.
-
-    Parameters
-    ----------
-    cohort : SyntheticCohort
-        Number of people and seed.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One column ``eid``; the file has no header.
-    """
+def withdrawn(cohort: SyntheticCohort) -> list[int]:
+    """List the eids of people who withdrew."""
     numbers = range(1, cohort.participants + 1)
-    gone = [FIRST_EID + n - 1 for n in numbers if visits_of(cohort.seed, n).withdrawn]
-    return pd.DataFrame({"eid": gone}, dtype="int64")
+    return [FIRST_EID + n - 1 for n in numbers if visits_of(cohort.seed, n).withdrawn]
 
 
 def relatedness_file(cohort: SyntheticCohort) -> pd.DataFrame:
-    """Pairs of relatives.
+    """List pairs of relatives: siblings, and some pairs too distant to count.
 
-    Parameters
-    ----------
-    cohort : SyntheticCohort
-        Number of people and seed.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``ID1 ID2 HetHet IBS0 Kinship``: siblings, and some pairs too distant to count.
+    ``ID1 ID2 HetHet IBS0 Kinship``.
     """
     rows = []
     for number in range(1, cohort.participants + 1):
@@ -256,22 +211,5 @@ def relatedness_file(cohort: SyntheticCohort) -> pd.DataFrame:
             rows.append((distant, number, rng.uniform(0.02, 0.044)))
     pairs = pd.DataFrame(rows, columns=["ID1", "ID2", "Kinship"])
     pairs[["ID1", "ID2"]] += FIRST_EID - 1
-    pairs["HetHet"], pairs["IBS0"] = 0.05, 0.01
-    pairs["Kinship"] = pairs["Kinship"].round(4)
+    pairs = pairs.assign(HetHet=0.05, IBS0=0.01, Kinship=pairs["Kinship"].round(4))
     return pairs[["ID1", "ID2", "HetHet", "IBS0", "Kinship"]]
-
-
-def cohort_latents(cohort: SyntheticCohort) -> Columns:
-    """Latents of the cohort's people, for tests and benchmarks.
-
-    Parameters
-    ----------
-    cohort : SyntheticCohort
-        Number of people and seed.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n,)
-        In the order of the main table.
-    """
-    return latents(variates(cohort.seed, range(1, cohort.participants + 1)))

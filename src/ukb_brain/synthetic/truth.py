@@ -76,11 +76,7 @@ class _Scorer:
     """Scores of the best linear predictor from any set of feature groups."""
 
     def __init__(self, features: dict[str, Array], values: Columns) -> None:
-        self.columns: dict[str, slice] = {}
-        start = 0
-        for name, block in features.items():
-            self.columns[name] = slice(start, start + block.shape[1])
-            start += block.shape[1]
+        self.names = np.repeat([*features], [block.shape[1] for block in features.values()])
         X = np.hstack(list(features.values()))
         X = (X - X.mean(0)) / X.std(0)
         n_fitted = int(FITTED_SHARE * len(X))
@@ -92,15 +88,10 @@ class _Scorer:
     def score(self, cell: Cell, kind: Kind) -> float:
         """Score a cell's headline metric, which is at least chance."""
         y = self.values[cell.target]
-        use = np.concatenate(
-            [
-                np.arange(self.columns[name].start, self.columns[name].stop)
-                for name in (*cell.inputs.groups, *cell.inputs.blocks)
-            ]
-        )
+        use = np.isin(self.names, (*cell.inputs.groups, *cell.inputs.blocks))
         fitted = y[: self.n_fitted]
         moment = self.fitted[:, use].T @ (fitted - fitted.mean()) / self.n_fitted
-        gram = self.gram[np.ix_(use, use)] + 1e-4 * np.eye(len(use))
+        gram = self.gram[np.ix_(use, use)] + 1e-4 * np.eye(use.sum())
         weights = np.zeros(len(self.gram))
         weights[use] = np.linalg.solve(gram, moment)
         predicted = fitted.mean() + self.held_out @ weights
@@ -111,12 +102,8 @@ class _Scorer:
 def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
     """Tabulate what is truly readable in each cell.
 
-    Parameters
-    ----------
-    grid : Grid
-        Targets that the generator does not make are left out.
-    cohort : SyntheticCohort
-        Voxel size, regions and length of the scans; neither its seed nor its people matter.
+    Targets that the generator does not make are left out. Voxel size, regions and length of the
+    scans matter, neither seed nor people.
 
     Returns
     -------

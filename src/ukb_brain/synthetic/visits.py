@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -12,12 +12,29 @@ from ukb_brain.synthetic.settings import FIRST_EID
 
 IMAGING_VISITS = (2, 3)
 T1, FLAIR, DWI, MATRIX, SERIES = 20252, 20253, 20250, 25750, 31016
-State = Literal["ok", "missing", "unusable", "broken"]
+State = Literal["missing", "unusable", "broken", "ok"]
 
-# Shares of scans that are not there, lie under `unusable`, or whose zip is cut off.
-MISSING = {T1: 0.010, FLAIR: 0.025, DWI: 0.025, MATRIX: 0.030, SERIES: 0.035}
-UNUSABLE = {T1: 0.006, FLAIR: 0.008, DWI: 0.008, MATRIX: 0.0, SERIES: 0.006}
-BROKEN = {T1: 0.002, FLAIR: 0.002, DWI: 0.002, MATRIX: 0.0, SERIES: 0.002}
+
+class Kind(NamedTuple):
+    """A bulk field: its folder on the Platform, and how often its scans fail.
+
+    Shares are of scans that are not there, lie under `unusable`, or whose zip is cut off.
+    """
+
+    folder: str
+    missing: float
+    unusable: float
+    broken: float
+    ending: str = "zip"
+
+
+KINDS = {
+    T1: Kind("T1", 0.010, 0.006, 0.002),
+    FLAIR: Kind("T2 FLAIR", 0.025, 0.008, 0.002),
+    DWI: Kind("dMRI", 0.025, 0.008, 0.002),
+    MATRIX: Kind("rfMRI", 0.030, 0.0, 0.0, "txt"),
+    SERIES: Kind("Functional time series", 0.035, 0.006, 0.002),
+}
 NEVER_SCANNED, REPEATED, FIRST_REPEAT, WITHDRAWN = 0.02, 0.10, 0.12, 0.006
 FIRST_DAY = date(2006, 6, 1)
 IMAGING_BEGAN = date(2014, 5, 1)
@@ -32,21 +49,9 @@ class Scan:
     state: State
 
     def file_name(self, number: int) -> str:
-        """Name of the file.
-
-        Parameters
-        ----------
-        number : int
-            The person's own number, from 1.
-
-        Returns
-        -------
-        str
-            As UK Biobank names bulk files.
-        """
-        ending = "txt" if self.field == MATRIX else "zip"
+        """Name the file of a person, numbered from 1, as UK Biobank does."""
         stem = f"{FIRST_EID + number - 1}_{self.field}_{self.instance}_0"
-        return f"{stem}.{ending}"
+        return f"{stem}.{KINDS[self.field].ending}"
 
 
 @dataclass(frozen=True)
@@ -69,20 +74,7 @@ class Visits:
 
 
 def visits_of(seed: int, number: int) -> Visits:
-    """Draw a person's visits.
-
-    Parameters
-    ----------
-    seed : int
-        Of the cohort.
-    number : int
-        The person's own number, from 1.
-
-    Returns
-    -------
-    Visits
-        They depend on these two only.
-    """
+    """Draw the visits of a person, numbered from 1; nothing else decides."""
     rng = np.random.default_rng([seed, number, 4])
     first = FIRST_DAY + timedelta(days=int(rng.integers(0, 4 * 365)))
     imaging = first + timedelta(days=int(rng.normal(9.2, 1.0) * 365))
@@ -98,15 +90,15 @@ def visits_of(seed: int, number: int) -> Visits:
         if repeated:
             dates[3] = imaging + timedelta(days=int(rng.normal(2.4, 0.3) * 365))
     scans = tuple(
-        Scan(field, instance, _state(field, float(rng.random())))
+        Scan(field, instance, _state(kind, float(rng.random())))
         for instance in IMAGING_VISITS
         if instance in dates
-        for field in (T1, FLAIR, DWI, MATRIX, SERIES)
+        for field, kind in KINDS.items()
     )
     return Visits(dates, scans, bool(rng.random() < WITHDRAWN))
 
 
-def _state(field: int, draw: float) -> State:
-    edges = np.cumsum([MISSING[field], UNUSABLE[field], BROKEN[field]])
+def _state(kind: Kind, draw: float) -> State:
+    edges = np.cumsum([kind.missing, kind.unusable, kind.broken])
     states: tuple[State, ...] = ("missing", "unusable", "broken", "ok")
     return states[int(np.searchsorted(edges, draw, side="right"))]

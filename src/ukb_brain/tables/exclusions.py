@@ -120,9 +120,8 @@ def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataF
     DataFrame
         Indexed by eid and instance, a bool column a modality; visits without any are left out.
     """
-    fields = {field: name for name, field in modalities.items()}
     good = index[(index["array"] == 0) & (index["state"] == "ok")]
-    good = good.assign(modality=good["field"].map(fields)).dropna(subset="modality")
+    good = good[good["field"].isin(modalities.values())]
     if good.empty:
         nothing = pd.MultiIndex.from_arrays([[], []], names=KEYS)
         return pd.DataFrame(columns=list(modalities), index=nothing, dtype=bool)
@@ -130,8 +129,8 @@ def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataF
     numbers = good["eid"].to_numpy(np.int64) * INSTANCES + good["instance"].to_numpy(np.int64)
     visits, row = np.unique(numbers, return_inverse=True)
     table = np.zeros((len(visits), len(modalities)), dtype=bool)
-    column = good["modality"].map({name: n for n, name in enumerate(modalities)})
-    table[row, column.to_numpy(np.int64)] = True
+    for column, field in enumerate(modalities.values()):
+        table[row[good["field"] == field], column] = True
     keys = pd.MultiIndex.from_arrays([visits // INSTANCES, visits % INSTANCES], names=KEYS)
     return pd.DataFrame(table, columns=list(modalities), index=keys)
 

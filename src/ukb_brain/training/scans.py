@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.preprocess import CONNECTIVITY, SHRINKAGE
-from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore
+from ukb_brain.imaging.readers import SHRINKAGE
+from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store
 from ukb_brain.imaging.tangent import (
     completed,
     covariances,
@@ -31,10 +31,6 @@ FILL_BATCH = 512
 LEAST_WHOLE = 10
 # Matrices whose logarithms are taken at a time.
 LOGARITHMS = 64
-
-
-def _measures(store: RecordStore, key: Key) -> Mapping[str, float]:
-    return (store.about(CONNECTIVITY, key) or {}).get("measures", {})
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,12 @@ class GroupScans:
 
     @property
     def is_volume(self) -> bool:
-        """Whether the group holds volumes rather than vectors."""
-        return self.modalities != (CONNECTIVITY,)
+        """Whether the group holds volumes rather than a vector, which the other store has."""
+        return not open_store(self.connectivity).has(self.modalities[0])
+
+    def _measures(self, key: Key) -> Mapping[str, float]:
+        about = open_store(self.connectivity).about(self.modalities[0], key)
+        return (about or {}).get("measures", {})
 
     def fitted(self, training: Sequence[Key]) -> GroupScans:
         """Fit what reading rests on, on records of training people who have the group.
@@ -116,9 +116,9 @@ class GroupScans:
         """
         if self.is_volume or not training or self.kept is not None:
             return self
-        store = RecordStore(self.connectivity)
+        store = open_store(self.connectivity)
         plain = self._filled(training) if store.marked(INCOMPLETE) else self
-        if not self.tangent or SHRINKAGE not in _measures(store, training[0]):
+        if not self.tangent or SHRINKAGE not in self._measures(training[0]):
             return plain
         whole = [key for key in training if not plain._lacking([key]).any()]
         # Whoever lacks a region says less of the mean than they would blur it.
@@ -145,8 +145,7 @@ class GroupScans:
         return replace(self, fill=mean.astype(np.float32))
 
     def _covariances(self, keys: Sequence[Key]) -> NDArray[np.float64]:
-        store = RecordStore(self.connectivity)
-        shrinkage = np.array([_measures(store, key)[SHRINKAGE] for key in keys])
+        shrinkage = np.array([self._measures(key)[SHRINKAGE] for key in keys])
         found = covariances(replace(self, white=None).read(keys), shrinkage)
         lacking = self._lacking(keys)
         if self.white is None or not lacking.any():
@@ -168,10 +167,10 @@ class GroupScans:
             some = (keys[k : k + LOGARITHMS] for k in range(0, len(keys), LOGARITHMS))
             return np.concatenate([tangents(self._covariances(k), self.white) for k in some])
         if not self.is_volume:
-            store = RecordStore(self.connectivity)
-            vectors = store.read_many(CONNECTIVITY, keys).astype(np.float32)
+            store = open_store(self.connectivity)
+            vectors = store.read_many(self.modalities[0], keys).astype(np.float32)
             return vectors if self.fill is None else np.where(np.isnan(vectors), self.fill, vectors)
-        store = RecordStore(self.volumes)
+        store = open_store(self.volumes)
         return np.stack([self._pooled(store, key) for key in keys])
 
     def _pooled(self, store: RecordStore, key: Key) -> NDArray[np.float32]:

@@ -12,7 +12,8 @@ from rich.table import Table
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.imaging.readers import stored_in
 from ukb_brain.planning import Case, Planning, StoredRates
 from ukb_brain.readiness.findings import PROBLEMS, SECTIONS, Readiness
 from ukb_brain.readiness.machine import check_cost, check_machine
@@ -44,7 +45,8 @@ def foresee(
     if ready.people:
         size = {"participants": max(50, ready.people)}
         plan = planning.model_copy(update=size | {"dedicated_cells": modelling.dedicated.cells})
-        case = Case(preset, modelling, grid, imaging.shape, splitting, plan)
+        vectors = stored_in("connectivity", imaging)
+        case = Case(preset, modelling, grid, imaging.shape, splitting, plan, vectors)
         check_cost(ready, case, stored_rates, compute, stores)
     return ready.table()
 

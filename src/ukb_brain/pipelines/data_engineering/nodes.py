@@ -10,7 +10,7 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.imaging import bulk_index
-from ukb_brain.imaging.preprocess import CONNECTIVITY, ImagingPreprocess
+from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.problems import stop_at
 from ukb_brain.statistics.people.participation import match_participation
 from ukb_brain.tables import derivations, exclusions, visits
@@ -41,7 +41,7 @@ def index_bulk(
     earlier = before if len(before.columns) else None
     fields, gone = imaging.fields.values(), withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields, earlier, gone)
-    stop_at(bulk_index.problems_of_atlas(index, imaging.fields[CONNECTIVITY], imaging.atlas))
+    stop_at(bulk_index.problems_of_atlas(index, imaging.source, imaging.atlas))
     index["state"] = bulk_index.states(index, imaging.members)
     logger.info("Bulk files in %s: %s.", bulk, f"{len(index):,}")
     if len(others) and len(index):
@@ -88,7 +88,7 @@ def select_cohort(
     exclusions.require_synthetic(people["eid"], source)
     for problem in problems_of_lists(people["eid"], withdrawals, relatedness, index):
         logger.warning("%s", problem)
-    modalities = {m: imaging.fields[m] for m in grid.modalities if m in imaging.fields}
+    modalities = {modality: imaging.fields[modality] for modality in grid.modalities}
     scans = exclusions.usable_scans(index, modalities)
     cohort, flow = exclusions.select_cohort(people, withdrawals, scans, relatedness, settings)
     counts = exclusions.count_scans(scans, people, cohort, settings)

@@ -13,16 +13,10 @@ from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
-from ukb_brain.imaging.preprocess import (
-    VOLUME_FIELDS,
-    Batch,
-    ImagingPreprocess,
-    Visit,
-    find_parcellation,
-    mean_volume,
-    preprocess_batch,
-)
-from ukb_brain.imaging.store import INCOMPLETE, RecordStore
+from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.imaging.preprocess import Batch, mean_volume, preprocess_batch
+from ukb_brain.imaging.readers import Visit, find_parcellation, stored_in
+from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store
 from ukb_brain.problems import stop_at
 
 logger = logging.getLogger(__name__)
@@ -30,7 +24,7 @@ logger = logging.getLogger(__name__)
 VISITS_PER_BATCH = 20
 # A mean of fewer people could show one of them.
 FEWEST_AVERAGED = 10
-VOLUMES, CONNECTIVITY = "volumes.zarr", "connectivity.zarr"
+STORES = ("volumes.zarr", "connectivity.zarr")
 
 
 def preprocess_scans(
@@ -46,39 +40,20 @@ def preprocess_scans(
     """Preprocess every scan of the participants that is not in the stores yet.
 
     Records of people who are no longer participants, because they withdrew, are erased first.
-
-    Parameters
-    ----------
-    bulk : Path
-        Folder of bulk files.
-    index : pandas.DataFrame
-        As returned by `ukb_brain.imaging.bulk_index.index_bulk`.
-    participants : pandas.DataFrame
-        ``eid, instance`` and more; nobody else's scans are read.
-    folder : Path
-        Where the stores are.
-    grid : Grid
-        Whose modalities must have scans.
-    settings : ImagingPreprocess
-        The common grid.
-    source : str
-        Kind of data; a store of another source is refused.
-    compute : Compute
-        Workers.
+    A store of another source is refused.
 
     Returns
     -------
     volumes, connectivity : RecordStore
-        Keyed by eid and instance.
     quality : pandas.DataFrame
-        One row a visit and modality: status, reason and measures.
+        One row a visit and modality: ``eid, instance, modality, status, reason`` and measures.
 
     Raises
     ------
     InputError
         If no scan of a modality of the grid can be used.
     """
-    volumes, connectivity = RecordStore(folder / VOLUMES), RecordStore(folder / CONNECTIVITY)
+    volumes, connectivity = (open_store(folder / name) for name in STORES)
     for store in (volumes, connectivity):
         store.claim(source)
         gone = store.eids() - set(participants["eid"].tolist())
@@ -86,95 +61,55 @@ def preprocess_scans(
         if erased:
             logger.info("Records erased from %s of people who left: %s.", store.path.name, erased)
     visits = _visits(bulk, index, participants, settings)
-    parcellation = find_parcellation(visits, settings)
+    shared = (settings, find_parcellation(visits, settings), volumes.path, connectivity.path)
     batches = [
-        Batch(
-            tuple(visits[start : start + VISITS_PER_BATCH]),
-            settings,
-            parcellation,
-            volumes.path,
-            connectivity.path,
-        )
+        Batch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
         for start in range(0, len(visits), VISITS_PER_BATCH)
     ]
-    rows = [
-        row
-        for some in run_items(preprocess_batch, batches, compute, "Scans, in batches of visits")
-        for row in some
-    ]
-    quality = pd.DataFrame(rows).sort_values(["eid", "instance", "modality"], ignore_index=True)
+    done = run_items(preprocess_batch, batches, compute, "Scans, in batches of visits")
+    quality = pd.DataFrame([row for rows in done for row in rows])
+    quality = quality.sort_values(["eid", "instance", "modality"], ignore_index=True)
     usable = quality["status"] == "ok"
     require_scans(quality, grid, settings)
-    connectivity.mark(INCOMPLETE, _incomplete(quality[usable]))
+    # Whether somebody in the stores lacks a region.
+    lacking = quality[usable].get("regions", 0) < quality[usable].get("regions_of", 0)
+    connectivity.mark(INCOMPLETE, bool(np.any(lacking)))
     logger.info("Scans in the stores: %s; left out: %s.", int(usable.sum()), int((~usable).sum()))
     return volumes, connectivity, quality
 
 
-def _incomplete(usable: pd.DataFrame) -> bool:
-    """Whether somebody in the stores lacks a region."""
-    if "regions_of" not in usable:
-        return False
-    return bool((usable["regions"] < usable["regions_of"]).any())
+def _keys(rows: pd.DataFrame) -> list[Key]:
+    return [(int(e), int(i)) for e, i in zip(rows["eid"], rows["instance"], strict=True)]
 
 
 def _visits(
     bulk: Path, index: pd.DataFrame, participants: pd.DataFrame, settings: ImagingPreprocess
 ) -> list[Visit]:
-    keys = sorted(zip(participants["eid"], participants["instance"], strict=True))
-    files: dict[tuple[int, int], dict[int, BulkFile]] = {
-        (int(eid), int(instance)): {} for eid, instance in keys
-    }
+    files: dict[Key, dict[int, BulkFile]] = {key: {} for key in sorted(_keys(participants))}
     mine = index[index["field"].isin(settings.fields.values()) & (index["array"] == 0)]
-    columns = [mine[name].tolist() for name in ("eid", "instance", "field", "path")]
-    for eid, instance, field, path in zip(*columns, strict=True):
-        if (eid, instance) in files:
-            files[eid, instance][field] = BulkFile(bulk / path)
+    for key, field, path in zip(_keys(mine), mine["field"], mine["path"], strict=True):
+        if key in files:
+            files[key][int(field)] = BulkFile(bulk / path)
     return [Visit(key, found) for key, found in files.items()]
 
 
 def require_scans(quality: pd.DataFrame, grid: Grid, settings: ImagingPreprocess) -> None:
-    """Check that somebody has each imaging group of the grid in full.
+    """Raise an `InputError` unless somebody has each imaging group of the grid in full.
 
-    Parameters
-    ----------
-    quality : pandas.DataFrame
-        One row a visit and modality: ``eid, instance, modality, status, reason``.
-    grid : Grid
-        Its imaging groups.
-    settings : ImagingPreprocess
-        Fields of modalities.
-
-    Raises
-    ------
-    InputError
-        Naming every modality without a scan, with the most frequent reasons, and what groups need.
+    It names every modality without a scan, with the most frequent reasons, and what groups need.
     """
+    usable = quality[quality["status"] == "ok"]
     lacking = {}
-    for modality in grid.modalities:
-        mine = quality[quality["modality"] == modality]
-        if not (mine["status"] == "ok").any():
-            reasons = mine["reason"].value_counts().head(3)
-            listed = "; ".join(f"{reason} ({n:,})" for reason, n in reasons.items())
-            lacking[modality] = listed or "no visit"
-    usable = count_usable(quality[quality["status"] == "ok"], grid)
-    stop_at(problems_of_groups(usable, lacking, grid, settings.fields))
+    for modality in set(grid.modalities) - set(usable["modality"]):
+        reasons = quality.loc[quality["modality"] == modality, "reason"].value_counts().head(3)
+        listed = "; ".join(f"{reason} ({n:,})" for reason, n in reasons.items())
+        lacking[modality] = listed or "no visit"
+    stop_at(problems_of_groups(count_usable(usable, grid), lacking, grid, settings.fields))
 
 
 def summarise_quality(quality: pd.DataFrame) -> pd.DataFrame:
-    """Count scans by modality and status.
-
-    Parameters
-    ----------
-    quality : pandas.DataFrame
-        One row a visit and modality.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``modality, status, n``.
-    """
-    counts = quality.groupby(["modality", "status"], sort=True).size()
-    return counts.rename("n").reset_index()
+    """Count scans: ``modality, status, n``."""
+    return quality.groupby(["modality", "status"], sort=True).size().rename("n").reset_index()
 
 
 def average_volumes(
@@ -184,20 +119,7 @@ def average_volumes(
     participants: pd.DataFrame,
     settings: ImagingPreprocess,
 ) -> dict[str, nib.Nifti1Image]:
-    """Average each modality's volumes over training people.
-
-    Parameters
-    ----------
-    volumes : RecordStore
-        Normalised volumes.
-    quality : pandas.DataFrame
-        Says which there are.
-    splits : pandas.DataFrame
-        ``eid, fold, part``; of the first fold.
-    participants : pandas.DataFrame
-        ``eid, instance, chosen``.
-    settings : ImagingPreprocess
-        The common grid.
+    """Average each modality's volumes over the first fold's training people, at chosen visits.
 
     Returns
     -------
@@ -211,9 +133,8 @@ def average_volumes(
     chosen = participants.loc[participants["chosen"], ["eid", "instance"]]
     usable = usable.merge(chosen, on=["eid", "instance"])
     means = {}
-    for modality in VOLUME_FIELDS:
-        rows = usable[usable["modality"] == modality]
-        keys = [(int(e), int(i)) for e, i in zip(rows["eid"], rows["instance"], strict=True)]
+    for modality in stored_in("volumes", settings):
+        keys = _keys(usable[usable["modality"] == modality])
         if len(keys) >= FEWEST_AVERAGED:
             mean = mean_volume(volumes, modality, keys)
         else:

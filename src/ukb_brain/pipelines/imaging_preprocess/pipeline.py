@@ -1,62 +1,31 @@
 """Wiring of imaging."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ukb_brain.imaging.preprocess import VOLUME_FIELDS
 from ukb_brain.pipelines.imaging_preprocess.nodes import (
     average_volumes,
     preprocess_scans,
     summarise_quality,
 )
+from ukb_brain.pipelines.wiring import step
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From bulk files to stores, quality and mean images.
-    """
+    """Wire the nodes, from bulk files to stores, quality and mean images."""
     return Pipeline(
         [
-            Node(
+            step(
                 preprocess_scans,
-                inputs=[
-                    "raw.bulk",
-                    "intermediate.bulk_index",
-                    "primary.participants",
-                    "intermediate.folder",
-                    "params:grid",
-                    "params:imaging_preprocess",
-                    "params:source",
-                    "params:compute",
-                ],
-                outputs=["intermediate.volumes", "intermediate.connectivity", "primary.quality"],
-                name="preprocess_scans",
+                "raw.bulk intermediate.bulk_index primary.participants intermediate.folder "
+                "params:grid params:imaging_preprocess params:source params:compute",
+                "intermediate.volumes intermediate.connectivity primary.quality",
             ),
-            Node(
-                summarise_quality,
-                inputs="primary.quality",
-                outputs="primary.quality_summary",
-                name="summarise_quality",
-            ),
-            Node(
+            step(summarise_quality, "primary.quality", "primary.quality_summary"),
+            step(
                 average_volumes,
-                inputs=[
-                    "intermediate.volumes",
-                    "primary.quality",
-                    "primary.splits",
-                    "primary.participants",
-                    "params:imaging_preprocess",
-                ],
-                outputs={modality: f"reporting.mean_{modality}" for modality in VOLUME_FIELDS},
-                name="average_volumes",
+                "intermediate.volumes primary.quality primary.splits primary.participants "
+                "params:imaging_preprocess",
+                "reporting.mean_images",
             ),
         ]
     )

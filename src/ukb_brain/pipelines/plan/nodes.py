@@ -15,7 +15,8 @@ from ukb_brain.cluster import Compute, in_worker, pick_device, run_items
 from ukb_brain.cluster.start import open_client
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.preprocess import ImagingPreprocess
+from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.imaging.readers import stored_in
 from ukb_brain.planning import Case, Planning, Rates, measure, plan_table, write_plan
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.settings import Modelling
@@ -97,8 +98,9 @@ def _case(
     if name != preset:
         chosen = {key: presets[name][key] for key in OF_PRESETS}
         modelling = Modelling(**(modelling.model_dump() | chosen))
-        imaging = ImagingPreprocess(**presets[name]["imaging_preprocess"])
-    return Case(name, modelling, grid, imaging.shape, splitting, planning)
+        imaging = ImagingPreprocess(**(imaging.model_dump() | presets[name]["imaging_preprocess"]))
+    vectors = stored_in("connectivity", imaging)
+    return Case(name, modelling, grid, imaging.shape, splitting, planning, vectors)
 
 
 def _measured(cases: list[Case], stored: Path | None, compute: Compute) -> dict[str, Rates]:

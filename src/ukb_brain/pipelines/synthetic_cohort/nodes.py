@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import pandas as pd
-
 from ukb_brain.cluster import Compute, run_items
-from ukb_brain.grid import Grid
+from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.synthetic.anatomy import build_anatomy
-from ukb_brain.synthetic.folder import bulk_folder, claim
+from ukb_brain.synthetic.folder import bulk_folder
 from ukb_brain.synthetic.scans import Batch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import write_table
-from ukb_brain.synthetic.truth import build_truth
 from ukb_brain.tables.codings import Codings
 
 logger = logging.getLogger(__name__)
@@ -23,75 +20,21 @@ logger = logging.getLogger(__name__)
 PEOPLE_PER_BATCH = 12
 
 
-def claim_raw_folder(
-    raw_folder: Path, synthetic_cohort: SyntheticCohort, source: str
-) -> SyntheticCohort:
-    """Make the raw folder this cohort's own, or stop.
-
-    Parameters
-    ----------
-    raw_folder : Path
-        Where the raw files go.
-    synthetic_cohort : SyntheticCohort
-        Settings.
-    source : str
-        Must be ``synthetic``.
-
-    Returns
-    -------
-    SyntheticCohort
-        The settings, now that the folder is claimed for them.
-
-    Raises
-    ------
-    InputError
-        If the folder holds anything else.
-    """
-    claim(raw_folder, synthetic_cohort, source)
-    return synthetic_cohort
-
-
 def write_tables(claimed: SyntheticCohort, raw_folder: Path, codings: Codings) -> Path:
-    """Write the main table, withdrawal lists and the relatedness file.
-
-    Parameters
-    ----------
-    claimed : SyntheticCohort
-        Settings.
-    raw_folder : Path
-        Where they go.
-    codings : Codings
-        Labels, for the styles that write them.
-
-    Returns
-    -------
-    Path
-        The raw folder.
-    """
+    """Write the main table, withdrawal lists and the relatedness file into the raw folder."""
     write_table(main_table(claimed), raw_folder, claimed.style, codings)
     write_lists(claimed, raw_folder)
     return raw_folder
 
 
 def write_scans(
-    claimed: SyntheticCohort, raw_folder: Path, truth_folder: Path, compute: Compute
+    claimed: SyntheticCohort,
+    raw_folder: Path,
+    truth_folder: Path,
+    imaging: ImagingPreprocess,
+    compute: Compute,
 ) -> Path:
-    """Write the bulk files that are not there yet.
-
-    Parameters
-    ----------
-    claimed : SyntheticCohort
-        Settings.
-    raw_folder, truth_folder : Path
-        Where bulk files and the shared anatomy go.
-    compute : Compute
-        Workers.
-
-    Returns
-    -------
-    Path
-        The raw folder.
-    """
+    """Write the bulk files that are not there yet, and the shared anatomy beside the truth."""
     bulk = bulk_folder(raw_folder, claimed.arrangement)
     todo = [n for n in range(1, claimed.participants + 1) if missing_files(claimed, n, bulk)]
     if not todo:
@@ -101,28 +44,11 @@ def write_scans(
     if not anatomy.exists():
         truth_folder.mkdir(parents=True, exist_ok=True)
         build_anatomy(claimed.voxel_mm).save(anatomy)
+    shared = (claimed, anatomy, bulk, imaging.modalities)
     batches = [
-        Batch(tuple(todo[start : start + PEOPLE_PER_BATCH]), claimed, anatomy, bulk)
+        Batch(tuple(todo[start : start + PEOPLE_PER_BATCH]), *shared)
         for start in range(0, len(todo), PEOPLE_PER_BATCH)
     ]
     written = sum(run_items(write_batch, batches, compute, "Scans, in batches of people"))
     logger.info("Bulk files written: %s, of %s people.", written, len(todo))
     return raw_folder
-
-
-def tabulate_truth(claimed: SyntheticCohort, grid: Grid) -> pd.DataFrame:
-    """Tabulate what is truly readable in each cell, for benchmarks only.
-
-    Parameters
-    ----------
-    claimed : SyntheticCohort
-        Settings.
-    grid : Grid
-        Its cells are the rows.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a cell; see `ukb_brain.synthetic.truth.build_truth`.
-    """
-    return build_truth(grid, claimed)

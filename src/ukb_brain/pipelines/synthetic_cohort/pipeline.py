@@ -1,58 +1,34 @@
 """Wiring of the synthetic cohort."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ukb_brain.pipelines.synthetic_cohort.nodes import (
-    claim_raw_folder,
-    tabulate_truth,
-    write_scans,
-    write_tables,
-)
+from ukb_brain.pipelines.synthetic_cohort.nodes import write_scans, write_tables
+from ukb_brain.pipelines.wiring import step
+from ukb_brain.synthetic.folder import claim
+from ukb_brain.synthetic.truth import build_truth
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From settings to raw files and their truth.
-    """
+    """Wire the nodes, from settings to raw files and their truth."""
     return Pipeline(
         [
-            Node(
-                claim_raw_folder,
-                inputs=["synthetic.raw_folder", "params:synthetic_cohort", "params:source"],
-                outputs="claimed",
+            step(
+                claim,
+                "synthetic.raw_folder params:synthetic_cohort params:source",
+                "claimed",
                 name="claim_raw_folder",
             ),
-            Node(
+            step(
                 write_tables,
-                inputs=["claimed", "synthetic.raw_folder", "params:codings"],
-                outputs="synthetic.tables",
-                name="write_tables",
+                "claimed synthetic.raw_folder params:codings",
+                "synthetic.tables",
             ),
-            Node(
+            step(
                 write_scans,
-                inputs=[
-                    "claimed",
-                    "synthetic.raw_folder",
-                    "synthetic.truth_folder",
-                    "params:compute",
-                ],
-                outputs="synthetic.bulk",
-                name="write_scans",
+                "claimed synthetic.raw_folder synthetic.truth_folder params:imaging_preprocess "
+                "params:compute",
+                "synthetic.bulk",
             ),
-            Node(
-                tabulate_truth,
-                inputs=["claimed", "params:grid"],
-                outputs="synthetic.truth",
-                name="tabulate_truth",
-            ),
+            step(build_truth, "params:grid claimed", "synthetic.truth", name="tabulate_truth"),
         ]
     )
