@@ -120,3 +120,15 @@ def test_the_default_run_writes_no_raw_data():
 
 def test_the_logging_of_the_project_is_found():
     assert yaml.safe_load((PROJECT / "conf" / "logging.yml").read_text())["loggers"]["ukb_brain"]
+
+
+def test_kedro_viz_shows_a_box_a_pipeline_and_the_parts_of_reporting():
+    usual = pipelines["__default__"]
+    groups = usual.group_nodes_by("namespace")
+    assert {group.type for group in groups} == {"namespace"}
+    assert len(groups) == 5
+    parts = {node.namespace for node in usual.nodes if node.namespace.startswith("reporting.")}
+    assert parts == {
+        f"reporting.{name}"
+        for name in ("scores", "certainty", "inputs", "people", "limits", "report")
+    }

@@ -193,9 +193,10 @@ def evaluate_claims(
             {"part": contrast.name} | _tested(contrast, targets, skill, grid, level, errors)
             for contrast in claim.contrasts
         ]
+        models = pd.DataFrame() if mixed_models is None else mixed_models
         studied = [
             {"part": effect.name, "n_targets": len(targets), "n_missing": 0}
-            | _of_study(effect, mixed_models, claim.domain)
+            | _of_study(effect, models, claim.domain)
             for effect in (claim.study if mixed_models is not None else ())
         ]
         about = {"claim": name, "text": claim.text}

@@ -252,7 +252,7 @@ def adds_table(
         No row where no target has two such cells, as with a single part.
     """
     parts = [f.assign(target=key, tests=[*declared[key]]) for key, f in compared.items() if len(f)]
-    table = table_of(reported.comparisons, pd.concat(parts) if parts else ())
+    table = table_of(reported.comparisons, pd.concat(parts, ignore_index=True) if parts else ())
     table["p_adjusted"] = adjusted_by_family(table["p"], table["tests"], method)
     table["verdict"] = [
         "unknown"

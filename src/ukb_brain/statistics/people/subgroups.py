@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
 
+from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.draws import bounded, draws_of, estimates_of
 from ukb_brain.statistics.inputs.comparisons import two_sided_p
 from ukb_brain.statistics.kinds import KINDS
@@ -18,15 +17,16 @@ from ukb_brain.statistics.sums import Floats
 
 # Codes of field 21000 begin with the digit of their group (coding 1001).
 ETHNIC_GROUPS = {1: "White", 2: "Mixed", 3: "Asian", 4: "Black", 5: "Chinese", 6: "Other"}
+# In years.
+AGE_EDGES = (-np.inf, 55, 65, 75, np.inf)
+AGE_BANDS = ["under 55", "55 to under 65", "65 to under 75", "75 and over"]
 COLUMNS = [
     *("subgroup_of", "subgroup", "n", "status", "score", "score_low", "score_high"),
     *("difference", "difference_low", "difference_high", "p"),
 ]
 
 
-def label_subgroups(
-    participants: pd.DataFrame, age_edges: tuple[float, ...] = (55.0, 65.0, 75.0)
-) -> pd.DataFrame:
+def label_subgroups(participants: pd.DataFrame) -> pd.DataFrame:
     """Name the subgroups that people belong to.
 
     Codings are those of UK Biobank's fields 31, 21000 and 22189; ethnic groups are the first level
@@ -38,8 +38,6 @@ def label_subgroups(
         ``sex`` (1 is male), ``age`` (years) and ``site`` (centre; negative if not known), and if
         they are there ``ethnic_background`` (codes of field 21000) and ``deprivation`` (field
         22189, higher is more deprived).
-    age_edges : tuple of float
-        Where age bands begin, in years.
 
     Returns
     -------
@@ -50,11 +48,7 @@ def label_subgroups(
     """
     labels = pd.DataFrame(index=participants.index)
     labels["sex"] = participants["sex"].map({0.0: "female", 1.0: "male"})
-    bounds = [-np.inf, *age_edges, np.inf]
-    names = [f"under {age_edges[0]:g}"]
-    names += [f"{a:g} to under {b:g}" for a, b in pairwise(age_edges)]
-    names += [f"{age_edges[-1]:g} and over"]
-    bands = pd.cut(participants["age"], bounds, right=False, labels=names)
+    bands = pd.cut(participants["age"], AGE_EDGES, right=False, labels=AGE_BANDS)
     labels["age_band"] = bands.astype(object)
     site = participants["site"].where(participants["site"] >= 0)
     labels["site"] = site.map(lambda code: f"{int(code)}", na_action="ignore")
@@ -173,8 +167,5 @@ def flag_differences(table: pd.DataFrame, rate: float = 0.05) -> pd.DataFrame:
     pandas.DataFrame
         With ``p_adjusted``, missing where p is, and boolean ``differs``.
     """
-    tested = table["p"].notna().to_numpy()
-    adjusted = np.full(len(table), np.nan)
-    if tested.any():
-        adjusted[tested] = false_discovery_control(table["p"].to_numpy()[tested])
+    adjusted = adjusted_by_family(table["p"], pd.Series("", index=table.index), "bh")
     return table.assign(p_adjusted=adjusted, differs=adjusted <= rate)

@@ -63,8 +63,8 @@ class TargetPredictions:
         if inputs.name not in self.inputs:
             return None
         at = [self.inputs.index(inputs.name)]
-        columns = {"predicted": self.predicted[:, at], "threshold": self.threshold[:, at]}
-        one = replace(self, inputs=(inputs.name,), **columns)
+        predicted, threshold = self.predicted[:, at], self.threshold[:, at]
+        one = replace(self, inputs=(inputs.name,), predicted=predicted, threshold=threshold)
         return one.restricted(np.isfinite(one.predicted[:, 0]))
 
     def restricted(self, rows: NDArray[np.bool_]) -> TargetPredictions:
