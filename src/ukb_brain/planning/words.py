@@ -59,6 +59,7 @@ def _of_preset(preset: str, size: pd.DataFrame, items: pd.DataFrame) -> list[str
     hours = size.pivot_table("hours", "strategy", "devices")
     rows = size.drop_duplicates("strategy").set_index("strategy")
     heads = ["networks", "epochs", "hours of training", "other hours", "PFLOP"]
+    on = [f"on {n} {kind}" for n in hours.columns]
     ratio = rows["times_amortised"].to_dict()["dedicated"]
     costs, needs = [], []
     for strategy, row in rows.to_dict("index").items():
