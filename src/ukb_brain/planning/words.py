@@ -74,9 +74,7 @@ def _of_preset(preset: str, size: pd.DataFrame, items: pd.DataFrame) -> list[str
     return [
         f"## {preset}: {first['participants']:,} people, {first['folds']} fold(s)",
         "",
-        *markdown_table(
-            ["strategy", *heads, *(f"on {n} {kind}" for n in hours.columns), ""], costs
-        ),
+        *markdown_table(["strategy", *heads, *on, ""], costs),
         "",
         f"**Dedicated takes {_figures(ratio)} times the hours of amortised.**",
         "",
