@@ -61,7 +61,7 @@ SETTINGS = {
 
 
 def predicted(setting: Setting, root: Path) -> dict[str, float]:
-    """Plan a setting; the stores of its data root are read for their speed.
+    """Plan a setting, under a data root.
 
     Seconds of the amortised and the dedicated strategy and of both, and MB.
     """

@@ -16,6 +16,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import open_store
 from ukb_brain.planning.case import Parts, Shape
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
+from ukb_brain.training.people import People
 
 FRACTIONS = (0.8, 0.1)
 DONE = "random_cohort.json"
@@ -32,13 +33,12 @@ def write_cohort(root: Path, people: int, voxels: tuple[int, int, int], edges: i
         return
     shutil.rmtree(root, ignore_errors=True)
     grid = study_grid()
-    _write_tables(root / "03_primary", people, grid)
-    keys = [(9_000_001 + k, 2) for k in range(people)]
-    for scans in scans_in(root / "02_intermediate", grid, 1).values():
-        shape: Shape = (
-            (len(scans.modalities), *voxels) if scans.modalities != ("rsfmri",) else (edges,)
-        )
-        write_scans(scans, shape, keys)
+    everybody = _people(people, grid)
+    _write_tables(root / "03_primary", everybody, grid)
+    for scans in scans_in(root / "02_intermediate", grid).groups.values():
+        volumes = (len(scans.modalities), *voxels)
+        shape: Shape = (edges,) if scans.modalities == ("rsfmri",) else volumes
+        write_scans(scans, shape, everybody)
     for store in ("volumes.zarr", "connectivity.zarr"):
         open_store(root / "02_intermediate" / store).claim("synthetic")
     watch(kedro("feature_tabular", {"data_root": root}), root / "feature_tabular.log")
@@ -46,9 +46,13 @@ def write_cohort(root: Path, people: int, voxels: tuple[int, int, int], edges: i
         part.write_text(json.dumps(asked))
 
 
-def _write_tables(folder: Path, n: int, grid: Grid) -> None:
+def _people(n: int, grid: Grid) -> People:
     train, validation = (round(n * fraction) for fraction in FRACTIONS)
-    people = random_people(Parts(1, train, validation, n - train - validation), grid)
+    return random_people(Parts(1, train, validation, n - train - validation), grid)
+
+
+def _write_tables(folder: Path, people: People, grid: Grid) -> None:
+    n = len(people.eid)
     keys = pd.DataFrame({"eid": people.eid, "instance": people.instance})
     quality = keys.merge(pd.DataFrame({"modality": grid.modalities}), how="cross")
     about = {"family": people.family, "site": 11025, "date": pd.Timestamp("2016-01-01")}

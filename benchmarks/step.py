@@ -20,12 +20,12 @@ from benchmarks.skills import study_grid
 from ukb_brain.cluster import pick_device, processors
 from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.planning.case import Parts
-from ukb_brain.planning.invented import RandomData, random_people, scans_in, write_scans
+from ukb_brain.planning.invented import random_people, scans_in, write_scans
 from ukb_brain.training.encode import build_encoders
 from ukb_brain.training.inputs import NetworkData
 from ukb_brain.training.settings import Loop, Network
 from ukb_brain.training.tasks import Tasks
-from ukb_brain.training.trainer import MASK, Trainer, precision_of
+from ukb_brain.training.trainer import MASK, Rows, Tensors, Trainer, precision_of
 
 EDGE = 64
 BATCHES = {"cpu": 4, "cuda": 64, "mps": 16}
@@ -66,10 +66,19 @@ def _tasks(people: int, loop: Loop) -> Tasks:
     return Tasks({"age": y}, {"age": False}, np.ones(people, dtype=bool), loop)
 
 
+class _Data:
+    """Random volumes, copied from memory as in a training."""
+
+    def __init__(self, edge: int, people: int) -> None:
+        self.volumes = torch.randn(people, 3, edge, edge, edge).to(torch.float16)
+
+    def read(self, rows: Rows, rng: np.random.Generator | None) -> Tensors:
+        return {"volumes": self.volumes[rows], MASK: torch.ones(len(rows), 1)}
+
+
 def _ours(edge: int, batch: int, device: torch.device, changes: dict) -> Callable[[], None]:
     loop = _loop(batch, **changes)
-    data = RandomData({"volumes": (3, edge, edge, edge)}, batch)
-    trainer = Trainer(_network(edge), data, _tasks(batch, loop), loop, device, 0)
+    trainer = Trainer(_network(edge), _Data(edge, batch), _tasks(batch, loop), loop, device, 0)
     return lambda: trainer.run_epoch(np.arange(batch), 0, 1000)
 
 
@@ -77,7 +86,7 @@ def _plain(edge: int, batch: int, device: torch.device) -> Callable[[], None]:
     """Write a loop as anybody would, on data that lie ready in single precision."""
     network = _network(edge).to(device).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
-    data = RandomData({"volumes": (3, edge, edge, edge)}, batch).read(np.arange(batch), None)
+    data = _Data(edge, batch).read(np.arange(batch), None)
     volumes, used = data["volumes"].float(), data[MASK]
     y = torch.randn(batch, 1)
 
@@ -112,11 +121,11 @@ def wait_share(edge: int, batch: int, device: torch.device, people: int) -> floa
     """Share of an epoch in which steps wait for scans that are read anew from a store."""
     grid = study_grid()
     everybody = random_people(Parts(1, people, 0, 0), grid)
-    keys = everybody.keys(np.ones(people, dtype=bool))
     folder = WORK / "step"
-    scans = {g: s for g, s in scans_in(folder, grid, 1).items() if s.is_volume}
+    groups = scans_in(folder, grid).groups.items()
+    scans = {group: some for group, some in groups if some.modalities != ("rsfmri",)}
     for own in scans.values():
-        write_scans(own, (len(own.modalities), edge, edge, edge), keys)
+        write_scans(own, (len(own.modalities), edge, edge, edge), everybody)
     data = NetworkData(everybody, scans, (), np.ones(people, dtype=bool), 0.0, masked=False)
     loop = _loop(batch)
     torch.manual_seed(0)

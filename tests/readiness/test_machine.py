@@ -1,16 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
-import yaml
 from modelling_cases import GRID, MODELLING
-from raw_cases import CONF
 
 from ukb_brain.cluster import Compute
-from ukb_brain.planning import Case, Planning, StoredRates
+from ukb_brain.planning import Case, Planning
 from ukb_brain.readiness.findings import Readiness
-from ukb_brain.readiness.machine import check_cost, check_machine, existing_part
+from ukb_brain.readiness.machine import check_machine, check_needs, existing_part
 from ukb_brain.tables.splits import Splitting
-
-RATES = StoredRates(**yaml.safe_load((CONF / "parameters_plan.yml").read_text())["stored_rates"])
 
 
 def case_of(participants):
@@ -38,13 +36,26 @@ def test_a_card_that_is_not_there_stops(tmp_path):
     assert [problem.severity for problem in ready.problems] == ["stop"]
 
 
-def test_every_strategy_of_the_run_has_its_cost(tmp_path):
-    ready = Readiness(people=100, visits=120)
-    check_cost(ready, case_of(100), RATES, Compute(workers=1, device="cpu"), tmp_path)
+def test_memory_and_disk_are_told_and_hours_are_left_to_a_plan(tmp_path):
+    ready = Readiness()
+    check_needs(ready, case_of(100), Compute(workers=1, device="cpu"), tmp_path)
     told = {finding.item: finding.words for finding in ready.findings}
-    assert set(told) == {"scans", "disk", *MODELLING.strategies}
-    assert "all imaging visits" in told["scans"]
+    assert set(told) >= {"memory", "scans", "predictions", "disk", "hours"}
+    assert "GB a process" in told["memory"]
+    assert "--pipelines plan" in told["hours"]
     assert ready.problems == []
+
+
+def test_more_visits_take_more_disk(tmp_path):
+    told = []
+    for visits in (0, 20_000):
+        ready = Readiness(people=10_000, visits=visits)
+        case = replace(case_of(10_000), voxels=(64, 64, 64))
+        check_needs(ready, case, Compute(workers=1, device="cpu"), tmp_path)
+        words = {finding.item: finding.words for finding in ready.findings}["scans"]
+        told.append(float(words.split()[1].replace(",", "")))
+    assert told[1] == pytest.approx(2 * told[0], abs=0.2)
+    assert told[1] > 0
 
 
 def test_a_disk_that_is_too_small_is_a_warning(tmp_path, monkeypatch):
@@ -53,7 +64,7 @@ def test_a_disk_that_is_too_small_is_a_warning(tmp_path, monkeypatch):
 
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
     ready = Readiness(people=100, visits=100)
-    check_cost(ready, case_of(100), RATES, Compute(workers=1, device="cpu"), tmp_path)
+    check_needs(ready, case_of(100), Compute(workers=1, device="cpu"), tmp_path)
     (problem,) = ready.problems
     assert problem.severity == "warning"
     assert "1.0 GB are free" in problem.what

@@ -20,7 +20,7 @@ from ukb_brain.search.record import (
     report,
     trials_table,
 )
-from ukb_brain.search.settings import Pruner, Space
+from ukb_brain.search.settings import Pruner, Space, StudySettings
 from ukb_brain.search.space import changed
 from ukb_brain.search.study import Plan, open_storage, run_study
 from ukb_brain.search.trial import attempted
@@ -76,8 +76,9 @@ def bowl_card(payload, scratch):
 def plan_of(traces, trials=8, pruner=NEVER, accident="", space=SPACE, seed=0):
     traces.mkdir(parents=True, exist_ok=True)
     start = {path: START[path] for path in space if path in START}
+    search = StudySettings(trials=trials, round=4, at_random=3, space=space)
     return Plan(
-        "encoders", fingerprint_of(*space, seed), space, start, trials, 4, 3, seed, pruner, EPOCHS,
+        "encoders", fingerprint_of(*space, seed), search, start, seed, pruner, EPOCHS,
         bowl, lambda values, history: (values, history, str(traces), accident),
     )  # fmt: skip
 
@@ -206,7 +207,7 @@ def test_a_failing_trial_is_recorded_and_the_rest_goes_on(tmp_path, caplog):
 
 
 def trial_of(number, losses, values=None, **params):
-    space = dict.fromkeys(params, SPACE[RATE].distribution)
+    space = dict.fromkeys(params, SPACE[RATE])
     attributes = {"losses": losses, "values": values or {}, "seconds": 1.0, "reason": ""}
     trial = create_trial(
         value=float(np.mean(list(losses.values()))),
@@ -281,7 +282,7 @@ def test_the_table_keeps_every_study_and_every_parameter(tmp_path):
     )
     start = dict(START)
     del start["encoders.loop.schedule"]
-    plan = replace(plan_of(home / "more"), space=space, fingerprint="f" * 64, start=start, trials=6)
+    plan = replace(plan_of(home / "more", 6, space=space), fingerprint="f" * 64, start=start)
     storage = open_storage(home / "trials.db")
     run_study(plan, storage, home / "ledger", ONE)
     table = SearchTrials.validate(trials_table(storage))

@@ -10,12 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.search.encoders import EncoderTrial, RelativeTrainer, try_encoders
+from ukb_brain.search.encoders import EncoderTrial, RelativeTrainer, judge_encoders
 from ukb_brain.search.heads import chosen_targets, judged_parts
 from ukb_brain.search.plans import without_test
-from ukb_brain.search.settings import Pruner, Search, Space
+from ukb_brain.search.settings import Pruner, Search, Space, ends_of, read, stored
 from ukb_brain.search.space import changed, check_networks, check_space, value_now
-from ukb_brain.search.trial import History
+from ukb_brain.search.trial import History, attempted
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.tasks import Tasks
 
@@ -37,11 +37,13 @@ SPACE = read_space(
 @pytest.mark.parametrize(
     ("parameter", "said"),
     [
-        ({"kind": "float", "low": 2, "high": 1}, "low 2.0 is not below high 1.0"),
-        ({"kind": "float", "low": 0, "high": 1, "log": True}, "not positive"),
-        ({"kind": "int", "low": 1, "high": 9, "step": 2, "log": True}, "exclude each other"),
+        ({"kind": "float", "low": 2, "high": 1}, "low=2.*high=1"),
+        ({"kind": "float", "low": 0, "high": 1, "log": True}, "low > 0"),
+        ({"kind": "int", "low": 1, "high": 9, "step": 2, "log": True}, "step.*log"),
         ({"kind": "choice", "of": [1]}, "at least 2"),
-        ({"kind": "choice", "of": [[1, 2], [1, 2]]}, "twice"),
+        ({"kind": "choice", "of": [[1, 2], [1, 2]]}, "none twice"),
+        ({"kind": "float", "low": 0, "hihg": 1}, "hihg"),
+        ({"kind": "choice", "of": [1, 2], "log": True}, "'float', 'int', 'choice'"),
         ({"kind": "gaussian", "low": 0, "high": 1}, "'float', 'int', 'choice'"),
     ],
 )
@@ -111,10 +113,8 @@ def test_what_cannot_be_searched_is_one_line(study, path, parameter, said):
     ],
 )
 def test_networks_that_cannot_be_built_are_found_before_anything_runs(path, parameter, said):
-    space = read_space({path: parameter, "encoders.network.dropout": {**SPACE[RATE].model_dump()}})
-    space["encoders.network.dropout"] = read_space(
-        {RATE: {"kind": "float", "low": 0.0, "high": 0.5}}
-    )[RATE]
+    dropout = {"kind": "float", "low": 0.0, "high": 0.5}
+    space = read_space({path: parameter, "encoders.network.dropout": dropout})
     check_space("encoders", space, MODELLING)
     with pytest.raises(InputError, match=said) as caught:
         check_networks(space, MODELLING, lambda pooling: {"structural": (2, 6, 8, 8)})
@@ -124,12 +124,14 @@ def test_networks_that_cannot_be_built_are_found_before_anything_runs(path, para
 def test_values_are_those_of_the_space_after_being_stored():
     of = [[0.1, 3, 1000], [1, 2.0], True, "light", None]
     choice = read_space({RATE: {"kind": "choice", "of": of}})[RATE]
-    assert [choice.read(choice.stored(value)) for value in of] == of
-    assert choice.stored([0.1, 3.0, 1000.0]) == json.dumps(of[0])
-    assert choice.stored(1) is choice.stored("heavy") is None
+    assert [read(choice, stored(choice, value)) for value in of] == of
+    assert stored(choice, [0.1, 3.0, 1000.0]) == json.dumps(of[0])
+    assert stored(choice, 1) is stored(choice, "heavy") is None
     width = SPACE[WIDTH]
-    assert [width.stored(value) for value in (2, 4, 5, 12)] == [2, 4, None, None]
-    assert read_space({RATE: {"kind": "int", "low": 1, "high": 8, "step": 3}})[RATE].ends == (1, 7)
+    assert [stored(width, value) for value in (2, 4, 5, 12)] == [2, 4, None, None]
+    with pytest.warns(UserWarning, match="not divisible by `step`"):
+        uneven = read_space({RATE: {"kind": "int", "low": 1, "high": 8, "step": 3}})[RATE]
+    assert ends_of(uneven) == [1, 7]
 
 
 # ---- encoders -----------------------------------------------------------------------------------
@@ -211,7 +213,9 @@ def test_the_loss_relative_to_the_mean_is_what_numpy_says(fold, balance):
 
 
 def test_a_trial_of_the_encoders_learns_and_says_so_for_every_target(fold, stored, tmp_path):
-    card = try_encoders(encoder_trial(fold, stored, epochs=12, weight_decay=0.0), tmp_path).card
+    card = attempted(
+        judge_encoders, encoder_trial(fold, stored, epochs=12, weight_decay=0.0), tmp_path
+    ).card
     assert card["state"] == "complete"
     assert set(card["losses"]) == {"sex", "age", "smoking", "body_fat", "worry"}
     assert card["value"] == pytest.approx(np.mean(list(card["losses"].values())))
@@ -222,7 +226,7 @@ def test_a_trial_of_the_encoders_learns_and_says_so_for_every_target(fold, store
 
 def test_a_trial_that_was_killed_goes_on_and_ends_the_same(fold, stored, tmp_path, monkeypatch):
     trial = encoder_trial(fold, stored, epochs=4)
-    expected = try_encoders(trial, tmp_path / "left alone").card
+    expected = attempted(judge_encoders, trial, tmp_path / "left alone").card
     evaluate, calls = RelativeTrainer.evaluate, []
 
     def dies(self, rows):
@@ -233,8 +237,8 @@ def test_a_trial_that_was_killed_goes_on_and_ends_the_same(fold, stored, tmp_pat
 
     monkeypatch.setattr(RelativeTrainer, "evaluate", dies)
     with pytest.raises(KeyboardInterrupt):
-        try_encoders(trial, tmp_path / "killed")
-    assert try_encoders(trial, tmp_path / "killed").card == expected
+        attempted(judge_encoders, trial, tmp_path / "killed")
+    assert attempted(judge_encoders, trial, tmp_path / "killed").card == expected
     assert len(calls) == 3 + 2
 
 
@@ -245,16 +249,16 @@ def test_a_network_that_learns_nothing_is_cut_short(fold, stored, tmp_path):
     ]
     pruner = Pruner(startup=2, warm_up=2)
     trial = encoder_trial(fold, stored, pruner, tuple(good), epochs=5)
-    card = try_encoders(trial, tmp_path / "pruned").card
+    card = attempted(judge_encoders, trial, tmp_path / "pruned").card
     assert (card["state"], len(card["curve"])) == ("pruned", 2)
     assert card["value"] == card["curve"][-1]
     alone = replace(trial, history=replace(trial.history, finished=tuple(good[:1])))
-    assert try_encoders(alone, tmp_path / "whole").card["state"] == "complete"
+    assert attempted(judge_encoders, alone, tmp_path / "whole").card["state"] == "complete"
 
 
 def test_a_network_that_diverges_failed_and_says_why(fold, stored, tmp_path):
     trial = encoder_trial(fold, stored, learning_rate=1e30, clip=1e30, warm_up=0.0)
-    card = try_encoders(trial, tmp_path).card
+    card = attempted(judge_encoders, trial, tmp_path).card
     assert card["state"] == "failed"
     assert "not finite" in card["why"]
 

@@ -24,6 +24,7 @@ from ukb_brain.ledger.artifact import (
     write_failure,
     write_model,
 )
+from ukb_brain.ledger.peak import forget_peak, peak_memory
 
 SCRATCH, ATTEMPTS = "scratch-", "attempts.json"
 LOST = "its process was lost, most often for want of memory or time"
@@ -119,9 +120,12 @@ class Attempts:
     def _once(self, item: WorkItem, home: Path, number: int) -> Card:
         scratch, started = home / item.scratch, time.monotonic()
         scratch.mkdir(parents=True, exist_ok=True)
+        forget_peak()
         model = self.function(item.payload, scratch)
         said = {"seconds": time.monotonic() - started, "device": self._device()}
-        card = said | dict(item.card) | model.card | _verdict(item, "ok", "", number)
+        card = (
+            said | peak_memory() | dict(item.card) | model.card | _verdict(item, "ok", "", number)
+        )
         write_model(home, Model(model.arrays, card))
         shutil.rmtree(scratch)
         (home / ATTEMPTS).unlink()

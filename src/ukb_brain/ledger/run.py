@@ -59,7 +59,7 @@ def run_ledger(
     list of dict
         The card of each item, in their order. To what the function says it adds ``name, hash,
         status`` (ok|failed)``, reason, attempts, finished``, and, where the function does not say,
-        ``seconds`` (of the last attempt) and ``device``.
+        ``seconds`` (of the last attempt), ``device`` and peaks, ``process_bytes, device_bytes``.
 
     Raises
     ------

@@ -1,34 +1,22 @@
-"""What is planned: how many people, which inputs, which networks."""
+"""What is planned: how many people, which inputs, which settings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
-from torch import nn
-
-from ukb_brain.grid import Cell, Grid, subsets
-from ukb_brain.networks.fusion import FusedNetwork
+from ukb_brain.grid import Grid
 from ukb_brain.planning.settings import Planning
 from ukb_brain.tables.splits import Splitting
-from ukb_brain.training.dedicated import drawn_cells
-from ukb_brain.training.encode import build_encoders
-from ukb_brain.training.inputs import TRAITS
-from ukb_brain.training.settings import Loop, Modelling, Network
+from ukb_brain.training.settings import Modelling
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """People of one fold, and the number of folds.
-
-    Attributes
-    ----------
-    folds, train, validation, test : int
-        Counts.
-    """
+    """Numbers of people of one fold, and of folds."""
 
     folds: int
     train: int
@@ -42,22 +30,7 @@ class Parts:
 
 
 def parts_of(participants: int, splitting: Splitting, sites: int) -> Parts:
-    """Count the people of a fold.
-
-    Parameters
-    ----------
-    participants : int
-        Everybody.
-    splitting : Splitting
-        Scheme and fractions.
-    sites : int
-        Folds of leave-one-site-out.
-
-    Returns
-    -------
-    Parts
-        Folds of equal size.
-    """
+    """Count the people of a fold; folds of ``leave_one_site_out`` are sites, of equal size."""
     if splitting.scheme == "hold_out":
         train, validation = (round(participants * f) for f in splitting.fractions[:2])
         return Parts(1, train, validation, participants - train - validation)
@@ -65,71 +38,6 @@ def parts_of(participants: int, splitting: Splitting, sites: int) -> Parts:
     test = round(participants / folds)
     train = round((participants - test) * splitting.without_test[0])
     return Parts(folds, train, participants - test - train, test)
-
-
-@dataclass(frozen=True)
-class Form:
-    """A kind of network: its inputs and how it is trained.
-
-    Attributes
-    ----------
-    network, loop : Network, Loop
-        Settings.
-    shapes : dict of str to tuple of int
-        Of one person's inputs, pooled; volumes first.
-    outputs : int
-        Targets.
-    joint : bool
-        Whether it is that of shared encoders, and not of a cell.
-    """
-
-    network: Network
-    loop: Loop
-    shapes: Mapping[str, Shape]
-    outputs: int
-    joint: bool
-
-    def build(self, shrunk: int = 1) -> nn.Module:
-        """Build it.
-
-        Parameters
-        ----------
-        shrunk : int
-            Edges of volumes are divided by so much.
-
-        Returns
-        -------
-        Module
-            With random weights.
-        """
-        s = self.network
-        encoders = build_encoders(s, self.smaller(shrunk))
-        head = "light" if self.joint else s.head
-        return FusedNetwork(encoders, self.outputs, head, s.embedding, s.dropout)
-
-    def smaller(self, shrunk: int) -> dict[str, Shape]:
-        """Shapes of inputs whose volumes have shorter edges.
-
-        Parameters
-        ----------
-        shrunk : int
-            Edges are divided by so much.
-
-        Returns
-        -------
-        dict of str to tuple of int
-        """
-        return {
-            name: (shape[0], *(math.ceil(n / shrunk) for n in shape[1:]))
-            if len(shape) == 4
-            else shape
-            for name, shape in self.shapes.items()
-        }
-
-    @property
-    def edge(self) -> int:
-        """Shortest edge of its volumes; 0 without any."""
-        return min((n for s in self.shapes.values() if len(s) == 4 for n in s[1:]), default=0)
 
 
 @dataclass(frozen=True)
@@ -167,31 +75,8 @@ class Case:
         """People of a fold."""
         return parts_of(self.planning.participants, self.splitting, self.planning.sites)
 
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        """Cells of the dedicated strategy."""
-        return drawn_cells(self.grid, self.planning.dedicated_cells)
-
-    @property
-    def poolings(self) -> set[int]:
-        """Ways of pooling in which scans are read."""
-        s = self.modelling
-        networks = (s.encoders.network, s.dedicated.network)
-        return {each.pooling for each in (s.kernels, *networks)}
-
-    def shapes(self, pooling: int) -> dict[str, Shape]:
-        """Shapes of one person's scans.
-
-        Parameters
-        ----------
-        pooling : int
-            Edges are divided by so much and rounded up.
-
-        Returns
-        -------
-        dict of str to tuple of int
-            By imaging group.
-        """
+    def shapes(self, pooling: int = 1) -> dict[str, Shape]:
+        """Shapes of one person's scans by imaging group; edges of volumes are rounded up."""
         voxels = tuple(math.ceil(n / pooling) for n in self.voxels)
         return {
             group: (self.planning.edges,)
@@ -200,35 +85,7 @@ class Case:
             for group, modalities in self.grid.imaging.items()
         }
 
-    @property
-    def encoders(self) -> Form:
-        """The network of shared encoders."""
-        s = self.modelling.encoders
-        return Form(s.network, s.loop, self.shapes(s.network.pooling), len(self.grid.targets), True)
-
-    def dedicated(self, groups: tuple[str, ...]) -> Form:
-        """Give the network of a cell.
-
-        Parameters
-        ----------
-        groups : tuple of str
-            Imaging groups of the cell. Whatever its blocks, it gets the traits of all but the
-            smallest domain: they cost next to nothing.
-
-        Returns
-        -------
-        Form
-        """
-        s = self.modelling.dedicated
-        shapes = {g: v for g, v in self.shapes(s.network.pooling).items() if g in groups}
-        sizes = [len(self.grid.targets_of(domain)) for domain in self.grid.domains]
-        if len(sizes) > 1:
-            # Each trait has a mask beside it.
-            shapes |= {TRAITS: (2 * (sum(sizes) - min(sizes)),)}
-        return Form(s.network, s.loop, shapes, 1, False)
-
-    @property
-    def group_sets(self) -> tuple[tuple[str, ...], ...]:
-        """Sets of imaging groups that dedicated cells have."""
-        used = {cell.inputs.groups for cell in self.cells}
-        return tuple(groups for groups in subsets(tuple(self.grid.imaging)) if groups in used)
+    def shrunk(self, by: int) -> Case:
+        """Divide edges of volumes."""
+        x, y, z = (math.ceil(n / by) for n in self.voxels)
+        return replace(self, voxels=(x, y, z))

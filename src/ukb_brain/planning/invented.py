@@ -1,48 +1,39 @@
-"""People and scans of random numbers, on which work is timed: nothing of anybody is needed."""
+"""People and scans of random numbers, on which work is tried: nothing of anybody is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.store import Key, open_store
+from ukb_brain.imaging.readers import SHRINKAGE
+from ukb_brain.imaging.store import open_store
+from ukb_brain.ledger.artifact import Model, write_model
 from ukb_brain.planning.case import Parts, Shape
+from ukb_brain.training.encode import EncoderJob
+from ukb_brain.training.gram import GramJob, landmarks_of
+from ukb_brain.training.inputs import subsets
+from ukb_brain.training.learners import MODIFIERS
 from ukb_brain.training.people import People
-from ukb_brain.training.scans import GroupScans
-from ukb_brain.training.trainer import MASK, Rows, Tensors
+from ukb_brain.training.scans import GroupScans, Scans
 
 FIRST_EID, INSTANCE = 9_000_001, 2
+# Standard deviations: of Fisher's z, small enough for covariances of 360 regions; and of what sex
+# and age do to a scan, over that of its noise.
+OF_Z, OF_TRAITS = 0.02, 0.3
 
 
 def random_people(parts: Parts, grid: Grid, seed: int = 0) -> People:
-    """Invent the people of a fold; they have everything, and are families of one.
-
-    Parameters
-    ----------
-    parts : Parts
-        How many of each part.
-    grid : Grid
-        Targets, domains, imaging groups.
-    seed : int
-        Of the numbers.
-
-    Returns
-    -------
-    People
-    """
+    """Invent the people of a fold; they have everything, and are families of one."""
     rng, n = np.random.default_rng(seed), parts.people
     names = ("train", "validation", "test")
-    part = np.repeat(names, [parts.train, parts.validation, parts.test])
     return People(
         fold=0,
         eid=FIRST_EID + np.arange(n),
         instance=np.full(n, INSTANCE),
         family=np.arange(n),
-        part=part,
+        part=np.repeat(names, [parts.train, parts.validation, parts.test]),
         targets={
             key: rng.integers(0, 2, n).astype(float)
             if target.kind == "binary"
@@ -57,8 +48,8 @@ def random_people(parts: Parts, grid: Grid, seed: int = 0) -> People:
     )
 
 
-def write_scans(scans: GroupScans, shape: Shape, keys: Sequence[Key], seed: int = 0) -> None:
-    """Write random scans of an imaging group.
+def write_scans(scans: GroupScans, shape: Shape, people: People, seed: int = 0) -> None:
+    """Write random scans of an imaging group, of people of whom there are none yet.
 
     Parameters
     ----------
@@ -66,80 +57,58 @@ def write_scans(scans: GroupScans, shape: Shape, keys: Sequence[Key], seed: int 
         The group, and its stores.
     shape : tuple of int
         Of one person's scans before pooling: modalities and voxels, or edges.
-    keys : sequence of (int, int)
-        eid and instance.
+    people : People
+        Whose. Sex and age, where they are targets, can be read from their scans, so that what is
+        tried only then is tried.
     seed : int
         Of the numbers. Like a brain, a half of each volume is empty.
     """
-    rng = np.random.default_rng(seed)
-    for key in keys:
-        for modality in scans.modalities:
-            if len(shape) > 1:
-                volume = rng.normal(size=shape[1:]).astype(np.float16)
-                volume[: shape[1] // 2] = 0
-                open_store(scans.volumes).write(modality, key, volume, {})
+    keys = people.keys(np.ones(len(people.eid), dtype=bool))
+    is_volume = len(shape) > 1
+    store = open_store(scans.volumes if is_volume else scans.connectivity)
+    traits = np.array([people.targets[t] for t in MODIFIERS if t in people.targets])
+    size = shape[1:] if is_volume else shape
+    # Of time series, so that they can be read in tangent space.
+    about = {} if is_volume else {"measures": {SHRINKAGE: 0.5}}
+    for modality in scans.modalities:
+        there = set(store.keys(modality))
+        rng = np.random.default_rng((seed, len(there)))
+        maps = OF_TRAITS * rng.standard_normal((len(traits), *size), dtype=np.float32)
+        for row, key in enumerate(keys):
+            if key in there:
+                continue
+            scan = rng.standard_normal(size, dtype=np.float32)
+            for trait, effect in zip(traits, maps, strict=True):
+                scan += np.float32(trait[row]) * effect
+            if is_volume:
+                scan[: size[0] // 2] = 0
+                store.write(modality, key, scan.astype(np.float16), about)
             else:
-                vector = rng.normal(size=shape).astype(np.float32)
-                open_store(scans.connectivity).write(modality, key, vector, {})
+                store.write(modality, key, OF_Z * scan, about)
 
 
-def scans_in(folder: Path, grid: Grid, pooling: int) -> dict[str, GroupScans]:
-    """Name the stores of a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        That holds both stores.
-    grid : Grid
-        Imaging groups.
-    pooling : int
-        Of volumes.
-
-    Returns
-    -------
-    dict of str to GroupScans
-        By imaging group.
-    """
+def scans_in(folder: Path, grid: Grid) -> Scans:
+    """Name the scans of a folder that holds both stores."""
     stores = (folder / "volumes.zarr", folder / "connectivity.zarr")
-    return {
-        group: GroupScans(tuple(modalities), *stores, pooling)
-        for group, modalities in grid.imaging.items()
-    }
+    groups = {name: GroupScans(tuple(of), *stores) for name, of in grid.imaging.items()}
+    return Scans(groups, "invented")
 
 
-class RandomData:
-    """Random inputs of a few people, who stand for everybody.
+def write_gram(home: Path, job: GramJob, features: int = 50) -> None:
+    """Write products of invented scans, from which sex and age can be read."""
+    people, rng = job.people, np.random.default_rng(0)
+    X = rng.normal(size=(len(people.eid), features))
+    for trait in (people.targets[t] for t in MODIFIERS if t in people.targets):
+        X += OF_TRAITS * np.outer(trait, rng.normal(size=features))
+    has = people.has[job.group]
+    columns = landmarks_of(people, has, job.settings)
+    gram, norms = X[has] @ X[columns].T, (X[has] ** 2).sum(axis=1)
+    arrays = {"gram": gram.astype(np.float32), "norms": norms.astype(np.float32)}
+    write_model(home, Model({**arrays, "columns": columns}))
 
-    Parameters
-    ----------
-    shapes : dict of str to tuple of int
-        Of one person's inputs.
-    people : int
-        How many are held.
-    """
 
-    def __init__(self, shapes: Mapping[str, Shape], people: int) -> None:
-        self.people = people
-        self.held = {
-            name: torch.randn(people, *shape).to(
-                torch.float16 if len(shape) == 4 else torch.float32
-            )
-            for name, shape in shapes.items()
-        }
-
-    def read(self, rows: Rows, rng: np.random.Generator | None) -> Tensors:
-        """Copy inputs, as they are copied from memory in a training.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n,)
-            People.
-        rng : numpy.random.Generator, optional
-            Not used: nothing is hidden.
-
-        Returns
-        -------
-        dict of str to torch.Tensor
-        """
-        inputs = {name: tensor[rows % self.people] for name, tensor in self.held.items()}
-        return inputs | {MASK: torch.ones(len(rows), len(self.held))}
+def write_encodings(home: Path, job: EncoderJob) -> None:
+    """Write random outputs of encoders."""
+    size = (len(subsets(tuple(job.scans))), len(job.people.eid), len(job.binary))
+    outputs = np.random.default_rng(0).normal(size=size).astype(np.float32)
+    write_model(home, Model({"outputs": outputs}))

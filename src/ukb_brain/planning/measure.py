@@ -1,105 +1,250 @@
-"""Everything that is measured for a plan, in one process like those that do the work."""
+"""Real items of every kind, done on invented people: ever more of them, as long as time allows."""
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import itertools
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import nnls
 
-from ukb_brain.planning.case import Case
-from ukb_brain.planning.kernels import measure_inverses
-from ukb_brain.planning.reading import measure_reading
-from ukb_brain.planning.regressions import CellsRate, measure_cells
-from ukb_brain.planning.steps import StepRate, measure_steps
+from ukb_brain.ledger import WorkItem
+from ukb_brain.ledger.artifact import Card
+from ukb_brain.planning.case import Case, Parts
+from ukb_brain.planning.invented import write_encodings, write_gram
+from ukb_brain.planning.needs import store_bytes
+from ukb_brain.planning.rehearsal import KINDS, NetworkJob, Rehearsal, Run, Terms, fitted_on
+from ukb_brain.training.kernel_ridge import invert
+from ukb_brain.training.kernels import KERNELS, LINEAR
+from ukb_brain.training.settings import Modelling
+from ukb_brain.training.target import AMORTISED
+
+Key = tuple[str, Hashable]
+Runs = defaultdict[Key, list[Run]]
+# People of the first items, where scans are read and where they are not; each round has twice as
+# many, and may take so many times as long.
+FIRST_READ, FIRST, GROWTH = 16, 200, 3
+# Bytes of invented scans.
+SCANS = 1e9
+# Of networks: people of the first training, epochs of the last one, least people of a part, and
+# voxels that the CPU is given at most.
+FEWEST, LONGER, LEAST, VOXELS = 24, 3, 12, 32**3
+# Of pairs and triples of people; and people of the inverse that is timed for them.
+PRODUCTS, INVERTED = ("grams", "kernels"), 2_000
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Everything that was measured for a case.
+class Found:
+    """What items that are alike take.
 
     Attributes
     ----------
-    encoders : StepRate
-        Of the network that all targets share.
-    dedicated : dict of tuple of str to StepRate
-        By imaging groups of the cell.
-    cells : dict of str to CellsRate
-        For a target of the base domain (``base``) and another (``other``).
-    reading : dict of int to dict of str to float
-        Seconds a person by pooling, then by imaging group.
-    process_bytes : float
-        Of a process that has done nothing yet.
-    inverses : float
-        Operations a second of inverting matrices, and of multiplying scans.
+    seconds, flops, disk : ndarray
+        Coefficients of `Kind.terms`; of a network operations are of one person and epoch. Disk is
+        in bytes.
+    last : Run
+        With the most people.
+    basis : {"measured", "scaled"}
+        Whether items were as they are planned.
+    grown : float
+        How many times as many voxels are planned.
+    at : str
+        What was tried of networks, in words.
     """
 
-    encoders: StepRate
-    dedicated: Mapping[tuple[str, ...], StepRate]
-    cells: Mapping[str, CellsRate]
-    reading: Mapping[int, Mapping[str, float]]
-    process_bytes: float
-    inverses: float
+    seconds: NDArray[np.float64]
+    flops: NDArray[np.float64]
+    disk: NDArray[np.float64]
+    last: Run
+    basis: str
+    grown: float = 1.0
+    at: str = ""
 
 
-def measure(case: Case, device: str, stored: Path | None) -> Rates:
-    """Measure everything that a case needs, in a few minutes at most.
+def settings_of(case: Case, strategy: str) -> Modelling:
+    """Give a run a strategy, and what that rests on: amortised rests on kernels too."""
+    s = case.modelling
+    averaged = (LINEAR, KERNELS) if KERNELS in s.strategies else (LINEAR,)
+    rests_on = {KERNELS: (LINEAR,), AMORTISED: averaged}.get(strategy, ())
+    own = s.dedicated.model_copy(update={"cells": case.planning.dedicated_cells})
+    return s.model_copy(update={"strategies": (*rests_on, strategy), "dedicated": own})
 
-    Parameters
-    ----------
-    case : Case
-        What is planned.
-    device : str
-        Where networks would be trained.
-    stored : Path, optional
-        Folder of the run's own stores.
 
-    Returns
-    -------
-    Rates
-    """
-    before, planning = resident_bytes(), case.planning
-    where = torch.device(device)
-    return Rates(
-        measure_steps(case.encoders, planning, where),
-        {g: measure_steps(case.dedicated(g), planning, where) for g in case.group_sets},
-        {name: measure_cells(case, target) for name, target in kinds_of_target(case).items()},
-        {pooling: measure_reading(case, pooling, stored) for pooling in sorted(case.poolings)},
-        before,
-        measure_inverses(),
+def law_of(terms: Sequence[Terms], values: Sequence[float]) -> NDArray[np.float64]:
+    """Find coefficients of terms by least squares; none is negative, and the largest count most."""
+    X, y = np.array(terms, dtype=float), np.array(values, dtype=float)
+    scale = X.max(axis=0)
+    return nnls(X / scale, y)[0] / scale
+
+
+def _found(kind: str, runs: Sequence[Run], most: int, speed: float = math.inf) -> Found:
+    terms = [KINDS[kind].terms(run.payload) for run in runs]
+    took = np.array([run.card["seconds"] for run in runs])
+    flops = law_of(terms, [_flops(run.card) for run in runs])
+    if kind in PRODUCTS:
+        # A few people do not show what grows fastest; operations do.
+        top = flops[-1] / speed
+        rest = np.maximum(took - top * np.array([each[-1] for each in terms]), 0)
+        seconds = np.array([*law_of([each[:-1] for each in terms], rest.tolist()), top])
+    else:
+        seconds = law_of(terms, took.tolist())
+    return Found(
+        seconds,
+        flops,
+        law_of([each[: KINDS[kind].sizes] for each in terms], [run.disk for run in runs]),
+        runs[-1],
+        "measured" if len(runs[-1].payload.people.eid) == most else "scaled",
     )
 
 
-def kinds_of_target(case: Case) -> dict[str, str]:
-    """Pick a target of the base domain and one of another, where there is one.
-
-    Parameters
-    ----------
-    case : Case
-        Its grid.
-
-    Returns
-    -------
-    dict of str to str
-        ``base`` and ``other``, each a key of the grid.
-    """
-    grid = case.grid
-    base = [key for key, target in grid.targets.items() if target.domain == grid.base_domain]
-    other = [key for key, target in grid.targets.items() if target.domain != grid.base_domain]
-    return {name: keys[0] for name, keys in (("base", base), ("other", other)) if keys}
+def _speed(device: str) -> float:
+    """Time what fits kernels: operations a second of an inverse."""
+    kernel = torch.eye(INVERTED, dtype=torch.float64, device="cuda" if device == "cuda" else "cpu")
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        # The sum waits for the device.
+        float(cast(torch.Tensor, invert(kernel, 1.0)).sum())
+        seconds.append(time.perf_counter() - started)
+    return INVERTED**3 / min(seconds)
 
 
-def resident_bytes() -> float:
-    """Memory of this process.
+def _flops(card: Card) -> float:
+    rows: list[dict[str, Any]] = card.get("fits") or card.get("cells") or []
+    return float(card["flops"] if "flops" in card else sum(row.get("flops", 0.0) for row in rows))
 
-    Returns
-    -------
-    float
-        Now where the system tells (Linux), and 0 elsewhere.
-    """
-    status = Path("/proc/self/statm")
-    if not status.exists():
-        return 0.0
-    return int(status.read_text().split()[1]) * resource.getpagesize()
+
+def _fewer(whole: Rehearsal, people: int) -> Rehearsal:
+    """Take fewer people, who meet a share of the limits that all would meet."""
+    asked, s = whole.parts, whole.settings.kernels
+    share = people / asked.people
+    held, tested = max(1, round(share * asked.validation)), max(1, round(share * asked.test))
+    exact = math.ceil(share * s.exact_people) + 2
+    few = s.model_copy(update={"memory_gb": share * s.memory_gb, "exact_people": exact})
+    settings = whole.settings.model_copy(update={"kernels": few})
+    return replace(whole, parts=Parts(1, people - held - tested, held, tested), settings=settings)
+
+
+def _doubling(
+    items: Callable[[int], Iterator[tuple[str, WorkItem, Rehearsal]]],
+    first: int,
+    whole: Rehearsal,
+    limit: float = math.inf,
+) -> dict[Key, Found]:
+    """Do items of ever more people, two rounds at least unless more than a limit would be there."""
+    runs, most, case = Runs(list), whole.parts.people, whole.case
+    people = min(first, most)
+    for number in itertools.count():
+        longest = 0.0
+        for kind, item, few in items(people):
+            run = few.do(kind, item)
+            runs[kind, KINDS[kind].alike(item.payload)].append(run)
+            longest = max(longest, run.card["seconds"])
+        more, slow = min(2 * people, most), longest * GROWTH > case.planning.seconds
+        if people == most or more > limit or (slow and number):
+            speed = _speed(whole.device)
+            return {key: _found(key[0], own, most, speed) for key, own in runs.items()}
+        people = more
+    raise AssertionError("counting has no end")
+
+
+def measure_reading(whole: Rehearsal) -> dict[Key, Found]:
+    """Read and multiply scans."""
+
+    def items(people: int) -> Iterator[tuple[str, WorkItem, Rehearsal]]:
+        few = _fewer(whole, people)
+        few.write(few.case.grid.imaging)
+        for kind in ("references", "tangents", "grams"):
+            yield from ((kind, item, few) for item in few.items(kind))
+
+    each = store_bytes(whole.case) / whole.parts.people
+    return _doubling(items, FIRST_READ, whole, max(2 * FIRST_READ, SCANS / each))
+
+
+def measure_regressions(wholes: Sequence[Rehearsal]) -> dict[Key, Found]:
+    """Fit kernels and cells on invented products of scans and encodings."""
+
+    def items(people: int) -> Iterator[tuple[str, WorkItem, Rehearsal]]:
+        for whole in wholes:
+            few = replace(_fewer(whole, people), folder=whole.folder.with_name(str(people)))
+            for item in few.items("grams"):
+                write_gram(few.folder / "grams" / item.name, item.payload)
+            for item in few.items("encoders"):
+                write_encodings(few.folder / "encoders" / item.name, item.payload)
+            # Cells rest on kernels of every set of imaging groups, and nothing rests on cells.
+            yield from (("kernels", item, few) for item in few.items("kernels"))
+            some = {KINDS["cells"].alike(item.payload): item for item in few.items("cells")}
+            yield from (("cells", item, few) for item in some.values())
+
+    return _doubling(items, FIRST, wholes[0])
+
+
+def measure_networks(whole: Rehearsal, kind: str) -> dict[Key, Found]:
+    """Train one network of each that are alike."""
+    jobs: dict[Hashable, NetworkJob] = {}
+    for item in whole.items(kind):
+        jobs.setdefault(KINDS[kind].alike(item.payload), item.payload)
+    return {(kind, alike): _trained(whole, kind, job) for alike, job in jobs.items()}
+
+
+def _trained(whole: Rehearsal, kind: str, job: NetworkJob) -> Found:
+    """Train with as many people as the time allows, with half of them, and for longer."""
+    asked, case, most = whole.parts, whole.case, fitted_on(job)
+    shrunk, pooling = 1, job.settings.network.pooling
+    volumes = any(len(case.shapes()[group]) > 1 for group in job.scans)
+    # The CPU is given a smaller grid: what a network does there is in proportion to voxels.
+    while volumes and whole.device == "cpu" and _voxels(case.shrunk(shrunk), pooling) > VOXELS:
+        shrunk *= 2
+    small, alike = case.shrunk(shrunk), KINDS[kind].alike
+    grown = _voxels(case, pooling) / _voxels(small, pooling) if volumes else 1.0
+
+    def run(fitted: int, epochs: int) -> Run:
+        share = fitted / most
+        held = max(LEAST, round(share * asked.validation))
+        parts = Parts(1, round(share * asked.train), held, max(2, round(share * asked.test)))
+        settings = _brief(whole.settings, kind, epochs, parts.people / asked.people / grown)
+        folder = whole.folder.with_name(f"shrunk-{shrunk}")
+        few = Rehearsal(small, parts, settings, whole.device, folder)
+        few.write(job.scans)
+        return few.do(kind, next(i for i in few.items(kind) if alike(i.payload) == alike(job)))
+
+    longest = min(LONGER, job.settings.loop.epochs_for(most))
+    # The first warms up.
+    run(min(LEAST, most), 1)
+    people = min(FEWEST, most)
+    once = run(people, 1)
+    while once.card["seconds"] * 2 * LONGER < case.planning.seconds and people < most:
+        people = min(2 * people, most)
+        once = run(people, 1)
+    runs = [run(max(LEAST, people // 2), 1), once, run(people, longest)]
+    found = _found(kind, runs, asked.people)
+    as_planned = grown == 1 and people >= min(most, job.settings.loop.batch_size)
+    grid = " × ".join(str(math.ceil(n / pooling)) for n in small.voxels) + ", " if volumes else ""
+    return replace(
+        found,
+        seconds=found.seconds * np.array([1.0, grown, grown]),
+        # Of one person who passes once; a few people's validation people count for too much.
+        flops=np.array([once.card["flops_per_sample"] * grown]),
+        basis="measured" if as_planned else "scaled",
+        grown=grown,
+        at=f"{grid}{people:,} people and {longest} epochs",
+    )
+
+
+def _voxels(case: Case, pooling: int) -> int:
+    return math.prod(math.ceil(n / pooling) for n in case.voxels)
+
+
+def _brief(settings: Modelling, kind: str, epochs: int, kept: float) -> Modelling:
+    """Train for some epochs, and keep scans in memory where those of all would be kept."""
+    s = settings.encoders if kind == "encoders" else settings.dedicated
+    loop = s.loop.model_copy(update={"epochs": epochs, "least_steps": 0, "patience": 0})
+    own = s.model_copy(update={"loop": loop, "cache_gb": s.cache_gb * kept, "seeds": 1})
+    return settings.model_copy(update={kind: own})

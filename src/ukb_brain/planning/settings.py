@@ -32,12 +32,11 @@ class Planning(Settings):
     dedicated_cells : int
         Networks of the dedicated strategy, drawn as there; 0 is one for each cell of the grid.
     seconds : float
-        About how long each kind of work may be measured. What takes longer is measured smaller.
-    memory_gb : float, optional
-        Most that a measurement may take; by default half of what is free.
+        About how long work items that are alike may be tried. What takes longer is tried with fewer
+        people.
     card_tflops : float, optional
-        Operations (10¹²) that a card which is not here sustains each second: networks are then
-        counted rather than measured.
+        Operations (10¹²) that a card which is not here sustains each second: hours of networks are
+        then their operations over these.
     """
 
     participants: int = Field(default=23_810, ge=50)
@@ -49,5 +48,4 @@ class Planning(Settings):
     ] = (1, 2, 4, 8, 16, 32, 64)
     dedicated_cells: int = Field(default=0, ge=0)
     seconds: float = Field(default=6.0, gt=0)
-    memory_gb: float | None = Field(default=None, gt=0)
     card_tflops: float | None = Field(default=None, gt=0)

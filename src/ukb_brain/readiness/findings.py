@@ -19,7 +19,7 @@ SECTIONS = {
     "scans": "Scans",
     "cells": "People in each cell",
     "machine": "This machine",
-    "cost": "What a run would cost",
+    "cost": "What a run would need",
 }
 PROBLEMS = "problems"
 COLUMNS = ["section", "item", "finding", "n", "severity", "remedy"]

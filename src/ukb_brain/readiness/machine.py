@@ -1,17 +1,20 @@
-"""What the machine has, and what a run would cost on it by stored rates."""
+"""What the machine has, and how much memory and disk a run will need."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ukb_brain.cluster import Compute, pick_device, processors, visible_gpus
-from ukb_brain.planning import Case, StoredRates, plan_table, rates_from
+from ukb_brain.planning import Case
+from ukb_brain.planning.needs import FILED, model_bytes, prediction_rows, process_needs, store_bytes
 from ukb_brain.readiness.findings import Readiness
+from ukb_brain.training.dedicated import DEDICATED
+from ukb_brain.training.kernels import KERNELS, LINEAR
+from ukb_brain.training.target import AMORTISED
 
 GB = 1e9
 # Room for tables, figures and what is written beside them before it is renamed.
@@ -43,33 +46,35 @@ def check_machine(ready: Readiness, data_root: Path, compute: Compute) -> None:
     ready.found("machine", "devices", f"networks train on {words}")
 
 
-def check_cost(
-    ready: Readiness, case: Case, stored: StoredRates, compute: Compute, data_root: Path
-) -> None:
-    """Foresee hours, memory and disk of a run by stored rates; nothing is measured.
+def check_needs(ready: Readiness, case: Case, compute: Compute, data_root: Path) -> None:
+    """Say how much memory and disk the largest arrays of a run take; nothing is run.
 
-    The case has the run's own settings and number of people; scans of all visits that are ready
-    would be preprocessed.
+    Hours, and what a network itself takes, are for a plan to tell.
     """
-    asked = compute.device if compute.device != "cuda" or torch.cuda.is_available() else "cpu"
-    device = pick_device(asked).type
-    others = compute.processes
-    cards = others if device == "cpu" else max(1, len(visible_gpus()))
-    planned = case.planning.model_copy(update={"devices": (cards,)})
-    own = replace(case, planning=planned)
-    plan = plan_table([own], {own.name: rates_from(own, stored, device)}, others)
-    plan = plan[plan["strategy"].isin(case.modelling.strategies) & plan["devices"].notna()]
-    scans = stored.preprocessing(case.voxels, ready.visits) / others / 3600
-    ready.found("cost", "scans", f"about {_hours(scans)} to preprocess those of all imaging visits")
-    for row in plan.to_dict("records"):
-        words = (
-            f"about {_hours(row['hours'])}; {row['process_gb']:,.1f} GB of memory a process, "
-            f"{row['models_gb']:,.1f} GB of models and predictions"
-        )
-        ready.found("cost", row["strategy"], words)
-    needed = float(plan["scans_gb"].max() + plan["models_gb"].sum()) + SPARE_GB
+    strategies = case.modelling.strategies
+    needs = process_needs(case)
+    if AMORTISED not in strategies:
+        needs.pop("encoders")
+    if DEDICATED not in strategies:
+        needs.pop("dedicated")
+    largest = max(needs, key=needs.__getitem__)
+    each, processes = needs[largest] / GB, compute.processes
+    words = f"at most {each:,.1f} GB a process beside the program, for {largest}; {processes} work"
+    ready.found("cost", "memory", words)
+    last = next(s for s in (AMORTISED, KERNELS, LINEAR, DEDICATED) if s in strategies)
+    rows = {prediction_rows(case, s) for s in (last, DEDICATED) if s in strategies}
+    sizes = {
+        # Of all visits, and not only of those that are modelled.
+        "scans": store_bytes(case) * max(1.0, ready.visits / case.parts.people) / GB,
+        "matrices and vectors of people": model_bytes(case) / GB,
+        "predictions": FILED * sum(rows) / GB,
+    }
+    for what, size in sizes.items():
+        ready.found("cost", what, f"about {size:,.1f} GB on disk")
+    needed = sum(sizes.values()) + SPARE_GB
     free = shutil.disk_usage(existing_part(data_root)).free / GB
     ready.found("cost", "disk", f"about {needed:,.1f} GB, {free:,.0f} GB are free")
+    ready.found("cost", "hours", "kedro run --pipelines plan tells them")
     if needed > free:
         ready.warn(
             f"the run would need about {needed:,.1f} GB of disk, and {free:,.1f} GB are free "
@@ -77,11 +82,3 @@ def check_cost(
             "free some, or name a data root on a larger disk (--params data_root=…); what is "
             "stored already counts as used",
         )
-
-
-def _hours(hours: float) -> str:
-    if hours < 1 / 60:
-        return "a minute"
-    if hours < 1:
-        return f"{60 * hours:.0f} minutes"
-    return f"{hours:,.1f} hours" if hours < 100 else f"{hours:,.0f} hours"

@@ -20,7 +20,7 @@ HEADINGS = {
     "scans": "Scans",
     "cells": "People in each cell",
     "machine": "This machine",
-    "cost": "What a run would cost, by rates measured before",
+    "cost": "What a run would need, by its largest arrays",
 }
 
 

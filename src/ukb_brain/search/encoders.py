@@ -6,35 +6,26 @@ They are training people of the part that was left out, and validation people. T
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import optuna
 import torch
-from torch import nn
 
-from ukb_brain.ledger.artifact import Card, Model
-from ukb_brain.search.trial import History, attempted
+from ukb_brain.ledger.artifact import Card
+from ukb_brain.search.trial import History
 from ukb_brain.training.encode import EncoderJob, build_network
 from ukb_brain.training.network import fit_network
 from ukb_brain.training.people import Mask
-from ukb_brain.training.settings import Loop
 from ukb_brain.training.tasks import Tasks
-from ukb_brain.training.trainer import MASK, Data, Rows, Trainer
+from ukb_brain.training.trainer import MASK, Rows, Trainer
 
 
 @dataclass(frozen=True)
 class EncoderTrial:
-    """What a worker needs for a trial.
-
-    Attributes
-    ----------
-    job : EncoderJob
-        With the trial's settings; its people are without test people.
-    history : History
-        With which it is compared.
-    """
+    """A trial: its job has the trial's settings, and people without test people."""
 
     job: EncoderJob
     history: History
@@ -46,38 +37,14 @@ class EncoderTrial:
         return (self.job.parts == self.job.part) | (people.part == "validation")
 
 
-def try_encoders(trial: EncoderTrial, scratch: Path) -> Model:
-    """Do a trial of the encoders.
-
-    Parameters
-    ----------
-    trial : EncoderTrial
-        People, scans, settings.
-    scratch : Path
-        Of its state; a training that was killed goes on from there.
-
-    Returns
-    -------
-    Model
-        As `attempted` gives it. ``losses`` of each target are relative to naming the mean of
-        the people in training, and ``value`` is their mean.
-    """
-    return attempted(judge_encoders, trial, scratch)
-
-
 def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
-    """Train a network and judge it; see `try_encoders`.
-
-    Parameters
-    ----------
-    trial : EncoderTrial
-        People, scans, settings.
-    scratch : Path
-        Of its state.
+    """Train a network and judge it; a training that was killed goes on from its scratch folder.
 
     Returns
     -------
     dict
+        As `attempted` takes it. ``losses`` of each target are relative to naming the mean of the
+        people in training, and ``value`` is their mean.
     """
     job = trial.job
     fitted = np.flatnonzero(job.fitted & job.having_any)
@@ -116,33 +83,14 @@ def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
 
 
 class Watch:
-    """Tell the pruner of every epoch, once and in order, also of those before a kill.
-
-    Parameters
-    ----------
-    trial : optuna.Trial
-        To which epochs are reported.
-    """
+    """Tell a trial's pruner of every epoch, once and in order, also of those before a kill."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self.trial = trial
         self.curve: list[float] = []
 
     def __call__(self, epoch: int, curves: dict[str, list[float]]) -> None:
-        """Report what is new.
-
-        Parameters
-        ----------
-        epoch : int
-            That ended.
-        curves : dict of str to list of float
-            By epoch.
-
-        Raises
-        ------
-        optuna.TrialPruned
-            If earlier trials were better.
-        """
+        """Report what is new; `optuna.TrialPruned` if earlier trials were better."""
         for loss in curves["validation"][len(self.curve) : epoch]:
             self.curve.append(loss)
             self.trial.report(loss, len(self.curve))
@@ -157,38 +105,15 @@ class Watch:
 
 
 class RelativeTrainer(Trainer):
-    """A trainer whose validation loss is relative to naming the mean, so that targets count alike.
+    """A trainer whose validation loss is relative to naming the mean: targets count alike."""
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        As for `Trainer`, like all that follows.
-    data : Data
-        Inputs.
-    tasks : Tasks
-        Labels.
-    settings : Loop
-        How.
-    device : torch.device
-        Where.
-    seed : int
-        Of this network.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        data: Data,
-        tasks: Tasks,
-        settings: Loop,
-        device: torch.device,
-        seed: int,
-    ) -> None:
-        super().__init__(network, data, tasks, settings, device, seed)
+    @cached_property
+    def constant(self) -> torch.Tensor:
+        """What names the mean of each target (T,)."""
         # Standardised targets have mean 0; where classes weigh the same, so has the logit.
-        share = torch.from_numpy(np.clip(tasks.mean, 1e-6, 1 - 1e-6)).float()
-        plain = torch.from_numpy(tasks.kinds) & (settings.balance != "weights")
-        self.constant = torch.where(plain, torch.logit(share), 0.0).to(device)
+        share = torch.from_numpy(np.clip(self.tasks.mean, 1e-6, 1 - 1e-6)).float()
+        plain = torch.from_numpy(self.tasks.kinds) & (self.settings.balance != "weights")
+        return torch.where(plain, torch.logit(share), 0.0).to(self.device)
 
     def evaluate(self, rows: Rows) -> float:
         """Mean over targets of the relative loss; NaN where nobody has any target."""
@@ -198,17 +123,10 @@ class RelativeTrainer(Trainer):
 
     @torch.no_grad()
     def relative(self, rows: Rows) -> torch.Tensor:
-        """Loss of each target, relative to that of naming the mean of the people in training.
+        """Loss of each target (T,), relative to that of naming the mean of the people in training.
 
-        Parameters
-        ----------
-        rows : ndarray of shape (n,)
-            People that the network is not trained on.
-
-        Returns
-        -------
-        torch.Tensor of shape (T,)
-            NaN where nobody has the target, or it did not vary in training.
+        NaN where none of the people, whom the network is not trained on, has the target, or it did
+        not vary in training.
         """
         self.network.eval()
         ours = theirs = torch.zeros(len(self.constant), device=self.device)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import Card, Model, write_model
-from ukb_brain.search.trial import attempted
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.encode import cross_fitted, read_outputs
 from ukb_brain.training.people import Floats, People
@@ -30,14 +29,9 @@ JUDGED = "test"
 
 @dataclass(frozen=True)
 class HeadTrial:
-    """What a worker needs for a trial.
+    """A trial: one job a target with the trial's settings, on people without test people.
 
-    Attributes
-    ----------
-    jobs : tuple of CellsJob
-        One a target, with the trial's settings; their people are without test people.
-    parts : int
-        Parts of training families, each judged once.
+    Training families are dealt into parts, each judged once.
     """
 
     jobs: tuple[CellsJob, ...]
@@ -45,19 +39,9 @@ class HeadTrial:
 
 
 def chosen_targets(grid: Grid, number: int) -> tuple[str, ...]:
-    """Take some targets for all, spread over domains by a fixed rule.
+    """Take some targets for all (0), in the order of the grid, spread over domains by a fixed rule.
 
-    Parameters
-    ----------
-    grid : Grid
-        Its targets.
-    number : int
-        How many; 0 is all.
-
-    Returns
-    -------
-    tuple of str
-        In the order of the grid. Domains take turns, each in the order of a hash of names.
+    Domains take turns, each in the order of a hash of names.
     """
     if not number:
         return tuple(grid.targets)
@@ -70,38 +54,14 @@ def chosen_targets(grid: Grid, number: int) -> tuple[str, ...]:
     return tuple(target for target in grid.targets if target in turns[:number])
 
 
-def try_heads(trial: HeadTrial, scratch: Path) -> Model:
-    """Do a trial of the cells' regressions.
-
-    Parameters
-    ----------
-    trial : HeadTrial
-        Targets, people, settings.
-    scratch : Path
-        For encodings as the trial has them.
-
-    Returns
-    -------
-    Model
-        As `attempted` gives it. ``losses`` has for each target the mean over its cells of the loss
-        relative to naming the mean of the people who were fitted on, and ``value`` is their mean.
-    """
-    return attempted(judge_heads, trial, scratch)
-
-
 def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
-    """Fit all cells without each part, and judge them; see `try_heads`.
-
-    Parameters
-    ----------
-    trial : HeadTrial
-        Targets, people, settings.
-    scratch : Path
-        For encodings.
+    """Fit all cells without each part, and judge them; encodings are kept in the scratch folder.
 
     Returns
     -------
     dict
+        As `attempted` takes it. ``losses`` has for each target the mean over its cells of the loss
+        relative to naming the mean of the people who were fitted on, and ``value`` is their mean.
     """
     any_job = trial.jobs[0]
     dealt = judged_parts(any_job.people, trial.parts)
@@ -135,17 +95,7 @@ def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
 def judged_parts(people: People, n: int) -> NDArray[np.int64]:
     """Deal training families into parts that are judged; otherwise than cross-fitting deals them.
 
-    Parameters
-    ----------
-    people : People
-        Of the fold.
-    n : int
-        Number of parts.
-
-    Returns
-    -------
-    ndarray of shape (n_people,)
-        0 to n - 1 by family; -1 for people who are not in training.
+    Gives 0 to n - 1 by family, of shape (people,); -1 for people who are not in training.
     """
     digests = [hashlib.sha256(f"judged:{people.fold}:{f}".encode()) for f in people.family]
     dealt = np.array([int.from_bytes(d.digest()[:8], "little") % n for d in digests])

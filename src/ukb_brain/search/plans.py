@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from optuna.distributions import distribution_to_json
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import read_card, read_model
-from ukb_brain.search.encoders import EncoderTrial, try_encoders
-from ukb_brain.search.heads import HeadTrial, chosen_targets, try_heads
-from ukb_brain.search.settings import (
-    EncoderSearch,
-    HeadSearch,
-    Pruner,
-    StudySettings,
-)
-from ukb_brain.search.space import (
-    Shapes,
-    changed,
-    check_networks,
-    check_space,
-    value_now,
-)
+from ukb_brain.search.encoders import EncoderTrial, judge_encoders
+from ukb_brain.search.heads import HeadTrial, chosen_targets, judge_heads
+from ukb_brain.search.settings import EncoderSearch, HeadSearch, Pruner, ends_of
+from ukb_brain.search.space import Shapes, changed, check_networks, check_space, values_now
 from ukb_brain.search.study import Plan
-from ukb_brain.search.trial import History
+from ukb_brain.search.trial import History, attempted
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import items
 from ukb_brain.training.encode import EncoderJob
@@ -47,15 +38,7 @@ NOBODY = "left out"
 def without_test(people: People) -> People:
     """Take from test people everything that a search might look at.
 
-    Parameters
-    ----------
-    people : People
-        Of a fold.
-
-    Returns
-    -------
-    People
-        In the same rows. Test people are in no part, and have no target, trait or scan.
+    They stay in their rows, are in no part, and have no target, trait or scan.
     """
     gone = ~np.isin(people.part, ["train", "validation"])
     return replace(
@@ -65,10 +48,6 @@ def without_test(people: People) -> People:
         blocks={name: np.where(gone[:, None], 0.0, x) for name, x in people.blocks.items()},
         has={name: has & ~gone for name, has in people.has.items()},
     )
-
-
-def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def plan_encoders(
@@ -81,42 +60,18 @@ def plan_encoders(
     seed: int,
     device: str,
 ) -> Plan:
-    """Plan the search of encoders, after checks.
-
-    Parameters
-    ----------
-    search : EncoderSearch
-        What is tried.
-    people : People
-        Of the fold, from `without_test`.
-    scans : dict of str to GroupScans
-        By imaging group.
-    quality : pandas.DataFrame
-        Tells one set of scans from another.
-    grid : Grid
-        Targets.
-    modelling : Modelling
-        Settings as they are.
-    seed : int
-        Of the run.
-    device : str
-        Where networks are trained.
-
-    Returns
-    -------
-    Plan
+    """Plan the search of encoders, on people from `without_test`, after checks.
 
     Raises
     ------
     InputError
         If the space names what does not exist, or values that cannot be.
     """
-    space = search.varied
-    check_space("encoders", space, modelling)
-    check_networks(space, modelling, lambda pooling: _shapes(people, scans, pooling))
+    check_space("encoders", search.varied, modelling)
+    check_networks(search.varied, modelling, lambda pooling: _shapes(people, scans, pooling))
     binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
     parts = people.cross_fits(modelling.encoders.cross_fits)
-    own = _seed(seed, people.fold)
+    own = int(np.random.SeedSequence((seed, people.fold)).generate_state(1)[0])
 
     def payload(values: dict[str, Any], history: History) -> EncoderTrial:
         settings = changed(modelling, values).encoders
@@ -125,31 +80,24 @@ def plan_encoders(
         return EncoderTrial(job, history)
 
     seen = quality[quality["eid"].isin(people.eid[people.part != NOBODY])]
-    fingerprint = fingerprint_of(
-        ENGINE,
-        items.ENGINE,
-        "encoders",
-        search.model_dump(mode="json", exclude={"trials"}),
+    rests_on = (
         modelling.encoders.model_dump(mode="json", exclude={"seeds", "cache_gb"}),
         items.people_fingerprint(people),
         quality_fingerprint(seen),
         list(binary.values()),
-        seed,
     )
     lengths = search.space.get("encoders.loop.epochs")
-    epochs = max([*lengths.ends, 1]) if lengths else modelling.encoders.loop.epochs
-    return _plan(
-        "encoders", search, modelling, fingerprint, seed, search.pruner, epochs,
-        try_encoders, payload,
-    )  # fmt: skip
+    epochs = max([*ends_of(lengths), 1]) if lengths else modelling.encoders.loop.epochs
+    judge, pruner = judge_encoders, search.pruner
+    return _plan("encoders", search, modelling, rests_on, seed, pruner, epochs, judge, payload)
 
 
 def _shapes(people: People, scans: Mapping[str, GroupScans], pooling: int) -> Shapes:
     shapes = {}
     for group, has in people.has.items():
-        rows = np.flatnonzero(has)[:1]
-        if len(rows):
-            key = (int(people.eid[rows[0]]), int(people.instance[rows[0]]))
+        if has.any():
+            one = np.flatnonzero(has)[0]
+            key = (int(people.eid[one]), int(people.instance[one]))
             shapes[group] = replace(scans[group], pooling=pooling).read([key])[0].shape
     return shapes
 
@@ -157,26 +105,9 @@ def _shapes(people: People, scans: Mapping[str, GroupScans], pooling: int) -> Sh
 def plan_heads(
     search: HeadSearch, people: People, folder: Path, grid: Grid, modelling: Modelling, seed: int
 ) -> Plan:
-    """Plan the search of the cells' regressions, on models that are there, after checks.
+    """Plan the search of the cells' regressions on models of a folder, after checks.
 
-    Parameters
-    ----------
-    search : HeadSearch
-        What is tried.
-    people : People
-        Of the fold, from `without_test`.
-    folder : Path
-        Of all models.
-    grid : Grid
-        Cells.
-    modelling : Modelling
-        Settings as they are.
-    seed : int
-        Of the run.
-
-    Returns
-    -------
-    Plan
+    People are those of `without_test`.
 
     Raises
     ------
@@ -184,9 +115,7 @@ def plan_heads(
         If the space names what does not exist, or values that cannot be; if models are missing, or
         are of other people or settings.
     """
-    space = search.varied
-    check_space("heads", space, modelling)
-    groups, s = tuple(grid.imaging), modelling.encoders
+    check_space("heads", search.varied, modelling)
     if AMORTISED not in modelling.strategies:
         raise InputError(
             "The search of heads needs encoders, and modelling.strategies has no amortised: add "
@@ -195,90 +124,64 @@ def plan_heads(
     encoders = [
         {
             part: folder / "encoders" / items.encoder_name(people.fold, member, part)
-            for part in range(s.cross_fits)
+            for part in range(modelling.encoders.cross_fits)
         }
-        for member in range(s.seeds)
+        for member in range(modelling.encoders.seeds)
     ]
     networks = [path for each in encoders for path in each.values()]
-    _check_models(networks, people, modelling, "encoders")
-    cells = items.cells_by_target(grid)
-    targets = chosen_targets(grid, search.targets)
-
+    _check_models(networks, people, modelling)
+    groups, cells = tuple(grid.imaging), items.cells_by_target(grid)
+    kinds = {t: grid.targets[t].kind for t in chosen_targets(grid, search.targets)}
     # What kernels give has learnt from those who judge a trial.
     judged = modelling.model_copy(update={"strategies": (AMORTISED,), "average": (HEADS,)})
 
     def payload(values: dict[str, Any], history: History) -> HeadTrial:
         settings = changed(judged, values)
-        jobs = [
-            CellsJob(
-                t,
-                grid.targets[t].kind,
-                cells[t],
-                groups,
-                people,
-                encoders,
-                {},
-                settings,
-            )
-            for t in targets
-        ]
+        jobs = (
+            CellsJob(t, kind, cells[t], groups, people, encoders, {}, settings)
+            for t, kind in kinds.items()
+        )
         return HeadTrial(tuple(jobs), search.parts)
 
     seen = people.part != NOBODY
-    features = [read_model(path, ("outputs",)).arrays["outputs"][:, seen] for path in networks]
-    names = {"cross_fits", "heads", "ladder"}
-    fingerprint = fingerprint_of(
-        ENGINE,
-        items.ENGINE,
-        "heads",
-        search.model_dump(mode="json", exclude={"trials"}),
-        modelling.model_dump(mode="json", include=names),
+    rests_on = (
+        modelling.model_dump(mode="json", include={"cross_fits", "heads", "ladder"}),
         items.people_fingerprint(people),
         [(cell.target, cell.inputs.name) for cell in grid.cells],
-        features,
-        seed,
+        [read_model(path, ("outputs",)).arrays["outputs"][:, seen] for path in networks],
     )
-    pruner = Pruner(kind="none")
-    return _plan("heads", search, modelling, fingerprint, seed, pruner, 0, try_heads, payload)
+    never = Pruner(kind="none")
+    return _plan("heads", search, modelling, rests_on, seed, never, 0, judge_heads, payload)
 
 
 def _plan(
     kind: str,
-    search: StudySettings,
+    search: EncoderSearch | HeadSearch,
     modelling: Modelling,
-    fingerprint: str,
+    rests_on: tuple,
     seed: int,
     pruner: Pruner,
     epochs: int,
-    function: Any,
+    judge: Any,
     payload: Any,
 ) -> Plan:
-    now = {path: value_now(modelling, path) for path in search.varied}
-    return Plan(
-        kind=kind,
-        fingerprint=fingerprint,
-        space=search.varied,
-        start={path: value for path, (known, value) in now.items() if known},
-        trials=search.trials,
-        round=search.round,
-        at_random=search.at_random,
-        seed=seed,
-        pruner=pruner,
-        epochs=epochs,
-        function=function,
-        payload=payload,
-    )
+    asked = search.model_dump(mode="json", exclude={"trials", "space"})
+    space = {path: distribution_to_json(parameter) for path, parameter in search.varied.items()}
+    print_of = fingerprint_of(ENGINE, items.ENGINE, kind, asked, space, *rests_on, seed)
+    start = values_now(modelling, search.varied)
+    function = partial(attempted, judge)
+    return Plan(kind, print_of, search, start, seed, pruner, epochs, function, payload)
 
 
-def _check_models(paths: list[Path], people: People, modelling: Modelling, kind: str) -> None:
+def _check_models(paths: list[Path], people: People, modelling: Modelling) -> None:
     cards = {path.name: read_card(path) or {"status": "missing"} for path in paths}
     absent = [name for name, card in cards.items() if card.get("status", "ok") != "ok"]
     if absent:
         raise InputError(
-            f"{len(absent)} of {len(cards)} models of {kind} are missing or failed, and the search "
-            "of heads needs them all: run `kedro run --pipelines modelling`, or set "
+            f"{len(absent)} of {len(cards)} models of encoders are missing or failed, and the "
+            "search of heads needs them all: run `kedro run --pipelines modelling`, or set "
             "search.heads.trials to 0."
         )
     for name, card in cards.items():
         check_fitted_on(card["training_people"], people.fingerprint, name)
-        items.check_settings(card, getattr(modelling, kind), f"model {name}")
+        items.check_settings(card, modelling.encoders, f"model {name}")

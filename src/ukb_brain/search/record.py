@@ -14,27 +14,24 @@ import numpy as np
 import optuna
 import pandas as pd
 import pandera.pandas as pa
+import yaml
 from optuna.trial import FrozenTrial, TrialState
 from pandera.typing import Series
 from scipy import stats
 
-from ukb_brain.search.space import changed
+from ukb_brain.search.space import changed, put
+from ukb_brain.search.study import STATES
 from ukb_brain.training.settings import Modelling
 
-STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
 FIRST = ["study", "number", "state", "value", "epochs", "seconds"]
 LEVEL = 0.95
 # With fewer a ranking of importance says little.
 ENOUGH_TO_RANK = 10
-SECTIONS = {
-    "encoders": ("encoders",),
-    "heads": ("cross_fits", "heads", "ladder"),
+SECTIONS = {"encoders": ("encoders",), "heads": ("cross_fits", "heads", "ladder")}
+PLACES = {
+    "encoders": "Into the preset in `conf/base/parameters_presets.yml`:",
+    "heads": "Into `conf/base/parameters_modelling.yml`:",
 }
-TITLES = {"encoders": "Encoders", "heads": "Heads"}
 
 
 class SearchTrials(pa.DataFrameModel):
@@ -42,7 +39,7 @@ class SearchTrials(pa.DataFrameModel):
 
     study: Series[str]
     number: Series[int] = pa.Field(ge=0)
-    state: Series[str] = pa.Field(isin=list(STATES.values()))
+    state: Series[str] = pa.Field(isin=list(STATES))
     value: Series[float] = pa.Field(nullable=True)
     epochs: Series[int] = pa.Field(ge=0)
     seconds: Series[float] = pa.Field(nullable=True)
@@ -57,11 +54,6 @@ class SearchTrials(pa.DataFrameModel):
 def trials_table(storage: optuna.storages.BaseStorage) -> pd.DataFrame:
     """List all trials of all studies, those of spaces and settings that have changed among them.
 
-    Parameters
-    ----------
-    storage : optuna.storages.BaseStorage
-        Of all studies.
-
     Returns
     -------
     pandas.DataFrame
@@ -70,59 +62,37 @@ def trials_table(storage: optuna.storages.BaseStorage) -> pd.DataFrame:
         for each parameter by its dotted path (text as JSON where any value is not a number; empty
         where a study does not vary it), and ``reason`` where a trial failed.
     """
-    rows, paths = [], set()
+    tables = [pd.DataFrame(columns=[*FIRST, "values", "reason"])]
     for name in sorted(optuna.get_all_study_names(storage)):
-        for trial in optuna.load_study(study_name=name, storage=storage).get_trials():
-            values = trial.user_attrs["values"]
-            paths |= set(values)
-            head = {"study": name, "number": trial.number, "state": STATES[trial.state]}
-            head |= {"value": np.nan if trial.value is None else trial.value}
-            head |= {key: trial.user_attrs[key] for key in ("epochs", "seconds", "reason")}
-            rows.append(head | {f"param {path}": value for path, value in values.items()})
-    columns = [*FIRST, *(f"param {path}" for path in sorted(paths)), "reason"]
-    table = pd.DataFrame(rows, columns=columns)
-    for path in sorted(paths):
-        table[f"param {path}"] = _column(table[f"param {path}"])
+        study = optuna.load_study(study_name=name, storage=storage)
+        own = study.trials_dataframe(("number", "state", "value", "user_attrs"))
+        own.columns = own.columns.str.removeprefix("user_attrs_")
+        tables.append(own.assign(study=name))
+    table = pd.concat([own for own in tables if len(own)] or tables, ignore_index=True)
+    names = {state.name: word for word, state in STATES.items()}
+    texts = [{path: json.dumps(v) for path, v in own.items()} for own in table["values"]]
+    values = pd.DataFrame(texts, index=table.index).sort_index(axis=1).apply(_numbers)
     types: dict[str, Any] = {"number": int, "epochs": int, "value": float, "seconds": float}
-    table = table.astype(types | dict.fromkeys(("study", "state", "reason"), str))
-    return table.rename(columns={f"param {path}": path for path in paths})
+    first = table[FIRST].assign(state=table["state"].map(names)).astype(types)
+    first = first.astype(dict.fromkeys(("study", "state"), "str"))
+    return pd.concat([first, values, table["reason"].astype("str")], axis=1)
 
 
-def _column(values: pd.Series) -> pd.Series:
-    absent = [isinstance(v, float) and np.isnan(v) for v in values]
-    if all(
-        gone or (isinstance(v, int | float) and not isinstance(v, bool))
-        for v, gone in zip(values, absent, strict=True)
-    ):
-        return values.astype(np.float64)
-    texts = [None if gone else json.dumps(v) for v, gone in zip(values, absent, strict=True)]
-    return pd.Series(texts, index=values.index, dtype="str")
+def _numbers(texts: pd.Series) -> pd.Series:
+    try:
+        return texts.astype(np.float64)
+    except ValueError:
+        return texts.astype("str")
 
 
 def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """Find the trial with the lowest value; the earlier one of equals.
-
-    Parameters
-    ----------
-    trials : sequence of FrozenTrial
-        Of one study.
-
-    Returns
-    -------
-    FrozenTrial or None
-        None where none ended in full.
-    """
+    """Find the trial that ended in full with the lowest value; the earlier one of equals."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return min(complete, key=lambda t: (t.value, t.number), default=None)
 
 
 def improvement(first: FrozenTrial, best: FrozenTrial) -> tuple[float, float, float]:
-    """Compare two trials, paired over targets.
-
-    Parameters
-    ----------
-    first, best : FrozenTrial
-        Both ended in full.
+    """Compare two trials that ended in full, paired over targets.
 
     Returns
     -------
@@ -135,19 +105,12 @@ def improvement(first: FrozenTrial, best: FrozenTrial) -> tuple[float, float, fl
     mean = float(gains.mean())
     if len(gains) < 3:
         return mean, np.nan, np.nan
-    half = float(
-        stats.t.ppf((1 + LEVEL) / 2, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
-    )
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(gains) - 1) * stats.sem(gains))
     return mean, mean - half, mean + half
 
 
 def importances(trials: Sequence[FrozenTrial]) -> dict[str, float]:
     """Rank parameters by the share of the values' variance that they explain.
-
-    Parameters
-    ----------
-    trials : sequence of FrozenTrial
-        Of one study.
 
     Returns
     -------
@@ -172,7 +135,7 @@ def importances(trials: Sequence[FrozenTrial]) -> dict[str, float]:
 
 
 def report(studies: Mapping[str, Sequence[FrozenTrial]], modelling: Modelling, notice: str) -> str:
-    """Say what was best, how sure that is, and what to paste where.
+    """Say what was best, how sure that is, and what to paste where, as Markdown.
 
     Parameters
     ----------
@@ -182,37 +145,29 @@ def report(studies: Mapping[str, Sequence[FrozenTrial]], modelling: Modelling, n
         Settings as they are.
     notice : str
         Stands at the top, such as that the data are synthetic; may be empty.
-
-    Returns
-    -------
-    str
-        Markdown.
     """
-    lines = ["# Search of settings", ""]
-    lines += [f"**{notice}.**", ""] if notice else []
+    lines = ["# Search of settings", "", *([f"**{notice}.**", ""] if notice else [])]
     lines += [
         "Values are mean losses over targets, relative to naming the mean: 1 is worth nothing, and "
         "lower is better. Test people had no part in any of it.",
         "",
     ]
     for kind, trials in studies.items():
-        lines += [f"## {TITLES[kind]}", ""]
+        lines += [f"## {kind.capitalize()}", ""]
         if not trials:
             lines += ["Not searched.", ""]
             continue
-        lines += [*_counts(trials), "", *_verdict(kind, trials, modelling)]
-        ranked = importances(trials)
-        if ranked:
+        lines += [*_counts(trials), "", *_verdict(kind, trials, modelling), ""]
+        if ranked := importances(trials):
             lines += ["Share of the values' variance by parameter (fANOVA), a rough guide:", ""]
-            lines += [f"- `{path}` {share:.2f}" for path, share in ranked.items()]
-            lines += [""]
+            lines += [*(f"- `{path}` {share:.2f}" for path, share in ranked.items()), ""]
     return "\n".join(lines)
 
 
 def _counts(trials: Sequence[FrozenTrial]) -> list[str]:
-    states = [STATES[trial.state] for trial in trials]
     seconds = np.nansum([trial.user_attrs["seconds"] for trial in trials])
-    said = ", ".join(f"{states.count(state)} {state}" for state in STATES.values())
+    states = [trial.state for trial in trials]
+    said = ", ".join(f"{states.count(state)} {word}" for word, state in STATES.items())
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     reasons = [f"- Trial {t.number} failed: {t.user_attrs['reason']}" for t in failed]
     return [f"{len(trials)} trials: {said}; {seconds / 60:.0f} minutes of work.", *reasons]
@@ -221,66 +176,34 @@ def _counts(trials: Sequence[FrozenTrial]) -> list[str]:
 def _verdict(kind: str, trials: Sequence[FrozenTrial], modelling: Modelling) -> list[str]:
     best, first = best_of(trials), trials[0]
     if best is None:
-        return ["No trial ended in full, so nothing can be said.", ""]
+        return ["No trial ended in full, so nothing can be said."]
     if best.number == 0:
-        return [f"Nothing was better than the settings as they are ({best.value:.4f}).", ""]
-    lines = [f"Best is trial {best.number} with {best.value:.4f}."]
+        return [f"Nothing was better than the settings as they are ({best.value:.4f})."]
+    line = f"Best is trial {best.number} with {best.value:.4f}. The settings as they are "
     if first.state == TrialState.COMPLETE:
         mean, low, high = improvement(first, best)
-        surely = "" if low > 0 else " The interval includes 0: keep the settings as they are."
-        lines = [
-            f"{lines[0]} The settings as they are have {first.value:.4f}: lower by {mean:.4f} "
-            f"(95 % interval {low:.4f} to {high:.4f}, paired over "
-            f"{len(best.user_attrs['losses'])} targets).{surely}"
-        ]
+        line += (
+            f"have {first.value:.4f}: lower by {mean:.4f} (95 % interval {low:.4f} to {high:.4f}, "
+            f"paired over {len(best.user_attrs['losses'])} targets)."
+        )
+        line += "" if low > 0 else " The interval includes 0: keep the settings as they are."
     else:
-        lines += ["The settings as they are did not end in full, so there is no comparison."]
-    lines += [
+        line += "did not end in full, so there is no comparison."
+    return [
+        line,
         "It is the best of many on the same people, which flatters it; a run with it, judged by "
         "other people or another seed, shows what is left.",
         "",
-        *_to_paste(kind, best.user_attrs["values"], modelling),
+        PLACES[kind],
+        "",
+        f"```yaml\n{_to_paste(kind, best.user_attrs['values'], modelling)}```",
     ]
-    return lines
 
 
-def _to_paste(kind: str, values: Mapping[str, Any], modelling: Modelling) -> list[str]:
+def _to_paste(kind: str, values: Mapping[str, Any], modelling: Modelling) -> str:
     dump = changed(modelling, values).model_dump(mode="json", exclude_defaults=True)
-    touched = [s for s in SECTIONS[kind] if any(p.split(".")[0] == s for p in values)]
-    where = {
-        "encoders": "Into the preset in `conf/base/parameters_presets.yml`:",
-        "heads": "Into `conf/base/parameters_modelling.yml`:",
-    }
     full = modelling.model_dump(mode="json")
-    kept = {section: dump.get(section, full[section]) for section in touched}
+    touched = [s for s in SECTIONS[kind] if any(p.split(".")[0] == s for p in values)]
     # What equals a default is not in the dump, unless it was varied.
-    for path, value in values.items():
-        *way, last = path.split(".")
-        inner = kept
-        for key in way:
-            inner = inner.setdefault(key, {})
-        inner[last] = value
-    return [where[kind], "", "```yaml", *yaml_lines(kept), "```", ""]
-
-
-def yaml_lines(content: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Write nested settings as YAML.
-
-    Parameters
-    ----------
-    content : mapping
-        Mappings are nested, and everything else is on one line, as JSON, which is YAML.
-    indent : str
-        Of all lines.
-
-    Returns
-    -------
-    list of str
-    """
-    lines = []
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            lines += [f"{indent}{key}:", *yaml_lines(value, indent + "  ")]
-        else:
-            lines += [f"{indent}{key}: {json.dumps(value)}"]
-    return lines
+    kept = put({section: dump.get(section, full[section]) for section in touched}, values)
+    return yaml.safe_dump(kept, sort_keys=False, default_flow_style=None)

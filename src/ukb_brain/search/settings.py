@@ -12,173 +12,59 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
-from ukb_brain.settings_base import Settings
+from ukb_brain.training.settings import Settings
 
-
-class FloatRange(Settings):
-    """A real number.
-
-    Attributes
-    ----------
-    low, high : float
-        Both may be drawn.
-    log : bool
-        Whether ratios count rather than differences.
-    """
-
-    kind: Literal["float"]
-    low: float
-    high: float
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        _check_range(self.low, self.high, self.log)
-        return self
-
-    @property
-    def distribution(self) -> BaseDistribution:
-        """As Optuna has it."""
-        return FloatDistribution(self.low, self.high, log=self.log)
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """Values that must be valid for all to be."""
-        return (self.low, self.high)
-
-    def read(self, stored: Any) -> Any:
-        """Give the setting's value for what Optuna stores.
-
-        Parameters
-        ----------
-        stored : object
-            By Optuna.
-
-        Returns
-        -------
-        object
-        """
-        return stored
-
-    def stored(self, value: Any) -> Any:
-        """Give what Optuna stores for a setting's value.
-
-        Parameters
-        ----------
-        value : object
-            Of the setting.
-
-        Returns
-        -------
-        object or None
-            None where the space does not hold it.
-        """
-        inside = isinstance(value, int | float) and self.low <= value <= self.high
-        return float(value) if inside else None
+NUMBERS = {"float": FloatDistribution, "int": IntDistribution}
 
 
-class IntRange(Settings):
-    """A whole number.
-
-    Attributes
-    ----------
-    low, high : int
-        The first is always among the values.
-    step : int
-        Between two values; not together with ``log``.
-    log : bool
-        Whether ratios count rather than differences.
-    """
-
-    kind: Literal["int"]
-    low: int
-    high: int
-    step: int = Field(default=1, ge=1)
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        _check_range(self.low, self.high, self.log)
-        if self.log and self.step > 1:
-            raise ValueError(f"step {self.step} and log exclude each other: drop one")
-        return self
-
-    @property
-    def distribution(self) -> BaseDistribution:
-        """As Optuna has it."""
-        return IntDistribution(self.low, self.ends[1], step=self.step, log=self.log)
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """Values that must be valid for all to be."""
-        return (self.low, self.low + (self.high - self.low) // self.step * self.step)
-
-    def read(self, stored: Any) -> Any:
-        """See `FloatRange.read`."""
-        return stored
-
-    def stored(self, value: Any) -> Any:
-        """See `FloatRange.stored`."""
-        inside = isinstance(value, int) and self.low <= value <= self.ends[1]
-        return value if inside and (value - self.low) % self.step == 0 else None
+def _parameter(given: Any) -> BaseDistribution | None:
+    """Read a parameter of a space: a number as Optuna has it, or one of some values as JSON."""
+    if given is None or isinstance(given, BaseDistribution):
+        return given
+    kind, more = given.get("kind"), {name: v for name, v in given.items() if name != "kind"}
+    if kind == "choice" and set(more) == {"of"}:
+        texts = [json.dumps(value, sort_keys=True) for value in more["of"]]
+        if len(texts) < 2 or len(set(texts)) < len(texts):
+            raise ValueError("of needs at least 2 values, and none twice")
+        return CategoricalDistribution(texts)
+    if kind not in NUMBERS:
+        raise ValueError(f"{given} is none of kind 'float', 'int', 'choice' with what these take")
+    try:
+        return NUMBERS[kind](**more)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
-class Choice(Settings):
-    """One of some values, in no order.
-
-    Attributes
-    ----------
-    of : tuple
-        Whatever the setting may be: numbers, names, lists.
-    """
-
-    kind: Literal["choice"]
-    of: tuple[Any, ...] = Field(min_length=2)
-
-    @model_validator(mode="after")
-    def _names_each_once(self) -> Self:
-        if len(set(self._texts)) < len(self.of):
-            raise ValueError("of names a value twice: name each once")
-        return self
-
-    @property
-    def _texts(self) -> list[str]:
-        return [json.dumps(value, sort_keys=True) for value in self.of]
-
-    @property
-    def distribution(self) -> BaseDistribution:
-        """As Optuna has it, which stores text and single numbers only."""
-        return CategoricalDistribution(self._texts)
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """Values that must be valid for all to be."""
-        return self.of
-
-    def read(self, stored: Any) -> Any:
-        """See `FloatRange.read`."""
-        return self.of[self._texts.index(stored)]
-
-    def stored(self, value: Any) -> Any:
-        """See `FloatRange.stored`."""
-        for text, option in zip(self._texts, self.of, strict=True):
-            # In YAML 1 is whole and in settings it may be real.
-            if option == value and isinstance(option, bool) == isinstance(value, bool):
-                return text
-        return None
-
-
-def _check_range(low: float, high: float, log: bool) -> None:
-    if low >= high:
-        raise ValueError(f"low {low} is not below high {high}: swap them, or drop the parameter")
-    if log and low <= 0:
-        raise ValueError(f"low {low} is not positive, which log needs: raise it, or drop log")
-
-
-Parameter = Annotated[FloatRange | IntRange | Choice, Field(discriminator="kind")]
+Parameter = Annotated[Any, PlainValidator(_parameter)]
 Space = dict[str, Parameter]
+
+
+def ends_of(parameter: BaseDistribution) -> list[Any]:
+    """List values of a setting that must be valid for all to be."""
+    if isinstance(parameter, CategoricalDistribution):
+        return [json.loads(str(text)) for text in parameter.choices]
+    return [getattr(parameter, end) for end in ("low", "high")]
+
+
+def read(parameter: BaseDistribution, stored: Any) -> Any:
+    """Give the setting's value for what Optuna stores."""
+    return json.loads(stored) if isinstance(parameter, CategoricalDistribution) else stored
+
+
+def stored(parameter: BaseDistribution, value: Any) -> Any:
+    """Give what Optuna stores for a setting's value; None where the space does not hold it."""
+    if isinstance(parameter, CategoricalDistribution):
+        # In YAML 1 is whole and in settings it may be real; True is neither.
+        same = [v == value and (v is True) == (value is True) for v in ends_of(parameter)]
+        return parameter.choices[same.index(True)] if any(same) else None
+    low, high = ends_of(parameter)
+    if not isinstance(value, int | float) or not low <= value <= high:
+        return None
+    if isinstance(parameter, IntDistribution):
+        return value if (value - low) % parameter.step == 0 else None
+    return float(value)
 
 
 class Pruner(Settings):
@@ -200,17 +86,7 @@ class Pruner(Settings):
     warm_up: int = Field(default=3, ge=1)
 
     def of(self, epochs: int) -> BasePruner:
-        """Make Optuna's pruner.
-
-        Parameters
-        ----------
-        epochs : int
-            Most that a trial can have.
-
-        Returns
-        -------
-        optuna.pruners.BasePruner
-        """
+        """Make Optuna's pruner for trials of at most so many epochs."""
         if self.kind == "median":
             return MedianPruner(n_startup_trials=self.startup, n_warmup_steps=self.warm_up)
         if self.kind == "hyperband":
@@ -230,14 +106,16 @@ class StudySettings(Settings):
         are workers, or some are idle. The result depends on it, and not on the workers.
     at_random : int
         Trials before the sampler draws by what it has learned.
-    space : dict of str to Parameter, optional
-        By dotted path into the settings of modelling; null takes a path out of the space.
+    space : dict of str to optuna.distributions.BaseDistribution
+        By dotted path into the settings of modelling; null takes a path out of the space. In YAML
+        ``{kind: float|int, …}`` as Optuna's distributions take it (low, high, step, log), or
+        ``{kind: choice, of: […]}``, which Optuna has as JSON.
     """
 
     trials: int = Field(ge=0)
     round: int = Field(ge=1)
     at_random: int = Field(default=5, ge=1)
-    space: dict[str, Parameter | None]
+    space: Space
 
     @property
     def varied(self) -> Space:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
+from optuna.distributions import CategoricalDistribution
 from pydantic import ValidationError
 
 from ukb_brain.errors import InputError
-from ukb_brain.search.settings import Choice, Space
+from ukb_brain.search.settings import Space, ends_of
 from ukb_brain.training.encode import build_encoders
 from ukb_brain.training.settings import Modelling, Network
 
@@ -17,11 +18,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 # What a study can judge: encoders by one network, heads on encoders that are there.
 OPEN = {
     "encoders": ("encoders.network.", "encoders.loop."),
-    "heads": (
-        "cross_fits",
-        "heads.",
-        "ladder",
-    ),
+    "heads": ("cross_fits", "heads.", "ladder"),
 }
 CLOSED = {
     "encoders.loop.balance": "trials are compared by a loss that it changes",
@@ -35,21 +32,9 @@ REMEDY = "Correct it in conf/base/parameters_search.yml."
 
 
 def value_now(settings: Modelling, path: str) -> tuple[bool, Any]:
-    """Look a setting up.
+    """Look a setting up by its dotted path: whether it is there, and its value as JSON has it.
 
-    Parameters
-    ----------
-    settings : Modelling
-        As they are.
-    path : str
-        With dots.
-
-    Returns
-    -------
-    known : bool
-        False for an option of an encoder that is left at its default.
-    value : object
-        As JSON has it.
+    An option of an encoder that is left at its default is not there.
     """
     inner: Any = settings.model_dump(mode="json")
     for key in path.split("."):
@@ -59,68 +44,53 @@ def value_now(settings: Modelling, path: str) -> tuple[bool, Any]:
     return True, inner
 
 
-def changed(settings: Modelling, values: Mapping[str, Any]) -> Modelling:
-    """Set some settings.
+def values_now(settings: Modelling, paths: Iterable[str]) -> dict[str, Any]:
+    """Look up those settings that are there."""
+    now = {path: value_now(settings, path) for path in paths}
+    return {path: value for path, (known, value) in now.items() if known}
 
-    Parameters
-    ----------
-    settings : Modelling
-        As they are.
-    values : dict of str to object
-        By dotted path.
 
-    Returns
-    -------
-    Modelling
-
-    Raises
-    ------
-    pydantic.ValidationError
-        If a value is not valid, or a path does not exist.
-    """
-    dump = settings.model_dump(mode="json")
+def put(nested: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Put values where their dotted paths say, in place."""
     for path, value in values.items():
         *way, last = path.split(".")
-        inner = dump
+        inner = nested
         for key in way:
             inner = inner.setdefault(key, {})
         inner[last] = value
-    return Modelling(**dump)
+    return nested
+
+
+def changed(settings: Modelling, values: Mapping[str, Any]) -> Modelling:
+    """Set some settings by dotted path; `pydantic.ValidationError` where that is not valid."""
+    return Modelling(**put(settings.model_dump(mode="json"), values))
 
 
 def check_space(study: str, space: Space, settings: Modelling) -> None:
-    """Refuse paths that do not exist or cannot be judged, and values that are not valid.
-
-    Parameters
-    ----------
-    study : {"encoders", "heads"}
-        Which one.
-    space : dict of str to Parameter
-        By dotted path.
-    settings : Modelling
-        As they are.
+    """Refuse in one line paths that do not exist or cannot be judged, and values not valid.
 
     Raises
     ------
     InputError
-        In one line.
+        If there is any.
     """
+    allowed = ", ".join(o + "…" if o[-1] == "." else o for o in OPEN[study])
     for path, parameter in space.items():
         what = f"search.{study}.space has {path!r}"
         if path in CLOSED:
             raise InputError(f"{what}, which cannot be searched: {CLOSED[path]}. {REMEDY}")
         if not any(path == o or (o[-1] == "." and path.startswith(o)) for o in OPEN[study]):
-            allowed = ", ".join(o + "…" if o[-1] == "." else o for o in OPEN[study])
             raise InputError(
                 f"{what}, which this study cannot vary; expected {allowed} of the settings of "
                 f"modelling. {REMEDY}"
             )
         if not _exists(path, settings):
-            near = ", ".join(_beside(path, settings)) or "nothing"
+            _, beside = value_now(settings, path.rpartition(".")[0])
+            near = ", ".join(sorted(beside)) if isinstance(beside, dict) else "nothing"
             raise InputError(
                 f"{what}, which is no setting of modelling; beside it there are {near}. {REMEDY}"
             )
-        for value in parameter.ends:
+        for value in ends_of(parameter):
             try:
                 changed(settings, {path: value})
             except ValidationError as error:
@@ -137,46 +107,27 @@ def _exists(path: str, settings: Modelling) -> bool:
     return known and not isinstance(value, dict)
 
 
-def _beside(path: str, settings: Modelling) -> list[str]:
-    known, inner = value_now(settings, path.rpartition(".")[0])
-    return sorted(inner) if known and isinstance(inner, dict) else []
-
-
 def corners(space: Space, settings: Modelling) -> Iterator[tuple[dict[str, Any], Network]]:
-    """List networks at the ends of the space: every combination of choices, all else low or high.
+    """List networks at the ends of a space that was checked, each with its values by path.
 
-    Parameters
-    ----------
-    space : dict of str to Parameter
-        Checked by `check_space`.
-    settings : Modelling
-        As they are.
-
-    Yields
-    ------
-    (dict of str to object, Network)
-        Values by path, and the network that has them.
+    They are of every combination of choices, with all else low, and with all else high.
     """
-    mine = {path: p for path, p in space.items() if path.startswith("encoders.network.")}
-    options = [p.of if isinstance(p, Choice) else (None,) for p in mine.values()]
-    for chosen in product(*options):
+    mine = {path: ends_of(p) for path, p in space.items() if path.startswith("encoders.network.")}
+    choices = {p for p in mine if isinstance(space[p], CategoricalDistribution)}
+    for chosen in product(*(mine[path] if path in choices else [None] for path in mine)):
         for end in (0, -1):
             values = {
-                path: option if isinstance(parameter, Choice) else parameter.ends[end]
-                for (path, parameter), option in zip(mine.items(), chosen, strict=True)
+                path: option if path in choices else mine[path][end]
+                for path, option in zip(mine, chosen, strict=True)
             }
             yield values, changed(settings, values).encoders.network
 
 
 def check_networks(space: Space, settings: Modelling, shapes_of: Callable[[int], Shapes]) -> None:
-    """Build the networks at the ends of the space, so that none fails after hours.
+    """Build the networks at the ends of a space that was checked, so that none fails after hours.
 
     Parameters
     ----------
-    space : dict of str to Parameter
-        Checked by `check_space`.
-    settings : Modelling
-        As they are.
     shapes_of : callable
         Gives the shapes of one person's inputs for a number of voxels that are pooled.
 

@@ -41,13 +41,7 @@ class History:
     peers: int
 
     def begin(self) -> optuna.Trial:
-        """Make this trial, to which epochs are reported.
-
-        Returns
-        -------
-        optuna.Trial
-            Of a study in memory.
-        """
+        """Make this trial, to which epochs are reported, of a study in memory."""
         view = optuna.create_study(
             study_name=self.study,
             sampler=optuna.samplers.RandomSampler(0),
@@ -62,21 +56,8 @@ class History:
 def attempted(function: Callable[[Any, Path], Card], payload: Any, scratch: Path) -> Model:
     """Do a trial, and take whatever goes wrong in it for its result: the rest goes on.
 
-    Parameters
-    ----------
-    function : callable
-        Gives ``state`` (complete|pruned|failed), ``value`` where there is one, and where they
-        exist ``losses`` by target, ``curve`` by epoch, ``rungs`` of the pruner, and ``why`` it
-        failed.
-    payload : object
-        What it takes.
-    scratch : Path
-        Of this trial.
-
-    Returns
-    -------
-    Model
-        Without arrays.
+    The card says ``state`` (complete|pruned|failed), ``value`` where there is one, and where they
+    exist ``losses`` by target, ``curve`` by epoch, ``rungs`` of the pruner, and ``why`` it failed.
     """
     try:
         card = function(payload, scratch)

@@ -14,9 +14,9 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.readers import stored_in
-from ukb_brain.planning import Case, Planning, StoredRates
+from ukb_brain.planning import Case, Planning
 from ukb_brain.readiness.findings import PROBLEMS, SECTIONS, Readiness
-from ukb_brain.readiness.machine import check_cost, check_machine
+from ukb_brain.readiness.machine import check_machine, check_needs
 from ukb_brain.reports.check import MATRICES, build_check, shown_counts
 from ukb_brain.statistics.settings import Reporting
 from ukb_brain.tables.splits import Splitting
@@ -34,10 +34,9 @@ def foresee(
     stores: Path,
     modelling: Modelling,
     planning: Planning,
-    stored_rates: StoredRates,
     preset: str,
 ) -> pd.DataFrame:
-    """Look at the machine, foresee what a run would cost, and tabulate all that was found.
+    """Look at the machine, say what a run will need, and tabulate all that was found.
 
     ``stores`` is a folder under the data root, whose disk is looked at.
     """
@@ -47,7 +46,7 @@ def foresee(
         plan = planning.model_copy(update=size | {"dedicated_cells": modelling.dedicated.cells})
         vectors = stored_in("connectivity", imaging)
         case = Case(preset, modelling, grid, imaging.shape, splitting, plan, vectors)
-        check_cost(ready, case, stored_rates, compute, stores)
+        check_needs(ready, case, compute, stores)
     return ready.table()
 
 

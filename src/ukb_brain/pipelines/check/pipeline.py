@@ -15,8 +15,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             step(
                 foresee,
                 "ready params:grid params:imaging_preprocess params:splitting params:compute "
-                "intermediate.folder params:modelling params:planning params:stored_rates "
-                "params:preset",
+                "intermediate.folder params:modelling params:planning params:preset",
                 "reporting.check",
             ),
             step(

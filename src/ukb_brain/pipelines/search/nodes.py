@@ -33,34 +33,7 @@ def plan_search(
     compute: Compute,
     seed: int,
 ) -> Plans:
-    """Check both studies before anything runs, on the first fold without its test people.
-
-    Parameters
-    ----------
-    folder : Path
-        Of all models.
-    people : dict of int to People
-        By fold.
-    scans : Scans
-        Of all of them.
-    quality : pandas.DataFrame
-        Tells one set of scans from another.
-    grid : Grid
-        Imaging groups, targets, cells.
-    modelling : Modelling
-        Settings as they are.
-    search : Search
-        What is tried.
-    compute : Compute
-        Device.
-    seed : int
-        Of the run.
-
-    Returns
-    -------
-    dict of str to Plan
-        Of the studies that are asked for.
-    """
+    """Check the studies that are asked for, on the first fold without its test people."""
     seen = without_test(people[min(people)])
     read = scans.read_as(modelling.encoders.network.pooling, modelling.tangent).groups
     plans = {}
@@ -73,79 +46,23 @@ def plan_search(
     return plans
 
 
-def search_encoders(plans: Plans, folder: Path, compute: Compute) -> str:
-    """Try settings of the shared encoders.
-
-    Parameters
-    ----------
-    plans : dict of str to Plan
-        From `plan_search`.
-    folder : Path
-        Of the search.
-    compute : Compute
-        Workers and device.
-
-    Returns
-    -------
-    str
-        Name of the study; empty where it was left out.
-    """
-    return _run(plans.get(ENCODERS), folder, compute.for_training())
-
-
-def search_heads(plans: Plans, folder: Path, compute: Compute) -> str:
-    """Try settings of the cells' regressions.
-
-    Parameters
-    ----------
-    plans : dict of str to Plan
-        From `plan_search`.
-    folder : Path
-        Of the search.
-    compute : Compute
-        Workers.
-
-    Returns
-    -------
-    str
-        Name of the study; empty where it was left out.
-    """
-    return _run(plans.get(HEADS), folder, compute)
-
-
-def _run(plan: Plan | None, folder: Path, compute: Compute) -> str:
-    if plan is None:
-        return ""
-    run_study(plan, open_storage(folder / DATABASE), folder / plan.kind, compute)
-    return plan.study
+def run_search(plans: Plans, folder: Path, compute: Compute) -> dict[str, str]:
+    """Try settings of each study; gives their names in the database of the folder."""
+    for kind, plan in plans.items():
+        workers = compute.for_training() if kind == ENCODERS else compute
+        run_study(plan, open_storage(folder / DATABASE), folder / kind, workers)
+    return {kind: plan.study for kind, plan in plans.items()}
 
 
 def write_down(
-    encoders: str, heads: str, folder: Path, modelling: Modelling, source: str
+    names: dict[str, str], folder: Path, modelling: Modelling, source: str
 ) -> tuple[pd.DataFrame, str]:
-    """List everything that was ever tried here, and say what was best.
-
-    Parameters
-    ----------
-    encoders, heads : str
-        Names of the studies.
-    folder : Path
-        Of the search.
-    modelling : Modelling
-        Settings as they are.
-    source : str
-        ``synthetic`` is stamped.
-
-    Returns
-    -------
-    trials : pandas.DataFrame
-        One row a trial.
-    text : str
-        Markdown.
-    """
+    """List everything that was ever tried here, one row a trial, and say what was best."""
     storage = open_storage(folder / DATABASE)
     studies = {
-        kind: optuna.load_study(study_name=name, storage=storage).get_trials() if name else []
-        for kind, name in ((ENCODERS, encoders), (HEADS, heads))
+        kind: optuna.load_study(study_name=names[kind], storage=storage).get_trials()
+        if kind in names
+        else []
+        for kind in (ENCODERS, HEADS)
     }
     return trials_table(storage), report(studies, modelling, notice_of(source))

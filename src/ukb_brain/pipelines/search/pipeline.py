@@ -1,70 +1,27 @@
 """Wiring of the search."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from ukb_brain.pipelines import modelling
-from ukb_brain.pipelines.search.nodes import (
-    plan_search,
-    search_encoders,
-    search_heads,
-    write_down,
-)
+from ukb_brain.pipelines.search.nodes import plan_search, run_search, write_down
+from ukb_brain.pipelines.wiring import step
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes.
-
-    Parameters
-    ----------
-    **kwargs : object
-        Not used; Kedro may pass some.
-
-    Returns
-    -------
-    Pipeline
-        From stores, blocks, splits and models to a record of what was tried.
-    """
-    nodes = [
-        Node(
+    """Wire the nodes, from stores, blocks, splits and models to a record of what was tried."""
+    gathered = modelling.create_pipeline().only_nodes("gather_people", "gather_scans")
+    steps = [
+        step(
             plan_search,
-            inputs=[
-                "model.folder",
-                "people",
-                "scans",
-                "primary.quality",
-                "params:grid",
-                "params:modelling",
-                "params:search",
-                "params:compute",
-                "params:seed",
-            ],
-            outputs="search_plans",
-            name="plan_search",
+            "model.folder people scans primary.quality params:grid params:modelling "
+            "params:search params:compute params:seed",
+            "search_plans",
         ),
-        Node(
-            search_encoders,
-            inputs=["search_plans", "model.search", "params:compute"],
-            outputs="encoders_study",
-            name="search_encoders",
-        ),
-        Node(
-            search_heads,
-            inputs=["search_plans", "model.search", "params:compute"],
-            outputs="heads_study",
-            name="search_heads",
-        ),
-        Node(
+        step(run_search, "search_plans model.search params:compute", "search_studies"),
+        step(
             write_down,
-            inputs=[
-                "encoders_study",
-                "heads_study",
-                "model.search",
-                "params:modelling",
-                "params:source",
-            ],
-            outputs=["model_output.search_trials", "reporting.search"],
-            name="write_down",
+            "search_studies model.search params:modelling params:source",
+            "model_output.search_trials reporting.search",
         ),
     ]
-    gathered = modelling.create_pipeline().only_nodes("gather_people", "gather_scans")
-    return gathered + Pipeline(nodes)
+    return gathered + Pipeline(steps)

@@ -1,0 +1,207 @@
+"""The work items of a run of invented people: all to be counted, and some of them to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+
+from ukb_brain.ledger import WorkItem
+from ukb_brain.ledger.artifact import Card, Model, ModelFolder
+from ukb_brain.ledger.attempts import Attempts
+from ukb_brain.planning.case import Case, Parts
+from ukb_brain.planning.invented import random_people, scans_in, write_scans
+from ukb_brain.training import items
+from ukb_brain.training.dedicated import DedicatedJob, train_dedicated
+from ukb_brain.training.encode import EncoderJob, train_encoders
+from ukb_brain.training.gram import GramJob, gram_of_group, landmarks_of
+from ukb_brain.training.kernels import fit_kernels
+from ukb_brain.training.learners import KernelsJob
+from ukb_brain.training.people import Mask, People
+from ukb_brain.training.scans import Scans
+from ukb_brain.training.settings import Modelling
+from ukb_brain.training.tangents import BLOCK, reference_of_group, tangents_of_block
+from ukb_brain.training.target import fit_cells_of_target
+
+NetworkJob = EncoderJob | DedicatedJob
+Terms = tuple[float, ...]
+ON_DEVICE = ("grams", "kernels", "encoders", "dedicated")
+NETWORKS = ("encoders", "dedicated")
+
+
+class Kind(NamedTuple):
+    """A kind of work item.
+
+    Attributes
+    ----------
+    function : callable
+        Does the work of a payload.
+    alike : callable
+        Payloads for which it gives the same take about as long with as many people.
+    terms : callable
+        What seconds of a payload are a sum of: one, numbers of people, of pairs, of triples; of a
+        network one, people, and people who pass through it in all epochs.
+    sizes : int
+        So many of the terms are what a model on disk is a sum of.
+    """
+
+    function: Callable[[Any, Path], Model]
+    alike: Callable[[Any], Hashable]
+    terms: Callable[[Any], Terms]
+    sizes: int = 2
+
+
+def fitted_on(job: NetworkJob) -> int:
+    """Count the people that a network is trained on."""
+    return int((job.fitted if isinstance(job, EncoderJob) else job.people.train).sum())
+
+
+def epochs_of(job: NetworkJob) -> int:
+    """Count the epochs that a network is trained for at most."""
+    return job.settings.loop.epochs_for(fitted_on(job))
+
+
+def _of_pairs(job: GramJob | KernelsJob, has: Mask) -> Terms:
+    n, m = float(has.sum()), float(len(landmarks_of(job.people, has, job.settings)))
+    return 1.0, n, n * m, n * m * m
+
+
+def _of_network(job: NetworkJob) -> Terms:
+    fitted = fitted_on(job)
+    batch = min(job.settings.loop.batch_size, fitted)
+    # A step goes forward and twice as far back, and validation people forward only.
+    passed = fitted // batch * batch + (job.people.part == "validation").sum() / 3
+    return 1.0, float(len(job.people.eid)), epochs_of(job) * float(passed)
+
+
+KINDS = {
+    "references": Kind(
+        reference_of_group, lambda job: job.group, lambda job: (1.0, float(job.people.train.sum()))
+    ),
+    "tangents": Kind(
+        tangents_of_block,
+        lambda job: job.group,
+        lambda job: (1.0, float(min(BLOCK, job.people.has[job.group].sum() - job.block * BLOCK))),
+    ),
+    "grams": Kind(
+        gram_of_group,
+        lambda job: job.group,
+        lambda job: _of_pairs(job, job.people.has[job.group])[:3],
+        3,
+    ),
+    "kernels": Kind(
+        fit_kernels,
+        lambda job: (job.strategies, len(job.groups)),
+        lambda job: _of_pairs(job, job.people.having(job.groups)),
+        3,
+    ),
+    "encoders": Kind(train_encoders, lambda job: tuple(job.scans), _of_network),
+    "cells": Kind(
+        fit_cells_of_target,
+        lambda job: (job.settings.strategies, len(job.cells), job.kind),
+        lambda job: (1.0, float(len(job.y))),
+    ),
+    "dedicated": Kind(train_dedicated, lambda job: job.cell.inputs.groups, _of_network),
+}
+
+
+class Run(NamedTuple):
+    """What one item took: its card, and bytes of its model; and what it was done with."""
+
+    case: Case
+    settings: Modelling
+    payload: Any
+    card: Card
+    disk: int
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A run of invented people.
+
+    Attributes
+    ----------
+    case : Case
+        Grid and shapes of scans.
+    parts : Parts
+        How many people there are.
+    settings : Modelling
+        Strategies, and how they are run.
+    device : str
+        Where networks are trained.
+    folder : Path
+        Of stores and models.
+    """
+
+    case: Case
+    parts: Parts
+    settings: Modelling
+    device: str
+    folder: Path
+
+    @cached_property
+    def folds(self) -> dict[int, People]:
+        """Everybody, by fold."""
+        people = random_people(self.parts, self.case.grid)
+        return {fold: replace(people, fold=fold) for fold in range(self.parts.folds)}
+
+    def write(self, groups: Iterable[str]) -> None:
+        """Write everybody's scans of some groups where they are not there yet."""
+        scans, shapes = scans_in(self.folder, self.case.grid).groups, self.case.shapes()
+        for group in groups:
+            write_scans(scans[group], shapes[group], self.folds[0])
+
+    def items(self, kind: str) -> list[WorkItem]:
+        """Build all items of a kind, as modelling does; what they rest on is taken to be there.
+
+        Scans are read from the stores rather than from vectors of tangent space: about as fast.
+        """
+        s, grid, folds, home = self.settings, self.case.grid, self.folds, self.folder
+        whole = scans_in(home, grid)
+        tangent = whole.read_as(1, s.tangent)
+
+        def scans(pooling: int) -> dict[int, Scans]:
+            return dict.fromkeys(folds, whole.read_as(pooling))
+
+        def done(*kinds: str) -> dict[str, WorkItem]:
+            return {item.name: item for kind in kinds for item in self.items(kind)}
+
+        def hashes(*kinds: str) -> dict[str, str]:
+            return {name: item.fingerprint for name, item in done(*kinds).items()}
+
+        def cards() -> dict[str, Card]:
+            ok = {"status": "ok"}
+            known = done("references").items()
+            return {name: {**item.card, **ok, "hash": item.fingerprint} for name, item in known}
+
+        references = cast(ModelFolder, SimpleNamespace(path=home / "references", cards=cards))
+        of_network = s.encoders if kind == "encoders" else s.dedicated
+        trained = (folds, scans(of_network.network.pooling), grid, s, 0, self.device)
+        builders = {
+            "references": lambda: items.reference_items(folds, tangent),
+            "tangents": lambda: items.tangent_items(folds, tangent, references),
+            "grams": lambda: items.gram_items(folds, scans(s.kernels.pooling), s, self.device),
+            "kernels": lambda: items.kernel_items(
+                folds, grid, s, home / "grams", hashes("grams"), self.device
+            ),
+            "encoders": lambda: items.encoder_items(*trained),
+            "cells": lambda: items.cell_items(
+                folds, grid, s, home / "encoders", home / "kernels", hashes("encoders", "kernels")
+            ),
+            "dedicated": lambda: items.dedicated_items(*trained),
+        }
+        return list(builders[kind]())
+
+    def do(self, kind: str, item: WorkItem) -> Run:
+        """Do one item; `RuntimeError` if it fails."""
+        models = self.folder / kind
+        card = Attempts(KINDS[kind].function, models, self.device, 1, "plan")(item)
+        of_cells = [row["status"] for row in card.get("cells", ())] or ["ok"]
+        reason = card["reason"] or card.get("diverged") or ("" if "ok" in of_cells else of_cells[0])
+        if reason:
+            raise RuntimeError(f"{kind} of invented people failed: {reason}")
+        disk = sum(path.stat().st_size for path in (models / item.name).iterdir())
+        return Run(self.case, self.settings, item.payload, card, disk)
