@@ -195,8 +195,10 @@ def evaluate_claims(
         ]
         models = pd.DataFrame() if mixed_models is None else mixed_models
         studied = [
-            {"part": effect.name, "n_targets": len(targets), "n_missing": 0}
-            | _of_study(effect, models, claim.domain)
+            {
+                **{"part": effect.name, "n_targets": len(targets), "n_missing": 0},
+                **_of_study(effect, models, claim.domain),
+            }
             for effect in (claim.study if mixed_models is not None else ())
         ]
         about = {"claim": name, "text": claim.text}

@@ -157,7 +157,7 @@ def _beyond(
             raise InputError(
                 f"{len(mine)} validation people cannot say how to join confounds and cell"
             )
-        at = place.get_indexer(mine.index.droplevel("fold"))
+        at = place.get_indexer(mine.droplevel("fold").index)
         here = table.fold[known] == fold
         tested = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit[known][here].T)))
         y_fit = mine["y_true"].to_numpy(float)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,14 +48,14 @@ def score_model_scale(
         variants is for a reader to allow for, as `ukb_brain.statistics.limits.verdicts` does.
     """
     place = {key: k for k, key in enumerate(grid.targets)}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for variant, found in skills.items():
         for key, drawn in found.items():
             target, inputs, strategy, fold = key
             base = skills[AS_IT_IS].get((target, inputs, compared_with, fold))
             row = {"variant": variant} | described(key, drawn, grid, level)
-            row["parameters"] = np.nan if strategy == "linear" else parameters[variant]
-            rows.append(row | _gain(drawn, base, level))
+            size = np.nan if strategy == "linear" else parameters[variant]
+            rows.append({**row, "parameters": size, **_gain(drawn, base, level)})
     rows.sort(key=lambda row: (place[row["target"]], row["inputs"]))
     return table_of(reported.model_scale, rows)
 

@@ -90,7 +90,11 @@ def participation_table(
         if cell is None:
             continue
         share = rows_of(cell.visit, participants)[WEIGHT].to_numpy(float)
-        row = {"target": key, "inputs": cell.inputs[0], "metric": KINDS[cell.kind].headline}
+        row: dict[str, Any] = {
+            "target": key,
+            "inputs": cell.inputs[0],
+            "metric": KINDS[cell.kind].headline,
+        }
         if np.isfinite(share).any():
             people = (cell.y, cell.predicted[:, 0], share, draws.weights(cell.family), cell.fold)
             row |= score_weighted(cell.kind, *people, level)
