@@ -139,7 +139,7 @@ def derive_targets(
     sources : DataFrame
         Of the same shape: instance that the answer is of; -1 where there is none.
     """
-    rows = table.set_index("eid").loc[visits["eid"]].reset_index()
+    rows = table.set_index("eid").loc[visits["eid"]]
     instance = visits["instance"].to_numpy()
     days = visit_days(rows)
     keys = visits[["eid", "instance"]].reset_index(drop=True)
