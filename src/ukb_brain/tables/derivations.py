@@ -99,7 +99,7 @@ def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
     """Give each visit's date (field 53) by instance: days since 1970, NaN where there is none."""
     dates = {c.instance: rows[c.name] for c in parse_header(rows.columns) if c.field == DATE}
     day, start = pd.Timedelta(days=1), pd.Timestamp("1970-01-01")
-    return {k: ((date - start) / day).to_numpy(np.float64) for k, date in dates.items()}
+    return {k: np.asarray((date - start) / day, np.float64) for k, date in dates.items()}
 
 
 def lag_in_years(
