@@ -99,7 +99,7 @@ def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
     """Give each visit's date (field 53) by instance: days since 1970, NaN where there is none."""
     dates = {c.instance: rows[c.name] for c in parse_header(rows.columns) if c.field == DATE}
     day, start = pd.Timedelta(days=1), pd.Timestamp("1970-01-01")
-    return {k: np.asarray((date - start) / day, dtype=np.float64) for k, date in dates.items()}
+    return {k: np.asarray((date - start) / day, np.float64) for k, date in dates.items()}
 
 
 def lag_in_years(
@@ -139,7 +139,7 @@ def derive_targets(
     sources : DataFrame
         Of the same shape: instance that the answer is of; -1 where there is none.
     """
-    rows = table.set_index("eid").loc[visits["eid"]].reset_index()
+    rows = table.set_index("eid").loc[visits["eid"]]
     instance = visits["instance"].to_numpy()
     days = visit_days(rows)
     keys = visits[["eid", "instance"]].reset_index(drop=True)

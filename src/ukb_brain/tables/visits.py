@@ -187,7 +187,7 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
         Further the covariates that the table has the fields of, which nothing uses unless it is
         asked to: ethnic background, deprivation, and medication (1 where it is taken).
     """
-    rows = cohort.set_index("eid").loc[participants["eid"]].reset_index()
+    rows = cohort.set_index("eid").loc[participants["eid"]]
     site = participants["site"].astype(float)
     values: dict[str, pd.Series | np.ndarray] = {
         "site": site.where(site >= 0),
