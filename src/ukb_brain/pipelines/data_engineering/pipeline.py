@@ -32,7 +32,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             step(
                 describe_participants,
-                "cohort raw.relatedness visits_scanned raw.participation_weights params:data_engineering",
+                "cohort raw.relatedness visits_scanned raw.participation_weights "
+                "params:data_engineering",
                 "primary.participants",
             ),
             step(
