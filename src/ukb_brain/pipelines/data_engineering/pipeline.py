@@ -28,11 +28,11 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 "raw.table raw.withdrawals raw.relatedness intermediate.bulk_index params:grid "
                 "params:data_engineering params:tables params:codings params:imaging_preprocess "
                 "params:source",
-                "cohort usable_scans primary.exclusion_flow primary.scan_counts",
+                "cohort visits_scanned primary.exclusion_flow primary.scan_counts",
             ),
             step(
                 describe_participants,
-                "cohort raw.relatedness usable_scans raw.participation_weights "
+                "cohort raw.relatedness visits_scanned raw.participation_weights "
                 "params:data_engineering",
                 "primary.participants",
             ),

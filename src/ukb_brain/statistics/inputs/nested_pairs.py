@@ -260,4 +260,4 @@ def adds_table(
         else verdict(row["difference"], row["p_adjusted"], row["upper"], margin, alpha)
         for row in table.to_dict("records")
     ]
-    return table.assign(margin=float(margin))
+    return table_of(reported.comparisons, table.assign(margin=float(margin)))

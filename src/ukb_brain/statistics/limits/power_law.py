@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ukb_brain.statistics.draws import percentile_interval
+from ukb_brain.statistics.draws import bounded_columns, percentile_interval
 from ukb_brain.statistics.sums import Floats
 
 # Rates of decay that a curve may have. Below the slowest a curve is a logarithm for all that a few
@@ -20,6 +20,7 @@ GOLDEN = (np.sqrt(5) - 1) / 2
 # Asymptote, drop and rate are three numbers; of fewer sizes anything can be said.
 FEWEST_SIZES = 3
 TENFOLD, HUNDREDFOLD = 10.0, 100.0
+NUMBERS = ("rise", "asymptote", "rate", "at_10x", "gain_10x", "at_100x_scenario")
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +201,8 @@ def extrapolate(
     people, scores = people[there], scores[there]
     if len(np.unique(people)) < FEWEST_SIZES or len(complete) < max(2, len(drawn) / 2):
         largest = float(people.max()) if len(people) else np.nan
-        return found | {"n_largest": largest, "shape": "too few sizes"}
+        blank = dict.fromkeys(bounded_columns(*NUMBERS), np.nan)
+        return found | {"n_largest": largest, "shape": "too few sizes"} | blank
     largest = float(people.max())
     # A score that no draw moves is known to rounding only; it may not silence the others.
     variance = complete.var(axis=0)
