@@ -30,7 +30,7 @@ from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
 from ukb_brain.imaging.modalities import Z_SCORE
-from ukb_brain.imaging.preprocess import Batch, mean_volume, preprocess_batch
+from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
 from ukb_brain.imaging.readers import (
     ENOUGH,
     Parcellation,
@@ -61,7 +61,7 @@ class Person:
         for field, make in MEMBERS.items():
             self.put(field, zipped(make()))
         stores = (self.folder / "volumes", self.folder / "connectivity")
-        self.batch = Batch((), settings, REGIONS, *stores)
+        self.batch = VisitBatch((), settings, REGIONS, *stores)
         self.volumes = RecordStore(self.batch.volumes)
         self.connectivity = RecordStore(self.batch.connectivity)
 
@@ -131,7 +131,9 @@ def at_4_mm(tmp_path_factory):
     cohort = SyntheticCohort(participants=3, voxel_mm=4, regions=25, time_points=60, seed=1)
     anatomy = build_anatomy(4)
     anatomy.save(folder / "anatomy.npz")
-    batch = scans.Batch((1, 2, 3), cohort, folder / "anatomy.npz", folder, SETTINGS.modalities)
+    batch = scans.PeopleBatch(
+        (1, 2, 3), cohort, folder / "anatomy.npz", folder, SETTINGS.modalities
+    )
     images = []
     for number in batch.numbers:
         scan = Scan(T1, 2, "ok")

@@ -22,7 +22,7 @@ from ukb_brain.search.record import (
 )
 from ukb_brain.search.settings import Pruner, Space, StudySettings
 from ukb_brain.search.space import changed
-from ukb_brain.search.study import Plan, open_storage, run_study
+from ukb_brain.search.study import StudyPlan, open_storage, run_study
 from ukb_brain.search.trial import attempted
 
 ONE, TWO = Compute(workers=1, device="cpu"), Compute(workers=2, device="cpu")
@@ -77,7 +77,7 @@ def plan_of(traces, trials=8, pruner=NEVER, accident="", space=SPACE, seed=0):
     traces.mkdir(parents=True, exist_ok=True)
     start = {path: START[path] for path in space if path in START}
     search = StudySettings(trials=trials, round=4, at_random=3, space=space)
-    return Plan(
+    return StudyPlan(
         "encoders", fingerprint_of(*space, seed), search, start, seed, pruner, EPOCHS,
         bowl, lambda values, history: (values, history, str(traces), accident),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.synthetic import scans
 from ukb_brain.synthetic.factors import FACTORS
 from ukb_brain.synthetic.people import latents, variates
-from ukb_brain.synthetic.scans import Batch, missing_files, write_batch
+from ukb_brain.synthetic.scans import PeopleBatch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, T1, Scan, Visits, visits_of
 
@@ -35,7 +35,9 @@ def write(anatomy_file, tmp_path):
         bulk = tmp_path / name
         for field in (T1, FLAIR, DWI, MATRIX, SERIES):
             (bulk / str(field)).mkdir(parents=True, exist_ok=True)
-        written = write_batch(Batch(tuple(numbers), of or cohort(), anatomy_file, bulk, MODALITIES))
+        written = write_batch(
+            PeopleBatch(tuple(numbers), of or cohort(), anatomy_file, bulk, MODALITIES)
+        )
         return bulk, written
 
     return run
@@ -153,7 +155,7 @@ def one_scan(anatomy_file, tmp_path_factory):
         bulk = tmp_path_factory.mktemp("one")
         (bulk / str(field)).mkdir()
         scan = Scan(field, instance, state)
-        batch = Batch((number,), of or cohort(), anatomy_file, bulk, MODALITIES)
+        batch = PeopleBatch((number,), of or cohort(), anatomy_file, bulk, MODALITIES)
         scans._Session(batch, number, instance).write(scan)
         return BulkFile(bulk / str(field) / scan.file_name(number))
 
@@ -223,7 +225,7 @@ def test_two_modalities_of_one_zip_have_noise_of_their_own(one_scan, anatomy_fil
     other = {"flair": flair.model_copy(update={"field": T1})}
     scan, batch = (
         Scan(T1, 2, "ok"),
-        Batch((2,), cohort(), anatomy_file, tmp_path, MODALITIES | other),
+        PeopleBatch((2,), cohort(), anatomy_file, tmp_path, MODALITIES | other),
     )
     (tmp_path / str(T1)).mkdir()
     scans._Session(batch, 2, 2).write(scan)
@@ -279,7 +281,7 @@ def test_head_size_is_undone_by_the_matrix(anatomy_file, tmp_path):
     heads, scalings = [], []
     for number in range(1, 41):
         session = scans._Session(
-            Batch((number,), cohort(), anatomy_file, tmp_path, MODALITIES), number, 2
+            PeopleBatch((number,), cohort(), anatomy_file, tmp_path, MODALITIES), number, 2
         )
         heads.append(session.head)
         scalings.append(np.linalg.det(session._head_position()))
@@ -291,7 +293,7 @@ def test_repeat_scans_show_an_older_and_otherwise_similar_brain(anatomy_file, tm
     number, _ = someone(instance=3)
     visits: Visits = visits_of(SEED, number)
     assert 3 in visits.dates
-    batch = Batch((number,), cohort(), anatomy_file, tmp_path, MODALITIES)
+    batch = PeopleBatch((number,), cohort(), anatomy_file, tmp_path, MODALITIES)
     first, repeat = (scans._Session(batch, number, instance) for instance in (2, 3))
     np.testing.assert_array_equal(first.brain.shapes, repeat.brain.shapes)
     np.testing.assert_array_equal(first.brain.site, repeat.brain.site)
@@ -309,7 +311,7 @@ def test_factors_of_the_scans_follow_the_latents_of_the_table(anatomy_file, tmp_
     structural = np.array(
         [
             scans._Session(
-                Batch((n,), many, anatomy_file, tmp_path, MODALITIES), n, 2
+                PeopleBatch((n,), many, anatomy_file, tmp_path, MODALITIES), n, 2
             ).brain.structural
             for n in range(1, 601)
         ]

@@ -16,7 +16,7 @@ from ukb_brain.imaging.store import Key, RecordStore, open_store
 
 
 @dataclass(frozen=True)
-class Batch:
+class VisitBatch:
     """Some visits that one worker preprocesses."""
 
     visits: tuple[Visit, ...]
@@ -26,7 +26,7 @@ class Batch:
     connectivity: Path
 
 
-def preprocess_batch(batch: Batch) -> list[dict[str, Any]]:
+def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
     """Preprocess some visits; what is already in the stores and unchanged is not made again.
 
     Returns
@@ -46,7 +46,9 @@ def preprocess_batch(batch: Batch) -> list[dict[str, Any]]:
     ]
 
 
-def _preprocess(modality: str, visit: Visit, batch: Batch, store: RecordStore) -> dict[str, Any]:
+def _preprocess(
+    modality: str, visit: Visit, batch: VisitBatch, store: RecordStore
+) -> dict[str, Any]:
     settings, (eid, instance) = batch.settings, visit.key
     row: dict[str, Any] = {"eid": eid, "instance": instance, "modality": modality}
     try:
@@ -64,7 +66,7 @@ def _preprocess(modality: str, visit: Visit, batch: Batch, store: RecordStore) -
     return row | {"status": "ok", "reason": ""} | measures
 
 
-def _fingerprint(modality: str, visit: Visit, batch: Batch) -> str:
+def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
     """Hash all that a record depends on: settings, its modality's and its space's, and files."""
     settings = batch.settings
     own = settings.modalities[modality]

@@ -20,7 +20,7 @@ from ukb_brain.search.encoders import EncoderTrial, judge_encoders
 from ukb_brain.search.heads import HeadTrial, chosen_targets, judge_heads
 from ukb_brain.search.settings import EncoderSearch, HeadSearch, Pruner, ends_of
 from ukb_brain.search.space import Shapes, changed, check_networks, check_space, values_now
-from ukb_brain.search.study import Plan
+from ukb_brain.search.study import StudyPlan
 from ukb_brain.search.trial import History, attempted
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import items
@@ -59,7 +59,7 @@ def plan_encoders(
     modelling: Modelling,
     seed: int,
     device: str,
-) -> Plan:
+) -> StudyPlan:
     """Plan the search of encoders, on people from `without_test`, after checks.
 
     Raises
@@ -104,7 +104,7 @@ def _shapes(people: People, scans: Mapping[str, GroupScans], pooling: int) -> Sh
 
 def plan_heads(
     search: HeadSearch, people: People, folder: Path, grid: Grid, modelling: Modelling, seed: int
-) -> Plan:
+) -> StudyPlan:
     """Plan the search of the cells' regressions on models of a folder, after checks.
 
     People are those of `without_test`.
@@ -164,13 +164,13 @@ def _plan(
     epochs: int,
     judge: Any,
     payload: Any,
-) -> Plan:
+) -> StudyPlan:
     asked = search.model_dump(mode="json", exclude={"trials", "space"})
     space = {path: distribution_to_json(parameter) for path, parameter in search.varied.items()}
     print_of = fingerprint_of(ENGINE, items.ENGINE, kind, asked, space, *rests_on, seed)
     start = values_now(modelling, search.varied)
     function = partial(attempted, judge)
-    return Plan(kind, print_of, search, start, seed, pruner, epochs, function, payload)
+    return StudyPlan(kind, print_of, search, start, seed, pruner, epochs, function, payload)
 
 
 def _check_models(paths: list[Path], people: People, modelling: Modelling) -> None:

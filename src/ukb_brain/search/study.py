@@ -40,7 +40,7 @@ SECONDS_FOR_A_LOCK = 60
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """A study.
 
     Attributes
@@ -92,7 +92,7 @@ def open_storage(path: Path) -> optuna.storages.RDBStorage:
 
 
 def run_study(
-    plan: Plan, storage: optuna.storages.BaseStorage, folder: Path, compute: Compute
+    plan: StudyPlan, storage: optuna.storages.BaseStorage, folder: Path, compute: Compute
 ) -> optuna.Study:
     """Go on with a study until it has as many trials as were asked for.
 
@@ -127,7 +127,7 @@ def run_study(
     return study
 
 
-def draw(plan: Plan, finished: Sequence[FrozenTrial]) -> list[Drawn]:
+def draw(plan: StudyPlan, finished: Sequence[FrozenTrial]) -> list[Drawn]:
     """Draw the next round, after all earlier rounds.
 
     The first trial of all has the settings as they are, of which Optuna is told those that lie in
@@ -161,7 +161,7 @@ def draw(plan: Plan, finished: Sequence[FrozenTrial]) -> list[Drawn]:
 
 
 def _item(
-    plan: Plan, number: int, values: dict[str, Any], finished: tuple[FrozenTrial, ...]
+    plan: StudyPlan, number: int, values: dict[str, Any], finished: tuple[FrozenTrial, ...]
 ) -> WorkItem:
     history = History(plan.study, plan.pruner, plan.epochs, finished, number - len(finished))
     print_of = fingerprint_of(plan.fingerprint, number, values)
@@ -169,7 +169,7 @@ def _item(
     return WorkItem(f"{plan.study}-{number}", print_of, payload, {"restricted": True})
 
 
-def _finished(plan: Plan, drawn: Drawn, card: Card) -> FrozenTrial:
+def _finished(plan: StudyPlan, drawn: Drawn, card: Card) -> FrozenTrial:
     params, values = drawn
     if card["status"] != "ok":
         card = {"state": "failed", "why": card["reason"], "seconds": card.get("seconds", math.nan)}

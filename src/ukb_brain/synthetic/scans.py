@@ -43,7 +43,7 @@ STABLE = 0.9
 
 
 @dataclass(frozen=True)
-class Batch:
+class PeopleBatch:
     """Some people whose scans one worker writes, and what preprocessing will read of them."""
 
     numbers: tuple[int, ...]
@@ -73,7 +73,7 @@ def missing_files(cohort: SyntheticCohort, number: int, bulk: Path) -> list[Scan
     ]
 
 
-def write_batch(batch: Batch) -> int:
+def write_batch(batch: PeopleBatch) -> int:
     """Write what is missing of some people's scans, and count the files."""
     written = 0
     for number in batch.numbers:
@@ -89,7 +89,7 @@ def write_batch(batch: Batch) -> int:
 class _Session:
     """One person at one imaging visit."""
 
-    def __init__(self, batch: Batch, number: int, instance: int) -> None:
+    def __init__(self, batch: PeopleBatch, number: int, instance: int) -> None:
         self.batch, self.number, self.instance = batch, number, instance
         self.cohort, self.seed = batch.cohort, [batch.cohort.seed, number]
         self.anatomy, self.mask, self.world, self.near = _anatomy(batch.anatomy)

@@ -14,7 +14,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.imaging.modalities import ImagingPreprocess
-from ukb_brain.imaging.preprocess import Batch, mean_volume, preprocess_batch
+from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
 from ukb_brain.imaging.readers import Visit, find_parcellation, stored_in
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store
 from ukb_brain.problems import stop_at
@@ -63,7 +63,7 @@ def preprocess_scans(
     visits = _visits(bulk, index, participants, settings)
     shared = (settings, find_parcellation(visits, settings), volumes.path, connectivity.path)
     batches = [
-        Batch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
+        VisitBatch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
         for start in range(0, len(visits), VISITS_PER_BATCH)
     ]
     done = run_items(preprocess_batch, batches, compute, "Scans, in batches of visits")

@@ -13,13 +13,13 @@ from ukb_brain.grid import Grid
 from ukb_brain.search.plans import plan_encoders, plan_heads, without_test
 from ukb_brain.search.record import report, trials_table
 from ukb_brain.search.settings import Search
-from ukb_brain.search.study import Plan, open_storage, run_study
+from ukb_brain.search.study import StudyPlan, open_storage, run_study
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import Scans
 from ukb_brain.training.settings import Modelling
 
 DATABASE, ENCODERS, HEADS = "trials.db", "encoders", "heads"
-Plans = dict[str, Plan]
+Plans = dict[str, StudyPlan]
 
 
 def plan_search(

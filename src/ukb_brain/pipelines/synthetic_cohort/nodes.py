@@ -9,7 +9,7 @@ from ukb_brain.cluster import Compute, run_items
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.folder import bulk_folder
-from ukb_brain.synthetic.scans import Batch, missing_files, write_batch
+from ukb_brain.synthetic.scans import PeopleBatch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import write_table
@@ -46,7 +46,7 @@ def write_scans(
         build_anatomy(claimed.voxel_mm).save(anatomy)
     shared = (claimed, anatomy, bulk, imaging.modalities)
     batches = [
-        Batch(tuple(todo[start : start + PEOPLE_PER_BATCH]), *shared)
+        PeopleBatch(tuple(todo[start : start + PEOPLE_PER_BATCH]), *shared)
         for start in range(0, len(todo), PEOPLE_PER_BATCH)
     ]
     written = sum(run_items(write_batch, batches, compute, "Scans, in batches of people"))
