@@ -131,7 +131,8 @@ def at_4_mm(tmp_path_factory):
     cohort = SyntheticCohort(participants=3, voxel_mm=4, regions=25, time_points=60, seed=1)
     anatomy = build_anatomy(4)
     anatomy.save(folder / "anatomy.npz")
-    batch = scans.PeopleBatch(
+    about = (cohort, folder / "anatomy.npz", folder, SETTINGS.modalities)
+    batch = scans.PeopleBatch((1, 2, 3), *about)
         (1, 2, 3), cohort, folder / "anatomy.npz", folder, SETTINGS.modalities
     )
     images = []
