@@ -133,8 +133,6 @@ def at_4_mm(tmp_path_factory):
     anatomy.save(folder / "anatomy.npz")
     about = (cohort, folder / "anatomy.npz", folder, SETTINGS.modalities)
     batch = scans.PeopleBatch((1, 2, 3), *about)
-        (1, 2, 3), cohort, folder / "anatomy.npz", folder, SETTINGS.modalities
-    )
     images = []
     for number in batch.numbers:
         scan = Scan(T1, 2, "ok")
