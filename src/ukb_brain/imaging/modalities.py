@@ -59,7 +59,7 @@ class Modality(Settings):
 
 
 class ImagingPreprocess(Settings):
-    """Modalities, the common grid and the source of connectivity.
+    """Modalities, the common grid and the source of connectivity; what they lack `preset` may give.
 
     Attributes
     ----------
@@ -95,6 +95,13 @@ class ImagingPreprocess(Settings):
     connectivity_field: Source = 31016
     atlas: str | None = None
     most_regions_missing: float = Field(default=0.05, ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "preset" not in given:
+            return given
+        return given["preset"] | {key: value for key, value in given.items() if key != "preset"}
 
     @field_validator("modalities", mode="before")
     @classmethod
