@@ -27,7 +27,9 @@ from ukb_brain.figures.suppression import suppress_counts
 # Columns that only a table of persons has.
 PERSONAL = {"eid", "instance", "family", "y_true", "y_pred", "date", "gap", "predicted_age"}
 # Columns that count people; those of cells, draws or trials are not among them.
-COUNTS = re.compile(r"^(n|n_(train|val|test|people|effective)|events|excluded|remaining|missing)$")
+COUNTS = re.compile(
+    r"^(n|n_(train|val|test|people|effective|largest)|events|excluded|remaining|missing)$"
+)
 MANIFEST, NAME = "MANIFEST.json", "exportable.zip"
 # Zip has no time before this; the same reports give the same archive.
 DATED = (1980, 1, 1, 0, 0, 0)

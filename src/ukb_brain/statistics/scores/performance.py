@@ -21,7 +21,7 @@ from ukb_brain.statistics.scores.target_predictions import (
 METRIC_COLUMNS = bounded_columns(*RECOMMENDED)
 # Of single fits only what skill is made of has intervals: nobody reads others.
 METRICS_OF_FITS = [
-    name for name in METRIC_COLUMNS if name in RECOMMENDED or name.startswith(tuple(LABELS))
+    name for name in METRIC_COLUMNS if name in (*RECOMMENDED, *bounded_columns(*LABELS))
 ]
 SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in RECOMMENDED]
 GROUP = ["strategy", "fold", "seed"]

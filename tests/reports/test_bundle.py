@@ -2,10 +2,12 @@ import json
 import zipfile
 
 import pandas as pd
+import pandera.pandas as pa
 import pytest
 
 from ukb_brain.errors import InputError
-from ukb_brain.reports.bundle import MANIFEST, NAME, Rules, write_bundle
+from ukb_brain.reports.bundle import COUNTS, MANIFEST, NAME, Rules, write_bundle
+from ukb_brain.tables import reported
 
 EIDS = frozenset(range(1_000_001, 1_000_021))
 RULES = Rules(EIDS, 10, synthetic=True)
@@ -114,3 +116,22 @@ def test_the_same_reports_give_the_same_archive(reports):
 def test_an_empty_folder_is_said_so(tmp_path):
     with pytest.raises(InputError, match="no reports"):
         write_bundle(tmp_path, RULES)
+
+
+# Whole numbers of tables of reports that count no people.
+NOT_PEOPLE = {
+    *("fold", "seed", "bin", "repeat", "eid", "instance", "permutations"),
+    *("n_targets", "n_missing", "n_draws", "n_sizes"),
+}
+
+
+def test_whether_a_number_counts_people_is_said_of_every_column_that_might():
+    tables = [t for t in vars(reported).values() if isinstance(t, pa.DataFrameSchema)]
+    whole = {
+        name
+        for table in tables
+        for name, column in table.columns.items()
+        if name.startswith("n_") or str(column.dtype).lower().startswith("int")
+    }
+    assert whole > NOT_PEOPLE
+    assert {name for name in whole if not COUNTS.match(name)} == NOT_PEOPLE
