@@ -103,7 +103,7 @@ block_scaling = declared(
     kinds={"mean": NUMBER, "sd": within(NUMBER, gt=0), "training_people": TEXT},
 )
 
-# Each target at the first imaging visit.
+# Each target at the chosen imaging visit.
 target_summary = declared(
     "target name n missing mean_or_prevalence sd median_lag_years",
     "target",

@@ -36,7 +36,7 @@ VISIT = ["eid", "instance"]
 
 @dataclass(frozen=True, eq=False)
 class Everybody:
-    """What is known of all people at their first imaging visit, and their predictions.
+    """What is known of all people at their chosen imaging visit, and their predictions.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ def relation_tables(
     Parameters
     ----------
     measurements : pandas.DataFrame
-        ``eid, instance`` and a column a target; each person's first imaging visit counts.
+        ``eid, instance`` and a column a target; each person's chosen imaging visit counts.
 
     Returns
     -------
