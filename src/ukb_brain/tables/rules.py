@@ -17,7 +17,6 @@ A cut-off that is fitted is not known here: then ``binned`` gives the first entr
 from __future__ import annotations
 
 import logging
-from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -80,23 +79,23 @@ def _entries(table: pd.DataFrame, columns: list[FieldColumn], target: Target) ->
 
 
 def _reduced(fields: list[Floats], target: Target) -> Floats:
-    first = _first(fields[0])
-    match target.rule:
-        case "any_of" | "equals":
-            counted = fields[0] if target.rule == "any_of" else first[:, None]
-            found = np.isin(counted, target.values).any(axis=1).astype(np.float64)
-            return np.where(np.isnan(first), np.nan, found)
-        case "mean":
-            return np.mean([_mean(each) for each in fields], axis=0)
-        case "difference":
-            return first - _first(fields[1])
-        case "log":
-            return _log(first, target)
-        case "binned" if target.threshold is not None:
-            return beyond(first, target.threshold, target.direction)
-        case "value" | "binned":
-            return first
-    assert_never(target.rule)
+    entries = fields[0]
+    first = _first(entries)
+    if target.rule == "any_of":
+        found = np.isin(entries, target.values).any(axis=1).astype(np.float64)
+        return np.where(np.isnan(first), np.nan, found)
+    if target.rule == "equals":
+        (code,) = target.values  # noqa: PD011 - of a target, not of a table
+        return np.where(np.isnan(first), np.nan, (first == code).astype(np.float64))
+    if target.rule == "mean":
+        return np.mean([_mean(each) for each in fields], axis=0)
+    if target.rule == "difference":
+        return first - _first(fields[1])
+    if target.rule == "log":
+        return _log(first, target)
+    if target.threshold is not None:
+        return beyond(first, target.threshold, target.direction)
+    return first
 
 
 def _first(entries: Floats) -> Floats:
