@@ -24,21 +24,29 @@ Rule = Literal["value", "equals", "any_of", "mean", "difference", "log", "binned
 
 
 class _Takes(NamedTuple):
-    """What a rule makes, how many fields it takes (the last 0: any number), and if it has codes."""
+    """What a rule makes, in words too, how many fields it takes (the last 0: any number), if codes.
+
+    Words may hold ``{codes}``, ``{0}`` and ``{1}`` (its fields), ``{of_fields}`` (where it has
+    several), ``{direction}`` and ``{at}`` (its cut-off) in braces.
+    """
 
     kind: Kind
+    words: str
     fields: tuple[int, int] = (1, 1)
     values: bool = False
 
 
+# How each is computed: `ukb_brain.tables.rules.COMPUTED`.
 RULES: dict[Rule, _Takes] = {
-    "value": _Takes("continuous"),
-    "equals": _Takes("binary", values=True),
-    "any_of": _Takes("binary", values=True),
-    "mean": _Takes("continuous", (1, 0)),
-    "difference": _Takes("continuous", (2, 2)),
-    "log": _Takes("continuous"),
-    "binned": _Takes("binary"),
+    "value": _Takes("continuous", "the first answer"),
+    "equals": _Takes("binary", "1 where the first answer is {codes}, else 0", values=True),
+    "any_of": _Takes("binary", "1 where any answer is {codes}, else 0", values=True),
+    "mean": _Takes("continuous", "the mean of answers{of_fields}", (1, 0)),
+    "difference": _Takes("continuous", "{0} less {1}", (2, 2)),
+    "log": _Takes(
+        "continuous", "the natural logarithm of the first answer; none where it is not above 0"
+    ),
+    "binned": _Takes("binary", "1 where {direction} {at}, else 0"),
 }
 
 

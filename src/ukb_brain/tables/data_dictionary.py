@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ukb_brain.grid import Grid, Target
+from ukb_brain.grid import RULES, Grid, Target
 from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.dictionary import AGE, DATE, SEX, SITE, known_of
 from ukb_brain.tables.exclusions import KEYS
@@ -63,16 +63,10 @@ def in_words(target: Target, codings: Codings, threshold: float | None = None) -
     if target.quantile is not None:
         at = f"quantile {target.quantile:g} of training people"
         at += f", {threshold:.4g} in the first fold" if threshold is not None else ""
-    several = " and ".join(str(field) for field in target.fields)
-    words = {
-        "value": "the first answer",
-        "equals": f"1 where the first answer is {codes}, else 0",
-        "any_of": f"1 where any answer is {codes}, else 0",
-        "mean": "the mean of answers" + (f" of {several}" if len(target.fields) > 1 else ""),
-        "difference": " less ".join(str(field) for field in target.fields),
-        "log": "the natural logarithm of the first answer; none where it is not above 0",
-        "binned": f"1 where {target.direction} {at}, else 0",
-    }[target.rule]
+    several = f" of {' and '.join(map(str, target.fields))}" if len(target.fields) > 1 else ""
+    words = RULES[target.rule].words.format(
+        *target.fields, codes=codes, of_fields=several, direction=target.direction, at=at
+    )
     absent = f"; {named(target.missing)}: no answer" if target.missing else ""
     return f"{words}, {VISITS[target.visit]}{absent}"
 

@@ -17,13 +17,14 @@ A cut-off that is fitted is not known here: then ``binned`` gives the first entr
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Target
+from ukb_brain.grid import Rule, Target
 from ukb_brain.tables.headers import FieldColumn, parse_header
 
 logger = logging.getLogger(__name__)
@@ -57,8 +58,9 @@ def answers_by_instance(table: pd.DataFrame, target: Target) -> dict[int, Floats
         if column.field in target.fields:
             of = arrays.setdefault(column.instance, {field: [] for field in target.fields})
             of[column.field].append(column)
+    computed = COMPUTED[target.rule]
     return {
-        instance: _reduced([_entries(table, columns, target) for columns in held.values()], target)
+        instance: computed([_entries(table, columns, target) for columns in held.values()], target)
         for instance, held in sorted(arrays.items())
     }
 
@@ -76,26 +78,6 @@ def _entries(table: pd.DataFrame, columns: list[FieldColumn], target: Target) ->
     entries = np.column_stack([_numbers(table, column.name) for column in columns])
     usable = np.isfinite(entries) & ~np.isin(entries, target.missing)
     return np.where(usable, entries, np.nan)
-
-
-def _reduced(fields: list[Floats], target: Target) -> Floats:
-    entries = fields[0]
-    first = _first(entries)
-    if target.rule == "any_of":
-        found = np.isin(entries, target.values).any(axis=1).astype(np.float64)
-        return np.where(np.isnan(first), np.nan, found)
-    if target.rule == "equals":
-        (code,) = target.values  # noqa: PD011 - of a target, not of a table
-        return np.where(np.isnan(first), np.nan, (first == code).astype(np.float64))
-    if target.rule == "mean":
-        return np.mean([_mean(each) for each in fields], axis=0)
-    if target.rule == "difference":
-        return first - _first(fields[1])
-    if target.rule == "log":
-        return _log(first, target)
-    if target.threshold is not None:
-        return beyond(first, target.threshold, target.direction)
-    return first
 
 
 def _first(entries: Floats) -> Floats:
@@ -117,6 +99,23 @@ def _log(value: Floats, target: Target) -> Floats:
     return np.log(np.where(impossible, np.nan, value))
 
 
+def _any_of(fields: list[Floats], target: Target) -> Floats:
+    found = np.isin(fields[0], target.values).any(axis=1).astype(np.float64)
+    return np.where(np.isnan(_first(fields[0])), np.nan, found)
+
+
+def _equals(fields: list[Floats], target: Target) -> Floats:
+    (code,) = target.values  # noqa: PD011 - of a target, not of a table
+    first = _first(fields[0])
+    return np.where(np.isnan(first), np.nan, (first == code).astype(np.float64))
+
+
+def _binned(fields: list[Floats], target: Target) -> Floats:
+    first = _first(fields[0])
+    at = target.threshold
+    return first if at is None else beyond(first, at, target.direction)
+
+
 def _numbers(table: pd.DataFrame, name: str) -> Floats:
     try:
         return table[name].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -125,3 +124,15 @@ def _numbers(table: pd.DataFrame, name: str) -> Floats:
             f"Column {name!r} holds {table[name].dtype} where numbers are expected; export the "
             "table with raw codings rather than with labels."
         ) from None
+
+
+# From the entries of each field, of shape (people, arrays), to one answer a person.
+COMPUTED: dict[Rule, Callable[[list[Floats], Target], Floats]] = {
+    "value": lambda fields, _: _first(fields[0]),
+    "equals": _equals,
+    "any_of": _any_of,
+    "mean": lambda fields, _: np.mean([_mean(each) for each in fields], axis=0),
+    "difference": lambda fields, _: _first(fields[0]) - _first(fields[1]),
+    "log": lambda fields, target: _log(_first(fields[0]), target),
+    "binned": _binned,
+}
