@@ -11,7 +11,7 @@ def section(**given):
 
 def test_a_preset_gives_whatever_the_section_does_not_say():
     preset = {"shape": (4, 5, 6), "voxel_mm": 9.0, "most_regions_missing": 0.2}
-    found = ImagingPreprocess(**section(preset=preset, voxel_mm=8.0))
+    found = ImagingPreprocess(**section(preset=preset, voxel_mm=8.0, shape=None))
     assert (found.shape, found.voxel_mm, found.most_regions_missing) == ((4, 5, 6), 8.0, 0.2)
 
 

@@ -101,7 +101,8 @@ class ImagingPreprocess(Settings):
     def _with_preset(cls, given: Any) -> Any:
         if not isinstance(given, dict) or "preset" not in given:
             return given
-        return given["preset"] | {key: value for key, value in given.items() if key != "preset"}
+        said = {key: value for key, value in given.items() if value is not None}
+        return given["preset"] | {key: value for key, value in said.items() if key != "preset"}
 
     @field_validator("modalities", mode="before")
     @classmethod
