@@ -25,7 +25,8 @@ NUMBERS = {
 PREDICTIONS, FITS = "07_model_output/predictions.parquet", "07_model_output/cell_fits.parquet"
 NOBODY = np.array([], dtype=np.int64)
 # What differs between two runs of the same thing, and what names the people of a run.
-TIMINGS, OF_PEOPLE = {"seconds", "finished", "wait_share"}, {"hash"}
+TIMINGS = {"seconds", "finished", "wait_share", "process_bytes", "device_bytes"}
+OF_PEOPLE = {"hash"}
 # People of these arrays, by axis; the predictions' are validation and test people.
 BY_PERSON = {"scores": 0, "outputs": 1}
 
