@@ -64,7 +64,7 @@ def test_tables_and_figures_are_accessible_and_hover(tree):
         assert all(len(row) == len(heads) for row in table.findall("tbody/tr"))
         assert all(cell.get("title") for cell in table.findall("tbody//td") if said(cell))
     images = tree.findall(".//img")
-    assert len(images) == 6
+    assert len(images) >= 6
     assert all(len(image.get("alt")) > 30 and image.get("title") for image in images)
 
 
