@@ -144,7 +144,7 @@ def _further(targets: tuple[str, ...], folder: Path) -> Iterator[Further]:
     s = settings.encoders
     stores = [RecordStore(root / f"02_intermediate/{k}.zarr") for k in ("volumes", "connectivity")]
     quality = pd.read_parquet(root / "03_primary/quality.parquet")
-    in_stores = gather_scans(*stores, quality, grid).read_as(s.network.pooling, settings.tangent)
+    in_stores = gather_scans(*stores, quality, grid).read_as(s.network.pooling, settings)
     tangents = ModelFolder(root / "06_models/tangents")
     scans = kept_vectors({0: people}, in_stores, tangents)[0].groups
     binary = {key: target.kind == "binary" for key, target in grid.targets.items()}

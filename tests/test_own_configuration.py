@@ -95,3 +95,23 @@ def test_an_unknown_name_in_a_file_names_the_file(conf):
     (problem,) = problems_of_names(conf, "ukb", {})
     assert "conf/local/parameters.yml sets 'compte'" in problem.what
     assert "'compute'" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [({"preset": "study64"}, "globals.yml"), ({"presets": {"demo": {}}}, "modelling.encoders")],
+)
+@pytest.mark.parametrize("folder", ["local", "ukb"])
+def test_presets_that_come_too_late_to_change_anything_are_told(conf, folder, given, remedy):
+    before = loaded(conf, "ukb")["modelling"]
+    (conf / folder / "parameters_mine.yml").write_text(yaml.safe_dump(given))
+    assert loaded(conf, "ukb")["modelling"] == before
+    (problem,) = problems_of_names(conf, "ukb", {})
+    assert problem.severity == "stop"
+    assert remedy in problem.remedy
+
+
+def test_a_preset_among_globals_is_in_force(conf):
+    write(conf, "globals.yml", {"preset": "test"})
+    assert problems_of_names(conf, "ukb", {}) == []
+    assert loaded(conf, "ukb")["imaging_preprocess"]["voxel_mm"] == 8

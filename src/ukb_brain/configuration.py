@@ -18,6 +18,11 @@ LOCAL, BASE = "local", "base"
 # The tests' environment is the same on every machine.
 WITHOUT_LOCAL = frozenset({LOCAL, "test"})
 MERGED = ("parameters", "globals")
+# Kedro looks up what the base asks of these before it merges another folder, which comes too late.
+TOO_LATE = {
+    "preset": "set it in a globals.yml there, or by --params preset=…",
+    "presets": "set there what is to differ by its own name, such as modelling.encoders",
+}
 # What YAML asks of `--params` and of the globals.
 ASKED = re.compile(r"(?:runtime_params|globals):(\w+)")
 
@@ -74,6 +79,8 @@ def names_in(paths: Iterable[Path]) -> dict[str, Path]:
 def problems_of_names(conf: Path, env: str | None, given: Mapping[str, Any]) -> list[Problem]:
     """Find parameters that nothing reads, in the environment's own files and in ``--params``.
 
+    Nor does anything read presets that are set beside the base.
+
     Parameters
     ----------
     conf : Path
@@ -87,15 +94,24 @@ def problems_of_names(conf: Path, env: str | None, given: Mapping[str, Any]) -> 
     known = set(names_in(base))
     for path in (conf / BASE).rglob("*.yml"):
         known |= set(ASKED.findall(path.read_text(encoding="utf-8")))
-    own = names_in({*_merged_files(conf / (env or LOCAL)), *local_files(conf, env)})
+    files = {*_merged_files(conf / (env or LOCAL)), *local_files(conf, env)}
+    own, parameters = names_in(files), names_in(p for p in files if p.name.startswith("param"))
     found = [(name, f"--params names {name!r}") for name in given]
     found += [
         (name, f"{path.relative_to(conf.parent)} sets {name!r}") for name, path in own.items()
     ]
+    late = {name: path for name, path in parameters.items() if name in TOO_LATE}
     return [
         Problem("stop", f"{what}, and there is no such parameter", _near(name, known))
         for name, what in found
         if name not in known
+    ] + [
+        Problem(
+            "stop",
+            f"{path.relative_to(conf.parent)} sets {name!r}, which changes no size from there",
+            TOO_LATE[name],
+        )
+        for name, path in late.items()
     ]
 
 

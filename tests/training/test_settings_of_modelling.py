@@ -2,7 +2,7 @@ import pytest
 from modelling_cases import MODELLING, changed
 from pydantic import ValidationError
 
-from ukb_brain.training.settings import Loop
+from ukb_brain.training.settings import Loop, Network
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,8 @@ def test_few_people_are_trained_on_for_more_epochs(people, epochs):
     loop = Loop(epochs=10, batch_size=64, least_steps=150)
     assert loop.epochs_for(people) == epochs
     assert Loop(epochs=10, batch_size=64).epochs_for(people) == 10
+
+
+def test_options_that_a_preset_has_for_another_encoder_are_taken_out_by_null():
+    options = {"volume": {"stem": None, "width": 8}, "vector": None}
+    assert Network(options=options).options == {"volume": {"width": 8}}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from modelling_cases import N
+from modelling_cases import MODELLING, N
 
 from ukb_brain.cluster import Compute
 from ukb_brain.imaging.readers import SHRINKAGE
@@ -112,4 +112,4 @@ def test_only_what_depends_on_it_is_made_anew(scans, fold):
     assert prints(replace(fold, part=moved)) != first
     known = {t: y + 1 for t, y in fold.targets.items()}
     assert prints(replace(fold, targets=known)) == first
-    assert not list(items.reference_items({0: fold}, scans.read_as(1)))
+    assert not list(items.reference_items({0: fold}, scans.read_as(1, MODELLING, tangent=False)))

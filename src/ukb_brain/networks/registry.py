@@ -172,7 +172,8 @@ def _checked(
     if unknown:
         raise InputError(
             f"Encoder {name!r} of kind {kind!r} has no option {', '.join(map(repr, unknown))}; "
-            f"expected {', '.join(known) or 'no options'}."
+            f"expected {', '.join(known) or 'no options'}. What a preset sets for another "
+            f"encoder is taken out in YAML: network: {{options: {{{kind}: null}}}}."
         )
     chosen = dict(options)
     for option, value in options.items():

@@ -161,10 +161,10 @@ class Rehearsal:
         """
         s, grid, folds, home = self.settings, self.case.grid, self.folds, self.folder
         whole = scans_in(home, grid)
-        tangent = whole.read_as(1, s.tangent)
+        tangent = whole.read_as(1, s)
 
         def scans(pooling: int) -> dict[int, Scans]:
-            return dict.fromkeys(folds, whole.read_as(pooling))
+            return dict.fromkeys(folds, whole.read_as(pooling, s, tangent=False))
 
         def done(*kinds: str) -> dict[str, WorkItem]:
             return {item.name: item for kind in kinds for item in self.items(kind)}

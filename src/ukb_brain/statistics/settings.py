@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ukb_brain.part_of_grid import Names
 from ukb_brain.settings_base import Settings
+from ukb_brain.tables.visits import CONFOUND_FIELDS, GROUP_FIELDS, MEDICATIONS
 
-Covariate = Literal[
-    "ethnic_background",
-    "deprivation",
-    "medication_cholesterol",
-    "medication_blood_pressure",
-    "medication_insulin",
-]
+# What comparisons with confounds alone may take beside the confounds proper.
+COVARIATES = (*CONFOUND_FIELDS, *GROUP_FIELDS, *MEDICATIONS)
 
 
 class Reporting(Settings):
@@ -33,7 +29,8 @@ class Reporting(Settings):
     suppress_below : int
         The smallest count of people that figures, dashboard and summary may show.
     covariates : tuple of str
-        Taken beside the confounds proper where scores are compared with confounds alone.
+        Taken beside the confounds proper where scores are compared with confounds alone; some of
+        `COVARIATES`.
     folder : str
         Where the reports are, as the closing summary names it.
     """
@@ -42,8 +39,15 @@ class Reporting(Settings):
     draws: int = Field(default=1000, ge=100)
     level: float = Field(default=0.95, gt=0.5, lt=1)
     suppress_below: int = Field(default=10, ge=1)
-    covariates: tuple[Covariate, ...] = ()
+    covariates: Names = ()
     folder: str = "data/08_reporting"
+
+    @field_validator("covariates")
+    @classmethod
+    def _are_known(cls, covariates: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := sorted({*covariates} - {*COVARIATES}):
+            raise ValueError(f"{', '.join(unknown)}: expected some of {', '.join(COVARIATES)}")
+        return covariates
 
 
 DEFAULT = Reporting()

@@ -23,10 +23,12 @@ logger = logging.getLogger(__name__)
 DAY = pd.Timedelta(days=1)
 EPOCH = pd.Timestamp("2014-01-01")  # imaging began in 2014
 
-# Field of each confound; coding 1317 marks a head position that is not known by -999999.
+# How coding 1317 marks a head position that is not known.
 POSITION_MISSING = -999_999
 # Described where the table holds them; scores are compared between their groups.
 GROUP_FIELDS = {"ethnic_background": 21000, "deprivation": 22189}
+# Field of each confound: head size and head motion always count as such, the others where
+# `reporting.covariates` names them.
 CONFOUND_FIELDS = {
     "head_size": 25000,
     "head_motion": 25741,

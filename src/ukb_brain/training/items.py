@@ -67,7 +67,7 @@ def _seed(*numbers: int) -> int:
 
 def _seen(groups: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...], bool]]:
     """List what a model sees: groups in their order, which its outputs keep, and how."""
-    return [(group, some.modalities, some.tangent) for group, some in groups.items()]
+    return [(group, *some.seen) for group, some in groups.items()]
 
 
 def _of_cells(cells: tuple[Cell, ...]) -> list[tuple]:

@@ -25,6 +25,7 @@ from ukb_brain.imaging.tangent import (
 )
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import ARRAYS
+from ukb_brain.training.settings import Modelling
 
 FILL_BATCH = 512
 # People with all regions whose mean is the reference; where there are fewer, gaps are filled.
@@ -99,6 +100,11 @@ class GroupScans:
     fill: NDArray[np.float32] | None = field(default=None, compare=False, kw_only=True)
     white: NDArray[np.float64] | None = field(default=None, compare=False, kw_only=True)
     kept: KeptVectors | None = field(default=None, compare=False, kw_only=True)
+
+    @property
+    def seen(self) -> tuple[tuple[str, ...], bool]:
+        """What models depend on, beside pooling; what has another one is fitted anew."""
+        return self.modalities, self.tangent
 
     @property
     def is_volume(self) -> bool:
@@ -202,8 +208,12 @@ class Scans:
     groups: Mapping[str, GroupScans]
     fingerprint: str
 
-    def read_as(self, pooling: int, tangent: bool = False) -> Scans:
-        """Pool volumes, and read connectivity in tangent space or as it is."""
+    def read_as(self, pooling: int, settings: Modelling, *, tangent: bool = True) -> Scans:
+        """Pool volumes, and read connectivity as settings say; not ``tangent``: as it is, if so.
+
+        Every strategy reads through this.
+        """
+        tangent = tangent and settings.tangent
         groups = {
             group: replace(some, pooling=pooling, tangent=tangent)
             for group, some in self.groups.items()

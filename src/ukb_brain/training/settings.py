@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -115,7 +116,8 @@ class Network(Settings):
         Whether one encoder takes the volumes of all imaging groups as channels, as the study's
         does, rather than each its own. For cells only: what one group is worth would not be known.
     options : dict of str to dict
-        Further settings of an encoder, by ``volume``, ``vector`` and ``table``.
+        Further settings of an encoder, by ``volume``, ``vector`` and ``table``; null takes out
+        one that a preset has, or all of them.
     embedding : int
         Length of an encoder's output, where it is not fixed by the encoder.
     dropout : float
@@ -136,6 +138,18 @@ class Network(Settings):
     dropout: float = Field(default=0.3, ge=0, lt=1)
     pooling: int = Field(default=1, ge=1)
     extensions: tuple[str, ...] = ()
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _without_null(cls, given: Any) -> Any:
+        return without_null(given)
+
+
+def without_null(given: Any) -> Any:
+    """Leave out what a mapping, or one within it, has as None."""
+    if not isinstance(given, Mapping):
+        return given
+    return {name: without_null(value) for name, value in given.items() if value is not None}
 
 
 class Networks(Settings):

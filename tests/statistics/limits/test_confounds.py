@@ -3,12 +3,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from scipy.special import expit
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
+from ukb_brain.statistics.settings import Reporting
 
 
 def cohort(n=300, seed=0):
@@ -138,3 +140,10 @@ def test_no_confounds_give_the_mean_and_one_class_an_error():
     np.testing.assert_allclose(flat, 0.5)
     with pytest.raises(InputError, match="30 training people of 30 families with 1 distinct"):
         confounds_baseline("binary", np.ones(40), np.empty((40, 0)), train, np.arange(40))
+
+
+def test_every_further_confound_can_be_asked_for_and_nothing_else():
+    asked = Reporting(covariates="table_position+medication_insulin").covariates
+    assert asked == ("table_position", "medication_insulin")
+    with pytest.raises(ValidationError, match="nose: expected some of head_size"):
+        Reporting(covariates=("nose",))

@@ -51,7 +51,7 @@ def take_tangents(
     ModelFolder
         Some thousand people a model, for each fold; empty where nothing is read in tangent space.
     """
-    read = scans.read_as(1, modelling.tangent)
+    read = scans.read_as(1, modelling)
     work = items.reference_items(people, read)
     references = _run(reference_of_group, work, folder / "references", compute, "References")
     blocks = items.tangent_items(people, read, references)
@@ -67,7 +67,7 @@ def multiply_scans(
     compute: Compute,
 ) -> ModelFolder:
     """Multiply the scans of pairs of people: one model a fold and imaging group."""
-    read = scans.read_as(modelling.kernels.pooling, modelling.tangent)
+    read = scans.read_as(modelling.kernels.pooling, modelling)
     of_folds = items.kept_vectors(people, read, tangents)
     work = items.gram_items(people, of_folds, modelling, compute.device)
     return _run(gram_of_group, work, folder / "grams", compute.for_training(), "Products of scans")
@@ -105,7 +105,7 @@ def train_encoders(
 
     One network a fold, member of the ensemble and part of training families left out.
     """
-    read = scans.read_as(modelling.encoders.network.pooling, modelling.tangent)
+    read = scans.read_as(modelling.encoders.network.pooling, modelling)
     of_folds = items.kept_vectors(people, read, tangents)
     work = items.encoder_items(people, of_folds, grid, modelling, seed, compute.device)
     return _run(train_encoder, work, folder / "encoders", compute.for_training(), "Encoders")
@@ -141,7 +141,8 @@ def train_dedicated_networks(
     seed: int,
 ) -> ModelFolder:
     """Train a network for each cell, fold and member, where the dedicated strategy is asked for."""
-    of_folds = dict.fromkeys(people, scans.read_as(modelling.dedicated.network.pooling))
+    read = scans.read_as(modelling.dedicated.network.pooling, modelling, tangent=False)
+    of_folds = dict.fromkeys(people, read)
     work = items.dedicated_items(people, of_folds, grid, modelling, seed, compute.device)
     home, label = folder / "dedicated", "Dedicated networks"
     return _run(train_dedicated, work, home, compute.for_training(), label)

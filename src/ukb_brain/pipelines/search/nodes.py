@@ -35,7 +35,7 @@ def plan_search(
 ) -> Plans:
     """Check the studies that are asked for, on the first fold without its test people."""
     seen = without_test(people[min(people)])
-    read = scans.read_as(modelling.encoders.network.pooling, modelling.tangent).groups
+    read = scans.read_as(modelling.encoders.network.pooling, modelling).groups
     plans = {}
     if search.encoders.trials:
         plans[ENCODERS] = plan_encoders(

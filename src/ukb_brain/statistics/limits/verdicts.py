@@ -22,6 +22,7 @@ NOT_READ = "not read by these models"
 NOT_APART = "not told apart from confounds"
 NOT_ADDED = "images not shown to add"
 NO_VERDICT = "no verdict"
+# `ukb_brain.tables.reported.verdicts` lists them too; `judge` says which comes before which.
 VERDICTS = (
     *(LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT),
     *(NOT_READ, NOT_APART, NOT_ADDED, NO_VERDICT),
