@@ -18,7 +18,7 @@ LOOKS = ("o", "s", "^", "D", "v", "P")
 
 
 def power_law_at(fit: pd.Series, people: np.ndarray) -> np.ndarray:
-    """Read a fitted curve at numbers of training people: skill, NaN without a fit.
+    """Read a fitted curve at numbers of training people, shape (k,): skill, NaN without a fit.
 
     The curve is that of `ukb_brain.statistics.limits.power_law.PowerLaw`, asymptote − drop ·
     (n / largest)^(−rate), with its drop solved from the value at ten times the largest size:

@@ -59,8 +59,8 @@ class FamilyDraws:
 def percentile_interval(drawn: Floats, level: float) -> tuple[float, float]:
     """Read an interval of a coverage between 0 and 1 off the scores of draws; NaN is no score.
 
-    Bounds are NaN where most draws have no score, and where all have the same: a width of 0 comes
-    from predictions that do not differ, and is no certainty.
+    Scores are of shape (draws,). Bounds are NaN where most draws have no score, and where all have
+    the same: a width of 0 comes from predictions that do not differ, and is no certainty.
     """
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < max(1, LEAST_DEFINED * len(drawn)) or np.ptp(defined) <= SAME:
@@ -75,7 +75,10 @@ def estimates_of(estimator: Estimator, n: int) -> dict[str, float]:
 
 
 def draws_of(estimator: Estimator, weights: Floats) -> dict[str, Floats]:
-    """Estimate in every draw, some draws at a time, which bounds memory."""
+    """Estimate in every draw, some draws at a time, which bounds memory.
+
+    From weights, shape (draws, n), to estimates of shape (draws,), NaN where a draw has none.
+    """
     step = max(1, LARGEST_CHUNK // max(weights.shape[1], 1))
     parts = [estimator(weights[at : at + step]) for at in range(0, len(weights), step)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -66,7 +66,7 @@ class AbideFile(TableFile):
     def read(self, fields: Collection[int], codings: Codings) -> pd.DataFrame:
         """Read the columns of some fields, in UK Biobank's codes; see `TableFile.read`.
 
-        Of ``codings``, 10 has the sites' names.
+        Of ``codings``, 10 has the sites' names. What is not known is NaN.
         """
         people = super().read(fields, codings)
         answers = people.columns.drop("eid")

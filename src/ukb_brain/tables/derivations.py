@@ -96,7 +96,10 @@ def _placed(days: Mapping[int, Floats], last: int, rows: int) -> Floats:
 
 
 def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
-    """Give each visit's date (field 53) by instance: days since 1970, NaN where there is none."""
+    """Give each visit's date (field 53) by instance: days since 1970, NaN where there is none.
+
+    Each is of shape (rows,).
+    """
     dates = {c.instance: rows[c.name] for c in parse_header(rows.columns) if c.field == DATE}
     day, start = pd.Timedelta(days=1), pd.Timestamp("1970-01-01")
     return {k: np.asarray((date - start) / day, np.float64) for k, date in dates.items()}
@@ -105,7 +108,7 @@ def visit_days(rows: pd.DataFrame) -> dict[int, Floats]:
 def lag_in_years(
     source: npt.NDArray[np.int64], visit: npt.NDArray[np.int64], days: Mapping[int, Floats]
 ) -> Floats:
-    """Give the years from the visit (instance) of each answer to that of the scan.
+    """Give the years, shape (rows,), from the visit (instance) of each answer to that of the scan.
 
     They are NaN where there is no answer (-1) or one of the dates, in days, is not known.
     """

@@ -67,7 +67,10 @@ class DataEngineering(Settings):
 
 
 def require_withdrawals(withdrawals: Withdrawals, source: str, none_issued: bool) -> None:
-    """Stop a run on real data without a withdrawal list, unless the user states none was issued."""
+    """Stop a run on real data without a withdrawal list, unless the user states none was issued.
+
+    Raises `InputError`.
+    """
     if source != "synthetic" and withdrawals.n_lists == 0 and not none_issued:
         raise InputError(
             f"No withdrawal list (w<application>_<date>.csv or .txt) in {withdrawals.folder}: "
@@ -80,7 +83,7 @@ def require_withdrawals(withdrawals: Withdrawals, source: str, none_issued: bool
 def require_relatedness(pairs: pd.DataFrame, no_relatedness: bool) -> None:
     """Stop a run that would part relatives, unless the user states that there is no list of them.
 
-    Pairs have no columns where there is no file.
+    Raises `InputError`. Pairs have no columns where there is no file.
     """
     if not len(pairs.columns) and not no_relatedness:
         raise InputError(
@@ -93,7 +96,7 @@ def require_relatedness(pairs: pd.DataFrame, no_relatedness: bool) -> None:
 
 
 def require_synthetic(eids: pd.Series, source: str) -> None:
-    """Stop a run of synthetic data in whose main table somebody's number is not a synthetic one."""
+    """Raise an `InputError` if somebody's number in a run of synthetic data is not synthetic."""
     if source != "synthetic":
         return
     foreign = int(eids.between(1, FIRST_SYNTHETIC_EID - 1).sum())

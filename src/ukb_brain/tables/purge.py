@@ -85,7 +85,7 @@ def people_of(path: Path) -> np.ndarray:
 
 
 def leavers(eids: np.ndarray, gone: frozenset[int]) -> np.ndarray:
-    """Find those who are on the lists; a negative eid stands for somebody who withdrew, too."""
+    """Mark who is on the lists, bool (rows,); a negative eid is somebody who withdrew, too."""
     return (eids < 0) | np.isin(eids, np.fromiter(gone, dtype=np.int64))
 
 

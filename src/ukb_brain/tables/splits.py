@@ -277,7 +277,7 @@ def training_fingerprints(splits: pd.DataFrame) -> dict[int, str]:
 
 
 def check_fitted_on(found: str, expected: str, what: str) -> None:
-    """Refuse what was fitted on other people than a fold's training people, by fingerprints."""
+    """Raise an `InputError` if a fit's people, by fingerprint, are not a fold's training people."""
     if found != expected:
         raise InputError(
             f"{what} was fitted on the training people of another split, so its predictions could "

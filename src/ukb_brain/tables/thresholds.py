@@ -86,7 +86,10 @@ def fit_cut(
 
 
 def in_fold(targets: pd.DataFrame, thresholds: pd.DataFrame, grid: Grid, fold: int) -> pd.DataFrame:
-    """Cut targets as a fold does, by what `fit_thresholds` returned; others are as they were."""
+    """Cut targets as a fold does, by what `fit_thresholds` returned; others are as they were.
+
+    Columns that are cut hold 0, 1 or NaN.
+    """
     mine = thresholds[thresholds["fold"] == fold]
     return targets.assign(
         **{

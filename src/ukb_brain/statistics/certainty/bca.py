@@ -67,7 +67,7 @@ def expanded_level(level: float, n: int) -> float:
 
 
 def bias_correction(estimate: float, drawn: Floats) -> float:
-    """How far, in normal quantiles, the estimate is from the median of finite draws."""
+    """How far, in normal quantiles, the estimate is from the median of finite draws, (draws,)."""
     below = ((drawn < estimate - SAME).mean() + (drawn <= estimate + SAME).mean()) / 2
     least = 0.5 / len(drawn)
     return float(ndtri(np.clip(below, least, 1 - least)))
@@ -76,7 +76,8 @@ def bias_correction(estimate: float, drawn: Floats) -> float:
 def acceleration_of(left_out: Floats) -> float:
     """Rate at which the standard error changes with the score, by the jackknife.
 
-    A sixth of the skewness of the score's sampling distribution; scores of NaN do not count.
+    A sixth of the skewness of the score's sampling distribution. Of ``left_out``, shape (blocks,),
+    scores of NaN do not count.
     """
     defined = left_out[np.isfinite(left_out)]
     if not len(defined):

@@ -66,6 +66,11 @@ def accuracy_intervals(
     estimate : ndarray, shape (cells,)
         The score: mean over folds, from `estimate_cells`.
 
+    Returns
+    -------
+    (ndarray, ndarray), each of shape (cells,)
+        Lower and upper bounds; NaN where the estimate is.
+
     Notes
     -----
     `newcombe_interval` of the right calls of all folds together, moved to the mean over folds.

@@ -57,7 +57,7 @@ def players_of(target: str, grid: Grid) -> tuple[str, ...]:
 
 
 def coalition_matrix(inputs: Sequence[Inputs], players: Sequence[str]) -> NDArray[np.bool_]:
-    """Say which players take part in each cell."""
+    """Say which players take part in each cell, shape (cells, players)."""
     return np.array([[p in (*i.groups, *i.blocks) for p in players] for i in inputs], dtype=bool)
 
 
@@ -79,7 +79,7 @@ def contributions_table(
     drawn : ndarray, shape (draws, cells)
         The same in each bootstrap draw of families.
     inputs : sequence of Inputs
-        Of the cells, in any order, each once.
+        Of the cells, in any order, each once and of the target; others are a ValueError.
 
     Returns
     -------
@@ -105,6 +105,12 @@ def domain_contributions(
     targets: dict[str, TargetSkill], domain: str, grid: Grid, level: float = 0.95
 ) -> pd.DataFrame:
     """Average contributions over the targets of a domain, draw by draw.
+
+    Parameters
+    ----------
+    targets : dict of str to TargetSkill
+        By key; those of other domains are ignored. All share their draws of families: numbers of
+        them that differ are a ValueError.
 
     Returns
     -------

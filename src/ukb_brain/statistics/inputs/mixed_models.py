@@ -61,7 +61,10 @@ def analysable(performance: pd.DataFrame) -> pd.DataFrame:
 
 
 def design_matrix(cells: pd.DataFrame, terms: tuple[str, ...]) -> Floats:
-    """Build the fixed effects of cells."""
+    """Build the fixed effects of cells, shape (cells, 1 + terms); the first is the intercept.
+
+    An interaction is the product of its parts, boolean columns of ``cells``.
+    """
     columns = [np.ones(len(cells))]
     columns += [cells[term.split(":")].to_numpy(float).prod(axis=1) for term in terms]
     return np.column_stack(columns)

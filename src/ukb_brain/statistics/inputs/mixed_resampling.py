@@ -41,6 +41,11 @@ def precision_weights(drawn: Floats) -> Floats:
     -------
     ndarray, shape (cells,)
         The median cell has weight 1 and none more than `LARGEST_WEIGHT`.
+
+    Raises
+    ------
+    ValueError
+        If a cell has fewer than two scores, or most cells do not vary at all.
     """
     if (np.isfinite(drawn).sum(axis=0) < 2).any():
         raise ValueError("every cell needs scores in at least two draws")

@@ -99,7 +99,8 @@ def fit_random_intercept(
     groups : array_like, shape (n,)
         Labels of the groups; they may differ in size.
     weights : ndarray, shape (n,), optional
-        Positive; the residual variance of an observation is proportional to 1 / weight.
+        Positive, or a ValueError; the residual variance of an observation is proportional to
+        1 / weight.
 
     Returns
     -------

@@ -49,6 +49,7 @@ def interactions(values: Floats) -> Floats:
     Parameters
     ----------
     values : ndarray, shape (..., 2**k)
+        As for `shapley`.
 
     Returns
     -------

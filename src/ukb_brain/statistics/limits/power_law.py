@@ -67,6 +67,11 @@ def fit_power_law(sizes: ArrayLike, scores: Floats, weights: ArrayLike) -> Power
         Skill (R², or 2·AUC − 1) at each size; finite.
     weights : array_like, shape (k,)
         Positive; the inverse variance of the score at each size.
+
+    Raises
+    ------
+    ValueError
+        If fewer than three sizes differ, or numbers are not as described.
     """
     people, w = np.asarray(sizes, dtype=float), np.asarray(weights, dtype=float)
     if scores.ndim != 2 or scores.shape[1] != len(people) or len(w) != len(people):

@@ -93,6 +93,9 @@ def score_subgroups(
         the column that the target itself decides (the age bands of age, the sex of sex).
     weights : ndarray, shape (draws, n)
     fold : ndarray, shape (n,), optional
+    smallest : int
+        A subgroup with fewer people, or with fewer in a class, has neither scores nor counts, nor
+        has one that leaves as few others.
 
     Returns
     -------

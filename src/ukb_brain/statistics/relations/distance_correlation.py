@@ -75,11 +75,14 @@ def _covariance(product: Floats, row_a: Floats, row_b: Floats, weights: Floats) 
 def distance_correlations(targets: pd.DataFrame, weights: Floats, seed: int = 0) -> Related:
     """Measure dependence of any shape between pairs of targets.
 
-    Intervals are of the people chosen, so wider than those of everybody. Coverage is measured in
+    At most `MOST_PEOPLE` people, chosen by the seed, are compared. Intervals are of these, so wider
+    than those of everybody. Coverage is measured in
     ``test_intervals_of_distance_correlation_cover``.
 
     Parameters
     ----------
+    targets : pandas.DataFrame
+        One row a person, one column a target; NaN where it is not known.
     weights : ndarray, shape (draws, people)
 
     Returns

@@ -95,6 +95,8 @@ def mutual_information(
 
     Parameters
     ----------
+    targets : pandas.DataFrame
+        One row a person, one column a target; NaN where it is not known.
     kinds : mapping of str to str
         ``binary`` or ``continuous``, by target.
     families : ndarray of int, shape (people,)

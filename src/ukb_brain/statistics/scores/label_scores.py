@@ -60,7 +60,10 @@ def auc_of_labels(labels: Floats, predicted: Floats) -> Floats:
 
 
 def r2_of_labels(labels: Floats, predicted: Floats) -> Floats:
-    """Explained shares of variance, shape (m, cells), from sums of products."""
+    """Explained shares of variance, shape (m, cells), from sums of products.
+
+    NaN where a cell's labels are constant; see `skill_of_labels`.
+    """
     centre = labels.mean()
     known = np.isfinite(predicted)
     among = known.astype(float)

@@ -97,7 +97,7 @@ def _spread(fits: pd.DataFrame, tested: pd.DataFrame, grid: Grid) -> pd.DataFram
 
 
 def with_intervals(performance: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
-    """Give every metric of the map its recommended interval.
+    """Give every metric of the map its recommended interval; bounds are NaN where it has none.
 
     Parameters
     ----------

@@ -54,9 +54,9 @@ MODES = ("Test", "Validation")
 def micro_averaged(y: NDArray[np.bool_], second: Floats) -> float:
     """Area under the curve of both one-hot outputs taken as one, as the study computes it.
 
-    Of who is of the second class, y, and what is predicted for it, between 0 and 1; the first has
-    the rest. It follows the share of the larger class; of hard decisions it is their plain
-    accuracy.
+    Of who is of the second class, y, and what is predicted for it, between 0 and 1, both of shape
+    (n,); the first has the rest. It follows the share of the larger class; of hard decisions it is
+    their plain accuracy.
     """
     truth = np.concatenate([y, ~y])
     return float(roc_auc_score(truth, np.concatenate([second, 1 - second])))

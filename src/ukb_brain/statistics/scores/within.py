@@ -11,7 +11,14 @@ from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
 
 def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
-    """Share of the variance within groups, labelled by ``group``, shape (n,), that is explained.
+    """Share of the variance within groups that is explained.
+
+    Parameters
+    ----------
+    y_true, y_pred, group : ndarray, shape (n,)
+        In the target's own units; the label of each person's group.
+    weights : ndarray, shape (draws, n)
+        Non-negative.
 
     Returns
     -------
