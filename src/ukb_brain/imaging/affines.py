@@ -39,7 +39,10 @@ def fsl_mni(voxel_mm: float = 1.0) -> tuple[tuple[int, int, int], Affine]:
 def common_grid(
     shape: tuple[int, int, int], voxel_mm: float, centre: tuple[float, float, float]
 ) -> Affine:
-    """Voxel to world in mm of a box in MNI space about `centre`, oriented as FSL's MNI152."""
+    """Voxel to world, (4, 4), of a box in MNI space, oriented as FSL's MNI152.
+
+    Its shape is in voxels; their edge, `centre` and the world are in mm.
+    """
     affine = np.diag([-voxel_mm, voxel_mm, voxel_mm, 1.0])
     middle = (np.asarray(shape) - 1) / 2
     affine[:3, 3] = np.asarray(centre) - affine[:3, :3] @ middle
@@ -55,7 +58,8 @@ def to_flirt(
 ) -> Affine:
     """Write a world-to-world affine (moving to reference, mm) as FLIRT would store it.
 
-    Source: FSL FLIRT user guide, "Transformation matrices". Affines of images are voxel to world.
+    Affines are of shape (4, 4), those of images voxel to world; shapes are in voxels. Source: FSL
+    FLIRT user guide, "Transformation matrices".
     """
     moving = _voxel_to_scaled(moving_affine, moving_shape)
     reference = _voxel_to_scaled(reference_affine, reference_shape)

@@ -102,11 +102,17 @@ class BulkFile:
         return f"{stat.st_size}-{stat.st_mtime_ns}"
 
     def names(self) -> dict[str, str]:
-        """List the members of a zip: name in the zip by its plain form."""
+        """List the members of a zip: name in the zip by its plain form.
+
+        One whose path leaves the zip is a `ScanError`.
+        """
         return self._opened(self._names_of)
 
     def member(self, name: str) -> bytes:
-        """Read one member by its plain name; one under `unusable` cannot be used."""
+        """Read one member by its plain name.
+
+        One that is missing, has more than 1 GiB, or is under `unusable`, is a `ScanError`.
+        """
 
         def read(archive: zipfile.ZipFile) -> bytes:
             names = self._names_of(archive)
@@ -167,7 +173,7 @@ class BulkFile:
         """Read a gzipped NIfTI from inside the zip.
 
         It has three axes and finite values: a fourth axis of length 1 is dropped, and what is no
-        number is 0, as outside the brain.
+        number is 0, as outside the brain. Infinite values are a `ScanError`.
         """
         content = self.member(name)
         try:

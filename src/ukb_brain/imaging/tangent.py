@@ -119,7 +119,10 @@ def logarithms(matrices: Matrices) -> Matrices:
 
 
 def whitening(mean_logarithm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the inverse square root, symmetric, of the matrix with some logarithm."""
+    """Give the inverse square root, symmetric, of the matrix with some logarithm.
+
+    All are of shape (regions, regions).
+    """
     values, vectors = np.linalg.eigh(mean_logarithm)
     return (vectors * np.exp(-values / 2)) @ vectors.T
 

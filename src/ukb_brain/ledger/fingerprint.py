@@ -13,8 +13,9 @@ from pydantic import BaseModel
 def fingerprint_of(*parts: Any) -> str:
     """Hash settings, arrays and text, the same in every process and version of Python.
 
-    Parts are pydantic models, arrays of numbers or text, and what JSON knows, nested in any way;
-    others are a TypeError. Kinds count: 1, 1.0, "1" and [1] all differ.
+    The hash has 64 hexadecimal digits (SHA-256). Parts are pydantic models, arrays of numbers or
+    text, and what JSON knows, nested in any way; others are a TypeError. Kinds count: 1, 1.0,
+    "1" and [1] all differ.
     """
     sha = hashlib.sha256()
     _feed(sha.update, parts)

@@ -35,7 +35,7 @@ class LightHead(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Predict from embeddings."""
+        """Predict (N, T) from embeddings (N, E)."""
         return self.line(x) + self.network(x)
 
 

@@ -16,7 +16,10 @@ def halvings(edge: int) -> int:
 
 
 def require_edge(network: str, shape: tuple[int, ...], edge: int) -> None:
-    """Refuse a grid, of channels and voxels, on which a network's pooling would do nothing."""
+    """Refuse a grid on which a network's pooling would do nothing.
+
+    That is an `InputError` where an edge of ``shape`` (C, X, Y, Z) has fewer than ``edge`` voxels.
+    """
     if min(shape[1:]) < edge:
         grid = " × ".join(str(size) for size in shape[1:])
         raise InputError(

@@ -59,6 +59,6 @@ class VolumeEncoder(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode volumes."""
+        """Encode volumes (N, C, X, Y, Z) as (N, E)."""
         pads = [side for size in reversed(self.padding) for side in (0, size)]
         return self.layers(nn.functional.pad(x, pads))

@@ -49,7 +49,10 @@ _BUILDERS: dict[str, dict[str, Builder]] = {
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """List the encoders of a kind, the project's own first."""
+    """List the encoders of a kind, the project's own first; `InputError` if there is no such kind.
+
+    Kinds are ``volume``, ``vector`` and ``table``.
+    """
     return tuple(_of_kind(kind))
 
 

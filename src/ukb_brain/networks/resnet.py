@@ -67,5 +67,5 @@ class ResNet(nn.Module):
         self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, embedding))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode volumes."""
+        """Encode volumes (N, C, X, Y, Z) as (N, E)."""
         return self.last(self.stages(self.stem(x)).mean(dim=(2, 3, 4)))

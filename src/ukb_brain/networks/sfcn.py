@@ -44,5 +44,5 @@ class SFCN(nn.Module):
         self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(LAST, embedding))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode volumes."""
+        """Encode volumes (N, C, X, Y, Z) as (N, E)."""
         return self.last(self.features(x).mean(dim=(2, 3, 4)))

@@ -75,7 +75,7 @@ class StudyCNN(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode volumes."""
+        """Encode volumes (N, C, X, Y, Z) as (N, E)."""
         return self.dense(self.levels(x))
 
 
@@ -99,7 +99,7 @@ class FNN(nn.Sequential):
 
 
 def study_volume(shape: tuple[int, ...], embedding: int, dropout: float) -> StudyCNN:
-    """Build the study's encoder of volumes."""
+    """Build the study's encoder of volumes, of ``shape`` (C, X, Y, Z)."""
     return StudyCNN(shape)
 
 

@@ -26,7 +26,7 @@ class VectorEncoder(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode vectors."""
+        """Encode vectors (N, length) as (N, E)."""
         scaled = self.scale(x)
         return self.line(scaled) + self.network(scaled)
 

@@ -86,7 +86,10 @@ def _numbers(texts: pd.Series) -> pd.Series:
 
 
 def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """Find the trial that ended in full with the lowest value; the earlier one of equals."""
+    """Find the trial that ended in full with the lowest value; the earlier one of equals.
+
+    None where none ended in full.
+    """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return min(complete, key=lambda t: (t.value, t.number), default=None)
 

@@ -100,7 +100,7 @@ class CellFit:
 
 
 def why_not(y: Floats, kind: Kind, parts: NDArray[np.int64]) -> str:
-    """Say why a cell cannot be fitted on people and parts of the cross-fit; ``ok`` if it can."""
+    """Say why a cell cannot be fitted on training people in parts of a cross-fit; else ``ok``."""
     if len(y) < 10:
         return "fewer than ten people in training"
     if np.ptp(y) == 0:

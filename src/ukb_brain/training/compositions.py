@@ -77,6 +77,9 @@ def radial(kernel: Kernel, learnt: torch.Tensor, width: float) -> Kernel:
 
 
 def product(kernel: Kernel, trait: NDArray[np.float64], learnt: torch.Tensor) -> Kernel:
-    """Let effects of images differ by everybody's standardised trait: products of both."""
+    """Let effects of images differ by everybody's standardised trait: products of both.
+
+    The kernel is linear, the trait of shape (n,); ``learnt`` are rows of the people of the fit.
+    """
     t = torch.from_numpy(trait).to(kernel.values)
     return centred(t[:, None] * kernel.values * t[learnt], t * t * kernel.norms, learnt)

@@ -61,7 +61,10 @@ class Inverse:
 
 
 def invert(kernel: torch.Tensor, penalty: float) -> torch.Tensor | None:
-    """Invert ``kernel / penalty + 1``, of shape (n, n); an infinite penalty leaves it out: None."""
+    """Invert ``kernel / penalty + 1``, of shape (n, n); an infinite penalty leaves it out: None.
+
+    The kernel is symmetric, without negative eigenvalues, and the penalty above 0.
+    """
     if math.isinf(penalty):
         return None
     A = kernel / penalty

@@ -107,9 +107,10 @@ def refine(
 def own_share(own: Floats, base: Floats, y: Floats, weights: Floats) -> float:
     """Share, from 0 to 1, of a cell's own score that is kept beside its base.
 
-    It is the slope of ``y - base`` on ``own - base``, clipped, times 1 - 2/z², z being the slope
-    over its standard error (White 1980, valid for any weights). 0 where z² is below 2, where by
-    Akaike's criterion the slope is not worth its error: an input that adds nothing changes nothing.
+    Both scores, (n,), are by fits that have not seen these people. The share is the slope of
+    ``y - base`` on ``own - base``, clipped, times 1 - 2/z², z being the slope over its standard
+    error (White 1980, valid for any weights). 0 where z² is below 2, where by Akaike's criterion
+    the slope is not worth its error: an input that adds nothing changes nothing.
     """
     step, left = own - base, y - base
     size = float(weights @ step**2)

@@ -82,7 +82,10 @@ class People:
         return fingerprint(self.eid[self.train])
 
     def cross_fits(self, n: int) -> NDArray[np.int64]:
-        """Deal training families into parts, for choices made without validation people."""
+        """Deal training families into parts, for choices made without validation people.
+
+        Parts are 0 to ``n`` - 1; -1 is not in training.
+        """
         return self.dealt(n, f"{self.fold}")
 
     def dealt(self, n: int, draw: str) -> NDArray[np.int64]:
