@@ -114,4 +114,4 @@ def test_presets_that_come_too_late_to_change_anything_are_told(conf, folder, gi
 def test_a_preset_among_globals_is_in_force(conf):
     write(conf, "globals.yml", {"preset": "test"})
     assert problems_of_names(conf, "ukb", {}) == []
-    assert loaded(conf, "ukb")["imaging_preprocess"]["voxel_mm"] == 8
+    assert loaded(conf, "ukb")["imaging_preprocess"]["preset"]["voxel_mm"] == 8

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.tables.blocks import apply_scaling, fit_scaling
+from ukb_brain.tables.blocks import fit_block_scaling, make_blocks
 from ukb_brain.tables.splits import Splitting, make_splits
-from ukb_brain.tables.thresholds import fit_cut
-from ukb_brain.tables.visits import at_chosen_visit, one_visit
+from ukb_brain.tables.visits import one_visit
 from ukb_brain.training.people import People, gather_people
 
 logger = logging.getLogger(__name__)
@@ -48,10 +47,8 @@ def leave_sites_out(
         return {}
     scheme = splitting.model_copy(update={"scheme": "leave_one_site_out"})
     splits = make_splits(participants, scheme, seed)
-    cut = fit_cut(targets, participants, splits, grid)
-    once = at_chosen_visit(targets, participants)
-    scaling = fit_scaling(once, splits, list(grid.targets), cut)
-    blocks = apply_scaling(targets, splits, scaling, cut)
+    scaling = fit_block_scaling(targets, splits, participants, grid)
+    blocks = make_blocks(targets, splits, scaling, participants, grid)
     return gather_people(targets, blocks, scaling, splits, participants, quality, grid)
 
 

@@ -97,9 +97,7 @@ def judged_parts(people: People, n: int) -> NDArray[np.int64]:
 
     Gives 0 to n - 1 by family, of shape (people,); -1 for people who are not in training.
     """
-    digests = [hashlib.sha256(f"judged:{people.fold}:{f}".encode()) for f in people.family]
-    dealt = np.array([int.from_bytes(d.digest()[:8], "little") % n for d in digests])
-    return np.where(people.train, dealt, -1).astype(np.int64)
+    return people.dealt(n, f"judged:{people.fold}")
 
 
 def _losses(job: CellsJob, model: Model) -> Iterator[tuple[str, float, float]]:

@@ -1,6 +1,6 @@
 """Wiring of evidence."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from ukb_brain.evidence.scores import score_curves, score_scale, score_sites
 from ukb_brain.pipelines import modelling
@@ -11,68 +11,42 @@ from ukb_brain.pipelines.evidence.nodes import (
     train_left_out_sites,
     train_model_scale,
 )
+from ukb_brain.pipelines.wiring import step
 
-MODELS = ["model.tangents", "model.encoders", "model.kernels", "model.cells"]
-ON_MAP = ["map_models", "model.evidence"]
-GRID, MODELLING, EVIDENCE = "params:grid", "params:modelling", "params:evidence"
-HOW = [GRID, MODELLING, EVIDENCE, "params:compute", "params:seed"]
-PARTICIPANTS = "primary.participants"
-SCORED = [PARTICIPANTS, GRID, EVIDENCE, "params:seed"]
-TABLES = ["primary.targets", PARTICIPANTS, "primary.quality"]
-CURVES = ["reporting.learning_curves", "reporting.learning_curve_fits"]
+MAP = "model.tangents model.encoders model.kernels model.cells"
+ON_MAP = "map_models model.evidence"
+HOW = "params:grid params:modelling params:evidence params:compute params:seed"
+SCORED = "primary.participants params:grid params:evidence params:seed"
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire stores, tables and the map's models to learning curves, left-out sites, model scale."""
-    nodes = [
-        Node(
-            check_map,
-            inputs=["people", *MODELS, MODELLING, EVIDENCE],
-            outputs="map_models",
-            name="check_map",
-        ),
-        Node(
-            train_learning_curves,
-            inputs=[*ON_MAP, "people", "scans", *HOW],
-            outputs=["subsets", "subset_models"],
-            name="train_learning_curves",
-        ),
-        Node(
+    steps = [
+        step(check_map, f"people {MAP} params:modelling params:evidence", "map_models"),
+        step(train_learning_curves, f"{ON_MAP} people scans {HOW}", "subsets subset_models"),
+        step(
             score_curves,
-            inputs=["map_models", "people", "subsets", "subset_models", *SCORED],
-            outputs=CURVES,
-            name="score_learning_curves",
+            f"map_models people subsets subset_models {SCORED}",
+            "reporting.learning_curves reporting.learning_curve_fits",
+            "score_learning_curves",
         ),
-        Node(
+        step(
             gather_sites,
-            inputs=[*TABLES, "params:splitting", GRID, EVIDENCE, "params:seed"],
-            outputs="sites",
-            name="gather_sites",
+            "primary.targets primary.participants primary.quality params:splitting params:grid "
+            "params:evidence params:seed",
+            "sites",
         ),
-        Node(
-            train_left_out_sites,
-            inputs=[*ON_MAP, "sites", "scans", *HOW],
-            outputs="site_models",
-            name="train_left_out_sites",
-        ),
-        Node(
+        step(train_left_out_sites, f"{ON_MAP} sites scans {HOW}", "site_models"),
+        step(
             score_sites,
-            inputs=["sites", "site_models", *SCORED],
-            outputs="reporting.left_out_sites",
-            name="score_left_out_sites",
+            f"sites site_models {SCORED}",
+            "reporting.left_out_sites",
+            "score_left_out_sites",
         ),
-        Node(
-            train_model_scale,
-            inputs=[*ON_MAP, "people", "scans", *HOW],
-            outputs="variants",
-            name="train_model_scale",
-        ),
-        Node(
-            score_scale,
-            inputs=["people", "variants", *SCORED],
-            outputs="reporting.model_scale",
-            name="score_model_scale",
+        step(train_model_scale, f"{ON_MAP} people scans {HOW}", "variants"),
+        step(
+            score_scale, f"people variants {SCORED}", "reporting.model_scale", "score_model_scale"
         ),
     ]
     gathered = modelling.create_pipeline().only_nodes("gather_people", "gather_scans")
-    return gathered + Pipeline(nodes)
+    return gathered + Pipeline(steps)

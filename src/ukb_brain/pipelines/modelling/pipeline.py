@@ -1,9 +1,6 @@
 """Wiring of modelling."""
 
-from collections.abc import Callable
-from typing import Any
-
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from ukb_brain.pipelines.modelling.nodes import (
     collect,
@@ -14,37 +11,52 @@ from ukb_brain.pipelines.modelling.nodes import (
     train_dedicated_networks,
     train_encoders,
 )
+from ukb_brain.pipelines.wiring import step
 from ukb_brain.training.people import gather_people
 from ukb_brain.training.scans import gather_scans
 
-STORES = ["intermediate.volumes", "intermediate.connectivity"]
-TABLES = ["primary.splits", "primary.participants", "primary.quality"]
-WORK = ["model.folder", "people"]
-GRID, HOW, SEED = "params:grid", ["params:modelling", "params:compute"], "params:seed"
-FITTED = ["model.encoders", "model.grams", "model.cells", "model.dedicated"]
-COLLECTED = ["predictions", "unrefined", "cell_fits"]
+WORK = "model.folder people"
+HOW = "params:modelling params:compute"
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire stores, blocks and splits to models and predictions."""
-    blocks = ["primary.targets", "feature.blocks", "feature.block_scaling"]
-    nodes: list[tuple[Callable[..., Any], list[str], str | list[str]]] = [
-        (gather_people, [*blocks, *TABLES, GRID], "people"),
-        (gather_scans, [*STORES, "primary.quality", GRID], "scans"),
-        (take_tangents, [*WORK, "scans", *HOW], "model.tangents"),
-        (
-            train_encoders,
-            [*WORK, "scans", "model.tangents", GRID, *HOW, SEED],
-            "model.encoders",
-        ),
-        (multiply_scans, [*WORK, "scans", "model.tangents", *HOW], "model.grams"),
-        (fit_kernels, [*WORK, "model.grams", GRID, *HOW], "model.kernels"),
-        (fit_cells, [*WORK, "model.encoders", "model.kernels", GRID, *HOW], "model.cells"),
-        (train_dedicated_networks, [*WORK, "scans", GRID, *HOW, SEED], "model.dedicated"),
-        (
-            collect,
-            ["people", *FITTED, GRID, SEED],
-            [f"model_output.{name}" for name in COLLECTED],
-        ),
-    ]
-    return Pipeline([Node(f, given, made, name=f.__name__) for f, given, made in nodes])
+    return Pipeline(
+        [
+            step(
+                gather_people,
+                "primary.targets feature.blocks feature.block_scaling primary.splits "
+                "primary.participants primary.quality params:grid",
+                "people",
+            ),
+            step(
+                gather_scans,
+                "intermediate.volumes intermediate.connectivity primary.quality params:grid",
+                "scans",
+            ),
+            step(take_tangents, f"{WORK} scans {HOW}", "model.tangents"),
+            step(
+                train_encoders,
+                f"{WORK} scans model.tangents params:grid {HOW} params:seed",
+                "model.encoders",
+            ),
+            step(multiply_scans, f"{WORK} scans model.tangents {HOW}", "model.grams"),
+            step(fit_kernels, f"{WORK} model.grams params:grid {HOW}", "model.kernels"),
+            step(
+                fit_cells,
+                f"{WORK} model.encoders model.kernels params:grid {HOW}",
+                "model.cells",
+            ),
+            step(
+                train_dedicated_networks,
+                f"{WORK} scans params:grid {HOW} params:seed",
+                "model.dedicated",
+            ),
+            step(
+                collect,
+                "people model.encoders model.grams model.cells model.dedicated params:grid "
+                "params:seed",
+                "model_output.predictions model_output.unrefined model_output.cell_fits",
+            ),
+        ]
+    )
