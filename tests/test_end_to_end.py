@@ -204,11 +204,15 @@ def stamps(folder):
     }
 
 
+STEPS = ("claim_raw_folder", "write_tables", "write_scans")
+
+
 @pytest.mark.slow
 def test_a_cohort_as_on_the_platform_gives_the_same_map(finished_run, run_kedro, tmp_path):
     """Labels, several answers in a cell, scans by kind and prefix, in a read-only folder."""
     made = run_kedro(
-        "--pipelines", "synthetic_cohort", "--nodes", "claim_raw_folder,write_tables,write_scans",
+        "--pipelines", "synthetic_cohort",
+        "--nodes", ",".join(f"synthetic_cohort.{step}" for step in STEPS),
         root=tmp_path, synthetic_cohort__style="exporter labels",
         synthetic_cohort__arrangement="platform",
     )  # fmt: skip
