@@ -7,8 +7,8 @@ import optuna
 import pytest
 from modelling_cases import MODELLING
 from optuna.trial import TrialState, create_trial
-from pydantic import TypeAdapter
 from scipy import stats
+from search_cases import NEVER, RATE, SPACE, WIDTH, read_space
 
 from ukb_brain.cluster import Compute, workers_kept
 from ukb_brain.ledger import fingerprint_of
@@ -20,23 +20,13 @@ from ukb_brain.search.record import (
     report,
     trials_table,
 )
-from ukb_brain.search.settings import Pruner, Space, StudySettings
+from ukb_brain.search.settings import Pruner, StudySettings
 from ukb_brain.search.space import changed
 from ukb_brain.search.study import StudyPlan, open_storage, run_study
 from ukb_brain.search.trial import attempted
 
 ONE, TWO = Compute(workers=1, device="cpu"), Compute(workers=2, device="cpu")
-RATE, WIDTH = "encoders.loop.learning_rate", "encoders.network.options.volume.width"
 EPOCHS = 6
-NEVER = Pruner(kind="none")
-read_space = TypeAdapter(Space).validate_python
-SPACE = read_space(
-    {
-        RATE: {"kind": "float", "low": 1e-4, "high": 1.0, "log": True},
-        WIDTH: {"kind": "int", "low": 2, "high": 10, "step": 2},
-        "encoders.loop.schedule": {"kind": "choice", "of": ["cosine", "constant"]},
-    }
-)
 START = {RATE: 1.0, WIDTH: 10, "encoders.loop.schedule": "cosine"}
 
 

@@ -6,30 +6,19 @@ import pytest
 import torch
 from modelling_cases import GRID, MODELLING, PARTS, N, scans_of
 from optuna.trial import create_trial
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
+from search_cases import NEVER, RATE, SPACE, WIDTH, read_space
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.search.encoders import EncoderTrial, RelativeTrainer, judge_encoders
 from ukb_brain.search.heads import chosen_targets, judged_parts
 from ukb_brain.search.plans import without_test
-from ukb_brain.search.settings import Pruner, Search, Space, ends_of, read, stored
+from ukb_brain.search.settings import Pruner, Search, ends_of, read, stored
 from ukb_brain.search.space import changed, check_networks, check_space, value_now
 from ukb_brain.search.trial import History, attempted
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.tasks import Tasks
-
-RATE, WIDTH = "encoders.loop.learning_rate", "encoders.network.options.volume.width"
-NEVER = Pruner(kind="none")
-read_space = TypeAdapter(Space).validate_python
-SPACE = read_space(
-    {
-        RATE: {"kind": "float", "low": 1e-4, "high": 1.0, "log": True},
-        WIDTH: {"kind": "int", "low": 2, "high": 10, "step": 2},
-        "encoders.loop.schedule": {"kind": "choice", "of": ["cosine", "constant"]},
-    }
-)
-
 
 # ---- the space ----------------------------------------------------------------------------------
 

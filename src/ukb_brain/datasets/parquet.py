@@ -14,6 +14,7 @@ from ukb_brain.atomic import atomic_path
 from ukb_brain.errors import InputError
 
 
+# These two are mixed into datasets of Kedro, whose methods a checker cannot know of them alone.
 class _Atomic:
     """What is saved replaces what was there once it is written in full, on a local disk."""
 
@@ -24,7 +25,7 @@ class _Atomic:
         self._invalidate_cache()  # type: ignore[attr-defined]
 
     def _write(self, data: Any, partial: Path) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("each format writes in its own way")
 
 
 class _Optional:

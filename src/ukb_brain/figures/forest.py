@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -78,11 +78,11 @@ def first(axes: np.ndarray, number: int) -> list[Axes]:
     return list(axes.ravel()[:number])
 
 
-def bare(axes: Axes, zero: str = "", rules: str = "x", **ticks: Any) -> None:
+def bare(axes: Axes, zero: str = "", rules: Literal["x", "y", "both"] = "x", **ticks: Any) -> None:
     """Leave of axes their numbers, faint ``rules`` and a line where ``zero``, x or y, is 0."""
     if zero:
         {"x": axes.axvline, "y": axes.axhline}[zero](0, color=MUTED, lw=1, zorder=1)
-    axes.grid(axis=rules, color=RULE_COLOUR, lw=0.8)  # type: ignore[arg-type]
+    axes.grid(axis=rules, color=RULE_COLOUR, lw=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, **ticks)
     axes.spines[:].set_visible(False)

@@ -16,10 +16,8 @@ import torch
 
 from ukb_brain.ledger.artifact import Card
 from ukb_brain.search.trial import History
-from ukb_brain.training.encode import EncoderJob, build_network
-from ukb_brain.training.network import fit_network
+from ukb_brain.training.encode import EncoderJob, fit_encoders
 from ukb_brain.training.people import Mask
-from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import MASK, Rows, Trainer
 
 
@@ -53,19 +51,7 @@ def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
         return {"state": "failed", "why": "fewer than two people to train on, or none to judge by"}
     watch = Watch(trial.history.begin())
     try:
-        found = fit_network(
-            job.data,
-            lambda shapes: build_network(job, shapes),
-            Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop),
-            job.settings.loop,
-            fitted,
-            judged,
-            scratch,
-            seed=job.seed,
-            device=job.device,
-            report=watch,
-            trainer=RelativeTrainer,
-        )
+        found = fit_encoders(job, fitted, judged, scratch, report=watch, trainer=RelativeTrainer)
         curves = found.trained.curves
         watch(len(curves["validation"]), curves)
     except optuna.TrialPruned:

@@ -71,7 +71,7 @@ def plan_encoders(
     check_networks(search.varied, modelling, lambda pooling: _shapes(people, scans, pooling))
     binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
     parts = people.cross_fits(modelling.encoders.cross_fits)
-    own = int(np.random.SeedSequence((seed, people.fold)).generate_state(1)[0])
+    own = items.seed_of(seed, people.fold)
 
     def payload(values: dict[str, Any], history: History) -> EncoderTrial:
         settings = changed(modelling, values).encoders

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -25,6 +24,7 @@ from ukb_brain.ledger.artifact import Card, Model
 from ukb_brain.search.settings import Pruner, StudySettings, read
 from ukb_brain.search.settings import stored as to_store
 from ukb_brain.search.trial import History
+from ukb_brain.training.items import seed_of
 
 logger = logging.getLogger(__name__)
 
@@ -139,8 +139,8 @@ def draw(plan: StudyPlan, finished: Sequence[FrozenTrial]) -> list[Drawn]:
     poor, so that they keep apart ("constant liar").
     """
     first, space = len(finished), plan.search.varied
-    seed = int(np.random.SeedSequence([plan.seed, first]).generate_state(1)[0])
-    sampler = optuna.samplers.TPESampler(n_startup_trials=plan.search.at_random, seed=seed)
+    own = seed_of(plan.seed, first)
+    sampler = optuna.samplers.TPESampler(n_startup_trials=plan.search.at_random, seed=own)
     view = optuna.create_study(
         study_name=plan.study, sampler=sampler, pruner=plan.pruner.of(plan.epochs)
     )

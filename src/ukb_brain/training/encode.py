@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from ukb_brain.ledger.artifact import Model, read_model
 from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.networks.registry import build_encoder, load_extensions
 from ukb_brain.training.inputs import TRAITS, NetworkData, subsets
-from ukb_brain.training.network import Shapes, fit_network
+from ukb_brain.training.network import FittedNetwork, Shapes, fit_network
 from ukb_brain.training.people import Floats, Mask, People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Encoders, Network
@@ -102,6 +102,24 @@ def build_network(job: EncoderJob, shapes: Shapes) -> FusedNetwork:
     return FusedNetwork(encoders, len(job.binary), "light", s.embedding, s.dropout)
 
 
+def fit_encoders(
+    job: EncoderJob, fitted: Rows, validation: Rows, folder: Path, **how: Any
+) -> FittedNetwork:
+    """Fit a job's network on all its targets; ``how`` is further told to `fit_network`."""
+    return fit_network(
+        job.data,
+        lambda shapes: build_network(job, shapes),
+        Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop),
+        job.settings.loop,
+        fitted,
+        validation,
+        folder,
+        seed=job.seed,
+        device=job.device,
+        **how,
+    )
+
+
 def train_encoders(job: EncoderJob, folder: Path) -> Model:
     """Train one network without one part, and predict everybody who was not in its training.
 
@@ -121,18 +139,9 @@ def train_encoders(job: EncoderJob, folder: Path) -> Model:
     if len(fitted) < 2:
         why = {"diverged": "fewer than two people to train on", "curves": {}}
         return Model({"outputs": outputs}, why)
-    found = fit_network(
-        job.data,
-        lambda shapes: build_network(job, shapes),
-        Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop),
-        job.settings.loop,
-        fitted,
-        np.flatnonzero((job.people.part == "validation") & anything),
-        folder,
-        seed=job.seed,
-        device=job.device,
-        what=f"Encoders of fold {job.people.fold} without part {job.part}",
-    )
+    validation = np.flatnonzero((job.people.part == "validation") & anything)
+    what = f"Encoders of fold {job.people.fold} without part {job.part}"
+    found = fit_encoders(job, fitted, validation, folder, what=what)
     if not found.trained.reason:
         predict_unseen(found.trainer, job, np.flatnonzero(~job.fitted & anything), outputs)
     return Model({"outputs": outputs, **found.weights}, found.card)

@@ -61,7 +61,8 @@ def _item(name: str, job: Job, *rests_on: Any, **card: Any) -> WorkItem:
     return WorkItem(name, fingerprint_of(ENGINE, *rests_on), job, about(job.people) | card)
 
 
-def _seed(*numbers: int) -> int:
+def seed_of(*numbers: int) -> int:
+    """Draw a seed that depends on all of some numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
@@ -228,7 +229,7 @@ def encoder_items(
         parts, groups = people.cross_fits(s.cross_fits), scans[fold].groups
         seen = (_seen(groups), scans[fold].fingerprint, people_fingerprint(people))
         for member, part in np.ndindex(s.seeds, s.cross_fits):
-            own = _seed(seed, fold, member, part)
+            own = seed_of(seed, fold, member, part)
             job = EncoderJob(part, parts, people, groups, binary, s, own, device)
             rests_on = ("encoders", dump, list(binary.items()), *seen, part, own)
             card = {"settings": dump, "member": member, "part": part}
@@ -302,7 +303,7 @@ def dedicated_items(
             kind, k = grid.targets[cell.target].kind, number[cell]
             named = {"target": cell.target, "inputs": cell.inputs.name}
             for member in range(s.seeds):
-                own = _seed(seed, fold, member, k)
+                own = seed_of(seed, fold, member, k)
                 job = DedicatedJob(cell, kind, people, mine, s, member, own, device)
                 rests_on = (DEDICATED, dump, named, kind, _seen(mine), *known, own)
                 card = {"settings": dump, "member": member, "cell": named}

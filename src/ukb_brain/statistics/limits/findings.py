@@ -16,7 +16,7 @@ from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.limits.left_out_sites import ALL_SITES
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full
 
 Row = Mapping[Any, Any]
 
@@ -143,8 +143,8 @@ def positives(targets: Mapping[str, TargetPredictions], grid: Grid) -> dict[str,
 
     A target without such a cell is absent.
     """
-    cells = {key: t.cell(grid.fullest(key)) for key, t in targets.items() if t.kind == "binary"}
-    return {key: int((cell.y > 0).sum()) for key, cell in cells.items() if cell is not None}
+    binary = {key: table for key, table in targets.items() if table.kind == "binary"}
+    return {key: int((cell.y > 0).sum()) for key, cell in in_full(binary, grid)}
 
 
 def _read(rows: Mapping[str, Row], cell: Row) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ukb_brain.statistics.people.brain_age import brain_age_gap, fit_age_line, g
 from ukb_brain.statistics.people.calibration import score_calibration
 from ukb_brain.statistics.people.calibration_curve import brier_decomposition, reliability_curve
 from ukb_brain.statistics.people.recalibration import recalibrate, recalibration_effect
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -50,10 +50,7 @@ def calibration_tables(
         suppressed: whoever shows them does that.
     """
     numbers, curves = [], []
-    for key, table in targets.items():
-        cell = table.cell(grid.fullest(key))
-        if cell is None:
-            continue
+    for key, cell in in_full(targets, grid):
         kind, y, p, weights = cell.kind, cell.y, cell.predicted[:, 0], draws.weights(cell.family)
         found: dict[str, Any] = score_calibration(kind, y, p, weights, level)
         if "brier" in KINDS[kind].metrics:

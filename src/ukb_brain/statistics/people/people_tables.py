@@ -14,7 +14,7 @@ from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.people.participation import score_weighted
 from ukb_brain.statistics.people.subgroups import flag_differences, label_subgroups, score_subgroups
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 
@@ -49,10 +49,7 @@ def subgroup_table(
         over all rows.
     """
     tables = []
-    for key, table in targets.items():
-        cell = table.cell(grid.fullest(key))
-        if cell is None:
-            continue
+    for key, cell in in_full(targets, grid):
         labels = label_subgroups(rows_of(cell.visit, participants))
         labels = labels.drop(columns=[DECIDED[key]] if key in DECIDED else [])
         people = (cell.y, cell.predicted[:, 0], labels, draws.weights(cell.family))
@@ -85,10 +82,7 @@ def participation_table(
         `ukb_brain.statistics.people.participation.score_weighted` says; no rows without weights.
     """
     rows: list[dict[str, Any]] = []
-    for key, table in targets.items() if WEIGHT in participants else ():
-        cell = table.cell(grid.fullest(key))
-        if cell is None:
-            continue
+    for key, cell in in_full(targets if WEIGHT in participants else {}, grid):
         share = rows_of(cell.visit, participants)[WEIGHT].to_numpy(float)
         row: dict[str, Any] = {
             "target": key,
