@@ -31,6 +31,8 @@ from ukb_brain.ledger.artifact import read_card
 from ukb_brain.pipelines.modelling import nodes
 from ukb_brain.training.dedicated import drawn_cells
 from ukb_brain.training.people import gather
+from ukb_brain.training.scans import Scans
+from ukb_brain.training.work import Work
 
 # ---- what comes out ------------------------------------------------------------------------------
 
@@ -103,11 +105,14 @@ def strangers_of(cohort):
     return other
 
 
+def work_of(root, people, settings=MODELLING):
+    return Work(root / "06_models", people, Scans({}, ""), GRID, settings, Compute(workers=1), 5)
+
+
 def fit_cells(root, people, settings=MODELLING):
     catalog = catalog_of(root)
     models = [catalog.load(f"model.{name}") for name in ("encoders", "kernels")]
-    folder = catalog.load("model.folder")
-    return nodes.fit_cells(folder, people, *models, GRID, settings, Compute(workers=1))
+    return nodes.fit_cells(work_of(root, people, settings), *models)
 
 
 def test_models_of_other_training_people_are_refused(invented, before):
@@ -137,10 +142,9 @@ def test_kernels_of_other_training_people_are_refused(invented, again):
 
 
 def test_products_of_other_training_people_are_refused(invented, before):
-    catalog, other = catalog_of(before), {0: people_of(strangers_of(invented))}
-    folder, grams = (catalog.load(f"model.{name}") for name in ("folder", "grams"))
+    other, grams = {0: people_of(strangers_of(invented))}, catalog_of(before).load("model.grams")
     with pytest.raises(InputError, match=r"fold0-diffusion was fitted on .* another split"):
-        nodes.fit_kernels(folder, other, grams, GRID, MODELLING, Compute(workers=1))
+        nodes.fit_kernels(work_of(before, other), grams)
 
 
 @pytest.mark.parametrize(

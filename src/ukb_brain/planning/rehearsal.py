@@ -28,7 +28,6 @@ from ukb_brain.training.target import fit_cells_of_target
 
 NetworkJob = EncoderJob | DedicatedJob
 Terms = tuple[float, ...]
-ON_DEVICE = ("grams", "kernels", "encoders", "dedicated")
 NETWORKS = ("encoders", "dedicated")
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from ukb_brain.cluster import Compute
 from ukb_brain.evidence.retrained import FoldModels, check_models
 from ukb_brain.evidence.settings import Evidence, of_strategies, variant_of
 from ukb_brain.evidence.sites import leave_sites_out
@@ -24,20 +24,18 @@ from ukb_brain.pipelines.modelling.nodes import (
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.people import People
-from ukb_brain.training.scans import Scans
 from ukb_brain.training.settings import Modelling
+from ukb_brain.training.work import Work
 
-Folds = dict[int, People]
 CURVES, SITES, SCALE = "learning_curves", "left_out_sites", "model_scale"
 
 
 def check_map(
-    people: Folds,
+    work: Work,
     tangents: ModelFolder,
     encoders: ModelFolder,
     kernels: ModelFolder,
     cells: ModelFolder,
-    modelling: Modelling,
     evidence: Evidence,
 ) -> FoldModels:
     """Check everything that evidence rests on before anything is trained; give the map's models.
@@ -48,71 +46,56 @@ def check_map(
         If models are of other people or settings, or what is asked for does not fit them.
     """
     for part in (CURVES, SITES, SCALE):
-        of_strategies(modelling, getattr(evidence, part).strategies, f"evidence.{part}.strategies")
+        _of_strategies(work, evidence, part)
     for name, values in evidence.model_scale.variants.items():
-        variant_of(modelling, name, values)
+        variant_of(work.modelling, name, values)
     of_map = FoldModels(tangents, encoders, kernels, cells)
-    check_models(of_map, people, modelling)
+    check_models(of_map, work.people, work.modelling)
     return of_map
 
 
+def _of_strategies(work: Work, evidence: Evidence, part: str) -> Modelling:
+    asked = getattr(evidence, part).strategies
+    return of_strategies(work.modelling, asked, f"evidence.{part}.strategies")
+
+
 def _train(
-    folder: Path,
-    people: Folds,
-    scans: Scans,
-    grid: Grid,
-    modelling: Modelling,
-    compute: Compute,
-    seed: int,
-    of_map: FoldModels | None = None,
-    as_it_is: Modelling | None = None,
+    work: Work, of_map: FoldModels | None = None, as_it_is: Modelling | None = None
 ) -> FoldModels:
     """Run the map's own work items; what a variant shares with the map is not trained again."""
-    same = {
+    shared = {
         part
         for part in ("connectivity", "cross_fits", "encoders", "kernels")
-        if of_map and getattr(as_it_is, part, None) == getattr(modelling, part)
+        if getattr(as_it_is, part, None) == getattr(work.modelling, part)
     }
-    if of_map and "connectivity" in same:
-        tangents = of_map.tangents
-    else:
-        tangents = take_tangents(folder, people, scans, modelling, compute)
-    read = (folder, people, scans, tangents)
-    if of_map and {"connectivity", "encoders"} <= same:
-        encoders = of_map.encoders
-    else:
-        encoders = train_encoders(*read, grid, modelling, compute, seed)
-    if of_map and {"connectivity", "cross_fits", "kernels"} <= same:
-        kernels = of_map.kernels
-    else:
-        grams = multiply_scans(*read, modelling, compute)
-        kernels = fit_kernels(folder, people, grams, grid, modelling, compute)
-    cells = fit_cells(folder, people, encoders, kernels, grid, modelling, compute)
-    return FoldModels(tangents, encoders, kernels, cells)
+
+    def of_both(*parts: str) -> FoldModels | None:
+        return of_map if shared.issuperset(parts) else None
+
+    same = of_both("connectivity")
+    tangents = same.tangents if same else take_tangents(work)
+    same = of_both("connectivity", "encoders")
+    encoders = same.encoders if same else train_encoders(work, tangents)
+    same = of_both("connectivity", "cross_fits", "kernels")
+    kernels = same.kernels if same else fit_kernels(work, multiply_scans(work, tangents))
+    return FoldModels(tangents, encoders, kernels, fit_cells(work, encoders, kernels))
 
 
 def train_learning_curves(
-    of_map: FoldModels,
-    folder: Path,
-    people: Folds,
-    scans: Scans,
-    grid: Grid,
-    modelling: Modelling,
-    evidence: Evidence,
-    compute: Compute,
-    seed: int,
+    of_map: FoldModels, work: Work, folder: Path, evidence: Evidence
 ) -> tuple[dict[Subset, People], FoldModels]:
     """Train on nested subsets of the first fold's training people.
 
     The map's models are an input so that they are checked before.
     """
-    asked = evidence.learning_curves
+    asked, first = evidence.learning_curves, work.people[min(work.people)]
     subsets: dict[Subset, People] = {}
     if asked.strategies:
-        subsets = take_subsets(people[min(people)], asked.shares, asked.repeats, seed, grid)
-    settings = of_strategies(modelling, asked.strategies, "evidence.learning_curves.strategies")
+        subsets = take_subsets(first, asked.shares, asked.repeats, work.seed, work.grid)
+    settings = _of_strategies(work, evidence, CURVES)
     folds = {some.fold: some for some in subsets.values()}
-    return subsets, _train(folder / CURVES, folds, scans, grid, settings, compute, seed)
+    own = replace(work, folder=folder / CURVES, people=folds, modelling=settings)
+    return subsets, _train(own)
 
 
 def gather_sites(
@@ -123,7 +106,7 @@ def gather_sites(
     grid: Grid,
     evidence: Evidence,
     seed: int,
-) -> Folds:
+) -> dict[int, People]:
     """Line up people by fold, each of which leaves a site out; nobody where none is asked for."""
     if not evidence.left_out_sites.strategies:
         return {}
@@ -131,35 +114,18 @@ def gather_sites(
 
 
 def train_left_out_sites(
-    of_map: FoldModels,
-    folder: Path,
-    sites: Folds,
-    scans: Scans,
-    grid: Grid,
-    modelling: Modelling,
-    evidence: Evidence,
-    compute: Compute,
-    seed: int,
+    of_map: FoldModels, work: Work, folder: Path, sites: dict[int, People], evidence: Evidence
 ) -> FoldModels:
     """Train without each site in turn.
 
     The map's models are an input so that they are checked before.
     """
-    asked = evidence.left_out_sites.strategies
-    settings = of_strategies(modelling, asked, "evidence.left_out_sites.strategies")
-    return _train(folder / SITES, sites, scans, grid, settings, compute, seed)
+    settings = _of_strategies(work, evidence, SITES)
+    return _train(replace(work, folder=folder / SITES, people=sites, modelling=settings))
 
 
 def train_model_scale(
-    of_map: FoldModels,
-    folder: Path,
-    people: Folds,
-    scans: Scans,
-    grid: Grid,
-    modelling: Modelling,
-    evidence: Evidence,
-    compute: Compute,
-    seed: int,
+    of_map: FoldModels, work: Work, folder: Path, evidence: Evidence
 ) -> dict[str, FoldModels]:
     """Train every variant of the models on the first fold.
 
@@ -168,18 +134,21 @@ def train_model_scale(
     dict of str to FoldModels
         By variant, the map itself first; empty where no strategy is asked for.
     """
-    asked, first = evidence.model_scale, min(people)
+    asked, first = evidence.model_scale, min(work.people)
     variants = asked.variants if asked.strategies else {}
     home = folder / SCALE
     for stale in list(home.iterdir()) if home.is_dir() else []:
         # Models of a variant that is no longer asked for are restricted, and would only get old.
         if stale.is_dir() and stale.name not in variants:
             shutil.rmtree(stale)
-    some = {first: people[first]}
-    as_it_is = of_strategies(modelling, asked.strategies, "evidence.model_scale.strategies")
+    as_it_is = _of_strategies(work, evidence, SCALE)
     trained = {AS_IT_IS: of_map} if asked.strategies else {}
     for name, values in variants.items():
-        settings = variant_of(as_it_is, name, values)
-        given = (home / name, some, scans, grid, settings, compute, seed)
-        trained[name] = _train(*given, of_map, as_it_is)
+        own = replace(
+            work,
+            folder=home / name,
+            people={first: work.people[first]},
+            modelling=variant_of(as_it_is, name, values),
+        )
+        trained[name] = _train(own, of_map, as_it_is)
     return trained

@@ -14,16 +14,15 @@ from ukb_brain.pipelines.evidence.nodes import (
 from ukb_brain.pipelines.wiring import step
 
 MAP = "model.tangents model.encoders model.kernels model.cells"
-ON_MAP = "map_models model.evidence"
-HOW = "params:grid params:modelling params:evidence params:compute params:seed"
+ON_MAP = "map_models work model.evidence"
 SCORED = "primary.participants params:grid params:evidence params:seed"
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire stores, tables and the map's models to learning curves, left-out sites, model scale."""
     steps = [
-        step(check_map, f"people {MAP} params:modelling params:evidence", "map_models"),
-        step(train_learning_curves, f"{ON_MAP} people scans {HOW}", "subsets subset_models"),
+        step(check_map, f"work {MAP} params:evidence", "map_models"),
+        step(train_learning_curves, f"{ON_MAP} params:evidence", "subsets subset_models"),
         step(
             score_curves,
             f"map_models people subsets subset_models {SCORED}",
@@ -36,17 +35,17 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "params:evidence params:seed",
             "sites",
         ),
-        step(train_left_out_sites, f"{ON_MAP} sites scans {HOW}", "site_models"),
+        step(train_left_out_sites, f"{ON_MAP} sites params:evidence", "site_models"),
         step(
             score_sites,
             f"sites site_models {SCORED}",
             "reporting.left_out_sites",
             "score_left_out_sites",
         ),
-        step(train_model_scale, f"{ON_MAP} people scans {HOW}", "variants"),
+        step(train_model_scale, f"{ON_MAP} params:evidence", "variants"),
         step(
             score_scale, f"people variants {SCORED}", "reporting.model_scale", "score_model_scale"
         ),
     ]
-    gathered = modelling.create_pipeline().only_nodes("gather_people", "gather_scans")
+    gathered = modelling.create_pipeline().only_nodes(*modelling.GATHERED)
     return gathered + Pipeline(steps)

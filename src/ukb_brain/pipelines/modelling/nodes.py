@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import pandas as pd
 
-from ukb_brain.cluster import Compute
-from ukb_brain.grid import Grid
 from ukb_brain.ledger import WorkItem, run_ledger
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training import accounting, items
@@ -18,32 +15,37 @@ from ukb_brain.training.encode import train_encoders as train_encoder
 from ukb_brain.training.gram import gram_of_group
 from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.kernels import fit_kernels as fit_set
-from ukb_brain.training.people import People
 from ukb_brain.training.results import FINAL, PREDICTED_PARTS, UNREFINED, prediction_tables
 from ukb_brain.training.scans import Scans
-from ukb_brain.training.settings import Modelling
 from ukb_brain.training.tangents import reference_of_group, tangents_of_block
 from ukb_brain.training.target import AMORTISED, fit_cells_of_target
+from ukb_brain.training.work import ON_DEVICE, Work
 
 logger = logging.getLogger(__name__)
 
-Folds = dict[int, People]
+LABELS = {
+    "references": "References",
+    "tangents": "Tangent vectors",
+    "grams": "Products of scans",
+    "kernels": "Kernels, by imaging groups",
+    "encoders": "Encoders",
+    "cells": "Cells, by target",
+    "dedicated": "Dedicated networks",
+}
 
 
-def _run(
-    function: Callable, work: Iterable[WorkItem], folder: Path, compute: Compute, label: str
-) -> ModelFolder:
+def _run(work: Work, kind: str, function: Callable, todo: Iterable[WorkItem]) -> ModelFolder:
     """Do what is not done; say how many failed, for which their cards have the reasons."""
-    cards = run_ledger(function, work, folder, compute, label)
+    compute = work.compute.for_training() if kind in ON_DEVICE else work.compute
+    label, folder = LABELS[kind], work.folder / kind
+    cards = run_ledger(function, todo, folder, compute, label)
     failed = sum(card["status"] != "ok" for card in cards)
     if failed:
         logger.warning("%s: %d of %d failed; their cards say why.", label, failed, len(cards))
     return ModelFolder(folder)
 
 
-def take_tangents(
-    folder: Path, people: Folds, scans: Scans, modelling: Modelling, compute: Compute
-) -> ModelFolder:
+def take_tangents(work: Work) -> ModelFolder:
     """Write connectivity as vectors of each fold's tangent space, where time series are there.
 
     Returns
@@ -51,111 +53,75 @@ def take_tangents(
     ModelFolder
         Some thousand people a model, for each fold; empty where nothing is read in tangent space.
     """
-    read = scans.read_as(1, modelling)
-    work = items.reference_items(people, read)
-    references = _run(reference_of_group, work, folder / "references", compute, "References")
-    blocks = items.tangent_items(people, read, references)
-    return _run(tangents_of_block, blocks, folder / "tangents", compute, "Tangent vectors")
+    read = work.scans.read_as(1, work.modelling)
+    todo = items.reference_items(work.people, read)
+    references = _run(work, "references", reference_of_group, todo)
+    blocks = items.tangent_items(work.people, read, references)
+    return _run(work, "tangents", tangents_of_block, blocks)
 
 
-def multiply_scans(
-    folder: Path,
-    people: Folds,
-    scans: Scans,
-    tangents: ModelFolder,
-    modelling: Modelling,
-    compute: Compute,
-) -> ModelFolder:
+def _kept(work: Work, pooling: int, tangents: ModelFolder) -> dict[int, Scans]:
+    read = work.scans.read_as(pooling, work.modelling)
+    return items.kept_vectors(work.people, read, tangents)
+
+
+def multiply_scans(work: Work, tangents: ModelFolder) -> ModelFolder:
     """Multiply the scans of pairs of people: one model a fold and imaging group."""
-    read = scans.read_as(modelling.kernels.pooling, modelling)
-    of_folds = items.kept_vectors(people, read, tangents)
-    work = items.gram_items(people, of_folds, modelling, compute.device)
-    return _run(gram_of_group, work, folder / "grams", compute.for_training(), "Products of scans")
+    scans = _kept(work, work.modelling.kernels.pooling, tangents)
+    todo = items.gram_items(work.people, scans, work.modelling, work.compute.device)
+    return _run(work, "grams", gram_of_group, todo)
 
 
-def fit_kernels(
-    folder: Path,
-    people: Folds,
-    grams: ModelFolder,
-    grid: Grid,
-    modelling: Modelling,
-    compute: Compute,
-) -> ModelFolder:
+def fit_kernels(work: Work, grams: ModelFolder) -> ModelFolder:
     """Fit all targets from each set of imaging groups, linear and by kernels that are not.
 
     One model a fold and set of imaging groups.
     """
-    hashes, home = items.checked(grams, people), grams.path.resolve()
-    work = items.kernel_items(people, grid, modelling, home, hashes, compute.device)
-    label = "Kernels, by imaging groups"
-    return _run(fit_set, work, folder / "kernels", compute.for_training(), label)
+    hashes, home = items.checked(grams, work.people), grams.path.resolve()
+    how = (work.grid, work.modelling, home, hashes, work.compute.device)
+    todo = items.kernel_items(work.people, *how)
+    return _run(work, "kernels", fit_set, todo)
 
 
-def train_encoders(
-    folder: Path,
-    people: Folds,
-    scans: Scans,
-    tangents: ModelFolder,
-    grid: Grid,
-    modelling: Modelling,
-    compute: Compute,
-    seed: int,
-) -> ModelFolder:
+def train_encoders(work: Work, tangents: ModelFolder) -> ModelFolder:
     """Train the encoders of all imaging groups on all targets at once, by cross-fitting.
 
     One network a fold, member of the ensemble and part of training families left out.
     """
-    read = scans.read_as(modelling.encoders.network.pooling, modelling)
-    of_folds = items.kept_vectors(people, read, tangents)
-    work = items.encoder_items(people, of_folds, grid, modelling, seed, compute.device)
-    return _run(train_encoder, work, folder / "encoders", compute.for_training(), "Encoders")
+    scans = _kept(work, work.modelling.encoders.network.pooling, tangents)
+    how = (work.grid, work.modelling, work.seed, work.compute.device)
+    todo = items.encoder_items(work.people, scans, *how)
+    return _run(work, "encoders", train_encoder, todo)
 
 
-def fit_cells(
-    folder: Path,
-    people: Folds,
-    encoders: ModelFolder,
-    kernels: ModelFolder,
-    grid: Grid,
-    modelling: Modelling,
-    compute: Compute,
-) -> ModelFolder:
+def fit_cells(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> ModelFolder:
     """Fit every cell on encodings and blocks, and average it with what kernels give.
 
     One model a fold and target, with all its cells.
     """
+    people, modelling = work.people, work.modelling
     hashes = items.checked(encoders, people, modelling.encoders)
     hashes |= items.checked(kernels, people, modelling.kernels)
     homes = (encoders.path.resolve(), kernels.path.resolve())
-    work = items.cell_items(people, grid, modelling, *homes, hashes)
-    return _run(fit_cells_of_target, work, folder / "cells", compute, "Cells, by target")
+    todo = items.cell_items(people, work.grid, modelling, *homes, hashes)
+    return _run(work, "cells", fit_cells_of_target, todo)
 
 
-def train_dedicated_networks(
-    folder: Path,
-    people: Folds,
-    scans: Scans,
-    grid: Grid,
-    modelling: Modelling,
-    compute: Compute,
-    seed: int,
-) -> ModelFolder:
+def train_dedicated_networks(work: Work) -> ModelFolder:
     """Train a network for each cell, fold and member, where the dedicated strategy is asked for."""
-    read = scans.read_as(modelling.dedicated.network.pooling, modelling, tangent=False)
-    of_folds = dict.fromkeys(people, read)
-    work = items.dedicated_items(people, of_folds, grid, modelling, seed, compute.device)
-    home, label = folder / "dedicated", "Dedicated networks"
-    return _run(train_dedicated, work, home, compute.for_training(), label)
+    pooling = work.modelling.dedicated.network.pooling
+    read = work.scans.read_as(pooling, work.modelling, tangent=False)
+    how = (work.grid, work.modelling, work.seed, work.compute.device)
+    todo = items.dedicated_items(work.people, dict.fromkeys(work.people, read), *how)
+    return _run(work, "dedicated", train_dedicated, todo)
 
 
 def collect(
-    people: Folds,
+    work: Work,
     encoders: ModelFolder,
     grams: ModelFolder,
     cells: ModelFolder,
     dedicated: ModelFolder,
-    grid: Grid,
-    seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Gather every strategy's predictions, and what each cell cost.
 
@@ -169,6 +135,7 @@ def collect(
     cell_fits : pandas.DataFrame
         One row a cell, strategy, fold and seed.
     """
+    people, grid, seed = work.people, work.grid, work.seed
     names = {
         "target": grid.targets,
         "inputs": {cell.inputs.name for cell in grid.cells},
