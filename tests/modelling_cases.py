@@ -20,8 +20,9 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.pipelines import feature_tabular, modelling
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
+from ukb_brain.training.items import Work
 from ukb_brain.training.people import People, gather
-from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.scans import GroupScans, Scans
 from ukb_brain.training.settings import Modelling
 
 SHAPE, EDGES = (6, 7, 8), 10
@@ -199,6 +200,12 @@ def run(
     everything = feature_tabular.create_pipeline() + modelling.create_pipeline()
     SequentialRunner().run(pipeline or everything, catalog)
     return root
+
+
+def work_of(root: Path, people: dict[int, People], settings: Modelling = MODELLING) -> Work:
+    """What every step of modelling takes, of people whose scans are not read."""
+    compute = Compute(workers=1)
+    return Work(root / "06_models", people, Scans({}, ""), GRID, settings, compute, 5)
 
 
 def people_of(cohort: Cohort, grid: Grid = GRID) -> People:

@@ -18,7 +18,7 @@ from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger import purge as ledger_purge
 from ukb_brain.ledger.artifact import Model, ModelFolder, write_model
 from ukb_brain.ledger.purge import erase_people
-from ukb_brain.pipelines.purge.nodes import erase_withdrawn
+from ukb_brain.pipelines.purge import erase_withdrawn
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.purge import erase_numbers, names_somebody

@@ -157,7 +157,7 @@ def _phrase(name: str, mistake: re.Match[str]) -> str:
 def pipeline_names() -> list[str]:
     """List the project's pipelines: one a folder of ``ukb_brain.pipelines``."""
     folders = importlib.resources.files("ukb_brain.pipelines").iterdir()
-    return sorted(f.name for f in folders if (f / "pipeline.py").is_file())
+    return sorted(f.name for f in folders if (f / "__init__.py").is_file())
 
 
 def _check_names(wanted: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from modelling_cases import (
     invented_cohort,
     people_of,
     run,
+    work_of,
 )
 from modelling_runs import (
     KINDS,
@@ -25,14 +26,11 @@ from modelling_runs import (
     models_of,
 )
 
-from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.ledger.artifact import read_card
 from ukb_brain.pipelines.modelling import nodes
 from ukb_brain.training.dedicated import drawn_cells
 from ukb_brain.training.people import gather
-from ukb_brain.training.scans import Scans
-from ukb_brain.training.work import Work
 
 # ---- what comes out ------------------------------------------------------------------------------
 
@@ -103,10 +101,6 @@ def strangers_of(cohort):
     rows = [0, 1, len(splits) - 2, len(splits) - 1]
     splits.loc[rows, "part"] = splits.loc[rows[::-1], "part"].to_numpy()
     return other
-
-
-def work_of(root, people, settings=MODELLING):
-    return Work(root / "06_models", people, Scans({}, ""), GRID, settings, Compute(workers=1), 5)
 
 
 def fit_cells(root, people, settings=MODELLING):

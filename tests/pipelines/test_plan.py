@@ -11,8 +11,7 @@ from scan_cases import imaging
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.pipeline_registry import APART
-from ukb_brain.pipelines.plan import create_pipeline
-from ukb_brain.pipelines.plan.nodes import plan_costs
+from ukb_brain.pipelines.plan import create_pipeline, plan_costs
 from ukb_brain.planning import Plan, Planning
 from ukb_brain.tables.splits import Splitting
 

@@ -12,9 +12,9 @@ from test_data_engineering import catalog_of, parameters
 from ukb_brain.cluster import Compute
 from ukb_brain.imaging.bulk_index import find_bulk
 from ukb_brain.imaging.store import RecordStore
+from ukb_brain.pipelines import synthetic_cohort as generator
 from ukb_brain.pipelines.data_engineering import create_pipeline as engineering
 from ukb_brain.pipelines.imaging_preprocess import create_pipeline as preprocessing
-from ukb_brain.pipelines.synthetic_cohort import nodes as generator
 from ukb_brain.synthetic.folder import claim
 from ukb_brain.synthetic.settings import Arrangement, SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists

@@ -12,7 +12,7 @@ from scan_cases import imaging
 from ukb_brain.atomic import PARTIAL
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
-from ukb_brain.pipelines.synthetic_cohort import create_pipeline, nodes
+from ukb_brain.pipelines import synthetic_cohort
 from ukb_brain.synthetic.folder import MARKER
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
 from ukb_brain.tables.codings import Codings
@@ -36,7 +36,7 @@ def run(root, participants=MORE, workers=1, only=None, source="synthetic"):
     given |= {"compute": Compute(workers=workers), "grid": study_grid()}
     for name, value in given.items():
         catalog[f"params:{name}"] = value
-    pipeline = create_pipeline()
+    pipeline = synthetic_cohort.create_pipeline()
     # The truth is for benchmarks, and takes longest.
     pipeline -= pipeline.only_nodes("tabulate_truth")
     SequentialRunner().run(pipeline.only_nodes(*only) if only else pipeline, catalog)
@@ -110,7 +110,7 @@ def test_a_cohort_that_grows_is_as_if_it_had_always_been_large(written, tmp_path
 
 def test_the_number_of_workers_changes_no_byte(written, tmp_path, monkeypatch):
     # Otherwise so few people are one batch.
-    monkeypatch.setattr(nodes, "PEOPLE_PER_BATCH", 2)
+    monkeypatch.setattr(synthetic_cohort, "PEOPLE_PER_BATCH", 2)
     assert contents(run(tmp_path, workers=2)) == contents(written)
 
 

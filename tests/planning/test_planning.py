@@ -16,8 +16,7 @@ from ukb_brain.planning.invented import random_people, scans_in, write_scans
 from ukb_brain.planning.measure import law_of, measure_networks, settings_of
 from ukb_brain.planning.needs import process_needs, store_bytes
 from ukb_brain.planning.rehearsal import KINDS, Rehearsal, Run, fitted_on
-from ukb_brain.planning.table import makespan
-from ukb_brain.planning.words import written
+from ukb_brain.planning.table import makespan, written
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training import items
 

@@ -16,7 +16,7 @@ from ukb_brain.search.heads import chosen_targets, judged_parts
 from ukb_brain.search.plans import without_test
 from ukb_brain.search.settings import Pruner, Search, ends_of, read, stored
 from ukb_brain.search.space import changed, check_networks, check_space, value_now
-from ukb_brain.search.trial import History, attempted
+from ukb_brain.search.study import attempted
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.tasks import Tasks
 
@@ -132,7 +132,7 @@ def encoder_trial(fold, stored, pruner=NEVER, finished=(), **loop):
     binary = {key: target.kind == "binary" for key, target in GRID.targets.items()}
     parts = people.cross_fits(settings.cross_fits)
     job = EncoderJob(0, parts, people, scans_of(stored), binary, settings, 11, "cpu")
-    return EncoderTrial(job, History("study", pruner, settings.loop.epochs, finished, 0))
+    return EncoderTrial(job, pruner, finished)
 
 
 def test_nobody_is_both_trained_on_and_judged_and_test_people_are_neither(fold, stored):
@@ -241,7 +241,7 @@ def test_a_network_that_learns_nothing_is_cut_short(fold, stored, tmp_path):
     card = attempted(judge_encoders, trial, tmp_path / "pruned").card
     assert (card["state"], len(card["curve"])) == ("pruned", 2)
     assert card["value"] == card["curve"][-1]
-    alone = replace(trial, history=replace(trial.history, finished=tuple(good[:1])))
+    alone = replace(trial, earlier=tuple(good[:1]))
     assert attempted(judge_encoders, alone, tmp_path / "whole").card["state"] == "complete"
 
 

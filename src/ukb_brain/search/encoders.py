@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import optuna
 import torch
 
 from ukb_brain.ledger.artifact import Card
-from ukb_brain.search.trial import History
+from ukb_brain.search.settings import Pruner
+from ukb_brain.search.study import Earlier
 from ukb_brain.training.encode import EncoderJob, fit_encoders
 from ukb_brain.training.people import Mask
 from ukb_brain.training.trainer import MASK, Rows, Trainer
@@ -26,7 +27,8 @@ class EncoderTrial:
     """A trial: its job has the trial's settings, and people without test people."""
 
     job: EncoderJob
-    history: History
+    pruner: Pruner
+    earlier: Earlier
 
     @property
     def judged(self) -> Mask:
@@ -49,15 +51,15 @@ def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
     judged = np.flatnonzero(trial.judged & job.having_any)
     if len(fitted) < 2 or not len(judged):
         return {"state": "failed", "why": "fewer than two people to train on, or none to judge by"}
-    watch = Watch(trial.history.begin())
+    watch = Watch(trial.pruner.begin(trial.earlier))
     try:
         found = fit_encoders(job, fitted, judged, scratch, report=watch, trainer=RelativeTrainer)
         curves = found.trained.curves
         watch(len(curves["validation"]), curves)
     except optuna.TrialPruned:
-        return watch.card | {"state": "pruned", "value": watch.curve[-1]}
+        return {"curve": watch.curve, "state": "pruned", "value": watch.curve[-1]}
     if found.trained.reason:
-        return watch.card | {"state": "failed", "why": found.trained.reason}
+        return {"curve": watch.curve, "state": "failed", "why": found.trained.reason}
     relative = cast(RelativeTrainer, found.trainer).relative(judged)
     losses = {
         target: float(loss)
@@ -65,7 +67,7 @@ def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
         if np.isfinite(loss)
     }
     value = float(np.mean(list(losses.values()))) if losses else float("nan")
-    return watch.card | {"state": "complete", "value": value, "losses": losses}
+    return {"curve": watch.curve, "state": "complete", "value": value, "losses": losses}
 
 
 class Watch:
@@ -82,12 +84,6 @@ class Watch:
             self.trial.report(loss, len(self.curve))
             if self.trial.should_prune():
                 raise optuna.TrialPruned
-
-    @property
-    def card(self) -> Card:
-        """What a later round's pruner wants to know."""
-        rungs: dict[str, Any] = dict(self.trial.study.trials[self.trial.number].system_attrs)
-        return {"curve": self.curve, "rungs": rungs}
 
 
 class RelativeTrainer(Trainer):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,11 @@ def chosen_targets(grid: Grid, number: int) -> tuple[str, ...]:
     """
     if not number:
         return tuple(grid.targets)
-    queues = {
-        domain: sorted(grid.targets_of(domain), key=lambda t: hashlib.sha256(t.encode()).digest())
+    queues = (
+        sorted(grid.targets_of(domain), key=lambda t: hashlib.sha256(t.encode()).digest())
         for domain in grid.domains
-    }
-    longest = max(len(queue) for queue in queues.values())
-    turns = [q[k] for k in range(longest) for q in queues.values() if k < len(q)]
+    )
+    turns = [target for turn in zip_longest(*queues) for target in turn if target]
     return tuple(target for target in grid.targets if target in turns[:number])
 
 

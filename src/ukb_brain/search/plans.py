@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,18 +13,17 @@ import pandas as pd
 from optuna.distributions import distribution_to_json
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Grid
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import read_card, read_model
 from ukb_brain.search.encoders import EncoderTrial, judge_encoders
 from ukb_brain.search.heads import HeadTrial, chosen_targets, judge_heads
-from ukb_brain.search.settings import EncoderSearch, HeadSearch, Pruner, ends_of
+from ukb_brain.search.settings import EncoderSearch, HeadSearch
 from ukb_brain.search.space import Shapes, changed, check_networks, check_space, values_now
-from ukb_brain.search.study import StudyPlan
-from ukb_brain.search.trial import History, attempted
+from ukb_brain.search.study import Earlier, StudyPlan, attempted
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import items
 from ukb_brain.training.encode import EncoderJob
+from ukb_brain.training.items import Work
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans, quality_fingerprint
 from ukb_brain.training.settings import Modelling
@@ -50,34 +49,27 @@ def without_test(people: People) -> People:
     )
 
 
-def plan_encoders(
-    search: EncoderSearch,
-    people: People,
-    scans: Mapping[str, GroupScans],
-    quality: pd.DataFrame,
-    grid: Grid,
-    modelling: Modelling,
-    seed: int,
-    device: str,
-) -> StudyPlan:
-    """Plan the search of encoders, on people from `without_test`, after checks.
+def plan_encoders(search: EncoderSearch, work: Work, quality: pd.DataFrame) -> StudyPlan:
+    """Plan the search of encoders, on the people of one fold from `without_test`, after checks.
 
     Raises
     ------
     InputError
         If the space names what does not exist, or values that cannot be.
     """
+    modelling, (people,) = work.settings, work.people.values()
+    scans = work.scans.read_as(modelling.encoders.network.pooling, modelling).groups
     check_space("encoders", search.varied, modelling)
     check_networks(search.varied, modelling, lambda pooling: _shapes(people, scans, pooling))
-    binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
+    binary = {key: target.kind == "binary" for key, target in work.grid.targets.items()}
     parts = people.cross_fits(modelling.encoders.cross_fits)
-    own = items.seed_of(seed, people.fold)
+    own = items.seed_of(work.seed, people.fold)
 
-    def payload(values: dict[str, Any], history: History) -> EncoderTrial:
+    def payload(values: dict[str, Any], earlier: Earlier) -> EncoderTrial:
         settings = changed(modelling, values).encoders
         mine = {g: replace(s, pooling=settings.network.pooling) for g, s in scans.items()}
-        job = EncoderJob(0, parts, people, mine, binary, settings, own, device)
-        return EncoderTrial(job, history)
+        job = EncoderJob(0, parts, people, mine, binary, settings, own, work.compute.device)
+        return EncoderTrial(job, search.pruner, earlier)
 
     seen = quality[quality["eid"].isin(people.eid[people.part != NOBODY])]
     rests_on = (
@@ -86,10 +78,7 @@ def plan_encoders(
         quality_fingerprint(seen),
         list(binary.values()),
     )
-    lengths = search.space.get("encoders.loop.epochs")
-    epochs = max([*ends_of(lengths), 1]) if lengths else modelling.encoders.loop.epochs
-    judge, pruner = judge_encoders, search.pruner
-    return _plan("encoders", search, modelling, rests_on, seed, pruner, epochs, judge, payload)
+    return _plan("encoders", search, work, rests_on, judge_encoders, payload)
 
 
 def _shapes(people: People, scans: Mapping[str, GroupScans], pooling: int) -> Shapes:
@@ -102,12 +91,10 @@ def _shapes(people: People, scans: Mapping[str, GroupScans], pooling: int) -> Sh
     return shapes
 
 
-def plan_heads(
-    search: HeadSearch, people: People, folder: Path, grid: Grid, modelling: Modelling, seed: int
-) -> StudyPlan:
-    """Plan the search of the cells' regressions on models of a folder, after checks.
+def plan_heads(search: HeadSearch, work: Work) -> StudyPlan:
+    """Plan the search of the cells' regressions on models that are there, after checks.
 
-    People are those of `without_test`.
+    People are those of one fold, from `without_test`.
 
     Raises
     ------
@@ -115,6 +102,7 @@ def plan_heads(
         If the space names what does not exist, or values that cannot be; if models are missing, or
         are of other people or settings.
     """
+    grid, modelling, (people,) = work.grid, work.settings, work.people.values()
     check_space("heads", search.varied, modelling)
     if AMORTISED not in modelling.strategies:
         raise InputError(
@@ -123,7 +111,7 @@ def plan_heads(
         )
     encoders = [
         {
-            part: folder / "encoders" / items.encoder_name(people.fold, member, part)
+            part: work.folder / "encoders" / items.encoder_name(people.fold, member, part)
             for part in range(modelling.encoders.cross_fits)
         }
         for member in range(modelling.encoders.seeds)
@@ -135,7 +123,7 @@ def plan_heads(
     # What kernels give has learnt from those who judge a trial.
     judged = modelling.model_copy(update={"strategies": (AMORTISED,), "average": (HEADS,)})
 
-    def payload(values: dict[str, Any], history: History) -> HeadTrial:
+    def payload(values: dict[str, Any], _: Earlier) -> HeadTrial:
         settings = changed(judged, values)
         jobs = (
             CellsJob(t, kind, cells[t], groups, people, encoders, {}, settings)
@@ -150,27 +138,23 @@ def plan_heads(
         [(cell.target, cell.inputs.name) for cell in grid.cells],
         [read_model(path, ("outputs",)).arrays["outputs"][:, seen] for path in networks],
     )
-    never = Pruner(kind="none")
-    return _plan("heads", search, modelling, rests_on, seed, never, 0, judge_heads, payload)
+    return _plan("heads", search, work, rests_on, judge_heads, payload)
 
 
 def _plan(
     kind: str,
     search: EncoderSearch | HeadSearch,
-    modelling: Modelling,
+    work: Work,
     rests_on: tuple,
-    seed: int,
-    pruner: Pruner,
-    epochs: int,
-    judge: Any,
-    payload: Any,
+    judge: Callable,
+    payload: Callable,
 ) -> StudyPlan:
     asked = search.model_dump(mode="json", exclude={"trials", "space"})
     space = {path: distribution_to_json(parameter) for path, parameter in search.varied.items()}
-    print_of = fingerprint_of(ENGINE, items.ENGINE, kind, asked, space, *rests_on, seed)
-    start = values_now(modelling, search.varied)
+    print_of = fingerprint_of(ENGINE, items.ENGINE, kind, asked, space, *rests_on, work.seed)
+    start = values_now(work.settings, search.varied)
     function = partial(attempted, judge)
-    return StudyPlan(kind, print_of, search, start, seed, pruner, epochs, function, payload)
+    return StudyPlan(kind, print_of, search, start, work.seed, function, payload)
 
 
 def _check_models(paths: list[Path], people: People, modelling: Modelling) -> None:

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-import pandera.pandas as pa
 import yaml
 from optuna.trial import FrozenTrial, TrialState
-from pandera.typing import Series
 from scipy import stats
 
 from ukb_brain.search.space import changed, put
 from ukb_brain.search.study import STATES
+from ukb_brain.tables.table import COUNT, TEXT, declared, one_of
 from ukb_brain.training.settings import Modelling
 
 FIRST = ["study", "number", "state", "value", "epochs", "seconds"]
@@ -34,21 +33,13 @@ PLACES = {
 }
 
 
-class SearchTrials(pa.DataFrameModel):
-    """Everything that was tried: one row a trial, and a column for each parameter of any study."""
-
-    study: Series[str]
-    number: Series[int] = pa.Field(ge=0)
-    state: Series[str] = pa.Field(isin=list(STATES))
-    value: Series[float] = pa.Field(nullable=True)
-    epochs: Series[int] = pa.Field(ge=0)
-    seconds: Series[float] = pa.Field(nullable=True)
-    reason: Series[str]
-
-    class Config:
-        """Settings of pandera."""
-
-        unique = ("study", "number")
+# Everything that was tried: one row a trial, and a column for each parameter of any study.
+SearchTrials = declared(
+    "study number state value epochs seconds reason",
+    "study number",
+    strict=False,
+    kinds={"study": TEXT, "state": one_of(*STATES), "number epochs": COUNT},
+)
 
 
 def trials_table(storage: optuna.storages.BaseStorage) -> pd.DataFrame:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
+import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.pruners import MedianPruner, NopPruner
+from optuna.trial import FrozenTrial
 from pydantic import Field, PlainValidator, model_validator
 
 from ukb_brain.training.settings import Settings
@@ -72,26 +75,24 @@ class Pruner(Settings):
 
     Attributes
     ----------
-    kind : {"median", "hyperband", "none"}
-        Where it is worse than the median of earlier trials at the same epoch; by successive
-        halving in brackets (Li et al. 2018); never.
+    kind : {"median", "none"}
+        Where it is worse than the median of earlier trials at the same epoch; never.
     startup : int
-        Trials that must have ended in full before any is cut short by the median.
+        Trials that must have ended in full before any is cut short.
     warm_up : int
         Epochs that every trial gets.
     """
 
-    kind: Literal["median", "hyperband", "none"] = "median"
+    kind: Literal["median", "none"] = "median"
     startup: int = Field(default=4, ge=1)
     warm_up: int = Field(default=3, ge=1)
 
-    def of(self, epochs: int) -> BasePruner:
-        """Make Optuna's pruner for trials of at most so many epochs."""
-        if self.kind == "median":
-            return MedianPruner(n_startup_trials=self.startup, n_warmup_steps=self.warm_up)
-        if self.kind == "hyperband":
-            return HyperbandPruner(min(self.warm_up, epochs), epochs)
-        return NopPruner()
+    def begin(self, earlier: Sequence[FrozenTrial]) -> optuna.Trial:
+        """Begin a trial in memory, to which epochs are reported, after others that are finished."""
+        pruner = MedianPruner(self.startup, self.warm_up)
+        view = optuna.create_study(pruner=pruner if self.kind == "median" else NopPruner())
+        view.add_trials(earlier)
+        return view.ask()
 
 
 class StudySettings(Settings):

@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from ukb_brain.cluster import Compute
 from ukb_brain.ledger import WorkItem, fingerprint_of, run_ledger
 from ukb_brain.ledger.artifact import Card, Model
-from ukb_brain.search.settings import Pruner, StudySettings, read
+from ukb_brain.ledger.attempts import one_line
+from ukb_brain.search.settings import StudySettings, read
 from ukb_brain.search.settings import stored as to_store
-from ukb_brain.search.trial import History
 from ukb_brain.training.items import seed_of
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ STATES = {
 }
 # What Optuna stores of a trial, and the values of settings; both by path.
 Drawn = tuple[dict[str, Any], dict[str, Any]]
+# Finished trials of the rounds before.
+Earlier = tuple[FrozenTrial, ...]
 # Another process of this user's may be reading.
 SECONDS_FOR_A_LOCK = 60
 
@@ -56,14 +58,10 @@ class StudyPlan:
         Settings as they are, by path: the first trial.
     seed : int
         Of drawing.
-    pruner : Pruner
-        When a trial is cut short.
-    epochs : int
-        Most that any trial can have.
     function : callable
         Takes what ``payload`` gives and a scratch folder, gives a model as `attempted` does.
     payload : callable
-        Takes the values of a trial by path, and its `History`.
+        Takes the values of a trial by path, and the finished trials of earlier rounds.
     """
 
     kind: str
@@ -71,10 +69,8 @@ class StudyPlan:
     search: StudySettings
     start: Mapping[str, Any]
     seed: int
-    pruner: Pruner
-    epochs: int
     function: Callable[[Any, Path], Model]
-    payload: Callable[[dict[str, Any], History], Any]
+    payload: Callable[[dict[str, Any], Earlier], Any]
 
     @property
     def study(self) -> str:
@@ -115,7 +111,15 @@ def run_study(
         numbers = range(max(first, done), min(first + size, wanted))
         finished = tuple(study.get_trials()[:first])
         drawn = draw(plan, finished)[numbers.start - first :]
-        items = [_item(plan, n, own[1], finished) for n, own in zip(numbers, drawn, strict=False)]
+        items = [
+            WorkItem(
+                f"{plan.study}-{number}",
+                fingerprint_of(plan.fingerprint, number, values),
+                plan.payload(values, finished),
+                {"restricted": True},
+            )
+            for number, (_, values) in zip(numbers, drawn, strict=False)
+        ]
         label = f"Search of {plan.kind}, trials {numbers.start + 1} to {numbers.stop} of {wanted}"
         cards = run_ledger(plan.function, items, folder, compute, label)
         for own, card in zip(drawn, cards, strict=False):
@@ -141,9 +145,7 @@ def draw(plan: StudyPlan, finished: Sequence[FrozenTrial]) -> list[Drawn]:
     first, space = len(finished), plan.search.varied
     own = seed_of(plan.seed, first)
     sampler = optuna.samplers.TPESampler(n_startup_trials=plan.search.at_random, seed=own)
-    view = optuna.create_study(
-        study_name=plan.study, sampler=sampler, pruner=plan.pruner.of(plan.epochs)
-    )
+    view = optuna.create_study(sampler=sampler)
     view.add_trials(finished)
     drawn: list[Drawn] = []
     for number in range(first, first + plan.search.round):
@@ -160,13 +162,19 @@ def draw(plan: StudyPlan, finished: Sequence[FrozenTrial]) -> list[Drawn]:
     return drawn
 
 
-def _item(
-    plan: StudyPlan, number: int, values: dict[str, Any], finished: tuple[FrozenTrial, ...]
-) -> WorkItem:
-    history = History(plan.study, plan.pruner, plan.epochs, finished, number - len(finished))
-    print_of = fingerprint_of(plan.fingerprint, number, values)
-    payload = plan.payload(values, history)
-    return WorkItem(f"{plan.study}-{number}", print_of, payload, {"restricted": True})
+def attempted(function: Callable[[Any, Path], Card], payload: Any, scratch: Path) -> Model:
+    """Do a trial, and take whatever goes wrong in it for its result: the rest goes on.
+
+    The card says ``state`` (complete|pruned|failed), ``value`` where there is one, and where they
+    exist ``losses`` by target, ``curve`` by epoch, and ``why`` it failed.
+    """
+    try:
+        card = function(payload, scratch)
+    except Exception as error:
+        card = {"state": "failed", "why": one_line(error)}
+    if card["state"] == "complete" and not math.isfinite(card["value"]):
+        card = {**card, "state": "failed", "value": None, "why": "nobody is left to judge it by"}
+    return Model({}, card)
 
 
 def _finished(plan: StudyPlan, drawn: Drawn, card: Card) -> FrozenTrial:
@@ -186,7 +194,5 @@ def _finished(plan: StudyPlan, drawn: Drawn, card: Card) -> FrozenTrial:
             "epochs": len(curve),
             "seconds": float(card["seconds"]),
         },
-        # Where successive halving keeps what it needs.
-        system_attrs=card.get("rungs", {}),
         intermediate_values=dict(enumerate(curve, start=1)),
     )

@@ -7,6 +7,7 @@ made with other people, scans or settings, is made anew, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.ledger import WorkItem, fingerprint_of
@@ -34,6 +36,31 @@ Folds = Mapping[int, People]
 Job = ReferenceJob | GramJob | KernelsJob | EncoderJob | CellsJob | DedicatedJob
 # Raised whenever the same settings would give other results.
 ENGINE = 5
+# Kinds of work for an accelerator, where there is one.
+ON_DEVICE = ("grams", "kernels", "encoders", "dedicated")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all work items of a run rest on.
+
+    Attributes
+    ----------
+    folder : Path
+        Of all models, each kind in a folder of its own.
+    people : dict of int to People
+        By fold.
+    scans : Scans
+        Whole and as they are.
+    """
+
+    folder: Path
+    people: Folds
+    scans: Scans
+    grid: Grid
+    settings: Modelling
+    compute: Compute
+    seed: int
 
 
 def people_fingerprint(people: People) -> str:

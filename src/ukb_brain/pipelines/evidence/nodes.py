@@ -23,9 +23,9 @@ from ukb_brain.pipelines.modelling.nodes import (
 )
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.tables.splits import Splitting
+from ukb_brain.training.items import Work
 from ukb_brain.training.people import People
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.work import Work
 
 CURVES, SITES, SCALE = "learning_curves", "left_out_sites", "model_scale"
 
@@ -48,15 +48,15 @@ def check_map(
     for part in (CURVES, SITES, SCALE):
         _of_strategies(work, evidence, part)
     for name, values in evidence.model_scale.variants.items():
-        variant_of(work.modelling, name, values)
+        variant_of(work.settings, name, values)
     of_map = FoldModels(tangents, encoders, kernels, cells)
-    check_models(of_map, work.people, work.modelling)
+    check_models(of_map, work.people, work.settings)
     return of_map
 
 
 def _of_strategies(work: Work, evidence: Evidence, part: str) -> Modelling:
     asked = getattr(evidence, part).strategies
-    return of_strategies(work.modelling, asked, f"evidence.{part}.strategies")
+    return of_strategies(work.settings, asked, f"evidence.{part}.strategies")
 
 
 def _train(
@@ -66,7 +66,7 @@ def _train(
     shared = {
         part
         for part in ("connectivity", "cross_fits", "encoders", "kernels")
-        if getattr(as_it_is, part, None) == getattr(work.modelling, part)
+        if getattr(as_it_is, part, None) == getattr(work.settings, part)
     }
 
     def of_both(*parts: str) -> FoldModels | None:
@@ -94,7 +94,7 @@ def train_learning_curves(
         subsets = take_subsets(first, asked.shares, asked.repeats, work.seed, work.grid)
     settings = _of_strategies(work, evidence, CURVES)
     folds = {some.fold: some for some in subsets.values()}
-    own = replace(work, folder=folder / CURVES, people=folds, modelling=settings)
+    own = replace(work, folder=folder / CURVES, people=folds, settings=settings)
     return subsets, _train(own)
 
 
@@ -121,7 +121,7 @@ def train_left_out_sites(
     The map's models are an input so that they are checked before.
     """
     settings = _of_strategies(work, evidence, SITES)
-    return _train(replace(work, folder=folder / SITES, people=sites, modelling=settings))
+    return _train(replace(work, folder=folder / SITES, people=sites, settings=settings))
 
 
 def train_model_scale(
@@ -148,7 +148,7 @@ def train_model_scale(
             work,
             folder=home / name,
             people={first: work.people[first]},
-            modelling=variant_of(as_it_is, name, values),
+            settings=variant_of(as_it_is, name, values),
         )
         trained[name] = _train(own, of_map, as_it_is)
     return trained

@@ -13,13 +13,13 @@ from ukb_brain.training import accounting, items
 from ukb_brain.training.dedicated import DEDICATED, train_dedicated
 from ukb_brain.training.encode import train_encoders as train_encoder
 from ukb_brain.training.gram import gram_of_group
+from ukb_brain.training.items import ON_DEVICE, Work
 from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.kernels import fit_kernels as fit_set
 from ukb_brain.training.results import FINAL, PREDICTED_PARTS, UNREFINED, prediction_tables
 from ukb_brain.training.scans import Scans
 from ukb_brain.training.tangents import reference_of_group, tangents_of_block
 from ukb_brain.training.target import AMORTISED, fit_cells_of_target
-from ukb_brain.training.work import ON_DEVICE, Work
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def take_tangents(work: Work) -> ModelFolder:
     ModelFolder
         Some thousand people a model, for each fold; empty where nothing is read in tangent space.
     """
-    read = work.scans.read_as(1, work.modelling)
+    read = work.scans.read_as(1, work.settings)
     todo = items.reference_items(work.people, read)
     references = _run(work, "references", reference_of_group, todo)
     blocks = items.tangent_items(work.people, read, references)
@@ -61,14 +61,14 @@ def take_tangents(work: Work) -> ModelFolder:
 
 
 def _kept(work: Work, pooling: int, tangents: ModelFolder) -> dict[int, Scans]:
-    read = work.scans.read_as(pooling, work.modelling)
+    read = work.scans.read_as(pooling, work.settings)
     return items.kept_vectors(work.people, read, tangents)
 
 
 def multiply_scans(work: Work, tangents: ModelFolder) -> ModelFolder:
     """Multiply the scans of pairs of people: one model a fold and imaging group."""
-    scans = _kept(work, work.modelling.kernels.pooling, tangents)
-    todo = items.gram_items(work.people, scans, work.modelling, work.compute.device)
+    scans = _kept(work, work.settings.kernels.pooling, tangents)
+    todo = items.gram_items(work.people, scans, work.settings, work.compute.device)
     return _run(work, "grams", gram_of_group, todo)
 
 
@@ -78,7 +78,7 @@ def fit_kernels(work: Work, grams: ModelFolder) -> ModelFolder:
     One model a fold and set of imaging groups.
     """
     hashes, home = items.checked(grams, work.people), grams.path.resolve()
-    how = (work.grid, work.modelling, home, hashes, work.compute.device)
+    how = (work.grid, work.settings, home, hashes, work.compute.device)
     todo = items.kernel_items(work.people, *how)
     return _run(work, "kernels", fit_set, todo)
 
@@ -88,8 +88,8 @@ def train_encoders(work: Work, tangents: ModelFolder) -> ModelFolder:
 
     One network a fold, member of the ensemble and part of training families left out.
     """
-    scans = _kept(work, work.modelling.encoders.network.pooling, tangents)
-    how = (work.grid, work.modelling, work.seed, work.compute.device)
+    scans = _kept(work, work.settings.encoders.network.pooling, tangents)
+    how = (work.grid, work.settings, work.seed, work.compute.device)
     todo = items.encoder_items(work.people, scans, *how)
     return _run(work, "encoders", train_encoder, todo)
 
@@ -99,7 +99,7 @@ def fit_cells(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> ModelF
 
     One model a fold and target, with all its cells.
     """
-    people, modelling = work.people, work.modelling
+    people, modelling = work.people, work.settings
     hashes = items.checked(encoders, people, modelling.encoders)
     hashes |= items.checked(kernels, people, modelling.kernels)
     homes = (encoders.path.resolve(), kernels.path.resolve())
@@ -109,9 +109,9 @@ def fit_cells(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> ModelF
 
 def train_dedicated_networks(work: Work) -> ModelFolder:
     """Train a network for each cell, fold and member, where the dedicated strategy is asked for."""
-    pooling = work.modelling.dedicated.network.pooling
-    read = work.scans.read_as(pooling, work.modelling, tangent=False)
-    how = (work.grid, work.modelling, work.seed, work.compute.device)
+    pooling = work.settings.dedicated.network.pooling
+    read = work.scans.read_as(pooling, work.settings, tangent=False)
+    how = (work.grid, work.settings, work.seed, work.compute.device)
     todo = items.dedicated_items(work.people, dict.fromkeys(work.people, read), *how)
     return _run(work, "dedicated", train_dedicated, todo)
 

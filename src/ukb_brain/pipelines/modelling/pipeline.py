@@ -12,12 +12,12 @@ from ukb_brain.pipelines.modelling.nodes import (
     train_encoders,
 )
 from ukb_brain.pipelines.wiring import step
+from ukb_brain.training.items import Work
 from ukb_brain.training.people import gather_people
 from ukb_brain.training.scans import gather_scans
-from ukb_brain.training.work import Work
 
 # What every run of models begins with, this pipeline's own and others'.
-GATHERED = ("gather_people", "gather_scans", "gather_work")
+GATHERED = ("gather_people", "gather_scans", "plan_work")
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
@@ -39,7 +39,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 Work,
                 "model.folder people scans params:grid params:modelling params:compute params:seed",
                 "work",
-                "gather_work",
+                "plan_work",
             ),
             step(take_tangents, "work", "model.tangents"),
             step(train_encoders, "work model.tangents", "model.encoders"),

@@ -1,5 +1,84 @@
 """The demo's raw files and their truth."""
 
-from ukb_brain.pipelines.synthetic_cohort.pipeline import create_pipeline
+from __future__ import annotations
 
-__all__ = ["create_pipeline"]
+import logging
+from pathlib import Path
+
+from kedro.pipeline import Pipeline
+
+from ukb_brain.cluster import Compute, run_items
+from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.pipelines.wiring import step
+from ukb_brain.synthetic.anatomy import build_anatomy
+from ukb_brain.synthetic.folder import bulk_folder, claim
+from ukb_brain.synthetic.scans import PeopleBatch, missing_files, write_batch
+from ukb_brain.synthetic.settings import SyntheticCohort
+from ukb_brain.synthetic.table import main_table, write_lists
+from ukb_brain.synthetic.table_styles import write_table
+from ukb_brain.synthetic.truth import build_truth
+from ukb_brain.tables.codings import Codings
+
+logger = logging.getLogger(__name__)
+
+PEOPLE_PER_BATCH = 12
+
+
+def write_tables(claimed: SyntheticCohort, raw_folder: Path, codings: Codings) -> Path:
+    """Write the main table, withdrawal lists and the relatedness file into the raw folder."""
+    write_table(main_table(claimed), raw_folder, claimed.style, codings)
+    write_lists(claimed, raw_folder)
+    return raw_folder
+
+
+def write_scans(
+    claimed: SyntheticCohort,
+    raw_folder: Path,
+    truth_folder: Path,
+    imaging: ImagingPreprocess,
+    compute: Compute,
+) -> Path:
+    """Write the bulk files that are not there yet, and the shared anatomy beside the truth."""
+    bulk = bulk_folder(raw_folder, claimed.arrangement)
+    todo = [n for n in range(1, claimed.participants + 1) if missing_files(claimed, n, bulk)]
+    if not todo:
+        logger.info("All bulk files are there.")
+        return raw_folder
+    anatomy = truth_folder / f"anatomy_{claimed.voxel_mm:g}mm.npz"
+    if not anatomy.exists():
+        truth_folder.mkdir(parents=True, exist_ok=True)
+        build_anatomy(claimed.voxel_mm).save(anatomy)
+    shared = (claimed, anatomy, bulk, imaging.modalities)
+    batches = [
+        PeopleBatch(tuple(todo[start : start + PEOPLE_PER_BATCH]), *shared)
+        for start in range(0, len(todo), PEOPLE_PER_BATCH)
+    ]
+    written = sum(run_items(write_batch, batches, compute, "Scans, in batches of people"))
+    logger.info("Bulk files written: %s, of %s people.", written, len(todo))
+    return raw_folder
+
+
+def create_pipeline(**kwargs: object) -> Pipeline:
+    """Wire the nodes, from settings to raw files and their truth."""
+    return Pipeline(
+        [
+            step(
+                claim,
+                "synthetic.raw_folder params:synthetic_cohort params:source",
+                "claimed",
+                name="claim_raw_folder",
+            ),
+            step(
+                write_tables,
+                "claimed synthetic.raw_folder params:codings",
+                "synthetic.tables",
+            ),
+            step(
+                write_scans,
+                "claimed synthetic.raw_folder synthetic.truth_folder params:imaging_preprocess "
+                "params:compute",
+                "synthetic.bulk",
+            ),
+            step(build_truth, "params:grid claimed", "synthetic.truth", name="tabulate_truth"),
+        ]
+    )
