@@ -13,7 +13,7 @@ from ukb_brain.imaging.store import open_store
 from ukb_brain.planning import Case, Plan, Planning, foresee, plan_table, write_plan
 from ukb_brain.planning.case import Parts, parts_of
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
-from ukb_brain.planning.measure import law_of, measure_networks, settings_of
+from ukb_brain.planning.measure import law_of, measure_networks, with_strategy
 from ukb_brain.planning.needs import process_needs, store_bytes
 from ukb_brain.planning.rehearsal import KINDS, Rehearsal, Run, fitted_on
 from ukb_brain.planning.table import makespan, written
@@ -29,7 +29,8 @@ PLANNING = Planning(
 
 def case_of(modelling=MODELLING, splitting=None, **planning):
     asked = PLANNING.model_copy(update=planning)
-    return Case("mine", modelling, GRID, VOXELS, splitting or Splitting(), asked, ("rsfmri",))
+    parts = parts_of(asked.participants, splitting or Splitting(), asked.sites)
+    return Case("mine", modelling, GRID, VOXELS, parts, asked, ("rsfmri",))
 
 
 def with_encoders(**changes):
@@ -41,7 +42,7 @@ def with_loop(**changes):
 
 
 def run_of(case, strategy, folder):
-    return Rehearsal(case, case.parts, settings_of(case, strategy), "cpu", folder)
+    return Rehearsal(with_strategy(case, strategy), "cpu", folder)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_trainings_are_scaled_by_people_epochs_and_voxels(monkeypatch, tmp_path)
     def done(self, kind, item):
         seconds = float(took @ KINDS[kind].terms(item.payload))
         card = {"seconds": seconds, "flops": 1.0, "flops_per_sample": 5.0}
-        return Run(self.case, self.settings, item.payload, card, 100)
+        return Run(self.case, item.payload, card, 100)
 
     monkeypatch.setattr(Rehearsal, "do", done)
     monkeypatch.setattr(Rehearsal, "write", lambda *_: None)

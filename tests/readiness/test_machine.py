@@ -5,15 +5,16 @@ import torch
 from modelling_cases import GRID, MODELLING
 
 from ukb_brain.cluster import Compute
-from ukb_brain.planning import Case, Planning
+from ukb_brain.planning import Case, Planning, parts_of
 from ukb_brain.readiness.findings import Readiness
 from ukb_brain.readiness.machine import check_machine, check_needs, existing_part
 from ukb_brain.tables.splits import Splitting
 
 
 def case_of(participants):
-    planning = Planning(presets="mine", participants=participants, edges=10, devices=1)
-    return Case("mine", MODELLING, GRID, (6, 7, 8), Splitting(), planning, ("rsfmri",))
+    planning = Planning(presets="mine", edges=10, devices=1)
+    parts = parts_of(participants, Splitting(), planning.sites)
+    return Case("mine", MODELLING, GRID, (6, 7, 8), parts, planning, ("rsfmri",))
 
 
 def test_the_folder_above_one_that_is_not_there_yet(tmp_path):

@@ -99,8 +99,8 @@ class Case:
         Targets, cells, imaging groups.
     voxels : tuple of int
         Of stored volumes.
-    splitting : Splitting
-        Scheme.
+    parts : Parts
+        People of a fold.
     planning : Planning
         What is asked.
     vectors : collection of str
@@ -111,14 +111,9 @@ class Case:
     modelling: Modelling
     grid: Grid
     voxels: tuple[int, int, int]
-    splitting: Splitting
+    parts: Parts
     planning: Planning
     vectors: Collection[str]
-
-    @property
-    def parts(self) -> Parts:
-        """People of a fold."""
-        return parts_of(self.planning.participants, self.splitting, self.planning.sites)
 
     def shapes(self, pooling: int = 1) -> dict[str, Shape]:
         """Shapes of one person's scans by imaging group; edges of volumes are rounded up."""

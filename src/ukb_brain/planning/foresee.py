@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +18,7 @@ from ukb_brain.planning.measure import (
     measure_networks,
     measure_reading,
     measure_regressions,
-    settings_of,
+    with_strategy,
 )
 from ukb_brain.planning.needs import process_needs
 from ukb_brain.planning.rehearsal import KINDS, NETWORKS, Rehearsal, epochs_of, fitted_on
@@ -55,9 +54,7 @@ def foresee(case: Case, device: str) -> pd.DataFrame:
     try:
         with tempfile.TemporaryDirectory() as folder:
             runs = {
-                strategy: Rehearsal(
-                    case, case.parts, settings_of(case, strategy), device, Path(folder, "shrunk-1")
-                )
+                strategy: Rehearsal(with_strategy(case, strategy), device, Path(folder, "shrunk-1"))
                 for strategy in STRATEGIES
             }
             found = measure_reading(runs[LINEAR])
@@ -101,14 +98,11 @@ def _rows(whole: Rehearsal, kind: str, found: Mapping[Key, Found]) -> list[dict[
 
 def _memory(whole: Rehearsal, kind: str, found: Found) -> dict[str, float]:
     """Peaks that were measured, and by how much arrays will be larger."""
-    last, people = found.last, len(found.last.payload.people.eid)
-    few = last.case.planning.model_copy(update={"participants": people})
-    tried = replace(last.case, planning=few, modelling=last.settings)
-    asked = replace(whole.case, modelling=whole.settings)
-    more = process_needs(asked).get(kind, 0.0) - process_needs(tried).get(kind, 0.0)
+    last, modelling = found.last, whole.case.modelling
+    more = process_needs(whole.case).get(kind, 0.0) - process_needs(last.case).get(kind, 0.0)
     process, card = last.card["process_bytes"] + more, last.card["device_bytes"]
     if kind in NETWORKS:
-        settings = whole.settings.encoders if kind == "encoders" else whole.settings.dedicated
+        settings = modelling.encoders if kind == "encoders" else modelling.dedicated
         batch = settings.loop.batch_size
         planned = _network_bytes(last.card, batch, found.grown)
         more = planned - _network_bytes(last.card, min(batch, last.card["n_fitted"]), 1.0)

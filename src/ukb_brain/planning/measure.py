@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import time
+import timeit
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import nnls
 
 from ukb_brain.ledger import WorkItem
@@ -20,7 +19,7 @@ from ukb_brain.ledger.artifact import Card
 from ukb_brain.planning.case import Case, Parts
 from ukb_brain.planning.invented import write_encodings, write_gram
 from ukb_brain.planning.needs import store_bytes
-from ukb_brain.planning.rehearsal import KINDS, NetworkJob, Rehearsal, Run, Terms, fitted_on
+from ukb_brain.planning.rehearsal import KINDS, NetworkJob, Rehearsal, Run, fitted_on
 from ukb_brain.training.kernel_ridge import invert
 from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.settings import Modelling
@@ -68,16 +67,17 @@ class Found:
     at: str = ""
 
 
-def settings_of(case: Case, strategy: str) -> Modelling:
-    """Give a run a strategy, and what that rests on: amortised rests on kernels too."""
+def with_strategy(case: Case, strategy: str) -> Case:
+    """Plan a strategy, and what that rests on: amortised rests on kernels too."""
     s = case.modelling
     averaged = (LINEAR, KERNELS) if KERNELS in s.strategies else (LINEAR,)
     rests_on = {KERNELS: (LINEAR,), AMORTISED: averaged}.get(strategy, ())
     own = s.dedicated.model_copy(update={"cells": case.planning.dedicated_cells})
-    return s.model_copy(update={"strategies": (*rests_on, strategy), "dedicated": own})
+    changes = {"strategies": (*rests_on, strategy), "dedicated": own}
+    return replace(case, modelling=s.model_copy(update=changes))
 
 
-def law_of(terms: Sequence[Terms], values: Sequence[float]) -> NDArray[np.float64]:
+def law_of(terms: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
     """Find coefficients of terms by least squares; none is negative, and the largest count most."""
     X, y = np.array(terms, dtype=float), np.array(values, dtype=float)
     scale = X.max(axis=0)
@@ -85,20 +85,20 @@ def law_of(terms: Sequence[Terms], values: Sequence[float]) -> NDArray[np.float6
 
 
 def _found(kind: str, runs: Sequence[Run], most: int, speed: float = math.inf) -> Found:
-    terms = [KINDS[kind].terms(run.payload) for run in runs]
+    terms = np.array([KINDS[kind].terms(run.payload) for run in runs], dtype=float)
     took = np.array([run.card["seconds"] for run in runs])
     flops = law_of(terms, [_flops(run.card) for run in runs])
     if kind in PRODUCTS:
         # A few people do not show what grows fastest; operations do.
         top = flops[-1] / speed
-        rest = np.maximum(took - top * np.array([each[-1] for each in terms]), 0)
-        seconds = np.array([*law_of([each[:-1] for each in terms], rest.tolist()), top])
+        rest = np.maximum(took - top * terms[:, -1], 0)
+        seconds = np.append(law_of(terms[:, :-1], rest), top)
     else:
-        seconds = law_of(terms, took.tolist())
+        seconds = law_of(terms, took)
     return Found(
         seconds,
         flops,
-        law_of([each[: KINDS[kind].sizes] for each in terms], [run.disk for run in runs]),
+        law_of(terms[:, : KINDS[kind].sizes], [run.disk for run in runs]),
         runs[-1],
         "measured" if len(runs[-1].payload.people.eid) == most else "scaled",
     )
@@ -107,13 +107,12 @@ def _found(kind: str, runs: Sequence[Run], most: int, speed: float = math.inf) -
 def _speed(device: str) -> float:
     """Time what fits kernels: operations a second of an inverse."""
     kernel = torch.eye(INVERTED, dtype=torch.float64, device="cuda" if device == "cuda" else "cpu")
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
+
+    def inverse() -> float:
         # The sum waits for the device.
-        float(cast(torch.Tensor, invert(kernel, 1.0)).sum())
-        seconds.append(time.perf_counter() - started)
-    return INVERTED**3 / min(seconds)
+        return float(cast(torch.Tensor, invert(kernel, 1.0)).sum())
+
+    return INVERTED**3 / min(timeit.repeat(inverse, number=1, repeat=3))
 
 
 def _flops(card: Card) -> float:
@@ -123,13 +122,14 @@ def _flops(card: Card) -> float:
 
 def _fewer(whole: Rehearsal, people: int) -> Rehearsal:
     """Take fewer people, who meet a share of the limits that all would meet."""
-    asked, s = whole.parts, whole.settings.kernels
+    asked, s = whole.case.parts, whole.case.modelling.kernels
     share = people / asked.people
     held, tested = max(1, round(share * asked.validation)), max(1, round(share * asked.test))
     exact = math.ceil(share * s.exact_people) + 2
     few = s.model_copy(update={"memory_gb": share * s.memory_gb, "exact_people": exact})
-    settings = whole.settings.model_copy(update={"kernels": few})
-    return replace(whole, parts=Parts(1, people - held - tested, held, tested), settings=settings)
+    settings = whole.case.modelling.model_copy(update={"kernels": few})
+    parts = Parts(1, people - held - tested, held, tested)
+    return replace(whole, case=replace(whole.case, parts=parts, modelling=settings))
 
 
 def _doubling(
@@ -139,20 +139,19 @@ def _doubling(
     limit: float = math.inf,
 ) -> dict[Key, Found]:
     """Do items of ever more people, two rounds at least unless more than a limit would be there."""
-    runs, most, case = Runs(list), whole.parts.people, whole.case
-    people = min(first, most)
-    for number in itertools.count():
-        longest = 0.0
+    runs, most = Runs(list), whole.case.parts.people
+    people, rounds = min(first, most), 0
+    while True:
+        longest, rounds = 0.0, rounds + 1
         for kind, item, few in items(people):
             run = few.do(kind, item)
             runs[kind, KINDS[kind].alike(item.payload)].append(run)
             longest = max(longest, run.card["seconds"])
-        more, slow = min(2 * people, most), longest * GROWTH > case.planning.seconds
-        if people == most or more > limit or (slow and number):
+        more, slow = min(2 * people, most), longest * GROWTH > whole.case.planning.seconds
+        if people == most or more > limit or (slow and rounds > 1):
             speed = _speed(whole.device)
             return {key: _found(key[0], own, most, speed) for key, own in runs.items()}
         people = more
-    raise AssertionError("counting has no end")
 
 
 def measure_reading(whole: Rehearsal) -> dict[Key, Found]:
@@ -164,7 +163,7 @@ def measure_reading(whole: Rehearsal) -> dict[Key, Found]:
         for kind in ("references", "tangents", "grams"):
             yield from ((kind, item, few) for item in few.items(kind))
 
-    each = store_bytes(whole.case) / whole.parts.people
+    each = store_bytes(whole.case) / whole.case.parts.people
     return _doubling(items, FIRST_READ, whole, max(2 * FIRST_READ, SCANS / each))
 
 
@@ -196,7 +195,7 @@ def measure_networks(whole: Rehearsal, kind: str) -> dict[Key, Found]:
 
 def _trained(whole: Rehearsal, kind: str, job: NetworkJob) -> Found:
     """Train with as many people as the time allows, with half of them, and for longer."""
-    asked, case, most = whole.parts, whole.case, fitted_on(job)
+    case, asked, most = whole.case, whole.case.parts, fitted_on(job)
     shrunk, pooling = 1, job.settings.network.pooling
     volumes = any(len(case.shapes()[group]) > 1 for group in job.scans)
     # The CPU is given a smaller grid: what a network does there is in proportion to voxels.
@@ -209,9 +208,9 @@ def _trained(whole: Rehearsal, kind: str, job: NetworkJob) -> Found:
         share = fitted / most
         held = max(LEAST, round(share * asked.validation))
         parts = Parts(1, round(share * asked.train), held, max(2, round(share * asked.test)))
-        settings = _brief(whole.settings, kind, epochs, parts.people / asked.people / grown)
+        settings = _brief(case.modelling, kind, epochs, parts.people / asked.people / grown)
         folder = whole.folder.with_name(f"shrunk-{shrunk}")
-        few = Rehearsal(small, parts, settings, whole.device, folder)
+        few = Rehearsal(replace(small, parts=parts, modelling=settings), whole.device, folder)
         few.write(job.scans)
         return few.do(kind, next(i for i in few.items(kind) if alike(i.payload) == alike(job)))
 

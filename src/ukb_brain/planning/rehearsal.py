@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 from ukb_brain.ledger import WorkItem
 from ukb_brain.ledger.artifact import Card, Model, ModelFolder
 from ukb_brain.ledger.attempts import Attempts
-from ukb_brain.planning.case import Case, Parts
+from ukb_brain.planning.case import Case
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
 from ukb_brain.training import items
 from ukb_brain.training.dedicated import DedicatedJob, train_dedicated
@@ -22,7 +22,6 @@ from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob
 from ukb_brain.training.people import Mask, People
 from ukb_brain.training.scans import Scans
-from ukb_brain.training.settings import Modelling
 from ukb_brain.training.tangents import BLOCK, reference_of_group, tangents_of_block
 from ukb_brain.training.target import fit_cells_of_target
 
@@ -111,7 +110,6 @@ class Run(NamedTuple):
     """What one item took: its card, and bytes of its model; and what it was done with."""
 
     case: Case
-    settings: Modelling
     payload: Any
     card: Card
     disk: int
@@ -124,11 +122,7 @@ class Rehearsal:
     Attributes
     ----------
     case : Case
-        Grid and shapes of scans.
-    parts : Parts
-        How many people there are.
-    settings : Modelling
-        Strategies, and how they are run.
+        People, grid, shapes of scans, strategies and how they are run.
     device : str
         Where networks are trained.
     folder : Path
@@ -136,16 +130,14 @@ class Rehearsal:
     """
 
     case: Case
-    parts: Parts
-    settings: Modelling
     device: str
     folder: Path
 
     @cached_property
     def folds(self) -> dict[int, People]:
         """Everybody, by fold."""
-        people = random_people(self.parts, self.case.grid)
-        return {fold: replace(people, fold=fold) for fold in range(self.parts.folds)}
+        people = random_people(self.case.parts, self.case.grid)
+        return {fold: replace(people, fold=fold) for fold in range(self.case.parts.folds)}
 
     def write(self, groups: Iterable[str]) -> None:
         """Write everybody's scans of some groups where they are not there yet."""
@@ -158,7 +150,7 @@ class Rehearsal:
 
         Scans are read from the stores rather than from vectors of tangent space: about as fast.
         """
-        s, grid, folds, home = self.settings, self.case.grid, self.folds, self.folder
+        s, grid, folds, home = self.case.modelling, self.case.grid, self.folds, self.folder
         whole = scans_in(home, grid)
         tangent = whole.read_as(1, s)
 
@@ -203,4 +195,4 @@ class Rehearsal:
         if reason:
             raise RuntimeError(f"{kind} of invented people failed: {reason}")
         disk = sum(path.stat().st_size for path in (models / item.name).iterdir())
-        return Run(self.case, self.settings, item.payload, card, disk)
+        return Run(self.case, item.payload, card, disk)

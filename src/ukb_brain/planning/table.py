@@ -139,7 +139,7 @@ def _about(case: Case, strategy: str, items: pd.DataFrame, base: float) -> dict[
         "preset": case.name,
         "strategy": strategy,
         "device": networks["device"].iloc[0] if len(networks) else "cpu",
-        "participants": case.planning.participants,
+        "participants": case.parts.people,
         "folds": case.parts.folds,
         "cells": len(cells),
         "networks": len(networks),

@@ -14,7 +14,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.readers import stored_in
-from ukb_brain.planning import Case, Planning
+from ukb_brain.planning import Case, Planning, parts_of
 from ukb_brain.readiness.findings import PROBLEMS, SECTIONS, Readiness
 from ukb_brain.readiness.machine import check_machine, check_needs
 from ukb_brain.reports.check import MATRICES, build_check, shown_counts
@@ -42,10 +42,10 @@ def foresee(
     """
     check_machine(ready, stores, compute)
     if ready.people:
-        size = {"participants": max(50, ready.people)}
-        plan = planning.model_copy(update=size | {"dedicated_cells": modelling.dedicated.cells})
+        parts = parts_of(max(50, ready.people), splitting, planning.sites)
+        plan = planning.model_copy(update={"dedicated_cells": modelling.dedicated.cells})
         vectors = stored_in("connectivity", imaging)
-        case = Case(preset, modelling, grid, imaging.shape, splitting, plan, vectors)
+        case = Case(preset, modelling, grid, imaging.shape, parts, plan, vectors)
         check_needs(ready, case, compute, stores)
     return ready.table()
 

@@ -15,7 +15,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.readers import stored_in
 from ukb_brain.pipelines.wiring import step
-from ukb_brain.planning import Case, Planning, foresee, plan_table, write_plan
+from ukb_brain.planning import Case, Planning, foresee, parts_of, plan_table, write_plan
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.settings import Modelling
 
@@ -38,6 +38,7 @@ def plan_costs(
     Settings of modelling and imaging are of the run's own preset, the others are in ``presets``.
     Gives one row a preset, strategy and number of devices, and the same in Markdown.
     """
+    parts = parts_of(planning.participants, splitting, planning.sites)
     cases = []
     for name in planning.presets:
         if name not in presets:
@@ -52,7 +53,7 @@ def plan_costs(
             changed = presets[name]["imaging_preprocess"]
             scans = ImagingPreprocess(**(imaging.model_dump() | changed))
         vectors = stored_in("connectivity", scans)
-        cases.append(Case(name, own, grid, scans.shape, splitting, planning, vectors))
+        cases.append(Case(name, own, grid, scans.shape, parts, planning, vectors))
     # In one worker, one after the other: what is tried must have the machine for itself.
     alone = compute.model_copy(update={"workers": 1})
     items = dict(run_items(partial(_of_case, device=compute.device), cases, alone, "Planning"))
