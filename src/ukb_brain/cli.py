@@ -170,18 +170,6 @@ def _check_names(wanted: Iterable[str]) -> None:
             )
 
 
-class Interrupted(click.ClickException):
-    """The user stopped a run."""
-
-    exit_code = 130  # as shells have it for SIGINT
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Stopped. Nothing half-written was kept: run the same command again, and it goes on "
-            "where it stopped; what is done is not done again."
-        )
-
-
 def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -189,7 +177,12 @@ def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
             _check_names(filter(None, [kwargs.get("pipeline"), *(kwargs.get("pipelines") or ())]))
             return function(*args, **kwargs)
         except KeyboardInterrupt:
-            raise Interrupted() from None
+            stopped = click.ClickException(
+                "Stopped. Nothing half-written was kept: run the same command again, and it goes "
+                "on where it stopped; what is done is not done again."
+            )
+            stopped.exit_code = 130  # as shells have it for SIGINT
+            raise stopped from None
         except Exception as error:
             message = one_line(error)
             if message is None:

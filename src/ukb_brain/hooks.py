@@ -27,24 +27,19 @@ PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
 TOLD = {"reporting.summary", "published.claims_text", "compare.text"}
 DROPS_WITHDRAWN, PURGE = {"data_engineering", "__default__"}, "purge"
 
-# Known and meant: names of datasets read `layer.name`.
+# Warnings of which a user can do nothing; names of datasets read `layer.name`, which is meant.
 QUIET = (
     r"One or more dataset names contain '\.' characters",
     r"\s*register_new_resolver\(\) is deprecated",
 )
 
 
-def silence_known_warnings() -> None:
-    """Leave out those of Kedro's warnings that a user can do nothing about."""
-    for message in QUIET:
-        warnings.filterwarnings("ignore", message=message)
-
-
 class ProjectHooks:
     """Say which environment, data, size and source a run has."""
 
     def __init__(self) -> None:
-        silence_known_warnings()
+        for message in QUIET:
+            warnings.filterwarnings("ignore", message=message)
         self._step = self._steps = 0
         self._local: list[str] = []
         self._on_what = ""

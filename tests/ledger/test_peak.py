@@ -5,8 +5,7 @@ import pytest
 
 from ukb_brain.ledger import WorkItem
 from ukb_brain.ledger.artifact import Model
-from ukb_brain.ledger.attempts import Attempts
-from ukb_brain.ledger.peak import forget_peak, peak_memory
+from ukb_brain.ledger.attempts import Attempts, forget_peak, peak_memory
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 

@@ -44,7 +44,7 @@ def test_a_parameter_that_is_none_is_refused(parameter, said):
 def test_null_takes_a_parameter_out_of_the_space():
     study = {"trials": 2, "round": 1, "space": {RATE: SPACE[RATE], WIDTH: None}}
     search = Search(encoders=study, heads=study | {"trials": 0})
-    assert set(search.encoders.varied) == {RATE}
+    assert set(search.encoders.space) == {RATE}
     with pytest.raises(ValidationError, match="space is empty"):
         Search(encoders=study | {"space": {WIDTH: None}}, heads=study)
 

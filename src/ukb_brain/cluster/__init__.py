@@ -1,14 +1,13 @@
 """Spread work items over processes or jobs, with the same results whatever their number."""
 
 from ukb_brain.cluster.progress import progress_bar
-from ukb_brain.cluster.run import in_worker, run_items
+from ukb_brain.cluster.run import run_items
 from ukb_brain.cluster.settings import Compute, Jobs, pick_device, processors, visible_gpus
 from ukb_brain.cluster.start import workers_kept
 
 __all__ = [
     "Compute",
     "Jobs",
-    "in_worker",
     "pick_device",
     "processors",
     "progress_bar",

@@ -29,7 +29,7 @@ def _with_fixed_threads(function: Callable[[Item], Result], item: Item, threads:
         torch.set_num_threads(before)
 
 
-def in_worker(function: Callable[[Item], Result], item: Item, threads: int) -> Result:
+def _in_worker(function: Callable[[Item], Result], item: Item, threads: int) -> Result:
     """Work on an item in a process of its own, with so many threads."""
     # What it tells of epochs is handed on to the main process, which shows it.
     logging.getLogger(EPOCHS).propagate = False
@@ -87,7 +87,7 @@ def _results(
         from distributed import KilledWorker, as_completed
 
         def submit(item: Item) -> Any:
-            return client.submit(in_worker, function, item, threads, pure=False)
+            return client.submit(_in_worker, function, item, threads, pure=False)
 
         # A few items are under way at a time, so that memory does not hold all of them.
         waiting = iter(todo)

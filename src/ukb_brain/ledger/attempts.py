@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
+import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ukb_brain.atomic import PARTIAL, atomic_path
 from ukb_brain.cluster import pick_device
@@ -24,11 +28,11 @@ from ukb_brain.ledger.artifact import (
     write_failure,
     write_model,
 )
-from ukb_brain.ledger.peak import forget_peak, peak_memory
 
 SCRATCH, ATTEMPTS = "scratch-", "attempts.json"
 LOST = "its process was lost, most often for want of memory or time"
 LONGEST_REASON = 300
+HIGH_WATER, FORGET = "VmHWM:", "5"
 
 
 @dataclass(frozen=True)
@@ -159,3 +163,28 @@ def one_line(error: Exception) -> str:
     """Say what an error is, in one line, without what may be a participant's number."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return re.sub(r"\d{7,}", "#######", text)[:LONGEST_REASON]
+
+
+def forget_peak() -> None:
+    """Let the peak begin anew, where the system can (Linux)."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+    forget = Path("/proc/self/clear_refs")
+    if forget.exists():
+        # What was freed is given back, or it would hide what is taken next.
+        if hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+            library.malloc_trim(0)
+        forget.write_text(FORGET)
+
+
+def peak_memory() -> dict[str, float]:
+    """Bytes since `forget_peak`: of this process as a whole, and what it took of a CUDA card."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(row for row in status.read_text().splitlines() if row.startswith(HIGH_WATER))
+        process = int(line.split()[1]) * 1024.0
+    else:
+        process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    card = torch.cuda.is_available() and torch.cuda.is_initialized()
+    on_card = float(torch.cuda.max_memory_allocated()) if card else 0.0
+    return {"process_bytes": process, "device_bytes": on_card}

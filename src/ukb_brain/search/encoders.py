@@ -51,15 +51,24 @@ def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
     judged = np.flatnonzero(trial.judged & job.having_any)
     if len(fitted) < 2 or not len(judged):
         return {"state": "failed", "why": "fewer than two people to train on, or none to judge by"}
-    watch = Watch(trial.pruner.begin(trial.earlier))
+    begun, curve = trial.pruner.begin(trial.earlier), list[float]()
+
+    def watch(epoch: int, curves: dict[str, list[float]]) -> None:
+        """Tell the pruner of every epoch, once and in order, also of those before a kill."""
+        for loss in curves["validation"][len(curve) : epoch]:
+            curve.append(loss)
+            begun.report(loss, len(curve))
+            if begun.should_prune():
+                raise optuna.TrialPruned
+
     try:
         found = fit_encoders(job, fitted, judged, scratch, report=watch, trainer=RelativeTrainer)
         curves = found.trained.curves
         watch(len(curves["validation"]), curves)
     except optuna.TrialPruned:
-        return {"curve": watch.curve, "state": "pruned", "value": watch.curve[-1]}
+        return {"curve": curve, "state": "pruned", "value": curve[-1]}
     if found.trained.reason:
-        return {"curve": watch.curve, "state": "failed", "why": found.trained.reason}
+        return {"curve": curve, "state": "failed", "why": found.trained.reason}
     relative = cast(RelativeTrainer, found.trainer).relative(judged)
     losses = {
         target: float(loss)
@@ -67,23 +76,7 @@ def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
         if np.isfinite(loss)
     }
     value = float(np.mean(list(losses.values()))) if losses else float("nan")
-    return {"curve": watch.curve, "state": "complete", "value": value, "losses": losses}
-
-
-class Watch:
-    """Tell a trial's pruner of every epoch, once and in order, also of those before a kill."""
-
-    def __init__(self, trial: optuna.Trial) -> None:
-        self.trial = trial
-        self.curve: list[float] = []
-
-    def __call__(self, epoch: int, curves: dict[str, list[float]]) -> None:
-        """Report what is new; `optuna.TrialPruned` if earlier trials were better."""
-        for loss in curves["validation"][len(self.curve) : epoch]:
-            self.curve.append(loss)
-            self.trial.report(loss, len(self.curve))
-            if self.trial.should_prune():
-                raise optuna.TrialPruned
+    return {"curve": curve, "state": "complete", "value": value, "losses": losses}
 
 
 class RelativeTrainer(Trainer):

@@ -8,7 +8,7 @@ by cells that were fitted, chosen and calibrated without it, by the same code th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -67,10 +67,13 @@ def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
     dealt = judged_parts(any_job.people, trial.parts)
     # Networks left out other parts than those judged here; everybody has the encodings of a
     # network that has not seen them.
-    encoders = [
-        dict.fromkeys(paths, _combined(any_job, paths, scratch / f"member{k}"))
-        for k, paths in enumerate(any_job.encoders)
-    ]
+    parts = any_job.people.cross_fits(any_job.settings.encoders.cross_fits)
+    encoders = []
+    for member, paths in enumerate(any_job.encoders):
+        home = scratch / f"member{member}"
+        combined = cross_fitted(read_outputs(paths), parts).astype(np.float32)
+        write_model(home, Model({"outputs": combined}))
+        encoders.append(dict.fromkeys(paths, home))
     splits = [
         replace(any_job.people, part=np.where(dealt == k, JUDGED, any_job.people.part))
         for k in range(trial.parts)
@@ -121,11 +124,3 @@ def _losses(job: CellsJob, model: Model) -> Iterator[tuple[str, float, float]]:
             predicted[rows] = model.arrays[key]
             ours = KINDS[job.kind].loss(job.y[judged], predicted[judged])
         yield row["inputs"], ours * judged.sum(), theirs * judged.sum()
-
-
-def _combined(job: CellsJob, paths: Mapping[int, Path], home: Path) -> Path:
-    """Line up networks' outputs once, by the parts that they left out."""
-    parts = job.people.cross_fits(job.settings.encoders.cross_fits)
-    combined = cross_fitted(read_outputs(paths), parts).astype(np.float32)
-    write_model(home, Model({"outputs": combined}))
-    return home

@@ -59,8 +59,8 @@ def plan_encoders(search: EncoderSearch, work: Work, quality: pd.DataFrame) -> S
     """
     modelling, (people,) = work.settings, work.people.values()
     scans = work.scans.read_as(modelling.encoders.network.pooling, modelling).groups
-    check_space("encoders", search.varied, modelling)
-    check_networks(search.varied, modelling, lambda pooling: _shapes(people, scans, pooling))
+    check_space("encoders", search.space, modelling)
+    check_networks(search.space, modelling, lambda pooling: _shapes(people, scans, pooling))
     binary = {key: target.kind == "binary" for key, target in work.grid.targets.items()}
     parts = people.cross_fits(modelling.encoders.cross_fits)
     own = items.seed_of(work.seed, people.fold)
@@ -103,7 +103,7 @@ def plan_heads(search: HeadSearch, work: Work) -> StudyPlan:
         are of other people or settings.
     """
     grid, modelling, (people,) = work.grid, work.settings, work.people.values()
-    check_space("heads", search.varied, modelling)
+    check_space("heads", search.space, modelling)
     if AMORTISED not in modelling.strategies:
         raise InputError(
             "The search of heads needs encoders, and modelling.strategies has no amortised: add "
@@ -150,9 +150,9 @@ def _plan(
     payload: Callable,
 ) -> StudyPlan:
     asked = search.model_dump(mode="json", exclude={"trials", "space"})
-    space = {path: distribution_to_json(parameter) for path, parameter in search.varied.items()}
+    space = {path: distribution_to_json(parameter) for path, parameter in search.space.items()}
     print_of = fingerprint_of(ENGINE, items.ENGINE, kind, asked, space, *rests_on, work.seed)
-    start = values_now(work.settings, search.varied)
+    start = values_now(work.settings, search.space)
     function = partial(attempted, judge)
     return StudyPlan(kind, print_of, search, start, work.seed, function, payload)
 

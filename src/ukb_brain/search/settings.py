@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.trial import FrozenTrial
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from ukb_brain.training.settings import Settings
 
@@ -41,7 +41,13 @@ def _parameter(given: Any) -> BaseDistribution | None:
 
 
 Parameter = Annotated[Any, PlainValidator(_parameter)]
-Space = dict[str, Parameter]
+
+
+def _without_null(space: dict[str, Any]) -> dict[str, Any]:
+    return {path: parameter for path, parameter in space.items() if parameter is not None}
+
+
+Space = Annotated[dict[str, Parameter], AfterValidator(_without_null)]
 
 
 def ends_of(parameter: BaseDistribution) -> list[Any]:
@@ -118,14 +124,9 @@ class StudySettings(Settings):
     at_random: int = Field(default=5, ge=1)
     space: Space
 
-    @property
-    def varied(self) -> Space:
-        """The space without what was taken out."""
-        return {path: parameter for path, parameter in self.space.items() if parameter is not None}
-
     @model_validator(mode="after")
     def _varies_something(self) -> Self:
-        if self.trials and not self.varied:
+        if self.trials and not self.space:
             raise ValueError("space is empty: add a parameter, or set trials to 0")
         return self
 

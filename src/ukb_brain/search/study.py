@@ -142,7 +142,7 @@ def draw(plan: StudyPlan, finished: Sequence[FrozenTrial]) -> list[Drawn]:
     Tree-structured Parzen estimator (Bergstra et al. 2011); trials of the same round count as
     poor, so that they keep apart ("constant liar").
     """
-    first, space = len(finished), plan.search.varied
+    first, space = len(finished), plan.search.space
     own = seed_of(plan.seed, first)
     sampler = optuna.samplers.TPESampler(n_startup_trials=plan.search.at_random, seed=own)
     view = optuna.create_study(sampler=sampler)
@@ -186,7 +186,7 @@ def _finished(plan: StudyPlan, drawn: Drawn, card: Card) -> FrozenTrial:
         state=STATES[card["state"]],
         value=card.get("value"),
         params=params,
-        distributions={path: plan.search.varied[path] for path in params},
+        distributions={path: plan.search.space[path] for path in params},
         user_attrs={
             "values": values,
             "losses": card.get("losses", {}),
