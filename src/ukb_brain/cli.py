@@ -32,7 +32,7 @@ MISTAKE = re.compile(
     r"\[type=(?P<type>\w+), input_value=(?P<value>.*), input_type=\w+\]$",
     re.MULTILINE,
 )
-PARAMETER = re.compile(r"^- Parameter '(?P<name>[^']+)': ", re.MULTILINE)
+PARAMETER = re.compile(r"^- Parameter '([^']+)': ", re.MULTILINE)
 # A participant's number in a file's name.
 EID = re.compile(r"\b\d{7,}(?=_)")
 # Where files from outside are looked for, and the parameter that names them.
@@ -49,12 +49,9 @@ def one_line(error: BaseException) -> str | None:
     """
     links = list(_chain(error))
     # What a user gave comes first, however Kedro wrapped it.
-    for explain in (_of_input, _of_system, _of_configuration, _of_dataset):
-        for link in links:
-            message = explain(link)
-            if message is not None:
-                return " ".join(message.split())
-    return None
+    explainers = (_of_input, _of_system, _of_configuration, _of_dataset)
+    told = (explain(link) for explain in explainers for link in links)
+    return next((" ".join(message.split()) for message in told if message is not None), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -131,13 +128,11 @@ def explain_parameters(text: str) -> list[str]:
 
     Each has the key, what is wrong and the value; after a few mistakes only their number.
     """
-    starts = list(PARAMETER.finditer(text))
-    ends = [match.start() for match in starts[1:]] + [len(text)]
+    _, *parts = PARAMETER.split(text)
     phrases: list[str] = []
-    for start, end in zip(starts, ends, strict=True):
-        report = text[start.end() : end]
-        mistakes = [_phrase(start["name"], match) for match in MISTAKE.finditer(report)]
-        phrases += mistakes or [f"Parameter {start['name']}: {' '.join(report.split())}"]
+    for name, report in zip(parts[::2], parts[1::2], strict=True):
+        mistakes = [_phrase(name, match) for match in MISTAKE.finditer(report)]
+        phrases += mistakes or [f"Parameter {name}: {' '.join(report.split())}"]
     more = len(phrases) - MOST_MISTAKES
     if more > 0:
         phrases = [*phrases[:MOST_MISTAKES], f"and {more} more"]

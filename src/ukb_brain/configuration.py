@@ -95,23 +95,21 @@ def problems_of_names(conf: Path, env: str | None, given: Mapping[str, Any]) -> 
     for path in (conf / BASE).rglob("*.yml"):
         known |= set(ASKED.findall(path.read_text(encoding="utf-8")))
     files = {*_merged_files(conf / (env or LOCAL)), *local_files(conf, env)}
-    own, parameters = names_in(files), names_in(p for p in files if p.name.startswith("param"))
-    found = [(name, f"--params names {name!r}") for name in given]
-    found += [
-        (name, f"{path.relative_to(conf.parent)} sets {name!r}") for name, path in own.items()
-    ]
-    late = {name: path for name, path in parameters.items() if name in TOO_LATE}
+
+    def sets(paths: Iterable[Path]) -> dict[str, str]:
+        named = names_in(paths).items()
+        return {name: f"{path.relative_to(conf.parent)} sets {name!r}" for name, path in named}
+
+    found = [(name, f"--params names {name!r}") for name in given] + [*sets(files).items()]
+    late = sets(path for path in files if path.name.startswith("param"))
     return [
         Problem("stop", f"{what}, and there is no such parameter", _near(name, known))
         for name, what in found
         if name not in known
     ] + [
-        Problem(
-            "stop",
-            f"{path.relative_to(conf.parent)} sets {name!r}, which changes no size from there",
-            TOO_LATE[name],
-        )
-        for name, path in late.items()
+        Problem("stop", f"{what}, which changes no size from there", TOO_LATE[name])
+        for name, what in late.items()
+        if name in TOO_LATE
     ]
 
 

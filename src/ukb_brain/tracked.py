@@ -108,10 +108,8 @@ def scores(performance: pd.DataFrame, params: Mapping[str, Any]) -> dict[str, fl
     table = with_skill(performance.loc[shown]).dropna(subset="skill")
     both = pd.concat([table.astype({"domain": object}), table.assign(domain="all")])
     mean = both.groupby(["strategy", "domain"], observed=True)["skill"].mean()
-    return {
-        NOT_IN_NAMES.sub("_", f"skill/{strategy}/{domain}"): float(value)
-        for strategy, domain, value in mean.reset_index().itertuples(index=False)
-    }
+    names = ("/".join(["skill", *map(str, key)]) for key in mean.index)
+    return {NOT_IN_NAMES.sub("_", n): float(v) for n, v in zip(names, mean, strict=True)}
 
 
 def tags(source: str, env: str | None, project: Path) -> dict[str, str]:

@@ -98,12 +98,11 @@ def _rows(whole: Rehearsal, kind: str, found: Mapping[Key, Found]) -> list[dict[
 
 def _memory(whole: Rehearsal, kind: str, found: Found) -> dict[str, float]:
     """Peaks that were measured, and by how much arrays will be larger."""
-    last, modelling = found.last, whole.case.modelling
+    last = found.last
     more = process_needs(whole.case).get(kind, 0.0) - process_needs(last.case).get(kind, 0.0)
     process, card = last.card["process_bytes"] + more, last.card["device_bytes"]
     if kind in NETWORKS:
-        settings = modelling.encoders if kind == "encoders" else modelling.dedicated
-        batch = settings.loop.batch_size
+        batch = getattr(whole.case.modelling, kind).loop.batch_size
         planned = _network_bytes(last.card, batch, found.grown)
         more = planned - _network_bytes(last.card, min(batch, last.card["n_fitted"]), 1.0)
         card = card + more if card else planned

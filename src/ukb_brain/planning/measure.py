@@ -243,7 +243,7 @@ def _voxels(case: Case, pooling: int) -> int:
 
 def _brief(settings: Modelling, kind: str, epochs: int, kept: float) -> Modelling:
     """Train for some epochs, and keep scans in memory where those of all would be kept."""
-    s = settings.encoders if kind == "encoders" else settings.dedicated
+    s = getattr(settings, kind)
     loop = s.loop.model_copy(update={"epochs": epochs, "least_steps": 0, "patience": 0})
     own = s.model_copy(update={"loop": loop, "cache_gb": s.cache_gb * kept, "seeds": 1})
     return settings.model_copy(update={kind: own})

@@ -38,6 +38,7 @@ SearchTrials = declared(
     "study number state value epochs seconds reason",
     "study number",
     strict=False,
+    coerce=True,
     kinds={"study": TEXT, "state": one_of(*STATES), "number epochs": COUNT},
 )
 
@@ -63,10 +64,8 @@ def trials_table(storage: optuna.storages.BaseStorage) -> pd.DataFrame:
     names = {state.name: word for word, state in STATES.items()}
     texts = [{path: json.dumps(v) for path, v in own.items()} for own in table["values"]]
     values = pd.DataFrame(texts, index=table.index).sort_index(axis=1).apply(_numbers)
-    types: dict[str, Any] = {"number": int, "epochs": int, "value": float, "seconds": float}
-    first = table[FIRST].assign(state=table["state"].map(names)).astype(types)
-    first = first.astype(dict.fromkeys(("study", "state"), "str"))
-    return pd.concat([first, values, table["reason"].astype("str")], axis=1)
+    first = table[FIRST].assign(state=table["state"].map(names))
+    return SearchTrials.validate(pd.concat([first, values, table["reason"]], axis=1))
 
 
 def _numbers(texts: pd.Series) -> pd.Series:

@@ -9,13 +9,8 @@ from ukb_brain.statistics.map_comparison import compare_maps
 
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the library's functions."""
-    return Pipeline(
-        [
-            step(
-                compare_maps,
-                "reporting.performance compare.other params:reporting",
-                "compare.cells",
-            ),
-            step(write_comparison, "compare.cells params:source", "compare.text"),
-        ]
-    )
+    steps = [
+        step(compare_maps, "reporting.performance compare.other params:reporting", "compare.cells"),
+        step(write_comparison, "compare.cells params:source", "compare.text"),
+    ]
+    return Pipeline(steps)

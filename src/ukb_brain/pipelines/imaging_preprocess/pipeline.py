@@ -12,20 +12,19 @@ from ukb_brain.pipelines.wiring import step
 
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the nodes, from bulk files to stores, quality and mean images."""
-    return Pipeline(
-        [
-            step(
-                preprocess_scans,
-                "raw.bulk intermediate.bulk_index primary.participants intermediate.folder "
-                "params:grid params:imaging_preprocess params:source params:compute",
-                "intermediate.volumes intermediate.connectivity primary.quality",
-            ),
-            step(summarise_quality, "primary.quality", "primary.quality_summary"),
-            step(
-                average_volumes,
-                "intermediate.volumes primary.quality primary.splits primary.participants "
-                "params:imaging_preprocess",
-                "reporting.mean_images",
-            ),
-        ]
-    )
+    steps = [
+        step(
+            preprocess_scans,
+            "raw.bulk intermediate.bulk_index primary.participants intermediate.folder "
+            "params:grid params:imaging_preprocess params:source params:compute",
+            "intermediate.volumes intermediate.connectivity primary.quality",
+        ),
+        step(summarise_quality, "primary.quality", "primary.quality_summary"),
+        step(
+            average_volumes,
+            "intermediate.volumes primary.quality primary.splits primary.participants "
+            "params:imaging_preprocess",
+            "reporting.mean_images",
+        ),
+    ]
+    return Pipeline(steps)

@@ -14,32 +14,31 @@ from ukb_brain.statistics.scores.skill import skill_of_cells
 
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the library's functions."""
-    return Pipeline(
-        [
-            step(read_published, "published.table params:grid", "published_cells"),
-            step(
-                fit_domains,
-                "published_cells params:grid params:reporting.level params:published.source",
-                "published.mixed_models",
-            ),
-            step(
-                draw_coefficients,
-                "published.mixed_models params:grid params:published.source",
-                "published.coefficients",
-            ),
-            step(
-                published_intervals,
-                "published_cells params:published params:reporting",
-                "published.intervals",
-            ),
-            step(skill_of_cells, "published_cells", "published_skill"),
-            step(skill_errors, "published.intervals params:reporting.level", "published_errors"),
-            step(
-                evaluate_claims,
-                "params:claims published_skill params:grid params:reporting.level "
-                "published_errors published.mixed_models",
-                "published.claims",
-            ),
-            step(write_claims, "published.claims params:published.source", "published.claims_text"),
-        ]
-    )
+    steps = [
+        step(read_published, "published.table params:grid", "published_cells"),
+        step(
+            fit_domains,
+            "published_cells params:grid params:reporting.level params:published.source",
+            "published.mixed_models",
+        ),
+        step(
+            draw_coefficients,
+            "published.mixed_models params:grid params:published.source",
+            "published.coefficients",
+        ),
+        step(
+            published_intervals,
+            "published_cells params:published params:reporting",
+            "published.intervals",
+        ),
+        step(skill_of_cells, "published_cells", "published_skill"),
+        step(skill_errors, "published.intervals params:reporting.level", "published_errors"),
+        step(
+            evaluate_claims,
+            "params:claims published_skill params:grid params:reporting.level "
+            "published_errors published.mixed_models",
+            "published.claims",
+        ),
+        step(write_claims, "published.claims params:published.source", "published.claims_text"),
+    ]
+    return Pipeline(steps)
