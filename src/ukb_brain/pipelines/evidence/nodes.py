@@ -14,13 +14,7 @@ from ukb_brain.evidence.sites import leave_sites_out
 from ukb_brain.evidence.subsamples import Subset, take_subsets
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import ModelFolder
-from ukb_brain.pipelines.modelling.nodes import (
-    fit_cells,
-    fit_kernels,
-    multiply_scans,
-    take_tangents,
-    train_encoders,
-)
+from ukb_brain.pipelines.modelling import nodes
 from ukb_brain.statistics.limits.model_scale import AS_IT_IS
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.items import Work
@@ -73,12 +67,14 @@ def _train(
         return of_map if shared.issuperset(parts) else None
 
     same = of_both("connectivity")
-    tangents = same.tangents if same else take_tangents(work)
+    tangents = same.tangents if same else nodes.take_tangents(work)
     same = of_both("connectivity", "encoders")
-    encoders = same.encoders if same else train_encoders(work, tangents)
+    encoders = same.encoders if same else nodes.train_encoders(work, tangents)
     same = of_both("connectivity", "cross_fits", "kernels")
-    kernels = same.kernels if same else fit_kernels(work, multiply_scans(work, tangents))
-    return FoldModels(tangents, encoders, kernels, fit_cells(work, encoders, kernels))
+    kernels = (
+        same.kernels if same else nodes.fit_kernels(work, nodes.multiply_scans(work, tangents))
+    )
+    return FoldModels(tangents, encoders, kernels, nodes.fit_cells(work, encoders, kernels))
 
 
 def train_learning_curves(

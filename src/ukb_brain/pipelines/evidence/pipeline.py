@@ -4,13 +4,7 @@ from kedro.pipeline import Pipeline
 
 from ukb_brain.evidence.scores import score_curves, score_scale, score_sites
 from ukb_brain.pipelines import modelling
-from ukb_brain.pipelines.evidence.nodes import (
-    check_map,
-    gather_sites,
-    train_learning_curves,
-    train_left_out_sites,
-    train_model_scale,
-)
+from ukb_brain.pipelines.evidence import nodes
 from ukb_brain.pipelines.wiring import step
 
 MAP = "model.tangents model.encoders model.kernels model.cells"
@@ -21,8 +15,8 @@ SCORED = "primary.participants params:grid params:evidence params:seed"
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire stores, tables and the map's models to learning curves, left-out sites, model scale."""
     steps = [
-        step(check_map, f"work {MAP} params:evidence", "map_models"),
-        step(train_learning_curves, f"{ON_MAP} params:evidence", "subsets subset_models"),
+        step(nodes.check_map, f"work {MAP} params:evidence", "map_models"),
+        step(nodes.train_learning_curves, f"{ON_MAP} params:evidence", "subsets subset_models"),
         step(
             score_curves,
             f"map_models people subsets subset_models {SCORED}",
@@ -30,19 +24,19 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "score_learning_curves",
         ),
         step(
-            gather_sites,
+            nodes.gather_sites,
             "primary.targets primary.participants primary.quality params:splitting params:grid "
             "params:evidence params:seed",
             "sites",
         ),
-        step(train_left_out_sites, f"{ON_MAP} sites params:evidence", "site_models"),
+        step(nodes.train_left_out_sites, f"{ON_MAP} sites params:evidence", "site_models"),
         step(
             score_sites,
             f"sites site_models {SCORED}",
             "reporting.left_out_sites",
             "score_left_out_sites",
         ),
-        step(train_model_scale, f"{ON_MAP} params:evidence", "variants"),
+        step(nodes.train_model_scale, f"{ON_MAP} params:evidence", "variants"),
         step(
             score_scale, f"people variants {SCORED}", "reporting.model_scale", "score_model_scale"
         ),

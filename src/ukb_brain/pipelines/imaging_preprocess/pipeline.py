@@ -2,11 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from ukb_brain.pipelines.imaging_preprocess.nodes import (
-    average_volumes,
-    preprocess_scans,
-    summarise_quality,
-)
+from ukb_brain.pipelines.imaging_preprocess import nodes
 from ukb_brain.pipelines.wiring import step
 
 
@@ -14,14 +10,14 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the nodes, from bulk files to stores, quality and mean images."""
     steps = [
         step(
-            preprocess_scans,
+            nodes.preprocess_scans,
             "raw.bulk intermediate.bulk_index primary.participants intermediate.folder "
             "params:grid params:imaging_preprocess params:source params:compute",
             "intermediate.volumes intermediate.connectivity primary.quality",
         ),
-        step(summarise_quality, "primary.quality", "primary.quality_summary"),
+        step(nodes.summarise_quality, "primary.quality", "primary.quality_summary"),
         step(
-            average_volumes,
+            nodes.average_volumes,
             "intermediate.volumes primary.quality primary.splits primary.participants "
             "params:imaging_preprocess",
             "reporting.mean_images",

@@ -2,15 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from ukb_brain.pipelines.modelling.nodes import (
-    collect,
-    fit_cells,
-    fit_kernels,
-    multiply_scans,
-    take_tangents,
-    train_dedicated_networks,
-    train_encoders,
-)
+from ukb_brain.pipelines.modelling import nodes
 from ukb_brain.pipelines.wiring import step
 from ukb_brain.training.items import Work
 from ukb_brain.training.people import gather_people
@@ -40,14 +32,14 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "work",
             "plan_work",
         ),
-        step(take_tangents, "work", "model.tangents"),
-        step(train_encoders, "work model.tangents", "model.encoders"),
-        step(multiply_scans, "work model.tangents", "model.grams"),
-        step(fit_kernels, "work model.grams", "model.kernels"),
-        step(fit_cells, "work model.encoders model.kernels", "model.cells"),
-        step(train_dedicated_networks, "work", "model.dedicated"),
+        step(nodes.take_tangents, "work", "model.tangents"),
+        step(nodes.train_encoders, "work model.tangents", "model.encoders"),
+        step(nodes.multiply_scans, "work model.tangents", "model.grams"),
+        step(nodes.fit_kernels, "work model.grams", "model.kernels"),
+        step(nodes.fit_cells, "work model.encoders model.kernels", "model.cells"),
+        step(nodes.train_dedicated_networks, "work", "model.dedicated"),
         step(
-            collect,
+            nodes.collect,
             "work model.encoders model.grams model.cells model.dedicated",
             "model_output.predictions model_output.unrefined model_output.cell_fits",
         ),
