@@ -27,6 +27,9 @@ MOST_CURVES = 100
 SMALLEST_COUNT = 10
 NOT_IN_NAMES = re.compile(r"[^\w./ -]")
 
+# By name, of a run or by epoch.
+Values = Mapping[str, float | list[tuple[int, float]]]
+
 
 def parameters(params: Mapping[str, Any]) -> dict[str, str]:
     """Say in a few dozen lines with which settings a run was made.
@@ -86,6 +89,11 @@ def counts_of_models(kind: str, cards: Mapping[str, Mapping[str, Any]]) -> dict[
     """Count the models that were made and those that failed, as ``models/<kind>/ok, failed``."""
     ok = sum(card.get("status", "ok") == "ok" for card in cards.values())
     return {f"models/{kind}/ok": float(ok), f"models/{kind}/failed": float(len(cards) - ok)}
+
+
+def of_models(kind: str, cards: Mapping[str, Mapping[str, Any]]) -> Values:
+    """Read all that is tracked of models: their curves, and how many there are."""
+    return {**curves(kind, cards), **counts_of_models(kind, cards)}
 
 
 def scores(performance: pd.DataFrame, params: Mapping[str, Any]) -> dict[str, float]:

@@ -11,13 +11,12 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -134,9 +133,11 @@ class Tracking:
         from ukb_brain.ledger.artifact import ModelFolder
 
         if isinstance(data, ModelFolder):
-            self._try(self._log_cards, dataset_name.rpartition(".")[2], data)
-        elif dataset_name == SCORES and isinstance(data, pd.DataFrame):
-            self._try(self._log_scores, data, self._context)
+            kind = dataset_name.rpartition(".")[2]
+            self._try(self._log, lambda: tracked.of_models(kind, data.cards()))
+        elif dataset_name == SCORES and self._context is not None:
+            params = self._context.params
+            self._try(self._log, lambda: tracked.scores(data, params))
         elif dataset_name.startswith(EXPORTABLE):
             self._try(self._log_file, dataset_name)
 
@@ -193,24 +194,16 @@ class Tracking:
         settings = [Param(name, value) for name, value in tracked.parameters(params).items()]
         client.log_batch(self._run_id, params=settings)
 
-    def _log(self, points: Iterable[tuple[str, float, int]]) -> None:
+    def _log(self, found: Callable[[], tracked.Values]) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for name, value, step in points]
+        metrics = [
+            Metric(name, value, now, step)
+            for name, points in found().items()
+            for step, value in (points if isinstance(points, list) else [(0, points)])
+        ]
         self._client.log_batch(self._run_id, metrics=metrics)
-
-    def _log_cards(self, kind: str, folder: Any) -> None:
-        cards = folder.cards()
-        self._log(
-            (name, value, epoch)
-            for name, curve in tracked.curves(kind, cards).items()
-            for epoch, value in curve
-        )
-        self._log((*count, 0) for count in tracked.counts_of_models(kind, cards).items())
-
-    def _log_scores(self, performance: pd.DataFrame, context: KedroContext) -> None:
-        self._log((*score, 0) for score in tracked.scores(performance, context.params).items())
 
     def _log_file(self, name: str) -> None:
         # Kedro's datasets keep their path under this name, and offer no other way to it.
@@ -218,16 +211,12 @@ class Tracking:
         if path is not None and Path(path).suffix in EXPORTABLE_ENDINGS:
             self._client.log_artifact(self._run_id, str(path))
 
-    def _log_seconds(self) -> None:
-        # Of a node that failed only the start is known.
-        self._log(
-            (f"seconds/{name}", taken, 0) for name, taken in self._seconds.items() if taken >= 0
-        )
-
     def _close(self, status: str) -> None:
         if not self._run_id:
             return
-        self._try(self._log_seconds)
+        # Of a node that failed only the start is known.
+        taken = {f"seconds/{node}": s for node, s in self._seconds.items() if s >= 0}
+        self._try(self._log, lambda: taken)
         self._try(self._client.set_terminated, self._run_id, status)
         if self._broken:
             self._kill()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from ukb_brain.training import items
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.items import Work
 from ukb_brain.training.people import People
-from ukb_brain.training.scans import GroupScans, quality_fingerprint
+from ukb_brain.training.scans import quality_fingerprint
 from ukb_brain.training.settings import Modelling
 from ukb_brain.training.target import AMORTISED, HEADS, CellsJob
 
@@ -60,7 +60,13 @@ def plan_encoders(search: EncoderSearch, work: Work, quality: pd.DataFrame) -> S
     modelling, (people,) = work.settings, work.people.values()
     scans = work.scans.read_as(modelling.encoders.network.pooling, modelling).groups
     check_space("encoders", search.space, modelling)
-    check_networks(search.space, modelling, lambda pooling: _shapes(people, scans, pooling))
+
+    def shapes(pooling: int) -> Shapes:
+        keys = {g: people.keys(np.flatnonzero(has)[:1]) for g, has in people.has.items()}
+        pooled = {g: replace(scans[g], pooling=pooling) for g, key in keys.items() if key}
+        return {g: some.read(keys[g]).shape[1:] for g, some in pooled.items()}
+
+    check_networks(search.space, modelling, shapes)
     binary = {key: target.kind == "binary" for key, target in work.grid.targets.items()}
     parts = people.cross_fits(modelling.encoders.cross_fits)
     own = items.seed_of(work.seed, people.fold)
@@ -79,16 +85,6 @@ def plan_encoders(search: EncoderSearch, work: Work, quality: pd.DataFrame) -> S
         list(binary.values()),
     )
     return _plan("encoders", search, work, rests_on, judge_encoders, payload)
-
-
-def _shapes(people: People, scans: Mapping[str, GroupScans], pooling: int) -> Shapes:
-    shapes = {}
-    for group, has in people.has.items():
-        if has.any():
-            one = np.flatnonzero(has)[0]
-            key = (int(people.eid[one]), int(people.instance[one]))
-            shapes[group] = replace(scans[group], pooling=pooling).read([key])[0].shape
-    return shapes
 
 
 def plan_heads(search: HeadSearch, work: Work) -> StudyPlan:
