@@ -15,7 +15,7 @@ from ukb_brain.search.encoders import EncoderTrial, RelativeTrainer, judge_encod
 from ukb_brain.search.heads import chosen_targets, judged_parts
 from ukb_brain.search.plans import without_test
 from ukb_brain.search.settings import Pruner, Search, ends_of, read, stored
-from ukb_brain.search.space import changed, check_networks, check_space, value_now
+from ukb_brain.search.space import changed, check_networks, check_space, values_now
 from ukb_brain.search.study import attempted
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.tasks import Tasks
@@ -55,7 +55,7 @@ def test_settings_are_changed_where_paths_say_and_nowhere_else():
     assert new.encoders.loop.learning_rate == 0.5
     assert new.encoders.network.options == {"volume": {"stem": 2, "width": 6}}
     assert new.heads.images == (2.0, 5.0)
-    back = changed(new, {path: value_now(MODELLING, path)[1] for path in values})
+    back = changed(new, {path: values_now(MODELLING)[path] for path in values})
     assert back == MODELLING
     assert changed(MODELLING, {}) == MODELLING
 

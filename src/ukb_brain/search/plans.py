@@ -148,7 +148,7 @@ def _plan(
     asked = search.model_dump(mode="json", exclude={"trials", "space"})
     space = {path: distribution_to_json(parameter) for path, parameter in search.space.items()}
     print_of = fingerprint_of(ENGINE, items.ENGINE, kind, asked, space, *rests_on, work.seed)
-    start = values_now(work.settings, search.space)
+    start = {path: v for path, v in values_now(work.settings).items() if path in search.space}
     function = partial(attempted, judge)
     return StudyPlan(kind, print_of, search, start, work.seed, function, payload)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -31,23 +31,20 @@ OPTIONS, KINDS = "encoders.network.options.", ("volume", "vector", "table")
 REMEDY = "Correct it in conf/base/parameters_search.yml."
 
 
-def value_now(settings: Modelling, path: str) -> tuple[bool, Any]:
-    """Look a setting up by its dotted path: whether it is there, and its value as JSON has it.
+def values_now(settings: Modelling) -> dict[str, Any]:
+    """Name every setting by its dotted path, with its value as JSON has it.
 
     An option of an encoder that is left at its default is not there.
     """
-    inner: Any = settings.model_dump(mode="json")
-    for key in path.split("."):
-        if not isinstance(inner, dict) or key not in inner:
-            return False, None
-        inner = inner[key]
-    return True, inner
+    return dict(_leaves(settings.model_dump(mode="json")))
 
 
-def values_now(settings: Modelling, paths: Iterable[str]) -> dict[str, Any]:
-    """Look up those settings that are there."""
-    now = {path: value_now(settings, path) for path in paths}
-    return {path: value for path, (known, value) in now.items() if known}
+def _leaves(nested: Mapping[str, Any], way: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{way}{key}.")
+        else:
+            yield way + key, value
 
 
 def put(nested: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,6 +72,7 @@ def check_space(study: str, space: Space, settings: Modelling) -> None:
         If there is any.
     """
     allowed = ", ".join(o + "…" if o[-1] == "." else o for o in OPEN[study])
+    there = values_now(settings)
     for path, parameter in space.items():
         what = f"search.{study}.space has {path!r}"
         if path in CLOSED:
@@ -84,11 +82,15 @@ def check_space(study: str, space: Space, settings: Modelling) -> None:
                 f"{what}, which this study cannot vary; expected {allowed} of the settings of "
                 f"modelling. {REMEDY}"
             )
-        if not _exists(path, settings):
-            _, beside = value_now(settings, path.rpartition(".")[0])
-            near = ", ".join(sorted(beside)) if isinstance(beside, dict) else "nothing"
+        # Which options an encoder has is known where it is built.
+        kind, *option = path.removeprefix(OPTIONS).split(".")
+        is_option = path.startswith(OPTIONS) and kind in KINDS and len(option) == 1
+        if path not in there and not is_option:
+            way = path.rpartition(".")[0] + "."
+            near = {p.removeprefix(way).split(".")[0] for p in there if p.startswith(way)}
             raise InputError(
-                f"{what}, which is no setting of modelling; beside it there are {near}. {REMEDY}"
+                f"{what}, which is no setting of modelling; beside it there are "
+                f"{', '.join(sorted(near)) or 'nothing'}. {REMEDY}"
             )
         for value in ends_of(parameter):
             try:
@@ -96,15 +98,6 @@ def check_space(study: str, space: Space, settings: Modelling) -> None:
             except ValidationError as error:
                 why = error.errors()[0]["msg"].removeprefix("Value error, ")
                 raise InputError(f"{what} with the value {value!r}: {why}. {REMEDY}") from None
-
-
-def _exists(path: str, settings: Modelling) -> bool:
-    if path.startswith(OPTIONS):
-        # Which options an encoder has is known where it is built.
-        named = path.removeprefix(OPTIONS).split(".")
-        return len(named) == 2 and named[0] in KINDS
-    known, value = value_now(settings, path)
-    return known and not isinstance(value, dict)
 
 
 def corners(space: Space, settings: Modelling) -> Iterator[tuple[dict[str, Any], Network]]:
