@@ -15,6 +15,7 @@ from modelling_cases import (
     invented_cohort,
     people_of,
     run,
+    work_of,
 )
 from modelling_runs import (
     KINDS,
@@ -25,12 +26,11 @@ from modelling_runs import (
     models_of,
 )
 
-from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.ledger.artifact import read_card
 from ukb_brain.pipelines.modelling import nodes
 from ukb_brain.training.dedicated import drawn_cells
-from ukb_brain.training.people import gather
+from ukb_brain.training.people import gather_people
 
 # ---- what comes out ------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ def fit_cells(root, people, settings=MODELLING):
     catalog = catalog_of(root)
     models = [catalog.load(f"model.{name}") for name in ("encoders", "kernels")]
     folder = catalog.load("model.folder")
-    return nodes.fit_cells(folder, people, *models, GRID, settings, Compute(workers=1))
+    return nodes.fit_cells(work_of(people, settings, folder=folder), *models)
 
 
 def test_models_of_other_training_people_are_refused(invented, before):
@@ -117,7 +117,7 @@ def test_models_of_other_training_people_are_refused(invented, before):
     honest = [other.tables[f"primary.{name}"] for name in ("targets", "splits")]
     catalog = catalog_of(before)
     with pytest.raises(InputError, match=r"feature\.block_scaling was fitted on .* another split"):
-        gather(
+        gather_people(
             honest[0],
             catalog.load("feature.blocks"),
             catalog.load("feature.block_scaling"),
@@ -125,7 +125,6 @@ def test_models_of_other_training_people_are_refused(invented, before):
             other.tables["primary.participants"],
             other.tables["primary.quality"],
             GRID,
-            0,
         )
 
 
@@ -140,7 +139,7 @@ def test_products_of_other_training_people_are_refused(invented, before):
     catalog, other = catalog_of(before), {0: people_of(strangers_of(invented))}
     folder, grams = (catalog.load(f"model.{name}") for name in ("folder", "grams"))
     with pytest.raises(InputError, match=r"fold0-diffusion was fitted on .* another split"):
-        nodes.fit_kernels(folder, other, grams, GRID, MODELLING, Compute(workers=1))
+        nodes.fit_kernels(work_of(other, folder=folder), grams)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import pandas as pd
 
 from ukb_brain.planning.case import Case
 from ukb_brain.planning.needs import FILED, GATHERED, prediction_rows, store_bytes
-from ukb_brain.planning.rehearsal import NETWORKS, ON_DEVICE
+from ukb_brain.planning.rehearsal import NETWORKS
 from ukb_brain.tables.schemas import STRATEGY
 from ukb_brain.tables.table import COUNT, NOT_NEGATIVE, NUMBER, declared, one_of, within
-from ukb_brain.training.dedicated import DEDICATED, drawn_cells
-from ukb_brain.training.target import AMORTISED
+from ukb_brain.training.dedicated import drawn_cells
+from ukb_brain.training.items import ON_DEVICE
+from ukb_brain.training.settings import AMORTISED, DEDICATED
 
 STUDY = "published"
 # Ruffle et al., NeuroImage 291:120600 (2024): 700 trainings on P100 cards.

@@ -24,11 +24,11 @@ from ukb_brain.search.study import StudyPlan
 from ukb_brain.search.trial import History, attempted
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import items
+from ukb_brain.training.cells import TargetJob
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans, quality_fingerprint
-from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED, HEADS, CellsJob
+from ukb_brain.training.settings import AMORTISED, HEADS, Modelling
 
 # Raised whenever the same study would give other values.
 ENGINE = 2
@@ -76,7 +76,7 @@ def plan_encoders(
     def payload(values: dict[str, Any], history: History) -> EncoderTrial:
         settings = changed(modelling, values).encoders
         mine = {g: replace(s, pooling=settings.network.pooling) for g, s in scans.items()}
-        job = EncoderJob(0, parts, people, mine, binary, settings, own, device)
+        job = EncoderJob(people, mine, binary, settings, own, device, parts, 0)
         return EncoderTrial(job, history)
 
     seen = quality[quality["eid"].isin(people.eid[people.part != NOBODY])]
@@ -138,7 +138,7 @@ def plan_heads(
     def payload(values: dict[str, Any], history: History) -> HeadTrial:
         settings = changed(judged, values)
         jobs = (
-            CellsJob(t, kind, cells[t], groups, people, encoders, {}, settings)
+            TargetJob(t, kind, cells[t], groups, people, encoders, {}, settings)
             for t, kind in kinds.items()
         )
         return HeadTrial(tuple(jobs), search.parts)

@@ -10,10 +10,8 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import ModelFolder
-from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.items import cells_by_target
-from ukb_brain.training.kernels import KERNELS, LINEAR
-from ukb_brain.training.target import AMORTISED
+from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR
 
 # Strategies that rest on what cells share; the average rests on what its members do.
 ENCODERS = "encoders"

@@ -12,11 +12,9 @@ from ukb_brain.pipelines.modelling.nodes import (
     train_encoders,
 )
 from ukb_brain.pipelines.wiring import step
+from ukb_brain.training.items import Work
 from ukb_brain.training.people import gather_people
 from ukb_brain.training.scans import gather_scans
-
-WORK = "model.folder people"
-HOW = "params:modelling params:compute"
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
@@ -34,24 +32,18 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 "intermediate.volumes intermediate.connectivity primary.quality params:grid",
                 "scans",
             ),
-            step(take_tangents, f"{WORK} scans {HOW}", "model.tangents"),
             step(
-                train_encoders,
-                f"{WORK} scans model.tangents params:grid {HOW} params:seed",
-                "model.encoders",
+                Work,
+                "model.folder people scans params:grid params:modelling params:compute params:seed",
+                "work",
+                "plan_work",
             ),
-            step(multiply_scans, f"{WORK} scans model.tangents {HOW}", "model.grams"),
-            step(fit_kernels, f"{WORK} model.grams params:grid {HOW}", "model.kernels"),
-            step(
-                fit_cells,
-                f"{WORK} model.encoders model.kernels params:grid {HOW}",
-                "model.cells",
-            ),
-            step(
-                train_dedicated_networks,
-                f"{WORK} scans params:grid {HOW} params:seed",
-                "model.dedicated",
-            ),
+            step(take_tangents, "work", "model.tangents"),
+            step(train_encoders, "work model.tangents", "model.encoders"),
+            step(multiply_scans, "work model.tangents", "model.grams"),
+            step(fit_kernels, "work model.grams", "model.kernels"),
+            step(fit_cells, "work model.encoders model.kernels", "model.cells"),
+            step(train_dedicated_networks, "work", "model.dedicated"),
             step(
                 collect,
                 "people model.encoders model.grams model.cells model.dedicated params:grid "
