@@ -1,7 +1,5 @@
 """People of other folds: nested subsets of training people, and all sites but one."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """What the models that were trained once more predict and score, of a few chosen inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,13 +46,13 @@ class FoldModels:
         items.checked(self.cells, people)
 
 
-def chosen_inputs(grid: Grid, chosen: Sequence[Chosen]) -> dict[str, set[str]]:
-    """Name the inputs of each target that are looked at, by a rule that knows no score.
+def chosen_cells(grid: Grid, chosen: Sequence[Chosen]) -> set[tuple[str, str]]:
+    """Name target and inputs of the cells that are looked at, by a rule that knows no score.
 
     They are those of `Grid.fullest`, of `Grid.imaging_alone`, or both.
     """
     rules = {"fullest": grid.fullest, "imaging": grid.imaging_alone}
-    return {key: {rules[each](key).name for each in chosen} for key in grid.targets}
+    return {(key, rules[each](key).name) for each in chosen for key in grid.targets}
 
 
 def collect_chosen(
@@ -72,8 +70,7 @@ def collect_chosen(
         `ukb_brain.training.accounting` has them; a cell that could not be fitted has its reason as
         status.
     """
-    inputs = chosen_inputs(work.grid, asked.inputs)
-    every = models.cells.cards()
+    chosen, every = chosen_cells(work.grid, asked.inputs), models.cells.cards()
     cards = {name: card for name, card in every.items() if card["fold"] in people}
     if not cards:
         return pd.DataFrame(columns=PREDICTED), pd.DataFrame(columns=[*KEYS, "status"])
@@ -82,7 +79,7 @@ def collect_chosen(
         keys = [
             f"{FINAL}/{row['strategy']}/{row['seed']}/{row['target']}/{row['inputs']}"
             for row in card.get("cells", ())
-            if row["status"] == "ok" and row["inputs"] in inputs[row["target"]]
+            if row["status"] == "ok" and (row["target"], row["inputs"]) in chosen
         ]
         if keys:
             model = models.cells.read(name, keys)
@@ -91,9 +88,7 @@ def collect_chosen(
     predictions = pd.concat(tables, ignore_index=True) if tables else nothing
     shared = {"encoders": models.encoders}
     fits = accounting.cell_fits(list(cards.values()), shared, work.grid, work.seed)
-    wanted = [
-        name in inputs[target] for target, name in zip(fits["target"], fits["inputs"], strict=True)
-    ]
+    wanted = pd.MultiIndex.from_frame(fits[["target", "inputs"]]).isin(chosen)
     fits = fits[wanted & fits["strategy"].isin(asked.strategies)]
     return predictions, fits.reset_index(drop=True)
 

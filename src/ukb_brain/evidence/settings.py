@@ -1,7 +1,5 @@
 """Typed parameters of what is trained once more: learning curves, left-out sites, model scale."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator

@@ -4,8 +4,6 @@ Everything is counted on shapes alone (PyTorch's "meta" tensors): a network at 1
 seconds and without its activations being held.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -6,8 +6,6 @@ by `TOGETHER`, and it takes their channels one after the other.
 Shapes: N people, G inputs (imaging groups, traits), E length of all embeddings together, T outputs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import cast

@@ -15,8 +15,6 @@ the module has as an attribute. List the module that holds this under ``network.
 write ``volume: mine`` and ``options: {volume: {width: 32}}`` in YAML.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """All cells of one target, as ridge regressions on named features."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

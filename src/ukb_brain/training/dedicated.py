@@ -1,7 +1,5 @@
 """The study's way: one network for each cell, trained from scratch on that cell alone."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections import Counter

@@ -1,7 +1,5 @@
 """Train the joint network on all targets at once, and predict people it has not seen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ An item's fingerprint covers everything that its result depends on, so that what
 made with other people, scans or settings, is made anew, and nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@ Sets of imaging groups are work items, for one inverse of a people × people mat
 targets.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

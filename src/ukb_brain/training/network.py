@@ -1,7 +1,5 @@
 """Fit any network: shared encoders, those of single cells, those that a search tries."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Who is in a fold, with what is known of them: rows that every strategy shares."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property

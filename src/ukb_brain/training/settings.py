@@ -1,18 +1,20 @@
 """Typed parameters of modelling."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ukb_brain.part_of_grid import names_of
 from ukb_brain.settings_base import Settings
 
-LINEAR, KERNELS, AMORTISED, DEDICATED = STRATEGIES = ("linear", "kernels", "amortised", "dedicated")
+LINEAR: Final = "linear"
+KERNELS: Final = "kernels"
+AMORTISED: Final = "amortised"
+DEDICATED: Final = "dedicated"
+STRATEGIES = (LINEAR, KERNELS, AMORTISED, DEDICATED)
 # Regressions on encodings, a member of the average.
-HEADS = "head"
+HEADS: Final = "head"
 # Inputs of a matrix that takes a whole connectivity vector; the study's has 64,620.
 WIDE = 10_000
 # Without any penalty columns that depend on each other have no solution.

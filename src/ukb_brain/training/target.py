@@ -1,10 +1,9 @@
 """All cells of one target in one fold: regressions, their average, the ladder, calibration."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,9 +92,9 @@ def _kernels(job: TargetJob, strategy: str) -> Fits:
             unseen, y, weights = _unseen(job, cell)
             intercept, slope = balanced(scores[unseen], y, weights)
             scores = intercept + slope * scores
-        penalties = {k: row[k] or np.nan for k in ("image_penalty", "trait_penalty")}
-        cost = {k: row[k] for k in ("loss", "seconds", "flops")}
-        fits[cell] = CellFit("ok", scores, **penalties, **cost)
+        told: dict[str, Any] = {k: row[k] for k in ("loss", "seconds", "flops")}
+        told |= {k: row[k] or np.nan for k in ("image_penalty", "trait_penalty")}
+        fits[cell] = CellFit("ok", scores, **told)
     return fits
 
 

@@ -1,7 +1,5 @@
 """Nodes of evidence: train the map's models once more, on other people or at other sizes."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

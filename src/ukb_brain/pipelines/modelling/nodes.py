@@ -1,7 +1,5 @@
 """Nodes of modelling: from stores, blocks and splits to a prediction for every cell."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable
 
