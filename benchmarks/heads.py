@@ -14,53 +14,74 @@ from sklearn.linear_model import Ridge
 from benchmarks.record import Figure
 from benchmarks.strategies import regressions
 from ukb_brain.cluster import Compute, run_items
+from ukb_brain.grid import Cell, Inputs
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.training.cells import CellSpec, TargetJob, fit_target
-from ukb_brain.training.settings import Penalties
+from ukb_brain.training.cells import TargetJob, features_of, fit_heads, joined
+from ukb_brain.training.inputs import subsets
+from ukb_brain.training.people import People
+from ukb_brain.training.settings import Modelling
 
 PEOPLE, VALIDATION, PARTS = 1600, 200, 5
 # A target of the demo: encodings of seven sets of imaging groups, and four blocks with masks.
-GROUPS, TRAITS, WIDTH = 3, 12, 25
+GROUPS, BLOCKS = ("image0", "image1", "image2"), ("block0", "block1")
+TRAITS, WIDTH = 12, 25
 LEAST = 10
+Case = tuple[TargetJob, dict[str, np.ndarray]]
 
 
-def _job() -> TargetJob:
+def _case() -> Case:
     rng = np.random.default_rng(0)
     n = PEOPLE + VALIDATION
-    features = {f"image{k}": rng.normal(size=(n, WIDTH)) for k in range(GROUPS)}
-    features |= {f"block{k}": rng.normal(size=(n, TRAITS)) for k in range(2)}
-    y = sum(f[:, 0] for f in features.values()) + 3 * rng.normal(size=n)
-    training = np.arange(n) < PEOPLE
-    sets = [tuple(f"image{k}" for k in range(GROUPS) if mask >> k & 1) for mask in range(8)]
-    cells = tuple(
-        CellSpec(f"{images} {blocks}", images, blocks, np.ones(n, dtype=bool))
-        for images in sets
-        for blocks in (("block0",), ("block0", "block1"))
+    encodings = {joined(some): rng.normal(size=(n, WIDTH)) for some in subsets(GROUPS)}
+    blocks = {name: rng.normal(size=(n, TRAITS)) for name in BLOCKS}
+    everything = [*encodings.values(), *blocks.values()]
+    y = sum(f[:, 0] for f in everything) + 3 * rng.normal(size=n)
+    people = People(
+        fold=0,
+        eid=np.arange(n),
+        instance=np.full(n, 2),
+        family=np.arange(n),
+        part=np.repeat(["train", "validation"], [PEOPLE, VALIDATION]),
+        targets={"y": y},
+        blocks=blocks,
+        has={group: np.ones(n, dtype=bool) for group in GROUPS},
     )
-    parts = np.where(training, np.arange(n) % PARTS, -1)
-    penalties = Penalties(**regressions()["heads"])
-    return TargetJob("y", "continuous", y, parts, ~training, features, cells, penalties)
+    cells = tuple(
+        Cell("y", Inputs(groups, some, f"{groups} {some}"))
+        for groups in ((), *subsets(GROUPS))
+        for some in (BLOCKS[:1], BLOCKS)
+    )
+    network = {"network": {}, "loop": {"epochs": 1, "batch_size": 2}}
+    settings = Modelling(
+        kernels={"pooling": 1},
+        encoders=network,
+        dedicated=network,
+        **regressions() | {"cross_fits": PARTS},
+    )
+    return TargetJob("y", "continuous", cells, GROUPS, people, [], {}, settings), encodings
 
 
-def one_after_the_other(job: TargetJob) -> dict[str, np.ndarray]:
-    """Fit every cell, penalty and part by itself, as `fit_target` does, for continuous targets.
+def one_after_the_other(case: Case) -> dict[str, np.ndarray]:
+    """Fit every cell, penalty and part by itself, as `fit_heads` does, for continuous targets.
 
-    Scores of validation people by cell, with the penalties that `fit_target`'s rule chooses.
+    Scores of validation people by cell, with the penalties that `fit_heads`'s rule chooses.
     """
-    training = job.parts >= 0
+    job, encodings = case
+    features, choices = encodings | job.people.blocks, job.settings.heads
+    training = job.people.train
     y = (job.y - job.y[training].mean()) / job.y[training].std()
     weights = KINDS[job.kind].class_weights(job.y[training], job.y[training])
     losses, fits = {}, {}
     for cell in job.cells:
-        X = np.hstack([job.features[name] for name in cell.features])
+        tables = {name: features[name] for name in features_of(cell)}
+        X = np.hstack(list(tables.values()))
         is_image = np.repeat(
-            [name in cell.images for name in cell.features],
-            [job.features[name].shape[1] for name in cell.features],
+            [name in encodings for name in tables], [table.shape[1] for table in tables.values()]
         )
-        images = job.penalties.images if is_image.any() else job.penalties.images[:1]
-        table = np.empty((len(images), len(job.penalties.traits)))
+        images = choices.images if is_image.any() else choices.images[:1]
+        table = np.empty((len(images), len(choices.traits)))
         for i, image in enumerate(images):
-            for t, trait in enumerate(job.penalties.traits):
+            for t, trait in enumerate(choices.traits):
                 shrunk = X / np.sqrt(np.where(is_image, image, trait))
                 out = np.empty(len(y))
                 for part in range(PARTS):
@@ -70,37 +91,36 @@ def one_after_the_other(job: TargetJob) -> dict[str, np.ndarray]:
                 ridge = Ridge(alpha=weights.sum()).fit(shrunk[training], y[training])
                 out[job.held] = ridge.predict(shrunk[job.held])
                 table[i, t] = np.mean((out - y) ** 2)
-                fits[cell.inputs, i, t] = out[job.held]
-        losses[cell.inputs] = np.broadcast_to(
-            table, (len(job.penalties.images), len(job.penalties.traits))
-        )
+                fits[cell, i, t] = out[job.held]
+        losses[cell] = np.broadcast_to(table, (len(choices.images), len(choices.traits)))
     pooled = np.mean(list(losses.values()), axis=0)
     chosen = {}
     for cell in job.cells:
-        both = 0.5 * losses[cell.inputs] + 0.5 * pooled
+        both = 0.5 * losses[cell] + 0.5 * pooled
         i, t = np.unravel_index(int(np.argmin(both)), both.shape)
-        chosen[cell.inputs] = fits[cell.inputs, i if cell.images else 0, t]
+        chosen[cell] = fits[cell, i if cell.inputs.groups else 0, t]
     return chosen
 
 
-def _timed(job: TargetJob) -> tuple[dict[str, float], float]:
+def _timed(case: Case) -> tuple[dict[str, float], float]:
     """Median seconds of both ways, by turns, and the largest difference of a score."""
     seconds: dict[str, list[float]] = {"batched": [], "one after the other": []}
-    fit_target(job)
+    fit_heads(*case)
     for _ in range(3):
         started = time.perf_counter()
-        fits = fit_target(job)
+        fits = fit_heads(*case)
         seconds["batched"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        alone = one_after_the_other(job)
+        alone = one_after_the_other(case)
         seconds["one after the other"].append(time.perf_counter() - started)
-    differ = max(float(np.abs(f.scores[job.held] - alone[f.inputs]).max()) for f in fits)
+    held = case[0].held
+    differ = max(float(np.abs(f.scores[held] - alone[cell]).max()) for cell, f in fits.items())
     return {name: float(np.median(values)) for name, values in seconds.items()}, differ
 
 
 def measure() -> list[Figure]:
     """Time both ways on one thread."""
-    (medians, differ), *_ = run_items(_timed, [_job()], Compute(workers=1), "Heads")
+    (medians, differ), *_ = run_items(_timed, [_case()], Compute(workers=1), "Heads")
     ratio = medians["one after the other"] / medians["batched"]
     print(f"{medians}, ratio {ratio:.1f}, largest difference {differ:.1e} SD")
     return [

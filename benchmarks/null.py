@@ -26,13 +26,15 @@ from ukb_brain.ledger.artifact import Model, ModelFolder, write_model
 from ukb_brain.statistics.draws import FamilyDraws, measured
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline_of
-from ukb_brain.training.items import cells_by_target, encoder_name, kernel_items, kernel_name
+from ukb_brain.training.cells import TargetJob, joined
+from ukb_brain.training.items import Work, cells_by_target, encoder_name, kernel_items, kernel_name
 from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob
-from ukb_brain.training.people import People, gather
+from ukb_brain.training.people import People, gather_people
 from ukb_brain.training.results import prediction_tables
-from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target, joined
+from ukb_brain.training.scans import Scans
+from ukb_brain.training.settings import AMORTISED, Modelling
+from ukb_brain.training.target import fit_cells_of_target
 
 PERMUTATIONS, DRAWS = 20, 500
 SAVED = WORK / "null.json"
@@ -42,7 +44,7 @@ SAVED = WORK / "null.json"
 class Permuted:
     """What a worker needs for one target: its cells, kernels, and how often to permute."""
 
-    job: CellsJob
+    job: TargetJob
     kernels: tuple[KernelsJob, ...]
     permutations: int
 
@@ -51,7 +53,7 @@ def people_of(root: Path, grid: Grid) -> People:
     """Line up the people of a run's first fold, as modelling does."""
     names = ("03_primary/targets", "04_feature/blocks", "04_feature/block_scaling")
     names += ("03_primary/splits", "03_primary/participants", "03_primary/quality")
-    return gather(*(pd.read_parquet(root / f"{name}.parquet") for name in names), grid, 0)
+    return gather_people(*(pd.read_parquet(root / f"{name}.parquet") for name in names), grid)[0]
 
 
 def count_above(item: Permuted) -> tuple[str, dict[str, int]]:
@@ -100,7 +102,7 @@ def settings_of(root: Path) -> Modelling:
     )
 
 
-def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
+def jobs_of(root: Path, every: bool) -> dict[str, TargetJob]:
     """Make jobs anew on a run's kernels and encoders, by target: of every cell, or of three."""
     grid, settings = study_grid(), settings_of(root)
     people, groups = people_of(root, grid), tuple(grid.imaging)
@@ -108,7 +110,7 @@ def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
     parts = range(settings.encoders.cross_fits)
     sets = dict.fromkeys(cell.inputs.groups for cell in grid.cells)
     return {
-        target: CellsJob(
+        target: TargetJob(
             target,
             grid.targets[target].kind,
             cells if every else (cells[0], cells[len(cells) // 2], cells[-1]),
@@ -122,20 +124,19 @@ def jobs_of(root: Path, every: bool) -> dict[str, CellsJob]:
     }
 
 
-def kernels_of(root: Path, job: CellsJob) -> tuple[KernelsJob, ...]:
+def kernels_of(root: Path, job: TargetJob) -> tuple[KernelsJob, ...]:
     """Make the jobs of the kernels of some cells of a target anew, on a run's products of scans."""
     grams = ModelFolder((root / "06_models/grams").resolve())
-    hashes = {name: card["hash"] for name, card in grams.cards().items()}
-    folds, grid = {0: job.people}, study_grid()
+    given = ({0: job.people}, Scans({}, ""), study_grid(), job.settings, Compute(device="cpu"), 0)
     found = []
-    for item in kernel_items(folds, grid, job.settings, grams.path, hashes, "cpu"):
+    for item in kernel_items(Work(grams.path.parent, *given), grams):
         groups = item.payload.groups
         if mine := tuple(cell for cell in job.cells if cell.inputs.groups == groups):
             found.append(replace(item.payload, cells=mine))
     return tuple(found)
 
 
-def rows_of_test(model: Model, job: CellsJob) -> Iterator[pd.DataFrame]:
+def rows_of_test(model: Model, job: TargetJob) -> Iterator[pd.DataFrame]:
     """List, cell by cell, what the amortised strategy predicts of test people."""
     for table in prediction_tables(model, job.people, 0):
         yield table[(table["strategy"] == AMORTISED) & (table["split"] == "test")]

@@ -21,8 +21,8 @@ from ukb_brain.cluster import pick_device, processors
 from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.planning.case import Parts
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
-from ukb_brain.training.encode import build_encoders
 from ukb_brain.training.inputs import NetworkData
+from ukb_brain.training.network import build_encoders
 from ukb_brain.training.settings import Loop, Network
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import MASK, Rows, Tensors, Trainer, precision_of

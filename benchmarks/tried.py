@@ -25,9 +25,9 @@ from benchmarks.skills import skill_draws, study_grid, test_predictions, with_in
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger.artifact import Model, ModelFolder, read_model, write_model
-from ukb_brain.training.encode import EncoderJob, build_network, predict_unseen
+from ukb_brain.training.encode import EncoderJob, predict_unseen
 from ukb_brain.training.inputs import NetworkData, subsets
-from ukb_brain.training.items import encoder_name, kept_vectors
+from ukb_brain.training.items import Work, encoder_name
 from ukb_brain.training.scans import gather_scans
 from ukb_brain.training.target import fit_cells_of_target
 from ukb_brain.training.tasks import Tasks
@@ -72,11 +72,11 @@ class Further:
 def go_on(item: Further) -> tuple[str, float]:
     """Train further, predict everybody whom the network has not seen; give name and seconds."""
     started, job = time.monotonic(), item.job
-    has = job.having_any
+    has = job.usable
     fitted = np.flatnonzero(job.fitted & has)
     judges = np.flatnonzero(has & ((job.people.part == "validation") | (job.parts == job.part)))
     data = job.data
-    network = build_network(job, data.shapes)
+    network = job.network(data.shapes)
     weights = read_model(item.start).arrays
     network.load_state_dict(
         {
@@ -144,17 +144,16 @@ def _further(targets: tuple[str, ...], folder: Path) -> Iterator[Further]:
     s = settings.encoders
     stores = [RecordStore(root / f"02_intermediate/{k}.zarr") for k in ("volumes", "connectivity")]
     quality = pd.read_parquet(root / "03_primary/quality.parquet")
-    in_stores = gather_scans(*stores, quality, grid).read_as(s.network.pooling, settings)
-    tangents = ModelFolder(root / "06_models/tangents")
-    scans = kept_vectors({0: people}, in_stores, tangents)[0].groups
-    binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
+    in_stores, models = gather_scans(*stores, quality, grid), root / "06_models"
+    work = Work(models, {0: people}, in_stores, grid, settings, Compute(), 0)
+    scans = work.read_as(s.network.pooling, ModelFolder(models / "tangents"))[0].groups
     parts = people.cross_fits(s.cross_fits)
     for part in range(s.cross_fits):
-        job = EncoderJob(part, parts, people, scans, binary, s, part, "cpu")
+        job = EncoderJob(people, scans, work.binary, s, part, "cpu", parts, part)
         name = encoder_name(0, 0, part)
         home = folder / name
         if not (home / "card.json").exists():
-            yield Further(job, root / "06_models/encoders" / name, home, targets)
+            yield Further(job, models / "encoders" / name, home, targets)
 
 
 def _cells(encoders: Mapping[str, Path]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from ukb_brain.imaging.store import RecordStore
 from ukb_brain.pipelines import feature_tabular, modelling
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
 from ukb_brain.training.items import Work
-from ukb_brain.training.people import People, gather
+from ukb_brain.training.people import People, gather_people
 from ukb_brain.training.scans import GroupScans, Scans
 from ukb_brain.training.settings import Modelling
 
@@ -202,19 +202,13 @@ def run(
     return root
 
 
-def work_of(root: Path, people: dict[int, People], settings: Modelling = MODELLING) -> Work:
-    """What every step of modelling takes, of people whose scans are not read."""
-    compute = Compute(workers=1)
-    return Work(root / "06_models", people, Scans({}, ""), GRID, settings, compute, 5)
-
-
 def people_of(cohort: Cohort, grid: Grid = GRID) -> People:
     """The people of the first fold, without any file."""
     targets, splits = cohort.tables["primary.targets"], cohort.tables["primary.splits"]
     scaling = fit_scaling(targets, splits, list(grid.targets))
     blocks = apply_scaling(targets, splits, scaling)
     participants, quality = (cohort.tables[f"primary.{k}"] for k in ("participants", "quality"))
-    return gather(targets, blocks, scaling, splits, participants, quality, grid, 0)
+    return gather_people(targets, blocks, scaling, splits, participants, quality, grid)[0]
 
 
 def scans_of(root: Path, pooling: int = 2) -> dict[str, GroupScans]:
@@ -224,3 +218,16 @@ def scans_of(root: Path, pooling: int = 2) -> dict[str, GroupScans]:
         group: GroupScans(tuple(modalities), *stores, pooling)
         for group, modalities in GRID.imaging.items()
     }
+
+
+def work_of(
+    people: People | dict[int, People],
+    settings: Modelling = MODELLING,
+    scans: Scans | None = None,
+    folder: Path = Path("nowhere"),
+    **others: object,
+) -> Work:
+    """What the work items of a run on some people rest on."""
+    folds = people if isinstance(people, dict) else {people.fold: people}
+    given = {"grid": GRID, "compute": Compute(workers=1), "seed": 5} | others
+    return Work(folder, folds, scans or Scans(scans_of(folder), "q"), settings=settings, **given)

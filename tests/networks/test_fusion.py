@@ -58,6 +58,11 @@ def test_shapes_from_scans_to_outputs(build):
     assert network(scans()).shape == (6, outputs)
 
 
+def part_of(network, name):
+    """Which numbers of the embedding are of an encoder."""
+    return network.owner == list(network.encoders).index(name)
+
+
 @every_network
 def test_all_at_once_is_embedding_and_then_predicting(build):
     network = build().eval()
@@ -75,7 +80,7 @@ def test_a_group_reaches_its_own_part_of_the_embedding_only(group):
     given[group] += 1
     same = (network.embed(given) == before).all(dim=0)
     for name in GROUPS:
-        part = same[network.parts[name]]
+        part = same[part_of(network, name)]
         assert len(part) == LENGTHS[name]
         assert part.all() if name != group else not part.any()
 
@@ -96,7 +101,7 @@ def test_groups_that_are_masked_out_do_not_influence_predictions(used, seed):
     mixed = second.clone()
     for group, kept in zip(GROUPS, used, strict=True):
         if kept:
-            mixed[:, network.parts[group]] = first[:, network.parts[group]]
+            mixed[:, part_of(network, group)] = first[:, part_of(network, group)]
     assert torch.equal(network.predict(first, mask), network.predict(mixed, mask))
     if any(used):
         assert not torch.allclose(network.predict(first, mask), network.predict(second, mask))
@@ -107,13 +112,13 @@ def test_an_embedding_that_is_not_finite_can_be_masked_out(absurd):
     network = joint().eval()
     embeddings, used = network.embed(scans()).detach(), torch.tensor([1.0, 0.0, 1.0]).expand(6, 3)
     broken = embeddings.clone()
-    broken[:, network.parts["diffusion"]] = absurd
+    broken[:, part_of(network, "diffusion")] = absurd
     broken.requires_grad_()
     predicted = network.predict(broken, used)
     assert torch.equal(predicted, network.predict(embeddings, used))
     predicted.square().sum().backward()
     assert broken.grad.isfinite().all()
-    assert (broken.grad[:, network.parts["diffusion"]] == 0).all()
+    assert (broken.grad[:, part_of(network, "diffusion")] == 0).all()
 
 
 @every_network
@@ -144,7 +149,7 @@ def test_encoders_of_unused_inputs_are_absent(groups):
     network = cell(groups)
     held = {key.split(".")[1] for key in network.state_dict() if key.startswith("encoders.")}
     assert held == set(groups)
-    assert list(network.parts) == list(groups)
+    assert list(network.encoders) == list(groups)
     joined = sum(LENGTHS[g] for g in groups)
     assert network.embed({g: scans()[g] for g in groups}).shape == (6, joined)
     own = sum(p.numel() for e in encoders(groups).values() for p in e.parameters())
@@ -181,7 +186,7 @@ def test_volumes_may_share_one_encoder_of_all_their_channels():
     built = {"structural+diffusion": shared, "functional": encoders()["functional"]}
     network, given = FusedNetwork(built, 1, "light").eval(), scans()
     assert network.inputs == GROUPS
-    assert network.parts == {"structural+diffusion": slice(0, 5), "functional": slice(5, 9)}
+    assert network.owner.tolist() == 5 * [0] + 4 * [1]
     stacked = torch.cat([given["structural"], given["diffusion"]], dim=1)
     embeddings = network.embed(given)
     assert torch.equal(embeddings[:, :5], shared(stacked))

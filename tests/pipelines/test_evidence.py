@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
 from ukb_brain.errors import InputError
+from ukb_brain.evidence.folds import leave_sites_out
 from ukb_brain.evidence.settings import Evidence
-from ukb_brain.evidence.sites import leave_sites_out
 from ukb_brain.pipeline_registry import APART
 from ukb_brain.pipelines import evidence
 from ukb_brain.tables.splits import Splitting
@@ -222,7 +222,7 @@ def test_what_is_no_longer_asked_for_is_removed(before, tmp_path):
 def test_a_single_site_cannot_be_left_out(caplog):
     tables = {k.removeprefix("primary."): t for k, t in invented_cohort().tables.items()}
     given = (tables[name] for name in ("targets", "participants", "quality"))
-    assert leave_sites_out(*given, GRID, Splitting(), 5) == {}
+    assert leave_sites_out(*given, Splitting(), GRID, Evidence(), 5) == {}
     assert "No site can be left out" in caplog.text
 
 

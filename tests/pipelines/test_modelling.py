@@ -30,7 +30,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.ledger.artifact import read_card
 from ukb_brain.pipelines.modelling import nodes
 from ukb_brain.training.dedicated import drawn_cells
-from ukb_brain.training.people import gather
+from ukb_brain.training.people import gather_people
 
 # ---- what comes out ------------------------------------------------------------------------------
 
@@ -106,7 +106,8 @@ def strangers_of(cohort):
 def fit_cells(root, people, settings=MODELLING):
     catalog = catalog_of(root)
     models = [catalog.load(f"model.{name}") for name in ("encoders", "kernels")]
-    return nodes.fit_cells(work_of(root, people, settings), *models)
+    folder = catalog.load("model.folder")
+    return nodes.fit_cells(work_of(people, settings, folder=folder), *models)
 
 
 def test_models_of_other_training_people_are_refused(invented, before):
@@ -116,7 +117,7 @@ def test_models_of_other_training_people_are_refused(invented, before):
     honest = [other.tables[f"primary.{name}"] for name in ("targets", "splits")]
     catalog = catalog_of(before)
     with pytest.raises(InputError, match=r"feature\.block_scaling was fitted on .* another split"):
-        gather(
+        gather_people(
             honest[0],
             catalog.load("feature.blocks"),
             catalog.load("feature.block_scaling"),
@@ -124,7 +125,6 @@ def test_models_of_other_training_people_are_refused(invented, before):
             other.tables["primary.participants"],
             other.tables["primary.quality"],
             GRID,
-            0,
         )
 
 
@@ -136,9 +136,10 @@ def test_kernels_of_other_training_people_are_refused(invented, again):
 
 
 def test_products_of_other_training_people_are_refused(invented, before):
-    other, grams = {0: people_of(strangers_of(invented))}, catalog_of(before).load("model.grams")
+    catalog, other = catalog_of(before), {0: people_of(strangers_of(invented))}
+    folder, grams = (catalog.load(f"model.{name}") for name in ("folder", "grams"))
     with pytest.raises(InputError, match=r"fold0-diffusion was fitted on .* another split"):
-        nodes.fit_kernels(work_of(before, other), grams)
+        nodes.fit_kernels(work_of(other, folder=folder), grams)
 
 
 @pytest.mark.parametrize(

@@ -147,15 +147,15 @@ def test_test_people_reach_no_trial(invented, before, tmp_path):
 def test_other_people_make_another_study(invented, before, part):
     people = without_test(people_of(invented))
     regressions = with_changes().heads
-    one = plan_heads(regressions, work_of(before, {0: people}))
+    one = plan_heads(regressions, work_of(people, folder=before / "06_models"))
     people.targets["age"][np.flatnonzero(part == PARTS)[0]] += 1
-    two = plan_heads(regressions, work_of(before, {0: people}))
+    two = plan_heads(regressions, work_of(people, folder=before / "06_models"))
     assert one.study != two.study
 
 
 def test_people_who_are_judged_have_no_part_in_fitting_or_choosing(invented, before, monkeypatch):
     people = without_test(people_of(invented))
-    plan = plan_heads(with_changes().heads, work_of(before, {0: people}))
+    plan = plan_heads(with_changes().heads, work_of(people, folder=before / "06_models"))
     fit, seen = heads.fit_cells_of_target, []
 
     def watched(job, folder):
@@ -192,7 +192,7 @@ def test_people_who_are_judged_have_no_part_in_fitting_or_choosing(invented, bef
 def test_the_loss_of_a_cell_is_what_numpy_says(invented, before, monkeypatch):
     """Of one target and three cells: perfect, wrong by five years, and not fitted."""
     people = without_test(people_of(invented))
-    plan = plan_heads(with_changes().heads, work_of(before, {0: people}))
+    plan = plan_heads(with_changes().heads, work_of(people, folder=before / "06_models"))
     trial = plan.payload(dict(plan.start), None)
     age = next(job for job in trial.jobs if job.target == "age")
     cells = age.cells[:3]

@@ -131,7 +131,7 @@ def encoder_trial(fold, stored, pruner=NEVER, finished=(), **loop):
     settings = changed(MODELLING, {f"encoders.loop.{k}": v for k, v in loop.items()}).encoders
     binary = {key: target.kind == "binary" for key, target in GRID.targets.items()}
     parts = people.cross_fits(settings.cross_fits)
-    job = EncoderJob(0, parts, people, scans_of(stored), binary, settings, 11, "cpu")
+    job = EncoderJob(people, scans_of(stored), binary, settings, 11, "cpu", parts, 0)
     return EncoderTrial(job, pruner, finished)
 
 

@@ -1,15 +1,14 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pytest
+from modelling_cases import MODELLING, changed
 
+from ukb_brain.grid import Cell, Inputs
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.training.cells import (
-    CellSpec,
-    TargetJob,
-    fit_target,
-    why_not,
-)
+from ukb_brain.training.cells import TargetJob, features_of, fit_heads, why_not
+from ukb_brain.training.people import People
 from ukb_brain.training.settings import Penalties
 
 N, TRAINING, HELD = 120, 90, 105
@@ -24,16 +23,52 @@ INPUTS = {
     "A + C": (("a",), ("c",)),
     "A + C + D": (("a",), ("c", "d")),
 }
+CELLS = {name: Cell("y", Inputs(*own, name)) for name, own in INPUTS.items()}
+ENCODINGS, BLOCKS = ("a", "b", "a+b"), ("c", "d")
 
 
-def job(kind="continuous", penalties=ONE_CHOICE, seed=0):
+@dataclass(frozen=True)
+class Case:
+    """A target, what is read of people and known of them, and the cells that are fitted."""
+
+    kind: str
+    penalties: Penalties
+    y: np.ndarray
+    part: np.ndarray
+    features: dict
+    cells: tuple = tuple(CELLS.values())
+
+    @property
+    def held(self):
+        return self.part == "validation"
+
+    @cached_property
+    def job(self):
+        people = People(
+            fold=0,
+            eid=np.arange(N),
+            instance=np.full(N, 2),
+            family=np.arange(N) // 3,
+            part=self.part,
+            targets={"y": self.y},
+            blocks={name: self.features[name] for name in BLOCKS},
+            has={"a": np.ones(N, dtype=bool), "b": rows_of("b")},
+        )
+        heads = self.penalties.model_dump(mode="json")
+        settings = changed(MODELLING, heads=heads, cross_fits=4)
+        return TargetJob("y", self.kind, self.cells, ("a", "b"), people, [], {}, settings)
+
+    def fitted(self):
+        return fit_heads(self.job, {name: self.features[name] for name in ENCODINGS})
+
+
+def case(kind="continuous", penalties=ONE_CHOICE, seed=0):
     rng = np.random.default_rng(seed)
     features = {name: rng.normal(size=(N, 3)) for name in "abcd"}
     y = sum(f[:, 0] for f in features.values()) + rng.normal(size=N)
     y = (y > 0).astype(float) if kind == "binary" else 20 + 4 * y
-    parts = np.where(np.arange(N) < TRAINING, np.arange(N) // 3 % 4, -1)
-    cells = tuple(CellSpec(k, *v, rows_of(v[0])) for k, v in INPUTS.items())
-    return TargetJob("y", kind, y, parts, HELD_OUT & ~TESTED, features, cells, penalties)
+    part = np.repeat(["train", "validation", "test"], [TRAINING, HELD - TRAINING, N - HELD])
+    return Case(kind, penalties, y, part, features | {"a+b": rng.normal(size=(N, 3))})
 
 
 def rows_of(images):
@@ -44,33 +79,33 @@ def rows_of(images):
     return rows
 
 
-def fits_of(job):
-    return {fit.inputs: fit for fit in fit_target(job)}
+def fits_of(case):
+    return {cell.inputs.name: fit for cell, fit in case.fitted().items()}
 
 
-def changed(job, name, rows=slice(None)):
-    features = {k: v.copy() for k, v in job.features.items()}
+def altered_in(case, name, rows=slice(None)):
+    features = {k: v.copy() for k, v in case.features.items()}
     features[name][rows] = np.random.default_rng(9).normal(5, 7, features[name][rows].shape)
-    return replace(job, features=features)
+    return replace(case, features=features)
 
 
 @pytest.mark.parametrize("kind", ["binary", "continuous"])
-@pytest.mark.parametrize("name", list("abcd"))
+@pytest.mark.parametrize("name", [*ENCODINGS, *BLOCKS])
 def test_a_cell_uses_its_own_features_only(kind, name):
-    first = job(kind)
-    before, after = fits_of(first), fits_of(changed(first, name))
-    for inputs, (images, traits) in INPUTS.items():
-        mine = name in images + traits
+    first = case(kind)
+    before, after = fits_of(first), fits_of(altered_in(first, name))
+    for inputs, cell in CELLS.items():
+        mine = name in features_of(cell)
         assert mine != (before[inputs].scores.tobytes() == after[inputs].scores.tobytes()), inputs
         same = before[inputs].coefficients.tobytes() == after[inputs].coefficients.tobytes()
         assert mine != same, inputs
 
 
-def altered(job, rows):
+def altered(case, rows):
     """The same people, but features and answers of some of them are others."""
-    for name in "abcd":
-        job = changed(job, name, rows)
-    return replace(job, y=np.where(rows, 1 - job.y, job.y))
+    for name in case.features:
+        case = altered_in(case, name, rows)
+    return replace(case, y=np.where(rows, 1 - case.y, case.y))
 
 
 def assert_same_fits(before, after):
@@ -84,7 +119,7 @@ def assert_same_fits(before, after):
 
 @pytest.mark.parametrize("kind", ["binary", "continuous"])
 def test_people_in_test_choose_and_fit_nothing(kind):
-    first = job(kind, SEVERAL)
+    first = case(kind, SEVERAL)
     before, after = fits_of(first), fits_of(altered(first, TESTED))
     assert_same_fits(before, after)
     for inputs in INPUTS:
@@ -94,7 +129,7 @@ def test_people_in_test_choose_and_fit_nothing(kind):
 
 @pytest.mark.parametrize("kind", ["binary", "continuous"])
 def test_people_in_validation_fit_nothing_given_the_penalties(kind):
-    first = job(kind, ONE_CHOICE)
+    first = case(kind, ONE_CHOICE)
     before, after = fits_of(first), fits_of(altered(first, first.held))
     assert_same_fits(before, after)
     for inputs in INPUTS:
@@ -103,18 +138,18 @@ def test_people_in_validation_fit_nothing_given_the_penalties(kind):
 
 
 def test_people_in_validation_help_to_choose_penalties():
-    first = job(penalties=SEVERAL)
+    first = case(penalties=SEVERAL)
     turned = first.y.copy()
     turned[first.held] = 20 - 30 * (turned[first.held] - 20)
-    before, after = (fits_of(j) for j in (first, replace(first, y=turned)))
+    before, after = (fits_of(c) for c in (first, replace(first, y=turned)))
     assert before["A"].image_penalty < after["A"].image_penalty == 1000
-    nobody = replace(first, held=np.zeros(N, dtype=bool))
+    nobody = replace(first, part=np.where(first.held, "test", first.part))
     assert_same_fits(fits_of(nobody), fits_of(replace(nobody, y=turned)))
 
 
 def test_losses_are_of_people_whom_no_fit_has_seen():
     for kind in ("binary", "continuous"):
-        first = job(kind)
+        first = case(kind)
         for inputs, fit in fits_of(first).items():
             rows = rows_of(INPUTS[inputs][0])
             training, unseen = rows & ~HELD_OUT, rows & ~TESTED
@@ -125,10 +160,9 @@ def test_losses_are_of_people_whom_no_fit_has_seen():
 
 
 def test_scores_of_people_outside_training_are_the_coefficients_applied():
-    first = job()
+    first = case()
     for inputs, fit in fits_of(first).items():
-        names = sum(INPUTS[inputs], ())
-        X = np.hstack([first.features[name] for name in names])
+        X = np.hstack([first.features[name] for name in features_of(CELLS[inputs])])
         applied = fit.coefficients[0] + X @ fit.coefficients[1:]
         rows = rows_of(INPUTS[inputs][0])
         held_out = rows & HELD_OUT
@@ -140,14 +174,12 @@ def test_scores_of_people_outside_training_are_the_coefficients_applied():
 
 
 def test_cells_come_in_order_with_their_penalties_and_seconds():
-    first = job(penalties=SEVERAL)
-    fits = fit_target(first)
-    assert [fit.inputs for fit in fits] == list(INPUTS)
-    assert [fit.inputs for fit in fit_target(replace(first, cells=first.cells[::-1]))] == list(
-        INPUTS
-    )[::-1]
-    for fit in fits:
-        images, traits = INPUTS[fit.inputs]
+    first = case(penalties=SEVERAL)
+    fits = fits_of(first)
+    assert list(fits) == list(INPUTS)
+    assert list(fits_of(replace(first, cells=first.cells[::-1]))) == list(INPUTS)[::-1]
+    for inputs, fit in fits.items():
+        images, traits = INPUTS[inputs]
         assert fit.status == "ok"
         assert (fit.image_penalty in SEVERAL.images) if images else np.isnan(fit.image_penalty)
         assert (fit.trait_penalty in SEVERAL.traits) if traits else np.isnan(fit.trait_penalty)
@@ -155,9 +187,9 @@ def test_cells_come_in_order_with_their_penalties_and_seconds():
 
 
 def test_a_feature_of_noise_gets_the_larger_penalty():
-    first = job(penalties=SEVERAL)
+    first = case(penalties=SEVERAL)
     useless = replace(first, y=first.y[np.random.default_rng(1).permutation(N)])
-    assert {f.image_penalty for f in fit_target(useless) if "A" in f.inputs} == {1000.0}
+    assert {f.image_penalty for k, f in fits_of(useless).items() if "A" in k} == {1000.0}
     assert fits_of(first)["A"].image_penalty < 1000
 
 
@@ -166,9 +198,9 @@ def test_a_feature_of_noise_gets_the_larger_penalty():
     [("binary", 1.0, "one class in training"), ("continuous", 7.0, "no variation in training")],
 )
 def test_a_target_of_one_value_in_training_is_recorded_and_empty(kind, value, reason):
-    first = job(kind)
-    y = np.where(first.parts >= 0, value, first.y)
-    for fit in fit_target(replace(first, y=y)):
+    first = case(kind)
+    y = np.where(HELD_OUT, first.y, value)
+    for fit in fits_of(replace(first, y=y)).values():
         assert fit.status == reason
         assert np.isnan(fit.scores).all()
         assert not len(fit.coefficients)
@@ -183,8 +215,8 @@ def test_one_class_is_told_from_few_people_and_one_family():
 
 
 def test_one_class_is_judged_by_people_who_have_the_images():
-    first = job("binary")
-    lacks_b = ~rows_of(("b",)) & (first.parts >= 0)
+    first = case("binary")
+    lacks_b = ~rows_of(("b",)) & ~HELD_OUT
     fits = fits_of(replace(first, y=lacks_b.astype(float)))
     assert {inputs for inputs, fit in fits.items() if fit.status == "ok"} == {
         "A", "C", "A + C", "A + C + D",
@@ -193,7 +225,7 @@ def test_one_class_is_judged_by_people_who_have_the_images():
 
 
 def test_encodings_that_are_not_finite_are_recorded_and_others_go_on():
-    first = job(penalties=SEVERAL)
+    first = case(penalties=SEVERAL)
     features = first.features | {"b": np.full((N, 3), np.nan)}
     fits = fits_of(replace(first, features=features))
     assert fits["B"].status == fits["A + B"].status == "an encoder failed"
@@ -204,16 +236,16 @@ def test_encodings_that_are_not_finite_are_recorded_and_others_go_on():
 
 
 def test_a_cell_without_any_column_is_the_mean_of_training():
-    first = job()
+    first = case()
     empty = replace(first, features=first.features | {"b": np.empty((N, 0))})
     fit = fits_of(empty)["B"]
     assert fit.status == "ok"
-    held_out = rows_of(("b",)) & (first.parts < 0)
+    held_out = rows_of(("b",)) & HELD_OUT
     np.testing.assert_allclose(fit.scores[held_out], 0, atol=1e-9)
 
 
 def test_more_choices_and_more_columns_cost_more():
-    once, often = (fits_of(job(penalties=p)) for p in (ONE_CHOICE, SEVERAL))
+    once, often = (fits_of(case(penalties=p)) for p in (ONE_CHOICE, SEVERAL))
     for inputs in INPUTS:
         assert once[inputs].flops < often[inputs].flops
     assert often["A"].flops < often["A + C"].flops < often["A + C + D"].flops

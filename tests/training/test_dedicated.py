@@ -67,8 +67,9 @@ def test_drawn_cells_are_in_the_order_of_the_grid_and_zero_is_all():
 def job_of(cell, people, root, settings=NETWORK, **changes):
     scans = scans_of(root)
     mine = {group: scans[group] for group in cell.inputs.groups}
-    kind = GRID.targets[cell.target].kind
-    return replace(DedicatedJob(cell, kind, people, mine, settings, 0, 11, "cpu"), **changes)
+    binary = {cell.target: GRID.targets[cell.target].kind == "binary"}
+    job = DedicatedJob(people, mine, binary, settings, 11, "cpu", cell, 0)
+    return replace(job, **changes)
 
 
 def trained(job):

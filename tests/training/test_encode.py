@@ -9,12 +9,11 @@ from modelling_cases import EDGES, GRID, MODELLING, N, scans_of
 from ukb_brain.training import loop
 from ukb_brain.training.encode import (
     EncoderJob,
-    build_encoders,
-    build_network,
     cross_fitted,
     train_encoders,
 )
 from ukb_brain.training.inputs import TRAITS, subsets
+from ukb_brain.training.network import build_encoders
 from ukb_brain.training.settings import Network
 
 GROUPS = tuple(GRID.imaging)
@@ -25,7 +24,7 @@ BINARY = {key: target.kind == "binary" for key, target in GRID.targets.items()}
 def job(fold, stored):
     """The first of two networks."""
     parts = fold.cross_fits(2)
-    return EncoderJob(0, parts, fold, scans_of(stored), BINARY, MODELLING.encoders, 11, "cpu")
+    return EncoderJob(fold, scans_of(stored), BINARY, MODELLING.encoders, 11, "cpu", parts, 0)
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +281,6 @@ def test_encoders_are_of_each_input_or_of_all_volumes_together():
 
 def test_a_network_has_an_output_for_each_target(job):
     shapes = {"structural": (2, 3, 4, 4), "functional": (EDGES,)}
-    network = build_network(job, shapes)
+    network = job.network(shapes)
     assert network.inputs == ("structural", "functional")
     assert network.head.line.out_features == len(GRID.targets)

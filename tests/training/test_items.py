@@ -1,11 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from modelling_cases import GRID, MODELLING, changed, scans_of
+from modelling_cases import GRID, MODELLING, changed, scans_of, work_of
 
+from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.training.items import (
@@ -25,22 +27,30 @@ from ukb_brain.training.settings import Kernels
 
 EVERY = changed(MODELLING, strategies=["linear", "kernels", "amortised", "dedicated"])
 NOWHERE = Path("nowhere")
+NOTHING = SimpleNamespace(cards=dict)
 KINDS = ("grams", "kernels", "encoders", "cells", "dedicated")
 SCANS = scans_of(NOWHERE)
 
 
-def items_of(people, settings=EVERY, grid=GRID, scans=SCANS, quality="q", seed=5, device="cpu"):
+def work(people, settings=EVERY, grid=GRID, scans=SCANS, quality="q", seed=5, device="cpu"):
+    own = {"grid": grid, "seed": seed, "compute": Compute(device=device)}
+    return work_of(people, settings, Scans(scans, quality), **own)
+
+
+def done(items):
+    """A folder of models of some items, none of which failed."""
+    cards = {i.name: {**i.card, "status": "ok", "hash": i.fingerprint} for i in items}
+    return SimpleNamespace(path=NOWHERE, cards=lambda: cards)
+
+
+def items_of(people, *given, **others):
     """All work items, by kind and name; cells rest on the others."""
-    folds = people if isinstance(people, dict) else {0: people}
-    scans = dict.fromkeys(folds, Scans(scans, quality))
-    grams = list(gram_items(folds, scans, settings, device))
-    products = {item.name: item.fingerprint for item in grams}
-    kernels = list(kernel_items(folds, grid, settings, NOWHERE, products, device))
-    encoders = list(encoder_items(folds, scans, grid, settings, seed, device))
-    hashes = {item.name: item.fingerprint for item in (*kernels, *encoders)}
-    cells = list(cell_items(folds, grid, settings, NOWHERE, NOWHERE, hashes))
-    dedicated = list(dedicated_items(folds, scans, grid, settings, seed, device))
-    made = (grams, kernels, encoders, cells, dedicated)
+    asked = work(people, *given, **others)
+    grams = list(gram_items(asked, NOTHING))
+    kernels = list(kernel_items(asked, done(grams)))
+    encoders = list(encoder_items(asked, NOTHING))
+    cells = list(cell_items(asked, done(encoders), done(kernels)))
+    made = (grams, kernels, encoders, cells, list(dedicated_items(asked)))
     return {
         kind: {item.name: item for item in items} for kind, items in zip(KINDS, made, strict=True)
     }
@@ -233,13 +243,19 @@ def test_a_target_of_another_kind_or_more_targets_redo_encoders(fold):
 
 
 def test_cells_rest_on_what_was_made_not_on_what_failed(fold):
-    folds = {0: fold}
     items = items_of(fold)
-    hashes = {n: i.fingerprint for k in ("kernels", "encoders") for n, i in items[k].items()}
     failed = ("fold0-seed0-without1", "fold0-kernels-structural")
-    gone = {n: h for n, h in hashes.items() if n not in failed}
     whole, rest = (
-        list(cell_items(folds, GRID, EVERY, NOWHERE, NOWHERE, h)) for h in (hashes, gone)
+        list(
+            cell_items(
+                work(fold),
+                *(
+                    done(item for name, item in items[kind].items() if name not in gone)
+                    for kind in ("encoders", "kernels")
+                ),
+            )
+        )
+        for gone in ((), failed)
     )
     assert set(whole[0].payload.kernels) - set(rest[0].payload.kernels) == {"structural"}
     assert set(whole[0].payload.encoders[0]) == {0, 1}
@@ -307,11 +323,10 @@ def test_kernels_do_not_say_how_much_memory_they_took(fold):
 
 
 def test_a_set_whose_products_failed_is_made_without_them_and_anew_when_they_are_there(fold):
-    made = {n: i.fingerprint for n, i in items_of(fold)["grams"].items()}
-    gone = {n: h for n, h in made.items() if n != "fold0-diffusion"}
+    made = items_of(fold)["grams"].values()
+    gone = [item for item in made if item.name != "fold0-diffusion"]
     whole, rest = (
-        {i.name: i for i in kernel_items({0: fold}, GRID, EVERY, NOWHERE, h, "cpu")}
-        for h in (made, gone)
+        {i.name: i for i in kernel_items(work(fold), done(items))} for items in (made, gone)
     )
     assert set(whole) == set(rest)
     for name, item in whole.items():

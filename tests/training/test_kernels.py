@@ -9,7 +9,7 @@ from scipy.stats import pearsonr
 
 from ukb_brain.grid import Cell, Inputs
 from ukb_brain.ledger.artifact import Model, write_model
-from ukb_brain.training import kernels, machines
+from ukb_brain.training import kernels, solvers
 from ukb_brain.training.gram import landmarks_of, learnt_from
 from ukb_brain.training.kernel_ridge import invert
 from ukb_brain.training.kernels import fit_kernels
@@ -392,7 +392,7 @@ def test_operations_of_all_inverses_are_counted(images, people, tmp_path, monkey
         sizes.append(len(kernel))
         return invert(kernel, penalty)
 
-    monkeypatch.setattr(machines, "invert", counted)
+    monkeypatch.setattr(solvers, "invert", counted)
     model = fit_kernels(job_of(images, people, tmp_path, targets=("plain", "sex")), tmp_path)
     assert len(sizes) > 10
     assert sum(r["flops"] for r in model.card["fits"]) == pytest.approx(sum(n**3 for n in sizes))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from modelling_cases import MODELLING, N
+from modelling_cases import MODELLING, N, changed, work_of
 
 from ukb_brain.cluster import Compute
 from ukb_brain.imaging.readers import SHRINKAGE
@@ -38,23 +38,29 @@ def scans(tmp_path, fold):
     return Scans(groups, "q")
 
 
-def made(folds, scans, home):
-    work = list(items.reference_items(folds, scans))
-    run_ledger(reference_of_group, work, home / "references", ONE, "References")
-    blocks = list(items.tangent_items(folds, scans, ModelFolder(home / "references")))
+def made(fold, scans, home):
+    work = work_of(fold, scans=scans)
+    todo = list(items.reference_items(work))
+    run_ledger(reference_of_group, todo, home / "references", ONE, "References")
+    blocks = list(items.tangent_items(work, ModelFolder(home / "references")))
     run_ledger(tangents_of_block, blocks, home / "tangents", ONE, "Vectors")
     return ModelFolder(home / "tangents")
+
+
+def read_of(fold, scans, models):
+    return work_of(fold, scans=scans).read_as(1, models)[0].groups
 
 
 @pytest.mark.parametrize("block", [7, 4096])
 def test_what_was_made_is_what_is_read(scans, fold, tmp_path, monkeypatch, block):
     monkeypatch.setattr(tangents, "BLOCK", block)
     monkeypatch.setattr(items, "BLOCK", block)
-    models = made({0: fold}, scans, tmp_path)
+    models = made(fold, scans, tmp_path)
     has = fold.has[GROUP]
     assert len(models.cards()) == -(-int(has.sum()) // block)
-    kept = items.kept_vectors({0: fold}, scans, models)[0].groups
-    assert kept["structural"] is scans.groups["structural"]
+    kept = read_of(fold, scans, models)
+    assert kept["structural"] == scans.groups["structural"]
+    assert kept["structural"].kept is None
     read = scans.groups[GROUP].fitted(fold.keys(has & fold.train))
     for keys in (fold.keys(has), fold.keys(has)[::-3], fold.keys(fold.train & has)[5:6]):
         np.testing.assert_allclose(kept[GROUP].read(keys), read.read(keys), atol=1e-6)
@@ -70,30 +76,30 @@ def test_people_of_whom_none_was_made_are_refused(fold, tmp_path):
 
 
 def test_where_a_block_failed_the_store_is_read(scans, fold, tmp_path):
-    models = made({0: fold}, scans, tmp_path)
+    models = made(fold, scans, tmp_path)
     (name,) = models.cards()
     (models.path / name / "card.json").unlink()
-    assert items.kept_vectors({0: fold}, scans, models)[0].groups[GROUP].kept is None
+    assert read_of(fold, scans, models)[GROUP].kept is None
 
 
 def test_vectors_of_other_people_or_scans_are_not_read(scans, fold, tmp_path):
-    models = made({0: fold}, scans, tmp_path)
+    models = made(fold, scans, tmp_path)
     has = fold.has[GROUP].copy()
     has[np.flatnonzero(has & (fold.part == "test"))[0]] = False
     fewer = replace(fold, has=fold.has | {GROUP: has})
     for people, quality in ((fewer, "q"), (fold, "other")):
-        kept = items.kept_vectors({0: people}, replace(scans, fingerprint=quality), models)[0]
-        assert kept.groups[GROUP].kept is None
-    assert items.kept_vectors({0: fold}, scans, models)[0].groups[GROUP].kept is not None
+        kept = read_of(people, replace(scans, fingerprint=quality), models)
+        assert kept[GROUP].kept is None
+    assert read_of(fold, scans, models)[GROUP].kept is not None
 
 
 def test_people_tested_move_no_reference(scans, fold, tmp_path):
-    before = made({0: fold}, scans, tmp_path / "before")
+    before = made(fold, scans, tmp_path / "before")
     store = RecordStore(scans.groups[GROUP].connectivity)
     tested = fold.has[GROUP] & (fold.part == "test")
     for key in fold.keys(tested):
         store.write("rsfmri", key, np.full(EDGES, 0.9, np.float32), {"measures": {SHRINKAGE: 0.5}})
-    after = made({0: fold}, scans, tmp_path / "after")
+    after = made(fold, scans, tmp_path / "after")
     (name,) = before.cards()
     old, new = (models.read(name).arrays["vectors"] for models in (before, after))
     rows = tested[fold.has[GROUP]]
@@ -103,7 +109,8 @@ def test_people_tested_move_no_reference(scans, fold, tmp_path):
 
 def test_only_what_depends_on_it_is_made_anew(scans, fold):
     def prints(people):
-        return {i.name: i.fingerprint for i in items.reference_items({0: people}, scans)}
+        work = work_of(people, scans=scans)
+        return {i.name: i.fingerprint for i in items.reference_items(work)}
 
     first = prints(fold)
     assert list(first) == ["fold0-functional"]
@@ -112,4 +119,5 @@ def test_only_what_depends_on_it_is_made_anew(scans, fold):
     assert prints(replace(fold, part=moved)) != first
     known = {t: y + 1 for t, y in fold.targets.items()}
     assert prints(replace(fold, targets=known)) == first
-    assert not list(items.reference_items({0: fold}, scans.read_as(1, MODELLING, tangent=False)))
+    as_stored = changed(MODELLING, connectivity="fisher_z")
+    assert not list(items.reference_items(work_of(fold, as_stored, scans)))

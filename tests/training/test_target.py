@@ -11,18 +11,15 @@ from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import Model, write_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
 from ukb_brain.statistics.kinds import BINARY, KINDS
-from ukb_brain.training.cells import CellFit
+from ukb_brain.training.cells import CellFit, TargetJob, encodings_used, joined
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.items import cells_by_target
 from ukb_brain.training.results import FINAL, UNREFINED, predicted_rows
 from ukb_brain.training.target import (
-    CellsJob,
     blend,
     choose_shares,
     climb,
-    encodings_used,
     fit_cells_of_target,
-    joined,
     least_on_simplex,
     scale_encodings,
     shares_used,
@@ -124,7 +121,7 @@ def job_of(fold, tmp_path):
                 if own is not None:
                     encoders[-1][part] = root / f"{member}-{part}"
                     write_model(encoders[-1][part], Model({"outputs": own}))
-        return CellsJob(
+        return TargetJob(
             target,
             GRID.targets[target].kind,
             CELLS[target],
@@ -349,7 +346,7 @@ def right_for(job, good, seed=3):
             centre, spread = KINDS[job.kind].centre_and_spread(job.y[training])
             right = (job.y - centre) / spread
         scores = np.where(job.people.usable(cell), right if good else rng.normal(size=N), np.nan)
-        fits[cell] = CellFit(job.target, cell.inputs.name, status, scores, loss=0.5)
+        fits[cell] = CellFit(status, scores, loss=0.5)
     return fits
 
 
@@ -457,7 +454,7 @@ def test_cells_that_could_not_be_fitted_choose_no_shares(job_of):
 
 
 def test_a_blend_is_an_average_and_falls_back_on_what_could_be_fitted():
-    head = CellFit("y", "A", "ok", np.array([1.0, 2.0]), np.ones(3), 0.1, 0.2, 0.4, 2.0, 10.0)
+    head = CellFit("ok", np.array([1.0, 2.0]), np.ones(3), 0.1, 0.2, 0.4, 2.0, 10.0)
     line = replace(head, scores=np.array([3.0, 0.0]), coefficients=np.ones(9), loss=0.8, seconds=1)
     chosen = {"head": 0.25, "linear": 0.75}
 

@@ -1,23 +1,40 @@
 """Typed parameters of what is trained once more: learning curves, left-out sites, model scale."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from ukb_brain.errors import InputError
-from ukb_brain.evidence.retrained import Chosen
-from ukb_brain.evidence.subsamples import PER_SHARE, SHARES
 from ukb_brain.search.space import changed
 from ukb_brain.settings_base import Settings
-from ukb_brain.training.settings import Modelling
+from ukb_brain.training.settings import AMORTISED, KERNELS, LINEAR, Modelling
 
 # Dedicated networks are trained for each cell by itself, and would cost days.
 Strategies = tuple[Literal["linear", "kernels", "amortised"], ...]
+# Named by what they are, so that no cell is looked at for having scored well.
+Chosen = Literal["fullest", "imaging"]
+# Shares have four decimals, and each fewer repeats than this.
+PER_SHARE, SHARES = 100, 10_000
 
 
-class LearningCurves(Settings):
+class Retrained(Settings):
+    """Models that are trained once more.
+
+    Attributes
+    ----------
+    strategies : tuple of str
+        Among those of `modelling.strategies`; with none nothing is trained.
+    inputs : tuple of {"fullest", "imaging"}
+        Which cells are looked at: all imaging groups with every block that a target may have; and
+        with as few blocks as the grid has: none for targets of the base domain, for which both are
+        one, else the base block.
+    """
+
+    strategies: Strategies = (LINEAR, KERNELS, AMORTISED)
+    inputs: tuple[Chosen, ...] = ("fullest", "imaging")
+
+
+class LearningCurves(Retrained):
     """Subsets of training people.
 
     Attributes
@@ -26,16 +43,10 @@ class LearningCurves(Settings):
         Of training people, below 1: all of them are in the map already.
     repeats : int
         Subsets of each share. Two or more tell what other training people would have given.
-    strategies : tuple of str
-        Among those of `modelling.strategies`; none leaves learning curves out.
-    inputs : tuple of str
-        See `ukb_brain.evidence.retrained.chosen_inputs`.
     """
 
     shares: tuple[float, ...] = (0.125, 0.25, 0.5)
     repeats: int = Field(default=2, ge=1, lt=PER_SHARE)
-    strategies: Strategies = ("linear", "kernels", "amortised")
-    inputs: tuple[Chosen, ...] = ("fullest", "imaging")
 
     @model_validator(mode="after")
     def _are_shares(self) -> Self:
@@ -48,14 +59,13 @@ class LearningCurves(Settings):
         return self
 
 
-class LeftOutSites(Settings):
+class LeftOutSites(Retrained):
     """A model for each site, trained on the others."""
 
-    strategies: Strategies = ("linear", "kernels", "amortised")
     inputs: tuple[Chosen, ...] = ("fullest",)
 
 
-class ModelScale(Settings):
+class ModelScale(Retrained):
     """Other settings of the models, on all training people.
 
     Attributes
@@ -65,8 +75,6 @@ class ModelScale(Settings):
     """
 
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    strategies: Strategies = ("linear", "kernels", "amortised")
-    inputs: tuple[Chosen, ...] = ("fullest", "imaging")
 
     @model_validator(mode="after")
     def _have_names_of_folders(self) -> Self:
@@ -111,7 +119,7 @@ def of_strategies(modelling: Modelling, strategies: Strategies, what: str) -> Mo
             f"{what} names {', '.join(absent)}, and modelling.strategies has only "
             f"{', '.join(modelling.strategies)}: drop it here, or add it there and run `kedro run`."
         )
-    if "amortised" in strategies and "linear" not in strategies:
+    if AMORTISED in strategies and LINEAR not in strategies:
         raise InputError(f"{what} names amortised without linear, on which it rests: add linear.")
     return modelling.model_copy(update={"strategies": strategies})
 

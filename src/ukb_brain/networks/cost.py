@@ -4,11 +4,9 @@ Everything is counted on shapes alone (PyTorch's "meta" tensors): a network at 1
 seconds and without its activations being held.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -19,12 +17,9 @@ Shape = tuple[int, ...]
 # Batch norm needs two people. What one costs is the difference of two batches, since weights are
 # saved for the backward pass too, but once.
 FEW, MORE = 2, 4
-# Weights, gradients and the two moments of Adam, in float32.
-BYTES_PER_PARAMETER = 4 * 4
 
 
-@dataclass(frozen=True)
-class NetworkCost:
+class NetworkCost(NamedTuple):
     """What a network costs.
 
     Attributes
@@ -39,23 +34,12 @@ class NetworkCost:
         Saved for the backward pass for one person, in float32; about half in bf16 and fp16. A
         training also needs room for what lives briefly: gradients of activations, and the working
         space of convolutions.
-    state_bytes
-        Weights, gradients and the two moments of Adam, in float32, whatever the batch.
     """
 
     parameters: int
     forward_flops: int
     training_flops: int
     activation_bytes: int
-    state_bytes: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.parameters / 1e6:.2f} M parameters; {self.forward_flops / 1e9:.3g} GFLOP a "
-            f"person to predict, {self.training_flops / 1e9:.3g} to train; "
-            f"{self.activation_bytes / 1e6:.3g} MB a person and {self.state_bytes / 1e6:.3g} MB "
-            "in all to train"
-        )
 
 
 def network_cost(network: nn.Module, shapes: Shape | Mapping[str, Shape]) -> NetworkCost:
@@ -67,7 +51,7 @@ def network_cost(network: nn.Module, shapes: Shape | Mapping[str, Shape]) -> Net
     few, more = (_count(sketch, shapes, n) for n in (FEW, MORE))
     forward, training, saved = ((b - a) // (MORE - FEW) for a, b in zip(few, more, strict=True))
     parameters = sum(p.numel() for p in network.parameters())
-    return NetworkCost(parameters, forward, training, saved, parameters * BYTES_PER_PARAMETER)
+    return NetworkCost(parameters, forward, training, saved)
 
 
 def _count(network: nn.Module, shapes: Shape | Mapping[str, Shape], n: int) -> tuple[int, int, int]:

@@ -6,10 +6,8 @@ by `TOGETHER`, and it takes their channels one after the other.
 Shapes: N people, G inputs (imaging groups, traits), E length of all embeddings together, T outputs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from itertools import accumulate, chain
+from itertools import chain
 from typing import cast
 
 import torch
@@ -70,8 +68,6 @@ class FusedNetwork(nn.Module):
     ----------
     inputs : tuple of str
         All inputs, in the order of the encoders.
-    parts : dict of str to slice
-        Where each encoder's embedding lies.
 
     Raises
     ------
@@ -96,11 +92,6 @@ class FusedNetwork(nn.Module):
         lengths = [cast(int, encoder.embedding) for encoder in encoders.values()]
         self.names = [name.split(TOGETHER) for name in encoders]
         self.inputs = tuple(chain.from_iterable(self.names))
-        starts = accumulate(lengths, initial=0)
-        self.parts = {
-            name: slice(start, start + length)
-            for name, start, length in zip(encoders, starts, lengths, strict=False)
-        }
         # The encoder of each number of the embedding. It follows from the encoders: not saved.
         owner = torch.tensor([k for k, length in enumerate(lengths) for _ in range(length)])
         self.register_buffer("owner", owner, persistent=False)
@@ -116,7 +107,7 @@ class FusedNetwork(nn.Module):
         return self.predict(self.embed(inputs), used)
 
     def embed(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Encode every input, people first, as (N, E); `parts` says where each part is."""
+        """Encode every input, people first, as (N, E), in the order of the encoders."""
         encoded = []
         for names, encoder in zip(self.names, self.encoders.values(), strict=True):
             together = [inputs[name] for name in names]

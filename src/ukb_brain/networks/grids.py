@@ -5,8 +5,6 @@ counts as much as the near one, and on edges that are powers of two nothing diff
 down, as the published networks do.
 """
 
-from __future__ import annotations
-
 from ukb_brain.errors import InputError
 
 

@@ -3,8 +3,6 @@
 Shapes: N people, C channels, (X, Y, Z) voxels, E embedding.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -15,12 +15,9 @@ the module has as an attribute. List the module that holds this under ``network.
 write ``volume: mine`` and ``options: {volume: {width: 32}}`` in YAML.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
 from torch import nn
 
@@ -28,7 +25,6 @@ from ukb_brain.errors import InputError
 from ukb_brain.networks import light, resnet, sfcn, study, vectors
 
 Builder = Callable[..., nn.Module]
-AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
 
 GIVEN = ("shape", "embedding", "dropout")
 # By kind of input: volumes (C, X, Y, Z), connectivity (n,), traits (n,).
@@ -56,7 +52,7 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(_of_kind(kind))
 
 
-def register(kind: str, name: str) -> Callable[[AnyBuilder], AnyBuilder]:
+def register(kind: str, name: str) -> Callable[[Builder], Builder]:
     """Decorate a builder, as in this module's docstring, so that settings can choose it by name.
 
     Raises
@@ -70,7 +66,7 @@ def register(kind: str, name: str) -> Callable[[AnyBuilder], AnyBuilder]:
             "name."
         )
 
-    def add(builder: AnyBuilder) -> AnyBuilder:
+    def add(builder: Builder) -> Builder:
         first = tuple(inspect.signature(builder).parameters)[: len(GIVEN)]
         # A flag is an int in Python, but settings hold numbers only.
         bad = [k for k, v in _options(builder).items() if type(v) not in (int, float)]

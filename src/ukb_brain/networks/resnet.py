@@ -4,8 +4,6 @@ He et al., CVPR 2016; three-dimensional kernels as in Hara et al., CVPR 2018.
 Shapes: N people, C channels, (X, Y, Z) voxels, E embedding.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

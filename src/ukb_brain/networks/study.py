@@ -7,8 +7,6 @@ layers of the network of traits and in the hidden ones of the head.
 Shapes: N people, C channels, (X, Y, Z) voxels, E embedding.
 """
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Encoders of connectivity vectors and of traits: (N people, length) to (N, embedding)."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -22,9 +22,7 @@ from ukb_brain.planning.measure import (
 )
 from ukb_brain.planning.needs import process_needs
 from ukb_brain.planning.rehearsal import KINDS, NETWORKS, Rehearsal, epochs_of, fitted_on
-from ukb_brain.training.dedicated import DEDICATED
-from ukb_brain.training.kernels import KERNELS, LINEAR
-from ukb_brain.training.target import AMORTISED
+from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR
 
 STRATEGIES = (LINEAR, KERNELS, AMORTISED, DEDICATED)
 # A device that is not here.

@@ -21,9 +21,7 @@ from ukb_brain.planning.invented import write_encodings, write_gram
 from ukb_brain.planning.needs import store_bytes
 from ukb_brain.planning.rehearsal import KINDS, NetworkJob, Rehearsal, Run, fitted_on
 from ukb_brain.training.kernel_ridge import invert
-from ukb_brain.training.kernels import KERNELS, LINEAR
-from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED
+from ukb_brain.training.settings import AMORTISED, KERNELS, LINEAR, Modelling
 
 Key = tuple[str, Hashable]
 Runs = defaultdict[Key, list[Run]]

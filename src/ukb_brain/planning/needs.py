@@ -6,12 +6,18 @@ import math
 
 from ukb_brain.imaging.connectivity import nodes_of
 from ukb_brain.planning.case import Case
-from ukb_brain.training.dedicated import DEDICATED, drawn_cells
+from ukb_brain.training.cells import encodings_used
+from ukb_brain.training.dedicated import drawn_cells
 from ukb_brain.training.inputs import subsets
-from ukb_brain.training.kernels import KERNELS, LINEAR
-from ukb_brain.training.settings import Dedicated, Encoders
+from ukb_brain.training.settings import (
+    AMORTISED,
+    DEDICATED,
+    KERNELS,
+    LINEAR,
+    Dedicated,
+    Encoders,
+)
 from ukb_brain.training.tangents import BLOCK
-from ukb_brain.training.target import AMORTISED, encodings_used
 
 # Matrices of pairs of people that a process holds while it fits kernels, about.
 MATRICES = 8
@@ -48,7 +54,7 @@ def _pairs(case: Case) -> float:
 def _tangent_edges(case: Case) -> int:
     edges = case.planning.edges
     there = any(len(shape) == 1 for shape in case.shapes().values())
-    return edges + nodes_of(edges) if there and case.modelling.tangent else 0
+    return edges + nodes_of(edges) if there and case.modelling.connectivity == "tangent" else 0
 
 
 def _of_network(case: Case, settings: Encoders | Dedicated) -> float:

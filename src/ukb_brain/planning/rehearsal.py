@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
+from ukb_brain.cluster import Compute
 from ukb_brain.ledger import WorkItem
 from ukb_brain.ledger.artifact import Card, Model, ModelFolder
 from ukb_brain.ledger.attempts import Attempts
@@ -18,10 +19,10 @@ from ukb_brain.training import items
 from ukb_brain.training.dedicated import DedicatedJob, train_dedicated
 from ukb_brain.training.encode import EncoderJob, train_encoders
 from ukb_brain.training.gram import GramJob, gram_of_group, landmarks_of
+from ukb_brain.training.items import Work
 from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob
 from ukb_brain.training.people import Mask, People
-from ukb_brain.training.scans import Scans
 from ukb_brain.training.tangents import BLOCK, reference_of_group, tangents_of_block
 from ukb_brain.training.target import fit_cells_of_target
 
@@ -150,39 +151,28 @@ class Rehearsal:
 
         Scans are read from the stores rather than from vectors of tangent space: about as fast.
         """
-        s, grid, folds, home = self.case.modelling, self.case.grid, self.folds, self.folder
-        whole = scans_in(home, grid)
-        tangent = whole.read_as(1, s)
 
-        def scans(pooling: int) -> dict[int, Scans]:
-            return dict.fromkeys(folds, whole.read_as(pooling, s, tangent=False))
+        def done(kind: str) -> ModelFolder:
+            cards = {
+                item.name: {**item.card, "status": "ok", "hash": item.fingerprint}
+                for item in self.items(kind)
+            }
+            return cast(ModelFolder, SimpleNamespace(path=self.folder / kind, cards=lambda: cards))
 
-        def done(*kinds: str) -> dict[str, WorkItem]:
-            return {item.name: item for kind in kinds for item in self.items(kind)}
-
-        def hashes(*kinds: str) -> dict[str, str]:
-            return {name: item.fingerprint for name, item in done(*kinds).items()}
-
-        def cards() -> dict[str, Card]:
-            ok = {"status": "ok"}
-            known = done("references").items()
-            return {name: {**item.card, **ok, "hash": item.fingerprint} for name, item in known}
-
-        references = cast(ModelFolder, SimpleNamespace(path=home / "references", cards=cards))
-        of_network = s.encoders if kind == "encoders" else s.dedicated
-        trained = (folds, scans(of_network.network.pooling), grid, s, 0, self.device)
+        compute = Compute(device=cast(Any, self.device))
+        scans = scans_in(self.folder, self.case.grid)
+        work = Work(self.folder, self.folds, scans, self.case.grid, self.case.modelling, compute, 0)
+        plain = self.case.modelling.model_copy(update={"connectivity": "fisher_z"})
+        as_stored = replace(work, settings=plain)
+        nothing = cast(ModelFolder, SimpleNamespace(cards=dict))
         builders = {
-            "references": lambda: items.reference_items(folds, tangent),
-            "tangents": lambda: items.tangent_items(folds, tangent, references),
-            "grams": lambda: items.gram_items(folds, scans(s.kernels.pooling), s, self.device),
-            "kernels": lambda: items.kernel_items(
-                folds, grid, s, home / "grams", hashes("grams"), self.device
-            ),
-            "encoders": lambda: items.encoder_items(*trained),
-            "cells": lambda: items.cell_items(
-                folds, grid, s, home / "encoders", home / "kernels", hashes("encoders", "kernels")
-            ),
-            "dedicated": lambda: items.dedicated_items(*trained),
+            "references": lambda: items.reference_items(work),
+            "tangents": lambda: items.tangent_items(work, done("references")),
+            "grams": lambda: items.gram_items(as_stored, nothing),
+            "kernels": lambda: items.kernel_items(work, done("grams")),
+            "encoders": lambda: items.encoder_items(as_stored, nothing),
+            "cells": lambda: items.cell_items(work, done("encoders"), done("kernels")),
+            "dedicated": lambda: items.dedicated_items(work),
         }
         return list(builders[kind]())
 

@@ -12,9 +12,9 @@ from ukb_brain.planning.needs import FILED, GATHERED, prediction_rows, store_byt
 from ukb_brain.planning.rehearsal import NETWORKS
 from ukb_brain.tables.schemas import STRATEGY
 from ukb_brain.tables.table import COUNT, NOT_NEGATIVE, NUMBER, declared, one_of, within
-from ukb_brain.training.dedicated import DEDICATED, drawn_cells
+from ukb_brain.training.dedicated import drawn_cells
 from ukb_brain.training.items import ON_DEVICE
-from ukb_brain.training.target import AMORTISED
+from ukb_brain.training.settings import AMORTISED, DEDICATED
 from ukb_brain.words import markdown_table
 
 STUDY = "published"

@@ -12,9 +12,7 @@ from ukb_brain.cluster import Compute, pick_device, processors, visible_gpus
 from ukb_brain.planning import Case
 from ukb_brain.planning.needs import FILED, model_bytes, prediction_rows, process_needs, store_bytes
 from ukb_brain.readiness.findings import Readiness
-from ukb_brain.training.dedicated import DEDICATED
-from ukb_brain.training.kernels import KERNELS, LINEAR
-from ukb_brain.training.target import AMORTISED
+from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR
 
 GB = 1e9
 # Room for tables, figures and what is written beside them before it is renamed.

@@ -17,7 +17,8 @@ import torch
 from ukb_brain.ledger.artifact import Card
 from ukb_brain.search.settings import Pruner
 from ukb_brain.search.study import Earlier
-from ukb_brain.training.encode import EncoderJob, fit_encoders
+from ukb_brain.training.encode import EncoderJob
+from ukb_brain.training.network import fit_network
 from ukb_brain.training.people import Mask
 from ukb_brain.training.trainer import MASK, Rows, Trainer
 
@@ -47,9 +48,8 @@ def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
         people in training, and ``value`` is their mean.
     """
     job = trial.job
-    fitted = np.flatnonzero(job.fitted & job.having_any)
-    judged = np.flatnonzero(trial.judged & job.having_any)
-    if len(fitted) < 2 or not len(judged):
+    judged = np.flatnonzero(trial.judged & job.usable)
+    if (job.fitted & job.usable).sum() < 2 or not len(judged):
         return {"state": "failed", "why": "fewer than two people to train on, or none to judge by"}
     begun, curve = trial.pruner.begin(trial.earlier), list[float]()
 
@@ -62,7 +62,7 @@ def judge_encoders(trial: EncoderTrial, scratch: Path) -> Card:
                 raise optuna.TrialPruned
 
     try:
-        found = fit_encoders(job, fitted, judged, scratch, report=watch, trainer=RelativeTrainer)
+        found = fit_network(job, scratch, validated=judged, report=watch, trainer=RelativeTrainer)
         curves = found.trained.curves
         watch(len(curves["validation"]), curves)
     except optuna.TrialPruned:

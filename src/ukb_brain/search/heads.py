@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import Card, Model, write_model
 from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.training.cells import TargetJob
 from ukb_brain.training.encode import cross_fitted, read_outputs
 from ukb_brain.training.people import Floats, People
 from ukb_brain.training.results import predicted_rows
-from ukb_brain.training.target import AMORTISED, CellsJob, fit_cells_of_target
+from ukb_brain.training.settings import AMORTISED
+from ukb_brain.training.target import fit_cells_of_target
 
 # The part of people who are judged: their predictions are kept, and nothing else looks at them.
 JUDGED = "test"
@@ -35,7 +37,7 @@ class HeadTrial:
     Training families are dealt into parts, each judged once.
     """
 
-    jobs: tuple[CellsJob, ...]
+    jobs: tuple[TargetJob, ...]
     parts: int
 
 
@@ -103,7 +105,7 @@ def judged_parts(people: People, n: int) -> NDArray[np.int64]:
     return people.dealt(n, f"judged:{people.fold}")
 
 
-def _losses(job: CellsJob, model: Model) -> Iterator[tuple[str, float, float]]:
+def _losses(job: TargetJob, model: Model) -> Iterator[tuple[str, float, float]]:
     """Give each cell's summed loss on judged people, and that of naming the mean."""
     rows = predicted_rows(job.people)
     usable_by_name = {cell.inputs.name: job.people.usable(cell) for cell in job.cells}

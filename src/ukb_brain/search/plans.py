@@ -22,12 +22,12 @@ from ukb_brain.search.space import Shapes, changed, check_networks, check_space,
 from ukb_brain.search.study import Earlier, StudyPlan, attempted
 from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import items
+from ukb_brain.training.cells import TargetJob
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.items import Work
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import quality_fingerprint
-from ukb_brain.training.settings import Modelling
-from ukb_brain.training.target import AMORTISED, HEADS, CellsJob
+from ukb_brain.training.settings import AMORTISED, HEADS, Modelling
 
 # Raised whenever the same study would give other values.
 ENGINE = 2
@@ -74,7 +74,7 @@ def plan_encoders(search: EncoderSearch, work: Work, quality: pd.DataFrame) -> S
     def payload(values: dict[str, Any], earlier: Earlier) -> EncoderTrial:
         settings = changed(modelling, values).encoders
         mine = {g: replace(s, pooling=settings.network.pooling) for g, s in scans.items()}
-        job = EncoderJob(0, parts, people, mine, binary, settings, own, work.compute.device)
+        job = EncoderJob(people, mine, binary, settings, own, work.compute.device, parts, 0)
         return EncoderTrial(job, search.pruner, earlier)
 
     seen = quality[quality["eid"].isin(people.eid[people.part != NOBODY])]
@@ -122,7 +122,7 @@ def plan_heads(search: HeadSearch, work: Work) -> StudyPlan:
     def payload(values: dict[str, Any], _: Earlier) -> HeadTrial:
         settings = changed(judged, values)
         jobs = (
-            CellsJob(t, kind, cells[t], groups, people, encoders, {}, settings)
+            TargetJob(t, kind, cells[t], groups, people, encoders, {}, settings)
             for t, kind in kinds.items()
         )
         return HeadTrial(tuple(jobs), search.parts)

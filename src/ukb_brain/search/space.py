@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ukb_brain.errors import InputError
 from ukb_brain.search.settings import Space, ends_of
-from ukb_brain.training.encode import build_encoders
+from ukb_brain.training.network import build_encoders
 from ukb_brain.training.settings import Modelling, Network
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -1,7 +1,5 @@
 """What every cell cost: seconds, device and FLOPs, with its share of what cells train together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,10 +8,9 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import ModelFolder
-from ukb_brain.training.dedicated import DEDICATED
 from ukb_brain.training.items import cells_by_target
-from ukb_brain.training.kernels import KERNELS, LINEAR
-from ukb_brain.training.target import AMORTISED
+from ukb_brain.training.results import COUNTED
+from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR
 
 # Strategies that rest on what cells share; the average rests on what its members do.
 ENCODERS = "encoders"
@@ -32,7 +29,9 @@ OPTIONAL = (
     "own_share",
 )
 COST = ("seconds", "flops")
-NAMES = ("target", "inputs", "strategy", "fold", "n_train", "n_val", "n_test", "status")
+SPENT = ("train_seconds", "shared_seconds", "flops")
+COLUMNS = ["target", "inputs", "strategy", "fold", *COUNTED.values(), "status", *OPTIONAL, *SPENT]
+COLUMNS += ["device", "attempts", "seed"]
 Card = Mapping[str, Any]
 
 
@@ -97,8 +96,7 @@ def cell_fits(
             seconds, flops = (sum(part[name] for part in parts) for name in COST)
             devices = {row.get("device") or "cpu", *(part["device"] for part in parts)}
             rows.append(
-                {name: row[name] for name in NAMES}
-                | {name: row.get(name) for name in OPTIONAL}
+                row
                 | {
                     "train_seconds": (row.get("seconds") or 0.0) + seconds,
                     "shared_seconds": seconds,
@@ -108,8 +106,8 @@ def cell_fits(
                     "seed": seed + row["seed"],
                 }
             )
-    table = pd.DataFrame([*rows, *_lost(cards, rows, grid, seed)])
-    numbers = [*OPTIONAL, "train_seconds", "shared_seconds", "flops"]
+    table = pd.DataFrame([*rows, *_lost(cards, rows, grid, seed)], columns=COLUMNS)
+    numbers = [*OPTIONAL, *SPENT]
     table[numbers] = table[numbers].astype(np.float64)
     table["penalty"] = table["image_penalty"].fillna(table["trait_penalty"])
     order = [place[key] for key in zip(table["target"], table["inputs"], strict=True)]
@@ -123,7 +121,6 @@ def _lost(
     """Rows for the cells of work items that failed as a whole: nothing is dropped silently."""
     by_target = cells_by_target(grid)
     known = sorted({(row["strategy"], row["seed"]) for row in rows if row["strategy"] != DEDICATED})
-    nothing = dict.fromkeys((*OPTIONAL, "train_seconds", "shared_seconds", "flops"))
     for card in (card for card in cards if card["status"] != "ok"):
         if "cell" in card:
             named = [(card["cell"]["target"], card["cell"]["inputs"])]
@@ -133,9 +130,8 @@ def _lost(
             members = known or [(LINEAR, seed)]
         about = {
             "fold": card["fold"],
-            **dict.fromkeys(("n_train", "n_val", "n_test"), 0),
+            **dict.fromkeys(COUNTED.values(), 0),
             "status": card["reason"],
-            **nothing,
             "device": card.get("device", ""),
             "attempts": int(card.get("attempts", 1)),
         }

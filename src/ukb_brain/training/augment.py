@@ -1,7 +1,5 @@
 """Changes of volumes on the device they are on."""
 
-from __future__ import annotations
-
 import torch
 
 from ukb_brain.training.settings import Augment

@@ -1,7 +1,5 @@
 """The average of several strategies' fits of a cell, in shares chosen on people left out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """A guard against a fault of convolutions in bf16 on processors."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

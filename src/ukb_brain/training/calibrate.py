@@ -1,7 +1,5 @@
 """From standardised scores to the target's own units, or to probabilities."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit

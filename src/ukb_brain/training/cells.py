@@ -1,45 +1,20 @@
 """All cells of one target, as ridge regressions on named features."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ukb_brain.grid import Kind
+from ukb_brain.grid import Cell, Kind
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.training.people import Floats, Mask
+from ukb_brain.training.people import Floats, Mask, People
 from ukb_brain.training.ridge import Design, Moments, fit, penalty_losses
-from ukb_brain.training.settings import Penalties
-
-
-@dataclass(frozen=True)
-class CellSpec:
-    """One cell of a target.
-
-    Attributes
-    ----------
-    inputs : str
-        Published name of its inputs.
-    images, traits : tuple of str
-        Names of the features that it uses: nothing else reaches its regression.
-    rows : ndarray of shape (n,)
-        People who have the target and all imaging groups.
-    """
-
-    inputs: str
-    images: tuple[str, ...]
-    traits: tuple[str, ...]
-    rows: Mask
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names of all its features."""
-        return (*self.images, *self.traits)
+from ukb_brain.training.settings import Modelling
 
 
 @dataclass(frozen=True)
@@ -48,24 +23,56 @@ class TargetJob:
 
     Attributes
     ----------
-    y : ndarray of shape (n,)
-        In its own units.
-    parts : ndarray of shape (n,)
-        Part of the cross-fit of training people; -1 for everybody else.
-    held : ndarray of shape (n,)
-        True for validation people, who help to choose penalties.
-    features : dict of str to ndarray of shape (n, columns)
-        By name. Of training people, features are such as they have for people never seen.
+    cells : tuple of Cell
+        In the order of the grid.
+    groups : tuple of str
+        Imaging groups, in the order of the grid.
+    encoders : sequence of dict of int to Path
+        Models of the encoders: for each member of the ensemble, by the part left out; one that
+        failed is absent.
+    kernels : dict of str to Path
+        Models of `ukb_brain.training.kernels.fit_kernels`, by set of imaging groups; one that
+        failed is absent.
     """
 
     target: str
     kind: Kind
-    y: Floats
-    parts: NDArray[np.int64]
-    held: Mask
-    features: Mapping[str, Floats]
-    cells: tuple[CellSpec, ...]
-    penalties: Penalties
+    cells: tuple[Cell, ...]
+    groups: tuple[str, ...]
+    people: People
+    encoders: Sequence[Mapping[int, Path]]
+    kernels: Mapping[str, Path]
+    settings: Modelling
+
+    @property
+    def y(self) -> Floats:
+        """The target, in its own units."""
+        return self.people.targets[self.target]
+
+    @property
+    def held(self) -> Mask:
+        """Validation people: no head is fitted on them, and they help to choose."""
+        return self.people.part == "validation"
+
+    @cached_property
+    def parts(self) -> NDArray[np.int64]:
+        """Part of the cross-fit of training people; -1 for everybody else."""
+        return self.people.cross_fits(self.settings.cross_fits)
+
+
+def joined(groups: tuple[str, ...]) -> str:
+    """Name the encodings of a set of imaging groups."""
+    return "+".join(groups)
+
+
+def encodings_used(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the encodings that a cell may use: of each of its groups, and of all together."""
+    return tuple(dict.fromkeys([*groups, *([joined(groups)] if groups else [])]))
+
+
+def features_of(cell: Cell) -> tuple[str, ...]:
+    """Name the features that a cell uses: nothing else reaches its regression."""
+    return (*encodings_used(cell.inputs.groups), *cell.inputs.blocks)
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,6 @@ class CellFit:
         Of fitting.
     """
 
-    target: str
-    inputs: str
     status: str
     scores: Floats
     coefficients: Floats = field(default_factory=lambda: np.empty(0))
@@ -110,49 +115,53 @@ def why_not(y: Floats, kind: Kind, parts: NDArray[np.int64]) -> str:
     return "ok"
 
 
-def fit_target(job: TargetJob) -> list[CellFit]:
-    """Fit all cells of a target, in their order; one that cannot be fitted has its reason.
+def fit_heads(job: TargetJob, encodings: Mapping[str, Floats]) -> dict[Cell, CellFit]:
+    """Fit all cells of a target on encodings and blocks; one that cannot be has its reason.
+
+    ``encodings``, of shape (n, columns), are by name; of training people such as they have for
+    people never seen.
 
     Notes
     -----
     A cell's penalties minimise the mean of its own loss and of the loss averaged over all cells of
     its target: one cell's own loss is a noisy guide where a target is hardly readable.
     """
-    sets: dict[tuple[str, ...], list[CellSpec]] = {}
+    features = {**encodings, **job.people.blocks}
+    sets: dict[tuple[str, ...], list[Cell]] = {}
     for cell in job.cells:
-        sets.setdefault(cell.images, []).append(cell)
+        sets.setdefault(cell.inputs.groups, []).append(cell)
     seconds = dict.fromkeys(sets, 0.0)
-    losses: dict[str, Floats] = {}
-    fits: dict[str, CellFit] = {}
+    losses: dict[Cell, Floats] = {}
+    fits: dict[Cell, CellFit] = {}
     # Twice over the sets of images, rather than keep the columns of all of them in memory.
-    for images, cells in sets.items():
+    for groups, cells in sets.items():
         started = time.perf_counter()
-        shared = _Shared(job, cells)
-        found = {cell.inputs: shared.losses(cell) for cell in cells}
-        losses |= {inputs: loss for inputs, loss in found.items() if loss is not None}
-        seconds[images] += (time.perf_counter() - started) / len(cells)
+        shared = _Shared(job, features, cells)
+        found = {cell: shared.losses(cell) for cell in cells}
+        losses |= {cell: loss for cell, loss in found.items() if loss is not None}
+        seconds[groups] += (time.perf_counter() - started) / len(cells)
     pooled = np.mean(list(losses.values()), axis=0) if losses else np.zeros((1, 1))
-    for images, cells in sets.items():
+    for groups, cells in sets.items():
         started = time.perf_counter()
-        shared = _Shared(job, cells)
+        shared = _Shared(job, features, cells)
         for cell in cells:
-            own = losses.get(cell.inputs)
-            fits[cell.inputs] = shared.fit(cell, None if own is None else 0.5 * own + 0.5 * pooled)
-        seconds[images] += (time.perf_counter() - started) / len(cells)
-    return [replace(fits[c.inputs], seconds=seconds[c.images]) for c in job.cells]
+            own = losses.get(cell)
+            fits[cell] = shared.fit(cell, None if own is None else 0.5 * own + 0.5 * pooled)
+        seconds[groups] += (time.perf_counter() - started) / len(cells)
+    return {c: replace(fits[c], seconds=seconds[c.inputs.groups]) for c in job.cells}
 
 
 class _Shared:
     """Cells of a target that use the same images, and so have the same people."""
 
-    def __init__(self, job: TargetJob, cells: list[CellSpec]) -> None:
-        self.job, self.cells, self.rows = job, len(cells), cells[0].rows
-        names = tuple(dict.fromkeys(name for cell in cells for name in cell.features))
-        tables = [job.features[name] for name in names]
+    def __init__(self, job: TargetJob, features: Mapping[str, Floats], cells: list[Cell]) -> None:
+        self.job, self.cells, self.rows = job, len(cells), job.people.usable(cells[0])
+        names = tuple(dict.fromkeys(name for cell in cells for name in features_of(cell)))
+        tables = [features[name] for name in names]
         edges = np.cumsum([0, *(table.shape[1] for table in tables)])
         self.columns = {n: np.arange(edges[k], edges[k + 1]) for k, n in enumerate(names)}
         self.X = np.hstack(tables) if tables else np.empty((len(job.y), 0))
-        self.training = self.rows & (job.parts >= 0)
+        self.training = self.rows & job.people.train
         y, parts = job.y[self.training], job.parts[self.training]
         self.status = why_not(y, job.kind, parts)
         if self.status == "ok" and not np.isfinite(self.X[self.rows]).all():
@@ -166,37 +175,35 @@ class _Shared:
             )
             self.moments = Moments(Design(*of_training, parts, *of_held))
 
-    def _columns(self, cell: CellSpec) -> tuple[NDArray[np.int64], Mask]:
-        use = [self.columns[name] for name in cell.features]
-        images = np.repeat([name in cell.images for name in cell.features], [len(u) for u in use])
-        return np.concatenate(use), images
+    def _columns(self, cell: Cell) -> tuple[NDArray[np.int64], Mask]:
+        use = [self.columns[name] for name in features_of(cell)]
+        images = [name not in cell.inputs.blocks for name in features_of(cell)]
+        return np.concatenate(use), np.repeat(images, [len(columns) for columns in use])
 
-    def losses(self, cell: CellSpec) -> Floats | None:
+    def losses(self, cell: Cell) -> Floats | None:
         """Loss of each choice of penalties; none where the cell cannot be fitted."""
         if self.status != "ok":
             return None
         try:
-            return penalty_losses(self.moments, *self._columns(cell), self.job.penalties)
+            return penalty_losses(self.moments, *self._columns(cell), self.job.settings.heads)
         except torch.linalg.LinAlgError:
             return None
 
-    def fit(self, cell: CellSpec, losses: Floats | None) -> CellFit:
+    def fit(self, cell: Cell, losses: Floats | None) -> CellFit:
         """Fit with the penalties of the least loss."""
-        job = self.job
-        scores = np.full(len(job.y), np.nan)
+        scores = np.full(len(self.job.y), np.nan)
         if losses is None:
             status = "the regression has no solution" if self.status == "ok" else self.status
-            return CellFit(job.target, cell.inputs, status, scores)
+            return CellFit(status, scores)
         columns, images = self._columns(cell)
         image, trait = np.unravel_index(int(np.argmin(losses)), losses.shape)
-        penalties = (job.penalties.images[image], job.penalties.traits[trait])
+        choices = self.job.settings.heads
+        penalties = (choices.images[image], choices.traits[trait])
         fitted = fit(self.moments, columns, images, penalties)
         scores[self.rows] = self.X[np.ix_(self.rows, columns)] @ fitted.coefficients
         scores[self.rows] += fitted.intercept
         scores[self.training] = fitted.out_of_fold
         return CellFit(
-            job.target,
-            cell.inputs,
             "ok",
             scores,
             np.concatenate([[fitted.intercept], fitted.coefficients]),
@@ -206,10 +213,11 @@ class _Shared:
             flops=self._flops(cell, len(columns)),
         )
 
-    def _flops(self, cell: CellSpec, p: int) -> float:
+    def _flops(self, cell: Cell, p: int) -> float:
         """Of Cholesky factors for all penalties and parts, and this cell's share of the moments."""
-        images = len(self.job.penalties.images) if cell.images else 1
-        traits = len(self.job.penalties.traits) if cell.traits else 1
+        choices = self.job.settings.heads
+        images = len(choices.images) if cell.inputs.groups else 1
+        traits = len(choices.traits) if cell.inputs.blocks else 1
         factors = len(np.unique(self.job.parts)) * (images * traits + 1) * (p + 1) ** 3 / 3
         shared = 2 * int(self.training.sum()) * self.X.shape[1] ** 2 / self.cells
         return float(factors + shared)

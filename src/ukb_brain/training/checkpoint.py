@@ -1,7 +1,5 @@
 """The state of a training as one file, from which a killed one goes on."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Kernels of a set of imaging groups, and the ways in which they are put together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,11 +1,8 @@
 """The study's way: one network for each cell, trained from scratch on that cell alone."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -17,37 +14,48 @@ from numpy.typing import NDArray
 
 from ukb_brain.grid import Cell, Grid, Kind
 from ukb_brain.ledger.artifact import Card, Model
-from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.training.calibrate import calibrate
 from ukb_brain.training.cells import why_not
-from ukb_brain.training.encode import build_encoders
 from ukb_brain.training.inputs import NetworkData
-from ukb_brain.training.network import Shapes, fit_network
-from ukb_brain.training.people import Floats, Mask, People
+from ukb_brain.training.network import NetworkJob, fit_network
+from ukb_brain.training.people import Floats, Mask
 from ukb_brain.training.results import Result, results_as_model
-from ukb_brain.training.scans import GroupScans
-from ukb_brain.training.settings import Dedicated, Network
-from ukb_brain.training.tasks import Tasks
+from ukb_brain.training.settings import DEDICATED
 from ukb_brain.training.trainer import Trainer
-
-DEDICATED = "dedicated"
 
 
 @dataclass(frozen=True)
-class DedicatedJob:
-    """What a worker needs to train one cell.
-
-    Scans are of the cell's own imaging groups: those of no other reach the network.
-    """
+class DedicatedJob(NetworkJob):
+    """What a worker needs to train the network of one cell."""
 
     cell: Cell
-    kind: Kind
-    people: People
-    scans: Mapping[str, GroupScans]
-    settings: Dedicated
     member: int
-    seed: int
-    device: str
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the cell's target."""
+        return "binary" if self.binary[self.cell.target] else "continuous"
+
+    @property
+    def head(self) -> str:
+        """As settings say."""
+        return self.settings.network.head
+
+    @property
+    def usable(self) -> Mask:
+        """People who have the target and all imaging groups."""
+        return self.people.usable(self.cell)
+
+    @property
+    def fitted(self) -> Mask:
+        """Training people."""
+        return self.usable & self.people.train
+
+    @property
+    def data(self) -> NetworkData:
+        """Scans and traits of the cell; nothing is hidden."""
+        given = (self.people, self.scans, self.cell.inputs.blocks, self.usable)
+        return NetworkData(*given, self.settings.cache_gb, masked=False)
 
 
 def drawn_cells(grid: Grid, number: int) -> tuple[Cell, ...]:
@@ -93,53 +101,30 @@ def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
         people, the only ones beside test people whom the network has not seen.
     """
     started = time.perf_counter()
-    usable, y = job.people.usable(job.cell), job.people.targets[job.cell.target]
-    fitted, held = usable & job.people.train, usable & (job.people.part == "validation")
+    cell, kind, fitted = job.cell, job.kind, job.fitted
+    y, held = job.people.targets[cell.target], job.usable & (job.people.part == "validation")
 
     def result(status: str, card: Card, **given: Any) -> Model:
         arrays = given.pop("weights", {})
-        found = Result(job.cell, DEDICATED, job.member, status, **given)
-        return results_as_model([found], job.people, job.kind, arrays, card)
+        found = Result(cell, DEDICATED, job.member, status, **given)
+        return results_as_model([found], job.people, kind, arrays, card)
 
-    status = _status(y, fitted, held, job.kind)
-    if status != "ok":
-        return result(status, {"curves": {}})
-    s, target, gb = job.settings, job.cell.target, job.settings.cache_gb
-    found = fit_network(
-        NetworkData(job.people, job.scans, job.cell.inputs.blocks, usable, gb, masked=False),
-        lambda shapes: _network(s.network, shapes),
-        Tasks({target: y}, {target: job.kind == "binary"}, fitted, s.loop),
-        s.loop,
-        np.flatnonzero(fitted),
-        np.flatnonzero(held),
-        folder,
-        seed=job.seed,
-        device=job.device,
-        what=f"Network of {target}, {job.cell.inputs.name}",
-    )
+    for rows, where in ((fitted, "training"), (held, "validation")):
+        # Any two parts: nothing is cross-fitted here.
+        status = why_not(y[rows], kind, np.arange(rows.sum()))
+        if status != "ok":
+            return result(status.replace("training", where), {"curves": {}})
+    found = fit_network(job, folder, what=f"Network of {cell.target}, {cell.inputs.name}")
     if found.trained.reason:
         return result(found.trained.reason, found.card)
-    scores = _scores(found.trainer, np.flatnonzero(usable & ~job.people.train), len(y))
-    predicted = calibrate(scores, y, held, job.kind)
+    scores = _scores(found.trainer, np.flatnonzero(job.usable & ~job.people.train), len(y))
     notes = {
         "seconds": time.perf_counter() - started,
         "device": str(found.trainer.device),
         "flops": found.card["flops"],
     }
+    predicted = calibrate(scores, y, held, kind)
     return result("ok", found.card, predicted=predicted, notes=notes, weights=found.weights)
-
-
-def _network(s: Network, shapes: Shapes) -> FusedNetwork:
-    return FusedNetwork(build_encoders(s, shapes), 1, s.head, s.embedding, s.dropout)
-
-
-def _status(y: Floats, fitted: Mask, held: Mask, kind: Kind) -> str:
-    for rows, where in ((fitted, "training"), (held, "validation")):
-        # Any two parts: nothing is cross-fitted here.
-        status = why_not(y[rows], kind, np.arange(rows.sum()))
-        if status != "ok":
-            return status.replace("training", where)
-    return "ok"
 
 
 @torch.no_grad()

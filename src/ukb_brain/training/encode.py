@@ -1,51 +1,36 @@
 """Train the joint network on all targets at once, and predict people it has not seen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ukb_brain.ledger.artifact import Model, read_model
 from ukb_brain.networks.fusion import FusedNetwork
-from ukb_brain.networks.registry import build_encoder, load_extensions
-from ukb_brain.training.inputs import TRAITS, NetworkData, subsets
-from ukb_brain.training.network import FittedNetwork, Shapes, fit_network
-from ukb_brain.training.people import Floats, Mask, People
-from ukb_brain.training.scans import GroupScans
-from ukb_brain.training.settings import Encoders, Network
-from ukb_brain.training.tasks import Tasks
+from ukb_brain.training.inputs import NetworkData, subsets
+from ukb_brain.training.network import NetworkJob, fit_network
+from ukb_brain.training.people import Floats, Mask
 from ukb_brain.training.trainer import Rows, Trainer
 
 
 @dataclass(frozen=True)
-class EncoderJob:
-    """What a worker needs to train one network.
+class EncoderJob(NetworkJob):
+    """What a worker needs to train encoders of some imaging groups on all targets.
 
     Attributes
     ----------
-    part : int
-        Part of training families that is left out.
     parts : ndarray of shape (n,)
         Part of each training person; -1 for everybody else.
-    binary : dict of str to bool
-        Whether each target is binary; its keys are the outputs.
+    part : int
+        Part of training families that is left out.
     """
 
-    part: int
     parts: NDArray[np.int64]
-    people: People
-    scans: Mapping[str, GroupScans]
-    binary: Mapping[str, bool]
-    settings: Encoders
-    seed: int
-    device: str
+    part: int
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -54,70 +39,20 @@ class EncoderJob:
 
     @property
     def fitted(self) -> Mask:
-        """People that the network is trained on, as far as they have a scan."""
+        """People of all parts but one, as far as they have a scan."""
         return (self.parts >= 0) & (self.parts != self.part)
 
     @property
-    def having_any(self) -> Mask:
+    def usable(self) -> Mask:
         """People who have any imaging group."""
         return np.any([self.people.has[g] for g in self.scans], axis=0)
 
     @property
     def data(self) -> NetworkData:
-        """What the network is fed; in training a random set of each person's groups is hidden."""
+        """Scans; in training a random set of each person's groups is hidden."""
         scans = {group: self.scans[group] for group in self.groups}
         gb = self.settings.cache_gb
-        return NetworkData(self.people, scans, (), self.having_any, gb, masked=True)
-
-
-def build_encoders(settings: Network, shapes: Shapes) -> dict[str, nn.Module]:
-    """Build the encoder of each input, with random weights.
-
-    Parameters
-    ----------
-    settings : Network
-        Names them.
-    shapes : dict of str to tuple of int
-        Of one person's inputs: volumes, connectivity vectors, and ``traits``; volumes first.
-    """
-    load_extensions(settings.extensions)
-    volumes = [name for name, shape in shapes.items() if len(shape) == 4]
-    if settings.together and len(volumes) > 1:
-        channels = sum(shapes[name][0] for name in volumes)
-        joined = {"+".join(volumes): (channels, *shapes[volumes[0]][1:])}
-        shapes = joined | {n: shape for n, shape in shapes.items() if n not in volumes}
-    named = {"volume": settings.volume, "vector": settings.vector, "table": settings.table}
-    own, encoders = (settings.embedding, settings.dropout), {}
-    for name, shape in shapes.items():
-        kind = "volume" if len(shape) == 4 else "table" if name == TRAITS else "vector"
-        options = settings.options.get(kind, {})
-        encoders[name] = build_encoder(kind, named[kind], shape, *own, options)
-    return encoders
-
-
-def build_network(job: EncoderJob, shapes: Shapes) -> FusedNetwork:
-    """Build the network, with random weights, from the shapes of one person's scans."""
-    s = job.settings.network
-    encoders = build_encoders(s, shapes)
-    return FusedNetwork(encoders, len(job.binary), "light", s.embedding, s.dropout)
-
-
-def fit_encoders(
-    job: EncoderJob, fitted: Rows, validation: Rows, folder: Path, **how: Any
-) -> FittedNetwork:
-    """Fit a job's network on all its targets; ``how`` is further told to `fit_network`."""
-    return fit_network(
-        job.data,
-        lambda shapes: build_network(job, shapes),
-        Tasks(job.people.targets, job.binary, job.fitted, job.settings.loop),
-        job.settings.loop,
-        fitted,
-        validation,
-        folder,
-        seed=job.seed,
-        device=job.device,
-        **how,
-    )
+        return NetworkData(self.people, scans, (), self.usable, gb, masked=True)
 
 
 def train_encoders(job: EncoderJob, folder: Path) -> Model:
@@ -132,18 +67,15 @@ def train_encoders(job: EncoderJob, folder: Path) -> Model:
         trained on and for people who lack a group, and throughout if training failed, whose reason
         is then in the card. Its weights by name.
     """
-    anything = job.having_any
-    fitted = np.flatnonzero(job.fitted & anything)
     sets = subsets(tuple(job.scans))
     outputs = np.full((len(sets), len(job.people.eid), len(job.binary)), np.nan, dtype=np.float32)
-    if len(fitted) < 2:
+    if (job.fitted & job.usable).sum() < 2:
         why = {"diverged": "fewer than two people to train on", "curves": {}}
         return Model({"outputs": outputs}, why)
-    validation = np.flatnonzero((job.people.part == "validation") & anything)
     what = f"Encoders of fold {job.people.fold} without part {job.part}"
-    found = fit_encoders(job, fitted, validation, folder, what=what)
+    found = fit_network(job, folder, what=what)
     if not found.trained.reason:
-        predict_unseen(found.trainer, job, np.flatnonzero(~job.fitted & anything), outputs)
+        predict_unseen(found.trainer, job, np.flatnonzero(~job.fitted & job.usable), outputs)
     return Model({"outputs": outputs, **found.weights}, found.card)
 
 

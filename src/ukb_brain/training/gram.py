@@ -1,7 +1,5 @@
 """Products of all pairs of people's scans: what every linear reader of an imaging group needs."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

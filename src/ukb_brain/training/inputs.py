@@ -1,7 +1,5 @@
 """What a network is fed: scans and traits of some people, and which of them it may use."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -4,8 +4,6 @@ An item's fingerprint covers everything that its result depends on, so that what
 made with other people, scans or settings, is made anew, and nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,23 +19,22 @@ from ukb_brain.grid import Cell, Grid
 from ukb_brain.ledger import WorkItem, fingerprint_of
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.tables.splits import check_fitted_on
-from ukb_brain.training.dedicated import DEDICATED, DedicatedJob, drawn_cells
+from ukb_brain.training.cells import TargetJob, joined
+from ukb_brain.training.dedicated import DedicatedJob, drawn_cells
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.gram import GramJob, landmarks_of
-from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.learners import MODIFIERS, KernelsJob
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans, KeptVectors, Scans
-from ukb_brain.training.settings import Modelling
+from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR, Modelling
 from ukb_brain.training.tangents import BLOCK, ReferenceJob, TangentJob, blocks_of
-from ukb_brain.training.target import AMORTISED, CellsJob, joined
 
 Folds = Mapping[int, People]
-Job = ReferenceJob | GramJob | KernelsJob | EncoderJob | CellsJob | DedicatedJob
-# Raised whenever the same settings would give other results.
-ENGINE = 5
+Job = ReferenceJob | GramJob | KernelsJob | EncoderJob | TargetJob | DedicatedJob
 # Kinds of work for an accelerator, where there is one.
 ON_DEVICE = ("grams", "kernels", "encoders", "dedicated")
+# Raised whenever the same settings would give other results.
+ENGINE = 5
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,37 @@ class Work:
     settings: Modelling
     compute: Compute
     seed: int
+
+    def read_as(self, pooling: int, tangents: ModelFolder) -> dict[int, Scans]:
+        """Let each fold read scans as settings say, and the vectors that were made of it.
+
+        Where a block failed, or vectors are of other people or scans, or nothing is read in tangent
+        space, the group is read from the stores.
+        """
+        scans = self.scans.read_as(pooling, self.settings)
+        made: dict[tuple[int, str], dict[int, Path]] = {}
+        for name, card in tangents.cards().items():
+            people = self.people.get(card["fold"])
+            same = people is not None and card["scans"] == _of_whom(people, card["group"], scans)
+            if same and card["status"] == "ok" and card["edges"]:
+                blocks = made.setdefault((card["fold"], card["group"]), {})
+                blocks[card["block"]] = tangents.path.resolve() / name
+        found = dict.fromkeys(self.people, scans)
+        for (fold, group), blocks in made.items():
+            if len(blocks) == blocks_of(self.people[fold], group):
+                paths = tuple(blocks[k] for k in sorted(blocks))
+                kept = KeptVectors(paths, BLOCK, self.people[fold].record_of(group))
+                found[fold] = found[fold].having(group, kept)
+        return found
+
+    @property
+    def binary(self) -> dict[str, bool]:
+        """Whether each target is."""
+        return {key: target.kind == "binary" for key, target in self.grid.targets.items()}
+
+    def does(self, *strategies: str) -> bool:
+        """Say whether all of some strategies are asked for."""
+        return {*strategies} <= {*self.settings.strategies}
 
 
 def people_fingerprint(people: People) -> str:
@@ -102,9 +130,10 @@ def _of_cells(cells: tuple[Cell, ...]) -> list[tuple]:
     return [(c.target, c.inputs.name, c.inputs.groups, c.inputs.blocks) for c in cells]
 
 
-def reference_items(folds: Folds, scans: Scans) -> Iterator[WorkItem]:
+def reference_items(work: Work) -> Iterator[WorkItem]:
     """List the references of tangent space of every fold, for `reference_of_group`."""
-    for fold, people in folds.items():
+    scans = work.scans.read_as(1, work.settings)
+    for fold, people in work.people.items():
         for group, some in scans.groups.items():
             if some.tangent and not some.is_volume:
                 whom = _of_whom(people, group, scans)
@@ -113,15 +142,16 @@ def reference_items(folds: Folds, scans: Scans) -> Iterator[WorkItem]:
                 yield _item(name, job, "reference", whom, group=group, scans=whom)
 
 
-def tangent_items(folds: Folds, scans: Scans, references: ModelFolder) -> Iterator[WorkItem]:
+def tangent_items(work: Work, references: ModelFolder) -> Iterator[WorkItem]:
     """List everybody's vectors of tangent space, a block of people each, for `tangents_of_block`.
 
     Of a reference that failed there are none, and stores are read instead.
     """
+    scans = work.scans.read_as(1, work.settings)
     for name, card in references.cards().items():
         if card["status"] != "ok":
             continue
-        people, group = folds[card["fold"]], card["group"]
+        people, group = work.people[card["fold"]], card["group"]
         for block in range(blocks_of(people, group)):
             home = references.path.resolve() / name
             job = TangentJob(group, scans.groups[group], people, home, block)
@@ -136,91 +166,45 @@ def _of_whom(people: People, group: str, scans: Scans) -> str:
     return fingerprint_of(scans.fingerprint, *of)
 
 
-def kept_vectors(folds: Folds, scans: Scans, tangents: ModelFolder) -> dict[int, Scans]:
-    """Let each fold read the vectors that were made of it.
-
-    Where a block failed, or vectors are of other people or scans, or nothing is read in tangent
-    space, the group is read from the stores.
-    """
-    made: dict[tuple[int, str], dict[int, Path]] = {}
-    for name, card in tangents.cards().items():
-        people = folds.get(card["fold"])
-        same = people is not None and card["scans"] == _of_whom(people, card["group"], scans)
-        if same and card["status"] == "ok" and card["edges"]:
-            blocks = made.setdefault((card["fold"], card["group"]), {})
-            blocks[card["block"]] = tangents.path.resolve() / name
-    found = dict.fromkeys(folds, scans)
-    for (fold, group), blocks in made.items():
-        if len(blocks) == blocks_of(folds[fold], group):
-            paths = tuple(blocks[k] for k in sorted(blocks))
-            kept = KeptVectors(paths, BLOCK, folds[fold].record_of(group))
-            found[fold] = found[fold].having({group: kept})
-    return found
-
-
-def gram_items(
-    folds: Folds, scans: Mapping[int, Scans], settings: Modelling, device: str
-) -> Iterator[WorkItem]:
+def gram_items(work: Work, tangents: ModelFolder) -> Iterator[WorkItem]:
     """List the products of scans of every fold and imaging group, for `gram_of_group`."""
-    if LINEAR not in settings.strategies:
+    if not work.does(LINEAR):
         return
-    s = settings.kernels
-    for fold, people in folds.items():
-        for group, some in scans[fold].groups.items():
+    s = work.settings.kernels
+    for fold, scans in work.read_as(s.pooling, tangents).items():
+        people = work.people[fold]
+        for group, some in scans.groups.items():
             columns = landmarks_of(people, people.has[group], s)
             known = (people.eid, people.instance, people.has[group], _parts(people), columns)
-            seen = (_seen({group: some}), s.pooling, scans[fold].fingerprint)
-            job = GramJob(group, some, people, s, device)
+            seen = (_seen({group: some}), s.pooling, scans.fingerprint)
+            job = GramJob(group, some, people, s, work.compute.device)
             yield _item(gram_name(fold, group), job, "gram", *seen, *known, group=group)
 
 
-def kernel_items(
-    folds: Folds,
-    grid: Grid,
-    settings: Modelling,
-    grams: Path,
-    hashes: Mapping[str, str],
-    device: str,
-) -> Iterator[WorkItem]:
-    """List the sets of imaging groups of every fold, for `fit_kernels`.
-
-    Their products of scans are in the folder ``grams``, those that did not fail with ``hashes`` by
-    item.
-    """
-    if LINEAR not in settings.strategies:
+def kernel_items(work: Work, grams: ModelFolder) -> Iterator[WorkItem]:
+    """List the sets of imaging groups of every fold, for `fit_kernels`, on products of scans."""
+    hashes, home = checked(grams, work.people), grams.path.resolve()
+    if not work.does(LINEAR):
         return
-    strategies = (LINEAR, KERNELS) if KERNELS in settings.strategies else (LINEAR,)
-    told = _told(grid)
+    grid, s, fits = work.grid, work.settings.kernels, work.settings.cross_fits
+    strategies = (LINEAR, KERNELS) if work.does(KERNELS) else (LINEAR,)
+    # Where the base block says what may modify effects of images: block and column by trait.
+    traits = list(grid.targets_of(grid.base_domain))
+    told = {t: (grid.base_domain, traits.index(t)) for t in MODIFIERS if t in traits}
     kinds = {key: target.kind for key, target in grid.targets.items()}
-    dump = settings.kernels.model_dump(mode="json", exclude={"memory_gb"})
-    named = (list(kinds.items()), list(told.items()))
-    shared = (strategies, *named, dump, settings.cross_fits)
-    for fold, people in folds.items():
+    dump = s.model_dump(mode="json", exclude={"memory_gb"})
+    shared = (strategies, list(kinds.items()), list(told.items()), dump, fits)
+    for fold, people in work.people.items():
         known = people_fingerprint(people)
         for groups in dict.fromkeys(cell.inputs.groups for cell in grid.cells):
             cells = tuple(cell for cell in grid.cells if cell.inputs.groups == groups)
             used = {g: gram_name(fold, g) for g in groups}
-            job = KernelsJob(
-                groups,
-                cells,
-                kinds,
-                people,
-                {g: grams / name for g, name in used.items() if name in hashes},
-                settings.cross_fits,
-                strategies,
-                settings.kernels,
-                told,
-                device,
-            )
+            paths = {g: home / name for g, name in used.items() if name in hashes}
+            given = (paths, fits, strategies, s, told, work.compute.device)
+            job = KernelsJob(groups, cells, kinds, people, *given)
             made = [hashes.get(name, "") for name in used.values()]
             rests_on = (*shared, groups, _of_cells(cells), known, made)
             yield _item(kernel_name(fold, groups), job, "kernels", *rests_on, settings=dump)
-
-
-def _told(grid: Grid) -> dict[str, tuple[str, int]]:
-    """Where the base block says what may modify effects of images: block and column by trait."""
-    traits = list(grid.targets_of(grid.base_domain))
-    return {t: (grid.base_domain, traits.index(t)) for t in MODIFIERS if t in traits}
 
 
 def kernel_name(fold: int, groups: tuple[str, ...]) -> str:
@@ -238,68 +222,53 @@ def encoder_name(fold: int, member: int, part: int) -> str:
     return f"fold{fold}-seed{member}-without{part}"
 
 
-def encoder_items(
-    folds: Folds,
-    scans: Mapping[int, Scans],
-    grid: Grid,
-    settings: Modelling,
-    seed: int,
-    device: str,
-) -> Iterator[WorkItem]:
+def encoder_items(work: Work, tangents: ModelFolder) -> Iterator[WorkItem]:
     """List the encoders of every fold, member and part left out, for `train_encoders`."""
-    s = settings.encoders
-    if AMORTISED not in settings.strategies:
+    if not work.does(AMORTISED):
         return
-    binary = {key: target.kind == "binary" for key, target in grid.targets.items()}
+    s, binary = work.settings.encoders, work.binary
     dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb"})
-    for fold, people in folds.items():
-        parts, groups = people.cross_fits(s.cross_fits), scans[fold].groups
-        seen = (_seen(groups), scans[fold].fingerprint, people_fingerprint(people))
+    for fold, scans in work.read_as(s.network.pooling, tangents).items():
+        people, groups = work.people[fold], scans.groups
+        parts = people.cross_fits(s.cross_fits)
+        seen = (_seen(groups), scans.fingerprint, people_fingerprint(people))
         for member, part in np.ndindex(s.seeds, s.cross_fits):
-            own = seed_of(seed, fold, member, part)
-            job = EncoderJob(part, parts, people, groups, binary, s, own, device)
+            own = seed_of(work.seed, fold, member, part)
+            job = EncoderJob(people, groups, binary, s, own, work.compute.device, parts, part)
             rests_on = ("encoders", dump, list(binary.items()), *seen, part, own)
             card = {"settings": dump, "member": member, "part": part}
             yield _item(encoder_name(fold, member, part), job, *rests_on, **card)
 
 
-def cell_items(
-    folds: Folds,
-    grid: Grid,
-    settings: Modelling,
-    encoders: Path,
-    kernels: Path,
-    hashes: Mapping[str, str],
-) -> Iterator[WorkItem]:
-    """List the targets of every fold, each with all its cells, for `fit_cells_of_target`.
-
-    The models that did not fail, in the folders ``encoders`` and ``kernels``, have ``hashes`` by
-    item.
-    """
-    if LINEAR not in settings.strategies:
+def cell_items(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> Iterator[WorkItem]:
+    """List the targets of every fold, each with all its cells, for `fit_cells_of_target`."""
+    s, grid = work.settings, work.grid
+    hashes = checked(encoders, work.people, s.encoders) | checked(kernels, work.people, s.kernels)
+    if not work.does(LINEAR):
         return
-    groups, amortised = tuple(grid.imaging), AMORTISED in settings.strategies
+    groups, amortised = tuple(grid.imaging), work.does(AMORTISED)
     # Networks of single cells are elsewhere.
-    strategies = [s for s in (LINEAR, KERNELS, AMORTISED) if s in settings.strategies]
+    strategies = [name for name in (LINEAR, KERNELS, AMORTISED) if work.does(name)]
     names = {"cross_fits", *(["heads", "average", "ladder"] if amortised else [])}
-    chosen = settings.model_dump(mode="json", include=names)
+    chosen = s.model_dump(mode="json", include=names)
     sets = dict.fromkeys(cell.inputs.groups for cell in grid.cells)
-    for fold, people in folds.items():
+    homes = (encoders.path.resolve(), kernels.path.resolve())
+    for fold, people in work.people.items():
         networks = [
-            {p: encoder_name(fold, m, p) for p in range(settings.encoders.cross_fits)}
-            for m in range(settings.encoders.seeds if amortised else 0)
+            {p: encoder_name(fold, m, p) for p in range(s.encoders.cross_fits)}
+            for m in range(s.encoders.seeds if amortised else 0)
         ]
         of_sets = {joined(g): kernel_name(fold, g) for g in sets}
         rests_on = [*(name for each in networks for name in each.values()), *of_sets.values()]
         made = [hashes.get(name, "") for name in rests_on]
         known = people_fingerprint(people)
         of_networks = [
-            {p: encoders / name for p, name in each.items() if name in hashes} for each in networks
+            {p: homes[0] / name for p, name in each.items() if name in hashes} for each in networks
         ]
-        of_kernels = {k: kernels / name for k, name in of_sets.items() if name in hashes}
+        of_kernels = {k: homes[1] / name for k, name in of_sets.items() if name in hashes}
         for target, cells in cells_by_target(grid).items():
             kind = grid.targets[target].kind
-            job = CellsJob(target, kind, cells, groups, people, of_networks, of_kernels, settings)
+            job = TargetJob(target, kind, cells, groups, people, of_networks, of_kernels, s)
             of_target = (kind, _of_cells(cells), groups, strategies, chosen, known, made)
             yield _item(f"fold{fold}-{target}", job, "cells", *of_target, target=target)
 
@@ -309,30 +278,24 @@ def cells_by_target(grid: Grid) -> dict[str, tuple[Cell, ...]]:
     return {t: tuple(c for c in grid.cells if c.target == t) for t in grid.targets}
 
 
-def dedicated_items(
-    folds: Folds,
-    scans: Mapping[int, Scans],
-    grid: Grid,
-    settings: Modelling,
-    seed: int,
-    device: str,
-) -> Iterator[WorkItem]:
+def dedicated_items(work: Work) -> Iterator[WorkItem]:
     """List the cells that have a network of their own, in every fold, for `train_dedicated`."""
-    s = settings.dedicated
-    if DEDICATED not in settings.strategies:
+    if not work.does(DEDICATED):
         return
-    number = {cell: k for k, cell in enumerate(grid.cells)}
+    s = work.settings.dedicated
+    scans = work.scans.read_as(s.network.pooling, work.settings, tangent=False)
+    number = {cell: k for k, cell in enumerate(work.grid.cells)}
     dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb", "cells"})
-    for fold, people in folds.items():
-        known = (scans[fold].fingerprint, people_fingerprint(people))
-        for cell in drawn_cells(grid, s.cells):
-            mine = {g: scans[fold].groups[g] for g in cell.inputs.groups}
-            kind, k = grid.targets[cell.target].kind, number[cell]
+    for fold, people in work.people.items():
+        known = (scans.fingerprint, people_fingerprint(people))
+        for cell in drawn_cells(work.grid, s.cells):
+            mine = {g: scans.groups[g] for g in cell.inputs.groups}
+            binary, k = {cell.target: work.binary[cell.target]}, number[cell]
             named = {"target": cell.target, "inputs": cell.inputs.name}
             for member in range(s.seeds):
-                own = seed_of(seed, fold, member, k)
-                job = DedicatedJob(cell, kind, people, mine, s, member, own, device)
-                rests_on = (DEDICATED, dump, named, kind, _seen(mine), *known, own)
+                own = seed_of(work.seed, fold, member, k)
+                job = DedicatedJob(people, mine, binary, s, own, work.compute.device, cell, member)
+                rests_on = (DEDICATED, dump, named, list(binary.items()), _seen(mine), *known, own)
                 card = {"settings": dump, "member": member, "cell": named}
                 yield _item(f"fold{fold}-cell{k}-seed{member}", job, *rests_on, **card)
 

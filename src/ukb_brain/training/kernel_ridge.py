@@ -5,8 +5,6 @@ inverse of a people × people matrix gives the scores of everybody by fits that 
 of the people, and whoever lacks the target, in closed form: nothing is fitted twice.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

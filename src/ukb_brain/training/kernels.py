@@ -7,11 +7,10 @@ Sets of imaging groups are work items, for one inverse of a people × people mat
 targets.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,11 +32,11 @@ from ukb_brain.training.compositions import (
 from ukb_brain.training.kernel_ridge import FREE, mean_loss
 from ukb_brain.training.ladder import PRICE
 from ukb_brain.training.learners import MODIFIERS, KernelsJob, Learners
-from ukb_brain.training.machines import Exact, Machine, Projected, Ridge, logistic_target, smoother
 from ukb_brain.training.people import Floats
+from ukb_brain.training.settings import KERNELS, LINEAR
+from ukb_brain.training.solvers import Exact, Projected, Ridge, Solver, logistic_target, smoother
 
 One = TypeVar("One")
-LINEAR, KERNELS = "linear", "kernels"
 # Products with what the table says of a trait, in cells that are told it anyway.
 TOLD = "told"
 FURTHEST = 3.0
@@ -136,7 +135,6 @@ class _Search:
         # By strategy, and `TOLD`; then by target.
         self.choices: dict[str, dict[str, Choice]] = {}
         self.modifiers: dict[str, Floats] = {}
-        self.equal: Machine | None = None
         self.flops: list[float] = []
         self.grid = sorted(job.settings.penalties)
         self.step = self.grid[1] / self.grid[0] if len(self.grid) > 1 else 3.0
@@ -174,15 +172,16 @@ class _Search:
             return equal
         return mixed({EQUAL: equal, composition: other}, {EQUAL: 0.5, composition: 0.5})
 
-    def machine(self, composition: str) -> Machine:
+    def solver(self, composition: str) -> Solver:
         """Get the kernel of a composition ready to be solved; that of equal shares is kept."""
-        if composition != EQUAL:
-            return self._made(composition)
-        if self.equal is None:
-            self.equal = self._made(EQUAL)
-        return self.equal
+        return self.equal if composition == EQUAL else self._made(composition)
 
-    def _made(self, composition: str) -> Machine:
+    @cached_property
+    def equal(self) -> Solver:
+        """That of equal shares."""
+        return self._made(EQUAL)
+
+    def _made(self, composition: str) -> Solver:
         learners = self.learners
         if not self.job.groups:
             # Only infinite penalties are asked for, which need no kernel.
@@ -245,14 +244,14 @@ class _Search:
         """
         if not targets:
             return
-        machine = self.machine(name)
+        solver = self.solver(name)
         found: dict[str, Choice] = {}
         wanted = {t: {*self.grid[::2], base[t].penalty} - {np.inf} for t in targets}
-        self._try(name, wanted, found, machine)
+        self._try(name, wanted, found, solver)
         paying = [t for t, new in found.items() if self._pays(t, new.scores, base[t].scores)]
         steps = (1 / self.step, self.step)
         near = {t: {found[t].penalty * f for f in steps} - wanted[t] for t in paying}
-        self._try(name, near, found, machine)
+        self._try(name, near, found, solver)
         best |= {t: found[t] for t in paying if found[t].loss < best[t].loss}
 
     def _is_read(self, target: str, choice: Choice) -> bool:
@@ -290,11 +289,11 @@ class _Search:
         name: str,
         wanted: Mapping[str, set[float]],
         best: dict[str, Choice],
-        machine: Machine | None = None,
+        solver: Solver | None = None,
     ) -> None:
-        machine = machine or self.machine(name)
+        solver = solver or self.solver(name)
         for penalty, mine in _by_penalty(wanted):
-            ridge = machine.beside(penalty, self.intercept, self.free)
+            ridge = solver.beside(penalty, self.intercept, self.free)
             for some, y, known in self.learners.alike(mine):
                 scores = ridge.left_out(y, known, self.learners.families)
                 losses = mean_loss(scores, y, known).tolist()
@@ -304,8 +303,8 @@ class _Search:
 
     def _standard_scores(self, target: str, choice: Choice) -> Floats:
         """Scores of everybody for a target, standardised, by fits that left them out."""
-        machine = self.machine(choice.composition)
-        ridge = machine.beside(choice.penalty, self.intercept, self.free)
+        solver = self.solver(choice.composition)
+        ridge = solver.beside(choice.penalty, self.intercept, self.free)
         fitted = ridge.fit(self.learners.y[target][:, None], self.learners.known[target])
         fitted.scores[self.learners.learnt, 0] = choice.scores
         scores = fitted.scores[:, 0].cpu().numpy()
@@ -327,9 +326,9 @@ class _Search:
                 if other != linear:
                     together.setdefault(other, {}).setdefault(KERNELS, []).append(cell)
         for composition, by_strategy in together.items():
-            machine = self.machine(composition)
+            solver = self.solver(composition)
             for like, cells in by_strategy.items():
-                for cell, row in _Cells(self, machine, like).fit(cells, arrays):
+                for cell, row in _Cells(self, solver, like).fit(cells, arrays):
                     row |= {"like": like, "composition": composition}
                     yield row
                     both = KERNELS in self.job.strategies and like == LINEAR
@@ -347,8 +346,8 @@ def _by_penalty(wanted: Mapping[One, set[float]]) -> Iterator[tuple[float, list[
 class _Cells:
     """Cells whose targets chose the same composition of kernels."""
 
-    def __init__(self, search: _Search, machine: Machine, strategy: str) -> None:
-        self.search, self.machine, self.strategy = search, machine, strategy
+    def __init__(self, search: _Search, solver: Solver, strategy: str) -> None:
+        self.search, self.solver, self.strategy = search, solver, strategy
         self.job, self.learners = search.job, search.learners
         self.columns: dict[tuple[str, ...], torch.Tensor] = {}
         self.best: dict[Cell, Best] = {}
@@ -394,7 +393,7 @@ class _Cells:
         columns = self.columns[named]
         penalties = torch.full_like(columns[0], trait * len(self.learners.learnt))
         penalties[0] = FREE
-        return self.machine.beside(image, columns, penalties)
+        return self.solver.beside(image, columns, penalties)
 
     def _loss(self, cell: Cell, scores: torch.Tensor) -> float:
         return float(mean_loss(scores, *self._of(cell))[0])

@@ -5,8 +5,6 @@ simpler cells (one input fewer), weighted by how well each does; the cell keeps 
 what is surely better than the base. Weights rest on scores of people whom no fit has seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

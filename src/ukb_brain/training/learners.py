@@ -1,7 +1,5 @@
 """Who kernels learn from, what of them, and how they are left out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The loop: how any network of this project is trained."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,8 +1,7 @@
 """Fit any network: shared encoders, those of single cells, those that a search tries."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,88 @@ from torch import nn
 from ukb_brain.cluster import pick_device
 from ukb_brain.cluster.progress import told_by_epoch, told_of_failure
 from ukb_brain.networks.cost import network_cost
-from ukb_brain.training.inputs import NetworkData
+from ukb_brain.networks.fusion import TOGETHER, FusedNetwork
+from ukb_brain.networks.registry import build_encoder, load_extensions
+from ukb_brain.training.inputs import TRAITS, NetworkData
 from ukb_brain.training.loop import Report, Trained, train
-from ukb_brain.training.settings import Loop
+from ukb_brain.training.people import Mask, People
+from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.settings import Network, Networks
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import Rows, Trainer, precision_of
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class NetworkJob(ABC):
+    """What a worker needs to train one network.
+
+    Attributes
+    ----------
+    scans : dict of str to GroupScans
+        By imaging group, in the order of the grid; those of no other reach the network.
+    binary : dict of str to bool
+        Whether each target is binary; its keys are the outputs.
+    """
+
+    people: People
+    scans: Mapping[str, GroupScans]
+    binary: Mapping[str, bool]
+    settings: Networks
+    seed: int
+    device: str
+
+    @property
+    @abstractmethod
+    def fitted(self) -> Mask:
+        """People that the network is trained on, as far as they are `usable`."""
+
+    @property
+    @abstractmethod
+    def usable(self) -> Mask:
+        """People of whom the network may see something."""
+
+    @property
+    @abstractmethod
+    def data(self) -> NetworkData:
+        """What the network is fed."""
+
+    @property
+    def head(self) -> str:
+        """Name of its head."""
+        return "light"
+
+    def network(self, shapes: Shapes) -> FusedNetwork:
+        """Build the network, with random weights, from the shapes of one person's inputs."""
+        s = self.settings.network
+        encoders = build_encoders(s, shapes)
+        return FusedNetwork(encoders, len(self.binary), self.head, s.embedding, s.dropout)
+
+
+def build_encoders(settings: Network, shapes: Shapes) -> dict[str, nn.Module]:
+    """Build the encoder of each input, with random weights.
+
+    Parameters
+    ----------
+    settings : Network
+        Names them.
+    shapes : dict of str to tuple of int
+        Of one person's inputs: volumes, connectivity vectors, and ``traits``; volumes first.
+    """
+    load_extensions(settings.extensions)
+    volumes = [name for name, shape in shapes.items() if len(shape) == 4]
+    if settings.together and len(volumes) > 1:
+        channels = sum(shapes[name][0] for name in volumes)
+        joined = {TOGETHER.join(volumes): (channels, *shapes[volumes[0]][1:])}
+        shapes = joined | {n: shape for n, shape in shapes.items() if n not in volumes}
+    named = {"volume": settings.volume, "vector": settings.vector, "table": settings.table}
+    own, encoders = (settings.embedding, settings.dropout), {}
+    for name, shape in shapes.items():
+        kind = "volume" if len(shape) == 4 else "table" if name == TRAITS else "vector"
+        options = settings.options.get(kind, {})
+        encoders[name] = build_encoder(kind, named[kind], shape, *own, options)
+    return encoders
 
 
 @dataclass(frozen=True)
@@ -51,32 +125,22 @@ class FittedNetwork:
 
 
 def fit_network(
-    data: NetworkData,
-    build: Callable[[Shapes], nn.Module],
-    tasks: Tasks,
-    settings: Loop,
-    fitted: Rows,
-    validated: Rows,
+    job: NetworkJob,
     folder: Path,
     *,
-    seed: int,
-    device: str,
+    validated: Rows | None = None,
     what: str = "",
     report: Report | None = None,
     trainer: type[Trainer] = Trainer,
 ) -> FittedNetwork:
-    """Build a network by its seed and train it, or go on where a killed process left it.
+    """Build a job's network by its seed and train it, or go on where a killed process left it.
 
     Parameters
     ----------
-    data, tasks, settings
-        Inputs, labels, and how they are learnt.
-    build : callable
-        Makes the network from the shapes of one person's inputs.
-    fitted, validated : ndarray of shape (n,)
-        People it is trained on; people who say when to stop, and which epoch to keep.
     folder : Path
         Of its state.
+    validated : ndarray of shape (n,), optional
+        People who say when to stop, and which epoch to keep; else all of validation.
     what : str
         In words, where the log tells of it.
     report : callable, optional
@@ -84,10 +148,15 @@ def fit_network(
     trainer : type
         By which losses people are judged.
     """
-    torch.manual_seed(seed)
-    network = build(data.shapes)
+    people, settings, data = job.people, job.settings.loop, job.data
+    fitted = np.flatnonzero(job.fitted & job.usable)
+    if validated is None:
+        validated = np.flatnonzero((people.part == "validation") & job.usable)
+    torch.manual_seed(job.seed)
+    network = job.network(data.shapes)
     cost = network_cost(network, data.shapes)
-    mine = trainer(network, data, tasks, settings, pick_device(device), seed)
+    tasks = Tasks(people.targets, job.binary, job.fitted, settings)
+    mine = trainer(network, data, tasks, settings, pick_device(job.device), job.seed)
     tell = report or told_by_epoch(what, settings.epochs_for(len(fitted)))
     trained = train(mine, fitted, validated, folder, tell)
     if not trained.reason:

@@ -1,7 +1,5 @@
 """Who is in a fold, with what is known of them: rows that every strategy shares."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,65 +93,6 @@ class People:
         return np.where(self.train, dealt, -1)
 
 
-def gather(
-    targets: pd.DataFrame,
-    blocks: pd.DataFrame,
-    block_scaling: pd.DataFrame,
-    splits: pd.DataFrame,
-    participants: pd.DataFrame,
-    quality: pd.DataFrame,
-    grid: Grid,
-    fold: int,
-) -> People:
-    """Line up everything that is known of a fold's people, as the earlier pipelines left it.
-
-    Returns
-    -------
-    People
-        One row a person, and one for each other visit of a test person.
-
-    Raises
-    ------
-    InputError
-        If blocks were scaled on other people than the fold's training people, or tables are of
-        different runs.
-    """
-    expected = training_fingerprints(splits)[fold]
-    for found in block_scaling.loc[block_scaling["fold"] == fold, "training_people"].unique():
-        check_fitted_on(str(found), expected, "feature.block_scaling")
-    keys, mine = ["eid", "instance"], splits[splits["fold"] == fold]
-    chosen = pd.MultiIndex.from_frame(one_visit(participants)[keys])
-    visits = participants.sort_values(keys)[[*keys, "family"]]
-    again = ~pd.MultiIndex.from_frame(visits[keys]).isin(chosen)
-    rows = visits.assign(again=again).merge(mine[["eid", "part"]], on="eid")
-    rows = rows[~rows["again"] | (rows["part"] == "test")]
-    rows["part"] = rows["part"].mask(rows["again"], REPEAT)
-    cut = fit_cut(targets, participants, mine, grid)(targets, fold)
-    rows = rows.merge(cut, on=keys, validate="one_to_one")
-    people = pd.MultiIndex.from_frame(rows[keys])
-    known = blocks.loc[blocks["fold"] == fold].drop(columns="fold").set_index(keys)
-    absent = int((~people.isin(known.index)).sum())
-    if absent:
-        raise InputError(
-            f"feature.blocks lacks {absent} of {len(people)} people: it is of another run. Run "
-            "`kedro run`."
-        )
-    known = known.loc[people]
-    usable = quality.assign(ok=quality["status"] == "ok")
-    usable = usable.pivot_table(index=keys, columns="modality", values="ok", aggfunc="first")
-    usable = usable.reindex(index=people, columns=list(grid.modalities)).eq(True)
-    return People(
-        fold=fold,
-        eid=rows["eid"].to_numpy(np.int64),
-        instance=rows["instance"].to_numpy(np.int64),
-        family=rows["family"].to_numpy(np.int64),
-        part=rows["part"].to_numpy(str),
-        targets={t: rows[t].to_numpy(np.float64) for t in grid.targets},
-        blocks={d: block_of(known, grid.targets_of(d)) for d in grid.domains},
-        has={g: usable[list(of)].all(axis=1).to_numpy(bool) for g, of in grid.imaging.items()},
-    )
-
-
 def gather_people(
     targets: pd.DataFrame,
     blocks: pd.DataFrame,
@@ -163,9 +102,56 @@ def gather_people(
     quality: pd.DataFrame,
     grid: Grid,
 ) -> dict[int, People]:
-    """Line up everything that is known of the people of every fold of the splits."""
-    tables = (targets, blocks, block_scaling, splits, participants, quality)
-    return {int(fold): gather(*tables, grid, int(fold)) for fold in sorted(splits["fold"].unique())}
+    """Line up everything that is known of the people of each fold, as earlier pipelines left it.
+
+    Returns
+    -------
+    dict of int to People
+        One row a person, and one for each other visit of a test person.
+
+    Raises
+    ------
+    InputError
+        If blocks were scaled on other people than a fold's training people, or tables are of
+        different runs.
+    """
+    keys = ["eid", "instance"]
+    chosen = pd.MultiIndex.from_frame(one_visit(participants)[keys])
+    visits = participants.sort_values(keys)[[*keys, "family"]]
+    visits["again"] = ~pd.MultiIndex.from_frame(visits[keys]).isin(chosen)
+    usable = quality.assign(ok=quality["status"] == "ok")
+    usable = usable.pivot_table(index=keys, columns="modality", values="ok", aggfunc="first")
+    found = {}
+    for fold, expected in sorted(training_fingerprints(splits).items()):
+        for given in block_scaling.loc[block_scaling["fold"] == fold, "training_people"].unique():
+            check_fitted_on(str(given), expected, "feature.block_scaling")
+        mine = splits[splits["fold"] == fold]
+        rows = visits.merge(mine[["eid", "part"]], on="eid")
+        rows = rows[~rows["again"] | (rows["part"] == "test")]
+        rows["part"] = rows["part"].mask(rows["again"], REPEAT)
+        cut = fit_cut(targets, participants, mine, grid)(targets, fold)
+        rows = rows.merge(cut, on=keys, validate="one_to_one")
+        people = pd.MultiIndex.from_frame(rows[keys])
+        known = blocks.loc[blocks["fold"] == fold].drop(columns="fold").set_index(keys)
+        absent = int((~people.isin(known.index)).sum())
+        if absent:
+            raise InputError(
+                f"feature.blocks lacks {absent} of {len(people)} people: it is of another run. Run "
+                "`kedro run`."
+            )
+        known = known.loc[people]
+        ok = usable.reindex(index=people, columns=list(grid.modalities)).eq(True)
+        found[fold] = People(
+            fold=fold,
+            eid=rows["eid"].to_numpy(np.int64),
+            instance=rows["instance"].to_numpy(np.int64),
+            family=rows["family"].to_numpy(np.int64),
+            part=rows["part"].to_numpy(str),
+            targets={t: rows[t].to_numpy(np.float64) for t in grid.targets},
+            blocks={d: block_of(known, grid.targets_of(d)) for d in grid.domains},
+            has={g: ok[list(of)].all(axis=1).to_numpy(bool) for g, of in grid.imaging.items()},
+        )
+    return found
 
 
 def block_of(known: pd.DataFrame, traits: tuple[str, ...]) -> Floats:

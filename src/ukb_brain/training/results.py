@@ -1,7 +1,5 @@
 """What every strategy hands over: each cell's predictions and how it was fitted."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any

@@ -5,8 +5,6 @@ weak and the second few. Fits with all penalties and parts of one cell are one b
 program on Gram matrices, whose solution costs the same for any number of people.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

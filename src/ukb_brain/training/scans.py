@@ -213,17 +213,16 @@ class Scans:
 
         Every strategy reads through this.
         """
-        tangent = tangent and settings.tangent
+        tangent = tangent and settings.connectivity == "tangent"
         groups = {
             group: replace(some, pooling=pooling, tangent=tangent)
             for group, some in self.groups.items()
         }
         return replace(self, groups=groups)
 
-    def having(self, kept: Mapping[str, KeptVectors]) -> Scans:
-        """Read some groups from vectors that were made; others from the stores."""
-        made = {group: replace(self.groups[group], kept=own) for group, own in kept.items()}
-        return replace(self, groups={**self.groups, **made})
+    def having(self, group: str, kept: KeptVectors) -> Scans:
+        """Read a group from vectors that were made; others as they are."""
+        return replace(self, groups={**self.groups, group: replace(self.groups[group], kept=kept)})
 
 
 def gather_scans(

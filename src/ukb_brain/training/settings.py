@@ -1,15 +1,20 @@
 """Typed parameters of modelling."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ukb_brain.part_of_grid import names_of
 from ukb_brain.settings_base import Settings
 
+LINEAR: Final = "linear"
+KERNELS: Final = "kernels"
+AMORTISED: Final = "amortised"
+DEDICATED: Final = "dedicated"
+STRATEGIES = (LINEAR, KERNELS, AMORTISED, DEDICATED)
+# Regressions on encodings, a member of the average.
+HEADS: Final = "head"
 # Inputs of a matrix that takes a whole connectivity vector; the study's has 64,620.
 WIDE = 10_000
 # Without any penalty columns that depend on each other have no solution.
@@ -103,6 +108,13 @@ class Loop(Settings):
         return max(self.epochs, -(-self.least_steps // steps))
 
 
+def without_null(given: Any) -> Any:
+    """Leave out what a mapping, or one within it, has as None."""
+    if not isinstance(given, Mapping):
+        return given
+    return {name: without_null(value) for name, value in given.items() if value is not None}
+
+
 class Network(Settings):
     """Which encoders a network has.
 
@@ -133,23 +145,13 @@ class Network(Settings):
     table: str = "study"
     head: Literal["light", "study", "linear"] = "light"
     together: bool = False
-    options: dict[str, dict[str, float | int]] = Field(default_factory=dict)
+    options: Annotated[dict[str, dict[str, float | int]], BeforeValidator(without_null)] = Field(
+        default_factory=dict
+    )
     embedding: int = Field(default=64, ge=1)
     dropout: float = Field(default=0.3, ge=0, lt=1)
     pooling: int = Field(default=1, ge=1)
     extensions: tuple[str, ...] = ()
-
-    @field_validator("options", mode="before")
-    @classmethod
-    def _without_null(cls, given: Any) -> Any:
-        return without_null(given)
-
-
-def without_null(given: Any) -> Any:
-    """Leave out what a mapping, or one within it, has as None."""
-    if not isinstance(given, Mapping):
-        return given
-    return {name: without_null(value) for name, value in given.items() if value is not None}
 
 
 class Networks(Settings):
@@ -273,7 +275,7 @@ class Modelling(Settings):
     strategies: Annotated[
         tuple[Literal["linear", "kernels", "amortised", "dedicated"], ...],
         BeforeValidator(names_of),
-    ] = Field(default=("linear", "kernels", "amortised"), min_length=1)
+    ] = Field(default=(LINEAR, KERNELS, AMORTISED), min_length=1)
     connectivity: Literal["tangent", "fisher_z"] = "tangent"
     cross_fits: int = Field(default=5, ge=2)
     kernels: Kernels
@@ -281,17 +283,12 @@ class Modelling(Settings):
     dedicated: Dedicated
     heads: Penalties
     average: tuple[Literal["head", "linear", "kernels"], ...] = Field(
-        default=("head", "linear", "kernels"), min_length=1
+        default=(HEADS, LINEAR, KERNELS), min_length=1
     )
     ladder: bool = True
 
     @field_validator("strategies")
     @classmethod
     def _with_what_they_rest_on(cls, strategies: tuple[str, ...]) -> tuple[str, ...]:
-        needs_linear = {"amortised", "kernels"} & {*strategies} and "linear" not in strategies
-        return ("linear", *strategies) if needs_linear else strategies
-
-    @property
-    def tangent(self) -> bool:
-        """Whether connectivity is read in tangent space."""
-        return self.connectivity == "tangent"
+        needs_linear = {AMORTISED, KERNELS} & {*strategies} and LINEAR not in strategies
+        return (LINEAR, *strategies) if needs_linear else strategies

@@ -4,8 +4,6 @@ First the reference of each fold, then everybody's vectors about it, some thousa
 item: so that neither memory nor the longest item grows with the cohort.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from ukb_brain.ledger.artifact import Model, read_model
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans
 
-WHITE, FILL, VECTORS = "white", "fill", "vectors"
 # People of a work item.
 BLOCK = 4096
 
@@ -56,7 +53,7 @@ def reference_of_group(job: ReferenceJob, folder: Path) -> Model:
     """
     training = job.people.has[job.group] & job.people.train
     scans = job.scans.fitted(job.people.keys(training))
-    found = {WHITE: scans.white, FILL: scans.fill}
+    found = {"white": scans.white, "fill": scans.fill}
     return Model({name: array for name, array in found.items() if array is not None})
 
 
@@ -70,13 +67,13 @@ def tangents_of_block(job: TangentJob, folder: Path) -> Model:
         of nothing.
     """
     arrays = read_model(job.reference).arrays
-    if WHITE not in arrays:
-        return Model({VECTORS: np.zeros((0, 0), dtype=np.float32)}, {"edges": 0})
-    fill = arrays[FILL].astype(np.float32) if FILL in arrays else None
-    scans = replace(job.scans, white=arrays[WHITE].astype(np.float64), fill=fill)
+    if "white" not in arrays:
+        return Model({"vectors": np.zeros((0, 0), dtype=np.float32)}, {"edges": 0})
+    fill = arrays["fill"].astype(np.float32) if "fill" in arrays else None
+    scans = replace(job.scans, white=arrays["white"].astype(np.float64), fill=fill)
     keys = job.people.keys(job.people.has[job.group])
     vectors = scans.read(keys[job.block * BLOCK : (job.block + 1) * BLOCK])
-    return Model({VECTORS: vectors}, {"edges": vectors.shape[1]})
+    return Model({"vectors": vectors}, {"edges": vectors.shape[1]})
 
 
 def blocks_of(people: People, group: str) -> int:

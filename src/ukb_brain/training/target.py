@@ -1,84 +1,31 @@
 """All cells of one target in one fold: regressions, their average, the ladder, calibration."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ukb_brain.grid import Cell, Kind
+from ukb_brain.grid import Cell
 from ukb_brain.ledger.artifact import Model, read_card, read_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.average import blend, least_on_simplex, shares_used
 from ukb_brain.training.calibrate import balanced, calibrate, shrunk
-from ukb_brain.training.cells import CellFit, CellSpec, TargetJob, fit_target
+from ukb_brain.training.cells import CellFit, TargetJob, fit_heads, joined
 from ukb_brain.training.encode import cross_fitted, read_outputs
 from ukb_brain.training.inputs import subsets
-from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.ladder import Refined, refine
 from ukb_brain.training.people import Floats, Mask, People
 from ukb_brain.training.results import Result, results_as_model
-from ukb_brain.training.settings import Modelling
+from ukb_brain.training.settings import AMORTISED, HEADS, KERNELS, LINEAR
 
-AMORTISED = "amortised"
-# Regressions on encodings, a member of the average.
-HEADS = "head"
 Fits = dict[Cell, CellFit]
 
 
-@dataclass(frozen=True)
-class CellsJob:
-    """What a worker needs for the cells of one target.
-
-    Attributes
-    ----------
-    cells : tuple of Cell
-        In the order of the grid.
-    groups : tuple of str
-        Imaging groups, in the order of the grid.
-    encoders : sequence of dict of int to Path
-        Models of the encoders: for each member of the ensemble, by the part left out; one that
-        failed is absent.
-    kernels : dict of str to Path
-        Models of `ukb_brain.training.kernels.fit_kernels`, by set of imaging groups; one that
-        failed is absent.
-    """
-
-    target: str
-    kind: Kind
-    cells: tuple[Cell, ...]
-    groups: tuple[str, ...]
-    people: People
-    encoders: Sequence[Mapping[int, Path]]
-    kernels: Mapping[str, Path]
-    settings: Modelling
-
-    @property
-    def y(self) -> Floats:
-        """The target, in its own units."""
-        return self.people.targets[self.target]
-
-    @property
-    def held(self) -> Mask:
-        """Validation people: no head is fitted on them, and they help to choose."""
-        return self.people.part == "validation"
-
-
-def joined(groups: tuple[str, ...]) -> str:
-    """Name the encodings of a set of imaging groups."""
-    return "+".join(groups)
-
-
-def encodings_used(groups: tuple[str, ...]) -> tuple[str, ...]:
-    """Name the encodings that a cell may use: of each of its groups, and of all together."""
-    return tuple(dict.fromkeys([*groups, *([joined(groups)] if groups else [])]))
-
-
-def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
+def fit_cells_of_target(job: TargetJob, folder: Path) -> Model:
     """Read what kernels give for every cell of a target, fit heads, and average them.
 
     ``folder`` is not used: it takes seconds.
@@ -97,7 +44,7 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
     if AMORTISED not in s.strategies:
         return results_as_model(results, job.people, job.kind, arrays, {})
     for member, paths in enumerate(job.encoders):
-        heads = _heads(job, _encodings(job, paths))
+        heads = fit_heads(job, _encodings(job, paths))
         for cell, fit in heads.items():
             if fit.status == "ok":
                 name = f"coefficients/{AMORTISED}/{member}/{cell.inputs.name}"
@@ -123,15 +70,14 @@ def fit_cells_of_target(job: CellsJob, folder: Path) -> Model:
     return results_as_model(results, job.people, job.kind, arrays, {}, unrefined)
 
 
-def _kernels(job: CellsJob, strategy: str) -> Fits:
+def _kernels(job: TargetJob, strategy: str) -> Fits:
     """Read what was fitted for each set of imaging groups."""
     fits = {}
     cards = [read_card(path) or {} for path in job.kernels.values()]
     rows = {(r["strategy"], r["target"], r["inputs"]): r for card in cards for r in card["fits"]}
     for cell in job.cells:
-        nothing = np.full(len(job.y), np.nan)
+        fits[cell] = CellFit("its kernels failed", np.full(len(job.y), np.nan))
         path = job.kernels.get(joined(cell.inputs.groups))
-        fits[cell] = CellFit(job.target, cell.inputs.name, "its kernels failed", nothing)
         if path is None:
             continue
         row = rows[strategy, job.target, cell.inputs.name]
@@ -146,21 +92,13 @@ def _kernels(job: CellsJob, strategy: str) -> Fits:
             unseen, y, weights = _unseen(job, cell)
             intercept, slope = balanced(scores[unseen], y, weights)
             scores = intercept + slope * scores
-        fits[cell] = CellFit(
-            job.target,
-            cell.inputs.name,
-            "ok",
-            scores,
-            image_penalty=row["image_penalty"] or np.nan,
-            trait_penalty=row["trait_penalty"] or np.nan,
-            loss=row["loss"],
-            seconds=row["seconds"],
-            flops=row["flops"],
-        )
+        told: dict[str, Any] = {k: row[k] for k in ("loss", "seconds", "flops")}
+        told |= {k: row[k] or np.nan for k in ("image_penalty", "trait_penalty")}
+        fits[cell] = CellFit("ok", scores, **told)
     return fits
 
 
-def _encodings(job: CellsJob, paths: Mapping[int, Path]) -> dict[str, Floats]:
+def _encodings(job: TargetJob, paths: Mapping[int, Path]) -> dict[str, Floats]:
     outputs, number = read_outputs(paths), job.settings.encoders.cross_fits
     width = next((each.shape[-1] for each in outputs.values()), 1)
     lost = np.full((len(subsets(job.groups)), len(job.y), width), np.nan, dtype=np.float32)
@@ -186,19 +124,7 @@ def scale_encodings(outputs: Floats, people: People, groups: tuple[str, ...]) ->
     return features
 
 
-def _heads(job: CellsJob, encodings: Mapping[str, Floats]) -> Fits:
-    """Fit every cell by ridge regression on encodings and blocks."""
-    specs = tuple(
-        CellSpec(c.inputs.name, encodings_used(c.inputs.groups), c.inputs.blocks, usable)
-        for c, usable in ((cell, job.people.usable(cell)) for cell in job.cells)
-    )
-    features = {**encodings, **job.people.blocks}
-    parts, choices = job.people.cross_fits(job.settings.cross_fits), job.settings.heads
-    regressions = TargetJob(job.target, job.kind, job.y, parts, job.held, features, specs, choices)
-    return dict(zip(job.cells, fit_target(regressions), strict=True))
-
-
-def _unseen(job: CellsJob, cell: Cell) -> tuple[Mask, Floats, Floats]:
+def _unseen(job: TargetJob, cell: Cell) -> tuple[Mask, Floats, Floats]:
     """People whom a cell's scores have not seen, with labels and weights as in fitting."""
     usable = job.people.usable(cell)
     training, unseen = usable & job.people.train, usable & (job.people.train | job.held)
@@ -208,7 +134,7 @@ def _unseen(job: CellsJob, cell: Cell) -> tuple[Mask, Floats, Floats]:
     return unseen, (job.y[unseen] - centre) / spread, weights
 
 
-def choose_shares(job: CellsJob, members: Mapping[str, Fits]) -> dict[str, float]:
+def choose_shares(job: TargetJob, members: Mapping[str, Fits]) -> dict[str, float]:
     """Choose the share of each strategy in their average; each has every cell.
 
     Returns
@@ -247,7 +173,7 @@ def choose_shares(job: CellsJob, members: Mapping[str, Fits]) -> dict[str, float
     return dict.fromkeys(members, 0.0) | dict(zip(names, shares.tolist(), strict=True))
 
 
-def climb(job: CellsJob, fits: Fits) -> tuple[Fits, dict[Cell, Refined]]:
+def climb(job: TargetJob, fits: Fits) -> tuple[Fits, dict[Cell, Refined]]:
     """Let every cell fall back on the cells of its subsets; see `ukb_brain.training.ladder`.
 
     Returns
@@ -285,7 +211,7 @@ def climb(job: CellsJob, fits: Fits) -> tuple[Fits, dict[Cell, Refined]]:
 
 
 def _results(
-    job: CellsJob,
+    job: TargetJob,
     fits: Fits,
     strategy: str,
     member: int,
@@ -297,10 +223,9 @@ def _results(
             continue
         usable = job.people.usable(cell)
         unseen = usable & (job.people.train | job.held)
+        penalties = {"image_penalty": fit.image_penalty, "trait_penalty": fit.trait_penalty}
         about = {"seconds": fit.seconds, "flops": fit.flops, "device": "cpu"}
-        for name in ("image_penalty", "trait_penalty"):
-            penalty = getattr(fit, name)
-            about[name] = penalty if np.isfinite(penalty) else None
+        about |= {name: p if np.isfinite(p) else None for name, p in penalties.items()}
         about["cross_fit_loss"] = fit.loss
         predicted = calibrate(fit.scores, job.y, unseen, job.kind)
         yield Result(cell, strategy, member, "ok", predicted, about | (notes or {}).get(cell, {}))

@@ -5,8 +5,6 @@ augmentation), so a state that names its epoch holds all random states, on any d
 Shapes: N people of a batch, T targets.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import time

@@ -2,14 +2,15 @@
 
 from kedro.pipeline import Pipeline
 
+from ukb_brain.evidence.folds import leave_sites_out
 from ukb_brain.evidence.scores import score_curves, score_scale, score_sites
 from ukb_brain.pipelines import modelling
 from ukb_brain.pipelines.evidence import nodes
 from ukb_brain.pipelines.wiring import step
 
 MAP = "model.tangents model.encoders model.kernels model.cells"
-ON_MAP = "map_models work model.evidence"
-SCORED = "primary.participants params:grid params:evidence params:seed"
+ON_MAP = "map_models model.evidence work"
+SCORED = "primary.participants work params:evidence"
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
@@ -19,15 +20,16 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         step(nodes.train_learning_curves, f"{ON_MAP} params:evidence", "subsets subset_models"),
         step(
             score_curves,
-            f"map_models people subsets subset_models {SCORED}",
+            "map_models work subsets subset_models primary.participants params:evidence",
             "reporting.learning_curves reporting.learning_curve_fits",
             "score_learning_curves",
         ),
         step(
-            nodes.gather_sites,
+            leave_sites_out,
             "primary.targets primary.participants primary.quality params:splitting params:grid "
             "params:evidence params:seed",
             "sites",
+            "gather_sites",
         ),
         step(nodes.train_left_out_sites, f"{ON_MAP} sites params:evidence", "site_models"),
         step(
@@ -37,9 +39,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "score_left_out_sites",
         ),
         step(nodes.train_model_scale, f"{ON_MAP} params:evidence", "variants"),
-        step(
-            score_scale, f"people variants {SCORED}", "reporting.model_scale", "score_model_scale"
-        ),
+        step(score_scale, f"variants {SCORED}", "reporting.model_scale", "score_model_scale"),
     ]
     gathered = modelling.create_pipeline().only_nodes(*modelling.GATHERED)
     return gathered + Pipeline(steps)

@@ -1,7 +1,5 @@
 """Nodes of modelling: from stores, blocks and splits to a prediction for every cell."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable
 
@@ -10,39 +8,29 @@ import pandas as pd
 from ukb_brain.ledger import WorkItem, run_ledger
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training import accounting, items
-from ukb_brain.training.dedicated import DEDICATED, train_dedicated
+from ukb_brain.training.dedicated import train_dedicated
 from ukb_brain.training.encode import train_encoders as train_encoder
 from ukb_brain.training.gram import gram_of_group
 from ukb_brain.training.items import ON_DEVICE, Work
-from ukb_brain.training.kernels import KERNELS, LINEAR
 from ukb_brain.training.kernels import fit_kernels as fit_set
 from ukb_brain.training.results import FINAL, PREDICTED_PARTS, UNREFINED, prediction_tables
-from ukb_brain.training.scans import Scans
+from ukb_brain.training.settings import STRATEGIES
 from ukb_brain.training.tangents import reference_of_group, tangents_of_block
-from ukb_brain.training.target import AMORTISED, fit_cells_of_target
+from ukb_brain.training.target import fit_cells_of_target
 
 logger = logging.getLogger(__name__)
 
-LABELS = {
-    "references": "References",
-    "tangents": "Tangent vectors",
-    "grams": "Products of scans",
-    "kernels": "Kernels, by imaging groups",
-    "encoders": "Encoders",
-    "cells": "Cells, by target",
-    "dedicated": "Dedicated networks",
-}
 
-
-def _run(work: Work, kind: str, function: Callable, todo: Iterable[WorkItem]) -> ModelFolder:
+def _run(
+    function: Callable, todo: Iterable[WorkItem], work: Work, kind: str, label: str
+) -> ModelFolder:
     """Do what is not done; say how many failed, for which their cards have the reasons."""
     compute = work.compute.for_training() if kind in ON_DEVICE else work.compute
-    label, folder = LABELS[kind], work.folder / kind
-    cards = run_ledger(function, todo, folder, compute, label)
+    cards = run_ledger(function, todo, work.folder / kind, compute, label)
     failed = sum(card["status"] != "ok" for card in cards)
     if failed:
         logger.warning("%s: %d of %d failed; their cards say why.", label, failed, len(cards))
-    return ModelFolder(folder)
+    return ModelFolder(work.folder / kind)
 
 
 def take_tangents(work: Work) -> ModelFolder:
@@ -53,23 +41,16 @@ def take_tangents(work: Work) -> ModelFolder:
     ModelFolder
         Some thousand people a model, for each fold; empty where nothing is read in tangent space.
     """
-    read = work.scans.read_as(1, work.settings)
-    todo = items.reference_items(work.people, read)
-    references = _run(work, "references", reference_of_group, todo)
-    blocks = items.tangent_items(work.people, read, references)
-    return _run(work, "tangents", tangents_of_block, blocks)
-
-
-def _kept(work: Work, pooling: int, tangents: ModelFolder) -> dict[int, Scans]:
-    read = work.scans.read_as(pooling, work.settings)
-    return items.kept_vectors(work.people, read, tangents)
+    todo = items.reference_items(work)
+    references = _run(reference_of_group, todo, work, "references", "References")
+    blocks = items.tangent_items(work, references)
+    return _run(tangents_of_block, blocks, work, "tangents", "Tangent vectors")
 
 
 def multiply_scans(work: Work, tangents: ModelFolder) -> ModelFolder:
     """Multiply the scans of pairs of people: one model a fold and imaging group."""
-    scans = _kept(work, work.settings.kernels.pooling, tangents)
-    todo = items.gram_items(work.people, scans, work.settings, work.compute.device)
-    return _run(work, "grams", gram_of_group, todo)
+    todo = items.gram_items(work, tangents)
+    return _run(gram_of_group, todo, work, "grams", "Products of scans")
 
 
 def fit_kernels(work: Work, grams: ModelFolder) -> ModelFolder:
@@ -77,10 +58,8 @@ def fit_kernels(work: Work, grams: ModelFolder) -> ModelFolder:
 
     One model a fold and set of imaging groups.
     """
-    hashes, home = items.checked(grams, work.people), grams.path.resolve()
-    how = (work.grid, work.settings, home, hashes, work.compute.device)
-    todo = items.kernel_items(work.people, *how)
-    return _run(work, "kernels", fit_set, todo)
+    todo = items.kernel_items(work, grams)
+    return _run(fit_set, todo, work, "kernels", "Kernels, by imaging groups")
 
 
 def train_encoders(work: Work, tangents: ModelFolder) -> ModelFolder:
@@ -88,10 +67,7 @@ def train_encoders(work: Work, tangents: ModelFolder) -> ModelFolder:
 
     One network a fold, member of the ensemble and part of training families left out.
     """
-    scans = _kept(work, work.settings.encoders.network.pooling, tangents)
-    how = (work.grid, work.settings, work.seed, work.compute.device)
-    todo = items.encoder_items(work.people, scans, *how)
-    return _run(work, "encoders", train_encoder, todo)
+    return _run(train_encoder, items.encoder_items(work, tangents), work, "encoders", "Encoders")
 
 
 def fit_cells(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> ModelFolder:
@@ -99,21 +75,14 @@ def fit_cells(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> ModelF
 
     One model a fold and target, with all its cells.
     """
-    people, modelling = work.people, work.settings
-    hashes = items.checked(encoders, people, modelling.encoders)
-    hashes |= items.checked(kernels, people, modelling.kernels)
-    homes = (encoders.path.resolve(), kernels.path.resolve())
-    todo = items.cell_items(people, work.grid, modelling, *homes, hashes)
-    return _run(work, "cells", fit_cells_of_target, todo)
+    todo = items.cell_items(work, encoders, kernels)
+    return _run(fit_cells_of_target, todo, work, "cells", "Cells, by target")
 
 
 def train_dedicated_networks(work: Work) -> ModelFolder:
     """Train a network for each cell, fold and member, where the dedicated strategy is asked for."""
-    pooling = work.settings.dedicated.network.pooling
-    read = work.scans.read_as(pooling, work.settings, tangent=False)
-    how = (work.grid, work.settings, work.seed, work.compute.device)
-    todo = items.dedicated_items(work.people, dict.fromkeys(work.people, read), *how)
-    return _run(work, "dedicated", train_dedicated, todo)
+    todo = items.dedicated_items(work)
+    return _run(train_dedicated, todo, work, "dedicated", "Dedicated networks")
 
 
 def collect(
@@ -139,7 +108,7 @@ def collect(
     names = {
         "target": grid.targets,
         "inputs": {cell.inputs.name for cell in grid.cells},
-        "strategy": (LINEAR, KERNELS, AMORTISED, DEDICATED),
+        "strategy": STRATEGIES,
         "split": PREDICTED_PARTS,
     }
     # Before all tables are joined, which text would fill memory with.

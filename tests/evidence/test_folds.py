@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelling_cases import GRID, PARTS, invented_cohort, people_of
 
-from ukb_brain.evidence.subsamples import (
+from ukb_brain.evidence.folds import (
     Subset,
     kept_families,
     take_subset,
@@ -13,7 +13,7 @@ from ukb_brain.evidence.subsamples import (
 )
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
 from ukb_brain.training import items
-from ukb_brain.training.people import gather
+from ukb_brain.training.people import gather_people
 
 COHORT = invented_cohort()
 PEOPLE = people_of(COHORT)
@@ -64,8 +64,8 @@ def test_it_is_as_if_the_others_had_never_been_asked():
     scaling = fit_scaling(targets, splits, list(GRID.targets))
     blocks = apply_scaling(targets, splits, scaling)
     participants, quality = tables["participants"], tables["quality"]
-    fold = subset.number
-    expected = gather(targets, blocks, scaling, splits, participants, quality, GRID, fold)
+    tables = (targets, blocks, scaling, splits, participants, quality)
+    expected = gather_people(*tables, GRID)[subset.number]
     held = int((PEOPLE.part == "validation").sum())
     assert len(gone) == 48 + held - -(-held // 4)
     assert items.people_fingerprint(found) == items.people_fingerprint(expected)

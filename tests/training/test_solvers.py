@@ -8,9 +8,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from ukb_brain.training import machines
+from ukb_brain.training import solvers
 from ukb_brain.training.kernel_ridge import FREE, groups_of
-from ukb_brain.training.machines import Exact, Projected, logistic_target, smoother
+from ukb_brain.training.solvers import Exact, Projected, logistic_target, smoother
 
 N, LEARNT, PARTS, FEATURES = 100, 80, 4, 12
 PENALTIES = np.array([FREE, 0.5, 2.0])
@@ -45,16 +45,16 @@ class Problem:
         learnt = torch.from_numpy(self.learnt)
         return Projected(values, torch.from_numpy(landmarks), learnt, number)
 
-    def machine(self, kind):
+    def solver(self, kind):
         return self.exact if kind == "exact" else self.projected()
 
-    def beside(self, machine, penalty):
+    def beside(self, solver, penalty):
         columns, penalties = torch.from_numpy(self.T), torch.from_numpy(PENALTIES)
-        return machine.beside(penalty, columns, penalties)
+        return solver.beside(penalty, columns, penalties)
 
     @property
     def of_fit(self):
-        """Targets and who is known, as machines take them."""
+        """Targets and who is known, as solvers take them."""
         return torch.from_numpy(self.y)[:, None], torch.from_numpy(self.known)
 
     def left_out(self, ridge):
@@ -99,7 +99,7 @@ def problem(seed=0, missing=9, binary=False, features=FEATURES):
 @pytest.fixture(autouse=True)
 def double_precision(monkeypatch):
     """What is held to fits made anew is in the precision of those."""
-    monkeypatch.setattr(machines, "LEAST_SINGLE", np.inf)
+    monkeypatch.setattr(solvers, "LEAST_SINGLE", np.inf)
 
 
 KINDS = pytest.mark.parametrize("kind", ["exact", "projected"])
@@ -115,7 +115,7 @@ PENALTY = pytest.mark.parametrize("penalty", [0.1, 3.0, np.inf])
 @PENALTY
 def test_who_is_left_out_is_scored_as_by_a_ridge_made_anew(kind, missing, penalty):
     one = problem(missing=missing)
-    found = one.left_out(one.beside(one.machine(kind), penalty))[:, 0].numpy()
+    found = one.left_out(one.beside(one.solver(kind), penalty))[:, 0].numpy()
     for k in range(PARTS):
         rows, mine = one.known & (one.parts != k), one.known & (one.parts == k)
         expected = one.ridge(penalty, np.flatnonzero(rows))[one.learnt]
@@ -130,8 +130,8 @@ def test_who_is_left_out_is_scored_as_by_a_ridge_made_anew(kind, missing, penalt
 @PENALTY
 def test_a_fit_is_a_ridge_on_all_who_are_known(kind, missing, penalty):
     one = problem(missing=missing)
-    machine = one.machine(kind)
-    fitted = one.beside(machine, penalty).fit(*one.of_fit)
+    solver = one.solver(kind)
+    fitted = one.beside(solver, penalty).fit(*one.of_fit)
     expected = one.ridge(penalty, np.flatnonzero(one.known))
     np.testing.assert_allclose(fitted.scores[:, 0].numpy(), expected, atol=1e-8)
     # What is kept gives the scores of anybody from a kernel and traits.
@@ -145,7 +145,7 @@ def test_a_smoother_fits_all_but_a_part_of_its_own(kind, penalty):
     one, rng = problem(), np.random.default_rng(5)
     without = [None, *one.sets[1:]]
     targets = rng.normal(size=(LEARNT, len(without)))
-    smooth = smoother([one.beside(one.machine(kind), penalty)], [one.of_fit[1]], without)
+    smooth = smoother([one.beside(one.solver(kind), penalty)], [one.of_fit[1]], without)
     found = smooth(torch.from_numpy(targets)).numpy()
     for k in range(len(without)):
         rows = one.known if k == 0 else one.known & (one.parts != k)
@@ -157,11 +157,11 @@ def test_a_smoother_fits_all_but_a_part_of_its_own(kind, penalty):
 @KINDS
 def test_smoothers_made_together_are_those_made_one_by_one(kind):
     one, rng = problem(), np.random.default_rng(6)
-    machine, known = one.machine(kind), one.of_fit[1]
+    solver, known = one.solver(kind), one.of_fit[1]
     ridges = []
     for width in (1, 3):
         columns = torch.from_numpy(one.T[:, :width])
-        ridges.append(machine.beside(1.0, columns, torch.from_numpy(PENALTIES[:width])))
+        ridges.append(solver.beside(1.0, columns, torch.from_numpy(PENALTIES[:width])))
     y = torch.from_numpy(rng.normal(size=(LEARNT, 2 * PARTS)))
     alone = [
         smoother([ridge], [known], one.sets)(part)
@@ -175,9 +175,9 @@ def test_single_precision_is_near_enough(monkeypatch):
     one = problem()
     for penalty in (0.05, 1.0):
         whole = one.left_out(one.beside(one.exact, penalty))
-        monkeypatch.setattr(machines, "LEAST_SINGLE", 0.0)
+        monkeypatch.setattr(solvers, "LEAST_SINGLE", 0.0)
         single = one.left_out(one.beside(one.exact, penalty))
-        monkeypatch.setattr(machines, "LEAST_SINGLE", np.inf)
+        monkeypatch.setattr(solvers, "LEAST_SINGLE", np.inf)
         assert single.dtype == whole.dtype
         np.testing.assert_allclose(single, whole, atol=1e-4)
         assert (single != whole).any()
@@ -186,20 +186,20 @@ def test_single_precision_is_near_enough(monkeypatch):
 def test_inverses_are_kept_as_long_as_memory_allows():
     one = problem()
     for memory, kept in ((0.0, 1), (3.5 * 4 * LEARNT**2 / 1e9, 3)):
-        machine = Exact(one.kernel, torch.from_numpy(one.learnt), memory)
-        first = [machine.at(penalty) for penalty in (1.0, 2.0, 3.0, 4.0)]
-        assert list(machine.inverses) == [1.0, 2.0, 3.0, 4.0][-kept:]
-        assert machine.at(4.0) is first[-1]
-        assert machine.at(1.0) is not first[0]
+        solver = Exact(one.kernel, torch.from_numpy(one.learnt), memory)
+        first = [solver.at(penalty) for penalty in (1.0, 2.0, 3.0, 4.0)]
+        assert list(solver.inverses) == [1.0, 2.0, 3.0, 4.0][-kept:]
+        assert solver.at(4.0) is first[-1]
+        assert solver.at(1.0) is not first[0]
 
 
 def test_a_machine_that_is_no_longer_used_is_gone_with_its_inverses():
     one = problem()
-    machine = one.exact
-    bound = machine.at(1.0)
-    machine.beside(1.0, torch.from_numpy(one.T), torch.from_numpy(PENALTIES))
-    kept = weakref.ref(bound), weakref.ref(machine)
-    del machine, bound
+    solver = one.exact
+    bound = solver.at(1.0)
+    solver.beside(1.0, torch.from_numpy(one.T), torch.from_numpy(PENALTIES))
+    kept = weakref.ref(bound), weakref.ref(solver)
+    del solver, bound
     # At once, and not whenever cycles are collected: each holds a matrix of all people.
     assert [ref() for ref in kept] == [None, None]
 
@@ -217,7 +217,7 @@ def test_unknown_people_and_those_who_are_not_learnt_from_change_nobody(kind, pe
     other.X[away], other.T[away, 1:] = 5.0, -3.0
     pair = []
     for each in (one, other):
-        ridge = each.beside(each.machine(kind), penalty)
+        ridge = each.beside(each.solver(kind), penalty)
         y, known = each.of_fit
         smooth = smoother([ridge], [known], each.sets)
         odds = smooth(logistic_target(smooth, torch.sign(y).expand(-1, PARTS)))
@@ -236,7 +236,7 @@ def test_labels_of_a_part_change_no_score_within_it(kind):
     left, odds = [], []
     for each in (one, other):
         y, known = each.of_fit
-        ridge = each.beside(each.machine(kind), 1.0)
+        ridge = each.beside(each.solver(kind), 1.0)
         left.append(each.left_out(ridge)[:, 0].numpy())
         smooth = smoother([ridge], [known], [each.sets[2]])
         odds.append(smooth(logistic_target(smooth, y))[:, 0].numpy())
@@ -257,7 +257,7 @@ def test_log_odds_are_those_of_a_logistic_regression_with_a_quarter_of_the_penal
 ):
     one = problem(binary=True, missing=missing)
     y, known = one.of_fit
-    ridge = one.beside(one.machine(kind), penalty)
+    ridge = one.beside(one.solver(kind), penalty)
     target = logistic_target(smoother([ridge], [known], [None]), y, steps=1000)
     found = ridge.fit(target, known).scores[:, 0].numpy()
     rows = np.flatnonzero(one.known)
@@ -274,7 +274,7 @@ def test_log_odds_are_those_of_a_logistic_regression_with_a_quarter_of_the_penal
 def test_log_odds_of_who_is_left_out_are_those_of_a_regression_made_anew(kind, penalty):
     one = problem(binary=True)
     y, known = one.of_fit
-    smooth = smoother([one.beside(one.machine(kind), penalty)], [known], one.sets)
+    smooth = smoother([one.beside(one.solver(kind), penalty)], [known], one.sets)
     odds = smooth(logistic_target(smooth, y.expand(-1, PARTS), steps=1000)).numpy()
     for k in range(PARTS):
         rows, mine = one.known & (one.parts != k), one.parts == k
@@ -298,7 +298,7 @@ def test_with_everybody_as_landmarks_a_projection_is_exact(penalty):
     # More features than people, so that no component is left out for nothing.
     one = problem(features=300)
     y, known = one.of_fit
-    exact, projected = (one.beside(one.machine(kind), penalty) for kind in ("exact", "projected"))
+    exact, projected = (one.beside(one.solver(kind), penalty) for kind in ("exact", "projected"))
     np.testing.assert_allclose(one.left_out(projected), one.left_out(exact), atol=1e-8)
     fits = [ridge.fit(y, known) for ridge in (exact, projected)]
     np.testing.assert_allclose(fits[1].scores, fits[0].scores, atol=1e-8)
@@ -348,5 +348,5 @@ def test_a_kernel_of_nothing_leaves_traits_alone():
     y, known = one.of_fit
     expected = one.ridge(np.inf, np.flatnonzero(one.known))
     for kind in ("exact", "projected"):
-        fitted = one.beside(one.machine(kind), 1.0).fit(y, known)
+        fitted = one.beside(one.solver(kind), 1.0).fit(y, known)
         np.testing.assert_allclose(fitted.scores[:, 0].numpy(), expected, atol=1e-8)

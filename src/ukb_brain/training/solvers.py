@@ -197,19 +197,19 @@ class Projected:
 class ProjectedRidge:
     """Columns and components, with a penalty each; its methods are those of `ExactRidge`."""
 
-    machine: Projected
+    solver: Projected
     columns: torch.Tensor
     X: torch.Tensor
     penalties: torch.Tensor
 
     def _moments(self, known: torch.Tensor) -> torch.Tensor:
         """Products of all columns over those who are known."""
-        q, X = self.columns.shape[1], self.X[self.machine.learnt[known]]
+        q, X = self.columns.shape[1], self.X[self.solver.learnt[known]]
         found = X.new_empty(X.shape[1], X.shape[1])
         products = X[:, :q].T @ X
         found[:q], found[:, :q] = products, products.T
         if X.shape[1] > q:
-            found[q:, q:] = self.machine.moments(known)
+            found[q:, q:] = self.solver.moments(known)
         return found
 
     def _factor(self, moments: torch.Tensor) -> torch.Tensor:
@@ -217,7 +217,7 @@ class ProjectedRidge:
 
     def left_out(self, y: torch.Tensor, known: torch.Tensor, groups: Groups) -> torch.Tensor:
         """Scores in closed form, from the leverage of groups of people."""
-        X, factor = self.X[self.machine.learnt], self._factor(self._moments(known))
+        X, factor = self.X[self.solver.learnt], self._factor(self._moments(known))
         fitted = X @ torch.cholesky_solve(X.T @ (y * known[:, None]), factor)
         half = torch.linalg.solve_triangular(factor, X.T, upper=False).T
         scores = torch.empty_like(y)
@@ -230,20 +230,20 @@ class ProjectedRidge:
 
     def fit(self, y: torch.Tensor, known: torch.Tensor) -> Fit:
         """Solve for all."""
-        X, q = self.X[self.machine.learnt], self.columns.shape[1]
+        X, q = self.X[self.solver.learnt], self.columns.shape[1]
         found = torch.cholesky_solve(X.T @ (y * known[:, None]), self._factor(self._moments(known)))
-        axes = self.machine.axes[:, : self.X.shape[1] - q]
+        axes = self.solver.axes[:, : self.X.shape[1] - q]
         return Fit(self.X @ found, axes @ found[q:], found[:q])
 
 
-Machine = Exact | Projected
+Solver = Exact | Projected
 Ridge = ExactRidge | ProjectedRidge
 
 
 def smoother(ridges: Sequence[Ridge], known: Sequence[torch.Tensor], without: Without) -> Smoother:
     """Prepare fits of who is known to each ridge without each part, side by side.
 
-    The ridges are of one machine and differ in the columns beside the kernel.
+    The ridges are of one solver and differ in the columns beside the kernel.
     """
     exact = [ridge for ridge in ridges if isinstance(ridge, ExactRidge)]
     projected = [ridge for ridge in ridges if isinstance(ridge, ProjectedRidge)]
@@ -287,7 +287,7 @@ def _projected(
     """Factor the products of who is fitted once, for all targets to come."""
     fits = []
     for ridge, mine in zip(ridges, known, strict=True):
-        X, whole = ridge.X[ridge.machine.learnt], ridge._moments(mine)
+        X, whole = ridge.X[ridge.solver.learnt], ridge._moments(mine)
         kept = torch.stack([_without(mine, part) for part in without], 1)
         of_parts = (X[:0] if part is None else X[part[mine[part]]] for part in without)
         fits.append((X, kept, [ridge._factor(whole - some.T @ some) for some in of_parts]))

@@ -1,20 +1,22 @@
-"""Nested subsets of a fold's training people, for learning curves."""
-
-from __future__ import annotations
+"""People of other folds: nested subsets of training people, and all sites but one."""
 
 import hashlib
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from ukb_brain.evidence.settings import PER_SHARE, SHARES, Evidence
 from ukb_brain.grid import Grid
-from ukb_brain.tables.blocks import apply_scaling, fit_scaling
-from ukb_brain.training.people import REPEAT, Floats, Mask, People, block_of
+from ukb_brain.tables.blocks import apply_scaling, fit_block_scaling, fit_scaling, make_blocks
+from ukb_brain.tables.splits import Splitting, make_splits
+from ukb_brain.tables.visits import one_visit
+from ukb_brain.training.people import REPEAT, Floats, Mask, People, block_of, gather_people
 
-PER_SHARE, SHARES = 100, 10_000
+logger = logging.getLogger(__name__)
 
 
 class Subset(NamedTuple):
@@ -78,7 +80,7 @@ def take_subset(people: People, subset: Subset, seed: int, grid: Grid) -> People
 
     Notes
     -----
-    ``tests/evidence/test_subsamples.py`` holds it to what the earlier pipelines give for splits
+    ``tests/evidence/test_folds.py`` holds it to what the earlier pipelines give for splits
     without the people left out.
     """
     learnt = np.isin(people.part, ("train", "validation"))
@@ -115,3 +117,52 @@ def take_subsets(
     """Take subsets of every share and repeat, in this order."""
     subsets = [Subset(share, repeat) for share in sorted(shares) for repeat in range(repeats)]
     return {subset: take_subset(people, subset, seed, grid) for subset in subsets}
+
+
+def leave_sites_out(
+    targets: pd.DataFrame,
+    participants: pd.DataFrame,
+    quality: pd.DataFrame,
+    splitting: Splitting,
+    grid: Grid,
+    evidence: Evidence,
+    seed: int,
+) -> dict[int, People]:
+    """Line up people for models of all sites but one, each tested on that site.
+
+    Parameters
+    ----------
+    targets, participants, quality : pandas.DataFrame
+        Of the earlier pipelines.
+    splitting : Splitting
+        Of the map; its scheme is set aside.
+
+    Returns
+    -------
+    dict of int to People
+        By fold, in the order of the codes of sites; see `ukb_brain.tables.splits.make_splits`.
+        Empty where none are asked for, or fewer than two sites have enough people.
+    """
+    if not evidence.left_out_sites.strategies:
+        return {}
+    sites = one_visit(participants)["site"]
+    enough = int((sites.value_counts() >= splitting.min_per_part).sum())
+    if enough < 2:
+        words = "No site can be left out: %s has %s people or more, and two are needed."
+        logger.warning(words, enough, splitting.min_per_part)
+        return {}
+    scheme = splitting.model_copy(update={"scheme": "leave_one_site_out"})
+    splits = make_splits(participants, scheme, seed)
+    scaling = fit_block_scaling(targets, splits, participants, grid)
+    blocks = make_blocks(targets, splits, scaling, participants, grid)
+    return gather_people(targets, blocks, scaling, splits, participants, quality, grid)
+
+
+def names_of_sites(people: Mapping[int, People], participants: pd.DataFrame) -> dict[int, str]:
+    """Tell the code of the site that each fold leaves out, where its test people came first."""
+    site = one_visit(participants).set_index("eid")["site"]
+    names = {}
+    for fold, one in people.items():
+        (code,) = site.loc[one.eid[one.part == "test"]].unique()
+        names[fold] = str(code)
+    return names
