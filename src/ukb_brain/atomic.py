@@ -1,7 +1,5 @@
 """Files that are there in full or not at all."""
 
-from __future__ import annotations
-
 import filecmp
 from collections.abc import Iterator
 from contextlib import contextmanager

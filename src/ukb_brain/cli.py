@@ -165,6 +165,12 @@ def _check_names(wanted: Iterable[str]) -> None:
             )
 
 
+class Interrupted(click.ClickException):
+    """The user stopped a run."""
+
+    exit_code = 130  # as shells have it for SIGINT
+
+
 def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -172,12 +178,10 @@ def _with_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
             _check_names(filter(None, [kwargs.get("pipeline"), *(kwargs.get("pipelines") or ())]))
             return function(*args, **kwargs)
         except KeyboardInterrupt:
-            stopped = click.ClickException(
+            raise Interrupted(
                 "Stopped. Nothing half-written was kept: run the same command again, and it goes "
                 "on where it stopped; what is done is not done again."
-            )
-            stopped.exit_code = 130  # as shells have it for SIGINT
-            raise stopped from None
+            ) from None
         except Exception as error:
             message = one_line(error)
             if message is None:

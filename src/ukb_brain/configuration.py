@@ -1,7 +1,5 @@
 """How configuration is loaded, and which of its names there are."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Fetch ABIDE's public time series and its phenotypic table, by nilearn; no pipeline does this."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 

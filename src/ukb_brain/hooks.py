@@ -1,7 +1,5 @@
 """What Kedro calls around a run: one line that says on what it works."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from pathlib import Path

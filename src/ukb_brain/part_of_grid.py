@@ -1,7 +1,5 @@
 """Names given in YAML or on the command line, and the part of a grid that they choose."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any

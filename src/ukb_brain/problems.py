@@ -1,7 +1,5 @@
 """What stands against a run, or should be known before it, each with its remedy."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal

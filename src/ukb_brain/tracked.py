@@ -1,7 +1,5 @@
 """What MLflow is told of a run, all of it aggregate: short parameters, curves, scores, tags."""
 
-from __future__ import annotations
-
 import json
 import platform
 import re

@@ -4,8 +4,6 @@ MLflow is opened late, when a node that makes a model or a result begins. Only t
 writes; SQLite makes two runs at once wait for each other.
 """
 
-from __future__ import annotations
-
 import atexit
 import logging
 import os

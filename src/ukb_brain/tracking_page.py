@@ -1,7 +1,5 @@
 """MLflow's page of the runs under one data root, on this machine only: ``make mlflow``."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

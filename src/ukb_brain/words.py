@@ -1,7 +1,5 @@
 """Numbers and tables as readers see them."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How long tasks show how far they are: a bar in a terminal, a line now and then elsewhere."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """Apply a function to work items, in this process or over workers."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice

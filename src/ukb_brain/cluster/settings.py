@@ -1,9 +1,7 @@
 """How work is spread: over processes of this machine, its GPUs, or jobs of a batch system."""
 
-from __future__ import annotations
-
 import os
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -89,7 +87,7 @@ class Compute(Settings):
     retries: int = Field(default=2, ge=0)
     jobs: Jobs = Jobs()
 
-    def for_training(self) -> Compute:
+    def for_training(self) -> Self:
         """Take one process for each accelerator of this machine, where networks are trained.
 
         On the CPU nothing changes, nor for a batch system, whose jobs each ask for their own GPU.

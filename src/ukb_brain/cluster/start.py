@@ -4,8 +4,6 @@ Every connection is encrypted and authenticated by keys made for the occasion, o
 may talk to a Dask scheduler may run code as its user. Nothing is served over HTTP.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shlex

@@ -1,7 +1,5 @@
 """How every model is kept: named arrays, and a card that says what they are."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What a worker does with one work item: try, count, record."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import re

@@ -1,7 +1,5 @@
 """Hashes of settings, arrays and text that tell whether anything changed."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any

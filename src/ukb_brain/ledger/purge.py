@@ -1,7 +1,5 @@
 """Erasing people who withdrew from everything that earlier runs made."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path

@@ -5,8 +5,6 @@ says ``ok``, and bears the hash of what the item was made from; so a run that wa
 settings changed, does only what is missing. Everything here is restricted: fitted on single people.
 """
 
-from __future__ import annotations
-
 import logging
 import shutil
 import uuid

@@ -1,11 +1,9 @@
 """What is planned: how many people, which inputs, which settings, and the typed parameters."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -125,7 +123,7 @@ class Case:
             for group, modalities in self.grid.imaging.items()
         }
 
-    def shrunk(self, by: int) -> Case:
+    def shrunk(self, by: int) -> Self:
         """Divide edges of volumes."""
         x, y, z = (math.ceil(n / by) for n in self.voxels)
         return replace(self, voxels=(x, y, z))

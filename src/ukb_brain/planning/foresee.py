@@ -1,7 +1,5 @@
 """From what some items took to all items of a run."""
 
-from __future__ import annotations
-
 import logging
 import tempfile
 from collections.abc import Mapping

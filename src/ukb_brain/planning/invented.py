@@ -1,7 +1,5 @@
 """People and scans of random numbers, on which work is tried: nothing of anybody is needed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

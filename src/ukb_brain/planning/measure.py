@@ -1,7 +1,5 @@
 """Real items of every kind, done on invented people: ever more of them, as long as time allows."""
 
-from __future__ import annotations
-
 import math
 import timeit
 from collections import defaultdict

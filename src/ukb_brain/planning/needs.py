@@ -1,7 +1,5 @@
 """Memory and disk of a run by its largest arrays: short formulas, nothing is run."""
 
-from __future__ import annotations
-
 import math
 
 from ukb_brain.imaging.connectivity import nodes_of

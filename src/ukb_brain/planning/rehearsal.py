@@ -1,7 +1,5 @@
 """The work items of a run of invented people: all to be counted, and some of them to be done."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property

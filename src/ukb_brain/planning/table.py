@@ -1,7 +1,5 @@
 """The plan: a table with one row a size, strategy and number of devices, and the same in words."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -3,8 +3,6 @@
 They are training people of the part that was left out, and validation people. T is targets.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

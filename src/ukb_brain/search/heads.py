@@ -5,8 +5,6 @@ gives more to choose from. So training families are dealt into parts, and each p
 by cells that were fitted, chosen and calibrated without it, by the same code that makes the map.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

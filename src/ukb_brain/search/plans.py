@@ -1,7 +1,5 @@
 """What the two studies are: checked, blind to test people, and named by all that they rest on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial

@@ -4,8 +4,6 @@ Both hold settings and mean losses over hundreds of people and all targets, and 
 person, so both are exportable.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

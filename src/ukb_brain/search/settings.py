@@ -1,7 +1,5 @@
 """Typed parameters of the search: what may vary, how often is tried, when a trial is cut short."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self

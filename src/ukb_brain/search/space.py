@@ -1,7 +1,5 @@
 """Dotted paths into the settings: what they may name, their values now, and changed settings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any

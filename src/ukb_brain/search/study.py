@@ -6,8 +6,6 @@ a kill changes what is tried. Only finished trials are stored, by the main proce
 none half-told, and what its round had done already is in the ledger. SQLite never sees a worker.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Reports that may leave, checked and gathered into one archive."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Nodes of imaging: from bulk files to stores that training reads."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Settings to hours, memory and disk, without any data."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """People who withdrew, erased from everything that earlier runs made."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

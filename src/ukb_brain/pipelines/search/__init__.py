@@ -1,7 +1,5 @@
 """Search of settings by trials that never see test people."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The demo's raw files and their truth."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 
