@@ -151,8 +151,7 @@ def _batch(compute: Compute, workers: int, security: Any) -> Iterator[Any]:
     _check_batch(compute)
     import dask_jobqueue
 
-    names = {"slurm": "SLURM", "pbs": "PBS", "sge": "SGE", "lsf": "LSF"}
-    make = getattr(dask_jobqueue, f"{names[compute.backend]}Cluster")
+    make = getattr(dask_jobqueue, f"{compute.backend.upper()}Cluster")
     job = job_of(compute)
     with ExitStack() as stack:
         keys = stack.enter_context(_keys_on_disk(security, job["log_directory"]))
@@ -170,12 +169,8 @@ def _batch(compute: Compute, workers: int, security: Any) -> Iterator[Any]:
             ) from None
         # So that a job which ended before the work did is replaced.
         cluster.adapt(minimum_jobs=workers, maximum_jobs=workers)
-        logger.info(
-            "%d jobs asked for from %s; their logs are in %s.",
-            workers,
-            compute.backend,
-            job["log_directory"],
-        )
+        words = "%d jobs asked for from %s; their logs are in %s."
+        logger.info(words, workers, compute.backend, job["log_directory"])
         yield cluster
 
 
@@ -223,9 +218,10 @@ def job_of(compute: Compute) -> dict[str, Any]:
     environment = worker_environment(compute.threads_per_item) | {
         "DASK_LOGGING__DISTRIBUTED": "critical",
         "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
-        "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
-        "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
-        "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
+        **{
+            f"DASK_DISTRIBUTED__WORKER__MEMORY__{at}": "False"
+            for at in ("TARGET", "SPILL", "PAUSE")
+        },
     }
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     charged = "account" if compute.backend in ("slurm", "pbs") else "project"
@@ -243,9 +239,8 @@ def job_of(compute: Compute) -> dict[str, Any]:
             *jobs.job_script_prologue,
         ],
         # The last one counts: a job works on one item at a time, whatever its number of cores.
-        "worker_extra_args": [
-            *("--nthreads", "1"),
-            *("--no-dashboard", "--dashboard-address", NO_DASHBOARD["dashboard_address"]),
-        ],
+        "worker_extra_args": (
+            f"--nthreads 1 --no-dashboard --dashboard-address {NO_DASHBOARD['dashboard_address']}"
+        ).split(),
         "scheduler_options": NO_DASHBOARD,
     }

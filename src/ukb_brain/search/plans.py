@@ -65,7 +65,7 @@ def plan_encoders(search: EncoderSearch, work: Work, quality: pd.DataFrame) -> S
         return {g: some.read(keys[g]).shape[1:] for g, some in pooled.items()}
 
     check_networks(search.space, modelling, shapes)
-    binary = {key: target.kind == "binary" for key, target in work.grid.targets.items()}
+    binary = work.binary
     parts = people.cross_fits(modelling.encoders.cross_fits)
     own = items.seed_of(work.seed, people.fold)
 
