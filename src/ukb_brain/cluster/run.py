@@ -43,23 +43,16 @@ def run_items(
 ) -> Iterator[Result]:
     """Apply a function to items, in this process or over Dask workers started by spawn.
 
+    Results come in the order in which items end, so each must say what it belongs to.
+
     Parameters
     ----------
     function : callable
         Takes one item; importable by name where there is more than one worker.
     items : iterable
         Independent pieces of work that can be pickled. Each brings its own seed.
-    compute : Compute
-        Number of workers and threads.
-    label : str
-        Shown beside the progress bar.
     losses : int, optional
         How often the process of one item may be lost; ``compute.retries`` by default.
-
-    Yields
-    ------
-    result
-        In the order in which items end, so each must say what it belongs to.
 
     Raises
     ------

@@ -40,20 +40,10 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 @contextmanager
 def open_client(compute: Compute, workers: int, losses: int) -> Iterator[Any]:
-    """Start workers for some work, and stop them after it.
+    """Start workers for some work, give Dask's client, and stop them after it.
 
-    Parameters
-    ----------
-    compute : Compute
-        Where.
-    workers : int
-        Processes, or jobs, which may still wait in their queue when this is entered.
-    losses : int
-        How often the process of one work item may be lost before Dask gives the item up.
-
-    Yields
-    ------
-    distributed.Client
+    Jobs may still wait in their queue when this is entered. ``losses`` is how often the process of
+    one work item may be lost before Dask gives the item up.
     """
     import dask
 
@@ -218,10 +208,9 @@ def job_of(compute: Compute) -> dict[str, Any]:
     environment = worker_environment(compute.threads_per_item) | {
         "DASK_LOGGING__DISTRIBUTED": "critical",
         "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
-        **{
-            f"DASK_DISTRIBUTED__WORKER__MEMORY__{at}": "False"
-            for at in ("TARGET", "SPILL", "PAUSE")
-        },
+        "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
+        "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
+        "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
     }
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     charged = "account" if compute.backend in ("slurm", "pbs") else "project"

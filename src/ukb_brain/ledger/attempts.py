@@ -74,14 +74,11 @@ class Attempts:
     ----------
     function
         Takes a payload and a scratch folder, gives a model.
-    folder
-        Of all models.
     device
         For the card, where the function does not say.
     most
-        Attempts of an item in one run, lost processes among them.
-    run
-        Name of the run; attempts of earlier ones do not count.
+        Attempts of an item in one run, lost processes among them; those of earlier runs do not
+        count.
     """
 
     function: Callable[[Any, Path], Model]

@@ -85,24 +85,9 @@ def parts_of(participants: int, splitting: Splitting, sites: int) -> Parts:
 
 @dataclass(frozen=True)
 class Case:
-    """One size that is planned.
+    """One size that is planned, named as its preset.
 
-    Attributes
-    ----------
-    name : str
-        Of the preset.
-    modelling : Modelling
-        Its settings.
-    grid : Grid
-        Targets, cells, imaging groups.
-    voxels : tuple of int
-        Of stored volumes.
-    parts : Parts
-        People of a fold.
-    planning : Planning
-        What is asked.
-    vectors : collection of str
-        Modalities that are no volumes.
+    ``voxels`` are of stored volumes, and ``vectors`` are the modalities that are none.
     """
 
     name: str

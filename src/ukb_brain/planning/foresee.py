@@ -30,12 +30,7 @@ CARD = "card"
 def foresee(case: Case, device: str) -> pd.DataFrame:
     """Do some real items of each kind, and foresee all items of a run.
 
-    Parameters
-    ----------
-    case : Case
-        What is planned.
-    device : {"cpu", "cuda", "mps"}
-        Where networks would be trained.
+    Networks would be trained on the device, "cpu", "cuda" or "mps".
 
     Returns
     -------

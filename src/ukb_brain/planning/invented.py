@@ -49,17 +49,9 @@ def random_people(parts: Parts, grid: Grid, seed: int = 0) -> People:
 def write_scans(scans: GroupScans, shape: Shape, people: People, seed: int = 0) -> None:
     """Write random scans of an imaging group, of people of whom there are none yet.
 
-    Parameters
-    ----------
-    scans : GroupScans
-        The group, and its stores.
-    shape : tuple of int
-        Of one person's scans before pooling: modalities and voxels, or edges.
-    people : People
-        Whose. Sex and age, where they are targets, can be read from their scans, so that what is
-        tried only then is tried.
-    seed : int
-        Of the numbers. Like a brain, a half of each volume is empty.
+    ``shape`` is of one person's scans before pooling: modalities and voxels, or edges. Sex and age,
+    where they are targets, can be read from scans, so that what is tried only then is tried. Like a
+    brain, a half of each volume is empty.
     """
     keys = people.keys(np.ones(len(people.eid), dtype=bool))
     is_volume = len(shape) > 1

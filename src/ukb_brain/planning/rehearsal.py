@@ -116,17 +116,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A run of invented people.
-
-    Attributes
-    ----------
-    case : Case
-        People, grid, shapes of scans, strategies and how they are run.
-    device : str
-        Where networks are trained.
-    folder : Path
-        Of stores and models.
-    """
+    """A run of invented people, with its stores and models in a folder."""
 
     case: Case
     device: str

@@ -128,14 +128,8 @@ def importances(trials: Sequence[FrozenTrial]) -> dict[str, float]:
 def report(studies: Mapping[str, Sequence[FrozenTrial]], modelling: Modelling, notice: str) -> str:
     """Say what was best, how sure that is, and what to paste where, as Markdown.
 
-    Parameters
-    ----------
-    studies : dict of str to sequence of FrozenTrial
-        By kind, ``encoders`` and ``heads``; none where a study was left out.
-    modelling : Modelling
-        Settings as they are.
-    notice : str
-        Stands at the top, such as that the data are synthetic; may be empty.
+    Studies are by kind, ``encoders`` and ``heads``, without trials where one was left out. The
+    notice, which stands at the top, may be empty.
     """
     lines = ["# Search of settings", "", *([f"**{notice}.**", ""] if notice else [])]
     lines += [

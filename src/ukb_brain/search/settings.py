@@ -130,13 +130,7 @@ class StudySettings(Settings):
 
 
 class EncoderSearch(StudySettings):
-    """Search of the shared encoders' network and training.
-
-    Attributes
-    ----------
-    pruner : Pruner
-        When a trial is cut short.
-    """
+    """Search of the shared encoders' network and training."""
 
     pruner: Pruner = Pruner()
 
@@ -157,15 +151,7 @@ class HeadSearch(StudySettings):
 
 
 class Search(Settings):
-    """Both studies.
-
-    Attributes
-    ----------
-    encoders : EncoderSearch
-        Few and costly trials.
-    heads : HeadSearch
-        Many and cheap ones, on encoders that are there.
-    """
+    """Both studies: few and costly trials of encoders, many and cheap ones of heads on these."""
 
     encoders: EncoderSearch
     heads: HeadSearch

@@ -46,16 +46,11 @@ class StudyPlan:
     Attributes
     ----------
     kind : {"encoders", "heads"}
-        Which one.
     fingerprint : str
         Of the space, settings, people and whatever else a trial's value depends on: the study's
         name has it, so that a change of any is a study of its own.
-    search : StudySettings
-        What is tried, and how often.
     start : dict of str to object
         Settings as they are, by path: the first trial.
-    seed : int
-        Of drawing.
     function : callable
         Takes what ``payload`` gives and a scratch folder, gives a model as `attempted` does.
     payload : callable
