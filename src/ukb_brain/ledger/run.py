@@ -70,7 +70,8 @@ def run_ledger(
     models.path.mkdir(parents=True, exist_ok=True)
     _remove_others(models.path, {item.name for item in asked})
     cards = {item.name: models.card(item.name) or {} for item in asked}
-    done = {item.name for item in asked if _is_done(cards[item.name], item)}
+    of_done = {name: card.get("hash") for name, card in cards.items() if card.get("status") == "ok"}
+    done = {item.name for item in asked if of_done.get(item.name) == item.fingerprint}
     todo = [item for item in asked if item.name not in done]
     if todo:
         models.begin()
@@ -95,10 +96,6 @@ def _check_names(items: Sequence[WorkItem]) -> None:
     for name in names:
         if not name or name.startswith(".") or set("/\\") & set(name):
             raise ValueError(f"{name!r} cannot be the name of a folder of its own")
-
-
-def _is_done(card: Card, item: WorkItem) -> bool:
-    return card.get("status") == "ok" and card.get("hash") == item.fingerprint
 
 
 def _remove_others(folder: Path, wanted: set[str]) -> None:

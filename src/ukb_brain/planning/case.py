@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Self
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -100,15 +100,14 @@ class Case:
 
     def shapes(self, pooling: int = 1) -> dict[str, Shape]:
         """Shapes of one person's scans by imaging group; edges of volumes are rounded up."""
-        voxels = tuple(math.ceil(n / pooling) for n in self.voxels)
         return {
             group: (self.planning.edges,)
             if set(modalities) <= set(self.vectors)
-            else (len(modalities), *voxels)
+            else (len(modalities), *self.pooled(pooling))
             for group, modalities in self.grid.imaging.items()
         }
 
-    def shrunk(self, by: int) -> Self:
-        """Divide edges of volumes."""
-        x, y, z = (math.ceil(n / by) for n in self.voxels)
-        return replace(self, voxels=(x, y, z))
+    def pooled(self, pooling: int) -> tuple[int, int, int]:
+        """Edges of pooled volumes, rounded up."""
+        x, y, z = (math.ceil(n / pooling) for n in self.voxels)
+        return x, y, z

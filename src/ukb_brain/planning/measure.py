@@ -195,10 +195,15 @@ def _trained(whole: Rehearsal, kind: str, job: NetworkJob) -> Found:
     shrunk, pooling = 1, job.settings.network.pooling
     volumes = any(len(case.shapes()[group]) > 1 for group in job.scans)
     # The CPU is given a smaller grid: what a network does there is in proportion to voxels.
-    while volumes and whole.device == "cpu" and _voxels(case.shrunk(shrunk), pooling) > VOXELS:
+    while (
+        volumes
+        and whole.device == "cpu"
+        and math.prod(case.shrunk(shrunk).pooled(pooling)) > VOXELS
+    ):
         shrunk *= 2
     small, alike = case.shrunk(shrunk), KINDS[kind].alike
-    grown = _voxels(case, pooling) / _voxels(small, pooling) if volumes else 1.0
+    here, there = small.pooled(pooling), case.pooled(pooling)
+    grown = math.prod(there) / math.prod(here) if volumes else 1.0
 
     def run(fitted: int, epochs: int) -> Run:
         share = fitted / most
@@ -221,7 +226,7 @@ def _trained(whole: Rehearsal, kind: str, job: NetworkJob) -> Found:
     runs = [run(max(LEAST, people // 2), 1), once, run(people, longest)]
     found = _found(kind, runs, asked.people)
     as_planned = grown == 1 and people >= min(most, job.settings.loop.batch_size)
-    grid = " × ".join(str(math.ceil(n / pooling)) for n in small.voxels) + ", " if volumes else ""
+    grid = " × ".join(map(str, here)) + ", " if volumes else ""
     return replace(
         found,
         seconds=found.seconds * np.array([1.0, grown, grown]),
@@ -231,10 +236,6 @@ def _trained(whole: Rehearsal, kind: str, job: NetworkJob) -> Found:
         grown=grown,
         at=f"{grid}{people:,} people and {longest} epochs",
     )
-
-
-def _voxels(case: Case, pooling: int) -> int:
-    return math.prod(math.ceil(n / pooling) for n in case.voxels)
 
 
 def _brief(settings: Modelling, kind: str, epochs: int, kept: float) -> Modelling:
