@@ -20,9 +20,8 @@ from ukb_brain.planning.measure import (
 )
 from ukb_brain.planning.needs import process_needs
 from ukb_brain.planning.rehearsal import KINDS, NETWORKS, Rehearsal, epochs_of, fitted_on
-from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR
+from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR, STRATEGIES
 
-STRATEGIES = (LINEAR, KERNELS, AMORTISED, DEDICATED)
 # A device that is not here.
 CARD = "card"
 

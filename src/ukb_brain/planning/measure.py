@@ -192,16 +192,13 @@ def measure_networks(whole: Rehearsal, kind: str) -> dict[Key, Found]:
 def _trained(whole: Rehearsal, kind: str, job: NetworkJob) -> Found:
     """Train with as many people as the time allows, with half of them, and for longer."""
     case, asked, most = whole.case, whole.case.parts, fitted_on(job)
-    shrunk, pooling = 1, job.settings.network.pooling
+    shrunk, small, pooling = 1, case, job.settings.network.pooling
     volumes = any(len(case.shapes()[group]) > 1 for group in job.scans)
     # The CPU is given a smaller grid: what a network does there is in proportion to voxels.
-    while (
-        volumes
-        and whole.device == "cpu"
-        and math.prod(case.shrunk(shrunk).pooled(pooling)) > VOXELS
-    ):
+    while volumes and whole.device == "cpu" and math.prod(small.pooled(pooling)) > VOXELS:
         shrunk *= 2
-    small, alike = case.shrunk(shrunk), KINDS[kind].alike
+        small = replace(case, voxels=case.pooled(shrunk))
+    alike = KINDS[kind].alike
     here, there = small.pooled(pooling), case.pooled(pooling)
     grown = math.prod(there) / math.prod(here) if volumes else 1.0
 
