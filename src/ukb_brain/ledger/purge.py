@@ -13,18 +13,7 @@ from ukb_brain.tables import purge
 from ukb_brain.tables.splits import training_fingerprints
 
 MODELS, SPLITS, INDEX = "06_models", Path("03_primary/splits.parquet"), "bulk_index.parquet"
-# Of the map: fitted on all training people of a fold, which those of evidence and search are not.
-# Components were of earlier versions, and lie where nothing else would remove them.
-OF_THE_MAP = (
-    "components",
-    "references",
-    "tangents",
-    "grams",
-    "kernels",
-    "encoders",
-    "cells",
-    "dedicated",
-)
+# All other models are of the map: fitted on all training people of a fold, which these are not.
 OF_OTHERS = ("evidence", "search")
 # Losses of all trials, averaged over people: no model, and nobody's row.
 DATABASES = {".db"}
@@ -109,5 +98,6 @@ def _is_of_others(root: Path) -> bool:
     if not (root / SPLITS).exists():
         return False
     now = set(training_fingerprints(pd.read_parquet(root / SPLITS)).values())
-    cards = [c for kind in OF_THE_MAP for c in ModelFolder(root / MODELS / kind).cards().values()]
+    of_map = [home for home in (root / MODELS).glob("*") if home.name not in OF_OTHERS]
+    cards = [card for home in of_map for card in ModelFolder(home).cards().values()]
     return any(card.get("training_people") not in now for card in cards)
