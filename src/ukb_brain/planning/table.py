@@ -181,7 +181,7 @@ def _of_preset(preset: str, size: pd.DataFrame, items: pd.DataFrame) -> list[str
     rows = size.drop_duplicates("strategy").set_index("strategy")
     heads = ["networks", "epochs", "hours of training", "other hours", "PFLOP"]
     on = [f"on {n} {kind}" for n in hours.columns]
-    ratio = float(rows.at[DEDICATED, "times_amortised"])
+    ratio = float(rows["times_amortised"][DEDICATED])
     costs, needs = [], []
     for strategy, row in rows.to_dict("index").items():
         name = str(strategy)
