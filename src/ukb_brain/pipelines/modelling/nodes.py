@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable
 
 import pandas as pd
 
-from ukb_brain.grid import Grid
 from ukb_brain.ledger import WorkItem, run_ledger
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training import accounting, items
 from ukb_brain.training.dedicated import train_dedicated
 from ukb_brain.training.encode import train_encoders as train_encoder
 from ukb_brain.training.gram import gram_of_group
-from ukb_brain.training.items import ON_DEVICE, Folds, Work
+from ukb_brain.training.items import ON_DEVICE, Work
 from ukb_brain.training.kernels import fit_kernels as fit_set
 from ukb_brain.training.results import FINAL, PREDICTED_PARTS, UNREFINED, prediction_tables
 from ukb_brain.training.settings import STRATEGIES
@@ -87,13 +86,11 @@ def train_dedicated_networks(work: Work) -> ModelFolder:
 
 
 def collect(
-    people: Folds,
+    work: Work,
     encoders: ModelFolder,
     grams: ModelFolder,
     cells: ModelFolder,
     dedicated: ModelFolder,
-    grid: Grid,
-    seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Gather every strategy's predictions, and what each cell cost.
 
@@ -107,6 +104,7 @@ def collect(
     cell_fits : pandas.DataFrame
         One row a cell, strategy, fold and seed.
     """
+    people, grid, seed = work.people, work.grid, work.seed
     names = {
         "target": grid.targets,
         "inputs": {cell.inputs.name for cell in grid.cells},

@@ -46,8 +46,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             step(train_dedicated_networks, "work", "model.dedicated"),
             step(
                 collect,
-                "people model.encoders model.grams model.cells model.dedicated params:grid "
-                "params:seed",
+                "work model.encoders model.grams model.cells model.dedicated",
                 "model_output.predictions model_output.unrefined model_output.cell_fits",
             ),
         ]
