@@ -7,9 +7,8 @@ from torch import nn
 
 from ukb_brain.networks.cost import network_cost
 from ukb_brain.networks.fusion import FusedNetwork
-from ukb_brain.networks.light import VolumeEncoder
+from ukb_brain.networks.light import VectorEncoder, VolumeEncoder
 from ukb_brain.networks.study import StudyCNN, study_table
-from ukb_brain.networks.vectors import VectorEncoder
 
 SHAPE = (2, 8, 6, 10)
 

@@ -6,9 +6,8 @@ from torch import nn
 
 from ukb_brain.errors import InputError
 from ukb_brain.networks.fusion import HEADS, FusedNetwork
-from ukb_brain.networks.light import VolumeEncoder
+from ukb_brain.networks.light import VectorEncoder, VolumeEncoder
 from ukb_brain.networks.study import FNN, study_table, study_vector, study_volume
-from ukb_brain.networks.vectors import VectorEncoder
 
 GROUPS = ("structural", "diffusion", "functional")
 SHAPE = (7, 8, 9)

@@ -4,8 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ukb_brain.networks.resnet import ResNet
-from ukb_brain.networks.sfcn import SFCN
+from ukb_brain.networks.published import SFCN, ResNet
 
 
 def parameters(network):

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 
 from ukb_brain.errors import InputError
-from ukb_brain.networks import light, resnet, sfcn, study, vectors
+from ukb_brain.networks import light, published, study
 
 Builder = Callable[..., nn.Module]
 
@@ -32,15 +32,15 @@ _BUILDERS: dict[str, dict[str, Builder]] = {
     "volume": {
         "light": light.VolumeEncoder,
         "study": study.study_volume,
-        "sfcn": sfcn.SFCN,
-        "resnet": resnet.ResNet,
+        "sfcn": published.SFCN,
+        "resnet": published.ResNet,
     },
     "vector": {
-        "light": vectors.VectorEncoder,
+        "light": light.VectorEncoder,
         "study": study.study_vector,
-        "linear": vectors.LinearEncoder,
+        "linear": light.LinearEncoder,
     },
-    "table": {"study": study.study_table, "linear": vectors.LinearEncoder},
+    "table": {"study": study.study_table, "linear": light.LinearEncoder},
 }
 
 

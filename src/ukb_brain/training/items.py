@@ -5,7 +5,7 @@ made with other people, scans or settings, is made anew, and nothing else.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,9 @@ class Work:
             if len(blocks) == blocks_of(self.people[fold], group):
                 paths = tuple(blocks[k] for k in sorted(blocks))
                 kept = KeptVectors(paths, BLOCK, self.people[fold].record_of(group))
-                found[fold] = found[fold].having(group, kept)
+                groups = found[fold].groups
+                groups = {**groups, group: replace(groups[group], kept=kept)}
+                found[fold] = replace(scans, groups=groups)
         return found
 
     @property

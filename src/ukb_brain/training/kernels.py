@@ -113,13 +113,12 @@ def fit_kernels(job: KernelsJob, folder: Path) -> Model:
         return Model({}, {"fits": failed})
     search = _Search(job, learners)
     search.run(list(learners.y))
-    arrays: dict[str, NDArray[np.generic]] = {}
-    rows = list(search.cells(arrays))
+    rows = list(search.cells())
     each = {
         "seconds": (time.perf_counter() - started) / len(rows),
         "flops": sum(search.flops) / len(rows),
     }
-    return Model(arrays, {"fits": [row | each for row in rows]})
+    return Model(search.arrays, {"fits": [row | each for row in rows]})
 
 
 def _row(cell: Cell, strategy: str, status: str) -> dict[str, Any]:
@@ -136,6 +135,8 @@ class _Search:
         self.choices: dict[str, dict[str, Choice]] = {}
         self.modifiers: dict[str, Floats] = {}
         self.flops: list[float] = []
+        # Of the model.
+        self.arrays: dict[str, NDArray[np.generic]] = {}
         self.grid = sorted(job.settings.penalties)
         self.step = self.grid[1] / self.grid[0] if len(self.grid) > 1 else 3.0
         self.linear = {group: self._read(group) for group in job.groups}
@@ -312,7 +313,7 @@ class _Search:
         standard = (scores - learnt.mean()) / max(float(learnt.std()), 1e-12)
         return np.clip(standard, -FURTHEST, FURTHEST)
 
-    def cells(self, arrays: dict[str, NDArray[np.generic]]) -> Iterator[dict[str, Any]]:
+    def cells(self) -> Iterator[dict[str, Any]]:
         """Fit every cell with the composition of its target, and keep what was fitted."""
         together: dict[str, dict[str, list[Cell]]] = {}
         for cell in self.job.cells:
@@ -328,7 +329,7 @@ class _Search:
         for composition, by_strategy in together.items():
             solver = self.solver(composition)
             for like, cells in by_strategy.items():
-                for cell, row in _Cells(self, solver, like).fit(cells, arrays):
+                for cell, row in _Cells(self, solver, like).fit(cells):
                     row |= {"like": like, "composition": composition}
                     yield row
                     both = KERNELS in self.job.strategies and like == LINEAR
@@ -352,9 +353,7 @@ class _Cells:
         self.columns: dict[tuple[str, ...], torch.Tensor] = {}
         self.best: dict[Cell, Best] = {}
 
-    def fit(
-        self, cells: list[Cell], arrays: dict[str, NDArray[np.generic]]
-    ) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    def fit(self, cells: list[Cell]) -> Iterator[tuple[Cell, dict[str, Any]]]:
         """Choose penalties of cells with traits and kinds of regression, and fit all cells."""
         own = {cell: self._own(cell) for cell in cells}
         self._try({cell: {penalty} for cell, penalty in own.items()}, self.job.settings.traits)
@@ -366,17 +365,14 @@ class _Cells:
         for penalty in {chosen.image for chosen in self.best.values()}:
             for cell, chosen in self.best.items():
                 if chosen.image == penalty:
-                    self._keep(cell, chosen, arrays)
-                    yield (
-                        cell,
-                        _row(cell, self.strategy, "ok")
-                        | {
-                            "logistic": chosen.logistic is not None,
-                            "image_penalty": penalty if np.isfinite(penalty) else None,
-                            "trait_penalty": chosen.trait if np.isfinite(chosen.trait) else None,
-                            "loss": chosen.loss,
-                        },
-                    )
+                    self._keep(cell, chosen)
+                    about = {
+                        "logistic": chosen.logistic is not None,
+                        "image_penalty": penalty if np.isfinite(penalty) else None,
+                        "trait_penalty": chosen.trait if np.isfinite(chosen.trait) else None,
+                        "loss": chosen.loss,
+                    }
+                    yield cell, _row(cell, self.strategy, "ok") | about
 
     def _own(self, cell: Cell) -> float:
         return self.search.choice(cell, self.strategy).penalty if cell.inputs.groups else np.inf
@@ -443,7 +439,7 @@ class _Cells:
             found.append(scores)
         return found
 
-    def _keep(self, cell: Cell, chosen: Best, arrays: dict[str, NDArray[np.generic]]) -> None:
+    def _keep(self, cell: Cell, chosen: Best) -> None:
         ridge, (y, known) = self._ridge(cell, chosen.image, chosen.trait), self._of(cell)
         if chosen.logistic is not None:
             smooth = smoother([ridge], [known], [None])
@@ -457,6 +453,7 @@ class _Cells:
         scores = np.full(len(self.job.people.eid), np.nan)
         scores[self.learners.rows] = mine[:, 0].cpu().numpy()
         name = f"{self.strategy}/{cell.target}/{cell.inputs.name}"
+        arrays = self.search.arrays
         arrays[f"scores/{name}"] = scores
         arrays[f"weights/{name}"] = fitted.weights[:, 0].cpu().numpy().astype(np.float32)
         arrays[f"coefficients/{name}"] = fitted.coefficients[:, 0].cpu().numpy()

@@ -220,10 +220,6 @@ class Scans:
         }
         return replace(self, groups=groups)
 
-    def having(self, group: str, kept: KeptVectors) -> Scans:
-        """Read a group from vectors that were made; others as they are."""
-        return replace(self, groups={**self.groups, group: replace(self.groups[group], kept=kept)})
-
 
 def gather_scans(
     volumes: RecordStore, connectivity: RecordStore, quality: pd.DataFrame, grid: Grid

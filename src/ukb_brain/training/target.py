@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from ukb_brain.grid import Cell
 from ukb_brain.ledger.artifact import Model, read_card, read_model
 from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.training.average import blend, least_on_simplex, shares_used
 from ukb_brain.training.calibrate import balanced, calibrate, shrunk
 from ukb_brain.training.cells import CellFit, TargetJob, fit_heads, joined
 from ukb_brain.training.encode import cross_fitted, read_outputs
@@ -171,6 +171,52 @@ def choose_shares(job: TargetJob, members: Mapping[str, Fits]) -> dict[str, floa
     kept = shrunk(total, spread, 0.0) / total if total > 1e-9 * products.max() else 0.0
     shares = equal + kept * (best - equal)
     return dict.fromkeys(members, 0.0) | dict(zip(names, shares.tolist(), strict=True))
+
+
+def least_on_simplex(products: Floats) -> Floats:
+    """Find shares, at least 0 and with the sum 1, with the least ``shares @ products @ shares``.
+
+    ``products`` of errors, of shape (m, m), are symmetric, without negative eigenvalues.
+    """
+    values, vectors = np.linalg.eigh(products)
+    root = (vectors * np.sqrt(np.maximum(values, 0))).T
+    # The sum is held by a heavy row, and put right after.
+    heavy = 1e4 * max(float(values.max()), 1e-12) ** 0.5
+    rows = np.vstack([root, np.full(len(products), heavy)])
+    shares, _ = nnls(rows, np.array([*np.zeros(len(products)), heavy]))
+    return shares / shares.sum()
+
+
+def shares_used(fits: Mapping[str, CellFit], shares: Mapping[str, float]) -> dict[str, float]:
+    """Say how much of each strategy is in what `blend` gives of one cell.
+
+    These are the shares of strategies by which the cell could be fitted, scaled to the sum 1.
+    """
+    there = {name: shares[name] if fit.status == "ok" else 0.0 for name, fit in fits.items()}
+    total = sum(there.values())
+    if not total:
+        # What was fitted has no share: it has all where nothing else was.
+        there = {name: float(fit.status == "ok") for name, fit in fits.items()}
+        total = sum(there.values())
+    return {name: share / total if total else 0.0 for name, share in there.items()}
+
+
+def blend(fits: Mapping[str, CellFit], shares: Mapping[str, float]) -> CellFit:
+    """Average the fits of a cell in the shares of `shares_used`; the first gives the rest.
+
+    The first fit as it is where none could be made.
+    """
+    used = [(fits[name], share) for name, share in shares.items() if share > 0]
+    first = next(iter(fits.values()))
+    if not used:
+        return first
+    return replace(
+        used[0][0],
+        scores=np.sum([share * fit.scores for fit, share in used], axis=0),
+        loss=sum(share * fit.loss for fit, share in used),
+        seconds=sum(fit.seconds for fit in fits.values()),
+        flops=sum(fit.flops for fit in fits.values()),
+    )
 
 
 def climb(job: TargetJob, fits: Fits) -> tuple[Fits, dict[Cell, Refined]]:

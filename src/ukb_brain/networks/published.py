@@ -1,6 +1,5 @@
-"""ResNet-18 with volumes in place of pictures.
+"""Networks of volumes that others published.
 
-He et al., CVPR 2016; three-dimensional kernels as in Hara et al., CVPR 2018.
 Shapes: N people, C channels, (X, Y, Z) voxels, E embedding.
 """
 
@@ -11,8 +10,44 @@ from torch import nn
 
 from ukb_brain.networks.grids import require_edge
 
-# The last of the five halvings still halves.
+# The last of five halvings still halves.
 SMALLEST_EDGE = 17
+# Of SFCN: of its five levels, and after them.
+CHANNELS, LAST = (32, 64, 128, 256, 256), 64
+
+
+class SFCN(nn.Module):
+    """The simple fully convolutional network: volumes (N, C, X, Y, Z) to (N, E).
+
+    Peng et al., Medical Image Analysis 68:101871 (2021). Five 3×3×3 convolutions, each halving the
+    grid, one of 1×1×1, and the mean over the grid. The article's last layer has 40 classes of age,
+    and a dropout of 0.5 before it; here it gives the embedding. Refuses edges of less than 17
+    voxels.
+    """
+
+    def __init__(self, shape: tuple[int, ...], embedding: int, dropout: float) -> None:
+        super().__init__()
+        require_edge("sfcn", shape, SMALLEST_EDGE)
+        self.embedding = embedding
+        layers: list[nn.Module] = []
+        for before, after in pairwise((shape[0], *CHANNELS)):
+            layers += [
+                nn.Conv3d(before, after, 3, padding=1),
+                nn.BatchNorm3d(after),
+                nn.MaxPool3d(2, ceil_mode=True),
+                nn.ReLU(),
+            ]
+        self.features = nn.Sequential(
+            *layers,
+            nn.Conv3d(CHANNELS[-1], LAST, 1),
+            nn.BatchNorm3d(LAST),
+            nn.ReLU(),
+        )
+        self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(LAST, embedding))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode volumes (N, C, X, Y, Z) as (N, E)."""
+        return self.last(self.features(x).mean(dim=(2, 3, 4)))
 
 
 class Block(nn.Module):
@@ -41,9 +76,10 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """ResNet-18 of volumes: (N, C, X, Y, Z) to (N, E).
 
-    A stem that halves the grid twice, four stages of two blocks, and the mean over the grid.
-    ``width`` is of the first stage, and doubled in each further one; the article has 64. Dropout is
-    before the last layer. Refuses edges of less than 17 voxels.
+    He et al., CVPR 2016; three-dimensional kernels as in Hara et al., CVPR 2018. A stem that halves
+    the grid twice, four stages of two blocks, and the mean over the grid. ``width`` is of the first
+    stage, and doubled in each further one; the article has 64. Dropout is before the last layer.
+    Refuses edges of less than 17 voxels.
     """
 
     def __init__(
