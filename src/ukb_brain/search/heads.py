@@ -12,6 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.grid import Grid
@@ -19,7 +20,7 @@ from ukb_brain.ledger.artifact import Card, Model, write_model
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.cells import TargetJob
 from ukb_brain.training.encode import cross_fitted, read_outputs
-from ukb_brain.training.people import Floats, People
+from ukb_brain.training.people import People
 from ukb_brain.training.results import predicted_rows
 from ukb_brain.training.settings import AMORTISED
 from ukb_brain.training.target import fit_cells_of_target
@@ -84,13 +85,11 @@ def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
         if not len(known) or np.ptp(known) == 0:
             continue
         fits = (replace(job, people=people, encoders=encoders) for people in splits)
-        sums: dict[str, Floats] = {}
-        for fit in fits:
-            for inputs, ours, theirs in _losses(fit, fit_cells_of_target(fit, scratch)):
-                sums[inputs] = sums.get(inputs, np.zeros(2)) + np.array([ours, theirs])
-        cells = [ours / theirs for ours, theirs in sums.values() if theirs > 0]
-        if cells:
-            losses[job.target] = float(np.mean(cells))
+        rows = (row for fit in fits for row in _losses(fit, fit_cells_of_target(fit, scratch)))
+        cells = pd.DataFrame(rows, columns=["inputs", "ours", "theirs"]).groupby("inputs").sum()
+        relative = (cells["ours"] / cells["theirs"])[cells["theirs"] > 0]
+        if len(relative):
+            losses[job.target] = float(relative.mean())
     value = float(np.mean(list(losses.values()))) if losses else float("nan")
     return {"state": "complete", "value": value, "losses": losses}
 

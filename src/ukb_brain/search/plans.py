@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,19 @@ from optuna.distributions import distribution_to_json
 
 from ukb_brain.errors import InputError
 from ukb_brain.ledger import fingerprint_of
-from ukb_brain.ledger.artifact import read_card, read_model
+from ukb_brain.ledger.artifact import ModelFolder, read_model
 from ukb_brain.search.encoders import EncoderTrial, judge_encoders
 from ukb_brain.search.heads import HeadTrial, chosen_targets, judge_heads
 from ukb_brain.search.settings import EncoderSearch, HeadSearch
 from ukb_brain.search.space import Shapes, changed, check_networks, check_space, values_now
 from ukb_brain.search.study import Earlier, StudyPlan, attempted
-from ukb_brain.tables.splits import check_fitted_on
 from ukb_brain.training import items
 from ukb_brain.training.cells import TargetJob
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.items import Work
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import quality_fingerprint
-from ukb_brain.training.settings import AMORTISED, HEADS, Modelling
+from ukb_brain.training.settings import AMORTISED, HEADS
 
 # Raised whenever the same study would give other values.
 ENGINE = 2
@@ -103,15 +101,23 @@ def plan_heads(search: HeadSearch, work: Work) -> StudyPlan:
             "The search of heads needs encoders, and modelling.strategies has no amortised: add "
             "it, or set search.heads.trials to 0."
         )
+    there = ModelFolder(work.folder / "encoders")
     encoders = [
         {
-            part: work.folder / "encoders" / items.encoder_name(people.fold, member, part)
+            part: there.path / items.encoder_name(people.fold, member, part)
             for part in range(modelling.encoders.cross_fits)
         }
         for member in range(modelling.encoders.seeds)
     ]
     networks = [path for each in encoders for path in each.values()]
-    _check_models(networks, people, modelling)
+    absent = {path.name for path in networks} - {*there.names()}
+    if absent:
+        raise InputError(
+            f"{len(absent)} of {len(networks)} models of encoders are missing or failed, and the "
+            "search of heads needs them all: run `kedro run --pipelines modelling`, or set "
+            "search.heads.trials to 0."
+        )
+    items.checked(there, work.people, modelling.encoders)
     groups, cells = tuple(grid.imaging), items.cells_by_target(grid)
     kinds = {t: grid.targets[t].kind for t in chosen_targets(grid, search.targets)}
     # What kernels give has learnt from those who judge a trial.
@@ -149,17 +155,3 @@ def _plan(
     start = {path: v for path, v in values_now(work.settings).items() if path in search.space}
     function = partial(attempted, judge)
     return StudyPlan(kind, print_of, search, start, work.seed, function, payload)
-
-
-def _check_models(paths: list[Path], people: People, modelling: Modelling) -> None:
-    cards = {path.name: read_card(path) or {"status": "missing"} for path in paths}
-    absent = [name for name, card in cards.items() if card.get("status", "ok") != "ok"]
-    if absent:
-        raise InputError(
-            f"{len(absent)} of {len(cards)} models of encoders are missing or failed, and the "
-            "search of heads needs them all: run `kedro run --pipelines modelling`, or set "
-            "search.heads.trials to 0."
-        )
-    for name, card in cards.items():
-        check_fitted_on(card["training_people"], people.fingerprint, name)
-        items.check_settings(card, modelling.encoders, f"model {name}")

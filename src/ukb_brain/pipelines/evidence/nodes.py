@@ -46,20 +46,17 @@ def _train(
     work: Work, of_map: FoldModels | None = None, as_it_is: Modelling | None = None
 ) -> FoldModels:
     """Run the map's own work items; what a variant shares with the map is not trained again."""
-    same = {
-        part
-        for part in ("connectivity", "cross_fits", "encoders", "kernels")
-        if of_map and getattr(as_it_is, part, None) == getattr(work.settings, part)
-    }
-    tangents = of_map.tangents if of_map and "connectivity" in same else nodes.take_tangents(work)
-    if of_map and {"connectivity", "encoders"} <= same:
-        encoders = of_map.encoders
-    else:
-        encoders = nodes.train_encoders(work, tangents)
-    if of_map and {"connectivity", "cross_fits", "kernels"} <= same:
-        kernels = of_map.kernels
-    else:
-        kernels = nodes.fit_kernels(work, nodes.multiply_scans(work, tangents))
+
+    def kept(*parts: str) -> FoldModels | None:
+        alike = (getattr(as_it_is, part, None) == getattr(work.settings, part) for part in parts)
+        return of_map if all(alike) else None
+
+    of = kept("connectivity")
+    tangents = of.tangents if of else nodes.take_tangents(work)
+    of = kept("connectivity", "encoders")
+    encoders = of.encoders if of else nodes.train_encoders(work, tangents)
+    of = kept("connectivity", "cross_fits", "kernels")
+    kernels = of.kernels if of else nodes.fit_kernels(work, nodes.multiply_scans(work, tangents))
     return FoldModels(tangents, encoders, kernels, nodes.fit_cells(work, encoders, kernels))
 
 
