@@ -22,7 +22,7 @@ from ukb_brain.search.record import (
 )
 from ukb_brain.search.settings import Pruner, StudySettings
 from ukb_brain.search.space import changed
-from ukb_brain.search.study import StudyPlan, attempted, open_storage, run_study
+from ukb_brain.search.study import StudyPlan, open_storage, run_study
 
 ONE, TWO = Compute(workers=1, device="cpu"), Compute(workers=2, device="cpu")
 EPOCHS, ROUND = 6, 4
@@ -34,10 +34,6 @@ START = {RATE: 1.0, WIDTH: 10, "encoders.loop.schedule": "cosine"}
 
 def bowl(payload, scratch):
     """Lowest at a rate of 0.01 and a width of 4; leaves a trace of every start."""
-    return attempted(bowl_card, payload, scratch)
-
-
-def bowl_card(payload, scratch):
     values, pruner, earlier, traces, accident = payload
     number = int(scratch.parent.name.rpartition("-")[2])
     begun = len(list(Path(traces).glob(f"{number}-*")))

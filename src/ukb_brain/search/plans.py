@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from ukb_brain.search.encoders import EncoderTrial, judge_encoders
 from ukb_brain.search.heads import HeadTrial, chosen_targets, judge_heads
 from ukb_brain.search.settings import EncoderSearch, HeadSearch
 from ukb_brain.search.space import Shapes, changed, check_networks, check_space, values_now
-from ukb_brain.search.study import Earlier, StudyPlan, attempted
+from ukb_brain.search.study import Earlier, StudyPlan
 from ukb_brain.training import items
 from ukb_brain.training.cells import TargetJob
 from ukb_brain.training.encode import EncoderJob
@@ -153,5 +152,4 @@ def _plan(
     space = {path: distribution_to_json(parameter) for path, parameter in search.space.items()}
     print_of = fingerprint_of(ENGINE, items.ENGINE, kind, asked, space, *rests_on, work.seed)
     start = {path: v for path, v in values_now(work.settings).items() if path in search.space}
-    function = partial(attempted, judge)
-    return StudyPlan(kind, print_of, search, start, work.seed, function, payload)
+    return StudyPlan(kind, print_of, search, start, work.seed, judge, payload)

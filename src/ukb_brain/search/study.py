@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ class StudyPlan:
         name has it, so that a change of any is a study of its own.
     start : dict of str to object
         Settings as they are, by path: the first trial.
-    function : callable
-        Takes what ``payload`` gives and a scratch folder, gives a model as `attempted` does.
+    judge : callable
+        Takes what ``payload`` gives and a scratch folder, gives a card as `attempted` says.
     payload : callable
         Takes the values of a trial by path, and the finished trials of earlier rounds.
     """
@@ -62,7 +63,7 @@ class StudyPlan:
     search: StudySettings
     start: Mapping[str, Any]
     seed: int
-    function: Callable[[Any, Path], Model]
+    judge: Callable[[Any, Path], Card]
     payload: Callable[[dict[str, Any], Earlier], Any]
 
     @property
@@ -114,7 +115,7 @@ def run_study(
             for number, (_, values) in zip(numbers, drawn, strict=False)
         ]
         label = f"Search of {plan.kind}, trials {numbers.start + 1} to {numbers.stop} of {wanted}"
-        cards = run_ledger(plan.function, items, folder, compute, label)
+        cards = run_ledger(partial(attempted, plan.judge), items, folder, compute, label)
         for own, card in zip(drawn, cards, strict=False):
             trial = _finished(plan, own, card)
             study.add_trial(trial)
@@ -155,14 +156,14 @@ def draw(plan: StudyPlan, finished: Sequence[FrozenTrial]) -> list[Drawn]:
     return drawn
 
 
-def attempted(function: Callable[[Any, Path], Card], payload: Any, scratch: Path) -> Model:
+def attempted(judge: Callable[[Any, Path], Card], payload: Any, scratch: Path) -> Model:
     """Do a trial, and take whatever goes wrong in it for its result: the rest goes on.
 
     The card says ``state`` (complete|pruned|failed), ``value`` where there is one, and where they
     exist ``losses`` by target, ``curve`` by epoch, and ``why`` it failed.
     """
     try:
-        card = function(payload, scratch)
+        card = judge(payload, scratch)
     except Exception as error:
         card = {"state": "failed", "why": one_line(error)}
     if card["state"] == "complete" and not math.isfinite(card["value"]):
