@@ -1,6 +1,5 @@
 """Spread work items over processes or jobs, with the same results whatever their number."""
 
-from ukb_brain.cluster.progress import progress_bar
 from ukb_brain.cluster.run import run_items
 from ukb_brain.cluster.settings import Compute, Jobs, pick_device, processors, visible_gpus
 from ukb_brain.cluster.start import workers_kept
@@ -10,7 +9,6 @@ __all__ = [
     "Jobs",
     "pick_device",
     "processors",
-    "progress_bar",
     "run_items",
     "visible_gpus",
     "workers_kept",
