@@ -36,10 +36,7 @@ PARAMETER = re.compile(r"^- Parameter '([^']+)': ", re.MULTILINE)
 # A participant's number in a file's name.
 EID = re.compile(r"\b\d{7,}(?=_)")
 # Where files from outside are looked for, and the parameter that names them.
-OUTSIDE = {
-    "published_table.csv": "published.table",
-    "other_performance.parquet": "compare.other",
-}
+OUTSIDE = {"published_table.csv": "published.table", "other_performance.parquet": "compare.other"}
 
 
 def one_line(error: BaseException) -> str | None:

@@ -7,14 +7,7 @@ from ukb_brain.planning.case import Case
 from ukb_brain.training.cells import encodings_used
 from ukb_brain.training.dedicated import drawn_cells
 from ukb_brain.training.inputs import subsets
-from ukb_brain.training.settings import (
-    AMORTISED,
-    DEDICATED,
-    KERNELS,
-    LINEAR,
-    Dedicated,
-    Encoders,
-)
+from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR, Dedicated, Encoders
 from ukb_brain.training.tangents import BLOCK
 
 # Matrices of pairs of people that a process holds while it fits kernels, about.

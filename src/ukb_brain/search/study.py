@@ -27,11 +27,7 @@ from ukb_brain.training.items import seed_of
 
 logger = logging.getLogger(__name__)
 
-STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 # What Optuna stores of a trial, and the values of settings; both by path.
 Drawn = tuple[dict[str, Any], dict[str, Any]]
 # Finished trials of the rounds before.
