@@ -1,16 +1,16 @@
 """Dotted paths into the settings: what they may name, their values now, and changed settings."""
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import product
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 from pydantic import ValidationError
+from sklearn.model_selection import ParameterGrid
 
 from ukb_brain.errors import InputError
 from ukb_brain.search.settings import Space, ends_of
 from ukb_brain.training.network import build_encoders
-from ukb_brain.training.settings import Modelling, Network
+from ukb_brain.training.settings import Modelling
 
 Shapes = Mapping[str, tuple[int, ...]]
 # What a study can judge: encoders by one network, heads on encoders that are there.
@@ -98,24 +98,10 @@ def check_space(study: str, space: Space, settings: Modelling) -> None:
                 raise InputError(f"{what} with the value {value!r}: {why}. {REMEDY}") from None
 
 
-def corners(space: Space, settings: Modelling) -> Iterator[tuple[dict[str, Any], Network]]:
-    """List networks at the ends of a space that was checked, each with its values by path.
-
-    They are of every combination of choices, with all else low, and with all else high.
-    """
-    mine = {path: ends_of(p) for path, p in space.items() if path.startswith("encoders.network.")}
-    choices = {p for p in mine if isinstance(space[p], CategoricalDistribution)}
-    for chosen in product(*(mine[path] if path in choices else [None] for path in mine)):
-        for end in (0, -1):
-            values = {
-                path: option if path in choices else mine[path][end]
-                for path, option in zip(mine, chosen, strict=True)
-            }
-            yield values, changed(settings, values).encoders.network
-
-
 def check_networks(space: Space, settings: Modelling, shapes_of: Callable[[int], Shapes]) -> None:
     """Build the networks at the ends of a space that was checked, so that none fails after hours.
+
+    They are of every combination of choices, with all else low, and with all else high.
 
     Parameters
     ----------
@@ -127,12 +113,19 @@ def check_networks(space: Space, settings: Modelling, shapes_of: Callable[[int],
     InputError
         With the values that do not go together.
     """
-    for values, network in corners(space, settings):
-        try:
-            build_encoders(network, shapes_of(network.pooling))
-        except (InputError, ValueError, RuntimeError) as error:
-            why = str(error).splitlines()[0].rstrip(".")
-            raise InputError(
-                f"search.encoders.space allows {values or 'the settings as they are'}, with which "
-                f"no network can be built: {why}. {REMEDY}"
-            ) from None
+    mine = {path: p for path, p in space.items() if path.startswith("encoders.network.")}
+    for end in (0, -1):
+        options = {
+            path: ends_of(p) if isinstance(p, CategoricalDistribution) else [ends_of(p)[end]]
+            for path, p in mine.items()
+        }
+        for values in ParameterGrid(options):
+            network = changed(settings, values).encoders.network
+            try:
+                build_encoders(network, shapes_of(network.pooling))
+            except (InputError, ValueError, RuntimeError) as error:
+                why = str(error).splitlines()[0].rstrip(".")
+                raise InputError(
+                    f"search.encoders.space allows {values or 'the settings as they are'}, with "
+                    f"which no network can be built: {why}. {REMEDY}"
+                ) from None
