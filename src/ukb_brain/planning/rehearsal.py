@@ -14,17 +14,17 @@ from ukb_brain.ledger.attempts import Attempts
 from ukb_brain.planning.case import Case
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
 from ukb_brain.training import items
-from ukb_brain.training.dedicated import DedicatedJob, train_dedicated
-from ukb_brain.training.encode import EncoderJob, train_encoders
+from ukb_brain.training.dedicated import train_dedicated
+from ukb_brain.training.encode import train_encoders
 from ukb_brain.training.gram import GramJob, gram_of_group, landmarks_of
 from ukb_brain.training.items import Work
 from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob
+from ukb_brain.training.network import NetworkJob
 from ukb_brain.training.people import Mask, People
 from ukb_brain.training.tangents import BLOCK, reference_of_group, tangents_of_block
 from ukb_brain.training.target import fit_cells_of_target
 
-NetworkJob = EncoderJob | DedicatedJob
 Terms = tuple[float, ...]
 NETWORKS = ("encoders", "dedicated")
 
@@ -53,7 +53,7 @@ class Kind(NamedTuple):
 
 def fitted_on(job: NetworkJob) -> int:
     """Count the people that a network is trained on."""
-    return int((job.fitted if isinstance(job, EncoderJob) else job.people.train).sum())
+    return int(job.fitted.sum())
 
 
 def epochs_of(job: NetworkJob) -> int:

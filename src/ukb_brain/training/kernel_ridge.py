@@ -42,13 +42,20 @@ class Inverse:
         return times(self.plain, y) - self.right @ (self.solve @ y)
 
     def block(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        """Give a part of it, or one for each row of places: the whole is never made.
+        """Give a part of it: the whole is never made."""
+        if self.plain is None:
+            plain = (rows[:, None] == columns).to(self.right)
+        else:
+            plain = self.plain[rows[:, None], columns]
+        return plain - self.right[rows] @ self.solve[:, columns]
 
-        Of places of shape (…, r) and (…, c) it has the shape (…, r, c).
-        """
-        down, across = rows[..., :, None], columns[..., None, :]
-        plain = (down == across).to(self.right) if self.plain is None else self.plain[down, across]
-        return plain - self.right[rows] @ self.solve.T[columns].transpose(-1, -2)
+    def blocks(self, groups: torch.Tensor) -> torch.Tensor:
+        """Give the parts, of shape (groups, size, size), of many groups of people of one size."""
+        if self.plain is None:
+            plain = torch.eye(groups.shape[1]).to(self.right).expand(len(groups), -1, -1)
+        else:
+            plain = self.plain[groups[:, :, None], groups[:, None, :]]
+        return plain - self.right[groups] @ self.solve.T[groups].transpose(1, 2)
 
 
 def invert(kernel: torch.Tensor, penalty: float) -> torch.Tensor | None:
@@ -154,7 +161,7 @@ def left_out(
         of_lost = torch.linalg.solve_triangular(factor, residuals[lost], upper=False)
         residuals = residuals - taken.T @ of_lost
     for some in groups:
-        blocks = inverse.block(some, some)
+        blocks = inverse.blocks(some)
         if taken is not None:
             of_some = taken.T[some]
             blocks = blocks - of_some @ of_some.transpose(1, 2)
