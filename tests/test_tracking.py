@@ -77,16 +77,8 @@ class Project:
                     for name, kind, file in (
                         ("model.encoders", "folders.ModelFolderDataset", "06_models/encoders"),
                         ("model.kernels", "folders.ModelFolderDataset", "06_models/kernels"),
-                        (
-                            "model_output.predictions",
-                            table,
-                            "07/predictions.parquet",
-                        ),
-                        (
-                            "reporting.performance_all",
-                            table,
-                            "08/performance.parquet",
-                        ),
+                        ("model_output.predictions", table, "07/predictions.parquet"),
+                        ("reporting.performance_all", table, "08/performance.parquet"),
                         ("reporting.heat_maps", "images.FigureDataset", "08/heat_maps.png"),
                         ("reporting.dashboard", "parquet.AtomicText", "08/dashboard.html"),
                         ("feature.blocks", table, "04/blocks.parquet"),
