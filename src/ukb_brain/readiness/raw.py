@@ -14,7 +14,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk_index import UNOPENED
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.problems import Problem
-from ukb_brain.readiness.findings import Readiness
+from ukb_brain.readiness.findings import USE, Readiness
 from ukb_brain.tables import exclusions, visits
 from ukb_brain.tables.dictionary import known_of
 from ukb_brain.tables.exclusions import DataEngineering
@@ -90,7 +90,7 @@ def check_fields(
         uses.setdefault(field, []).append("medication, if there")
     for field, names in sorted(uses.items()):
         title = f"{field} {known_of(field).title}".strip()
-        ready.found("fields", title, f"{USED_AS} {', '.join(names)}")
+        ready.found("fields", title, f"{USE}{', '.join(names)}")
         for instance, n in sorted(answers.get(field, {}).items()):
             ready.found("fields", title, f"instance {instance}", n)
     return people
