@@ -117,7 +117,7 @@ def find_families(
     eids : ndarray of int, shape (n,)
         The cohort, each once.
     pairs : DataFrame
-        ``ID1, ID2, Kinship`` as in UK Biobank's relatedness file.
+        ``ID1, ID2, Kinship`` as in UK Biobank's relatedness file; without columns there is none.
     kinship_above : float
         Pairs with a larger kinship coefficient are related.
 
@@ -129,6 +129,7 @@ def find_families(
     """
     order = np.argsort(eids, kind="stable")
     people = pd.Index(eids[order])
+    pairs = pairs.reindex(columns=[*PAIR_COLUMNS])
     related = pairs[pairs["Kinship"] > kinship_above]
     first, second = (people.get_indexer(pd.Index(related[side])) for side in ("ID1", "ID2"))
     inside = (first >= 0) & (second >= 0)
