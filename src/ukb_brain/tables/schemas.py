@@ -107,7 +107,7 @@ block_scaling = declared(
 target_summary = declared(
     "target name n missing mean_or_prevalence sd median_lag_years",
     "target",
-    kinds={"missing": COUNT, "sd": NOT_NEGATIVE},
+    kinds={"missing": COUNT},
 )
 
 # Each scan's state, and its metrics.
@@ -119,25 +119,15 @@ quality = declared(
 )
 
 
-def _is_not_training(table: pd.DataFrame) -> bool:
-    return bool(table["split"].isin(["validation", "test", "repeat"]).all())
-
-
-def _is_unique(table: pd.DataFrame) -> bool:
-    # Codes rather than strings: millions of rows of long names are slow to compare.
-    coded = table[list(KEYS)].copy()
-    for name in ("target", "inputs", "strategy", "fold", "seed"):
-        coded[name] = pd.factorize(table[name])[0]
-    return not coded.duplicated().any()
-
-
 # In the target's own units, or as a probability.
 predictions = declared(
     "eid instance target inputs strategy fold seed split y_true y_pred",
-    "",
-    _is_not_training,
-    _is_unique,
-    kinds={"target inputs strategy split": ANY, "y_true y_pred": NUMBER},
+    "eid instance target inputs strategy fold seed",
+    kinds={
+        "target inputs strategy": ANY,
+        "split": {"checks": pa.Check.isin(["validation", "test", "repeat"])},
+        "y_true y_pred": NUMBER,
+    },
 )
 
 # How each cell was fitted, and where it was measured at what cost.
@@ -148,7 +138,6 @@ cell_fits = declared(
     strict=False,
     kinds={
         "strategy": STRATEGY,
-        "train_seconds": NOT_NEGATIVE,
         "decision_threshold": P,
         "device": TEXT | ABSENT,
         "flops shared_seconds": NOT_NEGATIVE | ABSENT,
