@@ -76,23 +76,19 @@ def check_fields(
     except InputError as error:
         ready.stop(str(error))
         return None
-    answers: dict[int, dict[int, int]] = {}
-    for column in parse_header(people.columns):
-        answered = int(people[column.name].notna().sum())
-        of = answers.setdefault(column.field, {})
-        of[column.instance] = max(of.get(column.instance, 0), answered)
-    uses: dict[int, list[str]] = {}
-    for name, (field, _) in needed.items():
-        uses.setdefault(field, []).append(name)
+    answered = people.notna().sum()
+    columns = [(*column, answered[column.name]) for column in parse_header(people.columns)]
+    answers = pd.DataFrame(columns, columns=["field", "instance", "array", "n"])
+    most = answers.groupby(["field", "instance"])["n"].max()
+    uses = [(field, name) for name, (field, _) in needed.items()]
     for name, field in {**visits.CONFOUND_FIELDS, **visits.GROUP_FIELDS}.items():
-        uses.setdefault(field, []).append(f"{name.replace('_', ' ')}, if there")
-    for field in visits.MEDICATION_FIELDS:
-        uses.setdefault(field, []).append("medication, if there")
-    for field, names in sorted(uses.items()):
+        uses.append((field, f"{name.replace('_', ' ')}, if there"))
+    uses += [(field, "medication, if there") for field in visits.MEDICATION_FIELDS]
+    for field, names in pd.DataFrame(uses, columns=["field", "use"]).groupby("field")["use"]:
         title = f"{field} {known_of(field).title}".strip()
         ready.found("fields", title, f"{USE}{', '.join(names)}")
-        for instance, n in sorted(answers.get(field, {}).items()):
-            ready.found("fields", title, f"instance {instance}", n)
+        for instance, n in most.get(field, pd.Series(dtype=int)).items():
+            ready.found("fields", title, f"instance {instance}", int(n))
     return people
 
 
