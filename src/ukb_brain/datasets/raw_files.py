@@ -12,7 +12,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk_index import find_bulk
 from ukb_brain.tables.main_table import TableFolder, candidates
 from ukb_brain.tables.people_lists import WITHDRAWN, Withdrawals, raw_files, read_withdrawals
-from ukb_brain.tables.relatives import PAIR_COLUMNS, find_relatedness, read_relatedness
+from ukb_brain.tables.relatives import find_relatedness, read_relatedness
 
 
 class RawDataset(PlacedDataset):
@@ -64,7 +64,7 @@ class RelatednessDataset(RawDataset):
         Without columns where there is no such file, which the caller judges.
         """
         path = find_relatedness(self._filepath)
-        return pd.DataFrame() if path is None else read_relatedness(path)[list(PAIR_COLUMNS)]
+        return pd.DataFrame() if path is None else read_relatedness(path)
 
     def _exists(self) -> bool:
         return find_relatedness(self._filepath) is not None

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import RULES, Grid, Target
-from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import AGE, DATE, SEX, SITE, known_of
+from ukb_brain.tables.dictionary import AGE, DATE, SEX, SITE, Codings, known_of
 from ukb_brain.tables.exclusions import KEYS
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import PARTS

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.tables.abide import AbideFile, is_abide
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import raw_files
 from ukb_brain.tables.raw_values import merged

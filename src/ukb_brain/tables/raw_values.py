@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from ukb_brain.tables.codings import Labels, plain
+from ukb_brain.tables.dictionary import Labels, plain
 
 Floats = npt.NDArray[np.float64]
 

@@ -20,22 +20,9 @@ from ukb_brain.tables.table import (
     within,
 )
 
-KEYS = ("eid", "instance")
+OTHERS = "^(?!(eid|instance|fold)$)"
 ABSENT = {"required": False}
 STRATEGY = one_of("linear", "kernels", "amortised", "dedicated")
-
-
-def _others_are_floats(table: pd.DataFrame) -> bool:
-    return bool((table.drop(columns=[*KEYS]).dtypes == "float64").all())
-
-
-def _others_are_instances(table: pd.DataFrame) -> bool:
-    return bool((table.drop(columns=[*KEYS]).dtypes == "int64").all())
-
-
-def _others_are_complete(table: pd.DataFrame) -> bool:
-    others = table.drop(columns=[*KEYS, "fold"])
-    return bool((others.dtypes == "float32").all()) and not others.isna().any(axis=None)
 
 
 def _has_all_dates_or_none(table: pd.DataFrame) -> bool:
@@ -70,9 +57,13 @@ participants = declared(
 )
 
 # Which further columns these have depends on the grid.
-people_by_visit = declared("eid instance", "eid instance", _others_are_floats, strict=False)
+people_by_visit = declared(
+    "eid instance", "eid instance", strict=False, kinds={OTHERS: MAYBE | ABSENT}
+)
 # The instance that each answer is of.
-sources_by_visit = declared("eid instance", "eid instance", _others_are_instances, strict=False)
+sources_by_visit = declared(
+    "eid instance", "eid instance", strict=False, kinds={OTHERS: WHOLE | ABSENT}
+)
 
 
 def _adds_up(table: pd.DataFrame) -> bool:
@@ -94,7 +85,9 @@ splits = declared(
 )
 
 # Imputed and scaled traits with their masks.
-blocks = declared("eid instance fold", "eid instance fold", _others_are_complete, strict=False)
+blocks = declared(
+    "eid instance fold", "eid instance fold", strict=False, kinds={OTHERS: {"dtype": "float32"}}
+)
 
 # Training means and standard deviations.
 block_scaling = declared(

@@ -20,8 +20,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.problems import few
 from ukb_brain.settings_base import Settings
 from ukb_brain.tables import raw_values, text_files
-from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import DATE, known_of
+from ukb_brain.tables.dictionary import DATE, Codings, known_of
 from ukb_brain.tables.headers import FieldColumn, find_id_column, parse_header, style_of
 from ukb_brain.tables.text_files import TEXT, TextForm
 from ukb_brain.tables.text_lines import Encoding

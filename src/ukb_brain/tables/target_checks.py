@@ -9,8 +9,7 @@ import pandas as pd
 
 from ukb_brain.grid import Grid, Target
 from ukb_brain.problems import Problem, Severity, few
-from ukb_brain.tables.codings import Codings, plain
-from ukb_brain.tables.dictionary import known_of
+from ukb_brain.tables.dictionary import Codings, known_of, plain
 from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.rules import beyond
 

@@ -18,7 +18,7 @@ from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.problems import stop_at
 from ukb_brain.statistics.people.participation import match_participation
 from ukb_brain.tables import derivations, exclusions, visits
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals
