@@ -84,9 +84,10 @@ def check_fields(
     for name, field in {**visits.CONFOUND_FIELDS, **visits.GROUP_FIELDS}.items():
         uses.append((field, f"{name.replace('_', ' ')}, if there"))
     uses += [(field, "medication, if there") for field in visits.MEDICATION_FIELDS]
-    for field, names in pd.DataFrame(uses, columns=["field", "use"]).groupby("field")["use"]:
+    used = pd.DataFrame(uses, columns=["field", "use"]).groupby("field")["use"].agg(", ".join)
+    for field in sorted(dict(uses)):
         title = f"{field} {known_of(field).title}".strip()
-        ready.found("fields", title, f"{USE}{', '.join(names)}")
+        ready.found("fields", title, f"{USE}{used[field]}")
         for instance, n in most.get(field, pd.Series(dtype=int)).items():
             ready.found("fields", title, f"instance {instance}", int(n))
     return people

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -132,7 +133,7 @@ class _Asked:
         parts = [f"{code:g}{self._label(code)}: {few(n)}" for code, n in shown.to_dict().items()]
         return ", ".join(parts) + (" and others" if len(codes) > MOST_CODES else "")
 
-    def _label(self, code: float) -> str:
+    def _label(self, code: Any) -> str:
         return f" ({self.labels[int(code)]})" if code in self.labels else ""
 
     def _of_coding(self) -> Iterator[Problem]:
