@@ -93,9 +93,7 @@ def read_relatedness(path: Path) -> pd.DataFrame:
             "IBS0 Kinship with whole numbers as IDs were expected, and relatives would be parted. "
             "Fetch it again with UK Biobank's `gfetch rel`."
         )
-    pairs = pairs.assign(Kinship=kinship).astype(
-        {"ID1": "int64", "ID2": "int64", "Kinship": "float64"}
-    )
+    pairs = pairs.astype({"ID1": "int64", "ID2": "int64"}).assign(Kinship=kinship.astype(float))
     return pairs[(pairs["ID1"] > 0) & (pairs["ID2"] > 0)].reset_index(drop=True)
 
 
