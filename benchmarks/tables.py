@@ -22,8 +22,7 @@ import pyarrow.csv
 from benchmarks.record import Figure, show
 from benchmarks.runs import PROJECT
 from benchmarks.skills import study_grid
-from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import FieldEntry, field_of
+from ukb_brain.tables.dictionary import Codings, FieldEntry, field_of
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.main_table import MainTable
 from ukb_brain.tables.raw_problems import wanted_fields

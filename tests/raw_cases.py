@@ -10,7 +10,7 @@ from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import write_table
 from ukb_brain.synthetic.visits import DWI, FLAIR, SERIES, T1, visits_of
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 
 CONF = Path(__file__).parents[1] / "conf" / "base"
 CODINGS = Codings(yaml.safe_load((CONF / "parameters_codings.yml").read_text())["codings"])

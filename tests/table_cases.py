@@ -6,7 +6,7 @@ import yaml
 
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.table_file import TableSettings
 

@@ -13,7 +13,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.readiness.check import look
 from ukb_brain.settings import CONFIG_LOADER_ARGS
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import Splitting

@@ -12,7 +12,7 @@ import pytest
 from kedro.io import DatasetError
 
 from ukb_brain.atomic import PARTIAL
-from ukb_brain.datasets import SplitsDataset
+from ukb_brain.datasets.splits import SplitsDataset
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger import purge as ledger_purge

@@ -62,6 +62,7 @@ class Project:
         self.home, self.root = home, home / data_root
         self.files = files or self.root
         base = home / "conf" / "base"
+        table = "parquet.AtomicParquet"
         base.mkdir(parents=True)
         (home / "conf" / "local").mkdir()
         given = {"data_root": data_root, "source": "synthetic"}
@@ -74,13 +75,13 @@ class Project:
                 {
                     name: {"type": f"ukb_brain.datasets.{kind}", "filepath": str(self.files / file)}
                     for name, kind, file in (
-                        ("model.encoders", "ModelFolderDataset", "06_models/encoders"),
-                        ("model.kernels", "ModelFolderDataset", "06_models/kernels"),
-                        ("model_output.predictions", "AtomicParquet", "07/predictions.parquet"),
-                        ("reporting.performance_all", "AtomicParquet", "08/performance.parquet"),
-                        ("reporting.heat_maps", "FigureDataset", "08/heat_maps.png"),
-                        ("reporting.dashboard", "AtomicText", "08/dashboard.html"),
-                        ("feature.blocks", "AtomicParquet", "04/blocks.parquet"),
+                        ("model.encoders", "folders.ModelFolderDataset", "06_models/encoders"),
+                        ("model.kernels", "folders.ModelFolderDataset", "06_models/kernels"),
+                        ("model_output.predictions", table, "07/predictions.parquet"),
+                        ("reporting.performance_all", table, "08/performance.parquet"),
+                        ("reporting.heat_maps", "images.FigureDataset", "08/heat_maps.png"),
+                        ("reporting.dashboard", "parquet.AtomicText", "08/dashboard.html"),
+                        ("feature.blocks", table, "04/blocks.parquet"),
                     )
                 }
             )

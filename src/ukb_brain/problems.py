@@ -6,6 +6,7 @@ from typing import Literal
 
 from ukb_brain.errors import InputError
 
+Severity = Literal["stop", "warning"]
 MOST_TOLD = 5
 SMALLEST_TOLD = 10
 
@@ -24,7 +25,7 @@ class Problem:
         What to do; empty where ``what`` says it already.
     """
 
-    severity: Literal["stop", "warning"]
+    severity: Severity
     what: str
     remedy: str = ""
 

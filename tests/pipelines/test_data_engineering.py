@@ -11,8 +11,7 @@ from scan_cases import imaging
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.pipelines.data_engineering import create_pipeline
-from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import field_of
+from ukb_brain.tables.dictionary import Codings, field_of
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings

@@ -19,7 +19,7 @@ from ukb_brain.synthetic.folder import claim
 from ukb_brain.synthetic.settings import Arrangement, SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import STYLES, write_table
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 
 ARRANGEMENTS = Arrangement.__args__
 CODINGS = Codings(parameters("codings")["codings"])

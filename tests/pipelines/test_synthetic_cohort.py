@@ -15,7 +15,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.pipelines import synthetic_cohort
 from ukb_brain.synthetic.folder import MARKER
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 
 FEW, MORE = 4, 7
 

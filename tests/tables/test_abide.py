@@ -8,7 +8,7 @@ from abide_cases import TABLE, row_of, write_table
 
 from ukb_brain.errors import InputError
 from ukb_brain.tables.abide import is_abide
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.exclusions import DataEngineering, dated_visits, select_cohort, usable_scans
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals

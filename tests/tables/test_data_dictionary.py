@@ -6,8 +6,8 @@ from reporting_cases import ROOT, study_grid
 
 from ukb_brain.grid import Grid
 from ukb_brain.tables import data_dictionary
-from ukb_brain.tables.codings import Codings
 from ukb_brain.tables.derivations import derive_targets
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.visits import derive_confounds
 

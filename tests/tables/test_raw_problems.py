@@ -1,9 +1,11 @@
 import pandas as pd
 import pytest
 
+from ukb_brain.grid import Grid
+from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import Withdrawals
-from ukb_brain.tables.raw_problems import problems_of_fields, problems_of_lists
+from ukb_brain.tables.raw_problems import problems_of_lists, problems_of_table
 
 EIDS = pd.Series([1, 2, 3])
 NO_LIST = Withdrawals(frozenset(), 0, "")
@@ -59,16 +61,30 @@ def test_what_matches_nobody_is_a_warning_with_its_likely_cause(given, says):
     assert "each application has its own eids" in problem.remedy
 
 
-def columns(*held):
-    return [FieldColumn(field, instance, 0) for field, instance in held]
+PEOPLE = ((53, 2), (54, 2), (31, 0), (21003, 2))
+ENGINEERING = DataEngineering(imaging_instances=(2, 3))
 
 
-WANTED = {"age": (21003, "imaging"), "hb": (30020, "latest"), "tea": (1488, "nearest")}
+def told_of(held, targets=("hb", "tea"), people=PEOPLE):
+    """Say what a table of these fields and instances lacks for a grid of some targets."""
+    fields = {"age": (21003, "imaging"), "hb": (30020, "latest"), "tea": (1488, "nearest")}
+    fields |= {"milk": (1418, "latest")}
+    asked = {"domain": "d", "kind": "continuous", "rule": "value"}
+    grid = Grid(
+        base_domain="d",
+        domains={"d": {"letter": "D"}},
+        imaging={"structural": {"t1": {"name": "T1", "order": 1}}},
+        targets={
+            key: asked | {"name": key, "field": fields[key][0], "visit": fields[key][1]}
+            for key in targets
+        },
+    )
+    columns = [FieldColumn(field, instance, 0) for field, instance in (*people, *held)]
+    return problems_of_table(columns, grid, ENGINEERING)
 
 
 def test_a_table_with_everything_has_no_problem():
-    held = columns((21003, 2), (30020, 0), (1488, 3))
-    assert problems_of_fields(WANTED, held, (2, 3)) == []
+    assert told_of([(30020, 0), (1488, 3)]) == []
 
 
 @pytest.mark.bad_input(
@@ -76,36 +92,34 @@ def test_a_table_with_everything_has_no_problem():
     says="the main table lacks field(s) 30020 (hb), 1488 (tea)",
 )
 def test_all_missing_fields_are_told_at_once(says):
-    (problem,) = problems_of_fields(WANTED, columns((21003, 2)), (2, 3))
+    (problem,) = told_of([])
     assert problem.severity == "stop"
     assert problem.what == says
     assert "add them to your basket" in problem.remedy
+    # Nothing would be left of the grid.
     assert "leave_out" not in problem.remedy
 
 
 def test_targets_that_the_table_lacks_can_be_left_out_all_at_once():
-    held = columns((21003, 2), (1488, 9))
-    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea", "smoking"))
+    held = [(1488, 9)]
+    told = told_of(held, ("hb", "tea", "milk"), (*PEOPLE, (1418, 0)))
     assert len(told) == 2
     assert told[0].remedy.endswith("or go on without these targets: --params grid.leave_out=hb+tea")
     # What describes people in any case cannot be left out, nor can all targets.
-    (age, _) = problems_of_fields(WANTED, columns((1488, 9)), (2, 3), targets=("hb", "smoking"))
+    (age, _) = told_of(held, ("age", "hb", "tea", "milk"), ((53, 2), (54, 2), (31, 0)))
     assert "leave_out" not in age.remedy
-    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea"), in_grid=2)
-    assert "leave_out" not in told[0].remedy
+    assert "leave_out" not in told_of(held)[0].remedy
     # Where sex and age are left, they are a grid.
-    told = problems_of_fields(WANTED, held, (2, 3), targets=("hb", "tea"), in_grid=4)
-    assert "grid.leave_out=hb+tea" in told[0].remedy
+    assert "grid.leave_out=hb+tea" in told_of(held, ("age", "hb", "tea"))[0].remedy
 
 
 @pytest.mark.bad_input(
     given="only 21003-0.0 and 54-0.0, not at the imaging visit",
-    says="lacks the imaging visit (instance 2) of field(s) 21003 (age: instances [0]), "
-    "54 (assessment centre: instances [0, 1])",
+    says="lacks the imaging visit (instance 2) of field(s) 54 (assessment centre: instances "
+    "[0, 1]), 21003 (age: instances [0])",
 )
 def test_a_field_without_the_imaging_visit_is_no_column_of_nothing(says):
-    wanted = {"age": (21003, "imaging"), "assessment centre": (54, "imaging")}
-    held = columns((21003, 0), (54, 0), (54, 1))
-    (problem,) = problems_of_fields(wanted, held, (2, 3))
+    people = ((53, 2), (54, 0), (54, 1), (31, 0), (21003, 0))
+    (problem,) = told_of([(30020, 0)], ("hb",), people)
     assert says in problem.what
     assert "visit: latest" in problem.remedy

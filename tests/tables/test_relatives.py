@@ -34,6 +34,10 @@ def test_relatives_outside_the_cohort_join_nobody():
     assert find_families(np.array([1, 2]), outside, 0.0442).tolist() == [0, 1]
 
 
+def test_without_a_file_everybody_is_a_family_of_one():
+    assert find_families(np.array([2, 1]), pd.DataFrame(), 0.0442).tolist() == [1, 0]
+
+
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=25), st.randoms())
 def test_families_are_the_connected_components_whatever_the_order(links, random):
     eids = list(range(16))

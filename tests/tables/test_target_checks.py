@@ -5,7 +5,7 @@ import yaml
 from reporting_cases import ROOT, study_grid
 
 from ukb_brain.grid import RULES, Grid, Target
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.rules import answers_by_instance
 from ukb_brain.tables.target_checks import problems_of_values
 

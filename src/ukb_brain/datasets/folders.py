@@ -20,7 +20,7 @@ class PlacedDataset(AbstractDataset[Any, Any]):
         self.metadata = metadata
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {key: given for key, given in self._init_args.items() if key != "metadata"}  # type: ignore[attr-defined]
 
 
 class OwnedFolderDataset(PlacedDataset):

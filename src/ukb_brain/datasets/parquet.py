@@ -16,16 +16,13 @@ from ukb_brain.errors import InputError
 
 # These two are mixed into datasets of Kedro, whose methods a checker cannot know of them alone.
 class _Atomic:
-    """What is saved replaces what was there once it is written in full, on a local disk."""
+    """What is saved, each format by its `_write`, replaces what was there once it is whole."""
 
     def save(self, data: Any) -> None:
         """Write the file."""
         with atomic_path(self._get_save_path()) as partial:  # type: ignore[attr-defined]
-            self._write(data, partial)
+            self._write(data, partial)  # type: ignore[attr-defined]
         self._invalidate_cache()  # type: ignore[attr-defined]
-
-    def _write(self, data: Any, partial: Path) -> None:
-        raise NotImplementedError("each format writes in its own way")
 
 
 class _Optional:

@@ -6,28 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kedro.io import AbstractDataset
 
+from ukb_brain.datasets.folders import PlacedDataset
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk_index import find_bulk
 from ukb_brain.tables.main_table import TableFolder, candidates
 from ukb_brain.tables.people_lists import WITHDRAWN, Withdrawals, raw_files, read_withdrawals
-from ukb_brain.tables.relatives import PAIR_COLUMNS, find_relatedness, read_relatedness
+from ukb_brain.tables.relatives import find_relatedness, read_relatedness
 
 
-class RawDataset(AbstractDataset[Any, Any]):
+class RawDataset(PlacedDataset):
     """Something under the raw folder ``path``."""
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
-        self._path = Path(path)
-        self.metadata = metadata
+        super().__init__(filepath=path, metadata=metadata)
 
     def save(self, data: Any) -> None:
         """Refuse."""
         raise NotImplementedError("raw files are only read")
-
-    def _describe(self) -> dict[str, Any]:
-        return {"path": str(self._path)}
 
 
 class UKBTableDataset(RawDataset):
@@ -42,10 +38,10 @@ class UKBTableDataset(RawDataset):
 
     def load(self) -> TableFolder:
         """Name the folder."""
-        return TableFolder(self._path, self._codings)
+        return TableFolder(self._filepath, self._codings)
 
     def _exists(self) -> bool:
-        return next(candidates(self._path), None) is not None
+        return next(candidates(self._filepath), None) is not None
 
 
 class WithdrawalsDataset(RawDataset):
@@ -53,10 +49,10 @@ class WithdrawalsDataset(RawDataset):
 
     def load(self) -> Withdrawals:
         """Read all lists; see `ukb_brain.tables.people_lists.read_withdrawals`."""
-        return read_withdrawals(self._path)
+        return read_withdrawals(self._filepath)
 
     def _exists(self) -> bool:
-        return any(WITHDRAWN.fullmatch(path.name) for path in raw_files(self._path))
+        return any(WITHDRAWN.fullmatch(path.name) for path in raw_files(self._filepath))
 
 
 class RelatednessDataset(RawDataset):
@@ -67,11 +63,11 @@ class RelatednessDataset(RawDataset):
 
         Without columns where there is no such file, which the caller judges.
         """
-        path = find_relatedness(self._path)
-        return pd.DataFrame() if path is None else read_relatedness(path)[list(PAIR_COLUMNS)]
+        path = find_relatedness(self._filepath)
+        return pd.DataFrame() if path is None else read_relatedness(path)
 
     def _exists(self) -> bool:
-        return find_relatedness(self._path) is not None
+        return find_relatedness(self._filepath) is not None
 
 
 class BulkFolderDataset(RawDataset):
@@ -93,10 +89,7 @@ class BulkFolderDataset(RawDataset):
         return self._place()
 
     def _place(self) -> Path:
-        return find_bulk(self._path) if self._folder is None else Path(self._folder)
-
-    def _describe(self) -> dict[str, Any]:
-        return super()._describe() | {"folder": self._folder}
+        return find_bulk(self._filepath) if self._folder is None else Path(self._folder)
 
     def _exists(self) -> bool:
         return self._place().is_dir()

@@ -13,10 +13,9 @@ from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.readiness import raw
 from ukb_brain.readiness.findings import Readiness
 from ukb_brain.tables import derivations, exclusions, visits
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.exclusions import KEYS, DataEngineering
 from ukb_brain.tables.main_table import TableFolder
-from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.splits import PARTS, Splitting
 from ukb_brain.tables.table_file import TableSettings
 from ukb_brain.tables.target_checks import problems_of_values
@@ -76,7 +75,9 @@ def look(
     scans = exclusions.usable_scans(index, modalities)
     try:
         exclusions.require_synthetic(people["eid"], source)
-        cohort = _check_cohort(ready, people, withdrawals, scans, pairs, engineering)
+        cohort, flow = exclusions.select_cohort(people, withdrawals, scans, pairs, engineering)
+        counts = exclusions.count_scans(scans, people, cohort, engineering)
+        _check_cohort(ready, flow, counts, engineering)
         if not ready.can_run:
             return ready
         there = visits.describe_participants(cohort, pairs, scans, engineering)
@@ -92,26 +93,18 @@ def look(
 
 
 def _check_cohort(
-    ready: Readiness,
-    people: pd.DataFrame,
-    withdrawals: Withdrawals,
-    scans: pd.DataFrame,
-    pairs: pd.DataFrame,
-    settings: DataEngineering,
-) -> pd.DataFrame:
+    ready: Readiness, flow: pd.DataFrame, counts: pd.DataFrame, settings: DataEngineering
+) -> None:
     """Note who leaves the cohort and who stays, and whose scans count."""
-    cohort, flow = exclusions.select_cohort(people, withdrawals, scans, pairs, settings)
     for reason, excluded, remaining in flow[["reason", "excluded", "remaining"]].to_numpy():
         if excluded:
             ready.found("cohort", str(reason), "people who leave", int(excluded))
         ready.found("cohort", str(reason), "people who stay", int(remaining))
-    counts = exclusions.count_scans(scans, people, cohort, settings)
     lacked = f"a {'site' if settings.no_dates else 'date'} (field {settings.visit_field})"
     for modality, n, undated in counts[["modality", "people", "undated"]].to_numpy():
         if undated:
             ready.found("cohort", f"{modality} without {lacked}", "people", int(undated))
         ready.found("cohort", str(modality), "people of the table with a usable scan", int(n))
-    return cohort
 
 
 def _check_cells(

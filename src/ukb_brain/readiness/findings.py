@@ -12,16 +12,18 @@ from ukb_brain.problems import Problem
 # Keys and headings of the page.
 SECTIONS = {
     "tables": "Tables",
-    "fields": "Fields",
+    "fields": "Fields that the grid and confounds need",
     "withdrawals": "Withdrawals",
     "relatives": "Relatives",
     "cohort": "Who is in",
     "scans": "Scans",
     "cells": "People in each cell",
     "machine": "This machine",
-    "cost": "What a run would need",
+    "cost": "What a run would need, by its largest arrays",
 }
 PROBLEMS = "problems"
+# What a field is used for is found in these words.
+USE = "for "
 COLUMNS = ["section", "item", "finding", "n", "severity", "remedy"]
 
 

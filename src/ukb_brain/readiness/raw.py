@@ -14,7 +14,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk_index import UNOPENED
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.problems import Problem
-from ukb_brain.readiness.findings import Readiness
+from ukb_brain.readiness.findings import USE, Readiness
 from ukb_brain.tables import exclusions, visits
 from ukb_brain.tables.dictionary import known_of
 from ukb_brain.tables.exclusions import DataEngineering
@@ -76,23 +76,20 @@ def check_fields(
     except InputError as error:
         ready.stop(str(error))
         return None
-    answers: dict[int, dict[int, int]] = {}
-    for column in parse_header(people.columns):
-        answered = int(people[column.name].notna().sum())
-        of = answers.setdefault(column.field, {})
-        of[column.instance] = max(of.get(column.instance, 0), answered)
-    uses: dict[int, list[str]] = {}
-    for name, (field, _) in needed.items():
-        uses.setdefault(field, []).append(name)
+    answered = people.notna().sum()
+    columns = [(*column, answered[column.name]) for column in parse_header(people.columns)]
+    answers = pd.DataFrame(columns, columns=["field", "instance", "array", "n"])
+    most = answers.groupby(["field", "instance"])["n"].max()
+    uses = [(field, name) for name, (field, _) in needed.items()]
     for name, field in {**visits.CONFOUND_FIELDS, **visits.GROUP_FIELDS}.items():
-        uses.setdefault(field, []).append(f"{name.replace('_', ' ')}, if there")
-    for field in visits.MEDICATION_FIELDS:
-        uses.setdefault(field, []).append("medication, if there")
-    for field, names in sorted(uses.items()):
+        uses.append((field, f"{name.replace('_', ' ')}, if there"))
+    uses += [(field, "medication, if there") for field in visits.MEDICATION_FIELDS]
+    used = pd.DataFrame(uses, columns=["field", "use"]).groupby("field")["use"].agg(", ".join)
+    for field in sorted(dict(uses)):
         title = f"{field} {known_of(field).title}".strip()
-        ready.found("fields", title, f"{USED_AS} {', '.join(names)}")
-        for instance, n in sorted(answers.get(field, {}).items()):
-            ready.found("fields", title, f"instance {instance}", n)
+        ready.found("fields", title, f"{USE}{used[field]}")
+        for instance, n in most.get(field, pd.Series(dtype=int)).items():
+            ready.found("fields", title, f"instance {instance}", int(n))
     return people
 
 

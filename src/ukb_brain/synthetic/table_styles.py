@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from ukb_brain.atomic import atomic_path
-from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import FieldEntry, field_of
+from ukb_brain.tables.dictionary import Codings, FieldEntry, field_of
 from ukb_brain.tables.headers import FieldColumn, parse_column
 
 Files = dict[str, bytes]

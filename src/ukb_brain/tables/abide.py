@@ -12,8 +12,7 @@ from collections.abc import Collection, Iterable
 import pandas as pd
 
 from ukb_brain.errors import InputError
-from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import AGE, SEX, SITE
+from ukb_brain.tables.dictionary import AGE, SEX, SITE, Codings
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.table_file import TableFile
 

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import RULES, Grid, Target
-from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import AGE, DATE, SEX, SITE, known_of
+from ukb_brain.tables.dictionary import AGE, DATE, SEX, SITE, Codings, known_of
 from ukb_brain.tables.exclusions import KEYS
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.splits import PARTS
@@ -21,7 +20,18 @@ from ukb_brain.tables.visits import (
 )
 
 COUNTS = ("n", "missing", *(f"{part}_n" for part in PARTS))
-FIELDS = {"site": SITE, "date": DATE, "age": AGE, "sex": SEX, **CONFOUND_FIELDS, **GROUP_FIELDS}
+DESCRIBED = {"site": SITE, "date": DATE, "age": AGE, "sex": SEX, **CONFOUND_FIELDS, **GROUP_FIELDS}
+FIELDS = {key: (field,) for key, field in DESCRIBED.items()}
+# What of confounds and covariates is not an amount as it was answered first.
+OTHERS: dict[str, dict[str, object]] = {
+    "date": {"derivation": "days from 2014-01-01 to the scan", "unit": "days"},
+    "sex": {"derivation": "1 for male", "kind": "binary"},
+    **{key: {"kind": "categorical"} for key in ("site", "ethnic_background")},
+    **{
+        key: {"derivation": f"1 where any answer is {code}, else 0", "kind": "binary"}
+        for key, code in MEDICATIONS.items()
+    },
+}
 # Fields that UK Biobank computes from others: in which words, and from which fields.
 ALGEBRA: dict[int, tuple[str, tuple[int, ...]]] = {
     21001: ("weight by the square of height", (21002, 50)),
@@ -132,7 +142,9 @@ def describe(
         rows.append(about | _distribution(cut[key], part, target.kind))
         rows[-1] |= _where_from(lag[key], source[key])
     for key in others.columns.astype(str):
-        about = _other(key)
+        fields = MEDICATION_FIELDS if key in MEDICATIONS else FIELDS.get(key, ())
+        role = "covariate" if key in (*GROUP_FIELDS, *MEDICATIONS) else "confound"
+        about = _about(role, key, fields) | OTHERS.get(key, {})
         rows.append(about | _distribution(others[key], part, str(about["kind"])))
     table = pd.DataFrame(rows)
     counted = [n for n in table.columns.astype(str) if n in COUNTS or n.startswith("from_")]
@@ -167,23 +179,6 @@ def _about(role: str, key: str, fields: tuple[int, ...]) -> dict[str, object]:
         "unit": entry.unit.lower() if entry else "",
         "algebra": ALGEBRA[fields[0]][0] if fields and fields[0] in ALGEBRA else "",
     }
-
-
-def _other(key: str) -> dict[str, object]:
-    """Describe a confound or covariate."""
-    fields = MEDICATION_FIELDS if key in MEDICATIONS else (FIELDS[key],) if key in FIELDS else ()
-    covariate = key in GROUP_FIELDS or key in MEDICATIONS
-    about = _about("covariate" if covariate else "confound", key, fields)
-    if key == "date":
-        about |= {"derivation": "days from 2014-01-01 to the scan", "unit": "days"}
-    elif key == "sex":
-        about |= {"derivation": "1 for male", "kind": "binary"}
-    elif key in MEDICATIONS:
-        derivation = f"1 where any answer is {MEDICATIONS[key]}, else 0"
-        about |= {"derivation": derivation, "kind": "binary"}
-    elif key in ("site", "ethnic_background"):
-        about["kind"] = "categorical"
-    return about
 
 
 def _distribution(answered: pd.Series, part: pd.Series, kind: str) -> dict[str, float]:

@@ -22,8 +22,6 @@ FIRST_SYNTHETIC_EID = 9_000_001
 # Ages of UK Biobank's people, with room to spare.
 ADULTS = (18.0, 110.0)
 KEYS = ["eid", "instance"]
-# More than any field has.
-INSTANCES = 1000
 
 
 class DataEngineering(Settings):
@@ -125,17 +123,9 @@ def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataF
     """
     good = index[(index["array"] == 0) & (index["state"] == "ok")]
     good = good[good["field"].isin(modalities.values())]
-    if good.empty:
-        nothing = pd.MultiIndex.from_arrays([[], []], names=KEYS)
-        return pd.DataFrame(columns=list(modalities), index=nothing, dtype=bool)
-    # One number a visit: to cross-tabulate takes thirty times as long.
-    numbers = good["eid"].to_numpy(np.int64) * INSTANCES + good["instance"].to_numpy(np.int64)
-    visits, row = np.unique(numbers, return_inverse=True)
-    table = np.zeros((len(visits), len(modalities)), dtype=bool)
-    for column, field in enumerate(modalities.values()):
-        table[row[good["field"] == field], column] = True
-    keys = pd.MultiIndex.from_arrays([visits // INSTANCES, visits % INSTANCES], names=KEYS)
-    return pd.DataFrame(table, columns=list(modalities), index=keys)
+    has = {modality: good["field"] == field for modality, field in modalities.items()}
+    # To cross-tabulate takes much longer.
+    return good[KEYS].astype(np.int64).assign(**has).groupby(KEYS).any()
 
 
 def dated_visits(
@@ -145,13 +135,10 @@ def dated_visits(
 
     They have a date, or where there are no dates an answer to another field.
     """
-    found = [
-        pd.DataFrame({"eid": table.loc[table[name].notna(), "eid"], "instance": np.int64(instance)})
-        for instance in instances
-        if (name := f"{field}-{instance}.0") in table
-    ]
-    none = pd.DataFrame({"eid": pd.Series(dtype="int64"), "instance": pd.Series(dtype="int64")})
-    return pd.MultiIndex.from_frame(pd.concat([none, *found]).sort_values(KEYS))
+    names = [f"{field}-{instance}.0" for instance in instances]
+    person, visit = np.nonzero(table.reindex(columns=names).notna())
+    found = [table["eid"].to_numpy()[person], np.array(instances, np.int64)[visit]]
+    return pd.MultiIndex.from_arrays(found, names=KEYS).sort_values()
 
 
 def choose_visits(visits: pd.MultiIndex, scans: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -230,27 +217,26 @@ def select_cohort(
         complete = visits[visits.isin(whole)].get_level_values(0)
         steps["not all modalities at one visit"] = ~np.isin(eid, complete)
     stays = np.ones(len(table), dtype=bool)
-    rows: list[tuple[int, str, int, int]] = []
+    rows: list[tuple[str, int, int]] = []
     for reason, leaves in steps.items():
         excluded = int((stays & leaves).sum())
         stays &= ~leaves
-        rows.append((len(rows), reason, excluded, int(stays.sum())))
+        rows.append((reason, excluded, int(stays.sum())))
     if settings.relatives == "thin" and stays.any():
         families = find_families(eid[stays], pairs, settings.kinship_above)
         kept = pd.DataFrame({"eid": eid[stays], "family": families})
         first = kept.sort_values("eid").drop_duplicates("family")["eid"]
-        rows.append(
-            (len(rows), "related to somebody who stays", len(kept) - len(first), len(first))
-        )
+        rows.append(("related to somebody who stays", len(kept) - len(first), len(first)))
         stays &= np.isin(eid, first)
     if not stays.any():
-        told = "; ".join(f"{reason}: {n:,}" for _, reason, n, _ in rows[1:] if n)
+        told = "; ".join(f"{reason}: {n:,}" for reason, n, _ in rows[1:] if n)
         raise InputError(
             f"None of the {len(table):,} participants of the table is left ({told}). Check that "
             f"the table holds field {field} at instances {list(settings.imaging_instances)}, and "
             "that bulk files and lists are of the table's application."
         )
-    flow = pd.DataFrame(rows, columns=["step", "reason", "excluded", "remaining"])
+    flow = pd.DataFrame(rows, columns=["reason", "excluded", "remaining"])
+    flow.insert(0, "step", flow.index)
     return table[stays].sort_values("eid", ignore_index=True), flow
 
 
@@ -275,13 +261,12 @@ def count_scans(
         (whose visits with such a scan have no date) and ``in_cohort``.
     """
     dated = dated_visits(table, settings.imaging_instances, settings.visit_field)
-    mine = scans[scans.index.isin(settings.imaging_instances, level=1)]
-    mine = mine[mine.index.isin(table["eid"], level=0)]
-    rows = []
-    for modality in scans.columns:
-        found = mine.index[mine[modality].to_numpy(bool)]
-        people = found.get_level_values(0).unique()
-        with_date = found[found.isin(dated)].get_level_values(0).unique()
-        stays = int(people.isin(cohort["eid"]).sum())
-        rows.append((modality, len(people), len(people) - len(with_date), stays))
-    return pd.DataFrame(rows, columns=["modality", "people", "undated", "in_cohort"])
+    mine = scans[scans.index.isin(settings.imaging_instances, level="instance")]
+    mine = mine[mine.index.isin(table["eid"], level="eid")]
+    people, with_date = (s.groupby("eid").any() for s in (mine, mine[mine.index.isin(dated)]))
+    counts = {
+        "people": people.sum(),
+        "undated": people.sum() - with_date.sum(),
+        "in_cohort": people[people.index.isin(cohort["eid"])].sum(),
+    }
+    return pd.DataFrame(counts).rename_axis("modality").reset_index()

@@ -12,10 +12,10 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.tables.abide import AbideFile, is_abide
-from ukb_brain.tables.cells import merged
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.headers import FieldColumn
 from ukb_brain.tables.people_lists import raw_files
+from ukb_brain.tables.raw_values import merged
 from ukb_brain.tables.table_file import TableFile, TableSettings
 
 ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".parquet")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -30,38 +30,14 @@ def needed_fields(grid: Grid, no_dates: bool = False) -> dict[str, tuple[int, st
     return always | targets
 
 
-def not_needed(grid: Grid) -> tuple[str, ...]:
-    """List targets that a run can do without: all but sex and age, which describe people."""
-    return tuple(key for key in grid.targets if key not in visits.NEEDED)
-
-
-def problems_of_fields(
-    wanted: Mapping[str, tuple[int, str]],
-    columns: Collection[FieldColumn],
-    imaging_instances: tuple[int, ...],
-    targets: Collection[str] = (),
-    in_grid: int = 0,
+def problems_of_table(
+    columns: Collection[FieldColumn], grid: Grid, settings: DataEngineering
 ) -> list[Problem]:
-    """List what the table lacks of fields that are needed, all of it at once.
+    """List what a table with these columns lacks of what grid and cohort need, all of it at once.
 
-    Parameters
-    ----------
-    wanted : dict of str to (int, str)
-        Field and rule of visits, by what it is needed for.
-    columns : collection of FieldColumn
-        That the table holds.
-    imaging_instances : tuple of int
-        Instances that are imaging visits.
-    targets : collection of str
-        Targets that a run can do without; see `not_needed`.
-    in_grid : int
-        Number of all targets of the grid, of which one must be left.
-
-    Returns
-    -------
-    list of Problem
-        One for all absent fields, and one for all that lack the instance of their rule.
+    One problem tells of all absent fields, and one of all that lack the instance of their rule.
     """
+    wanted, visited = needed_fields(grid, settings.no_dates), settings.imaging_instances
     instances: dict[int, set[int]] = {}
     for column in columns:
         instances.setdefault(column.field, set()).add(column.instance)
@@ -71,12 +47,12 @@ def problems_of_fields(
         for name, (field, rule) in wanted.items()
         if field in instances
         and (
-            not instances[field] & set(imaging_instances)
+            not instances[field] & set(visited)
             if rule == "imaging"
-            else min(instances[field]) > max(imaging_instances)
+            else min(instances[field]) > max(visited)
         )
     }
-    without = _without({*absent, *late}, targets, in_grid)
+    without = _without({*absent, *late}, grid)
     lacking = ", ".join(f"{field} ({name})" for name, field in absent.items())
     told = (
         (
@@ -87,7 +63,7 @@ def problems_of_fields(
         ),
         (
             late,
-            f"the main table lacks the imaging visit (instance {min(imaging_instances)}) of "
+            f"the main table lacks the imaging visit (instance {min(visited)}) of "
             f"field(s) {', '.join(late.values())}",
             "export these fields at all instances, or set `visit: latest` for a target whose "
             f"earlier answer will do{'' if absent else without}",
@@ -96,27 +72,15 @@ def problems_of_fields(
     return [Problem("stop", what, remedy) for found, what, remedy in told if found]
 
 
-def _without(names: Collection[str], targets: Collection[str], in_grid: int) -> str:
+def _without(names: Collection[str], grid: Grid) -> str:
     """Say how to run without some targets, unless it is also something else that is needed."""
     # A target of several fields is named with each of them.
-    keys = [key for key in targets if any(n == key or n.startswith(f"{key} of ") for n in names)]
-    needed = [n for n in names if n not in keys and n.partition(" of ")[0] not in keys]
-    if not keys or needed or len(keys) == in_grid:
+    lacking = {name.partition(" of ")[0] for name in names}
+    # Sex and age describe people in any case.
+    keys = [key for key in grid.targets if key in lacking and key not in visits.NEEDED]
+    if not keys or len(keys) < len(lacking) or len(keys) == len(grid.targets):
         return ""
     return f", or go on without these targets: --params grid.leave_out={'+'.join(keys)}"
-
-
-def problems_of_table(
-    columns: Collection[FieldColumn], grid: Grid, settings: DataEngineering
-) -> list[Problem]:
-    """List what a table with these columns lacks of what grid and cohort need."""
-    return problems_of_fields(
-        needed_fields(grid, settings.no_dates),
-        columns,
-        settings.imaging_instances,
-        not_needed(grid),
-        len(grid.targets),
-    )
 
 
 def wanted_fields(grid: Grid) -> frozenset[int]:

@@ -93,9 +93,7 @@ def read_relatedness(path: Path) -> pd.DataFrame:
             "IBS0 Kinship with whole numbers as IDs were expected, and relatives would be parted. "
             "Fetch it again with UK Biobank's `gfetch rel`."
         )
-    pairs = pairs.assign(Kinship=kinship).astype(
-        {"ID1": "int64", "ID2": "int64", "Kinship": "float64"}
-    )
+    pairs = pairs.astype({"ID1": "int64", "ID2": "int64"}).assign(Kinship=kinship.astype(float))
     return pairs[(pairs["ID1"] > 0) & (pairs["ID2"] > 0)].reset_index(drop=True)
 
 
@@ -117,7 +115,7 @@ def find_families(
     eids : ndarray of int, shape (n,)
         The cohort, each once.
     pairs : DataFrame
-        ``ID1, ID2, Kinship`` as in UK Biobank's relatedness file.
+        ``ID1, ID2, Kinship`` as in UK Biobank's relatedness file; without columns there is none.
     kinship_above : float
         Pairs with a larger kinship coefficient are related.
 
@@ -129,6 +127,7 @@ def find_families(
     """
     order = np.argsort(eids, kind="stable")
     people = pd.Index(eids[order])
+    pairs = pairs.reindex(columns=[*PAIR_COLUMNS])
     related = pairs[pairs["Kinship"] > kinship_above]
     first, second = (people.get_indexer(pd.Index(related[side])) for side in ("ID1", "ID2"))
     inside = (first >= 0) & (second >= 0)

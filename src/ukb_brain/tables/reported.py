@@ -26,7 +26,7 @@ STUDY_MODALITIES = ("t1", "flair", "dwi", "rsfmri")
 STUDY_FLAGS = (*STUDY_MODALITIES, "constitutional", "disease", "serology", "psychology")
 
 HEADLINES, LABELS = zip(*HEADLINE.values(), strict=True)
-KIND, LEGIBLE = one_of(*METRICS), one_of(*HEADLINES)
+LEGIBLE = one_of(*HEADLINES)
 RETRAINED = one_of("linear", "kernels", "amortised")
 
 
@@ -56,11 +56,6 @@ def _metrics_fit_their_kind(table: pd.DataFrame) -> bool:
     return not any(values.notna().any(axis=None) for values in others)
 
 
-def _is_unique(table: pd.DataFrame) -> bool:
-    keys = [k for k in ("target", "inputs", "strategy", "fold", "seed") if k in table]
-    return not table.duplicated(keys).any()
-
-
 def _flags_are_boolean(table: pd.DataFrame) -> bool:
     present = [flag for flag in STUDY_FLAGS if flag in table]
     return bool(present) and bool((table.dtypes[present] == "bool").all())
@@ -71,17 +66,14 @@ def _flags_are_boolean(table: pd.DataFrame) -> bool:
 # table of all fits has the fold, and intervals of what skill is made of only.
 performance = performance_all = declared(
     "target domain kind inputs n_train n_val n_test status train_seconds strategy fold seed",
-    "",
+    "target inputs strategy fold seed",
     _has_every_metric_with_interval,
     _has_spreads_of_all_metrics_or_a_fold,
     _intervals_are_ordered,
     _metrics_fit_their_kind,
-    _is_unique,
     _flags_are_boolean,
     strict=False,
     kinds={
-        "kind": KIND,
-        "train_seconds": NOT_NEGATIVE,
         "fold": COUNT | {"required": False},
         rf"^({'|'.join(RECOMMENDED)})(_low|_high)?$": MAYBE,
         rf"^({'|'.join(RECOMMENDED)})_seed_sd$": NOT_NEGATIVE | {"required": False},
@@ -93,7 +85,7 @@ mixed_models = declared(
     "source domain outcome model term estimate std_error df t p low high sd_target sd_residual "
     "log_likelihood n",
     "source domain outcome model term",
-    kinds={"source": one_of("run", "published"), "std_error sd_target sd_residual": NOT_NEGATIVE},
+    kinds={"source": one_of("run", "published")},
 )
 
 # Every metric of every cell, with its recommended interval.
@@ -226,7 +218,6 @@ def _has_a_skill_where_it_is_ok(table: pd.DataFrame) -> bool:
 SCORED = "n_train n_test status metric score* skill*"
 RULES = (in_order("skill"), _has_a_skill_where_it_is_ok)
 SCORED_KINDS = {
-    "kind": KIND,
     "strategy": RETRAINED,
     "metric": one_of(*LABELS),
     "score skill": SCORE,
@@ -255,10 +246,9 @@ learning_curve_fits = declared(
     in_order("rise", "asymptote", "at_10x", "gain_10x", "at_100x_scenario"),
     _more_people_cost_nothing,
     kinds={
-        "kind": KIND,
         "strategy": RETRAINED,
         "shape": one_of("flat at zero", "level", "rising", "too few sizes"),
-        "n_largest training_sd": NOT_NEGATIVE,
+        "n_largest": NOT_NEGATIVE,
     },
 )
 
@@ -276,7 +266,7 @@ model_scale = declared(
     "target inputs strategy variant",
     *RULES,
     in_order("gain"),
-    kinds=SCORED_KINDS | {"parameters": within(MAYBE, gt=0), "gain_se": NOT_NEGATIVE},
+    kinds=SCORED_KINDS | {"parameters": within(MAYBE, gt=0)},
 )
 
 # One row a target: legible, or what stands in the way.

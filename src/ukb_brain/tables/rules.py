@@ -99,15 +99,9 @@ def _log(value: Floats, target: Target) -> Floats:
     return np.log(np.where(impossible, np.nan, value))
 
 
-def _any_of(fields: list[Floats], target: Target) -> Floats:
-    found = np.isin(fields[0], target.values).any(axis=1).astype(np.float64)
-    return np.where(np.isnan(_first(fields[0])), np.nan, found)
-
-
-def _equals(fields: list[Floats], target: Target) -> Floats:
-    (code,) = target.values  # noqa: PD011 - of a target, not of a table
-    first = _first(fields[0])
-    return np.where(np.isnan(first), np.nan, (first == code).astype(np.float64))
+def _any_of(entries: Floats, target: Target) -> Floats:
+    found = np.isin(entries, target.values).any(axis=1).astype(np.float64)
+    return np.where(np.isnan(_first(entries)), np.nan, found)
 
 
 def _binned(fields: list[Floats], target: Target) -> Floats:
@@ -129,8 +123,8 @@ def _numbers(table: pd.DataFrame, name: str) -> Floats:
 # From the entries of each field, of shape (people, arrays), to one answer a person.
 COMPUTED: dict[Rule, Callable[[list[Floats], Target], Floats]] = {
     "value": lambda fields, _: _first(fields[0]),
-    "equals": _equals,
-    "any_of": _any_of,
+    "equals": lambda fields, target: _any_of(_first(fields[0])[:, None], target),
+    "any_of": lambda fields, target: _any_of(fields[0], target),
     "mean": lambda fields, _: np.mean([_mean(each) for each in fields], axis=0),
     "difference": lambda fields, _: _first(fields[0]) - _first(fields[1]),
     "log": lambda fields, target: _log(_first(fields[0]), target),

@@ -20,22 +20,9 @@ from ukb_brain.tables.table import (
     within,
 )
 
-KEYS = ("eid", "instance")
+OTHERS = "^(?!(eid|instance|fold)$)"
 ABSENT = {"required": False}
 STRATEGY = one_of("linear", "kernels", "amortised", "dedicated")
-
-
-def _others_are_floats(table: pd.DataFrame) -> bool:
-    return bool((table.drop(columns=[*KEYS]).dtypes == "float64").all())
-
-
-def _others_are_instances(table: pd.DataFrame) -> bool:
-    return bool((table.drop(columns=[*KEYS]).dtypes == "int64").all())
-
-
-def _others_are_complete(table: pd.DataFrame) -> bool:
-    others = table.drop(columns=[*KEYS, "fold"])
-    return bool((others.dtypes == "float32").all()) and not others.isna().any(axis=None)
 
 
 def _has_all_dates_or_none(table: pd.DataFrame) -> bool:
@@ -70,9 +57,13 @@ participants = declared(
 )
 
 # Which further columns these have depends on the grid.
-people_by_visit = declared("eid instance", "eid instance", _others_are_floats, strict=False)
+people_by_visit = declared(
+    "eid instance", "eid instance", strict=False, kinds={OTHERS: MAYBE | ABSENT}
+)
 # The instance that each answer is of.
-sources_by_visit = declared("eid instance", "eid instance", _others_are_instances, strict=False)
+sources_by_visit = declared(
+    "eid instance", "eid instance", strict=False, kinds={OTHERS: WHOLE | ABSENT}
+)
 
 
 def _adds_up(table: pd.DataFrame) -> bool:
@@ -94,7 +85,9 @@ splits = declared(
 )
 
 # Imputed and scaled traits with their masks.
-blocks = declared("eid instance fold", "eid instance fold", _others_are_complete, strict=False)
+blocks = declared(
+    "eid instance fold", "eid instance fold", strict=False, kinds={OTHERS: {"dtype": "float32"}}
+)
 
 # Training means and standard deviations.
 block_scaling = declared(
@@ -107,7 +100,7 @@ block_scaling = declared(
 target_summary = declared(
     "target name n missing mean_or_prevalence sd median_lag_years",
     "target",
-    kinds={"missing": COUNT, "sd": NOT_NEGATIVE},
+    kinds={"missing": COUNT},
 )
 
 # Each scan's state, and its metrics.
@@ -119,25 +112,15 @@ quality = declared(
 )
 
 
-def _is_not_training(table: pd.DataFrame) -> bool:
-    return bool(table["split"].isin(["validation", "test", "repeat"]).all())
-
-
-def _is_unique(table: pd.DataFrame) -> bool:
-    # Codes rather than strings: millions of rows of long names are slow to compare.
-    coded = table[list(KEYS)].copy()
-    for name in ("target", "inputs", "strategy", "fold", "seed"):
-        coded[name] = pd.factorize(table[name])[0]
-    return not coded.duplicated().any()
-
-
 # In the target's own units, or as a probability.
 predictions = declared(
     "eid instance target inputs strategy fold seed split y_true y_pred",
-    "",
-    _is_not_training,
-    _is_unique,
-    kinds={"target inputs strategy split": ANY, "y_true y_pred": NUMBER},
+    "eid instance target inputs strategy fold seed",
+    kinds={
+        "target inputs strategy": ANY,
+        "split": {"checks": pa.Check.isin(["validation", "test", "repeat"])},
+        "y_true y_pred": NUMBER,
+    },
 )
 
 # How each cell was fitted, and where it was measured at what cost.
@@ -148,7 +131,6 @@ cell_fits = declared(
     strict=False,
     kinds={
         "strategy": STRATEGY,
-        "train_seconds": NOT_NEGATIVE,
         "decision_threshold": P,
         "device": TEXT | ABSENT,
         "flops shared_seconds": NOT_NEGATIVE | ABSENT,

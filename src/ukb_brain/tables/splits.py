@@ -122,14 +122,6 @@ def _parts(
     return people["family"].map(_dealt(families, fractions).map(dict(enumerate(PARTS))))
 
 
-def _k_folds(people: pd.DataFrame, families: pd.DataFrame, splitting: Splitting) -> list[pd.Series]:
-    tested_in = _dealt(families, np.full(splitting.folds, 1 / splitting.folds))
-    return [
-        _parts(people, families[tested_in != fold], splitting.without_test).fillna("test")
-        for fold in range(splitting.folds)
-    ]
-
-
 def _sites_left_out(
     participants: pd.DataFrame, people: pd.DataFrame, families: pd.DataFrame, splitting: Splitting
 ) -> list[pd.Series]:
@@ -201,7 +193,11 @@ def make_splits(
         if splitting.scheme == "hold_out":
             parts = [_parts(people, families, splitting.fractions)]
         elif splitting.scheme == "k_fold":
-            parts = _k_folds(people, families, splitting)
+            tested_in = _dealt(families, np.full(splitting.folds, 1 / splitting.folds))
+            parts = [
+                _parts(people, families[tested_in != fold], splitting.without_test).fillna("test")
+                for fold in range(splitting.folds)
+            ]
         else:
             parts = _sites_left_out(participants, people, families, splitting)
         folds = [
@@ -209,8 +205,16 @@ def make_splits(
             for fold, part in enumerate(parts)
         ]
         splits = pd.concat(folds, ignore_index=True)
-    for _, fold in splits.groupby("fold"):
-        _check_large_enough(fold["part"], splitting.min_per_part)
+    least = splitting.min_per_part
+    for _, dealt in splits.groupby("fold")["part"]:
+        counts = {part: int((dealt == part).sum()) for part in PARTS}
+        if min(counts.values()) < least:
+            listed = ", ".join(f"{part} {n}" for part, n in counts.items())
+            raise InputError(
+                f"The cohort is too small to split: {len(dealt)} participants give {listed}, "
+                f"and each part needs at least {least}. Use more participants, or "
+                "lower splitting.min_per_part in conf/base/parameters_data_engineering.yml."
+            )
     check_disjoint(splits, people)
     return splits
 
@@ -248,17 +252,6 @@ def _of_file(given: pd.DataFrame | None, people: pd.DataFrame) -> pd.DataFrame:
         )
     splits = mine[COLUMNS].astype({"eid": "int64", "fold": "int64", "part": str})
     return splits.sort_values(["fold", "eid"], ignore_index=True)
-
-
-def _check_large_enough(parts: pd.Series, least: int) -> None:
-    counts = {part: int((parts == part).sum()) for part in PARTS}
-    if min(counts.values()) < least:
-        listed = ", ".join(f"{part} {n}" for part, n in counts.items())
-        raise InputError(
-            f"The cohort is too small to split: {len(parts)} participants give {listed}, "
-            f"and each part needs at least {least}. Use more participants, or "
-            "lower splitting.min_per_part in conf/base/parameters_data_engineering.yml."
-        )
 
 
 def fingerprint(training: Iterable[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -23,10 +24,9 @@ MAYBE: Kind = {"dtype": float, "nullable": True}
 # Whatever holds no number under one of these names.
 TEXTS = (
     "target other name inputs without part tests metric method measure note status reason reasons "
-    "text claim basis domain outcome model term weighting kind strategy source site variant shape "
+    "text claim basis domain outcome model term weighting strategy source site variant shape "
     "verdict through subgroup subgroup_of modality device preset"
 )
-WORDS: dict[str, Kind] = {"eid": EID, "instance": COUNT, "fold": COUNT, "seed": WHOLE}
 
 
 def one_of(*values: str) -> Kind:
@@ -45,13 +45,23 @@ SCORE = within(MAYBE, le=1)
 NOT_NEGATIVE = within(MAYBE, ge=0)
 
 
+# A target's kind is one of those that have metrics.
+WORDS = {
+    **{"eid": EID, "instance": COUNT, "fold": COUNT, "seed": WHOLE},
+    **{"kind": one_of("binary", "continuous"), "train_seconds": NOT_NEGATIVE},
+    **dict.fromkeys(TEXTS.split(), TEXT),
+}
+
+
 def _kind_of(name: str) -> Kind:
-    """Tell what a word means in every table: texts, counts, p values, or numbers that may lack."""
-    if name in WORDS or name in TEXTS.split():
-        return WORDS.get(name, TEXT)
-    if name.startswith("n_") or name == "n":
+    """Tell what a word means in every table: text, a count, a spread, a p value, or a number."""
+    if name in WORDS:
+        return WORDS[name]
+    if re.fullmatch("n|n_.*", name):
         return COUNT
-    return P if name.startswith("p_") or name == "p" else MAYBE
+    if re.fullmatch("std_error|se|sd|sd_.*|.*_se|.*_sd", name):
+        return NOT_NEGATIVE
+    return P if re.fullmatch("p|p_.*", name) else MAYBE
 
 
 def in_order(*names: str) -> Rule:

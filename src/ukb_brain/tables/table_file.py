@@ -19,9 +19,8 @@ from pydantic import Field
 from ukb_brain.errors import InputError
 from ukb_brain.problems import few
 from ukb_brain.settings_base import Settings
-from ukb_brain.tables import cells, text_files
-from ukb_brain.tables.codings import Codings
-from ukb_brain.tables.dictionary import DATE, known_of
+from ukb_brain.tables import raw_values, text_files
+from ukb_brain.tables.dictionary import DATE, Codings, known_of
 from ukb_brain.tables.headers import FieldColumn, find_id_column, parse_header, style_of
 from ukb_brain.tables.text_files import TEXT, TextForm
 from ukb_brain.tables.text_lines import Encoding
@@ -145,7 +144,7 @@ class TableFile:
         if pa.types.is_integer(column.type):
             eids = column.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
         else:
-            eids, why = cells.whole_numbers_of(column)
+            eids, why = raw_values.whole_numbers_of(column)
             if why == "rounded":
                 raise InputError(
                     f"{self.path.name} has eids such as 1e+06: a spreadsheet or R rounded them, "
@@ -180,10 +179,10 @@ class TableFile:
             answers: list[npt.NDArray[Any]]
             try:
                 if column.field == DATE:
-                    dates, not_read = cells.dates_of(cell)
+                    dates, not_read = raw_values.dates_of(cell)
                     answers = [dates.to_numpy()]
                 else:
-                    answers, not_read = cells.numbers_of(cell, labels)
+                    answers, not_read = raw_values.numbers_of(cell, labels)
             except (TypeError, pa.ArrowException):
                 raise InputError(
                     f"Column {self.header[place]!r} of {self.path.name} holds values within values "
@@ -198,7 +197,7 @@ class TableFile:
         if len(found) == 1:
             return dict(zip(names, found[0], strict=True))
         tables = [pd.DataFrame(dict(zip(names, arrays, strict=False))) for arrays in found]
-        merged, differ = cells.merged(tables)
+        merged, differ = raw_values.merged(tables)
         if differ:
             raise InputError(
                 f"Column {self.header[min(raw)]!r} of {self.path.name} is there twice, after a "
@@ -217,7 +216,7 @@ def _parquet(reader: Callable[..., Any], path: Path, **asked: Any) -> Any:
         ) from None
 
 
-def _told(field: int, wrong: cells.NotRead) -> str:
+def _told(field: int, wrong: raw_values.NotRead) -> str:
     """Say what a column holds in place of what was expected, and what to do."""
     if wrong.why == "decimal comma":
         return (

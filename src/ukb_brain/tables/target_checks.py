@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ukb_brain.grid import Grid, Target
-from ukb_brain.problems import Problem, few
-from ukb_brain.tables.codings import Codings, plain
-from ukb_brain.tables.dictionary import known_of
+from ukb_brain.problems import Problem, Severity, few
+from ukb_brain.tables.dictionary import Codings, known_of, plain
 from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.rules import beyond
 
@@ -72,16 +70,14 @@ def problems_of_values(
         found: list[Problem] = []
         alike = False
         for field in target.fields:
-            entries = table[held.get(field, [])].to_numpy(np.float64, na_value=np.nan).ravel()
-            asked = _Asked(key, target, field, entries[np.isfinite(entries)], codings)
+            asked = _Asked(key, target, field, table[held.get(field, [])], codings)
             if not asked.answers:
                 empty[key] = asked.of
             found += asked.problems()
             alike |= asked.is_one_answer
         # What explains a constant has been told.
-        told = key in empty or any(alike or problem.severity == "stop" for problem in found)
-        if not told:
-            found += _of_derived(key, target, values[key].to_numpy(np.float64), alike)
+        if key not in empty and not any(alike or problem.severity == "stop" for problem in found):
+            found += _of_derived(key, target, values[key].dropna(), alike)
         problems += found
     return list(dict.fromkeys([*_of_empty(empty, grid), *problems]))
 
@@ -103,18 +99,14 @@ class _Asked:
     """A target's field, and the answers that the table has of it."""
 
     def __init__(
-        self,
-        key: str,
-        target: Target,
-        field: int,
-        entries: npt.NDArray[np.float64],
-        codings: Codings,
+        self, key: str, target: Target, field: int, held: pd.DataFrame, codings: Codings
     ) -> None:
         self.target, self.field = target, field
         self.entry = known_of(field)
         self.labels = codings.labels(self.entry.coding)
-        codes, counts = np.unique(entries[~np.isin(entries, target.missing)], return_counts=True)
-        self.counts = pd.Series(counts, index=codes, dtype=np.int64)
+        entries = pd.Series(held.to_numpy(np.float64, na_value=np.nan).ravel())
+        known = np.isfinite(entries) & ~entries.isin(target.missing)
+        self.counts = entries[known].value_counts().sort_index()
         self.answers = int(self.counts.sum())
         title = f" ({self.entry.title})" if self.entry.title else ""
         self.of = f"target {key!r}: field {field}{title}"
@@ -138,13 +130,10 @@ class _Asked:
 
     def _told(self, codes: pd.Series) -> str:
         shown = codes.sort_values(ascending=False).head(MOST_CODES).sort_index()
-        parts = [
-            f"{code:g}{self._label(code)}: {few(n)}"
-            for code, n in zip(shown.index.to_numpy(np.float64), shown, strict=True)
-        ]
+        parts = [f"{code:g}{self._label(code)}: {few(n)}" for code, n in shown.to_dict().items()]
         return ", ".join(parts) + (" and others" if len(codes) > MOST_CODES else "")
 
-    def _label(self, code: float) -> str:
+    def _label(self, code: Any) -> str:
         return f" ({self.labels[int(code)]})" if code in self.labels else ""
 
     def _of_coding(self) -> Iterator[Problem]:
@@ -239,15 +228,11 @@ class _Asked:
             )
 
 
-def _of_derived(
-    key: str, target: Target, value: npt.NDArray[np.float64], alike: bool
-) -> list[Problem]:
+def _of_derived(key: str, target: Target, answers: pd.Series, alike: bool) -> list[Problem]:
     """Whether anybody differs from anybody, once a target is derived."""
-    known = value[np.isfinite(value)]
+    known = answers.to_numpy(np.float64)
     field = ", ".join(str(each) for each in target.fields)
-    severity: Literal["stop", "warning"] = (
-        "stop" if len(known) >= ENOUGH and not alike else "warning"
-    )
+    severity: Severity = "stop" if len(known) >= ENOUGH and not alike else "warning"
     if not len(known):
         words = f"target {key!r}: nobody has an answer of field {field} by visit {target.visit!r}"
         return [Problem("stop", words, "set `visit: latest`, or take the target out of the grid")]

@@ -137,7 +137,12 @@ def read_columns(path: Path, form: TextForm, types: Mapping[int, pa.DataType]) -
         if full == table.num_rows:
             return table
         if breaks or not form.quoted:
-            _explain_rows(path, form, table.num_rows, full)
+            if not form.quoted or full < table.num_rows:
+                raise InputError(
+                    f"{path.name} has {full:,} lines under its header and gave {table.num_rows:,} "
+                    "rows: it is damaged or cut short. Export or copy it again."
+                )
+            _refuse_swallowed(path, form)
             return table
         # Arrow may lose a row whose answer lies across the edge of its blocks.
         wanted, breaks, worded = dict(types), True, 0
@@ -184,33 +189,13 @@ def _sample(path: Path, form: TextForm) -> str:
         return file.read(CHUNK_BYTES).decode(form.encoding, errors="replace")
 
 
-def _explain_rows(path: Path, form: TextForm, rows: int, full: int) -> None:
-    """Find out why a table has not as many rows as its file has lines that are not empty."""
-    if not form.quoted or full < rows:
-        raise InputError(
-            f"{path.name} has {full:,} lines under its header and gave {rows:,} rows: it is "
-            "damaged or cut short. Export or copy it again."
-        )
-    _refuse_swallowed(path, form)
-
-
 def _refuse_swallowed(path: Path, form: TextForm) -> None:
-    swallowed = _rows_within_cells(path, form)
-    if swallowed:
-        raise InputError(
-            f"{path.name}: {swallowed:,} line(s) that look like whole rows lie inside quoted "
-            "cells, so that stray quotes would swallow people without a word. Export the table "
-            "again with quotes doubled inside answers, or leave the column of free text out."
-        )
-
-
-def _rows_within_cells(path: Path, form: TextForm) -> int:
-    """Count rows that lie inside quoted cells, by their delimiters and eids."""
+    """Refuse a table with rows that lie inside quoted cells, by their delimiters and eids."""
     separators = max(len(form.header) - 1, 1)
     eid_first = find_id_column(form.header[:1]) is not None
     # A cell may have swallowed much.
     csv.field_size_limit(sys.maxsize)
-    found = 0
+    swallowed = 0
     for row in csv.reader(lines_of(path, form.encoding), delimiter=form.delimiter):
         for cell in row:
             # From one stray quote to the next there are as many cells as in rows.
@@ -218,8 +203,13 @@ def _rows_within_cells(path: Path, form: TextForm) -> int:
                 continue
             begun = [line.partition(form.delimiter)[0] for line in cell.split("\n")[1:]]
             if any(EID.fullmatch(start) for start in begun) or not eid_first:
-                found += cell.count(form.delimiter) // separators
-    return found
+                swallowed += cell.count(form.delimiter) // separators
+    if swallowed:
+        raise InputError(
+            f"{path.name}: {swallowed:,} line(s) that look like whole rows lie inside quoted "
+            "cells, so that stray quotes would swallow people without a word. Export the table "
+            "again with quotes doubled inside answers, or leave the column of free text out."
+        )
 
 
 def _why(path: Path, form: TextForm, message: str) -> InputError:

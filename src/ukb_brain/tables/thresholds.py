@@ -21,7 +21,7 @@ from ukb_brain.tables.visits import at_chosen_visit
 
 # Takes targets as measured and a fold, and gives them as the fold cuts them.
 Cut = Callable[[pd.DataFrame, int], pd.DataFrame]
-COLUMNS = ["fold", "target", "threshold", "n_train", "training_people"]
+COLUMNS = {"fold": int, "target": str, "threshold": float, "n_train": int, "training_people": str}
 
 
 def fit_thresholds(
@@ -55,10 +55,6 @@ def fit_thresholds(
     fitted = {
         key: target.quantile for key, target in grid.targets.items() if target.quantile is not None
     }
-    if not fitted:
-        return pd.DataFrame(columns=COLUMNS).astype(
-            {"fold": "int64", "threshold": "float64", "n_train": "int64"}
-        )
     once = at_chosen_visit(targets, participants)
     train = splits[splits["part"] == "train"]
     rows = []
@@ -74,7 +70,7 @@ def fit_thresholds(
                 )
             cut = float(np.quantile(answers, quantile))
             rows.append((fold, key, cut, len(answers), people))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS]).astype(COLUMNS)
 
 
 def fit_cut(

@@ -13,7 +13,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Target
 from ukb_brain.tables.derivations import pick_visit, visit_days
 from ukb_brain.tables.dictionary import AGE, DATE, SEX, SITE
-from ukb_brain.tables.exclusions import KEYS, DataEngineering, choose_visits
+from ukb_brain.tables.exclusions import KEYS, DataEngineering, choose_visits, dated_visits
 from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.relatives import find_families
 from ukb_brain.tables.rules import answers_by_instance
@@ -115,38 +115,27 @@ def describe_participants(
         sorted by eid and instance. ``date`` is NaT throughout where there are no dates, ``site`` is
         -1 where the centre is not known; ``sex`` is 1 for male.
     """
-    known, visit_field = _held(cohort), settings.visit_field
+    known = _held(cohort)
     found = {n: f if f in known else STAND_INS.get(f, f) for n, f in GROUP_FIELDS.items()}
     groups = {name: field for name, field in found.items() if field in known}
-    pairs = pairs if len(pairs.columns) else pd.DataFrame(columns=["ID1", "ID2", "Kinship"])
-    families = cohort[["eid"]].assign(
-        family=find_families(cohort["eid"].to_numpy(), pairs, settings.kinship_above)
-    )
-    visits = []
-    for instance in sorted(settings.imaging_instances):
-        name = f"{visit_field}-{instance}.0"
-        if name not in cohort:
-            continue
-        attended = cohort[cohort[name].notna()]
-        visit = pd.Series(instance, index=attended.index)
-        site = _of_field(attended, visit, SITE, "imaging")
-        columns = {
-            "eid": attended["eid"],
-            "instance": np.int64(instance),
-            "site": np.where(np.isnan(site), -1, site).astype(np.int64),
-            "date": attended[name] if visit_field == DATE else NO_DATE,
-            "age": _of_field(attended, visit, AGE, "imaging"),
-            "sex": _of_field(attended, visit, SEX, "latest"),
-        }
-        for group, field in groups.items():
-            columns[group] = _of_field(attended, visit, field, "latest")
-        visits.append(pd.DataFrame(columns))
-    table = pd.concat(visits).merge(families, on="eid", validate="many_to_one")
-    table = table.sort_values(KEYS, ignore_index=True)
-    keys = pd.MultiIndex.from_frame(table[KEYS])
-    table["chosen"] = choose_visits(keys, scans)
+    eids = cohort["eid"].to_numpy()
+    families = pd.Series(find_families(eids, pairs, settings.kinship_above), index=eids)
+    visits = dated_visits(cohort, settings.imaging_instances, settings.visit_field)
+    table = visits.to_frame(index=False)
+    rows, instance = cohort.set_index("eid").loc[table["eid"]], table["instance"]
+    table["chosen"] = choose_visits(visits, scans)
+    table["family"] = table["eid"].map(families)
+    table["site"] = _of_field(rows, instance, SITE, "imaging")
+    table["site"] = table["site"].fillna(-1).astype(np.int64)
+    place, names = pd.factorize(instance.map(f"{DATE}-{{}}.0".format))
+    dates = NO_DATE if settings.no_dates else rows[names].to_numpy()[range(len(rows)), place]
+    table["date"] = dates
+    table["age"] = _of_field(rows, instance, AGE, "imaging")
+    table["sex"] = _of_field(rows, instance, SEX, "latest")
+    for name, field in groups.items():
+        table[name] = _of_field(rows, instance, field, "latest")
     _check_values(table, settings.age_years)
-    return table[["eid", "instance", "chosen", "family", "site", "date", "age", "sex", *groups]]
+    return table
 
 
 def _check_values(table: pd.DataFrame, years: tuple[float, float]) -> None:

@@ -17,7 +17,7 @@ from ukb_brain.imaging.readers import stored_in
 from ukb_brain.planning import Case, Planning, parts_of
 from ukb_brain.readiness.findings import PROBLEMS, SECTIONS, Readiness
 from ukb_brain.readiness.machine import check_machine, check_needs
-from ukb_brain.reports.check import MATRICES, build_check, shown_counts
+from ukb_brain.readiness.page import MATRICES, build_check, shown_counts
 from ukb_brain.statistics.settings import Reporting
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.settings import Modelling

@@ -1,4 +1,8 @@
-"""Nodes of data engineering: from the raw table to who is in, what is known, and the split."""
+"""Nodes of data engineering: from the raw table to who is in, what is known, and the split.
+
+What stands against a run in what the raw files hold has been told before: by
+`ukb_brain.readiness.check.look`, at the start of every run.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,12 @@ from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.problems import stop_at
 from ukb_brain.statistics.people.participation import match_participation
 from ukb_brain.tables import derivations, exclusions, visits
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals
-from ukb_brain.tables.raw_problems import problems_of_lists, problems_of_table, wanted_fields
+from ukb_brain.tables.raw_problems import problems_of_table, wanted_fields
 from ukb_brain.tables.table_file import TableSettings
-from ukb_brain.tables.target_checks import problems_of_values
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +89,6 @@ def select_cohort(
     stop_at(problems_of_table(table.columns, grid, settings))
     people = table.read(wanted_fields(grid))
     exclusions.require_synthetic(people["eid"], source)
-    for problem in problems_of_lists(people["eid"], withdrawals, relatedness, index):
-        logger.warning("%s", problem)
     modalities = {modality: imaging.fields[modality] for modality in grid.modalities}
     scans = exclusions.usable_scans(index, modalities)
     cohort, flow = exclusions.select_cohort(people, withdrawals, scans, relatedness, settings)
@@ -115,11 +116,7 @@ def describe_participants(
 
 
 def derive_targets(
-    cohort: pd.DataFrame,
-    participants: pd.DataFrame,
-    grid: Grid,
-    tables: TableFolder,
-    codings: Codings,
+    cohort: pd.DataFrame, participants: pd.DataFrame, grid: Grid
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Derive every target for every imaging visit, and describe the targets.
 
@@ -131,18 +128,8 @@ def derive_targets(
         One row a target, at the chosen visit of each person.
     lags, sources : DataFrame
         As ``targets``: years from the answer to the scan, and the instance it is of.
-
-    Raises
-    ------
-    InputError
-        If the table holds something else than targets ask for.
     """
     values, lags, sources = derivations.derive_targets(cohort, participants, grid.targets)
     chosen = participants["chosen"].to_numpy(bool)
-    labels = codings.extended(tables.codings)
-    problems = problems_of_values(cohort, values[chosen], grid, labels)
-    stop_at(problems)
-    for problem in problems:
-        logger.warning("%s", problem)
     summary = derivations.summarise_targets(values, lags, grid.targets, chosen)
     return values, summary, lags, sources

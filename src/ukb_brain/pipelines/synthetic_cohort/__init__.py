@@ -15,7 +15,7 @@ from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import write_table
 from ukb_brain.synthetic.truth import build_truth
-from ukb_brain.tables.codings import Codings
+from ukb_brain.tables.dictionary import Codings
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ukb_brain.tables.cells import answers_in, dates_of, merged, numbers_of, whole_numbers_of
+from ukb_brain.tables.raw_values import answers_in, dates_of, merged, numbers_of, whole_numbers_of
 
 LABELS = {"high blood pressure": 4.0, "heart attack": 1.0, "none of the above": -7.0}
 LABELS |= {"hayfever, allergic rhinitis or eczema": 9.0}

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from ukb_brain.readiness.findings import Readiness
-from ukb_brain.reports.check import build_check
+from ukb_brain.readiness.page import build_check
 
 
 def page(*counts, below=10):

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from ukb_brain.tables.codings import Labels, plain
+from ukb_brain.tables.dictionary import Labels, plain
 
 Floats = npt.NDArray[np.float64]
 
@@ -111,12 +111,9 @@ def numbers_of(column: pa.ChunkedArray, labels: Labels) -> tuple[list[Floats], N
                 wrong[text] += int(count)
                 comma |= DECIMAL_COMMA.fullmatch(text) is not None
         read.append([np.nan if value is None else value for value in values])
-    longest = max((len(values) for values in read), default=0) or 1
-    table = np.full((len(read) + 1, longest), np.nan)
-    for row, values in enumerate(read):
-        table[row, : len(values)] = values
-    # A code of -1 takes the last row: no answer.
-    arrays = [np.ascontiguousarray(table[codes, k]) for k in range(longest)]
+    # At least one position; a code of -1 takes the last row: no answer.
+    table = pd.DataFrame([*read, [np.nan]], dtype=np.float64)
+    arrays = [table[place].to_numpy()[codes] for place in table]
     if not wrong:
         return arrays, None
     why = "decimal comma" if comma else "text"

@@ -5,23 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.readiness.findings import PROBLEMS, SECTIONS, USE
 from ukb_brain.reports.html import render
 
-PROBLEMS = "problems"
 # Told as a table of counts: what its rows and its columns are.
 MATRICES = {"fields": ("Field", "Used for"), "cells": ("Target", "")}
-USE = "for "
-HEADINGS = {
-    "tables": "Tables",
-    "fields": "Fields that the grid and confounds need",
-    "withdrawals": "Withdrawals",
-    "relatives": "Relatives",
-    "cohort": "Who is in",
-    "scans": "Scans",
-    "cells": "People in each cell",
-    "machine": "This machine",
-    "cost": "What a run would need, by its largest arrays",
-}
 
 
 def shown_counts(found: pd.DataFrame, below: int) -> list[str]:
@@ -47,16 +35,17 @@ def build_check(found: pd.DataFrame, source: str, below: int = 10) -> str:
     count of people under ``below`` is shown.
     """
     found = found.assign(shown=shown_counts(found, below))
-    by_section = {key: rows for key, rows in found.groupby("section") if key in HEADINGS}
+    by_section = dict(iter(found.groupby("section")))
+    there = {key: by_section[key] for key in SECTIONS if key in by_section}
     sections = [
-        (key, heading, by_section[key][["item", "finding", "shown"]].to_numpy().tolist())
-        for key, heading in HEADINGS.items()
-        if key in by_section and key not in MATRICES
+        (key, SECTIONS[key], rows[["item", "finding", "shown"]].to_numpy().tolist())
+        for key, rows in there.items()
+        if key not in MATRICES
     ]
     matrices = [
-        (key, HEADINGS[key], heads, *_matrix(by_section[key]))
-        for key, heads in MATRICES.items()
-        if key in by_section
+        (key, SECTIONS[key], MATRICES[key], *_matrix(rows))
+        for key, rows in there.items()
+        if key in MATRICES
     ]
     problems = found.loc[found["section"] == PROBLEMS, ["severity", "finding", "remedy"]]
     return render(
