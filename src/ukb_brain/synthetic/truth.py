@@ -61,14 +61,10 @@ def _known(group: Group, z: Columns) -> Array:
 
 
 def _block(grid: Grid, domain: str, values: Columns, rng: np.random.Generator) -> Array:
-    columns = []
-    for target in grid.targets_of(domain):
-        if target not in values:
-            continue
-        column = values[target].copy()
+    columns = [values[target].copy() for target in grid.targets_of(domain) if target in values]
+    for column in columns:
         missing = rng.random(len(column)) < MISSING_SHARE
         column[missing] = column[~missing].mean()
-        columns.append(column)
     return np.stack(columns, axis=1) if columns else np.empty((len(values["age"]), 0))
 
 
