@@ -35,6 +35,13 @@ def main_table(cohort: SyntheticCohort) -> pd.DataFrame:
     """Make the main table, all text, and empty where there is no entry.
 
     ``eid`` comes first, then ``field-instance.array``.
+
+    Examples
+    --------
+    >>> sizes = {"voxel_mm": 8, "regions": 25, "time_points": 60}
+    >>> table = main_table(SyntheticCohort(participants=2, seed=1, **sizes))
+    >>> table["eid"].tolist()
+    ['9000001', '9000002']
     """
     numbers = range(1, cohort.participants + 1)
     e = variates(cohort.seed, numbers)
