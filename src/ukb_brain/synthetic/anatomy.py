@@ -13,11 +13,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
-from nilearn.datasets import (
-    load_mni152_gm_template,
-    load_mni152_template,
-    load_mni152_wm_template,
-)
+from nilearn import datasets
 from nilearn.image import resample_img, smooth_img
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -215,9 +211,9 @@ def _template(load: Callable[..., nib.Nifti1Image], voxel_mm: float) -> Array:
 
 def build_anatomy(voxel_mm: float) -> Anatomy:
     """Make the shared anatomy from nilearn's templates, the same on every machine."""
-    grey = _template(load_mni152_gm_template, voxel_mm)
-    white = _template(load_mni152_wm_template, voxel_mm)
-    head = _template(load_mni152_template, voxel_mm) > 0.05
+    grey = _template(datasets.load_mni152_gm_template, voxel_mm)
+    white = _template(datasets.load_mni152_wm_template, voxel_mm)
+    head = _template(datasets.load_mni152_template, voxel_mm) > 0.05
     brain = gaussian_filter((grey + white > 0.15).astype(np.float32), 6 / voxel_mm) > 0.5
     brain &= head
     grey, white = grey * brain, white * brain
