@@ -149,7 +149,7 @@ def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.flo
     for group in VOLUMETRIC:
         wanted = derivatives(anatomy, world, (group, "site"), group)
         unknown = derivatives(anatomy, world, ("shapes", "textures"), group)
-        noise = np.float32([CONTRASTS[c].noise for c in contrasts_of(group)])
+        noise = np.array([CONTRASTS[c].noise for c in contrasts_of(group)], np.float32)
         scale = np.sqrt(more_voxels) / np.repeat(noise, len(world))
         wanted, unknown = wanted * scale, unknown * scale
         inner = np.linalg.inv(np.eye(len(unknown)) + unknown @ unknown.T)
