@@ -94,7 +94,9 @@ class _Session:
         self.anatomy, self.mask, self.world, self.near = _anatomy(batch.anatomy)
         z = latents(variates(self.cohort.seed, [number]))
         rng = np.random.default_rng([*self.seed, 10])
-        own = {group: rng.standard_normal((1, len(of))) for group, of in FACTORS.items()}
+        own: dict[str, NDArray[np.float64]] = {
+            group: rng.standard_normal((1, len(of))) for group, of in FACTORS.items()
+        }
         own["shapes"] = rng.standard_normal(len(self.anatomy.shapes))
         own["textures"] = rng.standard_normal(len(self.anatomy.textures))
         own["styles"] = rng.standard_normal(N_STYLES)
