@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.synthetic import brains
-from ukb_brain.synthetic.anatomy import N_SHAPES, build_anatomy
-from ukb_brain.synthetic.connectomes import N_STYLES, Connectome, simulate
-from ukb_brain.synthetic.contrasts import CONTRASTS, contrasts_of
+from ukb_brain.synthetic.anatomy import CONTRASTS, N_SHAPES, build_anatomy, contrasts_of
+from ukb_brain.synthetic.connectomes import N_STYLES, simulate
 from ukb_brain.synthetic.factors import FACTORS, factor_values, site_indicators
 from ukb_brain.synthetic.people import Columns, family_of, latents, traits, variates
 
@@ -46,10 +45,8 @@ def _effects(group: str) -> tuple[Floats, Floats]:
     _, world = brains.brain_points(anatomy)
     effects = brains.derivatives(anatomy, world, (group, "site", "shapes", "textures"), group)
     fewer = (VOXEL_MM / POINTS_MM) ** 1.5
-    noise = np.concatenate(
-        [np.full(len(world), fewer * CONTRASTS[c].noise) for c in contrasts_of(group)]
-    )
-    return effects, np.concatenate(noise)
+    noise = np.repeat([fewer * CONTRASTS[c].noise for c in contrasts_of(group)], len(world))
+    return effects, noise
 
 
 def draw_people(seed: int, n: int) -> Drawn:
@@ -74,10 +71,10 @@ def draw_people(seed: int, n: int) -> Drawn:
     styles = rng.standard_normal((n, N_STYLES))
     rows = []
     for at in range(n):
-        person = Connectome(
-            factors["functional"][at], sites[at], styles[at], float(z["motion"][at])
-        )
-        rows.append(fisher_z_of_time_series(simulate(person, REGIONS, TIME_POINTS, rng)[0]))
+        weights = np.concatenate([factors["functional"][at], sites[at], styles[at]])
+        motion = float(z["motion"][at])
+        series, _ = simulate(weights, motion, REGIONS, TIME_POINTS, rng)
+        rows.append(fisher_z_of_time_series(series))
     images["functional"] = np.array(rows, dtype=np.float32)
     family = np.array([family_of(seed, number) for number in numbers], dtype=np.int64)
     return Drawn(family, traits(z, e), images)

@@ -199,6 +199,14 @@ class Grid(Settings):
     left_out : tuple of str
         All names that are no part of this grid though somebody named them: those taken out, what
         went with them, and what an overlay set to null.
+
+    Examples
+    --------
+    >>> import yaml
+    >>> with open("conf/base/parameters_grid.yml") as file:
+    ...     grid = Grid(**yaml.safe_load(file)["grid"])
+    >>> len(grid.cells), grid.inputs(("structural",), ("constitutional",)).name
+    (700, 'FLAIR + T1 + Non-imaging data (C)')
     """
 
     base_domain: str

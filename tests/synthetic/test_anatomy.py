@@ -10,11 +10,11 @@ from scipy.ndimage import map_coordinates
 from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.synthetic.anatomy import (
     COARSE_MM,
+    FIELDS,
     N_SHAPES,
     Anatomy,
     build_anatomy,
 )
-from ukb_brain.synthetic.contrasts import FIELDS
 from ukb_brain.synthetic.factors import FACTORS
 from ukb_brain.synthetic.people import SITES
 

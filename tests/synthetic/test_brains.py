@@ -5,7 +5,7 @@ import pytest
 from nibabel.affines import apply_affine
 
 from ukb_brain.synthetic import brains
-from ukb_brain.synthetic.contrasts import CONTRASTS, contrasts_of
+from ukb_brain.synthetic.anatomy import CONTRASTS, contrasts_of
 from ukb_brain.synthetic.factors import FACTORS
 from ukb_brain.synthetic.people import SITES
 

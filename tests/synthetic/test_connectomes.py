@@ -3,12 +3,11 @@ import pytest
 
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
 from ukb_brain.synthetic.connectomes import (
+    EFFECTS,
     MOTION,
-    N_STYLES,
     NODES_25750,
     REGION_NOISE,
     SCALE_25750,
-    Connectome,
     loadings,
     matrix_25750,
     readout_error,
@@ -20,32 +19,30 @@ from ukb_brain.synthetic.people import SITES
 N_FACTORS = len(FACTORS["functional"])
 
 
-def connectome(motion=0.0, **weights):
-    return Connectome(
-        weights.get("functional", np.zeros(N_FACTORS)),
-        weights.get("site", np.zeros(len(SITES))),
-        weights.get("styles", np.zeros(N_STYLES)),
-        motion,
-    )
+def weights_of(*factors):
+    """Weights of someone with these factors, and average in all else."""
+    weights = np.zeros(len(EFFECTS))
+    weights[: len(factors)] = factors
+    return weights
 
 
 def test_shapes_of_series_and_matrix():
-    series, nodes = simulate(connectome(), 31, 70, np.random.default_rng(0))
+    series, nodes = simulate(weights_of(), 0.0, 31, 70, np.random.default_rng(0))
     assert series.shape == (31, 70)
     assert nodes.shape == (21, 70)
     assert matrix_25750(nodes).shape == (210,)
 
 
 def test_covariance_is_that_of_the_loadings():
-    person = connectome(functional=np.array([1.5, -1, 0.5, 2.0]))
-    series, _ = simulate(person, 26, 60_000, np.random.default_rng(0))
+    person = weights_of(1.5, -1, 0.5, 2.0)
+    series, _ = simulate(person, 0.0, 26, 60_000, np.random.default_rng(0))
     base = loadings(person, 26)
     expected = base @ base.T + MOTION**2 + REGION_NOISE**2 * np.eye(26)
     np.testing.assert_allclose(np.cov(series), expected, atol=0.12)
 
 
 def test_matrix_is_scaled_fisher_z_with_values_beyond_one():
-    _, nodes = simulate(connectome(), 25, 490, np.random.default_rng(0))
+    _, nodes = simulate(weights_of(), 0.0, 25, 490, np.random.default_rng(0))
     values = matrix_25750(nodes)
     np.testing.assert_allclose(values, SCALE_25750 * fisher_z_of_time_series(nodes), rtol=1e-6)
     assert np.abs(values).max() > 2
@@ -59,10 +56,8 @@ def test_matrix_is_scaled_fisher_z_with_values_beyond_one():
 @pytest.mark.parametrize("k", range(N_FACTORS), ids=[f.name for f in FACTORS["functional"]])
 def test_a_factor_shows_in_both_kinds_of_file(k):
     for nodes in (40, NODES_25750):
-        one, none = np.eye(N_FACTORS)[k], np.zeros(N_FACTORS)
-        change = loadings(connectome(functional=one), nodes) - loadings(
-            connectome(functional=none), nodes
-        )
+        one = weights_of(*np.eye(N_FACTORS)[k])
+        change = loadings(one, nodes) - loadings(weights_of(), nodes)
         assert np.abs(change).mean() > 0.03
 
 
@@ -71,7 +66,7 @@ def test_motion_raises_connectivity():
     for motion in (-2.0, 4.0):
         zs = [
             fisher_z_of_time_series(
-                simulate(connectome(motion), 40, 200, np.random.default_rng(k))[0]
+                simulate(weights_of(), motion, 40, 200, np.random.default_rng(k))[0]
             ).mean()
             for k in range(20)
         ]

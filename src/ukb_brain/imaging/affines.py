@@ -29,6 +29,12 @@ def fsl_mni(voxel_mm: float = 1.0) -> tuple[tuple[int, int, int], Affine]:
     shape : tuple of int
     affine : ndarray of shape (4, 4)
         Voxel to world in mm; determinant negative in x, voxel (0, 0, 0) at (90, −126, −72).
+
+    Examples
+    --------
+    >>> shape, affine = fsl_mni(voxel_mm=2)
+    >>> shape, (affine @ [45, 63, 36, 1]).tolist()
+    ((91, 109, 91), [0.0, 0.0, 0.0, 1.0])
     """
     x, y, z = (int(np.ceil(n / voxel_mm)) for n in FSL_MNI_SHAPE)
     affine = np.diag([-voxel_mm, voxel_mm, voxel_mm, 1.0])

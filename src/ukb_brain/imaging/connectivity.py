@@ -33,6 +33,12 @@ def fisher_z_of_time_series(series: NDArray[np.floating]) -> Vector:
     ------
     InputError
         If fewer than two regions vary, or there are too few time points.
+
+    Examples
+    --------
+    >>> regions = np.random.default_rng(0).standard_normal((21, 490))
+    >>> fisher_z_of_time_series(regions).shape
+    (210,)
     """
     if series.ndim != 2 or series.shape[0] < 2 or series.shape[1] < 4:
         raise InputError(

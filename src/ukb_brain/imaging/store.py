@@ -27,7 +27,17 @@ INCOMPLETE = "incomplete"
 
 
 def open_store(path: Path) -> RecordStore:
-    """Open the store in a folder; it may be empty, or not be there yet."""
+    """Open the store in a folder; it may be empty, or not be there yet.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     store = open_store(Path(folder, "volumes.zarr"))
+    ...     store.write("t1", (9000001, 2), np.zeros((2, 3, 4)), {"voxel_mm": 4})
+    ...     store.keys("t1"), store.read("t1", (9000001, 2)).shape
+    ([(9000001, 2)], (2, 3, 4))
+    """
     return RecordStore(path)
 
 

@@ -39,6 +39,13 @@ class FamilyDraws:
         Number of bootstrap draws.
     seed : int
         Non-negative.
+
+    Examples
+    --------
+    >>> families = [1, 1, 2]
+    >>> weights = FamilyDraws(families, draws=500, seed=0).weights(families)
+    >>> weights.shape, bool((weights[:, 0] == weights[:, 1]).all())
+    ((500, 3), True)
     """
 
     def __init__(self, families: Iterable[int], draws: int, seed: int) -> None:
@@ -61,6 +68,11 @@ def percentile_interval(drawn: Floats, level: float) -> tuple[float, float]:
 
     Scores are of shape (draws,). Bounds are NaN where most draws have no score, and where all have
     the same: a width of 0 comes from predictions that do not differ, and is no certainty.
+
+    Examples
+    --------
+    >>> percentile_interval(np.arange(101.0), level=0.5)
+    (25.0, 75.0)
     """
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < max(1, LEAST_DEFINED * len(drawn)) or np.ptp(defined) <= SAME:

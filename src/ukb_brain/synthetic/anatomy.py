@@ -1,4 +1,7 @@
-"""The anatomy that all synthetic brains share: tissues, and the fields along which they differ."""
+"""The anatomy that all synthetic brains share, and how each imaging modality draws it.
+
+Tissues, the fields along which people differ, and the intensity of a tissue in a modality's image.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,20 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
-from nilearn.datasets import (
-    load_mni152_gm_template,
-    load_mni152_template,
-    load_mni152_wm_template,
-)
+from nilearn import datasets
 from nilearn.image import resample_img, smooth_img
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from ukb_brain.atomic import atomic_path
-from ukb_brain.imaging.affines import fsl_mni
-from ukb_brain.synthetic.contrasts import CONTRASTS, FIELDS
+from ukb_brain.imaging.affines import Affine, fsl_mni
 from ukb_brain.synthetic.factors import FACTORS, Group
 from ukb_brain.synthetic.people import SITES
 
 Array = NDArray[np.float32]
 
 COARSE_MM = 8.0
+COARSE_SHAPE, COARSE_AFFINE = fsl_mni(COARSE_MM)
 SMOOTHING_VOXELS = 1.8
 N_SHAPES = 24
 N_TEXTURES = 24
@@ -36,6 +35,50 @@ N_TEXTURES = 24
 SHAPE_MM, TEXTURE, SITE = 0.5, 0.018, 0.03
 PATTERN = {"pattern": 0.022, "strong_pattern": 0.045}
 VENTRICLE_MM, SEX_SHAPE_MM, THINNING, GLOBAL_FA = 1.4, 0.8, 0.05, 0.035
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How one modality's image comes of tissues.
+
+    Attributes
+    ----------
+    group : str
+        Whose factors change it. What the diffusion group shows was registered nonlinearly.
+    fluid, lesions : float
+        Intensity of fluid, and how much lesions add.
+    fields : dict of str to (float, float)
+        Intensities of grey and of white matter, by the name of the field that changes them.
+    noise : float
+        Standard deviation of one voxel's noise.
+    unit : float
+        Of the file, in which white matter of a T1 has 1.
+    """
+
+    group: Group
+    fields: dict[str, tuple[float, float]]
+    noise: float
+    fluid: float = 0.0
+    lesions: float = 0.0
+    unit: float = 1000.0
+
+
+CONTRASTS = {
+    "t1": Contrast(
+        "structural", {"t1_grey": (0.62, 0.0), "t1_white": (0.0, 1.0)}, 0.05, 0.25, -0.05
+    ),
+    "flair": Contrast(
+        "structural", {"flair_grey": (0.80, 0.0), "flair_white": (0.0, 0.66)}, 0.06, 0.12, 0.13
+    ),
+    "dwi": Contrast("diffusion", {"fa": (0.15, 0.48)}, 0.03, unit=1.0),
+}
+# In the order in which maps of change have them.
+FIELDS = {name: key for key, contrast in CONTRASTS.items() for name in contrast.fields}
+
+
+def contrasts_of(group: Group) -> tuple[str, ...]:
+    """Name the modalities of an imaging group that are drawn."""
+    return tuple(key for key, contrast in CONTRASTS.items() if contrast.group == group)
 
 
 @dataclass(frozen=True)
@@ -84,16 +127,19 @@ class Anatomy:
             return cls(**{f.name: arrays[f.name] for f in fields(cls)})
 
 
-def _coarse_world() -> Array:
-    shape, affine = fsl_mni(COARSE_MM)
-    return np.moveaxis(apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1)), -1, 0)
+def places(shape: tuple[int, ...], affine: Affine) -> NDArray[np.float64]:
+    """Places in mm of a grid's voxels, shape (X, Y, Z, 3)."""
+    return np.asarray(apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1)))
+
+
+def _coarse_world() -> NDArray[np.float64]:
+    return np.moveaxis(places(COARSE_SHAPE, COARSE_AFFINE), -1, 0)
 
 
 def _smooth_field(name: str) -> Array:
     """Random smooth field of unit mean square, the same wherever it is asked for by this name."""
-    shape, _ = fsl_mni(COARSE_MM)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    field = gaussian_filter(rng.standard_normal(shape), SMOOTHING_VOXELS, mode="wrap")
+    field = gaussian_filter(rng.standard_normal(COARSE_SHAPE), SMOOTHING_VOXELS, mode="wrap")
     return (field / np.sqrt(np.mean(field**2))).astype(np.float32)
 
 
@@ -119,7 +165,7 @@ def _cortical_rim() -> Array:
 
 def _change(name: str, size: float, group: Group | None = None) -> Array:
     """Random change of each field, or of those of a group's modalities."""
-    blank = np.zeros(fsl_mni(COARSE_MM)[0], dtype=np.float32)
+    blank = np.zeros(COARSE_SHAPE, dtype=np.float32)
     return np.stack(
         [
             size * _smooth_field(f"{name} {f}") if group in (None, CONTRASTS[m].group) else blank
@@ -129,35 +175,27 @@ def _change(name: str, size: float, group: Group | None = None) -> Array:
 
 
 def _effects(group: Group) -> Array:
-    maps, fields_there = [], list(FIELDS)
-    for factor in FACTORS[group]:
-        change = _change(factor.name, PATTERN.get(factor.effect, 0.0), group)
+    fields_there = list(FIELDS)
+    maps = [_change(f.name, PATTERN.get(f.effect, 0.0), group) for f in FACTORS[group]]
+    for factor, change in zip(FACTORS[group], maps, strict=True):
         if factor.effect == "thinning":
             for name in ("t1_grey", "flair_grey"):
                 change[fields_there.index(name)] -= THINNING * _cortical_rim()
         if factor.effect == "global":
             patchy = 1 + 0.4 * _smooth_field(factor.name)
             change[fields_there.index("fa")] -= GLOBAL_FA * patchy
-        maps.append(change)
     return np.stack(maps)
 
 
 def _factor_shapes() -> Array:
-    blank = np.zeros((3, *fsl_mni(COARSE_MM)[0]), dtype=np.float32)
-    drawn = {
-        "ventricles": _ventricle_displacement,
-        "shape": lambda: _displacement("sex_shape", SEX_SHAPE_MM),
-    }
-    return np.stack([drawn.get(f.effect, lambda: blank)() for f in FACTORS["structural"]])
+    sex = _displacement("sex_shape", SEX_SHAPE_MM)
+    drawn = {"ventricles": _ventricle_displacement(), "shape": sex}
+    return np.stack([drawn.get(f.effect, np.zeros_like(sex)) for f in FACTORS["structural"]])
 
 
-def _sites() -> Array:
-    maps = []
-    for site in SITES:
-        change = _change(f"site {site}", SITE)
-        rng = np.random.default_rng(site)
-        maps.append(change + SITE * rng.standard_normal((len(FIELDS), 1, 1, 1)))
-    return np.stack(maps).astype(np.float32)
+def _site(site: int) -> Array:
+    own = np.random.default_rng(site).standard_normal((len(FIELDS), 1, 1, 1))
+    return np.asarray(_change(f"site {site}", SITE) + SITE * own, dtype=np.float32)
 
 
 def _template(load: Callable[..., nib.Nifti1Image], voxel_mm: float) -> Array:
@@ -166,28 +204,21 @@ def _template(load: Callable[..., nib.Nifti1Image], voxel_mm: float) -> Array:
     image = load(resolution=1)
     if voxel_mm > 1:
         image = smooth_img(image, fwhm=voxel_mm * 0.8)
-    moved = resample_img(
-        image,
-        target_affine=affine,
-        target_shape=shape,
-        interpolation="linear",
-        force_resample=True,
-        copy_header=True,
-    )
+    how = {"interpolation": "linear", "force_resample": True, "copy_header": True}
+    moved = resample_img(image, target_affine=affine, target_shape=shape, **how)
     return np.clip(moved.get_fdata(dtype=np.float32), 0, 1)
 
 
 def build_anatomy(voxel_mm: float) -> Anatomy:
     """Make the shared anatomy from nilearn's templates, the same on every machine."""
-    grey = _template(load_mni152_gm_template, voxel_mm)
-    white = _template(load_mni152_wm_template, voxel_mm)
-    head = _template(load_mni152_template, voxel_mm) > 0.05
+    grey = _template(datasets.load_mni152_gm_template, voxel_mm)
+    white = _template(datasets.load_mni152_wm_template, voxel_mm)
+    head = _template(datasets.load_mni152_template, voxel_mm) > 0.05
     brain = gaussian_filter((grey + white > 0.15).astype(np.float32), 6 / voxel_mm) > 0.5
     brain &= head
     grey, white = grey * brain, white * brain
     fluid = np.clip(1 - grey - white, 0, 1) * brain
-    shape, affine = fsl_mni(voxel_mm)
-    world = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1)).astype(np.float32)
+    world = places(*fsl_mni(voxel_mm)).astype(np.float32)
     away = np.sqrt((((world - [0, -18, 18]) / [24, 42, 18]) ** 2).sum(axis=-1))
     lesions = white * np.exp(-((away - 1.15) ** 2) / (2 * 0.28**2))
     textures = [_change(f"texture {k}", TEXTURE) for k in range(N_TEXTURES)]
@@ -204,6 +235,6 @@ def build_anatomy(voxel_mm: float) -> Anatomy:
         shapes=np.stack([_displacement(f"shape {k}", SHAPE_MM) for k in range(N_SHAPES)]),
         structural=_effects("structural"),
         diffusion=_effects("diffusion"),
-        sites=_sites(),
+        sites=np.stack([_site(site) for site in SITES]),
         textures=np.stack(textures).astype(np.float32),
     )

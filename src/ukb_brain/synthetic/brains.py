@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from ukb_brain.imaging.affines import fsl_mni
-from ukb_brain.synthetic.anatomy import COARSE_MM, N_SHAPES, Anatomy
-from ukb_brain.synthetic.contrasts import CONTRASTS, FIELDS, contrasts_of
+from ukb_brain.synthetic.anatomy import COARSE_AFFINE, CONTRASTS, FIELDS, Anatomy, contrasts_of
 from ukb_brain.synthetic.factors import FACTORS, Group
-from ukb_brain.synthetic.people import SITES
 
 Array = NDArray[np.float32]
+Images = dict[str, Array]
+Mask = NDArray[np.bool_]
+Points = NDArray[np.float64]
 VOLUMETRIC: tuple[Group, ...] = ("structural", "diffusion")
 
 # Share of people's shapes that a nonlinear registration leaves.
@@ -58,7 +59,7 @@ def _sample(volume: Array, points: Array) -> Array:
     return np.asarray(map_coordinates(volume, points, order=1, mode="constant", prefilter=False))
 
 
-def draw(anatomy: Anatomy, brain: Brain, world: NDArray[np.float64]) -> dict[str, Array]:
+def draw(anatomy: Anatomy, brain: Brain, world: Points) -> Images:
     """Intensities of a brain at points of MNI space, without noise.
 
     Parameters
@@ -74,7 +75,7 @@ def draw(anatomy: Anatomy, brain: Brain, world: NDArray[np.float64]) -> dict[str
         By modality, in units of white matter's T1; ``lesions`` (load at the point) and ``brain``
         (share of tissue).
     """
-    coarse = apply_affine(np.linalg.inv(fsl_mni(COARSE_MM)[1]), world).T.astype(np.float32)
+    coarse = apply_affine(np.linalg.inv(COARSE_AFFINE), world).T.astype(np.float32)
     shape_fields = np.tensordot(brain.structural, anatomy.factor_shapes, 1) + np.tensordot(
         brain.shapes, anatomy.shapes, 1
     )
@@ -102,7 +103,7 @@ def draw(anatomy: Anatomy, brain: Brain, world: NDArray[np.float64]) -> dict[str
     return drawn | {"lesions": lesions, "brain": grey + white + fluid}
 
 
-def brain_points(anatomy: Anatomy) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def brain_points(anatomy: Anatomy) -> tuple[Mask, Points]:
     """Voxels of the MNI grid that hold brain, and their places.
 
     Returns
@@ -119,8 +120,8 @@ def brain_points(anatomy: Anatomy) -> tuple[NDArray[np.bool_], NDArray[np.float6
 
 def mean_brain(anatomy: Anatomy) -> Brain:
     """Build the brain of someone average in everything: all weights are zero."""
-    sizes = (len(FACTORS["structural"]), len(FACTORS["diffusion"]), len(SITES), N_SHAPES)
-    return Brain(*(np.zeros(n) for n in (*sizes, len(anatomy.textures))))
+    maps = (anatomy.structural, anatomy.diffusion, anatomy.sites, anatomy.shapes, anatomy.textures)
+    return Brain(*(np.zeros(len(m)) for m in maps))
 
 
 def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.float64]]:
@@ -148,9 +149,8 @@ def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.flo
     for group in VOLUMETRIC:
         wanted = derivatives(anatomy, world, (group, "site"), group)
         unknown = derivatives(anatomy, world, ("shapes", "textures"), group)
-        scale = np.sqrt(more_voxels) / np.concatenate(
-            [np.full(len(world), CONTRASTS[c].noise, np.float32) for c in contrasts_of(group)]
-        )
+        noise = np.array([CONTRASTS[c].noise for c in contrasts_of(group)], np.float32)
+        scale = np.sqrt(more_voxels) / np.repeat(noise, len(world))
         wanted, unknown = wanted * scale, unknown * scale
         inner = np.linalg.inv(np.eye(len(unknown)) + unknown @ unknown.T)
         cross = wanted @ unknown.T
@@ -161,7 +161,7 @@ def readout_error(anatomy: Anatomy, voxel_mm: float) -> dict[str, NDArray[np.flo
 
 
 def derivatives(
-    anatomy: Anatomy, world: NDArray[np.float64], weights: tuple[str, ...], group: Group
+    anatomy: Anatomy, world: Points, weights: tuple[str, ...], group: Group
 ) -> NDArray[np.float64]:
     """Change of an imaging group's images with each of some weights, at the average brain.
 
@@ -180,15 +180,13 @@ def derivatives(
     ndarray of shape (weights, n * modalities)
         One modality after the other.
     """
-    rows = []
-    for name in weights:
-        for k in range(len(getattr(mean_brain(anatomy), name))):
-            ends = []
-            for step in (0.5, -0.5):
-                brain = mean_brain(anatomy)
-                getattr(brain, name)[k] = step
-                shown = registered(brain) if group == "diffusion" else brain
-                drawn = draw(anatomy, shown, world)
-                ends.append(np.concatenate([drawn[c] for c in contrasts_of(group)]))
-            rows.append(ends[0] - ends[1])
-    return np.stack(rows).astype(np.float64)
+
+    def images(name: str, k: int, weight: float) -> Array:
+        brain = mean_brain(anatomy)
+        getattr(brain, name)[k] = weight
+        drawn = draw(anatomy, registered(brain) if group == "diffusion" else brain, world)
+        return np.concatenate([drawn[c] for c in contrasts_of(group)])
+
+    average = mean_brain(anatomy)
+    every = [(name, k) for name in weights for k in range(len(getattr(average, name)))]
+    return np.stack([images(*w, 0.5) - images(*w, -0.5) for w in every]).astype(np.float64)

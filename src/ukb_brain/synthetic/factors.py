@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from ukb_brain.synthetic.people import SITES, Columns
+from ukb_brain.synthetic.people import SITES, Columns, weighted
 
 Group = Literal["structural", "diffusion", "functional"]
 
@@ -79,8 +79,7 @@ FACTORS: dict[Group, tuple[Factor, ...]] = {
 
 def latent_of(factor: Factor, z: Columns) -> np.ndarray:
     """Values of the latent that a factor shows, shape (n,), in about standard units."""
-    parts = COMPOSITES.get(factor.latent, {factor.latent: 1.0})
-    return sum((w * z[name] for name, w in parts.items()), start=np.zeros_like(z["age"]))
+    return weighted(z, COMPOSITES.get(factor.latent, {factor.latent: 1.0}))
 
 
 def factor_values(group: Group, z: Columns, own: np.ndarray) -> np.ndarray:

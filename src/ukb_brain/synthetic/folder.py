@@ -55,46 +55,40 @@ def claim(folder: Path, cohort: SyntheticCohort, source: str) -> SyntheticCohort
             "--env test."
         )
     marker = folder / MARKER
-    if marker.exists():
+    claimed = marker.exists()
+    if claimed:
         _check_same(folder, json.loads(marker.read_text()), cohort)
-    _check_nothing_foreign(folder, marker.exists())
+    # What a generation that was killed before its first file may have left is no matter.
+    foreign = sum(
+        not (_is_ours(path, folder) if claimed else path.name == PARTIAL + MARKER)
+        for path in folder.rglob("*")
+        if not path.is_dir()
+    )
+    if foreign:
+        raise InputError(
+            f"{folder} holds {foreign} file(s) that a synthetic cohort did not write, and it "
+            "is never mixed with other data: give it a data root of its own "
+            "(--params data_root=…)."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     text = cohort.model_dump_json(indent=1) + "\n"
-    if not marker.exists() or marker.read_text() != text:
+    if not claimed or marker.read_text() != text:
         with atomic_path(marker) as part:
             part.write_text(text)
     return cohort
 
 
 def _check_same(folder: Path, there: dict[str, Any], asked: SyntheticCohort) -> None:
-    new = asked.model_dump()
-    # Earlier versions wrote no more than these, and their time series without a header.
-    old = {"style": "ukbconv csv", "arrangement": "by_field", "written_as": 1} | there
-    shrinks = new["participants"] < old["participants"]
+    # Earlier versions wrote fewer settings, and their time series without a header.
     changed = [
-        f"{key} {old[key]} there, {new[key]} asked"
-        for key in new
-        if old[key] != new[key] and (key != "participants" or shrinks)
+        f"{key} {there.get(key)} there, {new} asked"
+        for key, new in asked.model_dump().items()
+        if there.get(key) != new and (key != "participants" or new < there[key])
     ]
     if changed:
         raise InputError(
             f"{folder} holds another synthetic cohort ({'; '.join(changed)}): give this one a data "
             "root of its own (--params data_root=…), or delete that folder."
-        )
-
-
-def _check_nothing_foreign(folder: Path, claimed: bool) -> None:
-    files = [path for path in folder.rglob("*") if not path.is_dir()]
-    if claimed:
-        foreign = sum(not _is_ours(path, folder) for path in files)
-    else:
-        # What a generation that was killed before its first file may have left is no matter.
-        foreign = sum(path.name != PARTIAL + MARKER for path in files)
-    if foreign:
-        raise InputError(
-            f"{folder} holds {foreign} file(s) that a synthetic cohort did not write, and it "
-            "is never mixed with other data: give it a data root of its own "
-            "(--params data_root=…)."
         )
 
 

@@ -78,15 +78,12 @@ def variates(seed: int, numbers: Sequence[int]) -> Columns:
     A person's draws do not depend on who else is there. Siblings share half the variance of the
     heritable ones.
     """
-    rows = []
-    for number in numbers:
-        row = np.random.default_rng([seed, number, 2]).standard_normal(len(VARIATES))
-        family = family_of(seed, number)
-        shared = np.random.default_rng([seed, family, 3]).standard_normal(len(HERITABLE))
-        heritable = slice(0, len(HERITABLE))
-        row[heritable] = np.sqrt(HERITABILITY) * shared + np.sqrt(1 - HERITABILITY) * row[heritable]
-        rows.append(row)
-    table = np.array(rows).reshape(len(rows), len(VARIATES))
+    table = np.empty((len(numbers), len(VARIATES)))
+    for row, number in zip(table, numbers, strict=True):
+        row[:] = np.random.default_rng([seed, number, 2]).standard_normal(len(VARIATES))
+        family = np.random.default_rng([seed, family_of(seed, number), 3])
+        shared, own = family.standard_normal(len(HERITABLE)), row[: len(HERITABLE)]
+        own[:] = np.sqrt(HERITABILITY) * shared + np.sqrt(1 - HERITABILITY) * own
     return dict(zip(VARIATES, table.T, strict=True))
 
 
@@ -104,35 +101,28 @@ def latents(e: Columns) -> Columns:
     sex = (male - MALE_SHARE) / np.sqrt(MALE_SHARE * (1 - MALE_SHARE))
     adiposity = 0.08 * age + 0.995 * e["adiposity"]
     complaint = e["complaint"]
-    return {
+    as_drawn = ("height", "complaint", "speed", "white_matter", "worry", "handed")
+    return {name: e[name] for name in as_drawn} | {
         "age_years": age_years,
         "male": male,
         "site_code": site_code,
         "age": age,
         "sex": sex,
-        "height": e["height"],
         "adiposity": adiposity,
         # Weight given sex: what the scales show and, in part, what the brain's size shows.
         "body": 0.78 * adiposity + 0.42 * e["height"] + 0.46 * e["build"],
         "vascular": 0.38 * age + 0.12 * sex + 0.28 * adiposity + 0.86 * e["vascular"],
         "metabolic": 0.15 * age + 0.15 * sex + 0.45 * adiposity + 0.86 * e["metabolic"],
-        "complaint": complaint,
         "smoke": 0.14 * sex + 0.38 * complaint + 0.91 * e["smoke"],
         "neuroticism": -0.24 * age - 0.26 * sex + 0.55 * complaint + 0.75 * e["neuroticism"],
-        "speed": e["speed"],
-        "white_matter": e["white_matter"],
-        "worry": e["worry"],
-        "handed": e["handed"],
         "head": 0.62 * sex + 0.25 * e["height"] + 0.74 * e["head"],
         "motion": 0.15 * age + 0.30 * adiposity + 0.94 * e["motion"],
     }
 
 
-def _liability(
-    z: Columns, noise: NDArray[np.float64], weights: dict[str, float]
-) -> NDArray[np.float64]:
-    signal = sum((w * z[name] for name, w in weights.items()), start=np.zeros_like(noise))
-    return signal + np.sqrt(1 - sum(w**2 for w in weights.values())) * noise
+def weighted(z: Columns, weights: dict[str, float]) -> NDArray[np.float64]:
+    """Sum latents of shape (n,) with some weights; zero where there are none."""
+    return sum((w * z[name] for name, w in weights.items()), start=np.zeros_like(z["age"]))
 
 
 def _skewed(x: NDArray[np.float64], skew: float) -> NDArray[np.float64]:
@@ -165,7 +155,8 @@ def traits(z: Columns, e: Columns) -> Columns:
     }
     for name, (share, weights) in (ITEMS | DIAGNOSES).items():
         noise = e["worry_item" if name == "worry" else name]
-        out[name] = (_liability(z, noise, weights) > norm.ppf(1 - share)).astype(float)
+        own = np.sqrt(1 - sum(w**2 for w in weights.values()))
+        out[name] = (weighted(z, weights) + own * noise > norm.ppf(1 - share)).astype(float)
     at_site = np.vectorize(ATOPY_BY_SITE.__getitem__, otypes=[float])(z["site_code"])
     out["atopy"] = (norm.cdf(e["atopy"]) < at_site).astype(float)
     return out

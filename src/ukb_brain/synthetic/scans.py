@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,25 +15,25 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 from nibabel.affines import apply_affine, from_matvec
 from nibabel.eulerangles import euler2mat
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, map_coordinates
 
 from ukb_brain.atomic import atomic_path
 from ukb_brain.imaging.affines import Affine, fsl_mni, to_flirt
 from ukb_brain.imaging.modalities import MNI, Modality, Scale
 from ukb_brain.imaging.time_series import LABEL
 from ukb_brain.synthetic import brains
-from ukb_brain.synthetic.anatomy import Anatomy
-from ukb_brain.synthetic.connectomes import N_STYLES, Connectome, matrix_25750, simulate
-from ukb_brain.synthetic.contrasts import CONTRASTS
+from ukb_brain.synthetic.anatomy import CONTRASTS, Anatomy, places
+from ukb_brain.synthetic.brains import Mask, Points
+from ukb_brain.synthetic.connectomes import N_STYLES, matrix_25750, region_labels, simulate
 from ukb_brain.synthetic.factors import FACTORS, factor_values, site_indicators
 from ukb_brain.synthetic.folder import file_path
-from ukb_brain.synthetic.glasser import region_labels
-from ukb_brain.synthetic.people import Columns, latents, variates
+from ukb_brain.synthetic.people import latents, variates
 from ukb_brain.synthetic.settings import SyntheticCohort
-from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, T1, Scan, visits_of
+from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, Scan, visits_of
 
 Members = dict[str, bytes]
 
@@ -54,9 +55,7 @@ class PeopleBatch:
 
 
 @lru_cache(maxsize=1)
-def _anatomy(
-    path: Path,
-) -> tuple[Anatomy, NDArray[np.bool_], NDArray[np.float64], NDArray[np.bool_]]:
+def _anatomy(path: Path) -> tuple[Anatomy, Mask, Points, Mask]:
     anatomy = Anatomy.load(path)
     mask, world = brains.brain_points(anatomy)
     reach = max(1, round(LARGEST_SHIFT_MM / float(anatomy.voxel_mm)))
@@ -94,28 +93,28 @@ class _Session:
         self.cohort, self.seed = batch.cohort, [batch.cohort.seed, number]
         self.anatomy, self.mask, self.world, self.near = _anatomy(batch.anatomy)
         z = latents(variates(self.cohort.seed, [number]))
-        first = np.random.default_rng([*self.seed, 10])
-        own = {g: first.standard_normal((1, len(f))) for g, f in FACTORS.items()}
-        shapes = first.standard_normal(brains.N_SHAPES)
-        textures = first.standard_normal(len(self.anatomy.textures))
-        styles = first.standard_normal(N_STYLES)
+        rng = np.random.default_rng([*self.seed, 10])
+        own: dict[str, NDArray[np.float64]] = {
+            group: rng.standard_normal((1, len(of))) for group, of in FACTORS.items()
+        }
+        own["shapes"] = rng.standard_normal(len(self.anatomy.shapes))
+        own["textures"] = rng.standard_normal(len(self.anatomy.textures))
+        own["styles"] = rng.standard_normal(N_STYLES)
         if instance == 3:
+            dates = visits_of(*self.seed).dates
+            years = (dates[3] - dates[2]).days / 365.25
+            z |= {"age": z["age"] + years / 7.7, "age_years": z["age_years"] + years}
             rng = np.random.default_rng([*self.seed, 10 + instance])
-            z = z | self._older(z)
-            own = {g: _partly_new(o, rng) for g, o in own.items()}
-            textures, styles = _partly_new(textures, rng), _partly_new(styles, rng)
+            for name in [*FACTORS, "textures", "styles"]:
+                new = rng.standard_normal(own[name].shape)
+                own[name] = np.sqrt(STABLE) * own[name] + np.sqrt(1 - STABLE) * new
         site = site_indicators(z)[0]
         factors = {g: factor_values(g, z, own[g])[0] for g in FACTORS}
         self.brain = brains.Brain(
-            factors["structural"], factors["diffusion"], site, shapes, textures
+            factors["structural"], factors["diffusion"], site, own["shapes"], own["textures"]
         )
-        self.connectome = Connectome(factors["functional"], site, styles, float(z["motion"][0]))
-        self.head = float(z["head"][0])
-
-    def _older(self, z: Columns) -> Columns:
-        dates = visits_of(*self.seed).dates
-        years = (dates[3] - dates[2]).days / 365.25
-        return {"age": z["age"] + years / 7.7, "age_years": z["age_years"] + years}
+        self.connectome = np.concatenate([factors["functional"], site, own["styles"]])
+        self.motion, self.head = float(z["motion"][0]), float(z["head"][0])
 
     def write(self, scan: Scan) -> None:
         path = self.batch.bulk / file_path(self.cohort.arrangement, scan, self.number)
@@ -126,7 +125,7 @@ class _Session:
                 return
             members = self._time_series() if scan.field == SERIES else self._images(scan.field)
             if scan.state == "unusable":
-                members = {_under_unusable(name): content for name, content in members.items()}
+                members = {re.sub("^([^/]+/)?", r"\1unusable/", n): c for n, c in members.items()}
             content = _zip(members)
             part.write_bytes(content[: len(content) // 3] if scan.state == "broken" else content)
 
@@ -136,8 +135,8 @@ class _Session:
 
     @cached_property
     def _regions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        size = (self.cohort.regions, self.cohort.time_points)
-        return simulate(self.connectome, *size, self._noise_of(SERIES))
+        sizes = (self.cohort.regions, self.cohort.time_points)
+        return simulate(self.connectome, self.motion, *sizes, self._noise_of(SERIES))
 
     def _head_position(self) -> Affine:
         """World coordinates of the native scan to MNI space: turned, shifted, scaled."""
@@ -155,34 +154,32 @@ class _Session:
         return shape, np.asarray(from_matvec(gantry, centre - gantry @ middle))
 
     @cached_property
-    def _native(self) -> dict[str, NDArray[np.float32]]:
+    def _native(self) -> brains.Images:
         shape, affine = self._native_grid()
-        indices = np.moveaxis(np.indices(shape), 0, -1)
-        world = apply_affine(self._head_position() @ affine, indices)
-        inside = self._near_brain(world)
-        return _filled(inside, brains.draw(self.anatomy, self.brain, world[inside]))
-
-    def _near_brain(self, world: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Points that may hold brain once it is deformed; the rest need not be drawn."""
-        affine = fsl_mni(self.cohort.voxel_mm)[1]
-        index = np.rint(apply_affine(np.linalg.inv(affine), world)).astype(int)
-        within = ((index >= 0) & (index < self.near.shape)).all(axis=-1)
-        near = np.zeros(within.shape, dtype=bool)
-        near[within] = self.near[tuple(index[within].T)]
-        return near
+        world = places(shape, self._head_position() @ affine)
+        # Points that may hold brain once it is deformed; the rest need not be drawn.
+        index = apply_affine(np.linalg.inv(fsl_mni(self.cohort.voxel_mm)[1]), world)
+        inside = map_coordinates(
+            self.near, np.moveaxis(index, -1, 0), order=0, mode="grid-constant", prefilter=False
+        )
+        return self._drawn(self.brain, inside, world[inside])
 
     @cached_property
-    def _in_mni(self) -> dict[str, NDArray[np.float32]]:
-        registered = brains.registered(self.brain)
-        return _filled(self.mask, brains.draw(self.anatomy, registered, self.world))
+    def _in_mni(self) -> brains.Images:
+        return self._drawn(brains.registered(self.brain), self.mask, self.world)
+
+    def _drawn(self, brain: brains.Brain, inside: Mask, world: Points) -> brains.Images:
+        """Draw volumes that are empty but inside, where the points of the world lie."""
+        volumes = {}
+        for name, values in brains.draw(self.anatomy, brain, world).items():
+            volumes[name] = np.zeros(inside.shape, dtype=np.float32)
+            volumes[name][inside] = values
+        return volumes
 
     def _images(self, field: int) -> Members:
         """Draw the images of a field that modalities are read from, and others beside them."""
-        records = {
-            key: record
-            for key, record in self.batch.modalities.items()
-            if record.field == field and key in CONTRASTS
-        }
+        modalities = self.batch.modalities
+        records = {k: r for k, r in modalities.items() if r.field == field and k in CONTRASTS}
         images = {
             record.member: self._image(key, record, place)
             for place, (key, record) in enumerate(records.items())
@@ -196,8 +193,8 @@ class _Session:
             volume, inside = self._in_mni[key], self.mask
         else:
             volume, inside = self._native[key], self._native["brain"] > 0.5
-        stream = (record.field or 0, place) if place else (record.field or 0,)
-        noise = self._noise_of(*stream).standard_normal(int(inside.sum()), dtype=np.float32)
+        stream = self._noise_of(record.field or 0, *([place] if place else []))
+        noise = stream.standard_normal(int(inside.sum()), dtype=np.float32)
         out = np.zeros_like(volume)
         out[inside] = np.maximum(volume[inside] + contrast.noise * noise, 0.01) * contrast.unit
         if isinstance(record.intensity, Scale):
@@ -207,16 +204,15 @@ class _Session:
     def _beside(self, field: int) -> Members:
         """Draw what else UK Biobank has in a field's zips."""
         native = self._native
-        if field == T1:
-            in_mni = self._in_mni["t1"] * CONTRASTS["t1"].unit
-            return {
-                "T1/T1_brain_mask.nii.gz": self._nifti(native["brain"] > 0.5),
-                "T1/T1_brain_to_MNI.nii.gz": self._nifti(in_mni, in_mni=True),
-            }
+        if field == FLAIR:
+            return {"T2_FLAIR/lesions/final_mask.nii.gz": self._nifti(native["lesions"] > 1.2)}
+        if field == DWI:
+            return {"dMRI/dMRI/dti_FA.nii.gz": self._nifti(native["dwi"])}
+        in_mni = self._in_mni["t1"] * CONTRASTS["t1"].unit
         return {
-            FLAIR: {"T2_FLAIR/lesions/final_mask.nii.gz": self._nifti(native["lesions"] > 1.2)},
-            DWI: {"dMRI/dMRI/dti_FA.nii.gz": self._nifti(native["dwi"])},
-        }[field]
+            "T1/T1_brain_mask.nii.gz": self._nifti(native["brain"] > 0.5),
+            "T1/T1_brain_to_MNI.nii.gz": self._nifti(in_mni, in_mni=True),
+        }
 
     def _flirt(self) -> bytes:
         shape, affine = self._native_grid()
@@ -239,33 +235,13 @@ class _Session:
         return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
 
     def _time_series(self) -> Members:
-        regions = self._regions[0]
-        lines = [",".join([LABEL, *(f"timepoint_{k}" for k in range(regions.shape[1]))])]
-        for label, series in zip(region_labels(len(regions)), regions, strict=True):
-            lines.append(",".join([label, *(f"{v:.4f}" for v in series)]))
-        packed = gzip.compress(("\n".join(lines) + "\n").encode(), compresslevel=1, mtime=0)
+        table = pd.DataFrame(self._regions[0]).add_prefix("timepoint_")
+        table.insert(0, LABEL, region_labels(len(table)))
+        text = table.to_csv(index=False, float_format="%.4f")
+        packed = gzip.compress(text.encode(), compresslevel=1, mtime=0)
         # Both are met: at the top of the zip, and in a folder.
         place = "fMRI/" if self.number % 2 else ""
         return {f"{place}fMRI.Glasser.csv.gz": packed}
-
-
-def _partly_new(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    return np.sqrt(STABLE) * values + np.sqrt(1 - STABLE) * rng.standard_normal(values.shape)
-
-
-def _filled(
-    inside: NDArray[np.bool_], drawn: Mapping[str, NDArray[np.float32]]
-) -> dict[str, NDArray[np.float32]]:
-    """Put values into volumes that are empty elsewhere."""
-    volumes = {name: np.zeros(inside.shape, dtype=np.float32) for name in drawn}
-    for name, values in drawn.items():
-        volumes[name][inside] = values
-    return volumes
-
-
-def _under_unusable(name: str) -> str:
-    folder, _, rest = name.partition("/")
-    return f"{folder}/unusable/{rest}" if rest else f"unusable/{name}"
 
 
 def _zip(members: Members) -> bytes:

@@ -11,9 +11,10 @@ import pandas as pd
 from ukb_brain.atomic import atomic_path
 from ukb_brain.synthetic.people import FAMILY_BLOCK, family_of, latents, traits, variates
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
-from ukb_brain.synthetic.visits import Visits, visits_of
+from ukb_brain.synthetic.visits import visits_of
+from ukb_brain.tables.headers import parse_column
 
-Row = dict[str, Any]
+Values = dict[str, float]
 
 NO, NOT_KNOWN, NO_ANSWER, NONE_OF_THESE = 0, -1, -3, -7
 YES_NO_FIELDS = {
@@ -26,153 +27,146 @@ SEROLOGY = {"hb": (30020, 2), "hdl": (30760, 3), "hba1c": (30750, 1), "ldl": (30
 # An answer given at another visit than the scan's differs from it for so many people.
 CHANGED_ANSWER = 0.15
 UNANSWERED, MISSING_VALUE = 0.025, 0.03
+# Of the head and the table in the scanner: mean and standard deviation.
+POSITIONS = {25756: (0.0, 1.5), 25757: (60.0, 3.0), 25758: (-40.0, 6.0), 25759: (-1000.0, 12.0)}
 
 
 def main_table(cohort: SyntheticCohort) -> pd.DataFrame:
     """Make the main table, all text, and empty where there is no entry.
 
     ``eid`` comes first, then ``field-instance.array``.
+
+    Examples
+    --------
+    >>> sizes = {"voxel_mm": 8, "regions": 25, "time_points": 60}
+    >>> table = main_table(SyntheticCohort(participants=2, seed=1, **sizes))
+    >>> table["eid"].tolist()
+    ['9000001', '9000002']
     """
     numbers = range(1, cohort.participants + 1)
     e = variates(cohort.seed, numbers)
     z = latents(e)
-    values = traits(z, e)
-    rows = []
-    for k, number in enumerate(numbers):
-        rng = np.random.default_rng([cohort.seed, number, 5])
-        person = {name: float(column[k]) for name, column in values.items()}
-        latent = {name: float(column[k]) for name, column in z.items()}
-        rows.append(_row(number, person, latent, visits_of(cohort.seed, number), rng))
+    people = (pd.DataFrame(columns).to_dict("records") for columns in (traits(z, e), z))
+    rows = [_Row(cohort.seed, *person).cells for person in zip(numbers, *people, strict=True)]
     # As objects: a code would become 4.0 wherever somebody else has no entry.
     table = pd.DataFrame(rows, dtype=object)
-    ordered = sorted(table.columns.drop("eid"), key=_field_order)
+    ordered = sorted(table.columns.drop("eid"), key=parse_column)
     return table[["eid", *ordered]].fillna("").astype(str)
 
 
-def _field_order(column: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in column.replace("-", ".").split("."))
+class _Row:
+    """The cells of a person; draws come from the person's own stream, in the order of the lines."""
 
+    def __init__(self, seed: int, number: int, person: Values, z: Values) -> None:
+        self.person, self.z = person, z
+        self.rng = rng = np.random.default_rng([seed, number, 5])
+        self.cells: dict[str, Any] = {"eid": str(FIRST_EID + number - 1)}
+        self._put(31, 0, int(person["sex"]))
+        ethnic = rng.choice([1001, 1002, 3001, 4001, NO_ANSWER], p=[0.9, 0.04, 0.03, 0.02, 0.01])
+        self._put(21000, 0, int(ethnic))
+        self._put(22189, 0, round(float(rng.normal(-1.6, 2.8)), 3))
+        self._put(22011, 0, number if rng.random() < 0.03 else "")
+        dates = visits_of(seed, number).dates
+        for instance, day in dates.items():
+            lag = (day - dates[2]).days / 365.25 if 2 in dates else 0.0
+            self._put(53, instance, day.isoformat())
+            site = z["site_code"] if instance >= 2 else rng.integers(11001, 11024)
+            self._put(54, instance, int(site))
+            # Age was drawn for the imaging visit; it is in whole years, as UK Biobank gives it.
+            self._put(21003, instance, int(person["age"] + lag))
+            self._measures(instance)
+            self._answers(instance)
+        for name, (field, decimals) in SEROLOGY.items():
+            for instance in (0, 1):
+                if instance in dates and rng.random() > MISSING_VALUE:
+                    noise = 0.0 if instance == 0 else rng.normal(0, 0.08)
+                    self._put(field, instance, round(person[name] * (1 + noise * 0.5), decimals))
+        for instance in dates:
+            if instance >= 2:
+                self._scan_measures(instance)
 
-def _row(
-    number: int,
-    person: dict[str, float],
-    z: dict[str, float],
-    visits: Visits,
-    rng: np.random.Generator,
-) -> Row:
-    row: Row = {"eid": str(FIRST_EID + number - 1), "31-0.0": int(person["sex"])}
-    row["21000-0.0"] = int(
-        rng.choice([1001, 1002, 3001, 4001, NO_ANSWER], p=[0.9, 0.04, 0.03, 0.02, 0.01])
-    )
-    row["22189-0.0"] = round(float(rng.normal(-1.6, 2.8)), 3)
-    row["22011-0.0"] = number if rng.random() < 0.03 else ""
-    imaging = visits.dates.get(2)
-    for instance, day in visits.dates.items():
-        lag = (day - imaging).days / 365.25 if imaging else 0.0
-        row[f"53-{instance}.0"] = day.isoformat()
-        row[f"54-{instance}.0"] = (
-            int(z["site_code"]) if instance >= 2 else int(rng.integers(11001, 11024))
-        )
-        # Age was drawn for the imaging visit; it is in whole years, as UK Biobank gives it.
-        row[f"21003-{instance}.0"] = int(person["age"] + lag)
-        _measures(row, instance, person, z, rng)
-        _answers(row, instance, person, rng)
-    for name, (field, decimals) in SEROLOGY.items():
-        for instance in (0, 1):
-            if instance in visits.dates and rng.random() > MISSING_VALUE:
-                noise = 0.0 if instance == 0 else rng.normal(0, 0.08)
-                row[f"{field}-{instance}.0"] = round(person[name] * (1 + noise * 0.5), decimals)
-    for instance in visits.dates:
-        if instance >= 2:
-            _scan_measures(row, instance, z, rng)
-    return row
+    def _put(self, field: int, instance: int, entry: object, array: int = 0) -> None:
+        self.cells[f"{field}-{instance}.{array}"] = entry
 
+    def _measures(self, instance: int) -> None:
+        person, rng = self.person, self.rng
+        drift = 0.0 if instance == 2 else 1.0
+        height = (175.6 if person["sex"] else 162.7) + 6.4 * self.z["height"]
+        for field, value, decimals in (
+            (50, height, 1),
+            (21002, person["weight"] + drift * rng.normal(0, 3.0), 1),
+            (23099, person["body_fat"] + drift * rng.normal(0, 1.8), 1),
+            (20023, max(person["reaction_time"] + drift * rng.normal(0, 60), 250), 0),
+        ):
+            if rng.random() > MISSING_VALUE / 2:
+                self._put(field, instance, round(float(value), decimals))
+        if rng.random() > 0.05:
+            # Men and women are asked in fields of their own.
+            medication = 6177 if person["sex"] else 6153
+            codes = [1, 2, NONE_OF_THESE, NO_ANSWER]
+            self._put(medication, instance, int(rng.choice(codes, p=[0.15, 0.15, 0.68, 0.02])))
 
-def _measures(
-    row: Row, instance: int, person: dict[str, float], z: dict[str, float], rng: np.random.Generator
-) -> None:
-    at_scan = instance == 2
-    drift = 0.0 if at_scan else 1.0
-    height = (175.6 if person["sex"] else 162.7) + 6.4 * z["height"]
-    for field, value, decimals in (
-        (50, height, 1),
-        (21002, person["weight"] + drift * rng.normal(0, 3.0), 1),
-        (23099, person["body_fat"] + drift * rng.normal(0, 1.8), 1),
-        (20023, max(person["reaction_time"] + drift * rng.normal(0, 60), 250), 0),
-    ):
-        if rng.random() > MISSING_VALUE / 2:
-            row[f"{field}-{instance}.0"] = round(float(value), decimals)
-    if rng.random() > 0.05:
-        # Men and women are asked in fields of their own.
-        medication = 6177 if person["sex"] else 6153
-        codes = [1, 2, NONE_OF_THESE, NO_ANSWER]
-        row[f"{medication}-{instance}.0"] = int(rng.choice(codes, p=[0.15, 0.15, 0.68, 0.02]))
+    def _answers(self, instance: int) -> None:
+        person, rng = self.person, self.rng
+        for name, field in YES_NO_FIELDS.items():
+            draw = rng.random()
+            if draw < UNANSWERED:
+                answer = NOT_KNOWN if draw < UNANSWERED * 0.7 else NO_ANSWER
+            else:
+                changed = instance != 2 and rng.random() < CHANGED_ANSWER
+                answer = int(bool(person[name]) != changed)
+            self._put(field, instance, answer)
+        smoked = NO
+        if rng.random() < UNANSWERED / 2:
+            smoked = NO_ANSWER
+        elif person["smoking"]:
+            smoked = 2 if rng.random() < 0.15 else 1
+        self._put(20116, instance, smoked)
+        if instance <= 2:
+            left = 3 if rng.random() < 0.15 else 2
+            hand = 1 if person["handedness"] else left
+            self._put(1707, instance, NO_ANSWER if rng.random() < UNANSWERED / 5 else hand)
+            others = {1: 0.02, 2: 0.03, 3: 0.015}
+            self._diagnoses(6150, instance, others, {4: "hypertension"})
+        others = {5: 0.02, 6: 0.02, 7: 0.01}
+        self._diagnoses(6152, instance, others, {8: "asthma", 9: "atopy"})
 
-
-def _said(truth: float, instance: int, rng: np.random.Generator) -> bool:
-    changed = instance != 2 and rng.random() < CHANGED_ANSWER
-    return bool(truth) != changed
-
-
-def _answers(row: Row, instance: int, person: dict[str, float], rng: np.random.Generator) -> None:
-    for name, field in YES_NO_FIELDS.items():
+    def _diagnoses(
+        self, field: int, instance: int, others: dict[int, float], targets: dict[int, str]
+    ) -> None:
+        """Answer with several codes: of others by their shares, and of targets."""
+        rng = self.rng
+        codes = [code for code, share in others.items() if rng.random() < share]
+        for code, name in targets.items():
+            # Never taken back, but some are made only after the earlier visit.
+            forgotten = instance < 2 and rng.random() < CHANGED_ANSWER
+            codes += [code] * (bool(self.person[name]) and not forgotten)
         draw = rng.random()
+        if draw < UNANSWERED / 2:
+            return
         if draw < UNANSWERED:
-            row[f"{field}-{instance}.0"] = NOT_KNOWN if draw < UNANSWERED * 0.7 else NO_ANSWER
-        else:
-            row[f"{field}-{instance}.0"] = int(_said(person[name], instance, rng))
-    if rng.random() < UNANSWERED / 2:
-        row[f"20116-{instance}.0"] = NO_ANSWER
-    else:
-        smoked = person["smoking"] > 0
-        row[f"20116-{instance}.0"] = (2 if rng.random() < 0.15 else 1) if smoked else NO
-    if instance <= 2:
-        left = 3 if rng.random() < 0.15 else 2
-        answer = 1 if person["handedness"] else left
-        row[f"1707-{instance}.0"] = NO_ANSWER if rng.random() < UNANSWERED / 5 else answer
-        heart = [code for code, share in ((1, 0.02), (2, 0.03), (3, 0.015)) if rng.random() < share]
-        heart += [4] * _said_diagnosis(person["hypertension"], instance, rng)
-        _multi(row, 6150, instance, heart, rng)
-    lung = [code for code, share in ((5, 0.02), (6, 0.02), (7, 0.01)) if rng.random() < share]
-    lung += [8] * _said_diagnosis(person["asthma"], instance, rng)
-    lung += [9] * _said_diagnosis(person["atopy"], instance, rng)
-    _multi(row, 6152, instance, lung, rng)
+            codes = [NO_ANSWER]
+        for array, code in enumerate(codes or [NONE_OF_THESE]):
+            self._put(field, instance, code, array)
 
-
-def _said_diagnosis(truth: float, instance: int, rng: np.random.Generator) -> int:
-    """Answer about a diagnosis: never taken back, but some made only after the earlier visit."""
-    forgotten = instance < 2 and rng.random() < CHANGED_ANSWER
-    return int(bool(truth) and not forgotten)
-
-
-def _multi(row: Row, field: int, instance: int, codes: list[int], rng: np.random.Generator) -> None:
-    draw = rng.random()
-    if draw < UNANSWERED / 2:
-        return
-    if draw < UNANSWERED:
-        codes = [NO_ANSWER]
-    for array, code in enumerate(codes or [NONE_OF_THESE]):
-        row[f"{field}-{instance}.{array}"] = code
-
-
-def _scan_measures(row: Row, instance: int, z: dict[str, float], rng: np.random.Generator) -> None:
-    positions = {25756: (0.0, 1.5), 25757: (60.0, 3.0), 25758: (-40.0, 6.0), 25759: (-1000.0, 12.0)}
-    values = {
-        25000: 1.29 - 0.11 * z["head"],
-        25741: 0.12 * np.exp(0.35 * z["motion"]),
-        25734: 0.088 * np.exp(0.12 * rng.standard_normal()),
-        25735: 0.34 * np.exp(0.10 * rng.standard_normal()),
-        25736: 0.29 + 0.03 * rng.standard_normal(),
-        25737: 0.41 + 0.04 * rng.standard_normal(),
-        25739: 0.43 + 0.04 * rng.standard_normal(),
-        25746: int(rng.poisson(2.5 * np.exp(0.3 * z["motion"]))),
-    } | {field: rng.normal(*place) for field, place in positions.items()}
-    for field, value in values.items():
-        missing = rng.random() < 0.01
-        if missing and field in positions:
-            row[f"{field}-{instance}.0"] = -999999
-        elif not missing:
-            row[f"{field}-{instance}.0"] = round(float(value), 5)
+    def _scan_measures(self, instance: int) -> None:
+        z, rng = self.z, self.rng
+        values = {
+            25000: 1.29 - 0.11 * z["head"],
+            25741: 0.12 * np.exp(0.35 * z["motion"]),
+            25734: 0.088 * np.exp(0.12 * rng.standard_normal()),
+            25735: 0.34 * np.exp(0.10 * rng.standard_normal()),
+            25736: 0.29 + 0.03 * rng.standard_normal(),
+            25737: 0.41 + 0.04 * rng.standard_normal(),
+            25739: 0.43 + 0.04 * rng.standard_normal(),
+            25746: int(rng.poisson(2.5 * np.exp(0.3 * z["motion"]))),
+        } | {field: rng.normal(*place) for field, place in POSITIONS.items()}
+        for field, value in values.items():
+            missing = rng.random() < 0.01
+            if not missing:
+                self._put(field, instance, round(float(value), 5))
+            elif field in POSITIONS:
+                self._put(field, instance, -999999)
 
 
 def write_lists(cohort: SyntheticCohort, folder: Path) -> None:

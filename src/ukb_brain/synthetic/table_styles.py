@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from ukb_brain.atomic import atomic_path
-from ukb_brain.tables.dictionary import Codings, FieldEntry, field_of
+from ukb_brain.tables.dictionary import Codings, field_of
 from ukb_brain.tables.headers import FieldColumn, parse_column
 
 Files = dict[str, bytes]
 PLATFORM = "data_participant"
+_TITLES = ("{entry.title}", " | Instance {column.instance}")
 
 
 def write_table(table: pd.DataFrame, folder: Path, style: Style, codings: Codings) -> list[Path]:
@@ -43,55 +44,36 @@ def _ukbconv_r(table: pd.DataFrame) -> bytes:
     return "".join("\t".join(map(str, row)) + "\n" for row in rows).encode()
 
 
-def _platform_name(column: FieldColumn, entry: FieldEntry) -> str:
-    once = len(entry.instances) == 1
-    return f"p{column.field}" + ("" if once else f"_i{column.instance}")
-
-
-def _title(column: FieldColumn, entry: FieldEntry) -> str:
-    once = len(entry.instances) == 1
-    return entry.title + ("" if once else f" | Instance {column.instance}")
-
-
 def _exporter(
     table: pd.DataFrame,
-    name: Callable[[FieldColumn, FieldEntry], str] = _platform_name,
+    name: str = "p{column.field}",
+    visit: str = "_i{column.instance}",
     join: Callable[[list[str]], str] = "|".join,
     codings: Codings | None = None,
     eid: str = "eid",
 ) -> pd.DataFrame:
-    """Join the answers of a visit in one cell, as the Platform has it."""
+    """Join the answers of a visit in one cell, as the Platform has it.
+
+    A column is called by its field, and by its visit where there are several.
+    """
     grouped: dict[FieldColumn, list[str]] = {}
-    for column in table.columns.drop("eid"):
-        (parsed,) = parse_column(column)
-        grouped.setdefault(parsed._replace(array=0), []).append(column)
+    for header in table.columns.drop("eid"):
+        (parsed,) = parse_column(header)
+        grouped.setdefault(parsed._replace(array=0), []).append(header)
     out = {eid: table["eid"]}
-    for parsed, columns in grouped.items():
-        entry = field_of(parsed.field)
+    for column, headers in grouped.items():
+        entry = field_of(column.field)
         assert entry is not None  # noqa: S101 - the generator's fields are UK Biobank's
-        several = entry.value_type == "categorical_multiple"
-        written = [
-            _joined(row, entry, codings, join if several else None)
-            for row in table[columns].itertuples(index=False)
-        ]
-        out[name(parsed, entry)] = pd.Series(written, index=table.index)
+        cells = []
+        for row in table[headers].itertuples(index=False):
+            answers = [cell for cell in row if cell != ""]
+            if codings is not None and entry.coding:
+                answers = [codings.label(entry.coding, float(a)) or a for a in answers]
+            several = answers and entry.value_type == "categorical_multiple"
+            cells.append(join(answers) if several else "".join(answers[:1]))
+        called = name + (visit if len(entry.instances) > 1 else "")
+        out[called.format(column=column, entry=entry)] = pd.Series(cells, index=table.index)
     return pd.DataFrame(out)
-
-
-def _joined(
-    row: Iterable[str],
-    entry: FieldEntry,
-    codings: Codings | None,
-    join: Callable[[list[str]], str] | None,
-) -> str:
-    answers = [cell for cell in row if cell != ""]
-    if codings is not None:
-        answers = [
-            codings.label(entry.coding, float(a)) or a if entry.coding else a for a in answers
-        ]
-    if not answers:
-        return ""
-    return join(answers) if join else answers[0]
 
 
 def _dx_extract(table: pd.DataFrame) -> Files:
@@ -114,12 +96,12 @@ def _parquet(table: pd.DataFrame) -> bytes:
     out = _exporter(table)
     for name in out.columns.drop("eid"):
         (parsed,) = parse_column(name)
-        entry = field_of(parsed.field)
+        kind = entry.value_type if (entry := field_of(parsed.field)) else ""
         cells = out[name].replace("", None)
-        if entry and entry.value_type == "categorical_multiple":
+        if kind == "categorical_multiple":
             lists = [[int(a) for a in c.split("|")] if isinstance(c, str) else None for c in cells]
             out[name] = pd.Series(lists, index=out.index, dtype=object)
-        elif entry and entry.value_type == "date":
+        elif kind == "date":
             out[name] = pd.to_datetime(cells)
         else:
             out[name] = pd.to_numeric(cells)
@@ -132,26 +114,24 @@ def _read_in_r(table: pd.DataFrame) -> bytes:
     return _csv(named.replace("", "NA"))
 
 
-def _latin_1(table: pd.DataFrame) -> bytes:
-    return _csv(table.assign(**{"10877-0.0": "Ménière"}), "latin-1", end="\r\n")
-
-
 _WRITERS: dict[str, Callable[[pd.DataFrame, Codings], Files]] = {
     "ukbconv csv": lambda t, _: {"ukb12345.csv": _csv(t, quoting=1)},
     "ukbconv r": lambda t, _: {"ukb12345.tab": _ukbconv_r(t)},
     "exporter raw": lambda t, _: {f"{PLATFORM}.csv": _csv(_exporter(t))},
     "exporter labels": lambda t, codings: {f"{PLATFORM}.csv": _csv(_exporter(t, codings=codings))},
     "exporter titles": lambda t, codings: {
-        f"{PLATFORM}.csv": _csv(_exporter(t, _title, codings=codings, eid="Participant ID"))
+        f"{PLATFORM}.csv": _csv(_exporter(t, *_TITLES, codings=codings, eid="Participant ID"))
     },
     "exporter tsv": lambda t, _: {f"{PLATFORM}.tsv": _csv(_exporter(t), sep="\t")},
     "exporter ukb-format": lambda t, _: {
-        f"{PLATFORM}.csv": _csv(_exporter(t, lambda column, _: column.name))
+        f"{PLATFORM}.csv": _csv(_exporter(t, "{column.name}", visit=""))
     },
     "dx extract": lambda t, _: _dx_extract(t),
     "parquet": lambda t, _: {f"{PLATFORM}.parquet": _parquet(t)},
     "read in R": lambda t, _: {"ukb12345.csv": _read_in_r(t)},
-    "latin-1": lambda t, _: {"ukb12345.csv": _latin_1(t)},
+    "latin-1": lambda t, _: {
+        "ukb12345.csv": _csv(t.assign(**{"10877-0.0": "Ménière"}), "latin-1", end="\r\n")
+    },
     "utf-16": lambda t, _: {"ukb12345.txt": _csv(t, "utf-16", sep="\t")},
     "semicolons": lambda t, _: {"ukb12345.csv": _csv(t, sep=";")},
     "gzip": lambda t, _: {"ukb12345.csv.gz": gzip.compress(_csv(t, quoting=1), mtime=0)},

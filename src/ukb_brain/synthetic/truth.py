@@ -8,12 +8,14 @@ voxel size and regions, knowing every effect map and the noise.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.grid import Cell, Grid
-from ukb_brain.statistics.kinds import KINDS, Kind
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.synthetic import brains, connectomes
 from ukb_brain.synthetic.anatomy import build_anatomy
@@ -33,6 +35,7 @@ REFERENCE_PEOPLE = 160_000
 FITTED_SHARE = 0.6
 FINEST_EFFECT_MAPS_MM = 4.0
 MISSING_SHARE = 0.02
+COLUMNS = ("target", "inputs", "metric", "ceiling", "reachable", "planted")
 
 NO_SIGNAL = "no signal: nothing in images or tables predicts it"
 SITE_ONLY = "readable from images only through site"
@@ -61,42 +64,34 @@ def _known(group: Group, z: Columns) -> Array:
 
 
 def _block(grid: Grid, domain: str, values: Columns, rng: np.random.Generator) -> Array:
-    columns = []
-    for target in grid.targets_of(domain):
-        if target not in values:
-            continue
-        column = values[target].copy()
+    columns = [values[target].copy() for target in grid.targets_of(domain) if target in values]
+    for column in columns:
         missing = rng.random(len(column)) < MISSING_SHARE
         column[missing] = column[~missing].mean()
-        columns.append(column)
     return np.stack(columns, axis=1) if columns else np.empty((len(values["age"]), 0))
 
 
-class _Scorer:
-    """Scores of the best linear predictor from any set of feature groups."""
-
-    def __init__(self, features: dict[str, Array], values: Columns) -> None:
-        self.names = np.repeat([*features], [block.shape[1] for block in features.values()])
-        X = np.hstack(list(features.values()))
-        X = (X - X.mean(0)) / X.std(0)
-        n_fitted = int(FITTED_SHARE * len(X))
-        self.fitted, self.held_out = X[:n_fitted], X[n_fitted:]
-        self.gram = self.fitted.T @ self.fitted / n_fitted
-        self.values = values
-        self.n_fitted = n_fitted
-
-    def score(self, cell: Cell, kind: Kind) -> float:
-        """Score a cell's headline metric, which is at least chance."""
-        y = self.values[cell.target]
-        use = np.isin(self.names, (*cell.inputs.groups, *cell.inputs.blocks))
-        fitted = y[: self.n_fitted]
-        moment = self.fitted[:, use].T @ (fitted - fitted.mean()) / self.n_fitted
-        gram = self.gram[np.ix_(use, use)] + 1e-4 * np.eye(use.sum())
-        weights = np.zeros(len(self.gram))
-        weights[use] = np.linalg.solve(gram, moment)
-        predicted = fitted.mean() + self.held_out @ weights
-        once = np.ones((1, len(predicted)))
-        return max(float(headline(kind.name, y[self.n_fitted :], predicted, once)[0]), kind.chance)
+def _scores(
+    features: dict[str, Array], values: Columns, grid: Grid, cells: Iterable[Cell]
+) -> list[float]:
+    """Score the best linear predictor of each cell by its headline metric, at least chance."""
+    names = np.repeat([*features], [block.shape[1] for block in features.values()])
+    X = np.hstack(list(features.values()))
+    X = (X - X.mean(0)) / X.std(0)
+    n_fitted = int(FITTED_SHARE * len(X))
+    fitted, held_out = X[:n_fitted], X[n_fitted:]
+    grams = fitted.T @ fitted / n_fitted
+    once, scores = np.ones((1, len(held_out))), []
+    for cell in cells:
+        kind = KINDS[grid.targets[cell.target].kind]
+        y, known = np.split(values[cell.target], [n_fitted])
+        use = np.isin(names, (*cell.inputs.groups, *cell.inputs.blocks))
+        moment = fitted[:, use].T @ (y - y.mean()) / n_fitted
+        weights = np.zeros(len(grams))
+        weights[use] = np.linalg.solve(grams[np.ix_(use, use)] + 1e-4 * np.eye(use.sum()), moment)
+        predicted = y.mean() + held_out @ weights
+        scores.append(max(float(headline(kind.name, known, predicted, once)[0]), kind.chance))
+    return scores
 
 
 def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
@@ -120,24 +115,16 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
     errors["functional"] = connectomes.readout_error(cohort.regions, cohort.time_points)
     groups: tuple[Group, ...] = tuple(g for g in FACTORS if g in grid.imaging)
     blocks = {domain: _block(grid, domain, values, rng) for domain in grid.domains}
-    known = _Scorer({g: _known(g, z) for g in groups} | blocks, values)
-    seen = _Scorer({g: _seen(g, z, rng, errors[g]) for g in groups} | blocks, values)
+    known = {g: _known(g, z) for g in groups} | blocks
+    seen = {g: _seen(g, z, rng, errors[g]) for g in groups} | blocks
+    cells = [cell for cell in grid.cells if cell.target in values]
+    both = (_scores(features, values, grid, cells) for features in (known, seen))
     rows = []
-    for cell in grid.cells:
-        if cell.target not in values:
-            continue
+    for cell, *scores in zip(cells, *both, strict=True):
         kind = KINDS[grid.targets[cell.target].kind]
         planted = PLANTED.get(cell.target, "")
         # Exactly chance by construction; the simulation would only add its own noise.
-        nothing = planted == NO_SIGNAL or (planted == SITE_ONLY and not cell.inputs.groups)
-        rows.append(
-            {
-                "target": cell.target,
-                "inputs": cell.inputs.name,
-                "metric": kind.headline,
-                "ceiling": kind.chance if nothing else known.score(cell, kind),
-                "reachable": kind.chance if nothing else seen.score(cell, kind),
-                "planted": planted,
-            }
-        )
-    return pd.DataFrame(rows)
+        if planted == NO_SIGNAL or (planted == SITE_ONLY and not cell.inputs.groups):
+            scores = [kind.chance, kind.chance]
+        rows.append((cell.target, cell.inputs.name, kind.headline, *scores, planted))
+    return pd.DataFrame(rows, columns=list(COLUMNS))

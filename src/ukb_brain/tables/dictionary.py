@@ -88,7 +88,14 @@ def _fields() -> pa.Table:
 
 @cache
 def field_of(number: int) -> FieldEntry | None:
-    """Look a field up; None where the dictionary does not have it."""
+    """Look a field up; None where the dictionary does not have it.
+
+    Examples
+    --------
+    >>> weight = field_of(21002)
+    >>> weight.title, weight.unit, weight.value_type
+    ('Weight', 'Kg', 'continuous')
+    """
     table = _fields()
     at = pc.index(table["field_id"], number).as_py()
     if at < 0:

@@ -54,6 +54,13 @@ def parse_column(name: str, titles: bool = False) -> tuple[FieldColumn, ...]:
     tuple of FieldColumn
         None where the name is of no known style; several where fields share the title. An absent
         instance or array is 0.
+
+    Examples
+    --------
+    >>> parse_column("f.21003.2.0") == parse_column("p21003_i2") == parse_column("21003-2.0")
+    True
+    >>> parse_column("p21003_i2")
+    (FieldColumn(field=21003, instance=2, array=0),)
     """
     return _parsed(name, titles)[1]
 

@@ -85,6 +85,13 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
     Own rules, after the questions of Schulz et al. 2024 (data), Gell et al. 2024 (measurement) and
     Ruffle et al. 2024 (the study). Nothing is said of what other models, or finer images, would
     find.
+
+    Examples
+    --------
+    >>> skill, within = Interval(0.41, 0.33, 0.48), Interval(0.38, 0.29, 0.45)
+    >>> found = Findings("age", "continuous", "ok", 1000, skill=skill, within_site=within)
+    >>> judge(found, VerdictRules()).verdict
+    'legible'
     """
     if found.skill is None or found.status != "ok":
         why = "its score has no interval" if found.status == "ok" else f"no score: {found.status}"

@@ -77,6 +77,13 @@ def score_draws(
     person counts alike: left-out sites differ in size, and a small one should not sway the mean.
     ``tests/statistics/scores/test_engine.py`` and ``test_cell_scores.py`` hold it draw by draw
     against scikit-learn on resamples that are written out, and against ``tests/plain_scores``.
+
+    Examples
+    --------
+    >>> y, predicted = np.array([1.0, 2, 3, 4]), np.array([1.5, 1.5, 3, 4])
+    >>> sample, draw = np.ones(4), np.array([1.0, 1, 0, 0])
+    >>> score_draws("continuous", y, predicted, np.array([sample, draw]), metrics=["r2", "mae"])
+    {'r2': array([0.9, 0. ]), 'mae': array([0.25, 0.5 ])}
     """
     if weights.ndim != 2 or weights.shape[1] != len(y):
         raise ValueError(f"weights {weights.shape} for {len(y)} rows")
@@ -130,6 +137,12 @@ def headline(
     -------
     ndarray, shape (draws, cells) or (draws,)
         NaN where a draw has none.
+
+    Examples
+    --------
+    >>> y, predicted = np.array([0.0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
+    >>> headline("binary", y, predicted, np.ones((1, 4)))
+    array([0.75])
     """
     name = KINDS[kind].headline
     return score_draws(kind, y, predicted, weights, fold, metrics=[name])[name]
