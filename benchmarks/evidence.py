@@ -19,7 +19,7 @@ from benchmarks.runs import kedro_run
 from benchmarks.skills import reachable, study_grid, true_gains
 from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
 from ukb_brain.statistics.inputs.pair_tables import contribution_table
-from ukb_brain.statistics.scores.common_scores import CommonScores
+from ukb_brain.statistics.scores.cell_scores import CommonScores
 
 SEEDS = (agreement.SEED, agreement.SEED + 1)
 MOST_FALSE = 0.05

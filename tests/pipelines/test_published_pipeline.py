@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from reporting_cases import invented, parameters, study_grid
 
 from ukb_brain.pipelines.published import create_pipeline
-from ukb_brain.statistics.scores.legibility_map import score_map
+from ukb_brain.statistics.scores.performance import score_map
 from ukb_brain.statistics.scores.published import published_layout
 from ukb_brain.statistics.settings import Published, Reporting
 from ukb_brain.tables import reported

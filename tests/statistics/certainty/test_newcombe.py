@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from ukb_brain.statistics.certainty.newcombe import accuracy_intervals, newcombe_interval
+from ukb_brain.statistics.certainty.cell_intervals import accuracy_intervals, newcombe_interval
 from ukb_brain.statistics.scores.cell_scores import estimate_cells
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 

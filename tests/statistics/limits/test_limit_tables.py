@@ -7,12 +7,9 @@ import pandas as pd
 import pytest
 from reporting_cases import study_grid
 
-from ukb_brain.statistics.certainty.cell_tables import (
-    errors_without_fail,
-    interval_table,
-    null_table,
-)
+from ukb_brain.statistics.certainty.cell_intervals import errors_without_fail, interval_table
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
+from ukb_brain.statistics.certainty.permutation import null_table
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.gathered import predictions_of
 from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE

@@ -4,7 +4,7 @@ from plain_scores import r2, roc_auc
 from reporting_cases import study_grid
 
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.scores.common_scores import common_scores, skill_by_cell
+from ukb_brain.statistics.scores.cell_scores import common_scores, skill_by_cell
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 GRID = study_grid()

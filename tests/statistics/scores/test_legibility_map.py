@@ -8,8 +8,7 @@ from reporting_cases import SEED, family_draws, invented_folds, small_grid
 
 from ukb_brain.errors import InputError
 from ukb_brain.metrics import RECOMMENDED
-from ukb_brain.statistics.scores.legibility_map import score_map
-from ukb_brain.statistics.scores.performance import performance_columns, score_all
+from ukb_brain.statistics.scores.performance import performance_columns, score_all, score_map
 from ukb_brain.statistics.scores.published import published_layout
 from ukb_brain.tables import reported
 

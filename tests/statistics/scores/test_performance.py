@@ -6,8 +6,7 @@ from reporting_cases import SEED, family_draws, invented, study_grid
 
 from ukb_brain.errors import InputError
 from ukb_brain.metrics import RECOMMENDED
-from ukb_brain.statistics.scores.legibility_map import score_map
-from ukb_brain.statistics.scores.performance import performance_columns, score_all
+from ukb_brain.statistics.scores.performance import performance_columns, score_all, score_map
 from ukb_brain.statistics.scores.published import COLUMNS, published_layout, read_published
 from ukb_brain.tables import reported
 

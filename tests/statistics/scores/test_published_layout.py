@@ -5,7 +5,7 @@ from reporting_cases import invented, small_grid, study_grid
 from sklearn.metrics import auc, precision_recall_fscore_support, roc_curve
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.scores.legibility_map import score_map
+from ukb_brain.statistics.scores.performance import score_map
 from ukb_brain.statistics.scores.published import (
     COLUMNS,
     FLAGS,

@@ -6,10 +6,10 @@ from reporting_cases import invented_folds, small_grid
 
 from ukb_brain.errors import InputError
 from ukb_brain.metrics import RECOMMENDED
-from ukb_brain.statistics.certainty.cell_tables import interval_table
+from ukb_brain.statistics.certainty.cell_intervals import interval_table
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.legibility_map import score_map, with_intervals
+from ukb_brain.statistics.scores.performance import score_map, with_intervals
 from ukb_brain.statistics.scores.target_predictions import gather_targets, people_in_test
 
 INPUTS = "FLAIR + T1"

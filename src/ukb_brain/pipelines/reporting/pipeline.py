@@ -16,11 +16,8 @@ from ukb_brain.reports.dashboard import build_dashboard
 from ukb_brain.reports.data_dictionary import build_data_dictionary, shown_dictionary
 from ukb_brain.reports.page import EXPECTED, build_report
 from ukb_brain.reports.summary import write_summary
-from ukb_brain.statistics.certainty.cell_tables import (
-    errors_without_fail,
-    interval_table,
-    null_table,
-)
+from ukb_brain.statistics.certainty.cell_intervals import errors_without_fail, interval_table
+from ukb_brain.statistics.certainty.permutation import null_table
 from ukb_brain.statistics.claims import evaluate_claims
 from ukb_brain.statistics.gathered import (
     choose_strategy,
@@ -43,9 +40,8 @@ from ukb_brain.statistics.limits.verdicts import verdict_table
 from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table
 from ukb_brain.statistics.people.people_tables import participation_table, subgroup_table
 from ukb_brain.statistics.relations.relation_tables import relation_tables
-from ukb_brain.statistics.scores.common_scores import common_scores, skill_by_cell
-from ukb_brain.statistics.scores.legibility_map import score_map, with_intervals
-from ukb_brain.statistics.scores.performance import score_all
+from ukb_brain.statistics.scores.cell_scores import common_scores, skill_by_cell
+from ukb_brain.statistics.scores.performance import score_all, score_map, with_intervals
 from ukb_brain.statistics.scores.published import published_layout
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 from ukb_brain.tables.thresholds import as_tested

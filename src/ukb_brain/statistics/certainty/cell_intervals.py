@@ -1,27 +1,36 @@
-"""Every metric of every cell of a target with its interval."""
+"""Every metric of every cell of a target with its interval, and whether it can be trusted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import norm
+from statsmodels.stats.proportion import proportion_confint
 
-from ukb_brain.statistics.certainty.bca import bca_interval, expanded_level
 from ukb_brain.statistics.certainty.delong import delong, logit_interval
-from ukb_brain.statistics.certainty.newcombe import accuracy_intervals
-from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
-from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.draws import (
+    FamilyDraws,
+    bca_interval,
+    expanded_level,
+    percentile_interval,
+)
+from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.cell_scores import (
     Scores,
     estimate_cells,
     jackknife_cells,
     score_cells,
 )
+from ukb_brain.statistics.scores.skill import SAME_FOR_ALL, TOO_FEW
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +72,75 @@ class ScoredCells:
         return METHODS[method](self, metric, level)
 
 
-def _newcombe(scored: ScoredCells, metric: str, level: float) -> Floats:
-    return np.array(accuracy_intervals(scored.table, scored.estimate[metric], level))
+def newcombe_interval(
+    right_pos: ArrayLike,
+    n_pos: ArrayLike,
+    right_neg: ArrayLike,
+    n_neg: ArrayLike,
+    level: float = 0.95,
+) -> tuple[Floats, Floats]:
+    """Interval of the mean of sensitivity and specificity.
+
+    Parameters
+    ----------
+    right_pos, right_neg : array_like, shape (cells,)
+        Number of positives called positive, and of negatives called negative.
+    n_pos, n_neg : array_like, shape (cells,)
+        Number of positives and negatives.
+
+    Returns
+    -------
+    (ndarray, ndarray), each of shape (cells,)
+        Lower and upper bounds, between 0 and 1; NaN where a class is empty.
+
+    Notes
+    -----
+    Wilson's intervals of the two shares (by statsmodels), joined as Newcombe does for a
+    difference of proportions (Stat. Med. 17:873, 1998, method 10); that this recovers the
+    variance of any linear combination is from Zou & Donner (Stat. Med. 27:1693, 2008).
+    ``tests/statistics/certainty/test_newcombe.py`` compares it with statsmodels' interval of a
+    difference. Wilson's intervals count independent people. Relatives, or several visits of a
+    person, make the effective number smaller, and the interval is too narrow by the square root of
+    that ratio; where families are large, use the bootstrap.
+    """
+    right, n = np.array([[right_pos, right_neg], [n_pos, n_neg]], dtype=float)
+    some = np.where(n > 0, n, np.nan)
+    shares = right / some
+    ends = proportion_confint(right, some, alpha=1 - level, method="wilson")
+    down, up = (np.hypot(*(shares - end)) / 2 for end in ends)
+    return shares.mean(axis=0) - down, shares.mean(axis=0) + up
+
+
+def accuracy_intervals(table: TargetPredictions, estimate: Floats, level: float = 0.95) -> Floats:
+    """Intervals of the balanced accuracy, or median-split accuracy, of a target's cells.
+
+    Parameters
+    ----------
+    estimate : ndarray, shape (cells,)
+        The score: mean over folds, from `estimate_cells`.
+
+    Returns
+    -------
+    ndarray, shape (2, cells)
+        Lower and upper bounds; NaN where the estimate is.
+
+    Notes
+    -----
+    `newcombe_interval` of the right calls of all folds together, moved to the mean over folds.
+    The two centres are the same with one fold, and differ with several by how unequally classes
+    and people fall into folds. An interval for each fold would be biased to one half by Wilson's
+    centring in small classes, once for every fold.
+    """
+    threshold = table.threshold[table.row_of_fold]
+    positive = KINDS[table.kind].positive(table.y[:, None], threshold)
+    known, called = ~np.isnan(table.predicted), table.predicted > threshold
+    right_pos, n_pos, right_neg, n_neg = (
+        (known & each).sum(axis=0)
+        for each in (positive & called, positive, ~positive & ~called, ~positive)
+    )
+    bounds = np.array(newcombe_interval(right_pos, n_pos, right_neg, n_neg, level))
+    centre = (right_pos / np.maximum(n_pos, 1) + right_neg / np.maximum(n_neg, 1)) / 2
+    return np.clip(bounds + estimate - centre, 0.0, 1.0)
 
 
 def _delong(scored: ScoredCells, metric: str, level: float) -> Floats:
@@ -89,18 +165,15 @@ def _percentile(scored: ScoredCells, metric: str, level: float) -> Floats:
     return np.where(known, np.transpose(bounds), np.nan)
 
 
-def _bca(scored: ScoredCells, metric: str, level: float) -> Floats:
-    return _bca_at(scored, metric, np.full(len(scored.table.inputs), level))
+def _bca(scored: ScoredCells, metric: str, level: float | Floats) -> Floats:
+    levels = np.broadcast_to(level, len(scored.table.inputs))
+    columns = scored.estimate[metric], scored.drawn[metric].T, scored.left_out[metric].T, levels
+    return np.transpose([bca_interval(*cell) for cell in zip(*columns, strict=True)])
 
 
 def _expanded(scored: ScoredCells, metric: str, level: float) -> Floats:
     positives = (~np.isnan(scored.table.predicted[scored.table.y > 0])).sum(axis=0)
-    return _bca_at(scored, metric, np.array([expanded_level(level, int(n)) for n in positives]))
-
-
-def _bca_at(scored: ScoredCells, metric: str, levels: Floats) -> Floats:
-    columns = scored.estimate[metric], scored.drawn[metric].T, scored.left_out[metric].T, levels
-    return np.transpose([bca_interval(*cell) for cell in zip(*columns, strict=True)])
+    return _bca(scored, metric, np.array([expanded_level(level, int(n)) for n in positives]))
 
 
 METHODS: dict[str, Callable[[ScoredCells, str, float], Floats]] = {
@@ -108,7 +181,7 @@ METHODS: dict[str, Callable[[ScoredCells, str, float], Floats]] = {
     "bca": _bca,
     "expanded": _expanded,
     "delong": _delong,
-    "newcombe": _newcombe,
+    "newcombe": lambda of, metric, level: accuracy_intervals(of.table, of.estimate[metric], level),
 }
 
 
@@ -135,3 +208,52 @@ def score_cells_with_intervals(
         values = {"estimate": scored.estimate[metric], "low": low, "high": high}
         rows.append(pd.DataFrame(names | values))
     return pd.concat(rows, ignore_index=True)
+
+
+def interval_table(
+    targets: Mapping[str, TargetPredictions], draws: FamilyDraws, level: float = 0.95
+) -> pd.DataFrame:
+    """Give every metric of every cell its recommended interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``target, inputs, metric, method, estimate, low, high, note, validated``: why there is no
+        interval, where there is none, and whether it is of a size of sample in which its coverage
+        was found to be within 93 and 97 % (`ukb_brain.statistics.kinds`).
+    """
+    tables = []
+    for table in targets.values():
+        rows = score_cells_with_intervals(table, draws, level)
+        without = rows["estimate"].notna() & rows["low"].isna()
+        why = rows["inputs"].isin(_constant(table)).map({True: SAME_FOR_ALL, False: TOO_FEW})
+        validated = rows["inputs"].map(_validated(table, rows)).astype(bool)
+        tables.append(rows.assign(note=why.where(without, ""), validated=validated))
+    return pd.concat(tables, ignore_index=True) if tables else table_of(reported.intervals)
+
+
+def errors_without_fail(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:
+    """Give standard errors of skill where a trait is read without fail, which no draw varies.
+
+    By target and inputs, of areas of 1: as far as their lower bound, which class sizes give, lies
+    below.
+    """
+    mine = intervals[(intervals["metric"] == BINARY.headline) & (intervals["estimate"] == 1)]
+    mine = mine.set_index(["target", "inputs"])
+    return BINARY.gain(1 - mine["low"]) / norm.ppf((1 + level) / 2)
+
+
+def _constant(table: TargetPredictions) -> list[str]:
+    """Name the cells that predict the same for everybody whom a fold tested."""
+    rows = pd.DataFrame(table.predicted).groupby(table.fold)
+    flat = ((rows.max() - rows.min()).max() == 0).to_numpy()
+    return [name for name, one in zip(table.inputs, flat, strict=True) if one]
+
+
+def _validated(table: TargetPredictions, rows: pd.DataFrame) -> dict[str, bool]:
+    kind = KINDS[table.kind]
+    score = rows[rows["metric"] == kind.headline].set_index("inputs")["estimate"]
+    return {
+        name: kind.validated(kind.rarest(table.y[np.isfinite(predicted)]), float(score[name]))
+        for name, predicted in zip(table.inputs, table.predicted.T, strict=True)
+    }

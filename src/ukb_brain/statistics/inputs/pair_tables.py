@@ -16,7 +16,7 @@ from ukb_brain.statistics.inputs.contributions import (
 )
 from ukb_brain.statistics.inputs.mixed_resampling import resampled_effects
 from ukb_brain.statistics.inputs.nested_pairs import PairInput, adds_table, compare_pairs
-from ukb_brain.statistics.scores.common_scores import CommonScores
+from ukb_brain.statistics.scores.cell_scores import CommonScores
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of

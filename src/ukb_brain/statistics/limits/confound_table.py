@@ -12,14 +12,13 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.cell_tables import rows_of
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.draws import FamilyDraws, measured
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
 from ukb_brain.statistics.scores.engine import headline_of
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions, rows_of
 from ukb_brain.statistics.scores.within import score_within_sites
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables import reported

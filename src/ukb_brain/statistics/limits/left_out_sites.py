@@ -10,7 +10,7 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.limits.learning_curves import CELL, described, draw_skills
-from ukb_brain.statistics.scores.legibility_map import score_map
+from ukb_brain.statistics.scores.performance import score_map
 from ukb_brain.statistics.scores.skill import with_skill
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from ukb_brain.settings_base import Settings
-from ukb_brain.statistics.certainty.detectable import smallest_skill
+from ukb_brain.statistics.kinds import smallest_skill
 from ukb_brain.statistics.limits.findings import RESTS_ON, Findings, Interval
 
 LEGIBLE = "legible"

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.cell_tables import rows_of
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.people.participation import score_weighted
 from ukb_brain.statistics.people.subgroups import flag_differences, label_subgroups, score_subgroups
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full, rows_of
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

@@ -13,7 +13,7 @@ from ukb_brain.statistics.relations.distance_correlation import distance_correla
 from ukb_brain.statistics.relations.mutual_information import mutual_information
 from ukb_brain.statistics.relations.relations import profile_similarity, relation_table
 from ukb_brain.statistics.relations.target_graphs import centrality_table
-from ukb_brain.statistics.scores.common_scores import CommonScores
+from ukb_brain.statistics.scores.cell_scores import CommonScores
 
 
 def relation_tables(

@@ -1,8 +1,9 @@
-"""Every metric of every cell of a target: on the sample, in bootstrap draws, for the jackknife."""
+"""Scores of a target's cells: on the sample, in draws, for the jackknife, on common people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,8 @@ def score_cells(
     every_fold: bool = False,
 ) -> Scores:
     """Score a target's cells in all draws at once, as `score_draws` does."""
-    given = (table.kind, table.y, table.predicted, weights)
-    row = np.searchsorted(table.folds, table.fold)
-    return score_draws(*given, row, table.threshold, metrics, every_fold)
+    given = (table.kind, table.y, table.predicted, weights, table.row_of_fold, table.threshold)
+    return score_draws(*given, metrics, every_fold)
 
 
 def estimate_cells(table: TargetPredictions) -> Scores:
@@ -84,3 +84,62 @@ def scored_with_percentiles(
                 row |= bounded(name, estimate, drawn[name][:, cell], level)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class CommonScores:
+    """Scores of a target's cells on the people common to all of them.
+
+    Attributes
+    ----------
+    n : int
+        People in common.
+    skill, accuracy : ndarray, shape (1 + draws, cells)
+        R² or 2·AUC − 1, and the study's balanced accuracy (of a median split, if continuous); the
+        sample's in the first row, then those of bootstrap draws, the same in all targets.
+    """
+
+    inputs: tuple[str, ...]
+    n: int
+    skill: Floats
+    accuracy: Floats
+
+
+def common_scores(
+    targets: Mapping[str, TargetPredictions], draws: FamilyDraws
+) -> dict[str, CommonScores]:
+    """Score all cells of every target on the people whom its cells have in common.
+
+    Scores are those of `ukb_brain.statistics.scores.engine`, NaN where these people leave one
+    undefined.
+    """
+    found = {}
+    for key, table in targets.items():
+        mine = table.restricted(np.asarray(np.isfinite(table.predicted).all(axis=1)))
+        n = len(mine.y)
+        if n < 2:
+            blank = np.full((1 + draws.draws, len(table.inputs)), np.nan)
+            found[key] = CommonScores(table.inputs, n, blank, blank)
+            continue
+        kind = KINDS[table.kind]
+        both, weights = (kind.headline, kind.accuracy), draws.weights(mine.family)
+        sample, drawn = estimate_cells(mine), score_cells(mine, weights, both)
+        headline, accuracy = (np.vstack([sample[name], drawn[name]]) for name in both)
+        found[key] = CommonScores(table.inputs, n, kind.skill(headline), accuracy)
+    return found
+
+
+def skill_by_cell(scores: Mapping[str, CommonScores]) -> pd.DataFrame:
+    """Arrange skill as claims and profiles take it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``target, inputs``; column 0 is the sample's, the others those of draws.
+    """
+    if not scores:
+        nothing = pd.MultiIndex.from_arrays([[], []], names=["target", "inputs"])
+        return pd.DataFrame(index=nothing, columns=[0], dtype=np.float64)
+    keys = [(target, name) for target, one in scores.items() for name in one.inputs]
+    values = np.concatenate([one.skill for one in scores.values()], axis=1).T
+    return pd.DataFrame(values, index=pd.MultiIndex.from_tuples(keys, names=["target", "inputs"]))

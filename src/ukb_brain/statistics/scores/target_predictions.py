@@ -58,6 +58,11 @@ class TargetPredictions:
     threshold: Floats
     folds: tuple[int, ...]
 
+    @property
+    def row_of_fold(self) -> NDArray[np.intp]:
+        """Where each person's fold is among the ``folds``, shape (n,)."""
+        return np.searchsorted(self.folds, self.fold)
+
     def cell(self, inputs: Inputs) -> TargetPredictions | None:
         """Keep one cell, and the people whom it has; None: it has no scores."""
         if inputs.name not in self.inputs:
@@ -83,6 +88,12 @@ def in_full(
             yield key, cell
 
 
+def rows_of(visit: NDArray[np.int64], people: pd.DataFrame) -> pd.DataFrame:
+    """Look up what a table of ``eid, instance`` and more says of visits, shape (n, 2), in order."""
+    index = pd.MultiIndex.from_arrays(list(visit.T), names=["eid", "instance"])
+    return people.set_index(["eid", "instance"]).reindex(index).reset_index(drop=True)
+
+
 def gather_targets(
     predictions: pd.DataFrame,
     cell_fits: pd.DataFrame,
@@ -106,7 +117,7 @@ def gather_targets(
     Notes
     -----
     ``tests/statistics/scores/test_target_predictions.py`` scores these tables fold by fold and
-    compares the result with `ukb_brain.statistics.scores.legibility_map.score_map`.
+    compares the result with `ukb_brain.statistics.scores.performance.score_map`.
     """
     fits = fits_of(cell_fits, grid, strategy)
     tested = people_in_test(predictions.loc[predictions["strategy"] == strategy], participants)
