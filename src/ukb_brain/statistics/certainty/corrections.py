@@ -93,13 +93,9 @@ def adjusted_by_family(p: pd.Series, family: pd.Series, method: Method) -> pd.Se
     """
     if method not in ADJUST:
         raise ValueError(f"unknown correction {method!r}; known are {sorted(ADJUST)}")
-    values, labels = p.to_numpy(float), family.to_numpy()
-    found = np.full(len(values), np.nan)
-    for label in pd.unique(labels):
-        mine = (labels == label) & np.isfinite(values)
-        if mine.any():
-            found[mine] = ADJUST[method](values[mine])
-    return pd.Series(found, index=p.index)
+    known = p.dropna().astype(float)
+    adjusted = known.groupby(family.loc[known.index]).transform(lambda of: ADJUST[method](of.array))
+    return adjusted.reindex(p.index)
 
 
 def _holm(p: Floats) -> Floats:

@@ -82,8 +82,9 @@ def score_draws(
         raise ValueError(f"weights {weights.shape} for {len(y)} rows")
     of_kind = KINDS[kind]
     names = list(of_kind.metrics if metrics is None else metrics)
-    if threshold is None and of_kind.accuracy in names:
-        raise ValueError(f"{of_kind.accuracy} without a threshold")
+    calls = [name for name in names if BY_FOLD.get(name) is _balanced_accuracy]
+    if threshold is None and calls:
+        raise ValueError(f"{', '.join(calls)} without a threshold")
     fold = np.zeros(len(y), dtype=np.int64) if fold is None else fold
     cells = predicted if predicted.ndim == 2 else predicted[:, None]
     threads = processors() if len(weights) > DRAWS_AT_ONCE and cells.shape[1] > 1 else 1
@@ -194,7 +195,6 @@ def _pearson_r(of: _Together) -> Floats:
 
 
 def _balanced_accuracy(of: _Together) -> Floats:
-    assert of.threshold is not None  # noqa: S101 - score_draws has asked for it
     positive, called = of.kind.positive(of.y[:, None], of.threshold), of.predicted > of.threshold
     halves = []
     for of_class, right in ((positive, called), (~positive, ~called)):

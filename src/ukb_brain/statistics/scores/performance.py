@@ -16,8 +16,8 @@ from ukb_brain.statistics.kinds import LABELS
 from ukb_brain.statistics.scores.cell_scores import scored_with_percentiles
 from ukb_brain.statistics.scores.target_predictions import (
     CELL,
-    fits_of,
     in_grid,
+    of_strategy,
     people_in_test,
     side_by_side,
 )
@@ -118,8 +118,7 @@ def score_map(
         If no fit is of that strategy, predictions belong to nobody among the participants, or
         are of different runs.
     """
-    fits = fits_of(cell_fits, grid, strategy)
-    tested = people_in_test(predictions.loc[predictions["strategy"] == strategy], participants)
+    fits, tested = of_strategy(predictions, cell_fits, participants, grid, strategy)
     scored = score_fits(fits, tested, grid, draws, level)
     if len(fits["seed"].unique()) > 1:
         scored = scored.merge(_spread(fits, tested, grid), on=CELL, how="left")

@@ -97,11 +97,16 @@ def rows_of(visit: NDArray[np.int64], people: pd.DataFrame) -> pd.DataFrame:
 def gather_targets(
     predictions: pd.DataFrame,
     cell_fits: pd.DataFrame,
-    participants: pd.DataFrame,
+    participants: pd.DataFrame | None,
     grid: Grid,
     strategy: str,
 ) -> dict[str, TargetPredictions]:
     """Collect what a strategy predicts for test people, with seeds averaged within a fold.
+
+    Parameters
+    ----------
+    participants : pandas.DataFrame or None
+        As of `people_in_test`.
 
     Returns
     -------
@@ -112,25 +117,30 @@ def gather_targets(
     Raises
     ------
     InputError
-        As of `fits_of`, `people_in_test` and `side_by_side`.
+        As of `of_strategy` and `side_by_side`.
 
     Notes
     -----
     ``tests/statistics/scores/test_target_predictions.py`` scores these tables fold by fold and
     compares the result with `ukb_brain.statistics.scores.performance.score_map`.
     """
-    fits = fits_of(cell_fits, grid, strategy)
-    tested = people_in_test(predictions.loc[predictions["strategy"] == strategy], participants)
+    fits, tested = of_strategy(predictions, cell_fits, participants, grid, strategy)
     return side_by_side(fits, tested, grid)[0]
 
 
-def fits_of(cell_fits: pd.DataFrame, grid: Grid, strategy: str) -> pd.DataFrame:
-    """Look up the fits of a strategy, `in_grid`.
+def of_strategy(
+    predictions: pd.DataFrame,
+    cell_fits: pd.DataFrame,
+    participants: pd.DataFrame | None,
+    grid: Grid,
+    strategy: str,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Look up the fits of a strategy, `in_grid`, and its `people_in_test`.
 
     Raises
     ------
     InputError
-        If there are none.
+        If there are no fits, or predictions belong to nobody among the participants.
     """
     fits = in_grid(cell_fits.loc[cell_fits["strategy"] == strategy], grid)
     if fits.empty:
@@ -139,7 +149,8 @@ def fits_of(cell_fits: pd.DataFrame, grid: Grid, strategy: str) -> pd.DataFrame:
             f"{sorted(cell_fits['strategy'].unique())}: name one of these in reporting.strategy, "
             "or add it to the strategies of the modelling pipeline and run that again."
         )
-    return fits
+    mine = predictions.loc[predictions["strategy"] == strategy]
+    return fits, people_in_test(mine, participants)
 
 
 def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
@@ -280,16 +291,16 @@ def _tables(
                 f"{DIFFERENT_RUNS}"
             )
         predicted = people.pivot_table("y_pred", ROW, "cell")
-        fold, *visit = (predicted.index.get_level_values(name).to_numpy(np.int64) for name in ROW)
+        rows = predicted.index.to_frame().to_numpy(np.int64)
         # Cuts differ between seeds only where chosen so.
         cuts = fits.pivot_table(KINDS[kind].cut, "fold", "cell", aggfunc="median")
         yield TargetPredictions(
             target,
             kind,
             inputs=tuple(fits["inputs"].unique()),
-            visit=np.column_stack(visit),
+            visit=rows[:, 1:],
             family=family.astype(np.int64),
-            fold=fold,
+            fold=rows[:, 0],
             y=y,
             predicted=predicted.to_numpy(float),
             threshold=cuts.to_numpy(float),

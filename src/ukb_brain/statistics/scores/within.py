@@ -39,16 +39,13 @@ def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) ->
     """
     y = y_true - y_true.mean()
     error = y - (y_pred - y_pred.mean())
+    member = (group[:, None] == np.unique(group)).astype(float)
+    people = np.maximum(weights @ member, np.finfo(float).tiny)
+    below, above = (
+        weights @ one**2 - ((weights @ (member * one[:, None])) ** 2 / people).sum(axis=1)
+        for one in (y, error)
+    )
     floor = ROUNDING * (weights @ y**2) + np.finfo(float).tiny
-    above, below = np.zeros(len(weights)), np.zeros(len(weights))
-    for label in np.unique(group):
-        at = np.flatnonzero(group == label)
-        drawn = weights[:, at]
-        parts = np.stack([np.ones(len(at)), y[at], y[at] ** 2, error[at], error[at] ** 2], axis=1)
-        n, first, squares, first_error, squares_error = (drawn @ parts).T
-        n = np.maximum(n, np.finfo(float).tiny)
-        below += squares - first**2 / n
-        above += squares_error - first_error**2 / n
     return 1 - ratio(above, np.where(below > floor, below, 0.0))
 
 
