@@ -38,8 +38,8 @@ def cell_of(table, target, inputs):
 def test_tables_keep_their_contracts(grid, every, table):
     reported.performance.validate(every)
     reported.performance.validate(table)
-    assert list(table.columns) == performance_columns(grid)
-    assert list(every.columns) == performance_columns(grid, every=True)
+    assert list(table.columns) == list(performance_columns(grid))
+    assert list(every.columns) == list(performance_columns(grid, every=True))
     spreads = [f"{metric}_seed_sd" for metric in RECOMMENDED]
     assert list(table.columns)[-2 - len(spreads) :] == ["strategy", "seed", *spreads]
     assert (len(every), len(table)) == (1400, 700)

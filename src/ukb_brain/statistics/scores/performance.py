@@ -33,20 +33,22 @@ SPREAD_COLUMNS = [f"{metric}_seed_sd" for metric in RECOMMENDED]
 GROUP = ["strategy", "fold", "seed"]
 
 
-def performance_columns(grid: Grid, every: bool = False) -> list[str]:
-    """Columns of the performance table, in their order.
+def performance_columns(grid: Grid, every: bool = False) -> dict[str, str]:
+    """Columns of the performance table, in their order, with their types.
 
     That of ``every`` strategy, fold and seed has the column ``fold``, intervals of the headline
     metrics only, and not the spread between seeds, which needs several.
     """
-    return [
-        *("target", "domain", "kind", "inputs"),
-        *(*grid.modalities, *grid.domains),
-        *("n_train", "n_val", "n_test", "status"),
-        *(METRICS_OF_FITS if every else METRIC_COLUMNS),
-        *("train_seconds", "strategy"),
-        *(("fold", "seed") if every else ("seed", *SPREAD_COLUMNS)),
-    ]
+    metrics = METRICS_OF_FITS if every else METRIC_COLUMNS
+    return (
+        dict.fromkeys(["target", "domain", "kind", "inputs"], "str")
+        | dict.fromkeys([*grid.modalities, *grid.domains], "bool")
+        | {"n_train": "int64", "n_val": "int64", "n_test": "int64", "status": "str"}
+        | dict.fromkeys([*metrics, "train_seconds"], "float64")
+        | ({"strategy": "str", "fold": "int64"} if every else {"strategy": "str"})
+        | {"seed": "int64"}
+        | dict.fromkeys([] if every else SPREAD_COLUMNS, "float64")
+    )
 
 
 def score_all(
@@ -222,10 +224,6 @@ def typed(table: pd.DataFrame, grid: Grid, every: bool) -> pd.DataFrame:
         | grid.flags(cell.inputs)
         for cell in grid.cells
     )
-    metrics = METRICS_OF_FITS if every else [*METRIC_COLUMNS, *SPREAD_COLUMNS]
-    counts = ["n_train", "n_val", "n_test", "seed", *(["fold"] if every else [])]
-    types = dict.fromkeys([*metrics, "train_seconds"], "float64")
-    types |= dict.fromkeys(counts, "int64")
-    types |= dict.fromkeys([*grid.modalities, *grid.domains], "bool")
     table = table.merge(cells, on=CELL, how="left", validate="many_to_one")
-    return table.reindex(columns=performance_columns(grid, every)).astype(types)
+    types = performance_columns(grid, every)
+    return table.reindex(columns=list(types)).astype(types)

@@ -241,23 +241,14 @@ def _status(fits: pd.DataFrame, tested: pd.DataFrame, kinds: dict[str, str]) -> 
     counts = tested.assign(**marks).groupby(FIT, observed=True)[list(marks)].sum()
     n, finite, yes = counts.reindex(pd.MultiIndex.from_frame(fits[FIT])).to_numpy(float).T
     binary = fits["target"].map(kinds) == BINARY.name
-    return np.select(
-        [
-            fits["status"] != "ok",
-            np.isnan(n),
-            n < 2,
-            binary & ((yes == 0) | (yes == n)),
-            finite < n,
-        ],
-        [
-            fits["status"].to_numpy(object),
-            "no test predictions",
-            "fewer than two people in test",
-            f"{BINARY.constant} in test",
-            "predictions are not finite",
-        ],
-        "ok",
-    )
+    lacks = {
+        "no test predictions": np.isnan(n),
+        "fewer than two people in test": n < 2,
+        f"{BINARY.constant} in test": binary & ((yes == 0) | (yes == n)),
+        "predictions are not finite": finite < n,
+    }
+    why = np.select(list(lacks.values()), list(lacks), "ok")
+    return np.where(fits["status"] == "ok", why, fits["status"])
 
 
 def _in_words(status: Sequence[str]) -> str:
