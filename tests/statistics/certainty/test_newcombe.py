@@ -33,6 +33,10 @@ def counted(y, called):
     return (y & called).sum(), y.sum(), (~y & ~called).sum(), (~y).sum()
 
 
+def of_counts(right_pos, n_pos, right_neg, n_neg, level=0.95):
+    return newcombe_interval([right_pos, right_neg], [n_pos, n_neg], level)
+
+
 COUNTS = [(17, 20, 9, 11), (0, 5, 40, 40), (5, 5, 7, 7), (56, 70, 32, 80), (1, 1, 1, 2)]
 
 
@@ -41,7 +45,7 @@ COUNTS = [(17, 20, 9, 11), (0, 5, 40, 40), (5, 5, 7, 7), (56, 70, 32, 80), (1, 1
 def test_it_is_the_interval_of_a_difference_halved(counts, level):
     """Balanced accuracy is (sensitivity - false positive rate + 1) / 2."""
     right_pos, n_pos, right_neg, n_neg = counts
-    low, high = newcombe_interval(*counts, level=level)
+    low, high = of_counts(*counts, level=level)
     expected = confint_proportions_2indep(
         right_pos, n_pos, n_neg - right_neg, n_neg, method="newcomb", alpha=1 - level
     )
@@ -49,22 +53,22 @@ def test_it_is_the_interval_of_a_difference_halved(counts, level):
 
 
 def test_many_cells_at_once_are_each_alone_and_an_empty_class_has_none():
-    together = newcombe_interval(*np.transpose(COUNTS))
+    together = of_counts(*np.transpose(COUNTS))
     for at, counts in enumerate(COUNTS):
-        alone = newcombe_interval(*counts)
+        alone = of_counts(*counts)
         np.testing.assert_array_equal(alone, [bound[at] for bound in together])
-    assert np.isnan(newcombe_interval([0, 3], [0, 4], [5, 0], [6, 0])).all()
+    assert np.isnan(of_counts([0, 3], [0, 4], [5, 0], [6, 0])).all()
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.data())
 def test_bounds_enclose_the_score_lie_within_its_range_and_mirror(n_pos, n_neg, data):
     right_pos, right_neg = (data.draw(st.integers(0, n)) for n in (n_pos, n_neg))
-    low, high = newcombe_interval(right_pos, n_pos, right_neg, n_neg)
+    low, high = of_counts(right_pos, n_pos, right_neg, n_neg)
     middle = (right_pos / n_pos + right_neg / n_neg) / 2
     assert -1e-12 <= low <= middle + 1e-12
     assert middle - 1e-12 <= high <= 1 + 1e-12
     assert high > low
-    wrong = newcombe_interval(n_pos - right_pos, n_pos, n_neg - right_neg, n_neg)
+    wrong = of_counts(n_pos - right_pos, n_pos, n_neg - right_neg, n_neg)
     np.testing.assert_allclose(wrong, (1 - high, 1 - low), atol=1e-12)
 
 
@@ -78,7 +82,7 @@ def test_one_fold_is_the_interval_of_its_counts(kind):
         there = np.isfinite(table.predicted[:, cell])
         y = table.y[there] > (0 if kind == "binary" else threshold)
         called = table.predicted[there, cell] > threshold
-        expected = newcombe_interval(*counted(y, called), 0.9)
+        expected = of_counts(*counted(y, called), 0.9)
         np.testing.assert_allclose([bound[cell] for bound in found], expected, atol=1e-12)
 
 
@@ -89,7 +93,7 @@ def test_folds_keep_their_thresholds_and_the_interval_lies_about_their_mean():
     for cell in range(3):
         called = table.predicted[:, cell] > table.threshold[table.fold, cell]
         counts = counted(table.y > 0, called)
-        expected = np.array(newcombe_interval(*counts))
+        expected = np.array(of_counts(*counts))
         pooled = (counts[0] / counts[1] + counts[2] / counts[3]) / 2
         assert abs(estimate[cell] - pooled) > 1e-6
         moved = expected + estimate[cell] - pooled

@@ -17,13 +17,13 @@ from ukb_brain.statistics.draws import (
     FamilyDraws,
     bca_interval,
     expanded_level,
-    percentile_interval,
 )
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.cell_scores import (
     Scores,
     estimate_cells,
     jackknife_cells,
+    percentile_bounds,
     score_cells,
 )
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL, TOO_FEW
@@ -72,25 +72,19 @@ class ScoredCells:
         return METHODS[method](self, metric, level)
 
 
-def newcombe_interval(
-    right_pos: ArrayLike,
-    n_pos: ArrayLike,
-    right_neg: ArrayLike,
-    n_neg: ArrayLike,
-    level: float = 0.95,
-) -> tuple[Floats, Floats]:
+def newcombe_interval(right: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
     """Interval of the mean of sensitivity and specificity.
 
     Parameters
     ----------
-    right_pos, right_neg : array_like, shape (cells,)
+    right : array_like, shape (2,) or (2, cells)
         Number of positives called positive, and of negatives called negative.
-    n_pos, n_neg : array_like, shape (cells,)
+    n : array_like, of the same shape
         Number of positives and negatives.
 
     Returns
     -------
-    (ndarray, ndarray), each of shape (cells,)
+    (ndarray, ndarray), each of shape () or (cells,)
         Lower and upper bounds, between 0 and 1; NaN where a class is empty.
 
     Notes
@@ -103,9 +97,8 @@ def newcombe_interval(
     person, make the effective number smaller, and the interval is too narrow by the square root of
     that ratio; where families are large, use the bootstrap.
     """
-    right, n = np.array([[right_pos, right_neg], [n_pos, n_neg]], dtype=float)
-    some = np.where(n > 0, n, np.nan)
-    shares = right / some
+    some = np.where(np.asarray(n) > 0, n, np.nan)
+    shares = np.asarray(right) / some
     ends = proportion_confint(right, some, alpha=1 - level, method="wilson")
     down, up = (np.hypot(*(shares - end)) / 2 for end in ends)
     return shares.mean(axis=0) - down, shares.mean(axis=0) + up
@@ -133,14 +126,11 @@ def accuracy_intervals(table: TargetPredictions, estimate: Floats, level: float 
     """
     threshold = table.threshold[table.row_of_fold]
     positive = KINDS[table.kind].positive(table.y[:, None], threshold)
-    known, called = ~np.isnan(table.predicted), table.predicted > threshold
-    right_pos, n_pos, right_neg, n_neg = (
-        (known & each).sum(axis=0)
-        for each in (positive & called, positive, ~positive & ~called, ~positive)
-    )
-    bounds = np.array(newcombe_interval(right_pos, n_pos, right_neg, n_neg, level))
-    centre = (right_pos / np.maximum(n_pos, 1) + right_neg / np.maximum(n_neg, 1)) / 2
-    return np.clip(bounds + estimate - centre, 0.0, 1.0)
+    classes = np.stack([positive, ~positive]) & ~np.isnan(table.predicted)
+    right = (classes & (positive == (table.predicted > threshold))).sum(axis=1)
+    n = classes.sum(axis=1)
+    centre = (right / np.maximum(n, 1)).mean(axis=0)
+    return np.clip(np.array(newcombe_interval(right, n, level)) + estimate - centre, 0.0, 1.0)
 
 
 def _delong(scored: ScoredCells, metric: str, level: float) -> Floats:
@@ -159,12 +149,6 @@ def _delong(scored: ScoredCells, metric: str, level: float) -> Floats:
     return bounds
 
 
-def _percentile(scored: ScoredCells, metric: str, level: float) -> Floats:
-    known = np.isfinite(scored.estimate[metric])
-    bounds = [percentile_interval(drawn, level) for drawn in scored.drawn[metric].T]
-    return np.where(known, np.transpose(bounds), np.nan)
-
-
 def _bca(scored: ScoredCells, metric: str, level: float | Floats) -> Floats:
     levels = np.broadcast_to(level, len(scored.table.inputs))
     columns = scored.estimate[metric], scored.drawn[metric].T, scored.left_out[metric].T, levels
@@ -177,7 +161,9 @@ def _expanded(scored: ScoredCells, metric: str, level: float) -> Floats:
 
 
 METHODS: dict[str, Callable[[ScoredCells, str, float], Floats]] = {
-    "percentile": _percentile,
+    "percentile": lambda of, metric, level: percentile_bounds(
+        of.estimate[metric], of.drawn[metric], level
+    ),
     "bca": _bca,
     "expanded": _expanded,
     "delong": _delong,
@@ -224,11 +210,18 @@ def interval_table(
     """
     tables = []
     for table in targets.values():
-        rows = score_cells_with_intervals(table, draws, level)
+        rows, kind = score_cells_with_intervals(table, draws, level), KINDS[table.kind]
+        by_fold = pd.DataFrame(table.predicted, columns=table.inputs).groupby(table.fold)
+        constant = (by_fold.max() - by_fold.min()).max() == 0
+        score = rows[rows["metric"] == kind.headline].set_index("inputs")["estimate"]
+        validated = {
+            name: kind.validated(kind.rarest(table.y[np.isfinite(predicted)]), float(score[name]))
+            for name, predicted in zip(table.inputs, table.predicted.T, strict=True)
+        }
         without = rows["estimate"].notna() & rows["low"].isna()
-        why = rows["inputs"].isin(_constant(table)).map({True: SAME_FOR_ALL, False: TOO_FEW})
-        validated = rows["inputs"].map(_validated(table, rows)).astype(bool)
-        tables.append(rows.assign(note=why.where(without, ""), validated=validated))
+        why = rows["inputs"].map(constant).map({True: SAME_FOR_ALL, False: TOO_FEW})
+        validated_rows = rows["inputs"].map(validated).astype(bool)
+        tables.append(rows.assign(note=why.where(without, ""), validated=validated_rows))
     return pd.concat(tables, ignore_index=True) if tables else table_of(reported.intervals)
 
 
@@ -241,19 +234,3 @@ def errors_without_fail(intervals: pd.DataFrame, level: float = 0.95) -> pd.Seri
     mine = intervals[(intervals["metric"] == BINARY.headline) & (intervals["estimate"] == 1)]
     mine = mine.set_index(["target", "inputs"])
     return BINARY.gain(1 - mine["low"]) / norm.ppf((1 + level) / 2)
-
-
-def _constant(table: TargetPredictions) -> list[str]:
-    """Name the cells that predict the same for everybody whom a fold tested."""
-    rows = pd.DataFrame(table.predicted).groupby(table.fold)
-    flat = ((rows.max() - rows.min()).max() == 0).to_numpy()
-    return [name for name, one in zip(table.inputs, flat, strict=True) if one]
-
-
-def _validated(table: TargetPredictions, rows: pd.DataFrame) -> dict[str, bool]:
-    kind = KINDS[table.kind]
-    score = rows[rows["metric"] == kind.headline].set_index("inputs")["estimate"]
-    return {
-        name: kind.validated(kind.rarest(table.y[np.isfinite(predicted)]), float(score[name]))
-        for name, predicted in zip(table.inputs, table.predicted.T, strict=True)
-    }

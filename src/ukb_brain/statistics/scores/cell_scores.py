@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ukb_brain.statistics.draws import FamilyDraws, bounded
+from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import Scores, score_draws
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
@@ -58,6 +58,12 @@ def jackknife_cells(table: TargetPredictions, blocks: int = MOST_BLOCKS) -> Scor
     return score_cells(table, 1.0 - left_out)
 
 
+def percentile_bounds(estimate: Floats, drawn: Floats, level: float) -> Floats:
+    """Bounds of cells, shape (2, cells), by `percentile_interval`; NaN without an estimate."""
+    bounds = [percentile_interval(of_cell, level) for of_cell in drawn.T]
+    return np.where(np.isfinite(estimate), np.transpose(bounds), np.nan)
+
+
 def scored_with_percentiles(
     table: TargetPredictions,
     draws: FamilyDraws | None = None,
@@ -75,15 +81,13 @@ def scored_with_percentiles(
     sample = estimate_cells(table)
     bounds_of = [KINDS[table.kind].headline] if headline_only else None
     drawn = score_cells(table, draws.weights(table.family), bounds_of) if draws else {}
-    rows = []
-    for cell, inputs in enumerate(table.inputs):
-        row: dict[str, Any] = {"target": table.target, "inputs": inputs}
-        for name, estimates in sample.items():
-            row[name] = estimate = float(estimates[cell])
-            if name in drawn:
-                row |= bounded(name, estimate, drawn[name][:, cell], level)
-        rows.append(row)
-    return pd.DataFrame(rows)
+    found: dict[str, Any] = {"target": table.target, "inputs": table.inputs}
+    for name, estimate in sample.items():
+        found[name] = estimate
+        if name in drawn:
+            bounds = percentile_bounds(estimate, drawn[name], level)
+            found |= zip((f"{name}_low", f"{name}_high"), bounds, strict=True)
+    return pd.DataFrame(found)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from ukb_brain.statistics.kinds import LABELS
 from ukb_brain.statistics.scores.cell_scores import scored_with_percentiles
 from ukb_brain.statistics.scores.target_predictions import (
     CELL,
+    cells_of,
     in_grid,
     of_strategy,
     people_in_test,
@@ -124,7 +125,7 @@ def score_map(
     scored = score_fits(fits, tested, grid, draws, level)
     if len(fits["seed"].unique()) > 1:
         scored = scored.merge(_spread(fits, tested, grid), on=CELL, how="left")
-    every = pd.DataFrame([(cell.target, cell.inputs.name) for cell in grid.cells], columns=CELL)
+    every = cells_of(grid)[CELL]
     table = every.merge(scored, on=CELL, how="left").merge(_counts(fits), on=CELL, how="left")
     blank = {"n_train": 0, "n_val": 0, "n_test": 0, "seed": fits["seed"].min()}
     table = table.fillna(blank | {"status": "not fitted"})
@@ -214,16 +215,6 @@ def score_fits(
 
 def typed(table: pd.DataFrame, grid: Grid, every: bool) -> pd.DataFrame:
     """Give a table with ``target, inputs`` all columns of performance, and their types."""
-    cells = pd.DataFrame(
-        {
-            "target": cell.target,
-            "inputs": cell.inputs.name,
-            "domain": grid.targets[cell.target].domain,
-            "kind": grid.targets[cell.target].kind,
-        }
-        | grid.flags(cell.inputs)
-        for cell in grid.cells
-    )
+    types, cells = performance_columns(grid, every), cells_of(grid)
     table = table.merge(cells, on=CELL, how="left", validate="many_to_one")
-    types = performance_columns(grid, every)
     return table.reindex(columns=list(types)).astype(types)

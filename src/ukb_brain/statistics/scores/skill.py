@@ -26,14 +26,11 @@ def with_skill(performance: pd.DataFrame) -> pd.DataFrame:
     kinds = performance["kind"]
     added = {"metric": kinds.map({name: kind.label for name, kind in KINDS.items()})}
     for end in ("", "_low", "_high"):
-        added |= _scored(performance, end)
+        added["score" + end] = score = by_kind(
+            kinds, lambda of, e=end: performance[of.headline + e]
+        )
+        added["skill" + end] = by_kind(kinds, lambda of, score=score: of.skill(score))
     return performance.assign(**added)
-
-
-def _scored(performance: pd.DataFrame, end: str) -> dict[str, pd.Series]:
-    kinds = performance["kind"]
-    score = by_kind(kinds, lambda of: performance[of.headline + end])
-    return {f"score{end}": score, f"skill{end}": by_kind(kinds, lambda of: of.skill(score))}
 
 
 def why_no_interval(cell: Mapping[Any, Any]) -> str:

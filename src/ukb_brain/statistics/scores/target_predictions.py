@@ -153,14 +153,22 @@ def of_strategy(
     return fits, people_in_test(mine, participants)
 
 
+def cells_of(grid: Grid) -> pd.DataFrame:
+    """List the grid's cells: ``cell``, its place, ``target, domain, kind, inputs`` and flags."""
+    rows = []
+    for cell in grid.cells:
+        target = grid.targets[cell.target]
+        names = {"target": cell.target, "domain": target.domain, "kind": target.kind}
+        rows.append(names | {"inputs": cell.inputs.name} | grid.flags(cell.inputs))
+    return pd.DataFrame(rows).reset_index(names="cell")
+
+
 def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """Add each fit's place in the grid, ``cell``, and leave out what is not of the grid.
 
     Rows are in the order of strategy, fold, seed and grid.
     """
-    place = {(cell.target, cell.inputs.name): at for at, cell in enumerate(grid.cells)}
-    at = [place.get(key, -1) for key in zip(cell_fits["target"], cell_fits["inputs"], strict=True)]
-    fits = cell_fits.assign(cell=at).query("cell >= 0")
+    fits = cell_fits.merge(cells_of(grid)[["cell", *CELL]], on=CELL)
     return fits.sort_values(["strategy", "fold", "seed", "cell"])
 
 
