@@ -17,9 +17,9 @@ from ukb_brain.statistics.draws import FamilyDraws, measured
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
 from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
+from ukb_brain.statistics.scores.cell_scores import score_within_sites
 from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, rows_of
-from ukb_brain.statistics.scores.within import score_within_sites
 from ukb_brain.statistics.sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -100,7 +100,7 @@ def confound_table(
         site = rows_of(cell.visit, everybody.participants)["site"].to_numpy()
         row |= {"inputs": cell.inputs[0], "n": len(y), "status": "ok"}
         row |= measured(headline_of(table.kind, y, p, fold), weights, level)
-        row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
+        row |= score_within_sites(cell, site, weights, level)
         if row["metric"] == BINARY.headline:
             row |= _perfect(row, int((y > 0).sum()), len(y), level)
         try:

@@ -1,19 +1,20 @@
-"""Scores of a target's cells: on the sample, in draws, for the jackknife, on common people."""
+"""Scores of a target's cells: of the sample, draws and jackknife, common people, within sites."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
+from ukb_brain.statistics.draws import FamilyDraws, measured, percentile_interval
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.engine import Scores, score_draws
+from ukb_brain.statistics.scores.engine import POOLED, Labels, Scores, headline, score_draws
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
 # Beyond some hundred blocks a jackknife's skewness hardly changes.
 MOST_BLOCKS = 200
@@ -147,3 +148,71 @@ def skill_by_cell(scores: Mapping[str, CommonScores]) -> pd.DataFrame:
     keys = [(target, name) for target, one in scores.items() for name in one.inputs]
     values = np.concatenate([one.skill for one in scores.values()], axis=1).T
     return pd.DataFrame(values, index=pd.MultiIndex.from_tuples(keys, names=["target", "inputs"]))
+
+
+def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
+    """Share of the variance within groups that is explained.
+
+    Parameters
+    ----------
+    y_true, y_pred, group : ndarray, shape (n,)
+        In the target's own units; the label of each person's group.
+    weights : ndarray, shape (draws, n)
+        Non-negative.
+
+    Returns
+    -------
+    ndarray, shape (draws,)
+        1 - (squared errors about each group's mean error) / (squares of the target about each
+        group's mean), both summed over groups; NaN where the target is constant in all of them.
+
+    Notes
+    -----
+    R² of target and prediction after both were centred in each group. Each group is thereby
+    granted the best shift of its predictions, so that, like the area under the curve within
+    groups, it says nothing about differences between groups: a prediction that knows the site
+    alone has exactly 0, and one that is right within sites is not blamed for not knowing the
+    target's difference between them. The shift costs one degree of freedom a group above and
+    below alike, so that chance stays at 0.
+    ``test_r2_within_is_that_of_columns_centred_by_statsmodels`` holds it to residuals of
+    statsmodels' regression on the groups.
+    """
+    y = y_true - y_true.mean()
+    error = y - (y_pred - y_pred.mean())
+    member = (group[:, None] == np.unique(group)).astype(float)
+    people = np.maximum(weights @ member, np.finfo(float).tiny)
+    below, above = (
+        weights @ one**2 - ((weights @ (member * one[:, None])) ** 2 / people).sum(axis=1)
+        for one in (y, error)
+    )
+    floor = ROUNDING * (weights @ y**2) + np.finfo(float).tiny
+    return 1 - ratio(above, np.where(below > floor, below, 0.0))
+
+
+def score_within_sites(
+    cell: TargetPredictions, site: Labels, weights: Floats, level: float = 0.95
+) -> dict[str, float]:
+    """Score a target's only cell within sites by folds, with a percentile interval.
+
+    Parameters
+    ----------
+    site : ndarray, shape (n,)
+        Differences between sites do not count, nor do those between folds, whose models have
+        scales of their own.
+    weights : ndarray, shape (draws, n)
+        From `ukb_brain.statistics.draws.FamilyDraws.weights`.
+
+    Notes
+    -----
+    Areas are those of each site, averaged by people: the covariate-specific curve averaged over
+    groups (Janes & Pepe, Biometrika 2009;96:371-382), with people instead of cases as shares. Any
+    shift of scores between sites leaves it as it is. R² is `r2_within`. A target that is
+    readable only because sites differ in it is at chance here
+    (``test_a_target_readable_only_through_site_is_at_chance_within``).
+    """
+    y, predicted = cell.y, cell.predicted[:, 0]
+    places = np.column_stack([np.unique(site, return_inverse=True)[1], cell.fold])
+    group = np.unique(places, axis=0, return_inverse=True)[1].reshape(-1)
+    pooled = KINDS[cell.kind].headline in POOLED
+    score = r2_within if pooled else partial(headline, cell.kind)
+    return measured(lambda w: {"within_site": score(y, predicted, w, group)}, weights, level)

@@ -136,16 +136,9 @@ def _counts(fits: pd.DataFrame) -> pd.DataFrame:
     by_cell = fits.groupby(CELL, observed=True)
     # Seeds test the same people, folds different ones.
     of_fold = fits.drop_duplicates([*CELL, "fold"], keep="last").groupby(CELL, observed=True)
-    return (
-        by_cell[["n_train", "n_val"]]
-        .mean()
-        .round()
-        .assign(
-            n_test=of_fold["n_test"].sum(),
-            train_seconds=by_cell["train_seconds"].sum(min_count=1),
-            seed=by_cell["seed"].min(),
-        )
-    )
+    seconds, seed = by_cell["train_seconds"].sum(min_count=1), by_cell["seed"].min()
+    means = by_cell[["n_train", "n_val"]].mean().round()
+    return means.assign(n_test=of_fold["n_test"].sum(), train_seconds=seconds, seed=seed)
 
 
 def _spread(fits: pd.DataFrame, tested: pd.DataFrame, grid: Grid) -> pd.DataFrame:
