@@ -13,11 +13,7 @@ from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 from ukb_brain.statistics.certainty.delong import delong, logit_interval
-from ukb_brain.statistics.draws import (
-    FamilyDraws,
-    bca_interval,
-    expanded_level,
-)
+from ukb_brain.statistics.draws import FamilyDraws, bca_interval, expanded_level
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.cell_scores import (
     Scores,

@@ -105,7 +105,4 @@ def _holm(p: Floats) -> Floats:
     return found
 
 
-ADJUST: dict[str, Callable[[Floats], Floats]] = {
-    "holm": _holm,
-    "bh": false_discovery_control,
-}
+ADJUST: dict[str, Callable[[Floats], Floats]] = {"holm": _holm, "bh": false_discovery_control}

@@ -200,11 +200,7 @@ def newcombe_area_interval(
 
 
 def paired_delong(
-    y: Floats,
-    first: Floats,
-    second: Floats,
-    family: ArrayLike,
-    fold: ArrayLike | None = None,
+    y: Floats, first: Floats, second: Floats, family: ArrayLike, fold: ArrayLike | None = None
 ) -> PairedAreas:
     """Test whether two cells, shape (n,), have the same AUC; people are as for `delong`.
 

@@ -7,11 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    balanced_accuracy_score,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
+from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support, roc_auc_score
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
