@@ -8,6 +8,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.metrics import RECOMMENDED
 from ukb_brain.statistics.scores.performance import performance_columns, score_all, score_map
 from ukb_brain.statistics.scores.published import COLUMNS, published_layout, read_published
+from ukb_brain.statistics.scores.target_predictions import gather_targets
 from ukb_brain.tables import reported
 
 
@@ -116,7 +117,8 @@ def test_errors_say_what_to_do_and_name_nobody(grid, tables):
 
 def test_published_layout(grid, tables, table):
     predictions, fits, _ = tables
-    published = published_layout(table, predictions, fits, grid)
+    targets = gather_targets(*tables, grid, "amortised")
+    published = published_layout(table, targets, fits, grid)
     assert list(published.columns) == COLUMNS
     assert published["Domain"].value_counts().to_dict() == {
         "Psychology": 384, "Disease": 160, "Serology": 128, "Constitutional": 28,
@@ -148,9 +150,9 @@ def test_published_layout(grid, tables, table):
 
 
 def test_published_layout_is_read_back(grid, tables, table, tmp_path):
-    predictions, fits, _ = tables
     path = tmp_path / "metrics_comparison_test.csv"
-    published_layout(table, predictions, fits, grid).to_csv(path)
+    targets = gather_targets(*tables, grid, "amortised")
+    published_layout(table, targets, tables[1], grid).to_csv(path)
     read = read_published(pd.read_csv(path, index_col=0), grid)
     flags = ["t1", "flair", "dwi", "rsfmri", *grid.domains]
     pd.testing.assert_frame_equal(

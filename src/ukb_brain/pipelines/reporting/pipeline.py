@@ -172,7 +172,7 @@ LIMITS = (
     step(verdict_table, "findings params:verdicts", "reporting.verdicts"),
 )
 REPORT = (
-    step(published_layout, "performance predictions cell_fits grid", "reporting.published_layout"),
+    step(published_layout, "performance test_people cell_fits grid", "reporting.published_layout"),
     step(draw_heat_maps, "performance grid source below", "reporting.heat_maps"),
     step(draw_legibility, "performance grid source", "reporting.legibility"),
     step(draw_coefficients, "reporting.mixed_models grid source", "reporting.coefficients"),

@@ -57,7 +57,7 @@ def coarse_strata(
     band = pd.cut(age, [-np.inf, *np.unique(inner), np.inf], labels=False)
     left = people[["site", "sex"]].assign(age=band).reset_index(drop=True)
     left = left.drop(columns=target, errors="ignore")
-    by, code = tuple(left), np.full(len(people), -1, dtype=np.int64)
+    by, code = tuple(map(str, left)), np.full(len(people), -1, dtype=np.int64)
     for given_up in ([], *(name for name in GIVEN_UP if name in by)):
         left = left.drop(columns=given_up)
         parts = list(left)

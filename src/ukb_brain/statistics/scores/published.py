@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_sup
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import BINARY, CONTINUOUS, KINDS
-from ukb_brain.statistics.scores.target_predictions import CELL, TargetPredictions, gather_targets
+from ukb_brain.statistics.scores.target_predictions import CELL, TargetPredictions
 from ukb_brain.statistics.sums import Floats
 
 FLAGS = {
@@ -26,6 +27,7 @@ FLAGS = {
     "rsfMRI connectivity": "rsfmri",
 }
 SPLIT_SCORES = ("Balanced accuracy", "Weighted precision", "Weighted recall", "Weighted F1", "AUC")
+UNSCORED = dict.fromkeys(SPLIT_SCORES, np.nan)
 COLUMNS = [
     *("Mode", "Target", "Inputs", *SPLIT_SCORES),
     *("Training time (mins)", "Loss", "r2", "r", "MAE", "Metadata", *FLAGS, "Domain"),
@@ -72,7 +74,10 @@ def _split_scores(table: TargetPredictions, inputs: str) -> dict[str, float]:
 
 
 def published_layout(
-    performance: pd.DataFrame, predictions: pd.DataFrame, cell_fits: pd.DataFrame, grid: Grid
+    performance: pd.DataFrame,
+    targets: Mapping[str, TargetPredictions],
+    cell_fits: pd.DataFrame,
+    grid: Grid,
 ) -> pd.DataFrame:
     """Arrange the performance table in the columns of the study's published table.
 
@@ -91,9 +96,7 @@ def published_layout(
     pandas.DataFrame
         `COLUMNS` in their order, with a plain index that is the file's first column.
     """
-    strategy = performance["strategy"].iloc[0]
-    targets = gather_targets(predictions, cell_fits, None, grid, strategy)
-    fits = cell_fits[cell_fits["strategy"] == strategy]
+    fits = cell_fits[cell_fits["strategy"] == performance["strategy"].iloc[0]]
     loss = fits.groupby(CELL, observed=True)["loss"].mean()
     rows = []
     for cell in performance.to_dict("records"):
@@ -109,10 +112,8 @@ def published_layout(
         }
         row |= {name: "Yes" if cell.get(key, False) else "No" for name, key in FLAGS.items()}
         row |= {name: cell[metric] for name, metric in OF_QUANTITIES.items() if metric in own}
-        if cell["status"] == "ok":
-            row |= _split_scores(targets[cell["target"]], cell["inputs"])
-        else:
-            row |= dict.fromkeys(SPLIT_SCORES, np.nan)
+        scored = cell["status"] == "ok"
+        row |= _split_scores(targets[cell["target"]], cell["inputs"]) if scored else UNSCORED
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -84,8 +84,7 @@ def published_intervals(
         z, R² without; ``note`` says why there is none.
     """
     n, z = published.test_people, norm.ppf((1 + reporting.level) / 2)
-    by_target = {"key": lambda target: pd.factorize(target)[0], "kind": "stable"}
-    cells = cells.sort_values("target", ignore_index=True, **by_target)
+    cells = pd.concat([mine for _, mine in cells.groupby("target", sort=False)], ignore_index=True)
     sizes = {target: class_size(mine, n) for target, mine in cells.groupby("target")}
     accuracy = cells["balanced_accuracy"]
     reach = z * standard_error(accuracy, cells["target"].map(sizes).astype(float), n)

@@ -97,16 +97,11 @@ def rows_of(visit: NDArray[np.int64], people: pd.DataFrame) -> pd.DataFrame:
 def gather_targets(
     predictions: pd.DataFrame,
     cell_fits: pd.DataFrame,
-    participants: pd.DataFrame | None,
+    participants: pd.DataFrame,
     grid: Grid,
     strategy: str,
 ) -> dict[str, TargetPredictions]:
     """Collect what a strategy predicts for test people, with seeds averaged within a fold.
-
-    Parameters
-    ----------
-    participants : pandas.DataFrame or None
-        As of `people_in_test`.
 
     Returns
     -------
@@ -131,7 +126,7 @@ def gather_targets(
 def of_strategy(
     predictions: pd.DataFrame,
     cell_fits: pd.DataFrame,
-    participants: pd.DataFrame | None,
+    participants: pd.DataFrame,
     grid: Grid,
     strategy: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -172,15 +167,13 @@ def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     return fits.sort_values(["strategy", "fold", "seed", "cell"])
 
 
-def people_in_test(
-    predictions: pd.DataFrame, participants: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def people_in_test(predictions: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
     """Keep the predictions of test people whose target is known, and add their ``family``.
 
     Parameters
     ----------
-    participants : pandas.DataFrame, optional
-        ``eid, instance, family``. Without it everybody is a family.
+    participants : pandas.DataFrame
+        ``eid, instance, family``.
 
     Raises
     ------
@@ -188,8 +181,6 @@ def people_in_test(
         If predictions belong to nobody among the participants.
     """
     test = predictions.loc[(predictions["split"] == "test") & predictions["y_true"].notna()]
-    if participants is None:
-        return test.assign(family=test["eid"])
     families = participants[["eid", "instance", "family"]]
     test = test.merge(families, on=["eid", "instance"], how="left", validate="many_to_one")
     if test["family"].isna().any():
