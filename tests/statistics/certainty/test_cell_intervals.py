@@ -7,7 +7,7 @@ from plain_scores import Predicted, score_folds
 from scipy.stats import bootstrap
 
 from ukb_brain.metrics import RECOMMENDED
-from ukb_brain.statistics.certainty.cell_intervals import ScoredCells, score_cells_with_intervals
+from ukb_brain.statistics.certainty.cell_intervals import ScoredCells, interval_table
 from ukb_brain.statistics.certainty.delong import delong, logit_interval
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
@@ -62,7 +62,7 @@ def test_percentile_intervals_are_those_of_score_folds(kind):
 @pytest.mark.parametrize("kind", ["binary", "continuous"])
 def test_every_metric_has_its_recommended_interval_about_the_estimate(kind):
     draws = FamilyDraws(range(N), 200, seed=1)
-    found = score_cells_with_intervals(target_of(kind), draws)
+    found = interval_table({"t": target_of(kind)}, draws)
     assert list(found["metric"].unique()) == list(KINDS[kind].metrics)
     assert (found["method"] == found["metric"].map(RECOMMENDED)).all()
     assert ((found["low"] < found["estimate"]) & (found["estimate"] < found["high"])).all()
@@ -82,7 +82,7 @@ def test_bca_intervals_are_scipys_within_simulation_error():
 
 def test_areas_of_cells_that_lack_people_are_of_the_others():
     table = target_of("binary")
-    found = score_cells_with_intervals(table, FamilyDraws(range(N), 50, seed=1))
+    found = interval_table({"t": table}, FamilyDraws(range(N), 50, seed=1))
     known = np.isfinite(table.predicted[:, 2])
     y, p = table.y[known], table.predicted[known, 2:]
     areas = delong(y, p, table.family[known], table.fold[known])
@@ -98,7 +98,7 @@ def test_a_fold_of_one_class_leaves_no_area_and_no_interval():
     table = target_of("binary")
     table = replace(table, y=np.where(table.fold == 0, 0.0, table.y))
     draws = FamilyDraws(range(N), 50, 1)
-    found = score_cells_with_intervals(table, draws)
+    found = interval_table({"t": table}, draws)
     empty = found[found["metric"] != "brier"]
     assert empty[["estimate", "low", "high"]].isna().all(axis=None)
     assert found.loc[found["metric"] == "brier", "low"].notna().all()

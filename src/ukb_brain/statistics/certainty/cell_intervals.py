@@ -167,31 +167,6 @@ METHODS: dict[str, Callable[[ScoredCells, str, float], Floats]] = {
 }
 
 
-def score_cells_with_intervals(
-    table: TargetPredictions, draws: FamilyDraws, level: float = 0.95
-) -> pd.DataFrame:
-    """Score every metric of every cell of a target, with its recommended interval.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a metric and cell: ``target, inputs, metric, method, estimate, low, high``.
-
-    Notes
-    -----
-    ``tests/statistics/certainty/test_coverage.py`` measures how often these intervals hold the
-    truth.
-    """
-    scored = ScoredCells(table, draws.weights(table.family))
-    rows = []
-    for metric, method in KINDS[table.kind].metrics.items():
-        low, high = scored.bounds(metric, method, level)
-        names = {"target": table.target, "inputs": table.inputs, "metric": metric, "method": method}
-        values = {"estimate": scored.estimate[metric], "low": low, "high": high}
-        rows.append(pd.DataFrame(names | values))
-    return pd.concat(rows, ignore_index=True)
-
-
 def interval_table(
     targets: Mapping[str, TargetPredictions], draws: FamilyDraws, level: float = 0.95
 ) -> pd.DataFrame:
@@ -200,25 +175,35 @@ def interval_table(
     Returns
     -------
     pandas.DataFrame
-        ``target, inputs, metric, method, estimate, low, high, note, validated``: why there is no
-        interval, where there is none, and whether it is of a size of sample in which its coverage
-        was found to be within 93 and 97 % (`ukb_brain.statistics.kinds`).
+        One row a target, metric and cell: ``target, inputs, metric, method, estimate, low, high,
+        note, validated``, the last two why there is no interval, where there is none, and whether
+        it is of a size of sample in which its coverage was found to be within 93 and 97 %
+        (`ukb_brain.statistics.kinds`).
+
+    Notes
+    -----
+    ``tests/statistics/certainty/test_coverage.py`` measures how often these intervals hold the
+    truth.
     """
     tables = []
     for table in targets.values():
-        rows, kind = score_cells_with_intervals(table, draws, level), KINDS[table.kind]
-        by_fold = pd.DataFrame(table.predicted, columns=table.inputs).groupby(table.fold)
+        kind, scored = KINDS[table.kind], ScoredCells(table, draws.weights(table.family))
+        by_fold = pd.DataFrame(table.predicted).groupby(table.fold)
         constant = (by_fold.max() - by_fold.min()).max() == 0
-        score = rows[rows["metric"] == kind.headline].set_index("inputs")["estimate"]
-        validated = {
-            name: kind.validated(kind.rarest(table.y[np.isfinite(predicted)]), float(score[name]))
-            for name, predicted in zip(table.inputs, table.predicted.T, strict=True)
-        }
-        without = rows["estimate"].notna() & rows["low"].isna()
-        why = rows["inputs"].map(constant).map({True: SAME_FOR_ALL, False: TOO_FEW})
-        validated_rows = rows["inputs"].map(validated).astype(bool)
-        tables.append(rows.assign(note=why.where(without, ""), validated=validated_rows))
-    return pd.concat(tables, ignore_index=True) if tables else table_of(reported.intervals)
+        known = np.isfinite(table.predicted).T
+        validated = [
+            kind.validated(kind.rarest(table.y[people]), score)
+            for people, score in zip(known, scored.estimate[kind.headline].tolist(), strict=True)
+        ]
+        for metric, method in kind.metrics.items():
+            low, high = scored.bounds(metric, method, level)
+            names = {"target": table.target, "metric": metric, "method": method}
+            rows = pd.DataFrame({"inputs": table.inputs} | names)
+            rows = rows.assign(estimate=scored.estimate[metric], low=low, high=high)
+            without = rows["estimate"].notna() & rows["low"].isna()
+            note = np.where(without, np.where(constant, SAME_FOR_ALL, TOO_FEW), "")
+            tables.append(rows.assign(note=note, validated=validated))
+    return table_of(reported.intervals, pd.concat(tables, ignore_index=True) if tables else ())
 
 
 def errors_without_fail(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:

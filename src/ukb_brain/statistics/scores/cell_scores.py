@@ -13,7 +13,7 @@ import pandas as pd
 from ukb_brain.statistics.draws import FamilyDraws, measured, percentile_interval
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import POOLED, Labels, Scores, headline, score_draws
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.scores.target_predictions import CELL, TargetPredictions
 from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
 
 # Beyond some hundred blocks a jackknife's skewness hardly changes.
@@ -143,11 +143,9 @@ def skill_by_cell(scores: Mapping[str, CommonScores]) -> pd.DataFrame:
         Index ``target, inputs``; column 0 is the sample's, the others those of draws.
     """
     if not scores:
-        nothing = pd.MultiIndex.from_arrays([[], []], names=["target", "inputs"])
-        return pd.DataFrame(index=nothing, columns=[0], dtype=np.float64)
-    keys = [(target, name) for target, one in scores.items() for name in one.inputs]
-    values = np.concatenate([one.skill for one in scores.values()], axis=1).T
-    return pd.DataFrame(values, index=pd.MultiIndex.from_tuples(keys, names=["target", "inputs"]))
+        return pd.DataFrame(columns=[*CELL, 0], dtype=float).set_index(CELL)
+    skills = {key: pd.DataFrame(one.skill.T, list(one.inputs)) for key, one in scores.items()}
+    return pd.concat(skills, names=CELL)
 
 
 def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
