@@ -1,7 +1,5 @@
 """Bootstrap draws that respect families and are shared between cells, and their intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 

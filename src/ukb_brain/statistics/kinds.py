@@ -1,7 +1,5 @@
 """The two kinds of target: what each is scored by, and all in which they differ."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 

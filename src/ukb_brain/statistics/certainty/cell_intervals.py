@@ -1,7 +1,5 @@
 """Every metric of every cell of a target with its interval, and whether it can be trusted."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """P values of permutations, and corrections for how many there are, by declared family."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 

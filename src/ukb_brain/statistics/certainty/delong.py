@@ -1,7 +1,5 @@
 """DeLong's variance of AUCs, their intervals and paired tests, with families as clusters."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

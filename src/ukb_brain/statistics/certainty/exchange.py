@@ -1,7 +1,5 @@
 """Strata of people, and permutations that keep strata, folds and families, for all targets."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Null distribution of every cell's skill by permuting labels of test people within strata."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Areas under ROC and precision-recall curves of many cells in many bootstrap draws."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Scores of a target's cells: of the sample, draws and jackknife, common people, within sites."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

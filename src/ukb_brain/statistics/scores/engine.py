@@ -1,7 +1,5 @@
 """Every metric of cells in every draw: one rule of people, folds and weights for all tables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The performance tables: what every fit scores on test people, and the legibility map."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 

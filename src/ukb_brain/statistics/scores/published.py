@@ -1,7 +1,5 @@
 """The study's own results table: written for scripts that read it, and read back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,16 +14,8 @@ from ukb_brain.statistics.kinds import BINARY, CONTINUOUS, KINDS
 from ukb_brain.statistics.scores.target_predictions import CELL, TargetPredictions
 from ukb_brain.statistics.sums import Floats
 
-FLAGS = {
-    "Constitutional": "constitutional",
-    "Serology": "serology",
-    "Psychology": "psychology",
-    "Disease": "disease",
-    "T1": "t1",
-    "FLAIR": "flair",
-    "DWI": "dwi",
-    "rsfMRI connectivity": "rsfmri",
-}
+FLAGGED = ("Constitutional", "Serology", "Psychology", "Disease", "T1", "FLAIR", "DWI")
+FLAGS = {name: name.lower() for name in FLAGGED} | {"rsfMRI connectivity": "rsfmri"}
 SPLIT_SCORES = ("Balanced accuracy", "Weighted precision", "Weighted recall", "Weighted F1", "AUC")
 UNSCORED = dict.fromkeys(SPLIT_SCORES, np.nan)
 COLUMNS = [

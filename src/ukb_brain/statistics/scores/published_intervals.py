@@ -1,7 +1,5 @@
 """Intervals of single cells of a published table, from its number of test people alone."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

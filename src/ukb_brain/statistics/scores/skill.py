@@ -1,7 +1,5 @@
 """One scale for both kinds of target, and the cells that stand for a target."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

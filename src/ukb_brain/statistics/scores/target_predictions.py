@@ -1,9 +1,8 @@
 """All cells of a target side by side: one row a test person and visit, one column a cell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -63,7 +62,7 @@ class TargetPredictions:
         """Where each person's fold is among the ``folds``, shape (n,)."""
         return np.searchsorted(self.folds, self.fold)
 
-    def cell(self, inputs: Inputs) -> TargetPredictions | None:
+    def cell(self, inputs: Inputs) -> Self | None:
         """Keep one cell, and the people whom it has; None: it has no scores."""
         if inputs.name not in self.inputs:
             return None
@@ -72,7 +71,7 @@ class TargetPredictions:
         one = replace(self, inputs=(inputs.name,), predicted=predicted, threshold=threshold)
         return one.restricted(np.isfinite(one.predicted[:, 0]))
 
-    def restricted(self, rows: NDArray[np.bool_]) -> TargetPredictions:
+    def restricted(self, rows: NDArray[np.bool_]) -> Self:
         """Keep the test people of ``rows``, shape (n,)."""
         names = ("visit", "family", "fold", "y", "predicted")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
