@@ -86,8 +86,8 @@ def newcombe_interval(right: ArrayLike, n: ArrayLike, level: float = 0.95) -> tu
     Wilson's intervals of the two shares (by statsmodels), joined as Newcombe does for a
     difference of proportions (Stat. Med. 17:873, 1998, method 10); that this recovers the
     variance of any linear combination is from Zou & Donner (Stat. Med. 27:1693, 2008).
-    ``tests/statistics/certainty/test_newcombe.py`` compares it with statsmodels' interval of a
-    difference. Wilson's intervals count independent people. Relatives, or several visits of a
+    ``tests/statistics/certainty/test_cell_intervals.py`` compares it with statsmodels' interval of
+    a difference. Wilson's intervals count independent people. Relatives, or several visits of a
     person, make the effective number smaller, and the interval is too narrow by the square root of
     that ratio; where families are large, use the bootstrap.
     """

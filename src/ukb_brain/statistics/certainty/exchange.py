@@ -46,7 +46,7 @@ def coarse_strata(
     what a scan tells through site, sex and age band, and within a band age still varies. Rows
     that are merged are tested beyond the coarser stratum only.
     Permutations restricted to strata: Good, Permutation, Parametric and Bootstrap Tests of
-    Hypotheses (2005), chapter 5. ``tests/statistics/certainty/test_strata.py`` holds the strata
+    Hypotheses (2005), chapter 5. ``tests/statistics/certainty/test_exchange.py`` holds the strata
     against a table grouped by pandas.
     """
     age = people["age"].to_numpy(float)
