@@ -1,6 +1,6 @@
 """Strata of people, and permutations that keep strata, folds and families, for all targets."""
 
-from collections.abc import Hashable
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -162,16 +162,12 @@ def _arranged(visit: Ints, family: Ints, block: Ints) -> tuple[Ints, Ints, Ints]
     """
     order = np.lexsort((visit[:, 1], visit[:, 0], family))
     _, start = np.unique(family[order], return_index=True)
-    kinds: dict[Hashable, int] = {}
+    eid, kinds = visit[:, 0].tolist(), dict[tuple[tuple[int, ...], ...], int]()
     kind, rows = [], []
     for mine in np.split(order, start[1:]):
-        people: dict[int, list[int]] = {}
-        for row in mine.tolist():
-            people.setdefault(int(visit[row, 0]), []).append(row)
-        made_up = sorted(
-            ([int(block[row]) for row in visits], visits[0]) for visits in people.values()
-        )
+        people = [list(visits) for _, visits in groupby(mine.tolist(), eid.__getitem__)]
+        made_up = sorted((block[visits].tolist(), visits) for visits in people)
         key = tuple(tuple(blocks) for blocks, _ in made_up)
         kind.append(kinds.setdefault(key, len(kinds)))
-        rows += [row for _, first in made_up for row in people[int(visit[first, 0])]]
+        rows += [row for _, visits in made_up for row in visits]
     return np.array(rows), start.astype(np.int64), np.array(kind)

@@ -123,8 +123,8 @@ def score_map(
     scored = score_fits(fits, tested, grid, draws, level)
     if len(fits["seed"].unique()) > 1:
         scored = scored.merge(_spread(fits, tested, grid), on=CELL, how="left")
-    every = cells_of(grid)[CELL]
-    table = every.merge(scored, on=CELL, how="left").merge(_counts(fits), on=CELL, how="left")
+    table = cells_of(grid)[CELL].merge(scored, on=CELL, how="left")
+    table = table.merge(_counts(fits), on=CELL, how="left")
     blank = {"n_train": 0, "n_val": 0, "n_test": 0, "seed": fits["seed"].min()}
     table = table.fillna(blank | {"status": "not fitted"})
     return typed(table.assign(strategy=strategy), grid, every=False)

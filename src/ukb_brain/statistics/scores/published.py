@@ -168,8 +168,7 @@ def _check_cells(table: pd.DataFrame, grid: Grid) -> None:
     Names that are wrong by themselves come first.
     """
     cells = {(grid.targets[cell.target].name, cell.inputs.name) for cell in grid.cells}
-    names = [target.name for target in grid.targets.values()]
-    inputs = [cell.inputs.name for cell in grid.cells]
+    names, inputs = (set(known) for known in zip(*cells, strict=True))
     pairs = pd.Series(list(zip(table["Target"], table["Inputs"], strict=True)), index=table.index)
     first = table["Mode"].iloc[0]
     for column, odd, why in (
