@@ -37,8 +37,7 @@ class Areas:
     @property
     def se(self) -> Floats:
         """Standard errors, shape (cells,)."""
-        se: Floats = np.sqrt(np.diag(self.covariance))
-        return se
+        return np.asarray(np.sqrt(np.diag(self.covariance)))
 
 
 @dataclass(frozen=True)
@@ -183,12 +182,10 @@ def newcombe_area_interval(
     """
     z, mean_size = norm.ppf((1 + level) / 2), (n_pos + n_neg) / 2
 
-    def variance(area: float) -> float:
-        pairs = (1 - area) / (2 - area) + area / (1 + area)
-        return float(area * (1 - area) * (1 + (mean_size - 1) * pairs) / (n_pos * n_neg))
-
     def surprise(area: float) -> float:
-        return float((auc - area) ** 2 - z**2 * variance(area))
+        pairs = (1 - area) / (2 - area) + area / (1 + area)
+        variance = area * (1 - area) * (1 + (mean_size - 1) * pairs) / (n_pos * n_neg)
+        return float((auc - area) ** 2 - z**2 * variance)
 
     # A perfect area solves the equation itself, with a variance of zero; the bound is the other
     # solution.
