@@ -17,8 +17,8 @@ from benchmarks import agreement
 from benchmarks.record import WORK, Figure, show
 from benchmarks.runs import kedro_run
 from benchmarks.skills import reachable, study_grid, true_gains
+from ukb_brain.statistics.inputs.contributions import contribution_table
 from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
-from ukb_brain.statistics.inputs.pair_tables import contribution_table
 from ukb_brain.statistics.scores.cell_scores import CommonScores
 
 SEEDS = (agreement.SEED, agreement.SEED + 1)

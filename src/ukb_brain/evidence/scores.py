@@ -9,9 +9,12 @@ from ukb_brain.evidence.settings import Evidence
 from ukb_brain.evidence.sites import names_of_sites
 from ukb_brain.evidence.subsamples import Subset
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.limits.learning_curves import draw_skills, score_learning_curves
-from ukb_brain.statistics.limits.left_out_sites import score_left_out_sites
-from ukb_brain.statistics.limits.model_scale import score_model_scale
+from ukb_brain.statistics.limits.retrained import (
+    draw_skills,
+    score_learning_curves,
+    score_left_out_sites,
+    score_model_scale,
+)
 from ukb_brain.training.people import People
 
 Folds = dict[int, People]
@@ -29,7 +32,7 @@ def score_curves(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score learning curves, whose largest size is the map itself, and fit power laws to them.
 
-    Gives what `ukb_brain.statistics.limits.learning_curves.score_learning_curves` does.
+    Gives what `ukb_brain.statistics.limits.retrained.score_learning_curves` does.
     """
     asked, first = evidence.learning_curves, min(people)
     inputs = chosen_inputs(grid, asked.inputs)
@@ -40,7 +43,8 @@ def score_curves(
     ]
     predictions, fits = (pd.concat(tables, ignore_index=True) for tables in zip(*both, strict=True))
     fits = fits[fits["strategy"].isin(asked.strategies)]
-    skills = draw_skills(predictions, fits, participants, grid, evidence.draws, seed)
+    drawn = (evidence.draws, evidence.level, seed)
+    skills = draw_skills(predictions, fits, participants, grid, *drawn)
     shares = {subset.number: subset for subset in subsets} | {first: Subset(1.0, 0)}
     return score_learning_curves(skills, shares, grid, evidence.level, seed)
 
@@ -76,11 +80,11 @@ def score_scale(
     """
     asked, first = evidence.model_scale, min(people)
     inputs = chosen_inputs(grid, asked.inputs)
-    skills = {}
+    skills, drawn = {}, (evidence.draws, evidence.level, seed)
     for name, trained in variants.items():
         predictions, fits = collect_chosen(trained, {first: people[first]}, inputs, grid, seed)
         fits = fits[fits["strategy"].isin(asked.strategies)]
-        skills[name] = draw_skills(predictions, fits, participants, grid, evidence.draws, seed)
+        skills[name] = draw_skills(predictions, fits, participants, grid, *drawn)
     parameters = {name: trained.parameters for name, trained in variants.items()}
     compared = asked.strategies[-1] if asked.strategies else ""
     return score_model_scale(skills, parameters, compared, grid, evidence.level)

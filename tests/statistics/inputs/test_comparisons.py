@@ -92,7 +92,7 @@ def test_the_same_predictions_have_p_one_and_no_interval():
     assert (found.estimate, found.se, found.p) == (0, 0, 1)
     nothing = [found.low, found.high, within.upper, within.p_below, within.p_equivalent]
     assert np.isnan(nothing).all()
-    assert verdict(found.estimate, found.p, within.upper, MARGIN, 0.05) == "unknown"
+    assert verdict(found.estimate, found.p, within.upper, MARGIN) == "unknown"
 
 
 def test_rounding_is_no_difference():
@@ -115,7 +115,7 @@ def test_without_scores_there_is_no_difference_and_no_verdict():
     assert np.isfinite(
         difference(np.array([0.2, 0.1]), np.where(np.arange(100) < 49, np.nan, drawn)).p
     )
-    assert verdict(np.nan, np.nan, np.nan, MARGIN, 0.05) == "unknown"
+    assert verdict(np.nan, np.nan, np.nan, MARGIN) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_without_scores_there_is_no_difference_and_no_verdict():
     ],
 )
 def test_verdicts(estimate, p, upper, expected):
-    assert verdict(estimate, p, upper, MARGIN, 0.05) == expected
+    assert verdict(estimate, p, upper, MARGIN) == expected
 
 
 @pytest.mark.parametrize("margin", [0.0, -0.1, np.nan])
@@ -149,7 +149,7 @@ def of_cells(kind, y, predicted, draws, rng):
 def judged(kind, y, predicted, draws, rng):
     estimates, drawn = of_cells(kind, y, predicted, draws, rng)
     found, within = difference(estimates, drawn), equivalence(estimates, drawn, MARGIN)
-    return found, verdict(found.estimate, found.p, within.upper, MARGIN, 0.05)
+    return found, verdict(found.estimate, found.p, within.upper, MARGIN)
 
 
 def equally_good(kind, rng, n):

@@ -12,8 +12,7 @@ from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.certainty.permutation import null_table
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.gathered import predictions_of
-from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE
-from ukb_brain.statistics.inputs.pair_tables import comparison_table, imaging_gains
+from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE, comparison_table, imaging_gains
 from ukb_brain.statistics.limits.confound_table import Everybody, confound_table
 from ukb_brain.statistics.limits.retest_table import (
     NOBODY_TWICE,
@@ -21,8 +20,10 @@ from ukb_brain.statistics.limits.retest_table import (
     repeatability_table,
     retest_table,
 )
-from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table, gaps
-from ukb_brain.statistics.people.people_tables import participation_table, subgroup_table
+from ukb_brain.statistics.people.brain_age import gap_table, gaps
+from ukb_brain.statistics.people.calibration_tables import calibration_tables
+from ukb_brain.statistics.people.participation import participation_table
+from ukb_brain.statistics.people.subgroups import subgroup_table
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 

@@ -21,7 +21,7 @@ from ukb_brain.pipelines.modelling.nodes import (
     take_tangents,
     train_encoders,
 )
-from ukb_brain.statistics.limits.model_scale import AS_IT_IS
+from ukb_brain.statistics.limits.retrained import AS_IT_IS
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import Scans

@@ -26,19 +26,18 @@ from ukb_brain.statistics.gathered import (
     gather_unrefined,
     gather_validation_people,
 )
+from ukb_brain.statistics.inputs.contributions import contribution_table
 from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
-from ukb_brain.statistics.inputs.pair_tables import (
-    comparison_table,
-    contribution_table,
-    imaging_gains,
-    resampled_table,
-)
+from ukb_brain.statistics.inputs.mixed_resampling import resampled_table
+from ukb_brain.statistics.inputs.nested_pairs import comparison_table, imaging_gains
 from ukb_brain.statistics.limits.confound_table import Everybody, confound_table
 from ukb_brain.statistics.limits.findings import gather_findings, positives
 from ukb_brain.statistics.limits.retest_table import repeatability_table, retest_table
 from ukb_brain.statistics.limits.verdicts import verdict_table
-from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table
-from ukb_brain.statistics.people.people_tables import participation_table, subgroup_table
+from ukb_brain.statistics.people.brain_age import gap_table
+from ukb_brain.statistics.people.calibration_tables import calibration_tables
+from ukb_brain.statistics.people.participation import participation_table
+from ukb_brain.statistics.people.subgroups import subgroup_table
 from ukb_brain.statistics.relations.relation_tables import relation_tables
 from ukb_brain.statistics.scores.cell_scores import common_scores, skill_by_cell
 from ukb_brain.statistics.scores.performance import score_all, score_map, with_intervals

@@ -28,6 +28,8 @@ from ukb_brain.statistics.sums import Floats
 # With fewer draws beyond zero, or the margin, their share is too rough to read a p value off, and
 # its smallest value would depend on the number of draws: then the normal tail is read instead.
 FEWEST_BEYOND = 10
+# Chance of a false verdict.
+ALPHA = 0.05
 # Scores that differ by less are the same score, summed in another order: equal predictions may
 # leave a matrix product with differences of rounding that have one sign in all draws.
 SAME = 1e-10
@@ -91,9 +93,7 @@ def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Differe
     return Difference(estimate, low, high, float(defined.std(ddof=1)), p)
 
 
-def equivalence(
-    estimates: Floats, drawn: Floats, margin: float, alpha: float = 0.05
-) -> Equivalence:
+def equivalence(estimates: Floats, drawn: Floats, margin: float) -> Equivalence:
     """Test whether a difference lies below a margin, and within it.
 
     Two one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987).
@@ -128,7 +128,7 @@ def equivalence(
     beyond = _less(drawn)
     below = _below(-found.estimate, -beyond, -margin)
     above = _below(found.estimate, beyond, -margin)
-    _, upper = percentile_interval(beyond, 1 - 2 * alpha)
+    _, upper = percentile_interval(beyond, 1 - 2 * ALPHA)
     return Equivalence(upper, below, max(below, above))
 
 
@@ -173,19 +173,19 @@ def _below(estimate: float, drawn: Floats, bound: float) -> float:
     return float(min(norm.sf((estimate - bound) / spread), most))
 
 
-def verdict(estimate: float, p_adjusted: float, upper: float, margin: float, alpha: float) -> str:
+def verdict(estimate: float, p_adjusted: float, upper: float, margin: float) -> str:
     """Say whether the larger of two nested cells adds anything.
 
     The verdict is about adding, so the second test is of non-superiority and one-sided: an input
     that costs skill is no gain too, and the interval shows what it costs. The chance of a false
-    ``adds`` is corrected within the family of comparisons; that of a false ``no gain`` is alpha for
-    each comparison. It is a statement on these fitted models: what others, or more people, would
-    find is not in it.
+    ``adds`` is `ALPHA`, corrected within the family of comparisons; that of a false ``no gain`` is
+    `ALPHA` for each comparison. It is a statement on these fitted models: what others, or more
+    people, would find is not in it.
 
     Parameters
     ----------
     upper : float
-        Upper bound of the 1 − 2·alpha interval.
+        Upper bound of the 1 − 2·`ALPHA` interval.
 
     Returns
     -------
@@ -197,6 +197,6 @@ def verdict(estimate: float, p_adjusted: float, upper: float, margin: float, alp
     """
     if np.isnan([estimate, p_adjusted, upper]).any():
         return "unknown"
-    if estimate > 0 and p_adjusted < alpha:
+    if estimate > 0 and p_adjusted < ALPHA:
         return "adds"
     return "no gain" if upper < margin else "unknown"

@@ -13,8 +13,7 @@ from scipy.stats import norm
 from ukb_brain.grid import Grid, Kind
 from ukb_brain.statistics.draws import SAME
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.limits.left_out_sites import ALL_SITES
-from ukb_brain.statistics.limits.model_scale import AS_IT_IS
+from ukb_brain.statistics.limits.retrained import ALL_SITES, AS_IT_IS
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full
 

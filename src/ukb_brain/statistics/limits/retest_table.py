@@ -10,8 +10,7 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws, draws_of, estimates_of
-from ukb_brain.statistics.limits.ceiling import share_of_ceiling
-from ukb_brain.statistics.limits.reliability import retest, retest_estimator
+from ukb_brain.statistics.limits.reliability import retest, retest_estimator, share_of_ceiling
 from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.sums import Floats

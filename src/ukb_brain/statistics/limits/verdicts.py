@@ -13,20 +13,10 @@ from pydantic import Field
 from ukb_brain.settings_base import Settings
 from ukb_brain.statistics.kinds import smallest_skill
 from ukb_brain.statistics.limits.findings import RESTS_ON, Findings, Interval
+from ukb_brain.tables.reported import VERDICTS
 
-LEGIBLE = "legible"
-BY_DATA, BY_MODEL, BY_MEASUREMENT = (
-    f"limited by {what}" for what in ("data", "model", "measurement")
-)
-NOT_READ = "not read by these models"
-NOT_APART = "not told apart from confounds"
-NOT_ADDED = "images not shown to add"
-NO_VERDICT = "no verdict"
-# `ukb_brain.tables.reported.verdicts` lists them too; `judge` says which comes before which.
-VERDICTS = (
-    *(LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT),
-    *(NOT_READ, NOT_APART, NOT_ADDED, NO_VERDICT),
-)
+# `judge` says which comes before which.
+LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT, NOT_READ, NOT_APART, NOT_ADDED, NO_VERDICT = VERDICTS
 SITE, AGE_AND_SEX = "site", "age and sex"
 
 
