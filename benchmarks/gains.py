@@ -24,7 +24,7 @@ from ukb_brain.grid import Inputs
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.nested_pairs import comparison_table, judged_pairs
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.truth import build_truth
 

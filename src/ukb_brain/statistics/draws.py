@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 # From weights, shape (draws, n), to named estimates, each of shape (draws,), NaN for none.
 Estimator = Callable[[Floats], dict[str, Floats]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
 from ukb_brain.metrics import HEADLINE, METRICS
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 Numbers = TypeVar("Numbers", float, Floats, pd.Series)
 

@@ -17,7 +17,7 @@ from ukb_brain.statistics.certainty.exchange import Exchange, Ints, coarse_strat
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import POOLED, mean_by_people
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, rows_of
-from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
+from ukb_brain.statistics.weighted_sums import ROUNDING, Floats, ratio
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

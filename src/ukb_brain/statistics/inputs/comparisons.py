@@ -23,7 +23,7 @@ from scipy.stats import norm
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import LEAST_DEFINED, percentile_interval
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 # With fewer draws beyond zero, or the margin, their share is too rough to read a p value off, and
 # its smallest value would depend on the number of draws: then the normal tail is read instead.

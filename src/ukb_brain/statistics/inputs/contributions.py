@@ -23,7 +23,7 @@ import pandas as pd
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.scores.cell_scores import CommonScores
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

@@ -18,7 +18,7 @@ from ukb_brain.statistics.inputs.mixed_models import (
 )
 from ukb_brain.statistics.inputs.random_intercept import PERFECT, fit_random_intercept
 from ukb_brain.statistics.scores.cell_scores import CommonScores
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

@@ -24,7 +24,7 @@ from ukb_brain.statistics.limits.confounds import (
 from ukb_brain.statistics.scores.cell_scores import score_within_sites
 from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, rows_of
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 from ukb_brain.tables.thresholds import fit_cut

@@ -19,7 +19,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import measured
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.engine import Labels, headline
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 Mask = NDArray[np.bool_]
 

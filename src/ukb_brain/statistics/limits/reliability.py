@@ -7,7 +7,7 @@ import numpy as np
 from ukb_brain.statistics.draws import LEAST_DEFINED, Estimator, bounded, measured
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import pearson_r
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 LEAST_PEOPLE = 10
 

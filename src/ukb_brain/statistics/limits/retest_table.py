@@ -13,7 +13,7 @@ from ukb_brain.statistics.draws import FamilyDraws, draws_of, estimates_of
 from ukb_brain.statistics.limits.reliability import retest, retest_estimator, share_of_ceiling
 from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

@@ -16,7 +16,7 @@ from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.scores.performance import score_map
 from ukb_brain.statistics.scores.skill import with_skill
 from ukb_brain.statistics.scores.target_predictions import in_grid, people_in_test, side_by_side
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

@@ -13,7 +13,7 @@ from ukb_brain.statistics.draws import measured
 from ukb_brain.statistics.people.calibration import corrected_by_fold
 from ukb_brain.statistics.scores.engine import pearson_r
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

@@ -13,7 +13,7 @@ from ukb_brain.statistics.draws import measured
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.engine import score_draws
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.sums import ROUNDING, Floats
+from ukb_brain.statistics.weighted_sums import ROUNDING, Floats
 
 # From truth and predictions of validation people, and those of test people.
 Correction = Callable[[Floats, Floats, Floats, Floats], Floats]

@@ -8,7 +8,7 @@ from scipy.optimize import isotonic_regression
 from statsmodels.stats.proportion import proportion_confint
 
 from ukb_brain.statistics.draws import measured, percentile_interval
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 
 def reliability_curve(

@@ -15,7 +15,7 @@ from ukb_brain.statistics.inputs.comparisons import two_sided_p
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import Labels, Mask, headline
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full, rows_of
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

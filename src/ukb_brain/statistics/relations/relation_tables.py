@@ -13,7 +13,7 @@ from ukb_brain.statistics.relations.distance_correlation import distance_correla
 from ukb_brain.statistics.relations.mutual_information import mutual_information
 from ukb_brain.statistics.relations.relations import Related, profile_similarity, relation_table
 from ukb_brain.statistics.scores.cell_scores import CommonScores
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

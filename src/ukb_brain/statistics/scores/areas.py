@@ -9,7 +9,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 # Draws that are scored at once: the sums of a cell of some thousand people then stay in cache.
 DRAWS_AT_ONCE = 64

@@ -12,7 +12,7 @@ from ukb_brain.statistics.draws import FamilyDraws, measured, percentile_interva
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import POOLED, Labels, Scores, headline, score_draws
 from ukb_brain.statistics.scores.target_predictions import CELL, TargetPredictions
-from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
+from ukb_brain.statistics.weighted_sums import ROUNDING, Floats, ratio
 
 # Beyond some hundred blocks a jackknife's skewness hardly changes.
 MOST_BLOCKS = 200

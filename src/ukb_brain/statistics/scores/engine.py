@@ -12,7 +12,7 @@ from ukb_brain.cluster import processors
 from ukb_brain.statistics.draws import Estimator, draws_of
 from ukb_brain.statistics.kinds import KINDS, Kind
 from ukb_brain.statistics.scores.areas import DRAWS_AT_ONCE, areas
-from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
+from ukb_brain.statistics.weighted_sums import ROUNDING, Floats, ratio
 
 Scores = dict[str, Floats]
 Labels = NDArray[Any]

@@ -12,7 +12,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import BINARY, CONTINUOUS, KINDS
 from ukb_brain.statistics.scores.target_predictions import CELL, TargetPredictions
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 FLAGGED = ("Constitutional", "Serology", "Psychology", "Disease", "T1", "FLAIR", "DWI")
 FLAGS = {name: name.lower() for name in FLAGGED} | {"rsfMRI connectivity": "rsfmri"}

@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from ukb_brain.statistics.kinds import BINARY, CONTINUOUS
 from ukb_brain.statistics.settings import DEFAULT, Published, Reporting
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 COLUMNS = ["target", "inputs", "metric", "estimate", "low", "high", "note"]
 NO_R2 = "R² is not r², so that it has no interval without its test people"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.kinds import BINARY, KINDS
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 CELL = ["target", "inputs"]
 ROW = ["fold", "eid", "instance"]
