@@ -13,7 +13,6 @@ from ukb_brain.statistics.scores.cell_scores import (
     estimate_cells,
     jackknife_cells,
     score_cells,
-    skill_by_cell,
 )
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
@@ -226,25 +225,25 @@ def draws():
 @pytest.mark.parametrize("key", ["age", "sex"])
 def test_cells_are_scored_on_the_people_whom_all_of_them_have(key, draws):
     table = a_target(key)
-    found = common_scores({key: table}, draws)[key]
-    assert found.n == N - 7
+    skill, accuracy = common_scores({key: table}, draws)
     kept = np.isfinite(table.predicted).all(axis=1)
     weights = draws.weights(table.family[kept])
     for cell, predicted in enumerate(table.predicted[kept].T):
-        own = [np.ones((1, found.n)), weights]
+        own = [np.ones((1, N - 7)), weights]
         if table.kind == "binary":
             expected = [2 * roc_auc(table.y[kept], predicted, w) - 1 for w in own]
         else:
             expected = [r2(table.y[kept], predicted, w) for w in own]
-        np.testing.assert_allclose(found.skill[:, cell], np.concatenate(expected), atol=1e-12)
+        np.testing.assert_allclose(skill.iloc[cell], np.concatenate(expected), atol=1e-12)
+    assert accuracy.notna().all(axis=None)
 
 
 def test_a_target_whose_cells_share_nobody_has_no_scores(draws):
     table = a_target(lacking=N)
-    found = common_scores({"age": table}, draws)["age"]
-    assert found.n == 0
-    assert np.isnan(found.skill).all()
-    assert found.skill.shape == (51, 7)
+    skill, accuracy = common_scores({"age": table}, draws)
+    assert skill.shape == accuracy.shape == (7, 51)
+    assert skill.isna().all(axis=None)
+    assert accuracy.isna().all(axis=None)
 
 
 def test_restricting_keeps_rows_together():
@@ -258,8 +257,9 @@ def test_restricting_keeps_rows_together():
 
 def test_skill_is_arranged_by_target_and_inputs(draws):
     tables = {key: a_target(key) for key in ("age", "sex")}
-    scores = common_scores(tables, draws)
-    frame = skill_by_cell(scores)
-    assert frame.shape == (14, 51)
-    name = tables["sex"].inputs[3]
-    np.testing.assert_array_equal(frame.loc[("sex", name)], scores["sex"].skill[:, 3])
+    skill, accuracy = common_scores(tables, draws)
+    assert skill.shape == accuracy.shape == (14, 51)
+    name, alone = tables["sex"].inputs[3], common_scores({"sex": tables["sex"]}, draws)
+    for found, expected in zip((skill, accuracy), alone, strict=True):
+        np.testing.assert_array_equal(found.loc[("sex", name)], expected.iloc[3])
+    assert common_scores({}, draws)[0].index.names == ["target", "inputs"]

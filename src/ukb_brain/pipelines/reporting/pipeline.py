@@ -39,7 +39,7 @@ from ukb_brain.statistics.people.calibration_tables import calibration_tables
 from ukb_brain.statistics.people.participation import participation_table
 from ukb_brain.statistics.people.subgroups import subgroup_table
 from ukb_brain.statistics.relations.relation_tables import relation_tables
-from ukb_brain.statistics.scores.cell_scores import common_scores, skill_by_cell
+from ukb_brain.statistics.scores.cell_scores import common_scores
 from ukb_brain.statistics.scores.performance import score_all, score_map, with_intervals
 from ukb_brain.statistics.scores.published import published_layout
 from ukb_brain.statistics.scores.target_predictions import gather_targets
@@ -92,7 +92,7 @@ CERTAINTY = (
         "test_people participants grid params:certainty.permutations seed",
         "reporting.permutations",
     ),
-    step(common_scores, "test_people family_draws", "common_scores"),
+    step(common_scores, "test_people family_draws", "skill_by_cell accuracy_by_cell"),
 )
 INPUTS = (
     step(
@@ -100,11 +100,14 @@ INPUTS = (
         "unrefined_people family_draws grid params:certainty.margin level",
         "reporting.comparisons",
     ),
-    step(contribution_table, "common_scores grid level", "reporting.contributions"),
+    step(contribution_table, "skill_by_cell grid level", "reporting.contributions"),
     step(analysable, "performance", "analysed_map"),
     step(fit_domains, "analysed_map grid level", "reporting.mixed_models"),
-    step(resampled_table, "common_scores grid level", "reporting.mixed_models_resampled"),
-    step(skill_by_cell, "common_scores", "skill_by_cell"),
+    step(
+        resampled_table,
+        "skill_by_cell accuracy_by_cell grid level",
+        "reporting.mixed_models_resampled",
+    ),
     step(errors_without_fail, "reporting.intervals level", "skill_errors"),
     step(
         evaluate_claims,
@@ -132,7 +135,7 @@ PEOPLE = (
     step(at_chosen_visit, "targets_as_tested participants", "targets_at_scan"),
     step(
         relation_tables,
-        "targets_at_scan families common_scores relation_draws grid level",
+        "targets_at_scan families skill_by_cell relation_draws grid level",
         "reporting.relations reporting.centrality",
     ),
 )

@@ -13,7 +13,7 @@ scale of skill (R², or 2·AUC − 1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from math import factorial
 
@@ -22,7 +22,6 @@ import pandas as pd
 
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import percentile_interval
-from ukb_brain.statistics.scores.cell_scores import CommonScores
 from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -46,13 +45,15 @@ def coalitions(target: str, grid: Grid) -> list[str]:
     return names
 
 
-def contribution_table(
-    scores: Mapping[str, CommonScores], grid: Grid, level: float = 0.95
-) -> pd.DataFrame:
+def contribution_table(skill: pd.DataFrame, grid: Grid, level: float = 0.95) -> pd.DataFrame:
     """Share out each target's skill, then each domain's, among imaging groups and blocks.
 
-    Of a domain it is the mean over its targets, draw by draw; numbers of draws that differ are a
-    ValueError.
+    Of a domain it is the mean over its targets, draw by draw.
+
+    Parameters
+    ----------
+    skill : pandas.DataFrame
+        From `ukb_brain.statistics.scores.cell_scores.common_scores`.
 
     Returns
     -------
@@ -66,7 +67,10 @@ def contribution_table(
         is missing, a target's numbers are NaN, and a domain is without it; ``note`` says so, and
         ``n_targets`` counts those that are there.
     """
-    worth = {key: _worth(one, key, grid) for key, one in scores.items()}
+    worth = {
+        str(key): _worth(mine.droplevel("target"), str(key), grid)
+        for key, mine in skill.groupby(level="target", sort=False)
+    }
     tables = []
     for key, values in worth.items():
         lacking = int(np.isnan(values[0]).sum())
@@ -86,10 +90,9 @@ def contribution_table(
     return table_of(reported.contributions, pd.concat(tables, ignore_index=True))
 
 
-def _worth(one: CommonScores, target: str, grid: Grid) -> Floats:
+def _worth(cells: pd.DataFrame, target: str, grid: Grid) -> Floats:
     """Skill of each coalition, shape (1 + draws, coalitions); NaN where there is no such cell."""
-    cells = pd.DataFrame(one.skill, columns=list(one.inputs))
-    values = cells.reindex(columns=coalitions(target, grid)).to_numpy(float)
+    values = np.array(cells.reindex(coalitions(target, grid)).T, dtype=float)
     if not grid.blocks_of(target, least=True):
         # Without any input there is no cell: a guess has no skill, in no draw.
         values[:, 0] = 0.0

@@ -17,7 +17,7 @@ from ukb_brain.statistics.inputs.mixed_models import (
     why_not_fitted,
 )
 from ukb_brain.statistics.inputs.random_intercept import PERFECT, fit_random_intercept
-from ukb_brain.statistics.scores.cell_scores import CommonScores
+from ukb_brain.statistics.scores.target_predictions import CELL, cells_of
 from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -59,21 +59,13 @@ def precision_weights(drawn: Floats) -> Floats:
 
 
 def resampled_table(
-    scores: Mapping[str, CommonScores], grid: Grid, level: float = 0.95
+    skill: pd.DataFrame, accuracy: pd.DataFrame, grid: Grid, level: float = 0.95
 ) -> pd.DataFrame:
-    """Fit each domain's mixed model with intervals over resampled test people."""
-    if not scores:
+    """Fit each domain's mixed model to `common_scores`, with intervals over resampled people."""
+    if skill.empty:
         return table_of(reported.mixed_models_resampled)
-    inputs = {(cell.target, cell.inputs.name): cell.inputs for cell in grid.cells}
-    cells = pd.DataFrame(
-        {"target": key, "domain": grid.targets[key].domain} | grid.flags(inputs[key, name])
-        for key, one in scores.items()
-        for name in one.inputs
-    )
-    outcomes = {
-        "balanced_accuracy": np.concatenate([one.accuracy for one in scores.values()], axis=1),
-        "skill": np.concatenate([one.skill for one in scores.values()], axis=1),
-    }
+    cells = skill.index.to_frame(index=False).merge(cells_of(grid), on=CELL, how="left")
+    outcomes = {"balanced_accuracy": accuracy.to_numpy().T, "skill": skill.to_numpy().T}
     return resampled_effects(cells, outcomes, grid, level)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
@@ -12,7 +10,6 @@ from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
 from ukb_brain.statistics.relations.distance_correlation import distance_correlations
 from ukb_brain.statistics.relations.mutual_information import mutual_information
 from ukb_brain.statistics.relations.relations import Related, profile_similarity, relation_table
-from ukb_brain.statistics.scores.cell_scores import CommonScores
 from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -21,7 +18,7 @@ from ukb_brain.tables.table import table_of
 def relation_tables(
     measurements: pd.DataFrame,
     families: pd.Series,
-    scores: Mapping[str, CommonScores],
+    skill: pd.DataFrame,
     draws: FamilyDraws,
     grid: Grid,
     level: float = 0.95,
@@ -32,6 +29,8 @@ def relation_tables(
     ----------
     measurements : pandas.DataFrame
         ``eid, instance`` and a column a target; each person's chosen imaging visit counts.
+    skill : pandas.DataFrame
+        From `ukb_brain.statistics.scores.cell_scores.common_scores`.
 
     Returns
     -------
@@ -46,7 +45,7 @@ def relation_tables(
     related = [
         mutual_information(values, kinds, family, weights),
         distance_correlations(values, weights),
-        *([profile_similarity(*_profiles(scores))] if scores else []),
+        *([profile_similarity(*_profiles(skill))] if len(skill) else []),
     ]
     return (
         pd.concat([relation_table(one, level) for one in related], ignore_index=True),
@@ -54,15 +53,12 @@ def relation_tables(
     )
 
 
-def _profiles(scores: Mapping[str, CommonScores]) -> tuple[pd.DataFrame, Floats]:
+def _profiles(skill: pd.DataFrame) -> tuple[pd.DataFrame, Floats]:
     """Skill by inputs and target, as it is and by draw."""
-    names = list(dict.fromkeys(name for one in scores.values() for name in one.inputs))
-    n_draws = len(next(iter(scores.values())).skill)
-    values = np.full((n_draws, len(names), len(scores)), np.nan)
-    place = {name: at for at, name in enumerate(names)}
-    for column, one in enumerate(scores.values()):
-        values[:, [place[name] for name in one.inputs], column] = one.skill
-    return pd.DataFrame(values[0], index=names, columns=list(scores)), values[1:]
+    targets, names = (list(skill.index.unique(level)) for level in ("target", "inputs"))
+    every = skill.reindex(pd.MultiIndex.from_product([targets, names])).to_numpy()
+    values = every.reshape(len(targets), len(names), -1).T
+    return pd.DataFrame(values[0], names, targets), values[1:]
 
 
 def eigenvector_centrality(weights: Floats) -> Floats:

@@ -1,7 +1,6 @@
 """Scores of a target's cells: of the sample, draws and jackknife, common people, within sites."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -89,61 +88,31 @@ def scored_with_percentiles(
     return pd.DataFrame(found)
 
 
-@dataclass(frozen=True, eq=False)
-class CommonScores:
-    """Scores of a target's cells on the people common to all of them.
-
-    Attributes
-    ----------
-    n : int
-        People in common.
-    skill, accuracy : ndarray, shape (1 + draws, cells)
-        R² or 2·AUC − 1, and the study's balanced accuracy (of a median split, if continuous); the
-        sample's in the first row, then those of bootstrap draws, the same in all targets.
-    """
-
-    inputs: tuple[str, ...]
-    n: int
-    skill: Floats
-    accuracy: Floats
-
-
 def common_scores(
     targets: Mapping[str, TargetPredictions], draws: FamilyDraws
-) -> dict[str, CommonScores]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score all cells of every target on the people whom its cells have in common.
-
-    Scores are those of `ukb_brain.statistics.scores.engine`, NaN where these people leave one
-    undefined.
-    """
-    found = {}
-    for key, table in targets.items():
-        mine = table.restricted(np.asarray(np.isfinite(table.predicted).all(axis=1)))
-        n = len(mine.y)
-        if n < 2:
-            blank = np.full((1 + draws.draws, len(table.inputs)), np.nan)
-            found[key] = CommonScores(table.inputs, n, blank, blank)
-            continue
-        kind = KINDS[table.kind]
-        both, weights = (kind.headline, kind.accuracy), draws.weights(mine.family)
-        sample, drawn = estimate_cells(mine), score_cells(mine, weights, both)
-        headline, accuracy = (np.vstack([sample[name], drawn[name]]) for name in both)
-        found[key] = CommonScores(table.inputs, n, kind.skill(headline), accuracy)
-    return found
-
-
-def skill_by_cell(scores: Mapping[str, CommonScores]) -> pd.DataFrame:
-    """Arrange skill as claims and profiles take it.
 
     Returns
     -------
-    pandas.DataFrame
-        Index ``target, inputs``; column 0 is the sample's, the others those of draws.
+    skill, accuracy : pandas.DataFrame
+        R² or 2·AUC − 1, and the study's balanced accuracy (of a median split, if continuous). Index
+        ``target, inputs``; column 0 is the sample's, the others those of bootstrap draws, the same
+        in all targets. NaN where these people leave a score undefined.
     """
-    if not scores:
-        return pd.DataFrame(columns=[*CELL, 0], dtype=float).set_index(CELL)
-    skills = {key: pd.DataFrame(one.skill.T, list(one.inputs)) for key, one in scores.items()}
-    return pd.concat(skills, names=CELL)
+    found = [np.empty((2, 1 + draws.draws, 0))]
+    for table in targets.values():
+        mine = table.restricted(np.asarray(np.isfinite(table.predicted).all(axis=1)))
+        scores, kind = np.full((2, 1 + draws.draws, len(table.inputs)), np.nan), KINDS[table.kind]
+        if len(mine.y) > 1:
+            both, weights = (kind.headline, kind.accuracy), draws.weights(mine.family)
+            sample, drawn = estimate_cells(mine), score_cells(mine, weights, both)
+            scores = np.array([np.vstack([sample[name], drawn[name]]) for name in both])
+        found.append(np.array([kind.skill(scores[0]), scores[1]]))
+    cells = [(key, name) for key, table in targets.items() for name in table.inputs]
+    index = pd.MultiIndex.from_frame(pd.DataFrame(cells, columns=CELL))
+    skill, accuracy = np.concatenate(found, axis=2)
+    return pd.DataFrame(skill.T, index), pd.DataFrame(accuracy.T, index)
 
 
 def r2_within(y_true: Floats, y_pred: Floats, weights: Floats, group: Labels) -> Floats:
