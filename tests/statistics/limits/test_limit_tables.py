@@ -11,6 +11,7 @@ from ukb_brain.statistics.certainty.cell_intervals import errors_without_fail, i
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
 from ukb_brain.statistics.certainty.permutation import null_table
 from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.gathered import predictions_of
 from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE, comparison_table, imaging_gains
 from ukb_brain.statistics.limits.confound_table import Everybody, confound_table
 from ukb_brain.statistics.limits.retest_table import (
@@ -19,7 +20,6 @@ from ukb_brain.statistics.limits.retest_table import (
     repeatability_table,
     retest_table,
 )
-from ukb_brain.statistics.map_predictions import predictions_of
 from ukb_brain.statistics.people.brain_age import gap_table, gaps
 from ukb_brain.statistics.people.calibration_tables import calibration_tables
 from ukb_brain.statistics.people.participation import participation_table

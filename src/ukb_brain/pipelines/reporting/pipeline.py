@@ -19,6 +19,13 @@ from ukb_brain.reports.summary import write_summary
 from ukb_brain.statistics.certainty.cell_intervals import errors_without_fail, interval_table
 from ukb_brain.statistics.certainty.permutation import null_table
 from ukb_brain.statistics.claims import evaluate_claims
+from ukb_brain.statistics.gathered import (
+    choose_strategy,
+    draw_families,
+    families_of,
+    gather_unrefined,
+    gather_validation_people,
+)
 from ukb_brain.statistics.inputs.contributions import contribution_table
 from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
 from ukb_brain.statistics.inputs.mixed_resampling import resampled_table
@@ -27,13 +34,6 @@ from ukb_brain.statistics.limits.confound_table import Everybody, confound_table
 from ukb_brain.statistics.limits.findings import gather_findings, positives
 from ukb_brain.statistics.limits.retest_table import repeatability_table, retest_table
 from ukb_brain.statistics.limits.verdicts import verdict_table
-from ukb_brain.statistics.map_predictions import (
-    choose_strategy,
-    draw_families,
-    families_of,
-    gather_unrefined,
-    gather_validation_people,
-)
 from ukb_brain.statistics.people.brain_age import gap_table
 from ukb_brain.statistics.people.calibration_tables import calibration_tables
 from ukb_brain.statistics.people.participation import participation_table
