@@ -24,6 +24,7 @@ from ukb_brain.grid import Inputs
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.nested_pairs import comparison_table, judged_pairs
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.tested import Tested
 from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.truth import build_truth
@@ -150,7 +151,7 @@ def judge(people: Drawn, fresh: Drawn, fold: Ints, seed: int) -> pd.DataFrame:
             threshold=np.full((len(folds), len(names)), np.nan),
             folds=folds,
         )
-    table = comparison_table(targets, draws, GRID, MARGIN)
+    table = comparison_table(Tested(targets, draws, GRID), MARGIN)
     known = {key: population(key[0], fresh, both) for key, both in of_fresh.items()}
     gains = np.array(
         [

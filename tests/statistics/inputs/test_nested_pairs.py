@@ -8,7 +8,7 @@ from statsmodels.stats.multitest import multipletests
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.certainty.delong import paired_delong
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.inputs.comparisons import difference, equivalence
+from ukb_brain.statistics.inputs.comparisons import difference
 from ukb_brain.statistics.inputs.nested_pairs import (
     ALL_IMAGES,
     NO_SCORE,
@@ -23,6 +23,7 @@ from ukb_brain.statistics.inputs.nested_pairs import (
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.tested import Tested
 from ukb_brain.tables import reported
 
 GRID = study_grid()
@@ -125,7 +126,7 @@ def test_rows_are_comparisons_on_the_people_common_to_both(target):
         weights = np.vstack([np.ones(common.sum()), WEIGHTS(tested.family[common])])
         given = tested.y[common], both[common], weights, tested.fold[common]
         skill = KINDS[tested.kind].skill(headline(tested.kind, *given))
-        expected = difference(skill[0], skill[1:].T, 0.9)
+        expected = difference(skill[0], skill[1:].T, MARGIN, 0.9)
         assert row["n"] == common.sum() < N
         assert row["skill"] == pytest.approx(skill[0, 0])
         assert row["skill_without"] == pytest.approx(skill[0, 1])
@@ -134,9 +135,8 @@ def test_rows_are_comparisons_on_the_people_common_to_both(target):
             [row["difference"], *(row[name] for name in names)],
             [expected.estimate, *(getattr(expected, name) for name in names)],
         )
-        within = equivalence(skill[0], skill[1:].T, MARGIN)
-        assert row["upper"] == pytest.approx(within.upper)
-        assert row["p_equivalent"] == pytest.approx(within.p_equivalent)
+        assert row["upper"] == pytest.approx(expected.upper)
+        assert row["p_equivalent"] == pytest.approx(expected.p_equivalent)
         if tested.kind == "continuous":
             assert np.isnan(row["p_delong"])
             continue
@@ -164,7 +164,7 @@ def test_verdicts_tell_what_adds_from_what_does_not():
         # Cells differ a little, as those that were fitted one by one do.
         noise = 0.02 * rng.normal(size=tested.predicted.shape)
         targets[target] = replace(tested, predicted=tested.predicted + noise)
-    table = comparison_table(targets, FAMILIES, GRID, MARGIN)
+    table = comparison_table(Tested(targets, FAMILIES, GRID), MARGIN)
     functional = table["part"] == "functional"
     assert set(table.loc[functional, "verdict"]) == {"adds"}
     assert set(table.loc[~functional, "verdict"]) == {"no gain"}
@@ -220,7 +220,7 @@ def test_what_cannot_be_scored_is_empty_and_unknown():
 
 def test_bad_input_is_one_line():
     with pytest.raises(InputError, match="above 0"):
-        comparison_table({"age": invented("age")}, FAMILIES, GRID, 0.0)
+        comparison_table(Tested({"age": invented("age")}, FAMILIES, GRID), 0.0)
 
 
 def test_a_grid_of_single_parts_has_nothing_to_compare():

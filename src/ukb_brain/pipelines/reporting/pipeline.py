@@ -19,13 +19,6 @@ from ukb_brain.reports.summary import write_summary
 from ukb_brain.statistics.certainty.cell_intervals import errors_without_fail, interval_table
 from ukb_brain.statistics.certainty.permutation import null_table
 from ukb_brain.statistics.claims import evaluate_claims
-from ukb_brain.statistics.gathered import (
-    choose_strategy,
-    draw_families,
-    families_of,
-    gather_unrefined,
-    gather_validation_people,
-)
 from ukb_brain.statistics.inputs.contributions import contribution_table
 from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
 from ukb_brain.statistics.inputs.mixed_resampling import resampled_table
@@ -43,6 +36,13 @@ from ukb_brain.statistics.scores.cell_scores import common_scores
 from ukb_brain.statistics.scores.performance import score_all, score_map, with_intervals
 from ukb_brain.statistics.scores.published import published_layout
 from ukb_brain.statistics.scores.target_predictions import gather_targets
+from ukb_brain.statistics.tested import (
+    Tested,
+    choose_strategy,
+    draw_families,
+    gather_unrefined,
+    gather_validation_people,
+)
 from ukb_brain.tables.thresholds import as_tested
 from ukb_brain.tables.visits import at_chosen_visit
 
@@ -67,11 +67,10 @@ PREDICTED = "predictions cell_fits participants grid"
 
 SCORES = (
     step(choose_strategy, "cell_fits params:reporting", "map_strategy"),
-    step(families_of, "participants", "families"),
     step(
         draw_families,
-        "families params:reporting params:certainty seed",
-        "family_draws relation_draws",
+        "participants params:reporting params:certainty seed",
+        "families family_draws relation_draws",
     ),
     step(score_all, f"{PREDICTED} family_draws level", "reporting.performance_all"),
     step(score_map, f"{PREDICTED} strategy", "scored_map"),
@@ -82,6 +81,8 @@ SCORES = (
         f"model_output.unrefined {PREDICTED} strategy",
         "unrefined_people unrefined_validation",
     ),
+    step(Tested, "test_people family_draws grid level", "tested", "tested_people"),
+    step(Tested, "unrefined_people family_draws grid level", "unrefined", "tested_unrefined"),
     step(as_tested, "primary.targets participants primary.splits grid", "targets_as_tested"),
 )
 CERTAINTY = (
@@ -95,11 +96,7 @@ CERTAINTY = (
     step(common_scores, "test_people family_draws", "skill_by_cell accuracy_by_cell"),
 )
 INPUTS = (
-    step(
-        comparison_table,
-        "unrefined_people family_draws grid params:certainty.margin level",
-        "reporting.comparisons",
-    ),
+    step(comparison_table, "unrefined params:certainty.margin", "reporting.comparisons"),
     step(contribution_table, "skill_by_cell grid level", "reporting.contributions"),
     step(analysable, "performance", "analysed_map"),
     step(fit_domains, "analysed_map grid level", "reporting.mixed_models"),
@@ -118,20 +115,12 @@ INPUTS = (
 PEOPLE = (
     step(
         calibration_tables,
-        "test_people validation_people family_draws grid level",
+        "tested validation_people",
         "reporting.calibration reporting.calibration_curves",
     ),
-    step(gap_table, "test_people validation_people grid", "model_output.brain_age_gap"),
-    step(
-        subgroup_table,
-        "test_people participants family_draws grid below level",
-        "reporting.subgroups",
-    ),
-    step(
-        participation_table,
-        "test_people participants family_draws grid level",
-        "reporting.participation",
-    ),
+    step(gap_table, "tested validation_people", "model_output.brain_age_gap"),
+    step(subgroup_table, "tested participants below", "reporting.subgroups"),
+    step(participation_table, "tested participants", "reporting.participation"),
     step(at_chosen_visit, "targets_as_tested participants", "targets_at_scan"),
     step(
         relation_tables,
@@ -147,22 +136,14 @@ LIMITS = (
         "everybody",
         "gather_everybody",
     ),
-    step(
-        confound_table,
-        "test_people unrefined_people everybody family_draws grid level",
-        "reporting.confounds",
-    ),
+    step(confound_table, "tested unrefined everybody", "reporting.confounds"),
     step(
         retest_table,
-        "test_people targets_as_tested primary.target_sources family_draws families grid level",
+        "tested targets_as_tested primary.target_sources families",
         "reporting.reliability",
     ),
-    step(
-        repeatability_table,
-        "test_people repeat_visits family_draws grid level",
-        "reporting.repeatability",
-    ),
-    step(positives, "test_people grid", "test_people_with_trait"),
+    step(repeatability_table, "tested repeat_visits", "reporting.repeatability"),
+    step(positives, "tested", "test_people_with_trait"),
     step(imaging_gains, "reporting.comparisons grid", "imaging_gains"),
     step(
         gather_findings,

@@ -37,38 +37,35 @@ SAME = 1e-10
 
 @dataclass(frozen=True)
 class Difference:
-    """Skill of one cell less that of another."""
+    """Skill of one cell less that of another, and whether it lies within a margin.
+
+    Attributes
+    ----------
+    upper : float
+        Upper bound of the 1 − 2·`ALPHA` interval.
+    p_below : float
+        Of a difference of at least the margin: small if the larger model adds less than it.
+    """
 
     estimate: float
     low: float
     high: float
     se: float
     p: float
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """Whether a difference lies within a margin.
-
-    Attributes
-    ----------
-    p_below : float
-        Of a difference of at least the margin: small if the larger model adds less than it.
-    """
-
     upper: float
     p_below: float
     p_equivalent: float
 
 
-def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Difference:
-    """Compare two scores, draw by draw.
+def difference(estimates: Floats, drawn: Floats, margin: float, level: float = 0.95) -> Difference:
+    """Compare two scores, draw by draw, and test whether they differ by less than a margin.
 
     p inverts the percentile interval: twice the share of draws on the far side of zero, counting
     the sample itself (Davison & Hinkley, Bootstrap Methods and their Application, 1997, sections
     4.4 and 5.3). Where fewer than ten draws are on the far side, it is that of the normal
     distribution with the draws' standard deviation, so that 2,000 draws do not bound p at .001 and
-    correction for hundreds of comparisons is possible.
+    correction for hundreds of comparisons is possible. Below the margin, and within it, by two
+    one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987).
 
     Parameters
     ----------
@@ -76,41 +73,14 @@ def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Differe
         Skill of the two cells on the people common to both.
     drawn : ndarray, shape (2, draws)
         The same in each bootstrap draw; draws without either are ignored.
-
-    Returns
-    -------
-    Difference
-        First less second; all NaN where a cell has no score or most draws have none, and without
-        bounds where the two are the same in every draw.
-    """
-    estimate, beyond = float(_less(estimates)), _less(drawn)
-    defined = beyond[np.isfinite(beyond)]
-    if not np.isfinite(estimate) or len(defined) < max(2, LEAST_DEFINED * len(beyond)):
-        return Difference(*[np.nan] * 5)
-    low, high = percentile_interval(beyond, level)
-    # Both the same in all draws: no interval, and p is 1.
-    p = two_sided_p(estimate, beyond)
-    return Difference(estimate, low, high, float(defined.std(ddof=1)), p)
-
-
-def equivalence(estimates: Floats, drawn: Floats, margin: float) -> Equivalence:
-    """Test whether a difference lies below a margin, and within it.
-
-    Two one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987).
-
-    Parameters
-    ----------
-    estimates : ndarray, shape (2,)
-        Skill of the two cells on the people common to both.
-    drawn : ndarray, shape (2, draws)
-        The same in each bootstrap draw.
     margin : float
         Smallest difference in skill that matters; above 0.
 
     Returns
     -------
-    Equivalence
-        All NaN where `difference` has no bounds.
+    Difference
+        First less second; all NaN where a cell has no score or most draws have none. Where the two
+        are the same in every draw there are no bounds, and no tests of the margin.
 
     Raises
     ------
@@ -122,14 +92,19 @@ def equivalence(estimates: Floats, drawn: Floats, margin: float) -> Equivalence:
             f"The margin of equivalence is {margin}; give the smallest difference in skill that "
             "matters, above 0, such as 0.02."
         )
-    found = difference(estimates, drawn)
-    if np.isnan(found.low):
-        return Equivalence(*[np.nan] * 3)
-    beyond = _less(drawn)
-    below = _below(-found.estimate, -beyond, -margin)
-    above = _below(found.estimate, beyond, -margin)
+    estimate, beyond = float(_less(estimates)), _less(drawn)
+    defined = beyond[np.isfinite(beyond)]
+    if not np.isfinite(estimate) or len(defined) < max(2, LEAST_DEFINED * len(beyond)):
+        return Difference(*[np.nan] * 8)
+    low, high = percentile_interval(beyond, level)
+    # Both the same in all draws: no interval, and p is 1.
+    found = (estimate, low, high, float(defined.std(ddof=1)), two_sided_p(estimate, beyond))
+    if np.isnan(low):
+        return Difference(*found, *[np.nan] * 3)
+    below = _below(-estimate, -beyond, -margin)
+    above = _below(estimate, beyond, -margin)
     _, upper = percentile_interval(beyond, 1 - 2 * ALPHA)
-    return Equivalence(upper, below, max(below, above))
+    return Difference(*found, upper, below, max(below, above))
 
 
 def _less(two: Floats) -> Floats:

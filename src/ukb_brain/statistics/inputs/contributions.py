@@ -109,7 +109,7 @@ def _rows(values: Floats, players: Sequence[str], level: float) -> pd.DataFrame:
     found = np.column_stack([values[:, 0], shapley(values), values[:, -1], interactions(values)])
     if np.isnan(values[0]).any():
         found[:] = np.nan
-    low, high = np.array([percentile_interval(drawn, level) for drawn in found[1:].T]).T
+    low, high = np.transpose([percentile_interval(drawn, level) for drawn in found[1:].T])
     signed = np.select([low > 0, high < 0], ["synergy", "redundancy"], "unknown")
     table = pd.DataFrame(names, columns=["measure", "part", "other"])
     verdict = np.where(table["measure"] == "interaction", signed, "")

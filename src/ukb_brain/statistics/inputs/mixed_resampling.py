@@ -129,7 +129,7 @@ def _rows(
         failed = NO_RESIDUAL if np.isnan(effects[0, 0]) else None
     if failed is not None:
         return rows.assign(n_draws=0, note=f"not fitted, {failed}")
-    low, high = np.array([percentile_interval(drawn, level) for drawn in effects[1:].T]).T
+    low, high = np.transpose([percentile_interval(drawn, level) for drawn in effects[1:].T])
     n_draws = int(np.isfinite(effects[1:, 0]).sum())
     none = " No interval: most draws leave a cell without a score." if np.isnan(low[0]) else ""
     return rows.assign(

@@ -18,10 +18,11 @@ from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.certainty.delong import paired_delong
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.inputs.comparisons import difference, equivalence, verdict
+from ukb_brain.statistics.inputs.comparisons import difference, verdict
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.tested import Tested
 from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -93,19 +94,13 @@ def judged_inputs(inputs: Sequence[Inputs]) -> list[Inputs]:
     return [one for at, one in enumerate(inputs) if at in used]
 
 
-def comparison_table(
-    targets: Mapping[str, TargetPredictions],
-    draws: FamilyDraws,
-    grid: Grid,
-    margin: float,
-    level: float = 0.95,
-) -> pd.DataFrame:
+def comparison_table(unrefined: Tested, margin: float) -> pd.DataFrame:
     """Say of every imaging group and block whether it adds to all others."""
     rows: list[Row] = []
-    for key, table in targets.items():
-        inputs = [cell.inputs for cell in grid.cells if cell.target == key]
-        pairs = compare_pairs(table, inputs, draws, margin, level)
-        domain = grid.targets[key].domain
+    for key, table in unrefined.targets.items():
+        inputs = [cell.inputs for cell in unrefined.grid.cells if cell.target == key]
+        pairs = compare_pairs(table, inputs, unrefined.draws, margin, unrefined.level)
+        domain = unrefined.grid.targets[key].domain
         rows += [pair | {"tests": f"{domain}, {pair['part']}"} for pair in pairs]
     return adds_table(rows, margin)
 
@@ -190,7 +185,7 @@ def _skills(people: TargetPredictions, cells: list[int], draws: FamilyDraws) -> 
 
 def _row(people: TargetPredictions, pair: Pair, skills: Floats, margin: float, level: float) -> Row:
     estimates, drawn = skills[:, 0], skills[:, 1:]
-    found = asdict(difference(estimates, drawn, level))
+    found = asdict(difference(estimates, drawn, margin, level))
     scored = bool(np.isfinite(estimates).all())
     return {
         "target": people.target,
@@ -203,7 +198,6 @@ def _row(people: TargetPredictions, pair: Pair, skills: Floats, margin: float, l
         "note": _note(people, found),
         "difference": found.pop("estimate"),
         **found,
-        **asdict(equivalence(estimates, drawn, margin)),
         "p_delong": _delong_p(people, pair) if scored else np.nan,
     }
 

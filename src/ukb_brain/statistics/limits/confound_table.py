@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import pandas as pd
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
-from ukb_brain.statistics.draws import FamilyDraws, measured
+from ukb_brain.statistics.draws import measured
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.limits.confounds import (
     confound_design,
@@ -24,6 +23,7 @@ from ukb_brain.statistics.limits.confounds import (
 from ukb_brain.statistics.scores.cell_scores import score_within_sites
 from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, rows_of
+from ukb_brain.statistics.tested import Tested
 from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -32,7 +32,6 @@ from ukb_brain.tables.visits import one_visit
 
 logger = logging.getLogger(__name__)
 
-Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
 VISIT = ["eid", "instance"]
 
@@ -65,19 +64,12 @@ class Everybody:
             logger.warning(words, ", ".join(absent))
 
 
-def confound_table(
-    targets: Targets,
-    unrefined: Targets,
-    everybody: Everybody,
-    draws: FamilyDraws,
-    grid: Grid,
-    level: float = 0.95,
-) -> pd.DataFrame:
+def confound_table(tested: Tested, unrefined: Tested, everybody: Everybody) -> pd.DataFrame:
     """Compare each target's imaging cell with confounds alone, and score it within sites.
 
     Parameters
     ----------
-    unrefined : dict of str to TargetPredictions
+    unrefined : Tested
         What cells predicted before the ladder, which may give a cell with images the predictions
         of the one without: no evidence that images add nothing.
 
@@ -92,15 +84,15 @@ def confound_table(
         Confounds are site, sex, age and its square, head size and head motion, less the
         target itself.
     """
-    rows = []
-    for key, table in targets.items():
+    rows, level = [], tested.level
+    for key, table in tested.targets.items():
         row: Row = {"target": key, "inputs": "", "metric": KINDS[table.kind].headline}
-        cell = table.cell(grid.imaging_alone(key))
+        cell = table.cell(tested.grid.imaging_alone(key))
         if cell is None:
             rows.append(row | {"status": "its imaging cell has no scores"})
             continue
         y, p, fold = cell.y, cell.predicted[:, 0], cell.fold
-        weights = draws.weights(cell.family)
+        weights = tested.draws.weights(cell.family)
         site = rows_of(cell.visit, everybody.participants)["site"].to_numpy()
         row |= {"inputs": cell.inputs[0], "n": len(y), "status": "ok"}
         row |= measured(headline_of(table.kind, y, p, fold), weights, level)
@@ -108,7 +100,7 @@ def confound_table(
         if row["metric"] == BINARY.headline:
             row |= _perfect(row, int((y > 0).sum()), len(y), level)
         try:
-            beyond = _beyond(unrefined[key], everybody, grid)
+            beyond = _beyond(unrefined.targets[key], everybody, tested.grid)
             row |= gain_beyond_confounds(table.kind, y, beyond, weights, fold, level)
         except InputError:
             # The reason counts people, and this table may leave.

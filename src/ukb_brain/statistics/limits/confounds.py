@@ -92,11 +92,9 @@ def confound_design(
 def _labels(name: str, code: Floats, train: Mask) -> dict[str, Floats]:
     """Write a column for each code among training people."""
     # One that is new in the test is like one that is not known.
-    known = np.isin(code, code[train & np.isfinite(code)])
-    return {
-        f"{name} {label:.0f}": np.where(known, code == label, np.nan)
-        for label in np.unique(code[train & np.isfinite(code)])
-    }
+    labels = np.unique(code[train & np.isfinite(code)])
+    known = np.isin(code, labels)
+    return {f"{name} {one:.0f}": np.where(known, code == one, np.nan) for one in labels}
 
 
 def confounds_baseline(kind: str, y: Floats, X: Floats, train: Mask, family: Any) -> Floats:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import measured
 from ukb_brain.statistics.people.calibration import corrected_by_fold
 from ukb_brain.statistics.scores.engine import pearson_r
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.tested import Tested
 from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -118,9 +116,7 @@ def gaps(cell: TargetPredictions, validation: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"eid": cell.visit[:, 0], "instance": cell.visit[:, 1]} | values)
 
 
-def gap_table(
-    targets: Mapping[str, TargetPredictions], validation: pd.DataFrame, grid: Grid
-) -> pd.DataFrame:
+def gap_table(tested: Tested, validation: pd.DataFrame) -> pd.DataFrame:
     """Give the brain-age gap of each test person, from images alone.
 
     Returns
@@ -129,7 +125,8 @@ def gap_table(
         As `gaps`, and ``inputs``: restricted. Without rows where age is no target, has no imaging
         cell, or validation has too few people; the table of calibration says which.
     """
-    cell = targets[AGE].cell(grid.imaging_alone(AGE)) if AGE in targets else None
+    age = tested.targets.get(AGE)
+    cell = age and age.cell(tested.grid.imaging_alone(AGE))
     try:
         found = gaps(cell, validation).assign(inputs=cell.inputs[0]) if cell else ()
     except InputError:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Grid
-from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.people.brain_age import AGE, gap_dependence, gaps
 from ukb_brain.statistics.people.calibration import (
@@ -18,11 +15,10 @@ from ukb_brain.statistics.people.calibration import (
     score_calibration,
 )
 from ukb_brain.statistics.people.calibration_curve import brier_decomposition, reliability_curve
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full
+from ukb_brain.statistics.tested import Tested
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 
-Targets = Mapping[str, TargetPredictions]
 # Reasons of errors count people, and this table may leave.
 TOO_FEW = "too few validation people, or classes, for a line"
 # Isotonic curves are fitted draw by draw; intervals of a decomposition settle early.
@@ -30,11 +26,7 @@ DRAWS_OF_DECOMPOSITION = 200
 
 
 def calibration_tables(
-    targets: Targets,
-    validation: pd.DataFrame,
-    draws: FamilyDraws,
-    grid: Grid,
-    level: float = 0.95,
+    tested: Tested, validation: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure the calibration of each target's fullest cell.
 
@@ -47,9 +39,10 @@ def calibration_tables(
         `ukb_brain.statistics.people.calibration_curve.reliability_curve`. Small counts are not
         suppressed: whoever shows them does that.
     """
-    numbers, curves = [], []
-    for key, cell in in_full(targets, grid):
-        kind, y, p, weights = cell.kind, cell.y, cell.predicted[:, 0], draws.weights(cell.family)
+    (numbers, curves), level = ([], []), tested.level
+    for key, cell in tested.in_full():
+        kind, y, p = cell.kind, cell.y, cell.predicted[:, 0]
+        weights = tested.draws.weights(cell.family)
         found: dict[str, Any] = score_calibration(kind, y, p, weights, level)
         if "brier" in KINDS[kind].metrics:
             found |= brier_decomposition(y, p, weights[:DRAWS_OF_DECOMPOSITION], level)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
-from ukb_brain.grid import Grid
-from ukb_brain.statistics.draws import FamilyDraws, measured
+from ukb_brain.statistics.draws import measured
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import Labels, headline
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full, rows_of
+from ukb_brain.statistics.scores.target_predictions import rows_of
+from ukb_brain.statistics.tested import Tested
 from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -118,13 +118,7 @@ def score_weighted(
     return counts | measured(estimates, weights[:, known], level)
 
 
-def participation_table(
-    targets: Mapping[str, TargetPredictions],
-    participants: pd.DataFrame,
-    draws: FamilyDraws,
-    grid: Grid,
-    level: float = 0.95,
-) -> pd.DataFrame:
+def participation_table(tested: Tested, participants: pd.DataFrame) -> pd.DataFrame:
     """Score each target's fullest cell as if people took part alike.
 
     Parameters
@@ -139,12 +133,12 @@ def participation_table(
         weights.
     """
     rows: list[dict[str, Any]] = []
-    for key, cell in in_full(targets if WEIGHT in participants else {}, grid):
+    for key, cell in tested.in_full() if WEIGHT in participants else ():
         share = rows_of(cell.visit, participants)[WEIGHT].to_numpy(float)
         row: dict[str, Any] = {"target": key, "inputs": cell.inputs[0]}
         row["metric"] = KINDS[cell.kind].headline
         if np.isfinite(share).any():
-            people = (cell.y, cell.predicted[:, 0], share, draws.weights(cell.family), cell.fold)
-            row |= score_weighted(cell.kind, *people, level)
+            people = (cell.y, cell.predicted[:, 0], share, tested.draws.weights(cell.family))
+            row |= score_weighted(cell.kind, *people, cell.fold, tested.level)
         rows.append(row)
     return table_of(reported.participation, rows)

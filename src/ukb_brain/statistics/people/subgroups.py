@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ukb_brain.grid import Grid
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
-from ukb_brain.statistics.draws import FamilyDraws, bounded, draws_of, estimates_of
+from ukb_brain.statistics.draws import bounded, draws_of, estimates_of
 from ukb_brain.statistics.inputs.comparisons import two_sided_p
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import Labels, Mask, headline
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full, rows_of
+from ukb_brain.statistics.scores.target_predictions import rows_of
+from ukb_brain.statistics.tested import Tested
 from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
@@ -32,14 +32,7 @@ COLUMNS = [
 ]
 
 
-def subgroup_table(
-    targets: Mapping[str, TargetPredictions],
-    participants: pd.DataFrame,
-    draws: FamilyDraws,
-    grid: Grid,
-    smallest: int,
-    level: float = 0.95,
-) -> pd.DataFrame:
+def subgroup_table(tested: Tested, participants: pd.DataFrame, smallest: int) -> pd.DataFrame:
     """Score each target's fullest cell in subgroups of its test people.
 
     Parameters
@@ -56,11 +49,11 @@ def subgroup_table(
         over all rows.
     """
     tables = []
-    for key, cell in in_full(targets, grid):
+    for key, cell in tested.in_full():
         labels = label_subgroups(rows_of(cell.visit, participants))
         labels = labels.drop(columns=[DECIDED[key]] if key in DECIDED else [])
-        people = (cell.y, cell.predicted[:, 0], labels, draws.weights(cell.family))
-        rows = score_subgroups(cell.kind, *people, cell.fold, level, smallest)
+        people = (cell.y, cell.predicted[:, 0], labels, tested.draws.weights(cell.family))
+        rows = score_subgroups(cell.kind, *people, cell.fold, tested.level, smallest)
         tables.append(rows.assign(target=key, inputs=cell.inputs[0]))
     if not tables:
         return table_of(reported.subgroups)

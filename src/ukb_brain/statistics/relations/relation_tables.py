@@ -99,7 +99,7 @@ def centrality_table(related: Related, level: float = 0.95) -> pd.DataFrame:
     """
     estimate = eigenvector_centrality(_positive(related.estimate)[None])[0]
     drawn = eigenvector_centrality(_positive(related.drawn))
-    low, high = np.array([percentile_interval(values, level) for values in drawn.T]).T
+    low, high = np.transpose([percentile_interval(values, level) for values in drawn.T])
     columns = {"target": related.targets, "estimate": estimate, "low": low, "high": high}
     return table_of(reported.centrality, pd.DataFrame(columns).assign(measure=related.measure))
 

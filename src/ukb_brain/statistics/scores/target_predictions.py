@@ -1,6 +1,6 @@
 """All cells of a target side by side: one row a test person and visit, one column a cell."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -75,16 +75,6 @@ class TargetPredictions:
         """Keep the test people of ``rows``, shape (n,)."""
         names = ("visit", "family", "fold", "y", "predicted")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
-
-
-def in_full(
-    targets: Mapping[str, TargetPredictions], grid: Grid
-) -> Iterator[tuple[str, TargetPredictions]]:
-    """Give each target's cell of the fullest inputs; a target without scores there is left out."""
-    for key, table in targets.items():
-        cell = table.cell(grid.fullest(key))
-        if cell is not None:
-            yield key, cell
 
 
 def rows_of(visit: NDArray[np.int64], people: pd.DataFrame) -> pd.DataFrame:
