@@ -106,7 +106,10 @@ def score_learning_curves(
         mine.iloc[0][[*CELL, "kind"]].to_dict() | _fit(mine, level, seed)
         for _, mine in curves.groupby(CELL, sort=False)
     ]
-    return table_of(reported.learning_curves, curves), table_of(reported.learning_curve_fits, fits)
+    return (
+        table_of(reported.learning_curves, curves),
+        table_of(reported.learning_curve_fits, pd.DataFrame(fits)),
+    )
 
 
 def _fit(mine: pd.DataFrame, level: float, seed: int) -> dict[str, Any]:
