@@ -269,7 +269,7 @@ def _of_study(effect: Effect, mixed_models: pd.DataFrame, n_targets: int) -> Row
         reason = "the model has no such term here, or could not be fitted"
         return row | {"verdict": NOT_TESTED, "reason": reason}
     found = known.iloc[0]
-    row |= {"statistic": found["estimate"], **found[["low", "high", "p"]]}
+    row |= {"statistic": found["estimate"]} | {end: found[end] for end in ("low", "high", "p")}
     return row | effect.decided(row["low"], row["high"])
 
 

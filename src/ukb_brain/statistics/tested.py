@@ -66,8 +66,8 @@ def draw_families(
     For all tables, and fewer times for relations between targets.
     """
     families = participants.drop_duplicates("eid").set_index("eid")["family"]
-    draws = (FamilyDraws(families, n, seed) for n in (reporting.draws, certainty.relation_draws))
-    return families, *draws
+    of_relations = FamilyDraws(families, certainty.relation_draws, seed)
+    return families, FamilyDraws(families, reporting.draws, seed), of_relations
 
 
 def predictions_of(predictions: pd.DataFrame, strategy: str, split: str) -> pd.DataFrame:

@@ -103,7 +103,7 @@ def score_learning_curves(
     some = skills.assign(share=share, repeat=repeat)
     curves = _in_order(some, grid, "strategy", "share", "repeat")
     fits = [
-        mine.iloc[0][[*CELL, "kind"]].to_dict() | _fit(mine, level, seed)
+        {name: mine[name].iloc[0] for name in (*CELL, "kind")} | _fit(mine, level, seed)
         for _, mine in curves.groupby(CELL, sort=False)
     ]
     return (

@@ -65,7 +65,7 @@ def brain_age_gap(line: Floats, age: Floats, predicted_age: Floats) -> Floats:
     age, predicted_age : ndarray, shape (n,)
         In years.
     """
-    return predicted_age - np.asarray(np.polyval(line, age))
+    return predicted_age - np.asarray(np.polyval(line, age), dtype=np.float64)
 
 
 def gap_dependence(
