@@ -16,7 +16,7 @@ from benchmarks.runs import kedro_run, linked
 from benchmarks.skills import DRAWS, skill, study_grid, test_predictions, with_interval
 from benchmarks.truth import compared
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 PEOPLE, VOXEL_MM, SEED = 5000, 6, 1
 COHORT = WORK / "agreement"

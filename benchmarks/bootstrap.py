@@ -20,7 +20,7 @@ from ukb_brain.cluster import processors
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.scores.cell_scores import score_cells
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 PEOPLE, DRAWS = 2381, 2000
 # Cells and share of positives; the numbers of the study's grid.

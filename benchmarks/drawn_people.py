@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.synthetic import brains
 from ukb_brain.synthetic.anatomy import CONTRASTS, N_SHAPES, build_anatomy, contrasts_of
 from ukb_brain.synthetic.connectomes import N_STYLES, simulate

@@ -17,9 +17,8 @@ from benchmarks import agreement
 from benchmarks.record import WORK, Figure, show
 from benchmarks.runs import kedro_run
 from benchmarks.skills import reachable, study_grid, true_gains
+from ukb_brain.statistics.inputs.contributions import contribution_table
 from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
-from ukb_brain.statistics.inputs.pair_tables import contribution_table
-from ukb_brain.statistics.scores.common_scores import CommonScores
 
 SEEDS = (agreement.SEED, agreement.SEED + 1)
 MOST_FALSE = 0.05
@@ -53,11 +52,7 @@ def run(seed: int) -> Path:
 def contributions(root: Path, skill: pd.Series) -> dict[str, float]:
     """Compare contributions with the oracle's, of whom ``skill`` is, over targets and domains."""
     grid = study_grid()
-    oracle = {}
-    for target, own in skill.groupby(level=0, sort=False):
-        both = np.vstack([own.to_numpy()] * 2)
-        names = tuple(own.index.get_level_values(1))
-        oracle[str(target)] = CommonScores(names, 0, both, both)
+    oracle = pd.DataFrame({0: skill, 1: skill}).rename_axis(["target", "inputs"])
     true = contribution_table(oracle, grid)
     found = pd.read_parquet(root / "08_reporting/contributions.parquet")
     both = found.merge(true, on=KEYS, suffixes=("", "_true"))

@@ -22,13 +22,10 @@ from benchmarks.record import WORK, Figure, kept, show
 from benchmarks.skills import reachable, skill, study_grid, true_gains
 from ukb_brain.grid import Inputs
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.inputs.nested_pairs import (
-    PairInput,
-    adds_table,
-    compare_pairs,
-    judged_pairs,
-)
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.inputs.nested_pairs import comparison_table, judged_pairs
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.tested import Tested
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.truth import build_truth
 
@@ -133,25 +130,28 @@ def population(target: str, fresh: Drawn, predicted: list[Floats]) -> Floats:
 def judge(people: Drawn, fresh: Drawn, fold: Ints, seed: int) -> pd.DataFrame:
     """Give verdicts as the report does, with each unit's gain in the population.
 
-    The table is that of `adds_table`, with ``population`` and ``population_se``.
+    The table is that of `comparison_table`, with ``population`` and ``population_se``.
     """
     tested, of_fresh = predict(people, fresh, fold)
     rows = fold >= 0
     draws = FamilyDraws(np.unique(people.family[rows]), DRAWS, seed)
-    compared, declared = {}, {}
+    at, folds = np.flatnonzero(rows), tuple(np.unique(fold[rows]).tolist())
+    targets = {}
     for key, target in GRID.targets.items():
-        inputs = inputs_of(key)
-        columns = [tested.get((key, one.name), np.full(len(fold), np.nan))[rows] for one in inputs]
-        given = (
-            people.traits[key][rows],
-            np.column_stack(columns),
-            fold[rows],
-            people.family[rows],
+        names = tuple(name for of, name in tested if of == key)
+        targets[key] = TargetPredictions(
+            target=key,
+            kind=target.kind,
+            inputs=names,
+            visit=np.column_stack([at, np.full(len(at), 2)]),
+            family=people.family[rows],
+            fold=fold[rows],
+            y=people.traits[key][rows],
+            predicted=np.column_stack([tested[key, name][rows] for name in names]),
+            threshold=np.full((len(folds), len(names)), np.nan),
+            folds=folds,
         )
-        pairs = PairInput(target.kind, inputs, *given)
-        compared[key] = compare_pairs(pairs, draws.weights, MARGIN)
-        declared[key] = [f"{target.domain}, {part}" for part in compared[key]["part"]]
-    table = adds_table(compared, declared, MARGIN)
+    table = comparison_table(Tested(targets, draws, GRID), MARGIN)
     known = {key: population(key[0], fresh, both) for key, both in of_fresh.items()}
     gains = np.array(
         [

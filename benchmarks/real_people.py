@@ -23,7 +23,7 @@ from benchmarks.simple_models import MODELS, fold_predictions, read_connectivity
 from benchmarks.skills import with_interval
 from ukb_brain.statistics import kinds
 from ukb_brain.statistics.scores.engine import headline
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables.splits import training_fingerprints
 
 HOME = WORK / "real_people"

@@ -14,7 +14,7 @@ from ukb_brain.statistics.certainty.cell_intervals import ScoredCells
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.scores.engine import score_draws
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 # Replicates that share bootstrap weights: few, so that these average out over replicates.
 BATCH = 40

@@ -12,7 +12,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws, percentile_interval
 from ukb_brain.statistics.kinds import KINDS, by_kind
 from ukb_brain.statistics.scores.engine import headline
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 CONF = Path(__file__).parents[1] / "conf/base"
 DRAWS, LEVEL = 1000, 0.95

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ukb_brain.statistics.draws import percentile_interval
 from ukb_brain.statistics.scores.engine import POOLED
-from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
+from ukb_brain.statistics.weighted_sums import ROUNDING, Floats, ratio
 
 
 class Predicted(NamedTuple):

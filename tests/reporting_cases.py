@@ -12,7 +12,7 @@ import yaml
 from ukb_brain.grid import Grid
 from ukb_brain.reports.dashboard import build_dashboard
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.scores.legibility_map import score_map
+from ukb_brain.statistics.scores.performance import score_map
 
 ROOT = Path(__file__).parents[1]
 SEED = 20240

@@ -1,7 +1,5 @@
 """What each kind of target is scored by: one list, which tables, kinds and the engine share."""
 
-from __future__ import annotations
-
 from ukb_brain.grid import Kind
 
 # In the order of the performance table, each with its recommended interval, which was chosen by

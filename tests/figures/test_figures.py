@@ -14,7 +14,7 @@ from ukb_brain.figures.legibility import draw_legibility
 from ukb_brain.figures.stamp import NOTICE
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
-from ukb_brain.statistics.scores.legibility_map import score_map
+from ukb_brain.statistics.scores.performance import score_map
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill, without_imaging
 
 GRID = study_grid()

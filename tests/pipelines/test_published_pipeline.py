@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from reporting_cases import invented, parameters, study_grid
 
 from ukb_brain.pipelines.published import create_pipeline
-from ukb_brain.statistics.scores.legibility_map import score_map
+from ukb_brain.statistics.scores.performance import score_map
 from ukb_brain.statistics.scores.published import published_layout
+from ukb_brain.statistics.scores.target_predictions import gather_targets
 from ukb_brain.statistics.settings import Published, Reporting
 from ukb_brain.tables import reported
 
@@ -36,7 +37,9 @@ def outputs():
     tables = invented(grid, PEOPLE, strategies=("amortised",))
     performance = score_map(*tables, grid, "amortised")
     given = {
-        "published.table": published_layout(performance, *tables[:2], grid),
+        "published.table": published_layout(
+            performance, gather_targets(*tables, grid, "amortised"), tables[1], grid
+        ),
     }
     given |= parameters(
         grid=grid,

@@ -26,14 +26,13 @@ from reporting_cases import (
 
 from ukb_brain.errors import InputError
 from ukb_brain.pipelines.reporting import create_pipeline
-from ukb_brain.statistics.certainty.cell_tables import interval_table
+from ukb_brain.statistics.certainty.cell_intervals import interval_table
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.gathered import choose_strategy, gather_unrefined
 from ukb_brain.statistics.limits.verdicts import VerdictRules
-from ukb_brain.statistics.scores.legibility_map import score_map, with_intervals
-from ukb_brain.statistics.scores.performance import score_all
+from ukb_brain.statistics.scores.performance import score_all, score_map, with_intervals
 from ukb_brain.statistics.scores.target_predictions import gather_targets
 from ukb_brain.statistics.settings import Certainty, Reporting
+from ukb_brain.statistics.tested import choose_strategy, gather_unrefined
 from ukb_brain.tables import reported
 
 CONF = Path(__file__).parents[2] / "conf/base"

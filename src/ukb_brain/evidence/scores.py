@@ -10,9 +10,12 @@ from ukb_brain.evidence.folds import Subset, names_of_sites
 from ukb_brain.evidence.settings import Chosen, Evidence, Retrained
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import ModelFolder
-from ukb_brain.statistics.limits.learning_curves import draw_skills, score_learning_curves
-from ukb_brain.statistics.limits.left_out_sites import score_left_out_sites
-from ukb_brain.statistics.limits.model_scale import score_model_scale
+from ukb_brain.statistics.limits.retrained import (
+    draw_skills,
+    score_learning_curves,
+    score_left_out_sites,
+    score_model_scale,
+)
 from ukb_brain.training import accounting, items
 from ukb_brain.training.items import Folds, Work
 from ukb_brain.training.people import People
@@ -103,7 +106,7 @@ def score_curves(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score learning curves, whose largest size is the map itself, and fit power laws to them.
 
-    Gives what `ukb_brain.statistics.limits.learning_curves.score_learning_curves` does.
+    Gives what `ukb_brain.statistics.limits.retrained.score_learning_curves` does.
     """
     asked, first, grid = evidence.learning_curves, min(work.people), work.grid
     folds = {some.fold: some for some in subsets.values()}
@@ -112,7 +115,8 @@ def score_curves(
         for models, some in ((trained, folds), (of_map, {first: work.people[first]}))
     ]
     predictions, fits = (pd.concat(tables, ignore_index=True) for tables in zip(*both, strict=True))
-    skills = draw_skills(predictions, fits, participants, grid, evidence.draws, work.seed)
+    drawn = (evidence.draws, evidence.level, work.seed)
+    skills = draw_skills(predictions, fits, participants, grid, *drawn)
     shares = {subset.number: subset for subset in subsets} | {first: Subset(1.0, 0)}
     return score_learning_curves(skills, shares, grid, evidence.level, work.seed)
 
@@ -139,10 +143,10 @@ def score_scale(
     Gains are counted over the strategy that is named last.
     """
     asked, first, grid = evidence.model_scale, min(work.people), work.grid
-    skills = {}
+    skills, drawn = {}, (evidence.draws, evidence.level, work.seed)
     for name, trained in variants.items():
         found = collect_chosen(trained, {first: work.people[first]}, asked, work)
-        skills[name] = draw_skills(*found, participants, grid, evidence.draws, work.seed)
+        skills[name] = draw_skills(*found, participants, grid, *drawn)
     parameters = {name: trained.parameters for name, trained in variants.items()}
     compared = asked.strategies[-1] if asked.strategies else ""
     return score_model_scale(skills, parameters, compared, grid, evidence.level)

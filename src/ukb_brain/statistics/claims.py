@@ -14,7 +14,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.settings_base import Settings
 from ukb_brain.statistics.draws import percentile_interval
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 
@@ -24,9 +24,7 @@ BY_TARGETS = "targets"
 BY_TEST_SIZE = "number of test people"
 BY_CELLS = "cells"
 BY_STUDY = "the study's mixed model"
-NOT_IN_GRID = "not in this grid"
-# Of several parts, which must all hold, the first of these that any has is the claim's.
-VERDICTS = ("contradicted", NOT_IN_GRID, "cannot be tested", "undecided", "supported")
+CONTRADICTED, NOT_IN_GRID, NOT_TESTED, UNDECIDED, SUPPORTED = reported.CLAIM_VERDICTS
 
 
 class Term(Settings):
@@ -64,12 +62,11 @@ class Bounded(Settings):
 
     def decided(self, low: float, high: float) -> Row:
         """Say on which side of the bound an interval lies."""
-        near, far = sorted((self.sign * low, self.sign * high))
-        verdict = "contradicted" if far < self.sign * self.bound else "undecided"
-        verdict = "supported" if near > self.sign * self.bound else verdict
-        above = (verdict == "supported") == (self.sign > 0)
-        where = "holds" if verdict == "undecided" else "lies above" if above else "lies below"
-        return {"verdict": verdict, "reason": f"the interval {where} {self.bound:g}"}
+        if low <= self.bound <= high:
+            return {"verdict": UNDECIDED, "reason": f"the interval holds {self.bound:g}"}
+        where, sign = ("above", 1) if low > self.bound else ("below", -1)
+        verdict = SUPPORTED if sign == self.sign else CONTRADICTED
+        return {"verdict": verdict, "reason": f"the interval lies {where} {self.bound:g}"}
 
 
 class Contrast(Bounded):
@@ -189,41 +186,30 @@ def evaluate_claims(
         if odd:
             raise InputError(f"Claim {name!r} names {', '.join(odd)}, which no grid here has.")
         targets = claim.targets or grid.targets_of(str(claim.domain)) or (str(claim.domain),)
-        parts = [
-            {"part": contrast.name} | _tested(contrast, targets, skill, grid, level, errors)
-            for contrast in claim.contrasts
-        ]
-        models = pd.DataFrame() if mixed_models is None else mixed_models
-        studied = [
-            {
-                **{"part": effect.name, "n_targets": len(targets), "n_missing": 0},
-                **_of_study(effect, models, claim.domain),
-            }
-            for effect in (claim.study if mixed_models is not None else ())
-        ]
+        parts = [_tested(one, targets, skill, grid, level, errors) for one in claim.contrasts]
+        studied = []
+        if mixed_models is not None:
+            of_domain = mixed_models[mixed_models["domain"] == claim.domain]
+            studied = [_of_study(one, of_domain, len(targets)) for one in claim.study]
         about = {"claim": name, "text": claim.text}
-        rows += [about | row for row in (*parts, *studied, {"part": "all"} | _joined(parts))]
+        rows += [about | row for row in (*parts, *studied, _joined(parts))]
     return table_of(reported.claims, rows)
 
 
 def names_unknown(claim: Claim, grid: Grid) -> list[str]:
     """List, each once, what a claim names that is neither in the grid nor was taken out of it."""
-    terms = [term for contrast in claim.contrasts for term in contrast.terms]
-    odd = [
-        *(target for target in claim.targets if target not in grid.targets),
-        *(d for d in [claim.domain] if d is not None and d not in grid.domains),
-        *(group for term in terms for group in term.groups if group not in grid.imaging),
-        *(block for term in terms for block in term.blocks if block not in grid.domains),
-    ]
+    odd = [target for target in claim.targets if target not in grid.targets]
+    odd += [d for d in [claim.domain] if d is not None and d not in grid.domains]
+    odd += [part for contrast in claim.contrasts for part in _lacking(contrast, grid)]
     return [name for name in dict.fromkeys(odd) if name not in grid.left_out]
 
 
-def _not_in_grid(contrast: Contrast, targets: tuple[str, ...], grid: Grid) -> list[str]:
-    """List what a contrast cannot do without and the grid has not."""
-    parts = [part for term in contrast.terms for part in (*term.groups, *term.blocks)]
-    absent = [part for part in parts if part not in (*grid.imaging, *grid.domains)]
-    there = any(target in grid.targets for target in targets)
-    return list(dict.fromkeys([*absent, *(() if there else targets)]))
+def _lacking(contrast: Contrast, grid: Grid) -> list[str]:
+    """List the imaging groups and blocks of a contrast that the grid has not."""
+    groups = [group for term in contrast.terms for group in term.groups]
+    blocks = [block for term in contrast.terms for block in term.blocks]
+    absent = [group for group in groups if group not in grid.imaging]
+    return [*absent, *(block for block in blocks if block not in grid.domains)]
 
 
 def _values(
@@ -246,43 +232,45 @@ def _tested(
     level: float,
     errors: pd.Series | None,
 ) -> Row:
-    row: Row = {"bound": contrast.bound, "n_targets": 0, "n_missing": len(targets)}
-    absent = _not_in_grid(contrast, targets, grid)
+    row: Row = {"part": contrast.name, "bound": contrast.bound}
+    row |= {"n_targets": 0, "n_missing": len(targets)}
+    there = any(target in grid.targets for target in targets)
+    absent = dict.fromkeys([*_lacking(contrast, grid), *(() if there else targets)])
     if absent:
-        reason = f"not in this grid: {', '.join(absent)}"
+        reason = f"{NOT_IN_GRID}: {', '.join(absent)}"
         return row | {"verdict": NOT_IN_GRID, "reason": reason}
     values = _values(contrast, targets, skill, grid)
     if not len(values):
         reason = "no target has all the cells that it needs"
-        return row | {"verdict": "cannot be tested", "reason": reason}
+        return row | {"verdict": NOT_TESTED, "reason": reason}
     row |= {"n_targets": len(values), "n_missing": len(targets) - len(values)}
-    row["statistic"] = float(values[:, 0].mean())
+    row |= {"statistic": float(values[:, 0].mean()), "basis": BY_TARGETS}
     if values.shape[1] > 1:
         row |= {"basis": BY_PEOPLE} | _over_people(values[:, 1:].mean(axis=0), contrast, level)
-    else:
-        row |= {"basis": BY_TARGETS} | _over_targets(values[:, 0], contrast, level)
+    elif np.ptp(values) > 0:
+        row |= _over_targets(values[:, 0], contrast, level)
     if "low" not in row and errors is not None and len(targets) == 1:
         each = errors.reindex(pd.MultiIndex.from_tuples(contrast.cells(targets[0], grid)))
         row |= {"basis": BY_TEST_SIZE}
         row |= _over_test_size(row["statistic"], contrast, each.to_numpy(float), level)
     if "low" not in row:
         reason = "it has no interval: one target alone, of a score without a standard error"
-        return row | {"verdict": "undecided", "reason": reason}
+        return row | {"verdict": UNDECIDED, "reason": reason}
     return row | contrast.decided(row["low"], row["high"])
 
 
-def _of_study(effect: Effect, mixed_models: pd.DataFrame, domain: str | None) -> Row:
-    """Read the verdict of the study's own model off an effect's interval."""
-    row: Row = {"basis": BY_CELLS, "bound": effect.bound}
-    mine = (mixed_models["domain"] == domain) & (mixed_models["term"] == effect.term)
-    known = mixed_models[mine].dropna(subset=["estimate", "low", "high"])
+def _of_study(effect: Effect, mixed_models: pd.DataFrame, n_targets: int) -> Row:
+    """Read the verdict of the study's own model of a domain off an effect's interval."""
+    row: Row = {"part": effect.name, "basis": BY_CELLS, "bound": effect.bound}
+    row |= {"n_targets": n_targets, "n_missing": 0}
+    known = mixed_models[mixed_models["term"] == effect.term]
+    known = known.dropna(subset=["estimate", "low", "high"])
     if known.empty:
         reason = "the model has no such term here, or could not be fitted"
-        return row | {"verdict": "cannot be tested", "reason": reason}
+        return row | {"verdict": NOT_TESTED, "reason": reason}
     found = known.iloc[0]
-    low, high = float(found["low"]), float(found["high"])
-    row |= {"statistic": found["estimate"], "low": low, "high": high, "p": found["p"]}
-    return row | effect.decided(low, high)
+    row |= {"statistic": found["estimate"]} | {end: found[end] for end in ("low", "high", "p")}
+    return row | effect.decided(row["low"], row["high"])
 
 
 def _over_test_size(sample: float, contrast: Contrast, errors: Floats, level: float) -> Row:
@@ -307,13 +295,10 @@ def _over_people(drawn: Floats, contrast: Contrast, level: float) -> Row:
 
 
 def _over_targets(values: Floats, contrast: Contrast, level: float) -> Row:
-    n = len(values)
-    error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
-    if error == 0:
-        return {}
-    low, high = stats.t.interval(level, n - 1, loc=values.mean(), scale=error)
-    t = contrast.sign * (values.mean() - contrast.bound) / error
-    return {"low": float(low), "high": float(high), "p": float(stats.t.sf(t, n - 1))}
+    found = stats.ttest_1samp(values, contrast.bound)
+    low, high = found.confidence_interval(level)
+    p = stats.t.sf(contrast.sign * found.statistic, found.df)
+    return {"low": float(low), "high": float(high), "p": float(p)}
 
 
 def _joined(parts: list[Row]) -> Row:
@@ -322,10 +307,11 @@ def _joined(parts: list[Row]) -> Row:
     ps = [part.get("p", np.nan) for part in parts]
     only = parts[0] if len(parts) == 1 else {}
     return {
+        "part": "all",
         **{name: only.get(name, np.nan) for name in ("statistic", "low", "high", "bound")},
         **{name: min(part[name] for part in parts) for name in ("n_targets", "n_missing")},
         "basis": parts[0].get("basis", ""),
         "p": max(ps) if np.isfinite(ps).all() else np.nan,
-        "verdict": next(v for v in VERDICTS if v in verdicts),
+        "verdict": next(v for v in reported.CLAIM_VERDICTS if v in verdicts),
         "reason": "; ".join(f"{part['part']}: {part['verdict']}" for part in parts),
     }

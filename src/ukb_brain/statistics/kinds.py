@@ -1,17 +1,15 @@
 """The two kinds of target: what each is scored by, and all in which they differ."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtri
 
 from ukb_brain.metrics import HEADLINE, METRICS
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 Numbers = TypeVar("Numbers", float, Floats, pd.Series)
 
@@ -25,7 +23,25 @@ LEAST_MISRANKED = 1.5
 CLOSEST = 1e-9
 
 
-class Binary:
+class _OfChance:
+    """Headline scores and skill are linear in each other: skill is 0 at chance, 1 at everything."""
+
+    chance: float
+
+    def skill(self, score: Numbers) -> Numbers:
+        """Turn a headline score, or a balanced accuracy, into skill."""
+        return (score - self.chance) / (1 - self.chance)
+
+    def score(self, skill: Numbers) -> Numbers:
+        """Turn skill into the headline score that has it."""
+        return self.chance + (1 - self.chance) * skill
+
+    def gain(self, difference: Numbers) -> Numbers:
+        """Turn a difference of headline scores into one of skill."""
+        return difference / (1 - self.chance)
+
+
+class Binary(_OfChance):
     """A trait that somebody has or has not, predicted as a probability.
 
     Attributes
@@ -53,18 +69,6 @@ class Binary:
     cut = "decision_threshold"
     constant = "one class"
     chance = 0.5
-
-    def skill(self, score: Numbers) -> Numbers:
-        """Turn a headline score, or a balanced accuracy, into skill: 0 is chance, 1 everything."""
-        return 2 * score - 1
-
-    def score(self, skill: Numbers) -> Numbers:
-        """Turn skill into the headline score that has it."""
-        return (skill + 1) / 2
-
-    def gain(self, difference: Numbers) -> Numbers:
-        """Turn a difference of headline scores into one of skill."""
-        return 2 * difference
 
     def positive(self, y: Floats, threshold: float | Floats) -> NDArray[np.bool_]:
         """Say who is above, shape of both broadcast; of a trait whoever has it."""
@@ -137,7 +141,7 @@ class Binary:
         return float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).mean())
 
 
-class Continuous:
+class Continuous(_OfChance):
     """A quantity, predicted in its own units; attributes and methods are those of `Binary`."""
 
     name = "continuous"
@@ -148,18 +152,6 @@ class Continuous:
     cut = "train_median"
     constant = "no variation"
     chance = 0.0
-
-    def skill(self, score: Numbers) -> Numbers:
-        """Give R² as it is, which is skill: 0 where nothing is read and 1 where everything is."""
-        return score
-
-    def score(self, skill: Numbers) -> Numbers:
-        """Give skill as it is, which is R²."""
-        return skill
-
-    def gain(self, difference: Numbers) -> Numbers:
-        """Give a difference of R² as it is, which is one of skill."""
-        return difference
 
     def positive(self, y: Floats, threshold: float | Floats) -> NDArray[np.bool_]:
         """Say who is above, shape of both broadcast: above the threshold, a training median."""
@@ -218,3 +210,21 @@ def by_kind(kinds: pd.Series, of: Callable[[Kind], Any]) -> pd.Series:
     """Take each row from the values of its kind: ``of`` gives a kind's Series of the same rows."""
     values: pd.Series = of(BINARY).where(kinds == BINARY.name, of(CONTINUOUS))
     return values
+
+
+def smallest_skill(
+    kind: str, n: int, n_positive: int | None = None, alpha: float = 0.05, power: float = 0.8
+) -> float:
+    """Skill that a two-sided test on so many test people would have found this often.
+
+    2·AUC − 1, or R² of a prediction on the target's scale; NaN where there are too few people for
+    any test. Of a binary target half have the trait where ``n_positive`` is not given, which is the
+    best case.
+
+    Notes
+    -----
+    z₁₋α/₂ + z_power standard errors from no association, as ``least_skill`` of the kind counts
+    them. Relatives count as unrelated, so that in truth a little more is needed. That tests find
+    this skill with the power asked for is simulated in ``tests/statistics/test_kinds.py``.
+    """
+    return KINDS[kind].least_skill(float(ndtri(1 - alpha / 2) + ndtri(power)), n, n_positive)

@@ -136,16 +136,13 @@ mixed_models_resampled = declared(
     kinds={"weighting": one_of("equal", "precision")},
 )
 
-# Claims and their parts, with verdicts.
+# Claims and their parts, with verdicts. Of several parts, which must all hold, the first of these
+# that any has is the claim's.
+CLAIM_VERDICTS = "contradicted", "not in this grid", "cannot be tested", "undecided", "supported"
 claims = declared(
     "claim text part basis statistic low high bound p n_targets n_missing verdict reason",
     "claim part",
-    kinds={
-        "basis": TEXT | {"nullable": True},
-        "verdict": one_of(
-            "supported", "contradicted", "undecided", "cannot be tested", "not in this grid"
-        ),
-    },
+    kinds={"basis": TEXT | {"nullable": True}, "verdict": one_of(*CLAIM_VERDICTS)},
 )
 
 calibration = declared("target inputs measure estimate note low high")
@@ -270,20 +267,16 @@ model_scale = declared(
 )
 
 # One row a target: legible, or what stands in the way.
+VERDICTS = (
+    *("legible", "limited by data", "limited by model", "limited by measurement"),
+    *("not read by these models", "not told apart from confounds", "images not shown to add"),
+    "no verdict",
+)
 verdicts = declared(
     "target verdict through skill* reasons",
     "target",
     kinds={
-        "verdict": one_of(
-            "legible",
-            "limited by data",
-            "limited by model",
-            "limited by measurement",
-            "not read by these models",
-            "images not shown to add",
-            "not told apart from confounds",
-            "no verdict",
-        ),
+        "verdict": one_of(*VERDICTS),
         "through": one_of("", "site", "age and sex"),
         "skill": SCORE,
     },

@@ -6,11 +6,16 @@ from scipy.stats import binom, norm, ttest_rel
 from statsmodels.stats.weightstats import ttost_paired
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.inputs.comparisons import difference, equivalence, verdict
+from ukb_brain.statistics.inputs import comparisons
+from ukb_brain.statistics.inputs.comparisons import verdict
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
 
 MARGIN = 0.02
+
+
+def difference(estimates, drawn, level=0.95, margin=MARGIN):
+    return comparisons.difference(estimates, drawn, margin, level)
 
 
 def drawn_means(values, draws, seed):
@@ -45,7 +50,7 @@ def test_equivalence_is_that_of_two_one_sided_t_tests(shift):
     values = rng.normal(size=(400, 1)) + rng.normal(size=(400, 2))
     values -= values.mean(axis=0)
     values[:, 0] += shift
-    found = equivalence(values.mean(axis=0), drawn_means(values, 4000, 4), margin=0.2)
+    found = difference(values.mean(axis=0), drawn_means(values, 4000, 4), margin=0.2)
     p, below_low, above_high = ttost_paired(values[:, 0], values[:, 1], -0.2, 0.2)
     assert found.p_equivalent == pytest.approx(p, abs=0.015)
     assert found.p_below == pytest.approx(above_high[1], abs=0.015)
@@ -88,11 +93,11 @@ def test_the_number_of_draws_does_not_bound_p():
 def test_the_same_predictions_have_p_one_and_no_interval():
     same = np.tile(np.random.default_rng(6).normal(0.3, 0.1, 500), (2, 1))
     estimates = np.array([0.3, 0.3])
-    found, within = difference(estimates, same), equivalence(estimates, same, MARGIN)
+    found = difference(estimates, same)
     assert (found.estimate, found.se, found.p) == (0, 0, 1)
-    nothing = [found.low, found.high, within.upper, within.p_below, within.p_equivalent]
+    nothing = [found.low, found.high, found.upper, found.p_below, found.p_equivalent]
     assert np.isnan(nothing).all()
-    assert verdict(found.estimate, found.p, within.upper, MARGIN, 0.05) == "unknown"
+    assert verdict(found.estimate, found.p, found.upper, MARGIN) == "unknown"
 
 
 def test_rounding_is_no_difference():
@@ -101,9 +106,7 @@ def test_rounding_is_no_difference():
     apart = np.stack([first + 1e-14 * (1 + rng.random(500)), first])
     found = difference(np.array([0.3 + 1e-14, 0.3]), apart)
     assert (found.estimate, found.se, found.p) == (0, 0, 1)
-    assert np.isnan(
-        [found.low, equivalence(np.array([0.3 + 1e-14, 0.3]), apart, MARGIN).upper]
-    ).all()
+    assert np.isnan([found.low, difference(np.array([0.3 + 1e-14, 0.3]), apart).upper]).all()
 
 
 def test_without_scores_there_is_no_difference_and_no_verdict():
@@ -111,11 +114,11 @@ def test_without_scores_there_is_no_difference_and_no_verdict():
     for estimates, lost in ((np.array([np.nan, 0.1]), 0), (np.array([0.2, 0.1]), 51)):
         some = np.where(np.arange(100) < lost, np.nan, drawn)
         assert np.isnan(difference(estimates, some).p)
-        assert np.isnan(equivalence(estimates, some, MARGIN).p_below)
+        assert np.isnan(difference(estimates, some).p_below)
     assert np.isfinite(
         difference(np.array([0.2, 0.1]), np.where(np.arange(100) < 49, np.nan, drawn)).p
     )
-    assert verdict(np.nan, np.nan, np.nan, MARGIN, 0.05) == "unknown"
+    assert verdict(np.nan, np.nan, np.nan, MARGIN) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -130,13 +133,15 @@ def test_without_scores_there_is_no_difference_and_no_verdict():
     ],
 )
 def test_verdicts(estimate, p, upper, expected):
-    assert verdict(estimate, p, upper, MARGIN, 0.05) == expected
+    assert verdict(estimate, p, upper, MARGIN) == expected
 
 
 @pytest.mark.parametrize("margin", [0.0, -0.1, np.nan])
 def test_a_margin_must_be_positive(margin):
     with pytest.raises(InputError, match="above 0"):
-        equivalence(np.array([0.2, 0.1]), np.random.default_rng(8).normal(size=(2, 50)), margin)
+        difference(
+            np.array([0.2, 0.1]), np.random.default_rng(8).normal(size=(2, 50)), margin=margin
+        )
 
 
 def of_cells(kind, y, predicted, draws, rng):
@@ -148,8 +153,8 @@ def of_cells(kind, y, predicted, draws, rng):
 
 def judged(kind, y, predicted, draws, rng):
     estimates, drawn = of_cells(kind, y, predicted, draws, rng)
-    found, within = difference(estimates, drawn), equivalence(estimates, drawn, MARGIN)
-    return found, verdict(found.estimate, found.p, within.upper, MARGIN, 0.05)
+    found = difference(estimates, drawn)
+    return found, verdict(found.estimate, found.p, found.upper, MARGIN)
 
 
 def equally_good(kind, rng, n):
@@ -252,7 +257,7 @@ def test_what_adds_the_margin_is_rarely_said_to_add_nothing(kind, n):
     rng, trials, upper = np.random.default_rng(14), 1000, []
     for _ in range(trials):
         estimates, drawn = of_cells(kind, *apart_by_the_margin(kind, rng, n), 300, rng)
-        upper.append(equivalence(estimates, drawn, MARGIN).upper)
+        upper.append(difference(estimates, drawn).upper)
     missed = np.mean(np.array(upper) < MARGIN)
     print(f"{kind} n={n}: below the margin though it adds as much {missed:.3f}")
     assert 0.025 < missed < 0.075

@@ -1,34 +1,80 @@
-from itertools import permutations
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given as drawn_by
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from reporting_cases import study_grid
 
 from ukb_brain.statistics.inputs.contributions import (
-    TargetSkill,
-    coalition_matrix,
-    contributions_table,
-    domain_contributions,
+    coalitions,
+    contribution_table,
+    interactions,
     players_of,
+    shapley,
 )
 from ukb_brain.tables import reported
 
 GRID = study_grid()
 IMAGING = ("structural", "diffusion", "functional")
+WORTH = st.floats(-1, 1, width=32).map(float)
+GAMES = st.integers(1, 5).flatmap(lambda k: arrays(float, 2**k, elements=WORTH))
+
+
+def cells_of(target):
+    return [cell.inputs for cell in GRID.cells if cell.target == target]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Skill of cells, shape (1 + draws, cells)."""
+
+    inputs: tuple[str, ...]
+    skill: np.ndarray
+
+
+def scores_of(skill, drawn, inputs):
+    return Scores(tuple(one.name for one in inputs), np.vstack([skill, drawn]))
+
+
+def frame_of(given):
+    """Arrange scores by target as `common_scores` does."""
+    cells = [(key, name) for key, one in given.items() for name in one.inputs]
+    index = pd.MultiIndex.from_frame(pd.DataFrame(cells, columns=["target", "inputs"]))
+    return pd.DataFrame([row for one in given.values() for row in one.skill.T], index)
 
 
 def invented(target, draws=400, seed=0, missing=0):
     """Skill of a target's cells about 0.3, and draws about it."""
-    inputs = [cell.inputs for cell in GRID.cells if cell.target == target]
+    inputs = cells_of(target)
     rng = np.random.default_rng(seed)
     skill = rng.normal(0.3, 0.1, len(inputs))
     skill[:missing] = np.nan
-    return TargetSkill(skill, skill + rng.normal(0, 0.02, (draws, len(inputs))), inputs)
+    return scores_of(skill, skill + rng.normal(0, 0.02, (draws, len(inputs))), inputs)
+
+
+def in_order(given, at):
+    """Cells of ``at`` only, in that order."""
+    names = tuple(np.array(given.inputs)[at])
+    return replace(given, inputs=names, skill=given.skill[:, at])
 
 
 def table_of(given, target, level=0.95):
-    return contributions_table(given.skill, given.drawn, given.inputs, target, GRID, level)
+    table = contribution_table(frame_of({target: given}), GRID, level)
+    return table[table["target"] == target].reset_index(drop=True)
+
+
+def domain_table(given, domain):
+    table = contribution_table(frame_of(given), GRID)
+    mine = (table["domain"] == domain) & (table["target"] == "")
+    return table[mine].reset_index(drop=True)
+
+
+def players_in(inputs, players):
+    return np.array([[p in (*i.groups, *i.blocks) for p in players] for i in inputs], dtype=float)
 
 
 def of(table, measure):
@@ -63,13 +109,13 @@ def test_players_are_what_a_targets_cells_vary_in():
 
 @pytest.mark.parametrize(("target", "k"), [("age", 3), ("ldl", 5), ("worry", 5), ("asthma", 5)])
 def test_cells_are_all_coalitions_once(target, k):
-    inputs = [cell.inputs for cell in GRID.cells if cell.target == target]
-    matrix = coalition_matrix(inputs, players_of(target, GRID))
-    assert matrix.shape == (len(inputs), k)
-    assert len({tuple(row) for row in matrix}) == 2**k - (target == "age")
-    for row, one in zip(matrix, inputs, strict=True):
-        named = [p for p, there in zip(players_of(target, GRID), row, strict=True) if there]
-        assert {*named} == {*one.groups, *one.blocks} - {"constitutional"}
+    inputs, names = {one.name: one for one in cells_of(target)}, coalitions(target, GRID)
+    assert len({*names}) == len(names) == 2**k == len(inputs) + (target == "age")
+    for coalition, name in enumerate(names):
+        there = {p for at, p in enumerate(players_of(target, GRID)) if coalition >> at & 1}
+        if there or target != "age":
+            one = inputs[name]
+            assert there == {*one.groups, *one.blocks} - {"constitutional"}
 
 
 @pytest.mark.parametrize("target", ["age", "sex", "ldl", "worry", "asthma"])
@@ -81,12 +127,12 @@ def test_intervals_are_those_of_each_draws_own_shares(target):
     assert shares["part"].tolist() == list(players)
 
     def share(values):
-        return by_orders(worth_of(values, given.inputs, "constitutional"), players)
+        return by_orders(worth_of(values, cells_of(target), "constitutional"), players)
 
-    np.testing.assert_allclose(shares["estimate"], share(given.skill), atol=1e-12)
-    bounds = np.quantile([share(values) for values in given.drawn], [0.1, 0.9], axis=0)
+    np.testing.assert_allclose(shares["estimate"], share(given.skill[0]), atol=1e-12)
+    bounds = np.quantile([share(values) for values in given.skill[1:]], [0.1, 0.9], axis=0)
     np.testing.assert_allclose(shares[["low", "high"]].T, bounds, atol=1e-12)
-    worth = worth_of(given.skill, given.inputs, "constitutional")
+    worth = worth_of(given.skill[0], cells_of(target), "constitutional")
     baseline, fullest = of(table, "baseline").iloc[0], of(table, "fullest").iloc[0]
     assert baseline["estimate"] == worth[frozenset()]
     assert fullest["estimate"] == worth[frozenset(players)]
@@ -102,19 +148,16 @@ def test_intervals_are_those_of_each_draws_own_shares(target):
 def test_the_order_of_cells_does_not_matter():
     given = invented("hb")
     order = np.random.default_rng(1).permutation(32)
-    shuffled = TargetSkill(
-        given.skill[order], given.drawn[:, order], [given.inputs[at] for at in order]
-    )
+    shuffled = in_order(given, order)
     pd.testing.assert_frame_equal(table_of(given, "hb"), table_of(shuffled, "hb"))
 
 
 def test_synergy_redundancy_and_unknown_are_told_apart():
-    inputs = [cell.inputs for cell in GRID.cells if cell.target == "age"]
-    has = coalition_matrix(inputs, IMAGING).astype(float)
-    one, two, three = has.T
+    inputs = cells_of("age")
+    one, two, three = players_in(inputs, IMAGING).T
     skill = 0.3 * one + 0.3 * two + 0.2 * three - 0.2 * one * two + 0.2 * one * three
     noise = np.random.default_rng(2).normal(0, 0.01, (500, 7))
-    found = of(contributions_table(skill, skill + noise, inputs, "age", GRID), "interaction")
+    found = of(table_of(scores_of(skill, skill + noise, inputs), "age"), "interaction")
     assert found[["part", "other"]].to_numpy().tolist() == [
         ["structural", "diffusion"], ["structural", "functional"], ["diffusion", "functional"],
     ]  # fmt: skip
@@ -123,16 +166,16 @@ def test_synergy_redundancy_and_unknown_are_told_apart():
 
 
 def test_intervals_of_interactions_cover():
-    inputs = [cell.inputs for cell in GRID.cells if cell.target == "age"]
+    inputs = cells_of("age")
     rng = np.random.default_rng(4)
     chol = np.linalg.cholesky(0.02**2 * (0.7 * np.ones((7, 7)) + 0.3 * np.eye(7)))
-    truth = 0.3 + 0.05 * coalition_matrix(inputs, IMAGING).sum(axis=1)
-    exact = contributions_table(truth, truth[None].repeat(2, 0), inputs, "age", GRID)
+    truth = 0.3 + 0.05 * players_in(inputs, IMAGING).sum(axis=1)
+    exact = table_of(scores_of(truth, truth[None].repeat(2, 0), inputs), "age")
     covered = np.zeros(len(exact))
     for _ in range(200):
         skill = truth + chol @ rng.normal(size=7)
         drawn = skill + rng.normal(size=(400, 7)) @ chol.T
-        table = contributions_table(skill, drawn, inputs, "age", GRID)
+        table = table_of(scores_of(skill, drawn, inputs), "age")
         covered += (table["low"] <= exact["estimate"]) & (exact["estimate"] <= table["high"])
     # The baseline of the base domain is known, without an interval; binomial bounds of 200 at .95.
     assert covered[0] == 0
@@ -143,7 +186,7 @@ def test_a_missing_cell_leaves_the_table_empty_and_says_so():
     given = invented("ldl", missing=3)
     for table in (
         table_of(given, "ldl"),
-        table_of(TargetSkill(given.skill[3:], given.drawn[:, 3:], given.inputs[3:]), "ldl"),
+        table_of(in_order(given, np.arange(3, 32)), "ldl"),
     ):
         assert (table["note"] == "3 of 32 cells have no skill").all()
         assert table[["estimate", "low", "high"]].isna().all(axis=None)
@@ -153,14 +196,14 @@ def test_a_missing_cell_leaves_the_table_empty_and_says_so():
 
 def test_draws_without_a_score_are_left_out():
     given = invented("ldl", draws=100)
-    gaps = given.drawn.copy()
-    gaps[:40, 5] = np.nan
-    kept = TargetSkill(given.skill, given.drawn[40:], given.inputs)
-    table = table_of(TargetSkill(given.skill, gaps, given.inputs), "ldl")
+    gaps = given.skill.copy()
+    gaps[1:41, 5] = np.nan
+    kept = replace(given, skill=np.delete(given.skill, np.arange(1, 41), axis=0))
+    table = table_of(replace(given, skill=gaps), "ldl")
     mine = table["measure"].isin(["contribution", "interaction"])
     pd.testing.assert_frame_equal(table[mine], table_of(kept, "ldl")[mine])
-    gaps[:60, 5] = np.nan
-    table = table_of(TargetSkill(given.skill, gaps, given.inputs), "ldl")
+    gaps[1:61, 5] = np.nan
+    table = table_of(replace(given, skill=gaps), "ldl")
     assert table.loc[mine, "estimate"].notna().all()
     assert table.loc[mine, ["low", "high"]].isna().all(axis=None)
 
@@ -168,7 +211,7 @@ def test_draws_without_a_score_are_left_out():
 def test_a_domain_is_the_mean_of_its_targets():
     given = {key: invented(key, seed=at) for at, key in enumerate(GRID.targets)}
     for domain in GRID.domains:
-        mine = domain_contributions(given, domain, GRID)
+        mine = domain_table(given, domain)
         keys = GRID.targets_of(domain)
         tables = [table_of(given[key], key) for key in keys]
         expected = np.mean([table["estimate"] for table in tables], axis=0)
@@ -176,7 +219,7 @@ def test_a_domain_is_the_mean_of_its_targets():
         assert mine[["measure", "part", "other"]].equals(tables[0][["measure", "part", "other"]])
         assert (mine["n_targets"] == len(keys)).all()
         assert (mine["target"] == "").all()
-        mean_draws = np.mean([given[key].drawn[:, -1] for key in keys], axis=0)
+        mean_draws = np.mean([given[key].skill[1:, -1] for key in keys], axis=0)
         fullest = of(mine, "fullest").iloc[0]
         np.testing.assert_allclose(
             [fullest["low"], fullest["high"]], np.quantile(mean_draws, [0.025, 0.975])
@@ -189,24 +232,111 @@ def test_a_domain_is_the_mean_of_its_targets():
 def test_a_domain_leaves_out_targets_that_lack_a_cell():
     given = {key: invented(key, seed=at) for at, key in enumerate(GRID.targets_of("serology"))}
     given["hb"] = invented("hb", missing=1)
-    table = domain_contributions(given, "serology", GRID)
+    table = domain_table(given, "serology")
     assert (table["note"] == "3 of 4 targets have all cells").all()
     expected = np.mean([table_of(given[k], k)["estimate"] for k in ("hdl", "hba1c", "ldl")], axis=0)
     np.testing.assert_allclose(table["estimate"], expected, atol=1e-12)
-    nothing = domain_contributions({}, "serology", GRID)
+    nothing = domain_table({}, "serology")
     assert (nothing["note"] == "0 of 4 targets have all cells").all()
     assert nothing[["estimate", "low", "high"]].isna().all(axis=None)
 
 
-def test_wrong_cells_are_errors():
-    given, other = invented("ldl"), invented("worry")
-    with pytest.raises(ValueError, match="other than"):
-        table_of(TargetSkill(given.skill, given.drawn, other.inputs), "ldl")
-    with pytest.raises(ValueError, match="more than once"):
-        twice = [*given.inputs[:-1], given.inputs[0]]
-        table_of(TargetSkill(given.skill, given.drawn, twice), "ldl")
-    with pytest.raises(ValueError, match="32 cells"):
-        table_of(TargetSkill(given.skill[1:], given.drawn, given.inputs), "ldl")
-    short = {"ldl": given, "hb": invented("hb", draws=7)}
-    with pytest.raises(ValueError, match="share their draws"):
-        domain_contributions(short, "serology", GRID)
+def test_a_cell_that_is_there_twice_is_an_error():
+    given = invented("ldl")
+    with pytest.raises(ValueError, match="duplicate"):
+        table_of(in_order(given, [*range(31), 0]), "ldl")
+
+
+def size_of(game):
+    return int(np.log2(len(game)))
+
+
+def over_all_orders(worth, players):
+    """Shapley's definition: mean worth of a player to those before it; worth takes a frozenset."""
+    total = dict.fromkeys(players, 0.0)
+    orders = list(permutations(players))
+    for order in orders:
+        for at, player in enumerate(order):
+            before = frozenset(order[:at])
+            total[player] += worth(before | {player}) - worth(before)
+    return {player: value / len(orders) for player, value in total.items()}
+
+
+def worth_in(game):
+    return lambda coalition: game[sum(1 << player for player in coalition)]
+
+
+@drawn_by(GAMES)
+def test_shares_are_mean_marginal_worth_over_all_orders(game):
+    expected = over_all_orders(worth_in(game), range(size_of(game)))
+    np.testing.assert_allclose(shapley(game), list(expected.values()), atol=1e-12)
+
+
+@drawn_by(GAMES)
+def test_interactions_are_what_a_merged_pair_is_worth_beyond_its_parts(game):
+    worth, players = worth_in(game), range(size_of(game))
+    expected = []
+    for one, two in combinations(players, 2):
+        others = [p for p in players if p not in (one, two)]
+        merged = over_all_orders(
+            lambda c, one=one, two=two: worth(
+                (c - {"both"}) | ({one, two} if "both" in c else set())
+            ),
+            [*others, "both"],
+        )["both"]
+        alone = [over_all_orders(worth, [*others, player])[player] for player in (one, two)]
+        expected.append(merged - sum(alone))
+    np.testing.assert_allclose(interactions(game), expected, atol=1e-12)
+
+
+@drawn_by(GAMES)
+def test_shares_add_up_to_all_less_none(game):
+    assert shapley(game).sum() == pytest.approx(game[-1] - game[0], abs=1e-12)
+
+
+@drawn_by(GAMES, st.randoms(use_true_random=False))
+def test_renamed_players_keep_their_shares(game, random):
+    k = size_of(game)
+    new = list(range(k))
+    random.shuffle(new)
+    moved = np.empty_like(game)
+    for coalition, worth in enumerate(game):
+        moved[sum(1 << new[p] for p in range(k) if coalition >> p & 1)] = worth
+    np.testing.assert_allclose(shapley(moved)[new], shapley(game), atol=1e-12)
+    index = {frozenset(pair): at for at, pair in enumerate(combinations(range(k), 2))}
+    same = [index[frozenset((new[a], new[b]))] for a, b in combinations(range(k), 2)]
+    np.testing.assert_allclose(interactions(moved)[same], interactions(game), atol=1e-12)
+
+
+@drawn_by(GAMES, WORTH)
+def test_a_player_who_adds_a_constant_gets_it_and_interacts_with_nobody(game, constant):
+    k = size_of(game)
+    larger = np.concatenate([game, game + constant])
+    np.testing.assert_allclose(shapley(larger), [*shapley(game), constant], atol=1e-12)
+    pairs = list(combinations(range(k + 1), 2))
+    of_new = [at for at, pair in enumerate(pairs) if k in pair]
+    np.testing.assert_allclose(interactions(larger)[of_new], 0, atol=1e-12)
+
+
+@drawn_by(GAMES, WORTH, st.integers(0, 2**32 - 1))
+def test_mixtures_of_games_share_out_mixtures(game, factor, seed):
+    other = np.random.default_rng(seed).normal(size=len(game))
+    for measure in (shapley, interactions):
+        expected = factor * measure(game) + measure(other)
+        np.testing.assert_allclose(measure(factor * game + other), expected, atol=1e-12)
+        together = measure(np.stack([[game], [other]]))
+        np.testing.assert_array_equal(together.shape[:2], (2, 1))
+        np.testing.assert_allclose(together[:, 0], [measure(game), measure(other)], atol=1e-12)
+
+
+def test_a_game_of_gloves():
+    # Two left gloves and a right one; a pair is worth 1: Shapley values 1/6, 1/6, 2/3.
+    pair = np.array([0, 0, 0, 0, 0, 1, 1, 1.0])
+    np.testing.assert_allclose(shapley(pair), [1 / 6, 1 / 6, 2 / 3])
+    # The left gloves are substitutes, and each complements the right one.
+    np.testing.assert_allclose(interactions(pair), [-1 / 2, 1 / 2, 1 / 2])
+
+
+def test_values_of_not_all_coalitions_are_refused():
+    with pytest.raises(ValueError, match="6 coalitions"):
+        shapley(np.zeros(6))

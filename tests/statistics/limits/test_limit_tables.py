@@ -7,16 +7,11 @@ import pandas as pd
 import pytest
 from reporting_cases import study_grid
 
-from ukb_brain.statistics.certainty.cell_tables import (
-    errors_without_fail,
-    interval_table,
-    null_table,
-)
+from ukb_brain.statistics.certainty.cell_intervals import errors_without_fail, interval_table
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
+from ukb_brain.statistics.certainty.permutation import null_table
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.gathered import predictions_of
-from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE
-from ukb_brain.statistics.inputs.pair_tables import comparison_table, imaging_gains
+from ukb_brain.statistics.inputs.nested_pairs import NO_SCORE, comparison_table, imaging_gains
 from ukb_brain.statistics.limits.confound_table import Everybody, confound_table
 from ukb_brain.statistics.limits.retest_table import (
     NOBODY_TWICE,
@@ -24,10 +19,13 @@ from ukb_brain.statistics.limits.retest_table import (
     repeatability_table,
     retest_table,
 )
-from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table, gaps
-from ukb_brain.statistics.people.people_tables import participation_table, subgroup_table
+from ukb_brain.statistics.people.brain_age import gap_table, gaps
+from ukb_brain.statistics.people.calibration_tables import calibration_tables
+from ukb_brain.statistics.people.participation import participation_table
+from ukb_brain.statistics.people.subgroups import subgroup_table
 from ukb_brain.statistics.scores.skill import SAME_FOR_ALL
 from ukb_brain.statistics.scores.target_predictions import gather_targets
+from ukb_brain.statistics.tested import Tested, predictions_of
 
 GRID = study_grid()
 N, DRAWS = 900, 200
@@ -115,15 +113,20 @@ def draws(cohort):
 
 
 @pytest.fixture(scope="module")
+def tested(tables, draws):
+    return Tested(tables, draws, GRID)
+
+
+@pytest.fixture(scope="module")
 def validation(cohort):
     return predictions_of(cohort["predictions"], "amortised", "validation")
 
 
 @pytest.fixture(scope="module")
-def confounds(cohort, tables, draws, validation):
+def confounds(cohort, tested, validation):
     names = ("targets", "confounds", "participants", "splits")
     everybody = Everybody(*(cohort[name] for name in names), validation)
-    return confound_table(tables, tables, everybody, draws, GRID).set_index("target")
+    return confound_table(tested, tested, everybody).set_index("target")
 
 
 def test_what_is_read_only_through_site_is_at_chance_within_sites(confounds):
@@ -159,8 +162,8 @@ def test_images_get_no_credit_for_what_their_block_reads(cohort, tables, draws, 
     known.loc[here, "y_pred"] = read.loc[known.loc[here, "eid"]].to_numpy()
     names = ("targets", "confounds", "participants", "splits")
     everybody = Everybody(*(cohort[name] for name in names), known)
-    given = {"hdl": replace(table, predicted=columns)}
-    row = confound_table(given, given, everybody, draws, GRID).iloc[0]
+    given = Tested({"hdl": replace(table, predicted=columns)}, draws, GRID)
+    row = confound_table(given, given, everybody).iloc[0]
     assert row["score"] - row["confounds"] > 0.3
     assert abs(row["gain"]) < 0.01
 
@@ -201,7 +204,7 @@ def test_every_metric_of_every_cell_has_an_interval(tables, draws):
 
 
 def test_cells_that_predict_the_same_are_no_evidence(tables, draws):
-    table = comparison_table({k: tables[k] for k in ("hb", "asthma")}, draws, GRID, 0.02)
+    table = comparison_table(Tested({k: tables[k] for k in ("hb", "asthma")}, draws, GRID), 0.02)
     assert set(table["verdict"]) == {"unknown"}
     assert (table["difference"] == 0).all()
     gains = imaging_gains(table, GRID)
@@ -218,7 +221,7 @@ def test_a_cell_without_scores_leaves_its_pair_unknown(tables, draws):
         predicted=table.predicted[:, kept],
         threshold=table.threshold[:, kept],
     )
-    rows = comparison_table({"hdl": less}, draws, GRID, 0.02).set_index("part")
+    rows = comparison_table(Tested({"hdl": less}, draws, GRID), 0.02).set_index("part")
     assert rows.loc["diffusion", "note"] == NO_SCORE
     assert rows.loc["diffusion", "verdict"] == "unknown"
     assert len(rows) == 6
@@ -248,8 +251,8 @@ def test_an_auc_of_one_prediction_for_everybody_has_no_interval(tables, draws):
     assert (others.loc[others["low"].notna(), "note"] == "").all()
 
 
-def test_subgroups_leave_out_what_the_target_decides(cohort, tables, draws):
-    table = subgroup_table(tables, cohort["participants"], draws, GRID, 10)
+def test_subgroups_leave_out_what_the_target_decides(cohort, tested):
+    table = subgroup_table(tested, cohort["participants"], 10)
     assert set(table.loc[table["target"] == "age", "subgroup_of"]) == {"sex", "site"}
     assert set(table.loc[table["target"] == "hdl", "subgroup_of"]) == {"sex", "site", "age_band"}
     assert table.loc[table["target"] == "hdl", "differs"].mean() < 0.2
@@ -260,10 +263,10 @@ def sources_of(targets):
     return targets.assign(**dict.fromkeys(PLANTED, targets["instance"]))
 
 
-def test_the_ceiling_is_that_of_the_planted_error(cohort, tables, draws):
+def test_the_ceiling_is_that_of_the_planted_error(cohort, tested):
     families = cohort["participants"].set_index("eid")["family"]
     targets = cohort["targets"]
-    table = retest_table(tables, targets, sources_of(targets), draws, families, GRID)
+    table = retest_table(tested, targets, sources_of(targets), families)
     table = table.set_index("target")
     # Errors of a tenth of the spread, at the second visit only.
     assert table.loc["hdl", "ceiling"] == pytest.approx(1 / np.sqrt(1.01), abs=0.01)
@@ -273,11 +276,11 @@ def test_the_ceiling_is_that_of_the_planted_error(cohort, tables, draws):
     )
 
 
-def test_an_answer_that_goes_with_two_scans_is_one_measurement(cohort, tables, draws):
+def test_an_answer_that_goes_with_two_scans_is_one_measurement(cohort, tested):
     """Half of the people were not asked again; of some who were scanned three times the last."""
     families = cohort["participants"].set_index("eid")["family"]
     targets = cohort["targets"]
-    asked = retest_table(tables, targets, sources_of(targets), draws, families, GRID)
+    asked = retest_table(tested, targets, sources_of(targets), families)
     first, second = targets[targets["instance"] == 2], targets[targets["instance"] == 3]
     carried = first[first["eid"].isin(second["eid"])].assign(instance=3)
     # The others are asked again at the third scan only.
@@ -288,16 +291,16 @@ def test_an_answer_that_goes_with_two_scans_is_one_measurement(cohort, tables, d
     sources = sources_of(shuffled)
     for key in PLANTED:
         sources[key] = sources[key].where((sources["instance"] != 3) | (sources["eid"] % 2 == 0), 2)
-    found = retest_table(tables, shuffled, sources, draws, families, GRID)
+    found = retest_table(tested, shuffled, sources, families)
     pd.testing.assert_frame_equal(found, asked)
     carried = pd.concat([first, first.assign(instance=3)])
     nothing = sources_of(carried).assign(**dict.fromkeys(PLANTED, 0))
-    found = retest_table(tables, carried, nothing, draws, families, GRID)
+    found = retest_table(tested, carried, nothing, families)
     assert set(found["status"]) == {NOT_ASKED_AGAIN}
 
 
-def test_calibration_finds_predictions_that_say_too_little(tables, draws, validation):
-    numbers, curves = calibration_tables(tables, validation, draws, GRID)
+def test_calibration_finds_predictions_that_say_too_little(tested, validation):
+    numbers, curves = calibration_tables(tested, validation)
     found = numbers.set_index(["target", "measure"])
     assert found.loc[("age", "calibration_slope"), "estimate"] > 1.1
     after = found.loc[("age", "recalibration_change"), "estimate"]
@@ -313,17 +316,17 @@ def test_the_brain_age_gap_does_not_follow_age(tables, validation):
     assert abs(gap["gap"].corr(gap["age"])) < 0.15
 
 
-def test_the_gap_of_each_test_person_is_of_the_imaging_cell(tables, validation):
-    cell = tables["age"].cell(GRID.imaging_alone("age"))
-    table = gap_table(tables, validation, GRID)
+def test_the_gap_of_each_test_person_is_of_the_imaging_cell(tested, validation):
+    cell = tested.targets["age"].cell(GRID.imaging_alone("age"))
+    table = gap_table(tested, validation)
     pd.testing.assert_frame_equal(table.drop(columns="inputs"), gaps(cell, validation))
     assert set(table["inputs"]) == {*cell.inputs}
     np.testing.assert_array_equal(table["predicted_age"], cell.predicted[:, 0])
-    assert gap_table({}, validation, GRID).empty
-    assert gap_table(tables, validation.head(0), GRID).empty
+    assert gap_table(replace(tested, targets={}), validation).empty
+    assert gap_table(tested, validation.head(0)).empty
 
 
-def test_predictions_of_a_second_scan_repeat(cohort, tables, draws):
+def test_predictions_of_a_second_scan_repeat(cohort, tested):
     """A second prediction with an error of its own: ICC is the share of variance that is shared."""
     rng = np.random.default_rng(8)
     rows = cohort["predictions"]
@@ -334,7 +337,7 @@ def test_predictions_of_a_second_scan_repeat(cohort, tables, draws):
     # Of two later visits the earlier counts; somebody else's prediction is nobody's repeat.
     later = again.assign(instance=4, y_pred=0.0)
     stranger = again.head(1).assign(eid=1)
-    table = repeatability_table(tables, pd.concat([later, again, stranger]), draws, GRID)
+    table = repeatability_table(tested, pd.concat([later, again, stranger]))
     table = table.set_index("target")
     assert table.loc["ldl", "status"] == NOBODY_TWICE
     assert table.loc["hdl", "n"] == 150
@@ -344,13 +347,13 @@ def test_predictions_of_a_second_scan_repeat(cohort, tables, draws):
     assert table.loc["hdl", "pearson_r"] == pytest.approx(1 / np.sqrt(1.25), abs=0.04)
 
 
-def test_scores_are_weighted_where_weights_are_given(cohort, tables, draws):
-    assert participation_table(tables, cohort["participants"], draws, GRID).empty
+def test_scores_are_weighted_where_weights_are_given(cohort, tested):
+    assert participation_table(tested, cohort["participants"]).empty
     people = cohort["participants"].assign(participation_weight=2.0)
     people.loc[people["eid"] % 3 == 0, "participation_weight"] = np.nan
-    table = participation_table(tables, people, draws, GRID).set_index("target")
-    assert set(table.index) == set(tables)
+    table = participation_table(tested, people).set_index("target")
+    assert set(table.index) == set(tested.targets)
     assert (table["n"] == 200).all()
     np.testing.assert_allclose(table["difference"], 0, atol=1e-12)
     unknown = people.assign(participation_weight=np.nan)
-    assert participation_table(tables, unknown, draws, GRID)["plain"].isna().all()
+    assert participation_table(tested, unknown)["plain"].isna().all()

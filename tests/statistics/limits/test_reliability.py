@@ -4,15 +4,20 @@ import pytest
 import sklearn.metrics as sk
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
+from hypothesis import given
+from hypothesis import strategies as st
+from plain_scores import r2
 from scipy.stats import pearsonr
 
-from ukb_brain.statistics.draws import FamilyDraws
+from ukb_brain.statistics.draws import FamilyDraws, draws_of, estimates_of
 from ukb_brain.statistics.limits import reliability
 
-# Shrout & Fleiss (1979), table 2: six people, four judges; their ICC(2,1) is .29, ICC(3,1) .71.
+# Shrout & Fleiss (1979), table 2: six people, four judges; their ICC(2,1) is .29.
 SHROUT_FLEISS = np.array(
     [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float
 )
+
+NORMAL = np.random.default_rng(0).normal(size=2000)
 
 
 def draws(n, number=300, seed=1):
@@ -37,36 +42,32 @@ def flipped(n, prevalence, wrong, seed=0):
 def test_icc_is_that_of_shrout_and_fleiss():
     once = np.ones((1, 6))
     assert round(reliability.intraclass_correlation(SHROUT_FLEISS, once)[0], 2) == 0.29
-    assert round(reliability.intraclass_correlation(SHROUT_FLEISS, once, True)[0], 2) == 0.71
 
 
 def test_icc_follows_from_the_anova_of_statsmodels():
     _, first, second = twice(30, 0.7, shift=0.5)
     weights = np.random.default_rng(2).poisson(1.0, (6, 30)).astype(float)
     values = np.column_stack([first, second])
-    for consistency in (False, True):
-        found = reliability.intraclass_correlation(values, weights, consistency)
-        for i, draw in enumerate(weights):
-            at = np.repeat(np.arange(30), draw.astype(int))
-            n = len(at)
-            long = pd.DataFrame(
-                {"y": values[at].ravel(), "person": np.repeat(range(n), 2), "visit": [0, 1] * n}
-            )
-            table = sm.stats.anova_lm(smf.ols("y ~ C(person) + C(visit)", long).fit())
-            people, visit, error = (table["sum_sq"] / table["df"]).tolist()
-            extra = 0 if consistency else 2 * (visit - error) / n
-            assert found[i] == pytest.approx((people - error) / (people + error + extra))
-
-
-def test_a_shift_lowers_agreement_and_not_consistency():
-    _, first, second = twice(500, 0.7)
-    once = np.ones((1, 500))
-    for consistency, falls in ((False, True), (True, False)):
-        plain, moved = (
-            reliability.intraclass_correlation(np.c_[first, second + by], once, consistency)[0]
-            for by in (0.0, 1.0)
+    found = reliability.intraclass_correlation(values, weights)
+    for i, draw in enumerate(weights):
+        at = np.repeat(np.arange(30), draw.astype(int))
+        n = len(at)
+        long = pd.DataFrame(
+            {"y": values[at].ravel(), "person": np.repeat(range(n), 2), "visit": [0, 1] * n}
         )
-        assert (plain - moved > 0.1) == falls
+        table = sm.stats.anova_lm(smf.ols("y ~ C(person) + C(visit)", long).fit())
+        people, visit, error = (table["sum_sq"] / table["df"]).tolist()
+        extra = 2 * (visit - error) / n
+        assert found[i] == pytest.approx((people - error) / (people + error + extra))
+
+
+def test_a_shift_lowers_agreement():
+    _, first, second = twice(500, 0.7)
+    plain, moved = (
+        reliability.intraclass_correlation(np.c_[first, second + by], np.ones((1, 500)))[0]
+        for by in (0.0, 1.0)
+    )
+    assert plain - moved > 0.1
 
 
 def test_agreement_is_that_of_scikit_learn():
@@ -133,3 +134,72 @@ def test_intervals_of_reliability_cover():
     share = {name: float(np.mean(found)) for name, found in covered.items()}
     print(share)
     assert all(0.92 <= one <= 0.98 for one in share.values())
+
+
+@given(st.floats(0.02, 0.98), st.floats(0.0, 0.45))
+def test_auc_ceiling_is_bayes_rule(prevalence, wrong):
+    """From the model's probabilities, by Bayes' rule, without the derivation's covariances."""
+    label = prevalence * (1 - wrong) + (1 - prevalence) * wrong
+    sensitivity = prevalence * (1 - wrong) / label
+    false_alarm = prevalence * wrong / (1 - label)
+    disagreement = 2 * wrong * (1 - wrong)
+    kappa = 1 - disagreement / (2 * label * (1 - label))
+    found = reliability.auc_ceiling(np.array([kappa]), np.array([disagreement]))[0]
+    assert found == pytest.approx((1 + sensitivity - false_alarm) / 2, abs=1e-9)
+
+
+def test_ends_of_the_ceiling():
+    found = reliability.auc_ceiling(np.array([1.0, 0, -0.2, 0.1]), np.array([0.0, 0.4, 0.45, 0.5]))
+    assert found[:3].tolist() == [1, 0.5, 0.5]
+    assert np.isnan(found[3])
+
+
+def test_half_of_the_labels_ones_is_spearmans_attenuation():
+    wrong = 0.1
+    kappa, disagreement = (1 - 2 * wrong) ** 2, 2 * wrong * (1 - wrong)
+    auc = reliability.auc_ceiling(np.array([kappa]), np.array([disagreement]))[0]
+    assert 2 * auc - 1 == pytest.approx(np.sqrt(kappa))
+
+
+def test_share_is_of_skill():
+    same, little = np.full(100, 0.8), 1e-9 * np.arange(100)
+    row = reliability.share_of_ceiling("binary", 0.7, 0.7 + little, 0.8, same)
+    assert list(row.values()) == pytest.approx([2 / 3] * 3)
+    row = reliability.share_of_ceiling("continuous", 0.2, 0.2 + little, 0.8, same)
+    assert list(row.values()) == pytest.approx([0.25] * 3)
+    # Draws that never differ are no interval.
+    row = reliability.share_of_ceiling("continuous", 0.2, np.full(100, 0.2), 0.8, same)
+    assert np.isnan([row["share_low"], row["share_high"]]).all()
+
+
+def test_a_ceiling_that_may_be_chance_gives_no_bounds():
+    row = reliability.share_of_ceiling("continuous", 0.1, 0.1 + NORMAL / 100, 0.2, 0.2 + NORMAL)
+    assert row["share"] == pytest.approx(0.5)
+    assert np.isnan([row["share_low"], row["share_high"]]).all()
+    none = reliability.share_of_ceiling("binary", 0.6, 0.6 + NORMAL / 100, 0.5, 0.5 + NORMAL / 100)
+    assert np.isnan(list(none.values())).all()
+
+
+@pytest.mark.slow
+def test_share_covers_the_planted_one():
+    """300 people are tested, 120 of them measured twice; the truth is half read."""
+    covered = []
+    for trial in range(500):
+        rng = np.random.default_rng(trial)
+        truth = np.sqrt(0.7) * rng.normal(size=300)
+        first, second = truth + np.sqrt(0.3) * rng.normal(size=(2, 300))
+        # Regression of truth on a reading that explains half of it.
+        predicted = 0.5 * truth + np.sqrt(0.7 * 0.25) * rng.normal(size=300)
+        families = FamilyDraws(range(300), 399, trial)
+        weights = families.weights(range(300))
+        retest = reliability.retest_estimator("continuous", first[:120], second[:120])
+        row = reliability.share_of_ceiling(
+            "continuous",
+            r2(first, predicted, np.ones((1, 300)))[0],
+            r2(first, predicted, weights),
+            estimates_of(retest, 120)["ceiling"],
+            draws_of(retest, weights[:, :120])["ceiling"],
+        )
+        covered.append(row["share_low"] <= 0.5 <= row["share_high"])
+    print(np.mean(covered))
+    assert 0.92 <= np.mean(covered) <= 0.98

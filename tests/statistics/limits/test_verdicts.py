@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from reporting_cases import study_grid
 
 from ukb_brain.statistics.limits.findings import RESTS_ON, Findings, Interval, gather_findings
-from ukb_brain.statistics.limits.model_scale import AS_IT_IS
+from ukb_brain.statistics.limits.retrained import AS_IT_IS
 from ukb_brain.statistics.limits.verdicts import (
     BY_DATA,
     BY_MEASUREMENT,

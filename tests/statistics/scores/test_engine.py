@@ -223,3 +223,5 @@ def test_an_accuracy_needs_its_threshold():
     y, p = binary_case(False)
     with pytest.raises(ValueError, match="balanced_accuracy without a threshold"):
         score_draws("binary", y, p, draws())
+    with pytest.raises(ValueError, match="median_split_accuracy without a threshold"):
+        score_draws("continuous", y, p, draws(), metrics=["r2", "median_split_accuracy"])

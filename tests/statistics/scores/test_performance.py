@@ -6,9 +6,9 @@ from reporting_cases import SEED, family_draws, invented, study_grid
 
 from ukb_brain.errors import InputError
 from ukb_brain.metrics import RECOMMENDED
-from ukb_brain.statistics.scores.legibility_map import score_map
-from ukb_brain.statistics.scores.performance import performance_columns, score_all
+from ukb_brain.statistics.scores.performance import performance_columns, score_all, score_map
 from ukb_brain.statistics.scores.published import COLUMNS, published_layout, read_published
+from ukb_brain.statistics.scores.target_predictions import gather_targets
 from ukb_brain.tables import reported
 
 
@@ -39,8 +39,8 @@ def cell_of(table, target, inputs):
 def test_tables_keep_their_contracts(grid, every, table):
     reported.performance.validate(every)
     reported.performance.validate(table)
-    assert list(table.columns) == performance_columns(grid)
-    assert list(every.columns) == performance_columns(grid, every=True)
+    assert list(table.columns) == list(performance_columns(grid))
+    assert list(every.columns) == list(performance_columns(grid, every=True))
     spreads = [f"{metric}_seed_sd" for metric in RECOMMENDED]
     assert list(table.columns)[-2 - len(spreads) :] == ["strategy", "seed", *spreads]
     assert (len(every), len(table)) == (1400, 700)
@@ -117,7 +117,8 @@ def test_errors_say_what_to_do_and_name_nobody(grid, tables):
 
 def test_published_layout(grid, tables, table):
     predictions, fits, _ = tables
-    published = published_layout(table, predictions, fits, grid)
+    targets = gather_targets(*tables, grid, "amortised")
+    published = published_layout(table, targets, fits, grid)
     assert list(published.columns) == COLUMNS
     assert published["Domain"].value_counts().to_dict() == {
         "Psychology": 384, "Disease": 160, "Serology": 128, "Constitutional": 28,
@@ -149,9 +150,9 @@ def test_published_layout(grid, tables, table):
 
 
 def test_published_layout_is_read_back(grid, tables, table, tmp_path):
-    predictions, fits, _ = tables
     path = tmp_path / "metrics_comparison_test.csv"
-    published_layout(table, predictions, fits, grid).to_csv(path)
+    targets = gather_targets(*tables, grid, "amortised")
+    published_layout(table, targets, tables[1], grid).to_csv(path)
     read = read_published(pd.read_csv(path, index_col=0), grid)
     flags = ["t1", "flair", "dwi", "rsfmri", *grid.domains]
     pd.testing.assert_frame_equal(

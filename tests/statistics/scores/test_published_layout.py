@@ -5,7 +5,7 @@ from reporting_cases import invented, small_grid, study_grid
 from sklearn.metrics import auc, precision_recall_fscore_support, roc_curve
 
 from ukb_brain.errors import InputError
-from ukb_brain.statistics.scores.legibility_map import score_map
+from ukb_brain.statistics.scores.performance import score_map
 from ukb_brain.statistics.scores.published import (
     COLUMNS,
     FLAGS,
@@ -13,6 +13,7 @@ from ukb_brain.statistics.scores.published import (
     read_published,
 )
 from ukb_brain.statistics.scores.skill import skill_of_cells
+from ukb_brain.statistics.scores.target_predictions import gather_targets
 
 GRID = study_grid()
 
@@ -92,7 +93,8 @@ def test_columns_are_those_that_the_study_computes():
     grid = small_grid("sex", "weight")
     predictions, fits, participants = invented(grid, strategies=("amortised",))
     performance = score_map(predictions, fits, participants, grid, "amortised")
-    table = published_layout(performance, predictions, fits, grid).set_index(["Target", "Inputs"])
+    targets = gather_targets(predictions, fits, participants, grid, "amortised")
+    table = published_layout(performance, targets, fits, grid).set_index(["Target", "Inputs"])
     assert set(table["Mode"]) == {"Test"}
     for key, cut in (("sex", 0.4), ("weight", 50.0)):
         name, binary = GRID.targets[key].name, key == "sex"

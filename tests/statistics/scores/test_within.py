@@ -7,14 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.scores import within
+from ukb_brain.statistics.scores import cell_scores
 from ukb_brain.statistics.scores.engine import headline
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 
 N = 90
 
 
 def auc_within(y, p, weights, group):
     return headline("binary", y, p, weights, group)
+
+
+def within_sites(kind, y, p, site, weights, fold=None):
+    n = len(y)
+    fold = np.zeros(n, dtype=int) if fold is None else fold
+    visit = np.column_stack([np.arange(n), np.full(n, 2)])
+    threshold = np.zeros((1 + fold.max(), 1))
+    folds = tuple(range(1 + fold.max()))
+    cell = TargetPredictions(
+        "t", kind, ("a",), visit, visit[:, 0], fold, y, p[:, None], threshold, folds
+    )
+    return cell_scores.score_within_sites(cell, site, weights)
 
 
 def people(seed=0, n=N):
@@ -49,7 +62,7 @@ def test_r2_within_is_that_of_columns_centred_by_statsmodels():
         data = {"y": y[at], "p": p[at], "s": site[at].astype(str)}
         centred = [smf.ols(f"{column} ~ C(s)", data).fit().resid for column in "yp"]
         expected.append(sk.r2_score(*centred))
-    np.testing.assert_allclose(within.r2_within(y, p, weights, site), expected, atol=1e-9)
+    np.testing.assert_allclose(cell_scores.r2_within(y, p, weights, site), expected, atol=1e-9)
 
 
 def test_a_group_of_one_class_is_left_out_and_all_of_them_give_nothing():
@@ -58,7 +71,7 @@ def test_a_group_of_one_class_is_left_out_and_all_of_them_give_nothing():
     found = auc_within(y, p, weights, group)
     assert found[0] == 1
     assert np.isnan(found[1])
-    assert np.isnan(within.r2_within(np.array([1.0, 1, 3, 3]), p, weights, group)).all()
+    assert np.isnan(cell_scores.r2_within(np.array([1.0, 1, 3, 3]), p, weights, group)).all()
 
 
 @given(st.lists(st.floats(-50, 50), min_size=3, max_size=3))
@@ -66,7 +79,7 @@ def test_shifts_between_groups_change_nothing(shifts):
     rng, site, weights = people(2)
     y, p = rng.normal(size=(2, N))
     shift = np.array(shifts)[np.unique(site, return_inverse=True)[1]]
-    for score, truth in ((auc_within, (y > 0).astype(float)), (within.r2_within, y)):
+    for score, truth in ((auc_within, (y > 0).astype(float)), (cell_scores.r2_within, y)):
         expected = score(truth, p, weights, site)
         np.testing.assert_allclose(score(truth, p + shift, weights, site), expected, atol=1e-8)
 
@@ -74,7 +87,7 @@ def test_shifts_between_groups_change_nothing(shifts):
 def test_knowing_the_site_alone_explains_exactly_nothing_within():
     rng, site, weights = people(3)
     y = rng.normal(size=N) + site / 100
-    np.testing.assert_allclose(within.r2_within(y, site / 7.0, weights, site), 0, atol=1e-9)
+    np.testing.assert_allclose(cell_scores.r2_within(y, site / 7.0, weights, site), 0, atol=1e-9)
     ones = (rng.random(N) < 0.5).astype(float)
     np.testing.assert_allclose(auc_within(ones, site / 7.0, weights, site), 0.5)
 
@@ -111,7 +124,7 @@ def test_a_target_readable_only_through_site_is_at_chance_within(kind, by_fold):
     weights = FamilyDraws(range(n), 400, 1).weights(range(n))
     chance = 0.5 if kind == "binary" else 0.0
     assert headline(kind, y, p, np.ones((1, n)))[0] > chance + 0.15
-    row = within.score_within_sites(kind, y, p, site, weights, fold)
+    row = within_sites(kind, y, p, site, weights, fold)
     # The prediction's noise within sites costs .02² / .5² of R², and no area.
     slack = 0.005 if kind == "continuous" else 0.0
     assert row["within_site_low"] - slack < chance < row["within_site_high"] + slack
@@ -123,6 +136,6 @@ def test_signal_within_sites_is_found():
     site, y = rng.integers(0, 3, n), rng.normal(size=n)
     weights = FamilyDraws(range(n), 200, 1).weights(range(n))
     read = 0.5 * y + 0.01 * rng.normal(size=n)
-    row = within.score_within_sites("continuous", y + site, read, site, weights)
+    row = within_sites("continuous", y + site, read, site, weights)
     assert row["within_site"] == pytest.approx(0.75, abs=0.002)
     assert row["within_site_low"] > 0.7

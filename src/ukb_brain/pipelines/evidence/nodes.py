@@ -9,7 +9,7 @@ from ukb_brain.evidence.scores import FoldModels
 from ukb_brain.evidence.settings import Evidence, Retrained, of_strategies, variant_of
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.pipelines.modelling import nodes
-from ukb_brain.statistics.limits.model_scale import AS_IT_IS
+from ukb_brain.statistics.limits.retrained import AS_IT_IS
 from ukb_brain.training.items import Folds, Work
 from ukb_brain.training.people import People
 from ukb_brain.training.settings import Modelling

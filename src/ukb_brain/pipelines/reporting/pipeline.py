@@ -16,38 +16,33 @@ from ukb_brain.reports.dashboard import build_dashboard
 from ukb_brain.reports.data_dictionary import build_data_dictionary, shown_dictionary
 from ukb_brain.reports.page import EXPECTED, build_report
 from ukb_brain.reports.summary import write_summary
-from ukb_brain.statistics.certainty.cell_tables import (
-    errors_without_fail,
-    interval_table,
-    null_table,
-)
+from ukb_brain.statistics.certainty.cell_intervals import errors_without_fail, interval_table
+from ukb_brain.statistics.certainty.permutation import null_table
 from ukb_brain.statistics.claims import evaluate_claims
-from ukb_brain.statistics.gathered import (
-    choose_strategy,
-    draw_families,
-    families_of,
-    gather_unrefined,
-    gather_validation_people,
-)
+from ukb_brain.statistics.inputs.contributions import contribution_table
 from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
-from ukb_brain.statistics.inputs.pair_tables import (
-    comparison_table,
-    contribution_table,
-    imaging_gains,
-    resampled_table,
-)
+from ukb_brain.statistics.inputs.mixed_resampling import resampled_table
+from ukb_brain.statistics.inputs.nested_pairs import comparison_table, imaging_gains
 from ukb_brain.statistics.limits.confound_table import Everybody, confound_table
 from ukb_brain.statistics.limits.findings import gather_findings, positives
 from ukb_brain.statistics.limits.retest_table import repeatability_table, retest_table
 from ukb_brain.statistics.limits.verdicts import verdict_table
-from ukb_brain.statistics.people.calibration_tables import calibration_tables, gap_table
-from ukb_brain.statistics.people.people_tables import participation_table, subgroup_table
+from ukb_brain.statistics.people.brain_age import gap_table
+from ukb_brain.statistics.people.calibration_tables import calibration_tables
+from ukb_brain.statistics.people.participation import participation_table
+from ukb_brain.statistics.people.subgroups import subgroup_table
 from ukb_brain.statistics.relations.relation_tables import relation_tables
-from ukb_brain.statistics.scores.common_scores import common_scores, skill_by_cell
-from ukb_brain.statistics.scores.legibility_map import score_map, with_intervals
-from ukb_brain.statistics.scores.performance import score_all
+from ukb_brain.statistics.scores.cell_scores import common_scores
+from ukb_brain.statistics.scores.performance import score_all, score_map, with_intervals
 from ukb_brain.statistics.scores.published import published_layout
 from ukb_brain.statistics.scores.target_predictions import gather_targets
+from ukb_brain.statistics.tested import (
+    Tested,
+    choose_strategy,
+    draw_families,
+    gather_unrefined,
+    gather_validation_people,
+)
 from ukb_brain.tables.thresholds import as_tested
 from ukb_brain.tables.visits import at_chosen_visit
 
@@ -72,11 +67,10 @@ PREDICTED = "predictions cell_fits participants grid"
 
 SCORES = (
     step(choose_strategy, "cell_fits params:reporting", "map_strategy"),
-    step(families_of, "participants", "families"),
     step(
         draw_families,
-        "families params:reporting params:certainty seed",
-        "family_draws relation_draws",
+        "participants params:reporting params:certainty seed",
+        "families family_draws relation_draws",
     ),
     step(score_all, f"{PREDICTED} family_draws level", "reporting.performance_all"),
     step(score_map, f"{PREDICTED} strategy", "scored_map"),
@@ -87,6 +81,8 @@ SCORES = (
         f"model_output.unrefined {PREDICTED} strategy",
         "unrefined_people unrefined_validation",
     ),
+    step(Tested, "test_people family_draws grid level", "tested", "tested_people"),
+    step(Tested, "unrefined_people family_draws grid level", "unrefined", "tested_unrefined"),
     step(as_tested, "primary.targets participants primary.splits grid", "targets_as_tested"),
 )
 CERTAINTY = (
@@ -97,19 +93,18 @@ CERTAINTY = (
         "test_people participants grid params:certainty.permutations seed",
         "reporting.permutations",
     ),
-    step(common_scores, "test_people family_draws", "common_scores"),
+    step(common_scores, "test_people family_draws", "skill_by_cell accuracy_by_cell"),
 )
 INPUTS = (
-    step(
-        comparison_table,
-        "unrefined_people family_draws grid params:certainty.margin level",
-        "reporting.comparisons",
-    ),
-    step(contribution_table, "common_scores grid level", "reporting.contributions"),
+    step(comparison_table, "unrefined params:certainty.margin", "reporting.comparisons"),
+    step(contribution_table, "skill_by_cell grid level", "reporting.contributions"),
     step(analysable, "performance", "analysed_map"),
     step(fit_domains, "analysed_map grid level", "reporting.mixed_models"),
-    step(resampled_table, "common_scores grid level", "reporting.mixed_models_resampled"),
-    step(skill_by_cell, "common_scores", "skill_by_cell"),
+    step(
+        resampled_table,
+        "skill_by_cell accuracy_by_cell grid level",
+        "reporting.mixed_models_resampled",
+    ),
     step(errors_without_fail, "reporting.intervals level", "skill_errors"),
     step(
         evaluate_claims,
@@ -120,24 +115,16 @@ INPUTS = (
 PEOPLE = (
     step(
         calibration_tables,
-        "test_people validation_people family_draws grid level",
+        "tested validation_people",
         "reporting.calibration reporting.calibration_curves",
     ),
-    step(gap_table, "test_people validation_people grid", "model_output.brain_age_gap"),
-    step(
-        subgroup_table,
-        "test_people participants family_draws grid below level",
-        "reporting.subgroups",
-    ),
-    step(
-        participation_table,
-        "test_people participants family_draws grid level",
-        "reporting.participation",
-    ),
+    step(gap_table, "tested validation_people", "model_output.brain_age_gap"),
+    step(subgroup_table, "tested participants below", "reporting.subgroups"),
+    step(participation_table, "tested participants", "reporting.participation"),
     step(at_chosen_visit, "targets_as_tested participants", "targets_at_scan"),
     step(
         relation_tables,
-        "targets_at_scan families common_scores relation_draws grid level",
+        "targets_at_scan families skill_by_cell relation_draws grid level",
         "reporting.relations reporting.centrality",
     ),
 )
@@ -149,22 +136,14 @@ LIMITS = (
         "everybody",
         "gather_everybody",
     ),
-    step(
-        confound_table,
-        "test_people unrefined_people everybody family_draws grid level",
-        "reporting.confounds",
-    ),
+    step(confound_table, "tested unrefined everybody", "reporting.confounds"),
     step(
         retest_table,
-        "test_people targets_as_tested primary.target_sources family_draws families grid level",
+        "tested targets_as_tested primary.target_sources families",
         "reporting.reliability",
     ),
-    step(
-        repeatability_table,
-        "test_people repeat_visits family_draws grid level",
-        "reporting.repeatability",
-    ),
-    step(positives, "test_people grid", "test_people_with_trait"),
+    step(repeatability_table, "tested repeat_visits", "reporting.repeatability"),
+    step(positives, "tested", "test_people_with_trait"),
     step(imaging_gains, "reporting.comparisons grid", "imaging_gains"),
     step(
         gather_findings,
@@ -176,7 +155,7 @@ LIMITS = (
     step(verdict_table, "findings params:verdicts", "reporting.verdicts"),
 )
 REPORT = (
-    step(published_layout, "performance predictions cell_fits grid", "reporting.published_layout"),
+    step(published_layout, "performance test_people cell_fits grid", "reporting.published_layout"),
     step(draw_heat_maps, "performance grid source below", "reporting.heat_maps"),
     step(draw_legibility, "performance grid source", "reporting.legibility"),
     step(draw_coefficients, "reporting.mixed_models grid source", "reporting.coefficients"),

@@ -1,7 +1,5 @@
 """DeLong's variance of AUCs, their intervals and paired tests, with families as clusters."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata, t
 
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 Ints = NDArray[np.int64]
 
@@ -39,8 +37,7 @@ class Areas:
     @property
     def se(self) -> Floats:
         """Standard errors, shape (cells,)."""
-        se: Floats = np.sqrt(np.diag(self.covariance))
-        return se
+        return np.asarray(np.sqrt(np.diag(self.covariance)))
 
 
 @dataclass(frozen=True)
@@ -185,12 +182,10 @@ def newcombe_area_interval(
     """
     z, mean_size = norm.ppf((1 + level) / 2), (n_pos + n_neg) / 2
 
-    def variance(area: float) -> float:
-        pairs = (1 - area) / (2 - area) + area / (1 + area)
-        return float(area * (1 - area) * (1 + (mean_size - 1) * pairs) / (n_pos * n_neg))
-
     def surprise(area: float) -> float:
-        return float((auc - area) ** 2 - z**2 * variance(area))
+        pairs = (1 - area) / (2 - area) + area / (1 + area)
+        variance = area * (1 - area) * (1 + (mean_size - 1) * pairs) / (n_pos * n_neg)
+        return float((auc - area) ** 2 - z**2 * variance)
 
     # A perfect area solves the equation itself, with a variance of zero; the bound is the other
     # solution.
@@ -200,11 +195,7 @@ def newcombe_area_interval(
 
 
 def paired_delong(
-    y: Floats,
-    first: Floats,
-    second: Floats,
-    family: ArrayLike,
-    fold: ArrayLike | None = None,
+    y: Floats, first: Floats, second: Floats, family: ArrayLike, fold: ArrayLike | None = None
 ) -> PairedAreas:
     """Test whether two cells, shape (n,), have the same AUC; people are as for `delong`.
 

@@ -1,23 +1,28 @@
 """Null distribution of every cell's skill by permuting labels of test people within strata."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
-from ukb_brain.statistics.certainty.corrections import adjusted_by_family
-from ukb_brain.statistics.certainty.exchange import Exchange, Ints
-from ukb_brain.statistics.scores.label_scores import skill_of_labels
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.grid import Grid
+from ukb_brain.statistics.certainty.corrections import (
+    adjusted_by_family,
+    max_statistic_p,
+    permutation_p,
+)
+from ukb_brain.statistics.certainty.exchange import Exchange, Ints, coarse_strata
+from ukb_brain.statistics.kinds import KINDS
+from ukb_brain.statistics.scores.engine import POOLED, mean_by_people
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions, rows_of
+from ukb_brain.statistics.weighted_sums import ROUNDING, Floats, ratio
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 # Labels of at most this many people times permutations are in memory at once.
 LARGEST_CHUNK = 2_000_000
-# Scores that differ by less are the same score, summed in another order.
-SAME = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +32,9 @@ class NullInput(TargetPredictions):
     Attributes
     ----------
     strata : ndarray of int, shape (n,)
-        From `ukb_brain.statistics.certainty.strata.coarse_strata` over all test people.
+        From `coarse_strata` over all test people.
     scheme : tuple of str
-        What the strata are made of (`Strata.by`); targets of one scheme share permutations.
+        What the strata are made of; targets of one scheme share permutations.
     """
 
     strata: Ints
@@ -113,19 +118,13 @@ def _of_scheme(
             target.inputs,
             skill_of_labels(target.kind, target.y[None], target.predicted, target.fold)[0],
             np.concatenate(null[key]),
-            _share_moved(exchange, places[key], len(visit)),
+            exchange.movable(np.isin(np.arange(len(visit)), places[key]))[places[key]].mean(),
         )
         for key, target in targets.items()
     }
 
 
-def _share_moved(exchange: Exchange, places: Ints, n: int) -> float:
-    eligible = np.zeros(n, dtype=bool)
-    eligible[places] = True
-    return float(exchange.movable(eligible)[places].mean())
-
-
-def _people(targets: Mapping[str, NullInput]) -> tuple[Ints, dict[str, Ints]]:
+def _people(targets: Mapping[str, TargetPredictions]) -> tuple[Ints, dict[str, Ints]]:
     """List the visits of all targets, and each target's places among them."""
     every = np.concatenate([target.visit for target in targets.values()])
     visit, place = np.unique(every, axis=0, return_inverse=True)
@@ -159,60 +158,65 @@ def _attributes(
     return given[:, 0], np.unique(of_block, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def permutation_p(observed: Floats, null: Floats) -> Floats:
-    """Share of labellings, the observed one among them, that score at least as high.
+def skill_of_labels(kind: str, labels: Floats, predicted: Floats, fold: Ints) -> Floats:
+    """Score fixed predictions against many labellings, by the engine's rule of folds.
 
     Parameters
     ----------
-    null : ndarray, shape (permutations, cells)
-        Scores under permutation; one that is undefined counts as reaching the observed one.
+    labels : ndarray, shape (m, n)
+        A labelling a row: 0 or 1, or in the target's own units.
+    predicted : ndarray, shape (n, cells)
+        NaN where a cell lacks a person.
+    fold : ndarray of int, shape (n,)
+        The fold that predicted each person.
 
     Returns
     -------
-    ndarray, shape (cells,)
-        (1 + #{null >= observed}) / (1 + permutations) (Phipson & Smyth, Stat. Appl. Genet. Mol.
-        Biol. 9:39, 2010); NaN where there is no observed score.
-    """
-    reached = ~(null < observed - SAME * (1 + np.abs(observed)))
-    p = (1 + reached.sum(axis=0)) / (1 + len(null))
-    return np.where(np.isfinite(observed), p, np.nan)
-
-
-def max_statistic_p(observed: Floats, null: Floats) -> Floats:
-    """Correct for all cells at once by the largest standardised score of each permutation.
-
-    Parameters
-    ----------
-    null : ndarray, shape (permutations, cells)
-        Scores of the same permutations in all cells.
-
-    Returns
-    -------
-    ndarray, shape (cells,)
-        p values that hold the chance of any false one among all cells; NaN where there is no
-        observed score.
+    ndarray, shape (m, cells)
+        NaN where a score is undefined; a fold of one class is left out of a labelling's mean.
 
     Notes
     -----
-    Westfall & Young, Resampling-Based Multiple Testing (1993); Nichols & Holmes, Hum. Brain Mapp.
-    15:1-25 (2002). A cell's scores are standardised by their own mean and SD first, or the
-    cells with the widest null (few people, R² of bold predictions) would decide for all. The
-    observed labelling is among those that mean and SD are taken of, and so is exchangeable with
-    the others, as the p value requires.
+    ``tests/statistics/certainty/test_label_scores.py`` compares it with
+    `ukb_brain.statistics.scores.engine`, and with scikit-learn.
     """
-    scored = np.isfinite(observed)
-    p = np.full(len(observed), np.nan)
-    if not scored.any():
-        return p
-    every = np.vstack([observed[scored], null[:, scored]])
-    # As for a single cell, a permutation without a score counts as reaching the observed one.
-    every = np.where(np.isfinite(every), every, every[0])
-    centred, spread = every - every.mean(axis=0), every.std(axis=0)
-    flat = spread <= SAME * (1 + np.abs(every[0]))
-    z = np.where(flat, 0.0, centred / np.where(flat, 1.0, spread))
-    highest = z[1:].max(axis=1)
-    p[scored] = permutation_p(z[0], np.broadcast_to(highest[:, None], z[1:].shape))
-    return p
+    metric = KINDS[kind].headline
+    group = np.zeros_like(fold) if metric in POOLED else fold
+    groups = [group == one for one in np.unique(group)]
+    score = {"roc_auc": auc_of_labels, "r2": r2_of_labels}[metric]
+    scores = np.array([score(labels[:, mine], predicted[mine]) for mine in groups])
+    people = np.array([np.isfinite(predicted[mine]).sum(axis=0) for mine in groups])
+    return KINDS[kind].skill(mean_by_people(scores, people[:, None].astype(float)))
+
+
+def auc_of_labels(labels: Floats, predicted: Floats) -> Floats:
+    """Areas under the ROC curve, shape (m, cells), from sums of ranks; see `skill_of_labels`.
+
+    Mann and Whitney's U over the number of pairs (Hanley & McNeil, Radiology 143:29, 1982); tied
+    predictions have their mean rank. Sums of ranks are exact in double precision.
+    """
+    known = np.isfinite(predicted)
+    ranks = np.where(known, rankdata(np.where(known, predicted, np.inf), axis=0), 0.0)
+    positive = (labels > 0).astype(float)
+    n_positive = positive @ known.astype(float)
+    won = positive @ ranks - n_positive * (n_positive + 1) / 2
+    return ratio(won, n_positive * (known.sum(axis=0) - n_positive))
+
+
+def r2_of_labels(labels: Floats, predicted: Floats) -> Floats:
+    """Explained shares of variance, shape (m, cells), from sums of products.
+
+    NaN where a cell's labels are constant; see `skill_of_labels`.
+    """
+    centre = labels.mean()
+    known = np.isfinite(predicted)
+    among = known.astype(float)
+    y, p = labels - centre, np.where(known, predicted - centre, 0.0)
+    squares, sums = y**2 @ among, y @ among
+    total = squares - sums**2 / np.maximum(known.sum(axis=0), 1)
+    error = squares - 2 * (y @ p) + (p**2).sum(axis=0)
+    floor = ROUNDING * squares + np.finfo(float).tiny
+    return 1 - ratio(error, np.where(total > floor, total, 0.0))
 
 
 def permutation_table(
@@ -236,9 +240,10 @@ def permutation_table(
     """
     observed = np.concatenate([one.observed for one in scores.values()])
     null = np.concatenate([one.null for one in scores.values()], axis=1)
+    cells = [len(one.inputs) for one in scores.values()]
     table = pd.DataFrame(
         {
-            "target": np.repeat(list(scores), [len(one.inputs) for one in scores.values()]),
+            "target": np.repeat(list(scores), cells),
             "inputs": [name for one in scores.values() for name in one.inputs],
             "tests": [label for key in scores for label in declared[key]],
             "skill": observed,
@@ -252,5 +257,36 @@ def permutation_table(
     for rows in table.groupby("tests").indices.values():
         table.loc[rows, "p_max_family"] = max_statistic_p(observed[rows], null[:, rows])
     table["p_max"] = max_statistic_p(observed, null)
-    table["moved"] = np.concatenate([[one.moved] * len(one.inputs) for one in scores.values()])
-    return table.assign(permutations=len(null))
+    moved = np.repeat([one.moved for one in scores.values()], cells)
+    return table.assign(moved=moved, permutations=len(null))
+
+
+def null_table(
+    targets: Mapping[str, TargetPredictions],
+    participants: pd.DataFrame,
+    grid: Grid,
+    permutations: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Test every cell against permuted labels, within strata of site, sex and age.
+
+    Parameters
+    ----------
+    participants : pandas.DataFrame
+        ``eid, instance, site, sex, age``.
+    grid : Grid
+        Domains, which with the presence of imaging are the families of `permutation_table`.
+    """
+    if not targets:
+        return table_of(reported.permutations)
+    visit, places = _people(targets)
+    people, inputs, declared = rows_of(visit, participants), {}, {}
+    images = {cell.inputs.name: bool(cell.inputs.groups) for cell in grid.cells}
+    for key, table in targets.items():
+        strata, scheme = coarse_strata(people, key)
+        inputs[key] = NullInput(**vars(table), strata=strata[places[key]], scheme=scheme)
+        domain = grid.targets[key].domain
+        declared[key] = [
+            f"{domain}, {'with' if images[name] else 'without'} imaging" for name in table.inputs
+        ]
+    return permutation_table(null_scores(inputs, permutations, seed), declared)

@@ -23,11 +23,13 @@ from scipy.stats import norm
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import LEAST_DEFINED, percentile_interval
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 # With fewer draws beyond zero, or the margin, their share is too rough to read a p value off, and
 # its smallest value would depend on the number of draws: then the normal tail is read instead.
 FEWEST_BEYOND = 10
+# Chance of a false verdict.
+ALPHA = 0.05
 # Scores that differ by less are the same score, summed in another order: equal predictions may
 # leave a matrix product with differences of rounding that have one sign in all draws.
 SAME = 1e-10
@@ -35,38 +37,35 @@ SAME = 1e-10
 
 @dataclass(frozen=True)
 class Difference:
-    """Skill of one cell less that of another."""
+    """Skill of one cell less that of another, and whether it lies within a margin.
+
+    Attributes
+    ----------
+    upper : float
+        Upper bound of the 1 − 2·`ALPHA` interval.
+    p_below : float
+        Of a difference of at least the margin: small if the larger model adds less than it.
+    """
 
     estimate: float
     low: float
     high: float
     se: float
     p: float
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """Whether a difference lies within a margin.
-
-    Attributes
-    ----------
-    p_below : float
-        Of a difference of at least the margin: small if the larger model adds less than it.
-    """
-
     upper: float
     p_below: float
     p_equivalent: float
 
 
-def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Difference:
-    """Compare two scores, draw by draw.
+def difference(estimates: Floats, drawn: Floats, margin: float, level: float = 0.95) -> Difference:
+    """Compare two scores, draw by draw, and test whether they differ by less than a margin.
 
     p inverts the percentile interval: twice the share of draws on the far side of zero, counting
     the sample itself (Davison & Hinkley, Bootstrap Methods and their Application, 1997, sections
     4.4 and 5.3). Where fewer than ten draws are on the far side, it is that of the normal
     distribution with the draws' standard deviation, so that 2,000 draws do not bound p at .001 and
-    correction for hundreds of comparisons is possible.
+    correction for hundreds of comparisons is possible. Below the margin, and within it, by two
+    one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987).
 
     Parameters
     ----------
@@ -74,43 +73,14 @@ def difference(estimates: Floats, drawn: Floats, level: float = 0.95) -> Differe
         Skill of the two cells on the people common to both.
     drawn : ndarray, shape (2, draws)
         The same in each bootstrap draw; draws without either are ignored.
-
-    Returns
-    -------
-    Difference
-        First less second; all NaN where a cell has no score or most draws have none, and without
-        bounds where the two are the same in every draw.
-    """
-    estimate, beyond = float(_less(estimates)), _less(drawn)
-    defined = beyond[np.isfinite(beyond)]
-    if not np.isfinite(estimate) or len(defined) < max(2, LEAST_DEFINED * len(beyond)):
-        return Difference(*[np.nan] * 5)
-    low, high = percentile_interval(beyond, level)
-    # Both the same in all draws: no interval, and p is 1.
-    p = two_sided_p(estimate, beyond)
-    return Difference(estimate, low, high, float(defined.std(ddof=1)), p)
-
-
-def equivalence(
-    estimates: Floats, drawn: Floats, margin: float, alpha: float = 0.05
-) -> Equivalence:
-    """Test whether a difference lies below a margin, and within it.
-
-    Two one-sided tests: Schuirmann, J. Pharmacokinet. Biopharm. 15:657 (1987).
-
-    Parameters
-    ----------
-    estimates : ndarray, shape (2,)
-        Skill of the two cells on the people common to both.
-    drawn : ndarray, shape (2, draws)
-        The same in each bootstrap draw.
     margin : float
         Smallest difference in skill that matters; above 0.
 
     Returns
     -------
-    Equivalence
-        All NaN where `difference` has no bounds.
+    Difference
+        First less second; all NaN where a cell has no score or most draws have none. Where the two
+        are the same in every draw there are no bounds, and no tests of the margin.
 
     Raises
     ------
@@ -122,14 +92,19 @@ def equivalence(
             f"The margin of equivalence is {margin}; give the smallest difference in skill that "
             "matters, above 0, such as 0.02."
         )
-    found = difference(estimates, drawn)
-    if np.isnan(found.low):
-        return Equivalence(*[np.nan] * 3)
-    beyond = _less(drawn)
-    below = _below(-found.estimate, -beyond, -margin)
-    above = _below(found.estimate, beyond, -margin)
-    _, upper = percentile_interval(beyond, 1 - 2 * alpha)
-    return Equivalence(upper, below, max(below, above))
+    estimate, beyond = float(_less(estimates)), _less(drawn)
+    defined = beyond[np.isfinite(beyond)]
+    if not np.isfinite(estimate) or len(defined) < max(2, LEAST_DEFINED * len(beyond)):
+        return Difference(*[np.nan] * 8)
+    low, high = percentile_interval(beyond, level)
+    # Both the same in all draws: no interval, and p is 1.
+    found = (estimate, low, high, float(defined.std(ddof=1)), two_sided_p(estimate, beyond))
+    if np.isnan(low):
+        return Difference(*found, *[np.nan] * 3)
+    below = _below(-estimate, -beyond, -margin)
+    above = _below(estimate, beyond, -margin)
+    _, upper = percentile_interval(beyond, 1 - 2 * ALPHA)
+    return Difference(*found, upper, below, max(below, above))
 
 
 def _less(two: Floats) -> Floats:
@@ -173,19 +148,19 @@ def _below(estimate: float, drawn: Floats, bound: float) -> float:
     return float(min(norm.sf((estimate - bound) / spread), most))
 
 
-def verdict(estimate: float, p_adjusted: float, upper: float, margin: float, alpha: float) -> str:
+def verdict(estimate: float, p_adjusted: float, upper: float, margin: float) -> str:
     """Say whether the larger of two nested cells adds anything.
 
     The verdict is about adding, so the second test is of non-superiority and one-sided: an input
     that costs skill is no gain too, and the interval shows what it costs. The chance of a false
-    ``adds`` is corrected within the family of comparisons; that of a false ``no gain`` is alpha for
-    each comparison. It is a statement on these fitted models: what others, or more people, would
-    find is not in it.
+    ``adds`` is `ALPHA`, corrected within the family of comparisons; that of a false ``no gain`` is
+    `ALPHA` for each comparison. It is a statement on these fitted models: what others, or more
+    people, would find is not in it.
 
     Parameters
     ----------
     upper : float
-        Upper bound of the 1 − 2·alpha interval.
+        Upper bound of the 1 − 2·`ALPHA` interval.
 
     Returns
     -------
@@ -197,6 +172,6 @@ def verdict(estimate: float, p_adjusted: float, upper: float, margin: float, alp
     """
     if np.isnan([estimate, p_adjusted, upper]).any():
         return "unknown"
-    if estimate > 0 and p_adjusted < alpha:
+    if estimate > 0 and p_adjusted < ALPHA:
         return "adds"
     return "no gain" if upper < margin else "unknown"

@@ -6,7 +6,7 @@ above the cell without any of them. All of it is linear in the cells' skill, so 
 bootstrap draws gives intervals at once.
 
 Cells of a target have slightly different test people, because imaging is missing here and there.
-Skill must be given of the people common to all of the target's cells: otherwise a contribution is
+Skill is that of the people common to all of the target's cells: otherwise a contribution would be
 in part a difference between people. Contributions are those of these trained networks and of this
 scale of skill (R², or 2·AUC − 1).
 """
@@ -14,165 +14,174 @@ scale of skill (R², or 2·AUC − 1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
+from math import factorial
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ukb_brain.grid import Grid, Inputs
+from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import percentile_interval
-from ukb_brain.statistics.inputs.shapley import interactions, shapley
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 
 
-@dataclass(frozen=True)
-class TargetSkill:
-    """Skill of a target's cells, as it is and by draw.
-
-    Attributes
-    ----------
-    skill : ndarray, shape (cells,)
-        R², or 2·AUC − 1, on the people common to all cells; NaN where there is none.
-    drawn : ndarray, shape (draws, cells)
-        The same in each bootstrap draw.
-    inputs : sequence of Inputs
-        Of the cells, each once.
-    """
-
-    skill: Floats
-    drawn: Floats
-    inputs: Sequence[Inputs]
-
-
 def players_of(target: str, grid: Grid) -> tuple[str, ...]:
     """List the imaging groups and blocks that a target's cells vary in."""
-    domain = grid.targets[target].domain
-    if domain == grid.base_domain:
-        return tuple(grid.imaging)
-    return (*grid.imaging, *(d for d in grid.domains if d not in (grid.base_domain, domain)))
+    blocks = (block for block in grid.blocks_of(target) if block != grid.base_domain)
+    return (*grid.imaging, *blocks)
 
 
-def coalition_matrix(inputs: Sequence[Inputs], players: Sequence[str]) -> NDArray[np.bool_]:
-    """Say which players take part in each cell, shape (cells, players)."""
-    return np.array([[p in (*i.groups, *i.blocks) for p in players] for i in inputs], dtype=bool)
+def coalitions(target: str, grid: Grid) -> list[str]:
+    """Name the inputs of every coalition of a target's players, in the order of `shapley`."""
+    players, least = players_of(target, grid), grid.blocks_of(target, least=True)
+    names = []
+    for coalition in range(2 ** len(players)):
+        there = [player for at, player in enumerate(players) if coalition >> at & 1]
+        groups = tuple(part for part in there if part in grid.imaging)
+        blocks = (part for part in there if part not in grid.imaging)
+        names.append(grid.inputs(groups, (*least, *blocks)).name)
+    return names
 
 
-def contributions_table(
-    skill: Floats,
-    drawn: Floats,
-    inputs: Sequence[Inputs],
-    target: str,
-    grid: Grid,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Share out the skill of a target among imaging groups and blocks, with intervals.
+def contribution_table(skill: pd.DataFrame, grid: Grid, level: float = 0.95) -> pd.DataFrame:
+    """Share out each target's skill, then each domain's, among imaging groups and blocks.
+
+    Of a domain it is the mean over its targets, draw by draw.
 
     Parameters
     ----------
-    skill : ndarray, shape (cells,)
-        R², or 2·AUC − 1, on the test people common to all of the target's cells; NaN where a cell
-        has none.
-    drawn : ndarray, shape (draws, cells)
-        The same in each bootstrap draw of families.
-    inputs : sequence of Inputs
-        Of the cells, in any order, each once and of the target; others are a ValueError.
+    skill : pandas.DataFrame
+        From `ukb_brain.statistics.scores.cell_scores.common_scores`.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`. ``measure`` is ``baseline`` (the cell without any player; no skill,
-        where that has no input at all), ``contribution`` (one row a ``part``), ``fullest`` (the
-        cell with all players: baseline and contributions add up to it) or ``interaction`` (one row
-        a pair, ``part`` and ``other``), whose ``verdict`` is ``synergy`` or ``redundancy`` where
-        the interval lies above or below 0, and else ``unknown``: one pair at a time, without
-        correction for their number. Where a cell is missing, numbers are NaN and ``note`` says
-        why.
+        Columns of `reported.contributions`, ``target`` being empty in rows of domains. ``measure``
+        is ``baseline`` (the cell without any player; no skill, where that has no input at all),
+        ``contribution`` (one row a ``part``), ``fullest`` (the cell with all players: baseline and
+        contributions add up to it) or ``interaction`` (one row a pair, ``part`` and ``other``),
+        whose ``verdict`` is ``synergy`` or ``redundancy`` where the interval lies above or below 0,
+        and else ``unknown``: one pair at a time, without correction for their number. Where a cell
+        is missing, a target's numbers are NaN, and a domain is without it; ``note`` says so, and
+        ``n_targets`` counts those that are there.
     """
-    values, drawn_values, missing = _coalition_values(
-        TargetSkill(skill, drawn, inputs), target, grid
-    )
-    rows = _rows(values, drawn_values, players_of(target, grid), level)
-    named = rows.assign(domain=grid.targets[target].domain, target=target)
-    counted = named.assign(n_targets=int(not missing), note=missing)
-    return table_of(reported.contributions, counted)
+    worth = {
+        str(key): _worth(mine.droplevel("target"), str(key), grid)
+        for key, mine in skill.groupby(level="target", sort=False)
+    }
+    tables = []
+    for key, values in worth.items():
+        lacking = int(np.isnan(values[0]).sum())
+        note = f"{lacking} of {values.shape[1]} cells have no skill" if lacking else ""
+        rows = _rows(values, players_of(key, grid), level)
+        about = {"domain": grid.targets[key].domain, "target": key}
+        tables.append(rows.assign(**about, n_targets=int(not lacking), note=note))
+    for domain in grid.domains:
+        keys = grid.targets_of(domain)
+        kept = [worth[key] for key in keys if key in worth and np.isfinite(worth[key][0]).all()]
+        players = players_of(keys[0], grid) if keys else ()
+        note = f"{len(kept)} of {len(keys)} targets have all cells"
+        values = np.mean(kept, axis=0) if kept else np.full((2, 2 ** len(players)), np.nan)
+        rows = _rows(values, players, level).assign(domain=domain, target="")
+        note = "" if len(kept) == len(keys) else note
+        tables.append(rows.assign(n_targets=len(kept), note=note))
+    return table_of(reported.contributions, pd.concat(tables, ignore_index=True))
 
 
-def domain_contributions(
-    targets: dict[str, TargetSkill], domain: str, grid: Grid, level: float = 0.95
-) -> pd.DataFrame:
-    """Average contributions over the targets of a domain, draw by draw.
-
-    Parameters
-    ----------
-    targets : dict of str to TargetSkill
-        By key; those of other domains are ignored. All share their draws of families: numbers of
-        them that differ are a ValueError.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `contributions_table`, with an empty ``target``. Targets that lack a cell are left out,
-        which ``n_targets`` and ``note`` say.
-    """
-    keys = grid.targets_of(domain)
-    found = {key: _coalition_values(targets[key], key, grid) for key in keys if key in targets}
-    kept = [values for values in found.values() if not values[2]]
-    if len({len(drawn) for _, drawn, _ in kept}) > 1:
-        raise ValueError("targets of a domain must share their draws")
-    players = players_of(keys[0], grid) if keys else ()
-    note = "" if len(kept) == len(keys) else f"{len(kept)} of {len(keys)} targets have all cells"
-    empty = np.full(2 ** len(players), np.nan)
-    values = np.mean([each for each, _, _ in kept], axis=0) if kept else empty
-    drawn = np.mean([each for _, each, _ in kept], axis=0) if kept else empty[None]
-    rows = _rows(values, drawn, players, level)
-    named = rows.assign(domain=domain, target="", n_targets=len(kept), note=note)
-    return table_of(reported.contributions, named)
-
-
-def _coalition_values(given: TargetSkill, target: str, grid: Grid) -> tuple[Floats, Floats, str]:
-    """Skill in the order of `shapley`, as it is and by draw, and what is missing."""
-    players = players_of(target, grid)
-    allowed = {*players, grid.base_domain} - {grid.targets[target].domain}
-    if any(not allowed.issuperset((*i.groups, *i.blocks)) for i in given.inputs):
-        raise ValueError(f"cells of {target} have inputs other than {sorted(allowed)}")
-    if given.skill.shape != (len(given.inputs),) or given.drawn.shape[1:] != given.skill.shape:
-        raise ValueError(
-            f"{len(given.inputs)} cells, skill {given.skill.shape}, drawn {given.drawn.shape}"
-        )
-    place = coalition_matrix(given.inputs, players) @ (1 << np.arange(len(players)))
-    if len(set(place.tolist())) < len(place):
-        raise ValueError(f"cells of {target} occur more than once")
-    values = np.full(2 ** len(players), np.nan)
-    drawn = np.full((len(given.drawn), len(values)), np.nan)
+def _worth(cells: pd.DataFrame, target: str, grid: Grid) -> Floats:
+    """Skill of each coalition, shape (1 + draws, coalitions); NaN where there is no such cell."""
+    values = np.array(cells.reindex(coalitions(target, grid)).T, dtype=float)
     if not grid.blocks_of(target, least=True):
         # Without any input there is no cell: a guess has no skill, in no draw.
-        values[0], drawn[:, 0] = 0.0, 0.0
-    values[place], drawn[:, place] = given.skill, given.drawn
-    lacking = int(np.isnan(values).sum())
-    return values, drawn, f"{lacking} of {len(values)} cells have no skill" if lacking else ""
+        values[:, 0] = 0.0
+    return values
 
 
-def _rows(values: Floats, drawn: Floats, players: Sequence[str], level: float) -> pd.DataFrame:
-    pairs = list(combinations(players, 2))
+def _rows(values: Floats, players: Sequence[str], level: float) -> pd.DataFrame:
     names = [
         ("baseline", "", ""),
         *(("contribution", player, "") for player in players),
         ("fullest", "", ""),
-        *(("interaction", one, two) for one, two in pairs),
+        *(("interaction", *pair) for pair in combinations(players, 2)),
     ]
-    measured, by_draw = (
-        np.column_stack([v[:, 0], shapley(v), v[:, -1], interactions(v)])
-        for v in (values[None], drawn)
-    )
-    known, rows = np.isfinite(values).all(), []
-    for (measure, part, other), estimate, draws in zip(names, measured[0], by_draw.T, strict=True):
-        low, high = percentile_interval(draws, level) if known else (np.nan, np.nan)
-        signed = "synergy" if low > 0 else "redundancy" if high < 0 else "unknown"
-        row = {"measure": measure, "part": part, "other": other, "low": low, "high": high}
-        row |= {"estimate": estimate if known else np.nan}
-        rows.append(row | {"verdict": signed if measure == "interaction" else ""})
-    return pd.DataFrame(rows)
+    found = np.column_stack([values[:, 0], shapley(values), values[:, -1], interactions(values)])
+    if np.isnan(values[0]).any():
+        found[:] = np.nan
+    low, high = np.transpose([percentile_interval(drawn, level) for drawn in found[1:].T])
+    signed = np.select([low > 0, high < 0], ["synergy", "redundancy"], "unknown")
+    table = pd.DataFrame(names, columns=["measure", "part", "other"])
+    verdict = np.where(table["measure"] == "interaction", signed, "")
+    return table.assign(estimate=found[0], low=low, high=high, verdict=verdict)
+
+
+def shapley(values: Floats) -> Floats:
+    """Share out what all players together are worth above none of them.
+
+    Exact, by one matrix product.
+
+    Shapley LS (1953). A value for n-person games. Contributions to the theory of games 2:307.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., 2**k)
+        Worth of each coalition, in any unit: that of entry c holds player i if bit i of c is 1.
+
+    Returns
+    -------
+    ndarray, shape (..., k)
+        A player's mean worth to those before it, over all orders of the players. They sum to the
+        last value less the first.
+    """
+    k = _players(values)
+    matrix = np.zeros((k, 2**k))
+    for player in range(k):
+        for others, size in _coalitions(k, (player,)):
+            weight = factorial(size) * factorial(k - size - 1) / factorial(k)
+            matrix[player, others | 1 << player] += weight
+            matrix[player, others] -= weight
+    return np.asarray(values @ matrix.T)
+
+
+def interactions(values: Floats) -> Floats:
+    """Measure what pairs of players are worth together beyond what each is worth by itself.
+
+    Exact, by one matrix product.
+
+    Grabisch M, Roubens M (1999). An axiomatic approach to the concept of interaction among players
+    in cooperative games. International Journal of Game Theory 28:547.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., 2**k)
+        As for `shapley`.
+
+    Returns
+    -------
+    ndarray, shape (..., k·(k − 1)/2)
+        The Shapley interaction index of each pair, in the order of ``itertools.combinations``:
+        above 0 where two complement each other, below 0 where they tell the same.
+    """
+    k = _players(values)
+    pairs = list(combinations(range(k), 2))
+    matrix = np.zeros((len(pairs), 2**k))
+    for row, (one, two) in enumerate(pairs):
+        for others, size in _coalitions(k, (one, two)):
+            weight = factorial(size) * factorial(k - size - 2) / factorial(k - 1)
+            matrix[row, [others, others | 1 << one | 1 << two]] += weight
+            matrix[row, [others | 1 << one, others | 1 << two]] -= weight
+    return np.asarray(values @ matrix.T)
+
+
+def _players(values: Floats) -> int:
+    k = int(values.shape[-1]).bit_length() - 1
+    if values.shape[-1] != 2**k:
+        raise ValueError(f"{values.shape[-1]} coalitions are not those of any number of players")
+    return k
+
+
+def _coalitions(k: int, without: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Coalitions of k players that lack some, each with its size."""
+    barred = sum(1 << player for player in without)
+    return [(c, c.bit_count()) for c in range(2**k) if not c & barred]

@@ -10,7 +10,7 @@ from scipy import stats
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.inputs.random_intercept import fit_random_intercept
 from ukb_brain.statistics.kinds import by_kind
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

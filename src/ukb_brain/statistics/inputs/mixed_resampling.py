@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,8 @@ from ukb_brain.statistics.inputs.mixed_models import (
     why_not_fitted,
 )
 from ukb_brain.statistics.inputs.random_intercept import PERFECT, fit_random_intercept
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.scores.target_predictions import CELL, cells_of
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 
@@ -56,12 +58,19 @@ def precision_weights(drawn: Floats) -> Floats:
     return np.asarray(middle / np.maximum(variance, middle / LARGEST_WEIGHT))
 
 
+def resampled_table(
+    skill: pd.DataFrame, accuracy: pd.DataFrame, grid: Grid, level: float = 0.95
+) -> pd.DataFrame:
+    """Fit each domain's mixed model to `common_scores`, with intervals over resampled people."""
+    if skill.empty:
+        return table_of(reported.mixed_models_resampled)
+    cells = skill.index.to_frame(index=False).merge(cells_of(grid), on=CELL, how="left")
+    outcomes = {"balanced_accuracy": accuracy.to_numpy().T, "skill": skill.to_numpy().T}
+    return resampled_effects(cells, outcomes, grid, level)
+
+
 def resampled_effects(
-    cells: pd.DataFrame,
-    scores: Mapping[str, Floats],
-    drawn: Mapping[str, Floats],
-    grid: Grid,
-    level: float = 0.95,
+    cells: pd.DataFrame, outcomes: Mapping[str, Floats], grid: Grid, level: float = 0.95
 ) -> pd.DataFrame:
     """Fit each domain's mixed model to scores, with intervals over draws of test people.
 
@@ -81,68 +90,48 @@ def resampled_effects(
     ----------
     cells : pandas.DataFrame
         ``target, domain`` and a boolean column a modality and domain; one row a cell.
-    scores : dict of str to ndarray, shape (cells,)
-        By name of the outcome, in the order of the rows: ``skill`` (R² of a continuous target,
-        2·AUC − 1 of a binary one) and ``balanced_accuracy``, for instance. A cell without a score
-        is left out.
-    drawn : dict of str to ndarray, shape (draws, cells)
-        The same by draw, of the same families in all cells
-        (`ukb_brain.statistics.draws.FamilyDraws`). A draw in which a cell of the
-        domain has no score is left out of that domain.
+    outcomes : dict of str to ndarray, shape (1 + draws, cells)
+        By name: ``skill`` (R² of a continuous target, 2·AUC − 1 of a binary one) and
+        ``balanced_accuracy``, for instance, in the order of the rows: of the sample, then by draw,
+        of the same families in all cells (`ukb_brain.statistics.draws.FamilyDraws`). A cell without
+        a score is left out, and a draw in which a cell of the domain has none is left out of it.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`: one row an outcome, domain, weighting and term. With weighting
-        ``precision`` a cell's residual variance is proportional to its variance over draws. A
-        model that cannot be fitted keeps its rows, empty, with the reason in ``note``.
+        Columns of `reported.mixed_models_resampled`: one row an outcome, domain, weighting and
+        term. With weighting ``precision`` a cell's residual variance is proportional to its
+        variance over draws. A model that cannot be fitted keeps its rows, empty, with the reason in
+        ``note``.
     """
-    if scores.keys() != drawn.keys():
-        raise ValueError(f"outcomes {sorted(scores)} are scored and {sorted(drawn)} drawn")
     tables = []
-    for outcome, score in scores.items():
-        if score.shape != (len(cells),) or drawn[outcome].shape[1:] != score.shape:
-            raise ValueError(
-                f"{outcome}: {len(cells)} cells, but scores {score.shape} and draws "
-                f"{drawn[outcome].shape}"
-            )
-        for domain in grid.domains:
-            mine = (cells["domain"] == domain).to_numpy() & np.isfinite(score)
-            terms = terms_of(domain, grid)
-            for weighting in WEIGHTINGS:
-                rows = _rows(
-                    cells.loc[mine], score[mine], drawn[outcome][:, mine], terms, weighting, level
-                )
-                tables.append(rows.assign(domain=domain, outcome=outcome, weighting=weighting))
+    for outcome, domain, weighting in product(outcomes, grid.domains, WEIGHTINGS):
+        scores = outcomes[outcome]
+        mine = (cells["domain"] == domain).to_numpy() & np.isfinite(scores[0])
+        rows = _rows(cells.loc[mine], scores[:, mine], terms_of(domain, grid), weighting, level)
+        tables.append(rows.assign(domain=domain, outcome=outcome, weighting=weighting))
     return table_of(reported.mixed_models_resampled, pd.concat(tables, ignore_index=True))
 
 
 def _rows(
-    cells: pd.DataFrame,
-    score: Floats,
-    drawn: Floats,
-    terms: tuple[str, ...],
-    weighting: str,
-    level: float,
+    cells: pd.DataFrame, scores: Floats, terms: tuple[str, ...], weighting: str, level: float
 ) -> pd.DataFrame:
     rows = pd.DataFrame({"term": ["intercept", *terms]})
-    X, targets = design_matrix(cells, terms), cells["target"]
-    failed = why_not_fitted(X, score, targets)
-    weights = None
+    X, targets, weights = design_matrix(cells, terms), cells["target"], None
+    failed = why_not_fitted(X, scores[0], targets)
     if failed is None and weighting == "precision":
         try:
-            weights = precision_weights(drawn)
+            weights = precision_weights(scores[1:])
         except ValueError as error:
             failed = str(error)
     if failed is None:
-        estimate = fit_random_intercept(X, score[None], targets, weights).estimate[0]
-        failed = NO_RESIDUAL if np.isnan(estimate[0]) else None
+        effects = fit_random_intercept(X, scores, targets, weights).estimate
+        failed = NO_RESIDUAL if np.isnan(effects[0, 0]) else None
     if failed is not None:
         return rows.assign(n_draws=0, note=f"not fitted, {failed}")
-    refitted = fit_random_intercept(X, drawn, targets, weights).estimate
-    low, high = np.array([percentile_interval(values, level) for values in refitted.T]).T
-    n_draws = int(np.isfinite(refitted[:, 0]).sum())
+    low, high = np.transpose([percentile_interval(drawn, level) for drawn in effects[1:].T])
+    n_draws = int(np.isfinite(effects[1:, 0]).sum())
     none = " No interval: most draws leave a cell without a score." if np.isnan(low[0]) else ""
     return rows.assign(
-        estimate=estimate, low=low, high=high, n_draws=n_draws, note=RESAMPLED + none
+        estimate=effects[0], low=low, high=high, n_draws=n_draws, note=RESAMPLED + none
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 # The ratio of variances is searched over these values, in units of one group's mean information
 # about its own level; beyond the last one the residual variance is zero for all purposes.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +11,20 @@ import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.certainty.cell_tables import rows_of
 from ukb_brain.statistics.certainty.delong import newcombe_area_interval
-from ukb_brain.statistics.draws import FamilyDraws, measured
+from ukb_brain.statistics.draws import measured
 from ukb_brain.statistics.kinds import BINARY, KINDS
-from ukb_brain.statistics.limits.beyond_confounds import gain_beyond_confounds, stack_on_confounds
-from ukb_brain.statistics.limits.confounds import confound_design, confounds_baseline
+from ukb_brain.statistics.limits.confounds import (
+    confound_design,
+    confounds_baseline,
+    gain_beyond_confounds,
+    stack,
+)
+from ukb_brain.statistics.scores.cell_scores import score_within_sites
 from ukb_brain.statistics.scores.engine import headline_of
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.scores.within import score_within_sites
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions, rows_of
+from ukb_brain.statistics.tested import Tested
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 from ukb_brain.tables.thresholds import fit_cut
@@ -29,7 +32,6 @@ from ukb_brain.tables.visits import one_visit
 
 logger = logging.getLogger(__name__)
 
-Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
 VISIT = ["eid", "instance"]
 
@@ -62,19 +64,12 @@ class Everybody:
             logger.warning(words, ", ".join(absent))
 
 
-def confound_table(
-    targets: Targets,
-    unrefined: Targets,
-    everybody: Everybody,
-    draws: FamilyDraws,
-    grid: Grid,
-    level: float = 0.95,
-) -> pd.DataFrame:
+def confound_table(tested: Tested, unrefined: Tested, everybody: Everybody) -> pd.DataFrame:
     """Compare each target's imaging cell with confounds alone, and score it within sites.
 
     Parameters
     ----------
-    unrefined : dict of str to TargetPredictions
+    unrefined : Tested
         What cells predicted before the ladder, which may give a cell with images the predictions
         of the one without: no evidence that images add nothing.
 
@@ -89,26 +84,24 @@ def confound_table(
         Confounds are site, sex, age and its square, head size and head motion, less the
         target itself.
     """
-    rows = []
-    for key, table in targets.items():
+    rows, level = [], tested.level
+    for key, table in tested.targets.items():
         row: Row = {"target": key, "inputs": "", "metric": KINDS[table.kind].headline}
-        cell = table.cell(grid.imaging_alone(key))
+        cell = table.cell(tested.grid.imaging_alone(key))
         if cell is None:
             rows.append(row | {"status": "its imaging cell has no scores"})
             continue
         y, p, fold = cell.y, cell.predicted[:, 0], cell.fold
-        weights = draws.weights(cell.family)
+        weights = tested.draws.weights(cell.family)
         site = rows_of(cell.visit, everybody.participants)["site"].to_numpy()
         row |= {"inputs": cell.inputs[0], "n": len(y), "status": "ok"}
         row |= measured(headline_of(table.kind, y, p, fold), weights, level)
-        row |= score_within_sites(table.kind, y, p, site, weights, fold, level)
+        row |= score_within_sites(cell, site, weights, level)
         if row["metric"] == BINARY.headline:
             row |= _perfect(row, int((y > 0).sum()), len(y), level)
         try:
-            alone, without, together = _beyond(unrefined[key], cell.inputs[0], everybody, grid)
-            row |= gain_beyond_confounds(
-                table.kind, y, alone, together, weights, fold, level, without
-            )
+            beyond = _beyond(unrefined.targets[key], everybody, tested.grid)
+            row |= gain_beyond_confounds(table.kind, y, beyond, weights, fold, level)
         except InputError:
             # The reason counts people, and this table may leave.
             row["status"] = "too few training or validation people, or classes, for confounds"
@@ -123,49 +116,43 @@ def _perfect(row: Row, positives: int, n: int, level: float) -> Row:
     return {f"{n}_{e}": b for n in perfect for e, b in zip(("low", "high"), bounds, strict=True)}
 
 
-def _beyond(
-    table: TargetPredictions, name: str, everybody: Everybody, grid: Grid
-) -> tuple[Floats, Floats, Floats]:
+def _beyond(table: TargetPredictions, everybody: Everybody, grid: Grid) -> Floats:
     """Confounds alone, with the cell's blocks, and with its images too, for its test people.
 
-    Each fold by what it was fitted on.
+    Shape (n, 3), each fold by what it was fitted on.
     """
-    known = np.isfinite(table.predicted[:, table.inputs.index(name)])
-    blocks = next(
-        c.inputs.blocks for c in grid.cells if (c.target, c.inputs.name) == (table.target, name)
-    )
-    bare = grid.inputs((), blocks).name if blocks else ""
-    cells = [one for one in (bare, name) if one in table.inputs]
-    predicted = [table.predicted[known, table.inputs.index(one)] for one in cells]
+    whole = grid.imaging_alone(table.target)
+    # Without blocks there is no such cell.
+    cells = [grid.inputs((), whole.blocks).name, whole.name]
+    cells = [name for name in cells if name in table.inputs]
+    columns = [table.inputs.index(name) for name in cells]
+    people = table.restricted(np.isfinite(table.predicted[:, columns[-1]]))
     first = one_visit(everybody.participants)[[*VISIT, "family"]]
-    visits, family = first[VISIT].to_numpy(np.int64), first["family"].to_numpy(np.int64)
+    place, family = pd.MultiIndex.from_frame(first[VISIT]), first["family"].to_numpy(np.int64)
+    visits = first[VISIT].to_numpy(np.int64)
     confounds = rows_of(visits, everybody.confounds)
     cut = fit_cut(everybody.targets, everybody.participants, everybody.splits, grid)
-    place = pd.MultiIndex.from_arrays(list(visits.T))
-    alone, without, together = np.full((3, int(known.sum())), np.nan)
     held = everybody.validation[everybody.validation["target"] == table.target]
-    held_cells = [held[held["inputs"] == one].set_index(["fold", *VISIT]) for one in cells]
+    found = np.full((len(people.y), 3), np.nan)
     for fold in table.folds:
         part = everybody.splits[everybody.splits["fold"] == fold].set_index("eid")["part"]
         train = (first["eid"].map(part) == "train").to_numpy()
         y = rows_of(visits, cut(everybody.targets, fold))[table.target].to_numpy(float)
         X, _ = confound_design(confounds, train, table.target, everybody.covariates)
-        baseline = confounds_baseline(table.kind, y, X, train, family)
-        mine = held_cells[-1]
-        mine = mine[mine.index.get_level_values("fold") == fold]
+        baseline = pd.Series(confounds_baseline(table.kind, y, X, train, family), place)
+        mine = held[(held["fold"] == fold) & (held["inputs"] == whole.name)].set_index(VISIT)
         if len(mine) < 2 or mine["y_true"].nunique() < 2:
             raise InputError(
                 f"{len(mine)} validation people cannot say how to join confounds and cell"
             )
-        at = place.get_indexer(mine.droplevel("fold").index)
-        here = table.fold[known] == fold
-        tested = place.get_indexer(pd.MultiIndex.from_arrays(list(table.visit[known][here].T)))
-        y_fit = mine["y_true"].to_numpy(float)
-        fit = [baseline[at], *(c.loc[mine.index, "y_pred"].to_numpy(float) for c in held_cells)]
-        apply_to = [baseline[tested], *(one[here] for one in predicted)]
-        ends = ((fit[0], fit[-1]), (apply_to[0], apply_to[-1]))
-        alone[here], _ = stack_on_confounds(table.kind, y_fit, *ends)
-        without[here], together[here] = stack_on_confounds(
-            table.kind, y_fit, tuple(fit), tuple(apply_to)
+        of_fold = held[held["fold"] == fold].pivot_table(
+            index=VISIT, columns="inputs", values="y_pred"
         )
-    return alone, without, together
+        fit = np.column_stack([baseline.loc[mine.index], of_fold.loc[mine.index, cells]])
+        here = people.fold == fold
+        tested = pd.MultiIndex.from_arrays(list(people.visit[here].T))
+        new = np.column_stack([baseline.loc[tested], people.predicted[np.ix_(here, columns)]])
+        y_fit = mine["y_true"].to_numpy(float)
+        for at, last in enumerate((1, -1, None)):
+            found[here, at] = stack(table.kind, y_fit, fit[:, :last], new[:, :last])
+    return found

@@ -11,12 +11,11 @@ import pandas as pd
 from scipy.stats import norm
 
 from ukb_brain.grid import Grid, Kind
-from ukb_brain.statistics.draws import SAME
+from ukb_brain.statistics.draws import SAME, bounded_columns
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.limits.left_out_sites import ALL_SITES
-from ukb_brain.statistics.limits.model_scale import AS_IT_IS
+from ukb_brain.statistics.limits.retrained import ALL_SITES, AS_IT_IS
 from ukb_brain.statistics.scores.skill import fullest_cells, with_skill
-from ukb_brain.statistics.scores.target_predictions import TargetPredictions, in_full
+from ukb_brain.statistics.tested import Tested
 
 Row = Mapping[Any, Any]
 
@@ -28,6 +27,10 @@ class Interval:
     estimate: float
     low: float
     high: float
+
+    def falls_below(self, whole: float) -> bool:
+        """Whether nothing is shown, and surely less than there was in all."""
+        return self.low <= 0 and self.high < whole
 
     def __str__(self) -> str:
         return f"{self.estimate:.2f} [{self.low:.2f}, {self.high:.2f}]"
@@ -138,13 +141,13 @@ def gather_findings(
     ]
 
 
-def positives(targets: Mapping[str, TargetPredictions], grid: Grid) -> dict[str, int]:
+def positives(tested: Tested) -> dict[str, int]:
     """Count those with the trait among the test people of each binary target's fullest cell.
 
     A target without such a cell is absent.
     """
-    binary = {key: table for key, table in targets.items() if table.kind == "binary"}
-    return {key: int((cell.y > 0).sum()) for key, cell in in_full(binary, grid)}
+    binary = ((key, cell) for key, cell in tested.in_full() if cell.kind == "binary")
+    return {key: int((cell.y > 0).sum()) for key, cell in binary}
 
 
 def _read(rows: Mapping[str, Row], cell: Row) -> dict[str, Any]:
@@ -201,7 +204,7 @@ def _interval(
 
     Bounds that are equal come from predictions that are: they are no evidence.
     """
-    values = [float(row.get(f"{name}{end}", np.nan)) for end in ("", "_low", "_high")]
+    values = [float(row.get(column, np.nan)) for column in bounded_columns(name)]
     if not np.isfinite(values).all() or values[2] - values[1] <= SAME:
         return None
     scale = KINDS[kind].gain if difference else KINDS[kind].skill

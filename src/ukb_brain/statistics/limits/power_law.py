@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ukb_brain.statistics.draws import bounded_columns, percentile_interval
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 # Rates of decay that a curve may have. Below the slowest a curve is a logarithm for all that a few
 # doublings show, above the fastest it has ended before the second size.

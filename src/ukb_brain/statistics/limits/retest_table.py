@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ukb_brain.grid import Grid
-from ukb_brain.statistics.draws import FamilyDraws, draws_of, estimates_of
-from ukb_brain.statistics.limits.ceiling import share_of_ceiling
-from ukb_brain.statistics.limits.reliability import retest, retest_estimator
+from ukb_brain.statistics.draws import draws_of, estimates_of
+from ukb_brain.statistics.limits.reliability import retest, retest_estimator, share_of_ceiling
 from ukb_brain.statistics.scores.engine import headline_of
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.tested import Tested
+from ukb_brain.statistics.weighted_sums import Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 
-Targets = Mapping[str, TargetPredictions]
 Row = dict[str, Any]
 NO_CELL = "its imaging cell has no scores"
 NOBODY_TWICE = "no test person was scanned twice"
@@ -27,13 +24,7 @@ NOT_ASKED_AGAIN = "no answer of a second visit: later scans go with the answer o
 
 
 def retest_table(
-    targets: Targets,
-    measurements: pd.DataFrame,
-    sources: pd.DataFrame,
-    draws: FamilyDraws,
-    families: pd.Series,
-    grid: Grid,
-    level: float = 0.95,
+    tested: Tested, measurements: pd.DataFrame, sources: pd.DataFrame, families: pd.Series
 ) -> pd.DataFrame:
     """Give each target's test-retest ceiling, and what its fullest cell reaches of it.
 
@@ -57,18 +48,18 @@ def retest_table(
     measured = measurements.sort_values(visit).set_index(visit)
     sources = sources.set_index(visit).reindex(measured.index)
     rows = []
-    for key, table in targets.items():
+    for key, table in tested.targets.items():
         people, one, two = _measured_twice(measured[key], sources[key])
-        weights = draws.weights(families.loc[people].to_numpy(np.int64))
-        row: Row = {"target": key} | retest(table.kind, one, two, weights, level)
+        weights = tested.draws.weights(families.loc[people].to_numpy(np.int64))
+        row: Row = {"target": key} | retest(table.kind, one, two, weights, tested.level)
         if not len(people):
             row["status"] = NOT_ASKED_AGAIN
         elif row["status"] == "ok" and np.array_equal(one, two):
             row = {"target": key, "status": ONE_MEASUREMENT}
-        cell = table.cell(grid.fullest(key))
+        cell = table.cell(tested.grid.fullest(key))
         if row["status"] == "ok" and cell is not None:
             row["inputs"] = cell.inputs[0]
-            row |= _share(cell, draws, (one, two), weights, level)
+            row |= _share(tested, cell, (one, two), weights)
         rows.append(row)
     return pd.DataFrame(rows) if rows else table_of(reported.reliability)
 
@@ -83,27 +74,21 @@ def _measured_twice(values: pd.Series, sources: pd.Series) -> tuple[pd.Index, Fl
 
 
 def _share(
-    cell: TargetPredictions,
-    draws: FamilyDraws,
-    measured_twice: tuple[Floats, Floats],
-    weights: Floats,
-    level: float,
+    tested: Tested, cell: TargetPredictions, measured_twice: tuple[Floats, Floats], weights: Floats
 ) -> dict[str, float]:
     score = headline_of(cell.kind, cell.y, cell.predicted[:, 0], cell.fold)
     ceiling = retest_estimator(cell.kind, *measured_twice)
     return share_of_ceiling(
         cell.kind,
         estimates_of(score, len(cell.y))["score"],
-        draws_of(score, draws.weights(cell.family))["score"],
+        draws_of(score, tested.draws.weights(cell.family))["score"],
         estimates_of(ceiling, weights.shape[1])["ceiling"],
         draws_of(ceiling, weights)["ceiling"],
-        level,
+        tested.level,
     )
 
 
-def repeatability_table(
-    targets: Targets, repeats: pd.DataFrame, draws: FamilyDraws, grid: Grid, level: float = 0.95
-) -> pd.DataFrame:
+def repeatability_table(tested: Tested, repeats: pd.DataFrame) -> pd.DataFrame:
     """Say how well the predictions of people scanned twice agree.
 
     Parameters
@@ -123,8 +108,8 @@ def repeatability_table(
     again = again.drop_duplicates(["target", "inputs", "fold", "eid"])
     again = again.set_index(["fold", "eid"])
     rows: list[Row] = []
-    for key, table in targets.items():
-        cell = table.cell(grid.imaging_alone(key))
+    for key, table in tested.targets.items():
+        cell = table.cell(tested.grid.imaging_alone(key))
         if cell is None:
             rows.append({"target": key, "inputs": "", "n": 0.0, "status": NO_CELL})
             continue
@@ -135,7 +120,8 @@ def repeatability_table(
         both = np.isfinite(second)
         row: Row = {"target": key, "inputs": name, "n": float(both.sum()), "status": NOBODY_TWICE}
         if both.any():
-            weights = draws.weights(cell.family[both])
-            row |= retest("continuous", cell.predicted[both, 0], second[both], weights, level)
+            weights = tested.draws.weights(cell.family[both])
+            first = cell.predicted[both, 0]
+            row |= retest("continuous", first, second[both], weights, tested.level)
         rows.append(row)
     return table_of(reported.repeatability, rows)

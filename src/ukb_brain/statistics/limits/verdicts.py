@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,15 @@ import pandas as pd
 from pydantic import Field
 
 from ukb_brain.settings_base import Settings
-from ukb_brain.statistics.certainty.detectable import smallest_skill
+from ukb_brain.statistics.draws import bounded_columns
+from ukb_brain.statistics.kinds import smallest_skill
 from ukb_brain.statistics.limits.findings import RESTS_ON, Findings, Interval
+from ukb_brain.tables import reported
+from ukb_brain.tables.reported import VERDICTS
+from ukb_brain.tables.table import table_of
 
-LEGIBLE = "legible"
-BY_DATA, BY_MODEL, BY_MEASUREMENT = (
-    f"limited by {what}" for what in ("data", "model", "measurement")
-)
-NOT_READ = "not read by these models"
-NOT_APART = "not told apart from confounds"
-NOT_ADDED = "images not shown to add"
-NO_VERDICT = "no verdict"
-# `ukb_brain.tables.reported.verdicts` lists them too; `judge` says which comes before which.
-VERDICTS = (
-    *(LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT),
-    *(NOT_READ, NOT_APART, NOT_ADDED, NO_VERDICT),
-)
+# `judge` says which comes before which.
+LEGIBLE, BY_DATA, BY_MODEL, BY_MEASUREMENT, NOT_READ, NOT_APART, NOT_ADDED, NO_VERDICT = VERDICTS
 SITE, AGE_AND_SEX = "site", "age and sex"
 
 
@@ -93,21 +86,22 @@ def judge(found: Findings, rules: VerdictRules) -> Verdict:
     >>> judge(found, VerdictRules()).verdict
     'legible'
     """
-    if found.skill is None or found.status != "ok":
+    skill = found.skill
+    if skill is None or found.status != "ok":
         why = "its score has no interval" if found.status == "ok" else f"no score: {found.status}"
         return Verdict(NO_VERDICT, "", (why, *_untold(found)))
-    reasons = [f"skill {found.skill} of {found.n_test} test people"]
-    through = _through(found, rules, reasons)
-    beyond_chance = _is_beyond_chance(found, rules, reasons)
+    reasons = [f"skill {skill} of {found.n_test} test people"]
+    through = _through(found, skill, rules, reasons)
+    beyond_chance = _is_beyond_chance(found, skill, rules, reasons)
     read = _is_added(found, reasons) and beyond_chance and not through
     where = _shown(found, rules, reasons) if read else []
     shown = bool(where)
-    limits = _limits(found, rules, reasons, shown) if not through else []
+    limits = _limits(found, skill, rules, reasons, shown) if not through else []
     if read and found.within_site is None and found.confounds_gain is None:
         verdict = NO_VERDICT
     elif through or shown != read:
         verdict = NOT_APART
-    elif shown and found.skill.low >= rules.legible:
+    elif shown and skill.low >= rules.legible:
         verdict = LEGIBLE
     elif limits:
         verdict = limits[0]
@@ -139,8 +133,10 @@ def _shown(found: Findings, rules: VerdictRules, reasons: list[str]) -> list[str
     return shown
 
 
-def _is_beyond_chance(found: Findings, rules: VerdictRules, reasons: list[str]) -> bool:
-    seen = found.skill is not None and found.skill.low > 0
+def _is_beyond_chance(
+    found: Findings, skill: Interval, rules: VerdictRules, reasons: list[str]
+) -> bool:
+    seen = skill.low > 0
     if not seen:
         reasons.append("its interval does not lie above 0")
     if found.p is not None:
@@ -164,7 +160,7 @@ def _is_added(found: Findings, reasons: list[str]) -> bool:
     return gain.low > 0
 
 
-def _through(found: Findings, rules: VerdictRules, reasons: list[str]) -> str:
+def _through(found: Findings, skill: Interval, rules: VerdictRules, reasons: list[str]) -> str:
     """Tell whether what is read is there through site, or through age and sex, only."""
     within, left_out, gain = found.within_site, found.left_out_sites, found.confounds_gain
     for where, interval in (("within sites", within), ("on left-out sites", left_out)):
@@ -172,38 +168,33 @@ def _through(found: Findings, rules: VerdictRules, reasons: list[str]) -> str:
             reasons.append(f"skill {where} {interval}")
     if gain is not None:
         reasons.append(f"gain {gain} beyond confounds")
-    whole = found.imaging_cell or found.skill
-    if found.skill is None or whole is None or whole.low <= 0:
+    whole = found.imaging_cell or skill
+    if whole.low <= 0:
         return ""
-    lost = {
-        "within sites": within is not None and within.low <= 0 and within.high < whole.estimate,
-        "on left-out sites": left_out is not None
-        and left_out.low <= 0
-        and left_out.high < found.skill.estimate,
-    }
+    lost_elsewhere = left_out is not None and left_out.falls_below(skill.estimate)
     # A model that fails at a new site may still read people of one site: that is no loss to scans.
-    if lost["within sites"] or (within is None and lost["on left-out sites"]):
+    if lost_elsewhere if within is None else within.falls_below(whole.estimate):
         reasons.append("read through site only")
         return SITE
-    if lost["on left-out sites"]:
+    if lost_elsewhere:
         reasons.append("read within sites, and not carried over to new ones")
-    if gain is not None and gain.low <= 0 and gain.high < rules.gain:
+    if gain is not None and gain.falls_below(rules.gain):
         reasons.append("read through age, sex and other confounds only")
         return AGE_AND_SEX
     return ""
 
 
-def _limits(found: Findings, rules: VerdictRules, reasons: list[str], read: bool) -> list[str]:
+def _limits(
+    found: Findings, skill: Interval, rules: VerdictRules, reasons: list[str], read: bool
+) -> list[str]:
     """List what holds the target back, the strongest first; tell what was found either way."""
     limits: list[tuple[float, str]] = []
-    if found.ceiling is not None and found.skill is not None:
-        ceiling = found.ceiling
+    if (ceiling := found.ceiling) is not None:
         reasons.append(f"measured twice, the target allows a skill of {ceiling}")
-        smallest = smallest_skill(
-            found.kind, found.n_test, found.n_positive, rules.alpha, rules.power
-        )
+        people = found.n_test, found.n_positive
+        smallest = smallest_skill(found.kind, *people, rules.alpha, rules.power)
         low = ceiling.estimate <= rules.low_ceiling
-        reached = read and found.skill.estimate >= rules.share_of_ceiling * ceiling.estimate
+        reached = read and skill.estimate >= rules.share_of_ceiling * ceiling.estimate
         if (low and reached) or (not read and ceiling.high < smallest):
             limits.append((np.inf, BY_MEASUREMENT))
     if found.model_gain is not None and found.model_skill is not None:
@@ -215,11 +206,10 @@ def _limits(found: Findings, rules: VerdictRules, reasons: list[str], read: bool
     if found.curve is not None:
         more = f", with ten times the people {found.at_10x}" if found.at_10x else ""
         reasons.append(f"learning curve {found.curve}{more}")
-    gain, tenfold = found.gain_10x, found.at_10x
     # A rise is shown by scores; the fit's own gain is never negative and shows nothing.
-    rises = found.curve == "rising" and gain is not None and gain.estimate >= rules.gain
-    if rises and gain is not None and tenfold is not None and tenfold.low > 0:
-        limits.append((gain.estimate, BY_DATA))
+    shown = found.curve == "rising" and found.at_10x is not None and found.at_10x.low > 0
+    if shown and found.gain_10x is not None and found.gain_10x.estimate >= rules.gain:
+        limits.append((found.gain_10x.estimate, BY_DATA))
     return [name for _, name in sorted(limits, key=lambda limit: -limit[0])]
 
 
@@ -232,16 +222,8 @@ def verdict_table(findings: Iterable[Findings], rules: VerdictRules) -> pd.DataF
     """Give every target its verdict; ``reasons`` are one text."""
     rows: list[dict[str, Any]] = []
     for found in findings:
-        verdict, skill = judge(found, rules), found.skill or Interval(np.nan, np.nan, np.nan)
-        rows.append(
-            {
-                "target": found.target,
-                "verdict": verdict.verdict,
-                "through": verdict.through,
-                "skill": skill.estimate,
-                "skill_low": skill.low,
-                "skill_high": skill.high,
-                "reasons": "; ".join(verdict.reasons),
-            }
-        )
-    return pd.DataFrame(rows)
+        judged, skill = judge(found, rules), found.skill or Interval(np.nan, np.nan, np.nan)
+        row = {"target": found.target, "verdict": judged.verdict, "through": judged.through}
+        row |= dict(zip(bounded_columns("skill"), astuple(skill), strict=True))
+        rows.append(row | {"reasons": "; ".join(judged.reasons)})
+    return table_of(reported.verdicts, rows)

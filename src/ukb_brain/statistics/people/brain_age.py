@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+import pandas as pd
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import measured
+from ukb_brain.statistics.people.calibration import corrected_by_fold
 from ukb_brain.statistics.scores.engine import pearson_r
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.tested import Tested
+from ukb_brain.statistics.weighted_sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
+AGE = "age"
 LEAST_PEOPLE = 10
 
 
-@dataclass(frozen=True)
-class AgeLine:
-    """Regression of predicted age on age: what a brain of an age is predicted to be.
-
-    Attributes
-    ----------
-    slope : float
-        Below 1 by regression to the mean.
-    """
-
-    intercept: float
-    slope: float
-    n: int
-
-
-def fit_age_line(age: Floats, predicted_age: Floats) -> AgeLine:
+def fit_age_line(age: Floats, predicted_age: Floats) -> Floats:
     """Regress predicted age on age, in people that neither the model nor the gap is judged by.
 
     Parameters
     ----------
     age, predicted_age : ndarray, shape (m,)
         Of validation people, in years.
+
+    Returns
+    -------
+    ndarray, shape (2,)
+        What a brain of an age is predicted to be: slope, which is below 1 by regression to the
+        mean, and intercept.
 
     Raises
     ------
@@ -48,12 +44,10 @@ def fit_age_line(age: Floats, predicted_age: Floats) -> AgeLine:
             f"least {LEAST_PEOPLE} of different ages are needed. Give validation more people "
             "(splitting in parameters)."
         )
-    centred = age - age.mean()
-    slope = float(centred @ predicted_age / (centred @ centred))
-    return AgeLine(float(predicted_age.mean() - slope * age.mean()), slope, len(age))
+    return np.polyfit(age, predicted_age, 1)
 
 
-def brain_age_gap(line: AgeLine, age: Floats, predicted_age: Floats) -> Floats:
+def brain_age_gap(line: Floats, age: Floats, predicted_age: Floats) -> Floats:
     """Predicted age, less the age that is predicted for people as old on average.
 
     ``predicted - (intercept + slope age)``: the correction of Beheshti et al., NeuroImage: Clinical
@@ -71,7 +65,7 @@ def brain_age_gap(line: AgeLine, age: Floats, predicted_age: Floats) -> Floats:
     age, predicted_age : ndarray, shape (n,)
         In years.
     """
-    return predicted_age - (line.intercept + line.slope * age)
+    return predicted_age - np.asarray(np.polyval(line, age), dtype=np.float64)
 
 
 def gap_dependence(
@@ -97,3 +91,44 @@ def gap_dependence(
         weights,
         level,
     )
+
+
+def gaps(cell: TargetPredictions, validation: pd.DataFrame) -> pd.DataFrame:
+    """Give each test person's brain-age gap, corrected by a line through validation people.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``eid, instance, fold, age, predicted_age, gap``, in years: restricted. There is no
+        corrected age.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than ten validation people in a fold.
+    """
+    gap = corrected_by_fold(
+        cell,
+        validation,
+        lambda y_fit, fit, y, p: brain_age_gap(fit_age_line(y_fit, fit), y, p),
+    )
+    values = {"fold": cell.fold, "age": cell.y, "predicted_age": cell.predicted[:, 0], "gap": gap}
+    return pd.DataFrame({"eid": cell.visit[:, 0], "instance": cell.visit[:, 1]} | values)
+
+
+def gap_table(tested: Tested, validation: pd.DataFrame) -> pd.DataFrame:
+    """Give the brain-age gap of each test person, from images alone.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `gaps`, and ``inputs``: restricted. Without rows where age is no target, has no imaging
+        cell, or validation has too few people; the table of calibration says which.
+    """
+    age = tested.targets.get(AGE)
+    cell = age and age.cell(tested.grid.imaging_alone(AGE))
+    try:
+        found = gaps(cell, validation).assign(inputs=cell.inputs[0]) if cell else ()
+    except InputError:
+        found = ()
+    return table_of(reported.brain_age_gap, found)

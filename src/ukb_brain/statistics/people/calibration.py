@@ -1,14 +1,22 @@
-"""Do predictions mean what they say: calibration lines, and regression to the mean."""
+"""Do predictions mean what they say: calibration lines, and what they correct in other people."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 from scipy.special import expit
 
-from ukb_brain.statistics.draws import Estimator, measured
-from ukb_brain.statistics.kinds import BINARY
-from ukb_brain.statistics.sums import ROUNDING, Floats
+from ukb_brain.errors import InputError
+from ukb_brain.statistics.draws import measured
+from ukb_brain.statistics.kinds import BINARY, KINDS
+from ukb_brain.statistics.scores.engine import score_draws
+from ukb_brain.statistics.scores.target_predictions import TargetPredictions
+from ukb_brain.statistics.weighted_sums import ROUNDING, Floats
 
+# From truth and predictions of validation people, and those of test people.
+Correction = Callable[[Floats, Floats, Floats, Floats], Floats]
 # Predictions whose spread is a smaller part of the outcome's (in log-odds: that differ by less) are
 # of one value: a slope on them is noise over nothing.
 ALIKE = 1e-4
@@ -79,14 +87,6 @@ def _in_the_large(y_true: Floats, score: Floats, weights: Floats) -> Floats:
     return np.where((events > 0) & (events < total), a, np.nan)
 
 
-def _binary_calibration(y_true: Floats, y_pred: Floats) -> Estimator:
-    score = BINARY.link(y_pred)
-    return lambda weights: {
-        "calibration_intercept": _in_the_large(y_true, score, weights),
-        "calibration_slope": logistic_line(y_true, score, weights)[1],
-    }
-
-
 def least_squares_line(y_true: Floats, y_pred: Floats, weights: Floats) -> dict[str, Floats]:
     """Fit the outcome on the prediction, and the error on the outcome, in all draws at once.
 
@@ -145,6 +145,104 @@ def score_calibration(
         and ``error_slope``, that of the error on the truth: regression to the mean, 0 only in
         perfect predictions and R² - 1 in calibrated ones.
     """
-    if kind == BINARY.name:
-        return measured(_binary_calibration(y_true, y_pred), weights, level)
-    return measured(lambda w: least_squares_line(y_true, y_pred, w), weights, level)
+    if kind != BINARY.name:
+        return measured(lambda w: least_squares_line(y_true, y_pred, w), weights, level)
+    score = BINARY.link(y_pred)
+
+    def estimates(w: Floats) -> dict[str, Floats]:
+        slope = logistic_line(y_true, score, w)[1]
+        intercept = _in_the_large(y_true, score, w)
+        return {"calibration_intercept": intercept, "calibration_slope": slope}
+
+    return measured(estimates, weights, level)
+
+
+def recalibrate(kind: str, y_fit: Floats, fit_pred: Floats, y_pred: Floats) -> Floats:
+    """Correct predictions by a line that is fitted on other people.
+
+    The least-squares line, or on the logit scale Cox's (Platt, 1999, without his smoothing of
+    labels). Predictions of cells are calibrated in training already (`ukb_brain.training`), on
+    people that include those of validation, so that here there should be little left to gain.
+
+    Parameters
+    ----------
+    y_fit, fit_pred : ndarray, shape (m,)
+        Truth and predictions of validation people.
+    y_pred : ndarray, shape (n,)
+        Predictions of test people, whose truth is not needed.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Probabilities, or in the target's own units.
+
+    Raises
+    ------
+    InputError
+        If the line cannot be fitted.
+    """
+    once, of_kind = np.ones((1, len(y_fit))), KINDS[kind]
+    if of_kind is BINARY:
+        found = logistic_line(y_fit, of_kind.link(fit_pred), once)
+        intercept, slope = (float(one[0]) for one in found)
+    else:
+        slope = float(least_squares_line(y_fit, fit_pred, once)["calibration_slope"][0])
+        intercept = float(y_fit.mean() - slope * fit_pred.mean())
+    if np.isnan(slope):
+        raise InputError(
+            f"Recalibration of a {kind} target on {len(y_fit)} validation people has no line: it "
+            "needs both classes, or a target that varies, predictions that vary, and overlap of "
+            "the classes. Give validation more people (splitting in parameters)."
+        )
+    return of_kind.unlink(intercept + slope * of_kind.link(y_pred))
+
+
+def recalibration_effect(
+    kind: str,
+    y_true: Floats,
+    y_pred: Floats,
+    recalibrated: Floats,
+    weights: Floats,
+    level: float = 0.95,
+) -> dict[str, float]:
+    """Score test people before and after recalibration, with percentile intervals.
+
+    Parameters
+    ----------
+    y_true, y_pred, recalibrated : ndarray, shape (n,)
+        Of test people; the last from `recalibrate`.
+    weights : ndarray, shape (draws, n)
+
+    Returns
+    -------
+    dict of str to float
+        ``before, after, change``, each with ``_low`` and ``_high``: Brier scores, which fall where
+        it helps, or R², which rises. A rising line changes no area under the curve.
+    """
+    error, both = KINDS[kind].error, np.column_stack([y_pred, recalibrated])
+
+    def estimates(w: Floats) -> dict[str, Floats]:
+        before, after = score_draws(kind, y_true, both, w, metrics=[error])[error].T
+        return {"before": before, "after": after, "change": after - before}
+
+    return measured(estimates, weights, level)
+
+
+def corrected_by_fold(
+    cell: TargetPredictions, validation: pd.DataFrame, correct: Correction
+) -> Floats:
+    """Correct what a cell predicts by truth and predictions of each fold's validation people."""
+    mine = (validation["target"] == cell.target) & (validation["inputs"] == cell.inputs[0])
+    held, corrected = validation[mine], np.full(len(cell.y), np.nan)
+    for fold in cell.folds:
+        rows, here = held[held["fold"] == fold], cell.fold == fold
+        truth, told = (rows[name].to_numpy(float) for name in ("y_true", "y_pred"))
+        corrected[here] = correct(truth, told, cell.y[here], cell.predicted[here, 0])
+    return corrected
+
+
+def recalibrated(cell: TargetPredictions, validation: pd.DataFrame) -> Floats:
+    """Recalibrate what a cell predicts for test people, each fold by its validation people."""
+    return corrected_by_fold(
+        cell, validation, lambda y_fit, fit, _, p: recalibrate(cell.kind, y_fit, fit, p)
+    )

@@ -8,13 +8,15 @@ from scipy.optimize import isotonic_regression
 from statsmodels.stats.proportion import proportion_confint
 
 from ukb_brain.statistics.draws import measured, percentile_interval
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats, ratio
+
+BINS = 10
 
 
 def reliability_curve(
-    kind: str, y_true: Floats, y_pred: Floats, weights: Floats, bins: int = 10, level: float = 0.95
+    kind: str, y_true: Floats, y_pred: Floats, weights: Floats, level: float = 0.95
 ) -> pd.DataFrame:
-    """Mean outcome of people with like predictions, in bins of equally many people.
+    """Mean outcome of people with like predictions, in `BINS` of equally many people.
 
     Intervals of shares are Wilson's (1927), because a bin of low predictions may hold no event,
     where the bootstrap has no width; they take people as independent, which relatives, who rarely
@@ -34,7 +36,7 @@ def reliability_curve(
         suppressed: the caller leaves out bins in which ``n``, ``events`` or ``n - events`` may
         not be shown.
     """
-    edges = np.unique(np.quantile(y_pred, np.arange(1, bins) / bins))
+    edges = np.unique(np.quantile(y_pred, np.arange(1, BINS) / BINS))
     _, member = np.unique(np.searchsorted(edges, y_pred, side="right"), return_inverse=True)
     inside = np.eye(member.max() + 1)[member]
     n = inside.sum(axis=0)
@@ -44,20 +46,12 @@ def reliability_curve(
         low, high = proportion_confint(sums, n, alpha=1 - level, method="wilson")
         events = pd.array(sums.astype(np.int64), dtype="Int64")
     else:
-        low, high = _mean_bounds(y_true, inside, weights, level)
+        means = ratio(weights @ (y_true[:, None] * inside), weights @ inside)
+        low, high = np.transpose([percentile_interval(of_bin, level) for of_bin in means.T])
         events = pd.array([pd.NA] * len(n), dtype="Int64")
     return table.assign(
         events=events, predicted=y_pred @ inside / n, observed=sums / n, low=low, high=high
     )
-
-
-def _mean_bounds(
-    y: Floats, inside: Floats, weights: Floats, level: float
-) -> tuple[list[float], list[float]]:
-    count, total = weights @ inside, weights @ (y[:, None] * inside)
-    means = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-    bounds = [percentile_interval(column, level) for column in means.T]
-    return [low for low, _ in bounds], [high for _, high in bounds]
 
 
 def brier_parts(y_true: Floats, y_pred: Floats, weights: Floats) -> dict[str, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,15 @@ from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import measured
+from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import Labels, headline
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.scores.target_predictions import rows_of
+from ukb_brain.statistics.tested import Tested
+from ukb_brain.statistics.weighted_sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
+
+WEIGHT = "participation_weight"
 
 
 def match_participation(eid: Sequence[int] | NDArray[np.int64], table: pd.DataFrame) -> Floats:
@@ -108,3 +116,29 @@ def score_weighted(
 
     counts = {"n": float(known.sum()), "n_effective": float(share.sum() ** 2 / (share @ share))}
     return counts | measured(estimates, weights[:, known], level)
+
+
+def participation_table(tested: Tested, participants: pd.DataFrame) -> pd.DataFrame:
+    """Score each target's fullest cell as if people took part alike.
+
+    Parameters
+    ----------
+    participants : pandas.DataFrame
+        ``eid, instance`` and, where weights were given, ``participation_weight``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a target: ``target, inputs, metric`` and what `score_weighted` says; no rows without
+        weights.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, cell in tested.in_full() if WEIGHT in participants else ():
+        share = rows_of(cell.visit, participants)[WEIGHT].to_numpy(float)
+        row: dict[str, Any] = {"target": key, "inputs": cell.inputs[0]}
+        row["metric"] = KINDS[cell.kind].headline
+        if np.isfinite(share).any():
+            people = (cell.y, cell.predicted[:, 0], share, tested.draws.weights(cell.family))
+            row |= score_weighted(cell.kind, *people, cell.fold, tested.level)
+        rows.append(row)
+    return table_of(reported.participation, rows)

@@ -2,28 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.draws import bounded, draws_of, estimates_of
 from ukb_brain.statistics.inputs.comparisons import two_sided_p
 from ukb_brain.statistics.kinds import KINDS
-from ukb_brain.statistics.scores.engine import Labels, headline
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.scores.engine import Labels, Mask, headline
+from ukb_brain.statistics.scores.target_predictions import rows_of
+from ukb_brain.statistics.tested import Tested
+from ukb_brain.statistics.weighted_sums import Floats
+from ukb_brain.tables import reported
+from ukb_brain.tables.table import table_of
 
 # Codes of field 21000 begin with the digit of their group (coding 1001).
 ETHNIC_GROUPS = {1: "White", 2: "Mixed", 3: "Asian", 4: "Black", 5: "Chinese", 6: "Other"}
 # In years.
 AGE_EDGES = (-np.inf, 55, 65, 75, np.inf)
 AGE_BANDS = ["under 55", "55 to under 65", "65 to under 75", "75 and over"]
+# Ways to divide people that the target itself decides.
+DECIDED = {"sex": "sex", "age": "age_band"}
 COLUMNS = [
     *("subgroup_of", "subgroup", "n", "status", "score", "score_low", "score_high"),
     *("difference", "difference_low", "difference_high", "p"),
 ]
+
+
+def subgroup_table(tested: Tested, participants: pd.DataFrame, smallest: int) -> pd.DataFrame:
+    """Score each target's fullest cell in subgroups of its test people.
+
+    Parameters
+    ----------
+    participants : pandas.DataFrame
+        ``eid, instance, sex, age, site`` and, where known, ``ethnic_background, deprivation``.
+    smallest : int
+        Smaller subgroups are not shown.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``target, inputs`` and the columns of `score_subgroups`, with ``p_adjusted`` and ``differs``
+        over all rows.
+    """
+    tables = []
+    for key, cell in tested.in_full():
+        labels = label_subgroups(rows_of(cell.visit, participants))
+        labels = labels.drop(columns=[DECIDED[key]] if key in DECIDED else [])
+        people = (cell.y, cell.predicted[:, 0], labels, tested.draws.weights(cell.family))
+        rows = score_subgroups(cell.kind, *people, cell.fold, tested.level, smallest)
+        tables.append(rows.assign(target=key, inputs=cell.inputs[0]))
+    if not tables:
+        return table_of(reported.subgroups)
+    flagged = flag_differences(pd.concat(tables, ignore_index=True))
+    return table_of(reported.subgroups, flagged)
 
 
 def label_subgroups(participants: pd.DataFrame) -> pd.DataFrame:
@@ -106,6 +141,10 @@ def score_subgroups(
     """
     if len(labels) != len(y_true):
         raise ValueError(f"{len(labels)} labels of {len(y_true)} people")
+
+    def score(at: Mask, w: Floats) -> Floats:
+        return headline(kind, y_true[at], y_pred[at], w[:, at], None if fold is None else fold[at])
+
     rows: list[dict[str, Any]] = []
     for column in labels:
         known = labels[column].notna().to_numpy()
@@ -115,18 +154,15 @@ def score_subgroups(
             row: dict[str, Any] = {"subgroup_of": column, "subgroup": value}
             row["status"] = _status(kind, y_true, inside, outside, smallest)
             if row["status"] == "ok":
-                row["n"] = int(inside.sum())
-                sides = (inside, outside)
-                row |= _compared(kind, y_true, y_pred, weights, fold, sides, level)
+                row |= {"n": int(inside.sum())}
+                row |= _compared(score, inside, outside, weights, level)
             rows.append(row)
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
     numbers = dict.fromkeys(COLUMNS[4:], "float64")
     return table.astype({"n": "Int64"} | numbers)
 
 
-def _status(
-    kind: str, y: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_], smallest: int
-) -> str:
+def _status(kind: str, y: Floats, inside: Mask, outside: Mask, smallest: int) -> str:
     if inside.sum() < smallest:
         return f"few people: under {smallest}"
     if KINDS[kind].rarest(y[inside]) < smallest:
@@ -137,24 +173,19 @@ def _status(
 
 
 def _compared(
-    kind: str,
-    y_true: Floats,
-    y_pred: Floats,
+    score: Callable[[Mask, Floats], Floats],
+    inside: Mask,
+    outside: Mask,
     weights: Floats,
-    fold: Labels | None,
-    sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     level: float,
 ) -> dict[str, float]:
     def estimator(w: Floats) -> dict[str, Floats]:
-        inside, outside = (
-            headline(kind, y_true[at], y_pred[at], w[:, at], None if fold is None else fold[at])
-            for at in sides
-        )
-        return {"score": inside, "difference": inside - outside}
+        mine = score(inside, w)
+        return {"score": mine, "difference": mine - score(outside, w)}
 
     drawn = draws_of(estimator, weights)
     row: dict[str, float] = {}
-    for name, estimate in estimates_of(estimator, len(y_true)).items():
+    for name, estimate in estimates_of(estimator, weights.shape[1]).items():
         row |= bounded(name, estimate, drawn[name], level)
     p = two_sided_p(row["difference"], drawn["difference"])
     return row | {"p": p if np.isfinite(row["difference_low"]) else np.nan}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.statistics.relations.relations import Related, blank_relation
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 # Distances of all pairs of people are held in memory; more people tell little more.
 MOST_PEOPLE = 1000

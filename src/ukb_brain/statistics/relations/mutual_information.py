@@ -18,7 +18,7 @@ from scipy.special import xlogy
 from ukb_brain.statistics.certainty.exchange import Exchange, Ints
 from ukb_brain.statistics.draws import LARGEST_CHUNK
 from ukb_brain.statistics.relations.relations import Related, blank_relation
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 BINS = 8
 # Sums over the same people in another order differ by rounding.

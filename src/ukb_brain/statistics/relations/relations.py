@@ -11,7 +11,7 @@ import pandas as pd
 
 from ukb_brain.statistics.certainty.corrections import adjusted_by_family
 from ukb_brain.statistics.draws import percentile_interval
-from ukb_brain.statistics.sums import ROUNDING, Floats
+from ukb_brain.statistics.weighted_sums import ROUNDING, Floats
 from ukb_brain.tables import reported
 from ukb_brain.tables.table import table_of
 

@@ -1,7 +1,5 @@
 """Areas under ROC and precision-recall curves of many cells in many bootstrap draws."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,7 +9,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 # Draws that are scored at once: the sums of a cell of some thousand people then stay in cache.
 DRAWS_AT_ONCE = 64
@@ -67,10 +65,6 @@ def areas(
     is done for positives only. ``tests/statistics/scores/test_areas.py`` compares both with
     scikit-learn's roc_auc_score and average_precision_score on resamples that are written out.
     """
-    wanted = [name for name in ("roc_auc", "average_precision") if name in names]
-    if not wanted:
-        return {}
-    score = _both if "average_precision" in wanted else _auc
     positive, negative = np.flatnonzero(y > 0), np.flatnonzero(~(y > 0))
     cells = [_ranked(column[positive], column[negative]) for column in predicted.T]
     auc, precision = np.full((2, len(weights), len(cells)), np.nan)
@@ -82,11 +76,12 @@ def areas(
             # Draws are the last axis, so that sums over people run along whole rows.
             of_pos = np.ascontiguousarray(weights[now, positive].T)
             of_neg = np.ascontiguousarray(weights[now, negative].T)
-            found = side_by_side(score, cells, repeat(of_pos), repeat(of_neg))
+            precise = repeat("average_precision" in names)
+            found = side_by_side(_scored, cells, repeat(of_pos), repeat(of_neg), precise)
             for column, scores in enumerate(found):
                 auc[now, column], precision[now, column] = scores
     both = {"roc_auc": auc, "average_precision": precision}
-    return {name: both[name] for name in wanted}
+    return {name: found for name, found in both.items() if name in names}
 
 
 def _ranked(of_positive: Floats, of_negative: Floats) -> _Ranked:
@@ -105,22 +100,28 @@ def _ranked(of_positive: Floats, of_negative: Floats) -> _Ranked:
     )
 
 
-def _auc(cell: _Ranked, of_pos: Floats, of_neg: Floats) -> tuple[Floats, Floats]:
-    auc, *_ = _won(cell, of_pos, of_neg)
-    return auc, np.full_like(auc, np.nan)
-
-
-def _won(cell: _Ranked, of_pos: Floats, of_neg: Floats) -> tuple[Floats, Floats, Floats]:
-    """AUC (draws,), positives (people, draws) and negatives at or above each of them."""
+def _scored(cell: _Ranked, of_pos: Floats, of_neg: Floats, precise: bool) -> tuple[Floats, Floats]:
+    """AUC and, where `precise`, average precision of weighted people, each (draws,)."""
     below = _running_sums(of_neg, cell.negative)
     positives = of_pos[cell.positive]
-    reached = below[cell.reached]
-    lost = np.einsum("pd,pd->d", positives, reached)
+    # Negatives at or above each positive, (people, draws).
+    called = below[cell.reached]
+    lost = np.einsum("pd,pd->d", positives, called)
     if not np.array_equal(cell.above, cell.reached):
         lost = (lost + np.einsum("pd,pd->d", positives, below[cell.above])) / 2
     pairs = positives.sum(axis=0) * below[len(cell.negative)]
-    won = np.divide(pairs - lost, pairs, out=np.full_like(lost, np.nan), where=pairs > 0)
-    return won, positives, reached
+    auc, precision = np.full((2, len(lost)), np.nan)
+    np.divide(pairs - lost, pairs, out=auc, where=pairs > 0)
+    if precise and len(positives):
+        found = _running_sums(of_pos, cell.positive)[1 : len(positives) + 1]
+        total = found[-1].copy()
+        if (np.diff(cell.tied) == 0).any():
+            found = found[cell.tied]
+        called += found
+        # Nobody is called only where nobody was found, and these have no weight either.
+        np.divide(found, np.maximum(called, TINY, out=called), out=called)
+        np.divide(np.einsum("pd,pd->d", positives, called), total, out=precision, where=total > 0)
+    return auc, precision
 
 
 def _running_sums(values: Floats, rows: NDArray[np.intp]) -> Floats:
@@ -138,18 +139,3 @@ def _running_sums(values: Floats, rows: NDArray[np.intp]) -> Floats:
         blocks[:, at] += blocks[:, at - 1]
     blocks[1:] += np.cumsum(blocks[:-1, -1], axis=0)[:, None]
     return sums
-
-
-def _both(cell: _Ranked, of_pos: Floats, of_neg: Floats) -> tuple[Floats, Floats]:
-    auc, positives, called = _won(cell, of_pos, of_neg)
-    if not len(positives):
-        return auc, np.full_like(auc, np.nan)
-    found = _running_sums(of_pos, cell.positive)[1 : len(positives) + 1]
-    total = found[-1].copy()
-    if (np.diff(cell.tied) == 0).any():
-        found = found[cell.tied]
-    called += found
-    # Nobody is called only where nobody was found, and these have no weight either.
-    np.divide(found, np.maximum(called, TINY, out=called), out=called)
-    above = np.einsum("pd,pd->d", positives, called)
-    return auc, np.divide(above, total, out=np.full_like(above, np.nan), where=total > 0)

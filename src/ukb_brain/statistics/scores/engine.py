@@ -1,7 +1,5 @@
 """Every metric of cells in every draw: one rule of people, folds and weights for all tables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +12,7 @@ from ukb_brain.cluster import processors
 from ukb_brain.statistics.draws import Estimator, draws_of
 from ukb_brain.statistics.kinds import KINDS, Kind
 from ukb_brain.statistics.scores.areas import DRAWS_AT_ONCE, areas
-from ukb_brain.statistics.sums import ROUNDING, Floats, ratio
+from ukb_brain.statistics.weighted_sums import ROUNDING, Floats, ratio
 
 Scores = dict[str, Floats]
 Labels = NDArray[Any]
@@ -89,8 +87,9 @@ def score_draws(
         raise ValueError(f"weights {weights.shape} for {len(y)} rows")
     of_kind = KINDS[kind]
     names = list(of_kind.metrics if metrics is None else metrics)
-    if threshold is None and of_kind.accuracy in names:
-        raise ValueError(f"{of_kind.accuracy} without a threshold")
+    calls = [name for name in names if BY_FOLD.get(name) is _balanced_accuracy]
+    if threshold is None and calls:
+        raise ValueError(f"{', '.join(calls)} without a threshold")
     fold = np.zeros(len(y), dtype=np.int64) if fold is None else fold
     cells = predicted if predicted.ndim == 2 else predicted[:, None]
     threads = processors() if len(weights) > DRAWS_AT_ONCE and cells.shape[1] > 1 else 1
@@ -207,7 +206,6 @@ def _pearson_r(of: _Together) -> Floats:
 
 
 def _balanced_accuracy(of: _Together) -> Floats:
-    assert of.threshold is not None  # noqa: S101 - score_draws has asked for it
     positive, called = of.kind.positive(of.y[:, None], of.threshold), of.predicted > of.threshold
     halves = []
     for of_class, right in ((positive, called), (~positive, ~called)):

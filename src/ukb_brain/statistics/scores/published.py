@@ -1,40 +1,23 @@
 """The study's own results table: written for scripts that read it, and read back."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import (
-    balanced_accuracy_score,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
+from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support, roc_auc_score
 
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.kinds import BINARY, CONTINUOUS, KINDS
-from ukb_brain.statistics.scores.target_predictions import (
-    TargetPredictions,
-    fits_of,
-    people_in_test,
-    side_by_side,
-)
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.scores.target_predictions import CELL, TargetPredictions
+from ukb_brain.statistics.weighted_sums import Floats
 
-FLAGS = {
-    "Constitutional": "constitutional",
-    "Serology": "serology",
-    "Psychology": "psychology",
-    "Disease": "disease",
-    "T1": "t1",
-    "FLAIR": "flair",
-    "DWI": "dwi",
-    "rsfMRI connectivity": "rsfmri",
-}
+FLAGGED = ("Constitutional", "Serology", "Psychology", "Disease", "T1", "FLAIR", "DWI")
+FLAGS = {name: name.lower() for name in FLAGGED} | {"rsfMRI connectivity": "rsfmri"}
 SPLIT_SCORES = ("Balanced accuracy", "Weighted precision", "Weighted recall", "Weighted F1", "AUC")
+UNSCORED = dict.fromkeys(SPLIT_SCORES, np.nan)
 COLUMNS = [
     *("Mode", "Target", "Inputs", *SPLIT_SCORES),
     *("Training time (mins)", "Loss", "r2", "r", "MAE", "Metadata", *FLAGS, "Domain"),
@@ -81,7 +64,10 @@ def _split_scores(table: TargetPredictions, inputs: str) -> dict[str, float]:
 
 
 def published_layout(
-    performance: pd.DataFrame, predictions: pd.DataFrame, cell_fits: pd.DataFrame, grid: Grid
+    performance: pd.DataFrame,
+    targets: Mapping[str, TargetPredictions],
+    cell_fits: pd.DataFrame,
+    grid: Grid,
 ) -> pd.DataFrame:
     """Arrange the performance table in the columns of the study's published table.
 
@@ -100,11 +86,8 @@ def published_layout(
     pandas.DataFrame
         `COLUMNS` in their order, with a plain index that is the file's first column.
     """
-    strategy = performance["strategy"].iloc[0]
-    fits = fits_of(cell_fits, grid, strategy)
-    tested = people_in_test(predictions.loc[predictions["strategy"] == strategy])
-    targets, _ = side_by_side(fits, tested, grid)
-    loss = fits.groupby(["target", "inputs"], observed=True)["loss"].mean()
+    fits = cell_fits[cell_fits["strategy"] == performance["strategy"].iloc[0]]
+    loss = fits.groupby(CELL, observed=True)["loss"].mean()
     rows = []
     for cell in performance.to_dict("records"):
         own = KINDS[cell["kind"]].metrics
@@ -119,10 +102,8 @@ def published_layout(
         }
         row |= {name: "Yes" if cell.get(key, False) else "No" for name, key in FLAGS.items()}
         row |= {name: cell[metric] for name, metric in OF_QUANTITIES.items() if metric in own}
-        if cell["status"] == "ok":
-            row |= _split_scores(targets[cell["target"]], cell["inputs"])
-        else:
-            row |= dict.fromkeys(SPLIT_SCORES, np.nan)
+        scored = cell["status"] == "ok"
+        row |= _split_scores(targets[cell["target"]], cell["inputs"]) if scored else UNSCORED
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -158,30 +139,26 @@ def read_published(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
             f"The published table lacks the columns {absent}; it has {list(table.columns)[:30]}. "
             "Give a file in the layout of metrics_comparison_test.csv."
         )
+    table = table.reset_index(drop=True)
     _check_cells(table, grid)
-    keys = {target.name: key for key, target in grid.targets.items()}
-    targets = [grid.targets[keys[name]] for name in table["Target"]]
-    read = pd.DataFrame(
-        {
-            "target": table["Target"].map(keys).to_numpy(),
-            "domain": [target.domain for target in targets],
-            "kind": [target.kind for target in targets],
-            "inputs": table["Inputs"].to_numpy(),
-        }
-    )
+    about = {
+        target.name: {"target": key, "domain": target.domain, "kind": target.kind}
+        for key, target in grid.targets.items()
+    }
+    read = pd.DataFrame([about[name] for name in table["Target"]]).assign(inputs=table["Inputs"])
     for name, key in {"Weighted precision": "precision", "Weighted F1": "f1"}.items():
-        given = table[name] if name in table else pd.Series(np.nan, index=table.index)
-        read[key] = pd.to_numeric(given, errors="coerce").to_numpy(float)
+        given = table.get(name, pd.Series(np.nan, table.index))
+        read[key] = pd.to_numeric(given, errors="coerce").astype(float)
     for name, (key, least) in SCORES.items():
-        values = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
+        values = pd.to_numeric(table[name], errors="coerce").astype(float)
         applies = (read["kind"] == CONTINUOUS.name) | (key not in CONTINUOUS.metrics)
         odd = applies & ((values < least) | (values > 1))
-        _refuse(table, odd.to_numpy(), name, f"scores lie between {least} and 1")
-        _refuse(table, np.isnan(values) & table[name].notna(), name, "this is no number")
-        read[key] = np.where(applies, values, np.nan)
+        _refuse(table, odd, name, f"scores lie between {least} and 1")
+        _refuse(table, values.isna() & table[name].notna(), name, "this is no number")
+        read[key] = values.where(applies)
     for name, key in FLAGS.items():
         _refuse(table, ~table[name].isin(["Yes", "No"]), name, "use Yes or No")
-        read[key] = (table[name] == "Yes").to_numpy()
+        read[key] = table[name] == "Yes"
     return read
 
 
@@ -191,8 +168,7 @@ def _check_cells(table: pd.DataFrame, grid: Grid) -> None:
     Names that are wrong by themselves come first.
     """
     cells = {(grid.targets[cell.target].name, cell.inputs.name) for cell in grid.cells}
-    names = [target.name for target in grid.targets.values()]
-    inputs = [cell.inputs.name for cell in grid.cells]
+    names, inputs = (set(known) for known in zip(*cells, strict=True))
     pairs = pd.Series(list(zip(table["Target"], table["Inputs"], strict=True)), index=table.index)
     first = table["Mode"].iloc[0]
     for column, odd, why in (
@@ -206,10 +182,10 @@ def _check_cells(table: pd.DataFrame, grid: Grid) -> None:
         _refuse(table, odd, column, why)
 
 
-def _refuse(table: pd.DataFrame, odd: ArrayLike, column: str, why: str) -> None:
-    if np.any(odd):
-        shown = sorted({str(value) for value in table.loc[np.asarray(odd), column]})[:3]
+def _refuse(table: pd.DataFrame, odd: pd.Series, column: str, why: str) -> None:
+    if odd.any():
+        shown = sorted({str(value) for value in table.loc[odd, column]})[:3]
         raise InputError(
-            f"Column {column!r} of the published table: {int(np.sum(odd))} rows, such as {shown}: "
+            f"Column {column!r} of the published table: {odd.sum()} rows, such as {shown}: "
             f"{why}. Give a file in the layout of metrics_comparison_test.csv."
         )

@@ -1,17 +1,13 @@
 """Intervals of single cells of a published table, from its number of test people alone."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from ukb_brain.statistics.kinds import BINARY, KINDS
+from ukb_brain.statistics.kinds import BINARY, CONTINUOUS
 from ukb_brain.statistics.settings import DEFAULT, Published, Reporting
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 COLUMNS = ["target", "inputs", "metric", "estimate", "low", "high", "note"]
 NO_R2 = "R² is not r², so that it has no interval without its test people"
@@ -30,15 +26,11 @@ def class_size(cells: pd.DataFrame, n: int) -> int | None:
     all. None where no size fits all cells looked at: they are rounded too much, or of others.
     ``tests/statistics/scores/test_published_intervals.py`` recovers the sizes of invented classes.
     """
-    sizes: Iterable[int] = range(1, n // 2 + 1)
-    known = cells.dropna(subset=["balanced_accuracy", "precision", "f1"]).head(ENOUGH)
-    if known.empty:
-        return None
-    scores = known[["balanced_accuracy", "precision", "f1"]].to_numpy(float)
-    for cell in scores:
+    known = cells[["balanced_accuracy", "precision", "f1"]].dropna().head(ENOUGH)
+    sizes = list(range(1, n // 2 + 1)) if len(known) else []
+    for cell in known.to_numpy(float):
         sizes = [size for size in sizes if _fits(size, n, cell)]
-    found = list(sizes)
-    return found[len(found) // 2] if found else None
+    return sizes[len(sizes) // 2] if sizes else None
 
 
 def _fits(size: int, n: int, cell: Floats) -> bool:
@@ -62,13 +54,13 @@ def _precision_and_f1(hits: NDArray, false: NDArray, size: int) -> Floats:
     return np.array([hits / said, 2 * hits / (hits + false + size)])
 
 
-def standard_error(accuracy: float, size: int, n: int) -> float:
+def standard_error(accuracy: pd.Series, size: pd.Series, n: int) -> pd.Series:
     """Give the standard error of a balanced accuracy, the mean of two recalls taken to be alike.
 
-    ½√(BA(1 − BA)(1/n₁ + 1/n₀)), with ``size`` of n people in one class; people are taken for
-    unrelated.
+    ½√(BA(1 − BA)(1/n₁ + 1/n₀)), with ``size`` of n people in one class, NaN where it is unknown;
+    people are taken for unrelated.
     """
-    return 0.5 * float(np.sqrt(accuracy * (1 - accuracy) * (1 / size + 1 / (n - size))))
+    return 0.5 * np.sqrt(accuracy * (1 - accuracy) * (1 / size + 1 / (n - size)))
 
 
 def published_intervals(
@@ -89,26 +81,22 @@ def published_intervals(
         `COLUMNS`: one row a cell and metric. Balanced accuracy by `standard_error`, r by Fisher's
         z, R² without; ``note`` says why there is none.
     """
-    n, rows = published.test_people, []
-    z = norm.ppf((1 + reporting.level) / 2)
-    for target, mine in cells.groupby("target", sort=False):
-        size = class_size(mine, n)
-        for cell in mine.to_dict("records"):
-            names = {"target": target, "inputs": cell["inputs"]}
-            accuracy = cell["balanced_accuracy"]
-            reach = np.nan if size is None else z * standard_error(accuracy, size, n)
-            ends = {"low": max(accuracy - reach, 0.0), "high": min(accuracy + reach, 1.0)}
-            ends = ends if reach > 0 else dict.fromkeys(ends, np.nan)
-            note = "" if reach > 0 else NO_SIZES
-            row = {"metric": "balanced_accuracy", "estimate": accuracy, "note": note}
-            rows.append(names | row | ends)
-            if "pearson_r" in KINDS[cell["kind"]].metrics:
-                r, apart = np.arctanh(cell["pearson_r"]), z / np.sqrt(n - 3)
-                ends = {"low": float(np.tanh(r - apart)), "high": float(np.tanh(r + apart))}
-                row = {"metric": "pearson_r", "estimate": cell["pearson_r"], "note": ""}
-                rows.append(names | row | ends)
-                rows.append(names | {"metric": "r2", "estimate": cell["r2"], "note": NO_R2})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    n, z = published.test_people, norm.ppf((1 + reporting.level) / 2)
+    cells = pd.concat([mine for _, mine in cells.groupby("target", sort=False)], ignore_index=True)
+    sizes = {target: class_size(mine, n) for target, mine in cells.groupby("target")}
+    accuracy = cells["balanced_accuracy"]
+    reach = z * standard_error(accuracy, cells["target"].map(sizes).astype(float), n)
+    reach = reach.where(reach > 0)
+    ends = {"low": (accuracy - reach).clip(lower=0), "high": (accuracy + reach).clip(upper=1)}
+    note = np.where(reach.notna(), "", NO_SIZES)
+    of_all = cells.assign(metric="balanced_accuracy", estimate=accuracy, note=note, **ends)
+    quantities = cells[cells["kind"] == CONTINUOUS.name]
+    r, apart = quantities["pearson_r"], z / np.sqrt(n - 3)
+    ends = {"low": np.tanh(np.arctanh(r) - apart), "high": np.tanh(np.arctanh(r) + apart)}
+    of_r = quantities.assign(metric="pearson_r", estimate=r, note="", **ends)
+    of_r2 = quantities.assign(metric="r2", estimate=quantities["r2"], note=NO_R2)
+    table = pd.concat([of_all, of_r, of_r2]).sort_index(kind="stable")
+    return table.reset_index(drop=True)[COLUMNS]
 
 
 def skill_errors(intervals: pd.DataFrame, level: float = 0.95) -> pd.Series:

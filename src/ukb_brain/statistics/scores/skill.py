@@ -1,7 +1,5 @@
 """One scale for both kinds of target, and the cells that stand for a target."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,16 +22,13 @@ def with_skill(performance: pd.DataFrame) -> pd.DataFrame:
         skill_high``. Skill is 0 where nothing is read and 1 where everything is.
     """
     kinds = performance["kind"]
-    added = {"metric": kinds.map({name: kind.label for name, kind in KINDS.items()})}
-    for end in ("", "_low", "_high"):
-        added |= _scored(performance, end)
-    return performance.assign(**added)
+    metric = kinds.map({name: kind.label for name, kind in KINDS.items()})
 
+    def scored(end: str) -> dict[str, pd.Series]:
+        score = by_kind(kinds, lambda of: performance[of.headline + end])
+        return {f"score{end}": score, f"skill{end}": by_kind(kinds, lambda of: of.skill(score))}
 
-def _scored(performance: pd.DataFrame, end: str) -> dict[str, pd.Series]:
-    kinds = performance["kind"]
-    score = by_kind(kinds, lambda of: performance[of.headline + end])
-    return {f"score{end}": score, f"skill{end}": by_kind(kinds, lambda of: of.skill(score))}
+    return performance.assign(metric=metric, **scored(""), **scored("_low"), **scored("_high"))
 
 
 def why_no_interval(cell: Mapping[Any, Any]) -> str:

@@ -1,9 +1,8 @@
 """All cells of a target side by side: one row a test person and visit, one column a cell."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.kinds import BINARY, KINDS
-from ukb_brain.statistics.sums import Floats
+from ukb_brain.statistics.weighted_sums import Floats
 
 CELL = ["target", "inputs"]
 ROW = ["fold", "eid", "instance"]
@@ -58,7 +57,12 @@ class TargetPredictions:
     threshold: Floats
     folds: tuple[int, ...]
 
-    def cell(self, inputs: Inputs) -> TargetPredictions | None:
+    @property
+    def row_of_fold(self) -> NDArray[np.intp]:
+        """Where each person's fold is among the ``folds``, shape (n,)."""
+        return np.searchsorted(self.folds, self.fold)
+
+    def cell(self, inputs: Inputs) -> Self | None:
         """Keep one cell, and the people whom it has; None: it has no scores."""
         if inputs.name not in self.inputs:
             return None
@@ -67,20 +71,16 @@ class TargetPredictions:
         one = replace(self, inputs=(inputs.name,), predicted=predicted, threshold=threshold)
         return one.restricted(np.isfinite(one.predicted[:, 0]))
 
-    def restricted(self, rows: NDArray[np.bool_]) -> TargetPredictions:
+    def restricted(self, rows: NDArray[np.bool_]) -> Self:
         """Keep the test people of ``rows``, shape (n,)."""
         names = ("visit", "family", "fold", "y", "predicted")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def in_full(
-    targets: Mapping[str, TargetPredictions], grid: Grid
-) -> Iterator[tuple[str, TargetPredictions]]:
-    """Give each target's cell of the fullest inputs; a target without scores there is left out."""
-    for key, table in targets.items():
-        cell = table.cell(grid.fullest(key))
-        if cell is not None:
-            yield key, cell
+def rows_of(visit: NDArray[np.int64], people: pd.DataFrame) -> pd.DataFrame:
+    """Look up what a table of ``eid, instance`` and more says of visits, shape (n, 2), in order."""
+    index = pd.MultiIndex.from_arrays(list(visit.T), names=["eid", "instance"])
+    return people.set_index(["eid", "instance"]).reindex(index).reset_index(drop=True)
 
 
 def gather_targets(
@@ -101,25 +101,30 @@ def gather_targets(
     Raises
     ------
     InputError
-        As of `fits_of`, `people_in_test` and `side_by_side`.
+        As of `of_strategy` and `side_by_side`.
 
     Notes
     -----
     ``tests/statistics/scores/test_target_predictions.py`` scores these tables fold by fold and
-    compares the result with `ukb_brain.statistics.scores.legibility_map.score_map`.
+    compares the result with `ukb_brain.statistics.scores.performance.score_map`.
     """
-    fits = fits_of(cell_fits, grid, strategy)
-    tested = people_in_test(predictions.loc[predictions["strategy"] == strategy], participants)
+    fits, tested = of_strategy(predictions, cell_fits, participants, grid, strategy)
     return side_by_side(fits, tested, grid)[0]
 
 
-def fits_of(cell_fits: pd.DataFrame, grid: Grid, strategy: str) -> pd.DataFrame:
-    """Look up the fits of a strategy, `in_grid`.
+def of_strategy(
+    predictions: pd.DataFrame,
+    cell_fits: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    strategy: str,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Look up the fits of a strategy, `in_grid`, and its `people_in_test`.
 
     Raises
     ------
     InputError
-        If there are none.
+        If there are no fits, or predictions belong to nobody among the participants.
     """
     fits = in_grid(cell_fits.loc[cell_fits["strategy"] == strategy], grid)
     if fits.empty:
@@ -128,7 +133,18 @@ def fits_of(cell_fits: pd.DataFrame, grid: Grid, strategy: str) -> pd.DataFrame:
             f"{sorted(cell_fits['strategy'].unique())}: name one of these in reporting.strategy, "
             "or add it to the strategies of the modelling pipeline and run that again."
         )
-    return fits
+    mine = predictions.loc[predictions["strategy"] == strategy]
+    return fits, people_in_test(mine, participants)
+
+
+def cells_of(grid: Grid) -> pd.DataFrame:
+    """List the grid's cells: ``cell``, its place, ``target, domain, kind, inputs`` and flags."""
+    rows = []
+    for cell in grid.cells:
+        target = grid.targets[cell.target]
+        names = {"target": cell.target, "domain": target.domain, "kind": target.kind}
+        rows.append(names | {"inputs": cell.inputs.name} | grid.flags(cell.inputs))
+    return pd.DataFrame(rows).reset_index(names="cell")
 
 
 def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
@@ -136,21 +152,17 @@ def in_grid(cell_fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 
     Rows are in the order of strategy, fold, seed and grid.
     """
-    place = {(cell.target, cell.inputs.name): at for at, cell in enumerate(grid.cells)}
-    at = [place.get(key, -1) for key in zip(cell_fits["target"], cell_fits["inputs"], strict=True)]
-    fits = cell_fits.assign(cell=at).query("cell >= 0")
+    fits = cell_fits.merge(cells_of(grid)[["cell", *CELL]], on=CELL)
     return fits.sort_values(["strategy", "fold", "seed", "cell"])
 
 
-def people_in_test(
-    predictions: pd.DataFrame, participants: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def people_in_test(predictions: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
     """Keep the predictions of test people whose target is known, and add their ``family``.
 
     Parameters
     ----------
-    participants : pandas.DataFrame, optional
-        ``eid, instance, family``. Without it everybody is a family.
+    participants : pandas.DataFrame
+        ``eid, instance, family``.
 
     Raises
     ------
@@ -158,8 +170,6 @@ def people_in_test(
         If predictions belong to nobody among the participants.
     """
     test = predictions.loc[(predictions["split"] == "test") & predictions["y_true"].notna()]
-    if participants is None:
-        return test.assign(family=test["eid"])
     families = participants[["eid", "instance", "family"]]
     test = test.merge(families, on=["eid", "instance"], how="left", validate="many_to_one")
     if test["family"].isna().any():
@@ -219,23 +229,14 @@ def _status(fits: pd.DataFrame, tested: pd.DataFrame, kinds: dict[str, str]) -> 
     counts = tested.assign(**marks).groupby(FIT, observed=True)[list(marks)].sum()
     n, finite, yes = counts.reindex(pd.MultiIndex.from_frame(fits[FIT])).to_numpy(float).T
     binary = fits["target"].map(kinds) == BINARY.name
-    return np.select(
-        [
-            fits["status"] != "ok",
-            np.isnan(n),
-            n < 2,
-            binary & ((yes == 0) | (yes == n)),
-            finite < n,
-        ],
-        [
-            fits["status"].to_numpy(object),
-            "no test predictions",
-            "fewer than two people in test",
-            f"{BINARY.constant} in test",
-            "predictions are not finite",
-        ],
-        "ok",
-    )
+    lacks = {
+        "no test predictions": np.isnan(n),
+        "fewer than two people in test": n < 2,
+        f"{BINARY.constant} in test": binary & ((yes == 0) | (yes == n)),
+        "predictions are not finite": finite < n,
+    }
+    why = np.select(list(lacks.values()), list(lacks), "ok")
+    return np.where(fits["status"] == "ok", why, fits["status"])
 
 
 def _in_words(status: Sequence[str]) -> str:
@@ -269,16 +270,16 @@ def _tables(
                 f"{DIFFERENT_RUNS}"
             )
         predicted = people.pivot_table("y_pred", ROW, "cell")
-        fold, *visit = (predicted.index.get_level_values(name).to_numpy(np.int64) for name in ROW)
+        rows = predicted.index.to_frame().to_numpy(np.int64)
         # Cuts differ between seeds only where chosen so.
         cuts = fits.pivot_table(KINDS[kind].cut, "fold", "cell", aggfunc="median")
         yield TargetPredictions(
             target,
             kind,
             inputs=tuple(fits["inputs"].unique()),
-            visit=np.column_stack(visit),
+            visit=rows[:, 1:],
             family=family.astype(np.int64),
-            fold=fold,
+            fold=rows[:, 0],
             y=y,
             predicted=predicted.to_numpy(float),
             threshold=cuts.to_numpy(float),

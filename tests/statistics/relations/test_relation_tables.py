@@ -3,11 +3,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ukb_brain.statistics.relations.relations import blank_relation
-from ukb_brain.statistics.relations.target_graphs import (
+from ukb_brain.statistics.relations.relation_tables import (
     centrality_table,
     eigenvector_centrality,
 )
+from ukb_brain.statistics.relations.relations import blank_relation
 from ukb_brain.tables import reported
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import bootstrap, norm, t
 
-from ukb_brain.statistics.certainty.bca import (
+from ukb_brain.statistics.draws import (
     acceleration_of,
     bca_interval,
     bias_correction,

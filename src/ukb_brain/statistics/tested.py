@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
 import pandas as pd
 
 from ukb_brain.errors import InputError
@@ -9,6 +12,31 @@ from ukb_brain.grid import Grid
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions, gather_targets
 from ukb_brain.statistics.settings import Certainty, Reporting
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What cells predict of test people, and how tables say how sure they are of it.
+
+    Attributes
+    ----------
+    targets : dict of str to TargetPredictions
+        By key; a target without scores is absent.
+    level : float
+        Coverage of intervals.
+    """
+
+    targets: Mapping[str, TargetPredictions]
+    draws: FamilyDraws
+    grid: Grid
+    level: float = 0.95
+
+    def in_full(self) -> Iterator[tuple[str, TargetPredictions]]:
+        """Give each target's cell of the fullest inputs; a target without one is left out."""
+        for key, table in self.targets.items():
+            cell = table.cell(self.grid.fullest(key))
+            if cell is not None:
+                yield key, cell
 
 
 def choose_strategy(cell_fits: pd.DataFrame, reporting: Reporting) -> str:
@@ -30,19 +58,16 @@ def choose_strategy(cell_fits: pd.DataFrame, reporting: Reporting) -> str:
     return found[0]
 
 
-def families_of(participants: pd.DataFrame) -> pd.Series:
-    """Look up each person's family, by eid."""
-    return participants.drop_duplicates("eid").set_index("eid")["family"]
-
-
 def draw_families(
-    families: pd.Series, reporting: Reporting, certainty: Certainty, seed: int
-) -> tuple[FamilyDraws, FamilyDraws]:
-    """Draw families for all tables, and fewer times for relations between targets."""
-    return (
-        FamilyDraws(families, reporting.draws, seed),
-        FamilyDraws(families, certainty.relation_draws, seed),
-    )
+    participants: pd.DataFrame, reporting: Reporting, certainty: Certainty, seed: int
+) -> tuple[pd.Series, FamilyDraws, FamilyDraws]:
+    """Look up each person's family, by eid, and draw families.
+
+    For all tables, and fewer times for relations between targets.
+    """
+    families = participants.drop_duplicates("eid").set_index("eid")["family"]
+    of_relations = FamilyDraws(families, certainty.relation_draws, seed)
+    return families, FamilyDraws(families, reporting.draws, seed), of_relations
 
 
 def predictions_of(predictions: pd.DataFrame, strategy: str, split: str) -> pd.DataFrame:
@@ -68,10 +93,8 @@ def gather_validation_people(
     predictions: pd.DataFrame, strategy: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take what the map's cells predict of validation people, and of repeat visits."""
-    validation, repeats = (
-        predictions_of(predictions, strategy, split) for split in ("validation", "repeat")
-    )
-    return validation, repeats
+    given = (predictions, strategy)
+    return predictions_of(*given, "validation"), predictions_of(*given, "repeat")
 
 
 def gather_unrefined(

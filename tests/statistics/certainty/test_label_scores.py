@@ -3,7 +3,7 @@ import pytest
 import sklearn.metrics as sk
 from plain_scores import Predicted, score_folds
 
-from ukb_brain.statistics.scores.label_scores import auc_of_labels, r2_of_labels, skill_of_labels
+from ukb_brain.statistics.certainty.permutation import auc_of_labels, r2_of_labels, skill_of_labels
 
 N, CELLS, LABELLINGS = 60, 4, 20
 

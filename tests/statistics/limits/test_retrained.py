@@ -6,9 +6,14 @@ from plain_scores import r2, roc_auc, score_with_interval
 from reporting_cases import study_grid
 
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.limits.learning_curves import Drawn, draw_skills, score_learning_curves
-from ukb_brain.statistics.limits.left_out_sites import score_left_out_sites
-from ukb_brain.statistics.limits.model_scale import AS_IT_IS, score_model_scale
+from ukb_brain.statistics.limits.retrained import (
+    AS_IT_IS,
+    SCORED,
+    draw_skills,
+    score_learning_curves,
+    score_left_out_sites,
+    score_model_scale,
+)
 from ukb_brain.tables import reported
 
 GRID = study_grid()
@@ -42,9 +47,18 @@ def people(folds, members=1, seed=0):
     return pd.concat(tables, ignore_index=True), pd.DataFrame(fits), everybody
 
 
+def skills_of(*given):
+    return draw_skills(*given, GRID, DRAWS, 0.95, SEED)
+
+
+def row_of(skills, target):
+    (row,) = skills[skills["target"] == target].to_dict("records")
+    return row
+
+
 def test_skills_are_those_of_sklearn_and_intervals_those_of_the_map():
     predictions, fits, everybody = people({0: (1.0, 0)})
-    skills = draw_skills(predictions, fits, everybody, GRID, DRAWS, SEED)
+    skills = skills_of(predictions, fits, everybody)
     weights = FamilyDraws(range(N), DRAWS, SEED).weights(np.arange(N) // 2)
     for target, score, of_sklearn in (
         ("age", r2, sk.r2_score),
@@ -52,29 +66,30 @@ def test_skills_are_those_of_sklearn_and_intervals_those_of_the_map():
     ):
         mine = predictions[predictions["target"] == target]
         y, p = mine["y_true"].to_numpy(), mine["y_pred"].to_numpy()
-        found = skills[target, INPUTS, "linear", 0]
+        found = row_of(skills, target)
         scale = (lambda s: 2 * s - 1) if target == "sex" else (lambda s: s)
-        assert found.skill == pytest.approx(scale(of_sklearn(y, p)))
+        assert found["skill"] == pytest.approx(scale(of_sklearn(y, p)))
+        assert found["score"] == pytest.approx(of_sklearn(y, p))
         # Sex is read without fail: its area is 1 in every draw, which is no interval.
         _, low, high = score_with_interval(score, y, p, weights)
         assert np.isnan(low) == (target == "sex")
         expected = np.nan_to_num([scale(low), scale(high)], nan=1)
-        np.testing.assert_allclose(np.quantile(found.draws, [0.025, 0.975]), expected)
+        np.testing.assert_allclose(np.quantile(found["draws"], [0.025, 0.975]), expected)
 
 
 def test_seeds_are_an_ensemble():
     predictions, fits, everybody = people({0: (1.0, 0)}, members=2)
-    found = draw_skills(predictions, fits, everybody, GRID, DRAWS, SEED)["age", INPUTS, "linear", 0]
+    found = row_of(skills_of(predictions, fits, everybody), "age")
     mine = predictions[predictions["target"] == "age"]
     mean = mine.groupby("eid")[["y_true", "y_pred"]].mean()
-    assert found.skill == pytest.approx(sk.r2_score(mean["y_true"], mean["y_pred"]))
+    assert found["skill"] == pytest.approx(sk.r2_score(mean["y_true"], mean["y_pred"]))
 
 
 def test_curves_and_their_fits():
     predictions, fits, everybody = people(SUBSETS)
     lost = (fits["fold"] == 21) & (fits["target"] == "sex")
     fits.loc[lost, "status"] = "no solution"
-    skills = draw_skills(predictions, fits, everybody, GRID, DRAWS, SEED)
+    skills = skills_of(predictions, fits, everybody)
     curves, laws = score_learning_curves(skills, SUBSETS, GRID, 0.95, SEED)
     reported.learning_curves.validate(curves)
     reported.learning_curve_fits.validate(laws)
@@ -94,7 +109,7 @@ def test_curves_and_their_fits():
 def test_a_cell_without_scores_keeps_its_place():
     predictions, fits, everybody = people(SUBSETS)
     fits.loc[fits["target"] == "sex", "status"] = "one class"
-    skills = draw_skills(predictions, fits, everybody, GRID, DRAWS, SEED)
+    skills = skills_of(predictions, fits, everybody)
     curves, laws = score_learning_curves(skills, SUBSETS, GRID, 0.95, SEED)
     reported.learning_curves.validate(curves)
     reported.learning_curve_fits.validate(laws)
@@ -103,7 +118,7 @@ def test_a_cell_without_scores_keeps_its_place():
 
 
 def test_empty_tables_keep_their_schemas():
-    curves, laws = score_learning_curves({}, {}, GRID, 0.95, SEED)
+    curves, laws = score_learning_curves(pd.DataFrame(columns=SCORED), {}, GRID, 0.95, SEED)
     reported.learning_curves.validate(curves)
     reported.learning_curve_fits.validate(laws)
     reported.model_scale.validate(score_model_scale({}, {}, "", GRID, 0.95))
@@ -133,20 +148,21 @@ def test_sites_are_scored_alone_and_together():
     assert rows.loc[("age", "all"), "n_test"] == N
 
 
-def drawn_of(skill, draws, status="ok"):
-    return Drawn(status, 800, N, skill, draws)
+def drawn_of(skill, draws, status="ok", strategy="amortised"):
+    names = {"target": "age", "inputs": INPUTS, "strategy": strategy, "fold": 0}
+    names |= {"kind": "continuous", "metric": "R²", "n_train": 800, "n_test": N}
+    return pd.DataFrame([names | {"status": status, "skill": skill, "draws": draws}])
 
 
 def test_gains_of_models_are_paired():
     rng = np.random.default_rng(0)
     shared, own = rng.normal(0, 0.05, 20_000), rng.normal(0, 0.01, 20_000)
-    key = ("age", INPUTS, "amortised", 0)
     base, wide = drawn_of(0.5, 0.5 + shared), drawn_of(0.53, 0.53 + shared + own)
-    linear = drawn_of(0.45, 0.45 + shared)
+    linear = drawn_of(0.45, 0.45 + shared, strategy="linear")
     skills = {
-        AS_IT_IS: {key: base, ("age", INPUTS, "linear", 0): linear},
-        "wide": {key: wide},
-        "lost": {key: drawn_of(np.nan, np.full(20_000, np.nan), "failed")},
+        AS_IT_IS: pd.concat([base, linear]),
+        "wide": wide,
+        "lost": drawn_of(np.nan, np.full(20_000, np.nan), "failed"),
     }
     counts = {AS_IT_IS: 100.0, "wide": 400.0, "lost": np.nan}
     table = score_model_scale(skills, counts, "amortised", GRID, 0.95)
