@@ -236,8 +236,8 @@ def corrected_by_fold(
     held, corrected = validation[mine], np.full(len(cell.y), np.nan)
     for fold in cell.folds:
         rows, here = held[held["fold"] == fold], cell.fold == fold
-        fit = (rows[name].to_numpy(float) for name in ("y_true", "y_pred"))
-        corrected[here] = correct(*fit, cell.y[here], cell.predicted[here, 0])
+        y_fit, fit = (rows[name].to_numpy(float) for name in ("y_true", "y_pred"))
+        corrected[here] = correct(y_fit, fit, cell.y[here], cell.predicted[here, 0])
     return corrected
 
 
