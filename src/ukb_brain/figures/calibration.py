@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ukb_brain.figures.forest import bare, entitle, first, head, nothing, panels
-from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of, stamp
+from ukb_brain.figures.forest import bare, entitle, head, nothing, tiles
+from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
 from ukb_brain.grid import Grid, Target
-
-COLUMNS = 5
 
 
 def showable(curves: pd.DataFrame, below: int) -> pd.DataFrame:
@@ -41,9 +38,8 @@ def draw_calibration(
         Bins with fewer people, or with fewer in a class, are left out, and their number is said.
     """
     whole = calibration_curves["target"].value_counts()
-    targets = [t for t in grid.targets if t in whole]
-    rows = max(1, -(-len(targets) // COLUMNS))
-    figure = Figure(figsize=(12.5, 2.35 * rows + 1.9))
+    targets = {key: target for key, target in grid.targets.items() if key in whole}
+    figure, every = tiles(len(targets), 5, ("mean prediction", "mean observed"))
     head(
         figure,
         "Are predictions of the right size?",
@@ -54,14 +50,10 @@ def draw_calibration(
     )
     if not targets:
         nothing(figure, "no target has a calibration curve")
-        return stamp(figure, source)
-    every = panels(figure, (rows, COLUMNS), (1.5, 0.6), (0.055, 0.985), (0.3, 0.5))
     kept = showable(calibration_curves, suppress_below)
-    for axes, key in zip(first(every, len(targets)), targets, strict=True):
-        colour = colour_of(grid.targets[key].domain, grid)
-        _panel(axes, kept[kept["target"] == key], int(whole[key]), grid.targets[key], colour)
-    figure.supxlabel("mean prediction", size=10, color=MUTED, y=0.1 / figure.get_figheight())
-    figure.supylabel("mean observed", size=10, color=MUTED, x=0.008)
+    for axes, (key, target) in zip(every, targets.items(), strict=True):
+        colour = colour_of(target.domain, grid)
+        _panel(axes, kept[kept["target"] == key], whole[key], target, colour)
     return stamp(figure, source)
 
 
@@ -71,16 +63,15 @@ def _panel(axes: Axes, rows: pd.DataFrame, whole: int, target: Target, colour: s
     bare(axes, rules="both", labelsize=8, labelcolor=MUTED)
     if len(rows) < whole:
         words = f"{whole - len(rows)} of {whole} bins too small to show"
-        corner: Look = {"ha": "right", "va": "bottom", "transform": axes.transAxes}
-        axes.text(0.98, 0.02, words, size=7.5, color=MUTED, **corner)
+        axes.text(0.98, 0.02, words, size=7.5, color=MUTED, ha="right", transform=axes.transAxes)
     if rows.empty:
         axes.set(xticks=[], yticks=[])
         return
     known = rows.dropna(subset=["low", "high"])
     axes.vlines(known["predicted"], known["low"], known["high"], color=colour, lw=1.8, alpha=0.75)
     axes.plot(rows["predicted"], rows["observed"], "o", color=colour, ms=4.5, mec="white", mew=0.6)
-    low = float(np.nanmin(rows[["predicted", "observed", "low"]].to_numpy(float)))
-    up = float(np.nanmax(rows[["predicted", "observed", "high"]].to_numpy(float)))
+    low = float(rows[["predicted", "observed", "low"]].min(axis=None))
+    up = float(rows[["predicted", "observed", "high"]].max(axis=None))
     room = 0.06 * (up - low) or 0.05
     axes.set(xlim=(low - room, up + room), ylim=(low - room, up + room))
     axes.axline((low, low), slope=1, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=1)

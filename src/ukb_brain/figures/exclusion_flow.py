@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukb_brain.figures.forest import head
-from ukb_brain.figures.labels import modality_names
-from ukb_brain.figures.stamp import INK, MUTED, stamp
+from ukb_brain.figures.stamp import INK, MUTED, modality_names, stamp
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
 

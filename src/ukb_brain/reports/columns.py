@@ -77,16 +77,14 @@ def p(head: str, how: str, name: str, hover: str = "") -> Column:
     )
 
 
-def measured(
-    head: str, how: str, name: str, hover: str = "", digits: int = 2, scale: float = 1.0
-) -> Column:
+def measured(head: str, how: str, name: str, hover: str = "", digits: int = 2) -> Column:
     """Declare a column of estimates with intervals; see `estimate`."""
-    return Column(head, how, lambda row: estimate(row, name, hover, digits, scale))
+    return Column(head, how, lambda row: estimate(row, name, hover, digits))
 
 
-def estimate(row: Row, name: str, hover: str = "", digits: int = 2, scale: float = 1.0) -> Entry:
-    """Write an estimate with its interval, times ``scale``; see `ukb_brain.words.bounded`."""
-    value, low, high = (scale * x for x in bounded(row, name))
+def estimate(row: Row, name: str, hover: str = "", digits: int = 2) -> Entry:
+    """Write an estimate with its interval; see `ukb_brain.words.bounded`."""
+    value, low, high = bounded(row, name)
     if pd.isna(value):
         return Entry("–", "no estimate", number=True)
     known = pd.notna(low) and pd.notna(high)

@@ -12,8 +12,8 @@ from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
 from ukb_brain.figures.interactive import hover_texts, plot_domain, plot_targets
-from ukb_brain.figures.labels import modality_names
 from ukb_brain.figures.legibility import RULE
+from ukb_brain.figures.stamp import modality_names
 from ukb_brain.figures.suppression import suppress_counts, too_few
 from ukb_brain.grid import Grid
 from ukb_brain.reports.html import render

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ukb_brain.figures.ceilings import draw_ceilings
-from ukb_brain.figures.confounds import draw_confounds
+from ukb_brain.figures.limits import draw_ceilings, draw_confounds
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
 from ukb_brain.reports.section import Part, Section

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ukb_brain.figures.coefficients import POINTS, as_in_the_study, draw_coefficients, term_name
+from ukb_brain.figures.coefficients import (
+    as_in_the_study,
+    draw_coefficients,
+    in_points,
+    term_name,
+)
 from ukb_brain.grid import Grid
 from ukb_brain.reports import columns
 from ukb_brain.reports.section import Part, Section
@@ -23,10 +28,11 @@ def mixed_models_table(
     mixed_models_resampled: pd.DataFrame, grid: Grid, mixed_models: pd.DataFrame | None = None
 ) -> columns.Table:
     """Set the mixed models' own numbers beside those over resampled people."""
-    ours = as_in_the_study(mixed_models_resampled).query("term != 'intercept'")
+    ours = in_points(as_in_the_study(mixed_models_resampled)).query("term != 'intercept'")
     if mixed_models is not None:
         names = {"estimate": "own", "low": "own_low", "high": "own_high"}
-        own = mixed_models.rename(columns=names)[["domain", "term", *names.values(), "p"]]
+        own = in_points(mixed_models).rename(columns=names)
+        own = own[["domain", "term", *names.values(), "p"]]
         ours = ours.merge(own, on=["domain", "term"], how="left")
     ours["name"] = [term_name(term, grid) for term in ours["term"]]
     by_domain = [ours[ours["domain"] == domain] for domain in grid.domains]
@@ -39,8 +45,8 @@ def mixed_models_table(
             "A mixed model a domain, a random intercept a target",
             "{domain}: {name}",
         ),
-        columns.measured("Over resampled people", RESAMPLED, "estimate", RESAMPLED, scale=POINTS),
-        columns.measured("The model's own", PSEUDO, "own", PSEUDO, scale=POINTS),
+        columns.measured("Over resampled people", RESAMPLED, "estimate", RESAMPLED),
+        columns.measured("The model's own", PSEUDO, "own", PSEUDO),
         columns.p("p as in the study", PSEUDO, "p", PSEUDO),
     )
 
