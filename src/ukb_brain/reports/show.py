@@ -7,10 +7,10 @@ may hold the names of a row's values in braces, as ``From {inputs}``.
 from __future__ import annotations
 
 import base64
-import inspect
 import io
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import matplotlib as mpl
@@ -67,57 +67,45 @@ class Picture:
     words: str
 
 
-@dataclass(frozen=True)
-class Part:
-    """A figure or tables of a section.
-
-    Attributes
-    ----------
-    make : callable
-        Takes tables by their names in the catalog's layer of reporting, and may take ``grid``,
-        ``source`` and ``suppress_below``.
-    words : str
-        What a figure shows.
-    """
-
-    make: Callable[..., Figure | Table | list[Table] | None]
-    words: str = ""
-
-    def takes(self) -> dict[str, bool]:
-        """Name what it takes, and whether it cannot do without."""
-        asked = inspect.signature(self.make).parameters.values()
-        return {one.name: one.default is one.empty for one in asked}
-
-    def made(self, given: Mapping[str, Any]) -> Sequence[Picture | Table]:
-        """Make it; nothing where one of the tables that it needs is not given."""
-        if any(needed and name not in given for name, needed in self.takes().items()):
-            return []
-        made = self.make(**{name: given[name] for name in self.takes() if name in given})
-        if isinstance(made, Figure):
-            return [_picture(made, self.words)]
-        return made if isinstance(made, list) else [made] if made else []
+Maker = Callable[..., Figure | Table | list[Table] | None]
 
 
 @dataclass(frozen=True)
 class Section:
     """A section: what it is about in ``words``, and ``how`` its numbers were obtained.
 
-    Where no part of it can be made, ``missing`` says what to run.
+    Attributes
+    ----------
+    parts : dict of callable to str
+        Each makes a figure or tables; the word says what a figure shows. They take tables by their
+        names in the catalog's layer of reporting, and may take ``grid``, ``source`` and
+        ``suppress_below``.
+    missing : str
+        What to run where no part can be made.
     """
 
     title: str
     words: str
     how: str
-    parts: tuple[Part, ...]
+    parts: Mapping[Maker, str]
     missing: str = "No table of this is at hand. It is made by kedro run --pipelines reporting."
 
     def tables(self) -> set[str]:
         """Name the tables that its parts take."""
-        return {name for part in self.parts for name in part.takes()} - NOT_TABLES
+        return {name for make in self.parts for name in signature(make).parameters} - NOT_TABLES
 
     def made(self, given: Mapping[str, Any]) -> list[Picture | Table]:
-        """Make its parts of what is given by name."""
-        return [made for part in self.parts for made in part.made(given)]
+        """Make of what is given by name each part that has all the tables it needs."""
+        every: list[Picture | Table] = []
+        for make, words in self.parts.items():
+            takes = signature(make).parameters
+            if any(one.default is one.empty and one.name not in given for one in takes.values()):
+                continue
+            made = make(**{name: given[name] for name in takes if name in given})
+            if isinstance(made, Figure):
+                made = _picture(made, words)
+            every += made if isinstance(made, list) else [made] if made else []
+        return every
 
 
 def _picture(figure: Figure, words: str) -> Picture:

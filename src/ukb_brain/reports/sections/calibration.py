@@ -71,11 +71,9 @@ SECTION = show.Section(
     "Fullest cell of each target, test people only. Bins hold equally many people; bars are Wilson "
     "intervals of binary and bootstrap intervals of continuous targets. Slopes and offsets have "
     "intervals over families.",
-    (
-        show.Part(
-            draw_calibration,
-            "Panels by target: what was observed in bins of like predictions, with intervals.",
-        ),
-        show.Part(calibration_rows),
-    ),
+    {
+        draw_calibration: "Panels by target: what was observed in bins of like predictions, with "
+        "intervals.",
+        calibration_rows: "",
+    },
 )

@@ -81,11 +81,9 @@ SECTION = show.Section(
     "test people permuted within strata of site, sex and age (the target itself left out), so that "
     "it tests association beyond these. “Strictly” compares a cell with the largest standardised "
     "score of all cells in each permutation.",
-    (
-        show.Part(
-            draw_legibility,
-            "Forest plot: each target's skill from its fullest inputs, with 95 % intervals.",
-        ),
-        show.Part(how_sure),
-    ),
+    {
+        draw_legibility: "Forest plot: each target's skill from its fullest inputs, with 95 % "
+        "intervals.",
+        how_sure: "",
+    },
 )

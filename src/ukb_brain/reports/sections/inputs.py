@@ -100,13 +100,10 @@ SECTION = show.Section(
     "no verdict. Shapley values: of the map's cells, on the people common to all of a target's "
     "cells, draw by draw; where the ladder chose no cell with an input they are 0 without an "
     "interval.",
-    (
-        show.Part(
-            draw_contributions,
-            "Panels by domain and input: each target's Shapley contribution with its 95 % "
-            "interval, the skill without any of these inputs, and that of all together.",
-        ),
-        show.Part(what_adds),
-        show.Part(domain_means),
-    ),
+    {
+        draw_contributions: "Panels by domain and input: each target's Shapley contribution with "
+        "its 95 % interval, the skill without any of these inputs, and that of all together.",
+        what_adds: "",
+        domain_means: "",
+    },
 )

@@ -120,15 +120,13 @@ SECTION = show.Section(
     "Random subsets of training people, the same test people throughout; a power law with an "
     "asymptote, fitted in each bootstrap draw. Left-out sites: each site is predicted by models of "
     "the others. Models of other sizes are trained on the map's own people.",
-    (
-        show.Part(
-            draw_learning_curves,
-            "Panels by target: skill by number of training people, extrapolated to tenfold.",
-        ),
-        show.Part(curve_rows),
-        show.Part(site_rows),
-        show.Part(scale_rows),
-    ),
+    {
+        draw_learning_curves: "Panels by target: skill by number of training people, extrapolated "
+        "to tenfold.",
+        curve_rows: "",
+        site_rows: "",
+        scale_rows: "",
+    },
     missing="Nothing was retrained yet. Learning curves and left-out sites are made by kedro run "
     "--pipelines evidence, with the same --env and --params as this run; then run kedro run "
     "--pipelines reporting again, with these too.",

@@ -93,18 +93,12 @@ SECTION = show.Section(
     "people are compared with people of their own site only. Ceiling: from the agreement of two "
     "imaging visits, under the assumption that errors of both are alike and independent. Intervals "
     "are percentile intervals over families.",
-    (
-        show.Part(
-            draw_confounds,
-            "Forest plot: skill of each target's imaging cell, the same within sites, confounds "
-            "alone, and what images add to confounds, with 95 % intervals.",
-        ),
-        show.Part(confound_rows),
-        show.Part(
-            draw_ceilings,
-            "Forest plot: each target's test-retest ceiling, and the share of it that its fullest "
-            "inputs reach, with 95 % intervals.",
-        ),
-        show.Part(ceiling_rows),
-    ),
+    {
+        draw_confounds: "Forest plot: skill of each target's imaging cell, the same within sites, "
+        "confounds alone, and what images add to confounds, with 95 % intervals.",
+        confound_rows: "",
+        draw_ceilings: "Forest plot: each target's test-retest ceiling, and the share of it that "
+        "its fullest inputs reach, with 95 % intervals.",
+        ceiling_rows: "",
+    },
 )
