@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukb_brain.figures.forest import bare, entitle, head, nothing, tiles
-from ukb_brain.figures.stamp import INK, MUTED, colour_of, stamp
+from ukb_brain.figures.stamp import MUTED, colour_of, stamp
 from ukb_brain.grid import Grid, Target
 
 
@@ -59,7 +59,7 @@ def draw_calibration(
 
 def _panel(axes: Axes, rows: pd.DataFrame, whole: int, target: Target, colour: str) -> None:
     unit = f" ({target.unit})" if target.kind == "continuous" and target.unit else ""
-    entitle(axes, target.name + unit, color=INK)
+    entitle(axes, target.name + unit)
     bare(axes, rules="both", labelsize=8, labelcolor=MUTED)
     if len(rows) < whole:
         words = f"{whole - len(rows)} of {whole} bins too small to show"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukb_brain.figures.forest import Mark, bare, draw_mark, entitle, head, say, tiles
-from ukb_brain.figures.stamp import INK, MUTED, colour_of, group_names, stamp
+from ukb_brain.figures.stamp import MUTED, colour_of, group_names, stamp
 from ukb_brain.grid import Grid
 
 # How far the two intervals of a term are from the middle of its row.
@@ -37,7 +37,7 @@ def in_points(models: pd.DataFrame) -> pd.DataFrame:
 def _panel(axes: Axes, rows: pd.DataFrame, again: pd.DataFrame, domain: str, grid: Grid) -> None:
     effects = rows.loc[rows["term"] != "intercept"].iloc[::-1]
     colour = colour_of(domain, grid)
-    entitle(axes, domain.capitalize(), 12, color=INK)
+    entitle(axes, domain.capitalize(), 12)
     axes.set_yticks(range(len(effects)), [term_name(t, grid) for t in effects["term"]], size=10)
     axes.set_ylim(-0.6, len(effects) - 0.4)
     bare(axes, zero="x", labelbottom=True)

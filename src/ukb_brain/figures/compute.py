@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from ukb_brain.figures.forest import bare, entitle, head, legend, panels, say
-from ukb_brain.figures.stamp import INK, MUTED, Look, stamp
+from ukb_brain.figures.stamp import MUTED, Look, stamp
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores.skill import with_skill
 
@@ -68,7 +68,7 @@ def draw_compute(
     for axes, (row, mine) in zip(every, rows.items(), strict=True):
         for one, cost in zip(axes, COSTS, strict=True):
             _panel(one, mine, cost)
-        entitle(axes[0], row.capitalize(), 12, color=INK)
+        entitle(axes[0], row.capitalize(), 12)
         number = mine.groupby(CELL).ngroups
         axes[1].set_title(f"{number} cells", loc="right", size=9, color=MUTED)
         axes[0].set_ylabel("skill", size=10, color=MUTED)

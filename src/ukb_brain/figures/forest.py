@@ -105,7 +105,7 @@ def bare(axes: Axes, zero: str = "", rules: Literal["x", "y", "both"] = "x", **t
 
 def entitle(axes: Axes, title: str, size: float = 10, **more: Any) -> None:
     """Write a bold title over the left end of axes."""
-    axes.set_title(title, loc="left", size=size, weight="bold", **more)
+    axes.set_title(title, loc="left", size=size, weight="bold", color=INK, **more)
 
 
 def head(figure: Figure, title: str, words: str) -> None:

@@ -116,7 +116,7 @@ def _panel(
         for k, (above, row) in enumerate(pairwise(rows), start=1):
             if row.groups != above.groups:
                 axes.axhline(k - 0.5, color="#9aa5b1" if row.blocks else "white", linewidth=0.7)
-    entitle(left, domain.capitalize(), 13, color=INK, pad=10)
+    entitle(left, domain.capitalize(), 13, pad=10)
 
 
 def _explain(figure: Figure, x: float, y: float, n_test: pd.Series, grid: Grid, below: int) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ukb_brain.figures.forest import bare, entitle, head, in_order, legend, tiles
-from ukb_brain.figures.stamp import DOMAIN_COLOURS, INK, MUTED, Look, stamp
+from ukb_brain.figures.stamp import DOMAIN_COLOURS, MUTED, Look, stamp
 from ukb_brain.grid import Grid
 
 LEGEND_COLUMNS = 4
@@ -25,9 +25,8 @@ def power_law_at(fit: pd.Series, people: np.ndarray) -> np.ndarray:
     compares both.
     """
     rate = fit["rate"] if pd.notna(fit["rate"]) else 0.0
-    at_tenfold = fit["asymptote"] - fit["at_10x"]
     share: np.ndarray = (people / (10 * fit["n_largest"])) ** -rate
-    return np.asarray(fit["asymptote"] - at_tenfold * share, dtype=float)
+    return np.asarray(fit["asymptote"] - (fit["asymptote"] - fit["at_10x"]) * share, dtype=float)
 
 
 def draw_learning_curves(
@@ -51,7 +50,7 @@ def draw_learning_curves(
     number = scored["target"].nunique()
     figure, every = tiles(number, 5, ("training people", "skill"), base)
     for axes, (key, mine) in zip(every, scored.groupby("target", sort=False), strict=True):
-        entitle(axes, grid.targets[str(key)].name, color=INK)
+        entitle(axes, grid.targets[str(key)].name)
         for line, points in mine.groupby("line", sort=False):
             fitted = fits[(fits["target"] == key) & (fits["line"] == line)]
             _line(axes, points, fitted, *looks[str(line)])
