@@ -27,15 +27,9 @@ def draw_calibration(
 ) -> Figure:
     """Draw what was observed where people were predicted alike, a panel a target.
 
-    Parameters
-    ----------
-    calibration_curves : pandas.DataFrame
-        One row a target and bin: ``target, bin, n, events, predicted, observed, low, high``; see
-        `ukb_brain.statistics.people.calibration_curve.reliability_curve`.
-    grid, source : Grid, str
-        Names, units and domains; ``synthetic`` is stamped.
-    suppress_below : int
-        Bins with fewer people, or with fewer in a class, are left out, and their number is said.
+    ``calibration_curves`` is from `ukb_brain.statistics.people.calibration_curve`: one row a target
+    and bin, ``target, bin, n, events, predicted, observed, low, high``. Bins with fewer than
+    ``suppress_below`` people, or with fewer in a class, are left out, and their number is said.
     """
     whole = calibration_curves["target"].value_counts()
     targets = {key: target for key, target in grid.targets.items() if key in whole}

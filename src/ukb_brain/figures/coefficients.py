@@ -61,15 +61,10 @@ def draw_coefficients(
 ) -> Figure:
     """Draw each input's effect on balanced accuracy with its 95 % interval, a panel a domain.
 
-    Parameters
-    ----------
-    mixed_models : pandas.DataFrame
-        One row a fixed effect. A model that could not be fitted shows why.
-    grid, source : Grid, str
-        Domains in their order; ``synthetic`` is stamped.
-    mixed_models_resampled : pandas.DataFrame, optional
-        From `ukb_brain.statistics.inputs.mixed_resampling`: ``domain, outcome, weighting, term,
-        estimate, low, high`` over resampled test people, drawn beside the models' own.
+    ``mixed_models`` has one row a fixed effect; a model that could not be fitted shows why. Beside
+    the models' own are drawn those over resampled test people, where ``mixed_models_resampled`` is
+    given, from `ukb_brain.statistics.inputs.mixed_resampling`: ``domain, outcome, weighting, term,
+    estimate, low, high``.
     """
     models, again = in_points(mixed_models), pd.DataFrame(columns=["domain", "term"])
     words = "Mixed model a domain, a random intercept a target (REML). Filled: the 95 % interval "

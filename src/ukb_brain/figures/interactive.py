@@ -116,6 +116,7 @@ def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
     ``table`` is from `with_skill`, with a column ``hover``.
     """
     full = fullest_cells(table, grid).dropna(subset="skill").sort_values("skill", kind="stable")
+    full = full.assign(name=[grid.targets[t].name for t in full["target"]])
     figure = go.Figure()
     look = {"type": "data", "symmetric": False, "thickness": 2, "width": 0}
     for domain in grid.domains:
@@ -123,7 +124,7 @@ def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
         above, below = mine["skill_high"] - mine["skill"], mine["skill"] - mine["skill_low"]
         figure.add_scatter(
             x=mine["skill"].tolist(),
-            y=[grid.targets[t].name for t in mine["target"]],
+            y=mine["name"].tolist(),
             error_x=look | {"array": above.tolist(), "arrayminus": below.tolist()},
             mode="markers",
             name=domain,
@@ -131,9 +132,7 @@ def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
             hovertext=mine["hover"].tolist(),
             hovertemplate=HOVER,
         )
-    figure.update_yaxes(
-        categoryorder="array", categoryarray=[grid.targets[t].name for t in full["target"]]
-    )
+    figure.update_yaxes(categoryorder="array", categoryarray=full["name"].tolist())
     figure.update_xaxes(
         title={"text": "skill: R², or 2·AUC − 1", "font": {"color": MUTED}}, zerolinecolor=MUTED
     )

@@ -39,16 +39,9 @@ DATED = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Rules:
-    """What is checked.
+    """What is checked: no one's eid may occur, and counts under ``below`` are suppressed.
 
-    Attributes
-    ----------
-    eids : frozenset of int
-        Of all participants: none may occur.
-    below : int
-        Smaller counts are suppressed.
-    synthetic : bool
-        Whether everything is of generated people, which the manifest says.
+    ``synthetic`` is whether everything is of generated people, which the manifest says.
     """
 
     eids: frozenset[int]
