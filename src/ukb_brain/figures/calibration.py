@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,8 +65,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, whole: int, target: Target, colour: s
     known = rows.dropna(subset=["low", "high"])
     axes.vlines(known["predicted"], known["low"], known["high"], color=colour, lw=1.8, alpha=0.75)
     axes.plot(rows["predicted"], rows["observed"], "o", color=colour, ms=4.5, mec="white", mew=0.6)
-    low = float(rows[["predicted", "observed", "low"]].min(axis=None))
-    up = float(rows[["predicted", "observed", "high"]].max(axis=None))
+    low = float(np.nanmin(rows[["predicted", "observed", "low"]].to_numpy(float)))
+    up = float(np.nanmax(rows[["predicted", "observed", "high"]].to_numpy(float)))
     room = 0.06 * (up - low) or 0.05
     axes.set(xlim=(low - room, up + room), ylim=(low - room, up + room))
     axes.axline((low, low), slope=1, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=1)

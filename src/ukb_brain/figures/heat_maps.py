@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 
 from ukb_brain.figures.forest import entitle
-from ukb_brain.figures.stamp import INK, MUTED, group_names, stamp
+from ukb_brain.figures.stamp import INK, MUTED, Look, group_names, stamp
 from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.scores.skill import with_skill
@@ -133,7 +133,7 @@ def _explain(figure: Figure, x: float, y: float, n_test: pd.Series, grid: Grid, 
         "no result.\nDifferences between neighbouring cells are often smaller than their "
         "intervals: see the dashboard."
     )
-    look = {"va": "top", "size": 10, "color": MUTED, "linespacing": 1.65}
+    look: Look = {"va": "top", "size": 10, "color": MUTED, "linespacing": 1.65}
     figure.text(x / width, 1 - (y - 0.15) / height, words, **look)
     axes = _place(figure, x, y + 1.4, width - x - 2 * MARGIN, 0.15)
     bar = figure.colorbar(

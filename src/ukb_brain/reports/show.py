@@ -27,7 +27,7 @@ from ukb_brain.words import bounded, number, p_value, with_interval
 NO_INTERVAL = "no interval: it is the same in every draw of people, or they are too few for one"
 NOT_TABLES = {"grid", "source", "suppress_below"}
 
-Row = Mapping[Hashable, Any]
+Row = Mapping[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,8 @@ class Section:
             if any(one.default is one.empty and one.name not in given for one in takes.values()):
                 continue
             made = make(**{name: given[name] for name in takes if name in given})
-            if isinstance(made, Figure):
-                made = _picture(made, words)
-            every += made if isinstance(made, list) else [made] if made else []
+            shown = _picture(made, words) if isinstance(made, Figure) else made
+            every += shown if isinstance(shown, list) else [shown] if shown else []
         return every
 
 
