@@ -61,6 +61,19 @@ def test_the_map_shows_every_cell_once():
     assert texts.count("·") == reported()["status"].ne("ok").sum()
 
 
+def test_a_colour_has_one_skill_on_the_scales_of_both_kinds():
+    figure = drawn("heat maps", "ukb")
+    figure.draw_without_rendering()
+    (bar,) = (axes for axes in figure.axes if "continuous target" in axes.get_xlabel())
+    (above,) = bar.child_axes
+    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    assert [label.get_text() for label in above.get_xticklabels()] == [
+        f"{(tick + 1) / 2:g}" for tick in ticks
+    ]
+    places = [axes.transData.transform([(tick, 0) for tick in ticks]) for axes in (bar, above)]
+    np.testing.assert_allclose(places[0][:, 0], places[1][:, 0])
+
+
 def test_score_table_is_inputs_by_targets():
     table = with_skill(reported())
     wide = score_table(table, "serology", GRID, "skill")

@@ -12,7 +12,6 @@ from report_cases import evidence_tables, few_targets, report
 from ukb_brain.figures.coefficients import draw_coefficients
 from ukb_brain.figures.stamp import NOTICE
 from ukb_brain.figures.suppression import suppress_counts, without_small_counts
-from ukb_brain.reports.columns import estimate
 from ukb_brain.reports.page import build_report
 from ukb_brain.reports.sections.certainty import how_sure
 from ukb_brain.reports.sections.inputs import what_adds
@@ -20,6 +19,7 @@ from ukb_brain.reports.sections.learning import scale_rows
 from ukb_brain.reports.sections.limits import ceiling_rows, confound_rows
 from ukb_brain.reports.sections.models import mixed_models_table
 from ukb_brain.reports.sections.subgroups import participation_rows, subgroup_rows
+from ukb_brain.reports.show import estimate
 
 GRID = few_targets()
 TABLES = evidence_tables()

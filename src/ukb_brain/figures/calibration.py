@@ -7,11 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ukb_brain.figures.forest import bare, entitle, first, head, nothing, panels
-from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of, stamp
+from ukb_brain.figures.forest import bare, entitle, head, nothing, tiles
+from ukb_brain.figures.stamp import MUTED, colour_of, stamp
 from ukb_brain.grid import Grid, Target
-
-COLUMNS = 5
 
 
 def showable(curves: pd.DataFrame, below: int) -> pd.DataFrame:
@@ -30,20 +28,13 @@ def draw_calibration(
 ) -> Figure:
     """Draw what was observed where people were predicted alike, a panel a target.
 
-    Parameters
-    ----------
-    calibration_curves : pandas.DataFrame
-        One row a target and bin: ``target, bin, n, events, predicted, observed, low, high``; see
-        `ukb_brain.statistics.people.calibration_curve.reliability_curve`.
-    grid, source : Grid, str
-        Names, units and domains; ``synthetic`` is stamped.
-    suppress_below : int
-        Bins with fewer people, or with fewer in a class, are left out, and their number is said.
+    ``calibration_curves`` is from `ukb_brain.statistics.people.calibration_curve`: one row a target
+    and bin, ``target, bin, n, events, predicted, observed, low, high``. Bins with fewer than
+    ``suppress_below`` people, or with fewer in a class, are left out, and their number is said.
     """
     whole = calibration_curves["target"].value_counts()
-    targets = [t for t in grid.targets if t in whole]
-    rows = max(1, -(-len(targets) // COLUMNS))
-    figure = Figure(figsize=(12.5, 2.35 * rows + 1.9))
+    targets = {key: target for key, target in grid.targets.items() if key in whole}
+    figure, every = tiles(len(targets), 5, ("mean prediction", "mean observed"))
     head(
         figure,
         "Are predictions of the right size?",
@@ -54,25 +45,20 @@ def draw_calibration(
     )
     if not targets:
         nothing(figure, "no target has a calibration curve")
-        return stamp(figure, source)
-    every = panels(figure, (rows, COLUMNS), (1.5, 0.6), (0.055, 0.985), (0.3, 0.5))
     kept = showable(calibration_curves, suppress_below)
-    for axes, key in zip(first(every, len(targets)), targets, strict=True):
-        colour = colour_of(grid.targets[key].domain, grid)
-        _panel(axes, kept[kept["target"] == key], int(whole[key]), grid.targets[key], colour)
-    figure.supxlabel("mean prediction", size=10, color=MUTED, y=0.1 / figure.get_figheight())
-    figure.supylabel("mean observed", size=10, color=MUTED, x=0.008)
+    for axes, (key, target) in zip(every, targets.items(), strict=True):
+        colour = colour_of(target.domain, grid)
+        _panel(axes, kept[kept["target"] == key], whole[key], target, colour)
     return stamp(figure, source)
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, whole: int, target: Target, colour: str) -> None:
     unit = f" ({target.unit})" if target.kind == "continuous" and target.unit else ""
-    entitle(axes, target.name + unit, color=INK)
+    entitle(axes, target.name + unit)
     bare(axes, rules="both", labelsize=8, labelcolor=MUTED)
     if len(rows) < whole:
         words = f"{whole - len(rows)} of {whole} bins too small to show"
-        corner: Look = {"ha": "right", "va": "bottom", "transform": axes.transAxes}
-        axes.text(0.98, 0.02, words, size=7.5, color=MUTED, **corner)
+        axes.text(0.98, 0.02, words, size=7.5, color=MUTED, ha="right", transform=axes.transAxes)
     if rows.empty:
         axes.set(xticks=[], yticks=[])
         return

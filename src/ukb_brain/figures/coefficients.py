@@ -8,12 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ukb_brain.figures.forest import Mark, bare, draw_mark, entitle, first, head, panels, say
-from ukb_brain.figures.labels import group_names
-from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of, stamp
+from ukb_brain.figures.forest import Mark, bare, draw_mark, entitle, head, say, tiles
+from ukb_brain.figures.stamp import MUTED, colour_of, group_names, stamp
 from ukb_brain.grid import Grid
 
-POINTS = 100
 # How far the two intervals of a term are from the middle of its row.
 APART = 0.17
 OWN, AGAIN = Mark("o", None, 7), Mark("D", None, 7)
@@ -31,10 +29,15 @@ def as_in_the_study(resampled: pd.DataFrame) -> pd.DataFrame:
     return resampled[alike]
 
 
+def in_points(models: pd.DataFrame) -> pd.DataFrame:
+    """Give estimates and bounds in percentage points."""
+    return models.assign(**(100 * models[["estimate", "low", "high"]]))
+
+
 def _panel(axes: Axes, rows: pd.DataFrame, again: pd.DataFrame, domain: str, grid: Grid) -> None:
     effects = rows.loc[rows["term"] != "intercept"].iloc[::-1]
     colour = colour_of(domain, grid)
-    entitle(axes, domain.capitalize(), 12, color=INK)
+    entitle(axes, domain.capitalize(), 12)
     axes.set_yticks(range(len(effects)), [term_name(t, grid) for t in effects["term"]], size=10)
     axes.set_ylim(-0.6, len(effects) - 0.4)
     bare(axes, zero="x", labelbottom=True)
@@ -44,13 +47,10 @@ def _panel(axes: Axes, rows: pd.DataFrame, again: pd.DataFrame, domain: str, gri
         return
     for y, (_, row) in enumerate(effects.iterrows()):
         both = row["term"] in again.index
-        own = MUTED if both else colour
-        draw_mark(axes, row, "estimate", y + APART * both, own, OWN, POINTS)
+        draw_mark(axes, row, "estimate", y + APART * both, MUTED if both else colour, OWN)
         if both:
-            draw_mark(axes, again.loc[row["term"]], "estimate", y - APART, colour, AGAIN, POINTS)
-    place: Look = {"xytext": (0, 7), "textcoords": "offset points", "ha": "right"}
-    words = f"{int(rows['n'].iloc[0])} cells"
-    axes.annotate(words, (1, 1), xycoords="axes fraction", size=9, color=MUTED, **place)
+            draw_mark(axes, again.loc[row["term"]], "estimate", y - APART, colour, AGAIN)
+    axes.set_title(f"{int(rows['n'].iloc[0])} cells", loc="right", size=9, color=MUTED)
 
 
 def draw_coefficients(
@@ -61,20 +61,15 @@ def draw_coefficients(
 ) -> Figure:
     """Draw each input's effect on balanced accuracy with its 95 % interval, a panel a domain.
 
-    Parameters
-    ----------
-    mixed_models : pandas.DataFrame
-        One row a fixed effect. A model that could not be fitted shows why.
-    grid, source : Grid, str
-        Domains in their order; ``synthetic`` is stamped.
-    mixed_models_resampled : pandas.DataFrame, optional
-        From `ukb_brain.statistics.inputs.mixed_resampling`: ``domain, outcome, weighting, term,
-        estimate, low, high`` over resampled test people, drawn beside the models' own.
+    ``mixed_models`` has one row a fixed effect; a model that could not be fitted shows why. Beside
+    the models' own are drawn those over resampled test people, where ``mixed_models_resampled`` is
+    given, from `ukb_brain.statistics.inputs.mixed_resampling`: ``domain, outcome, weighting, term,
+    estimate, low, high``.
     """
-    again = pd.DataFrame(columns=["domain", "term"])
+    models, again = in_points(mixed_models), pd.DataFrame(columns=["domain", "term"])
     words = "Mixed model a domain, a random intercept a target (REML). Filled: the 95 % interval "
     if mixed_models_resampled is not None:
-        again = as_in_the_study(mixed_models_resampled)
+        again = in_points(as_in_the_study(mixed_models_resampled))
     if again.empty:
         words += "excludes 0. Cells share test people, so intervals are too narrow."
     else:
@@ -82,13 +77,11 @@ def draw_coefficients(
             "excludes 0.\nRest on the diamonds: intervals over resampled test people. Grey circles "
             "are the model's own,\nwhich takes cells of the same people as independent."
         )
-    rows = -(-len(grid.domains) // 2)
-    figure = Figure(figsize=(10.5, 2.55 * rows + 1.5))
-    every = panels(figure, (rows, 2), (1.3, 0.6), (0.14, 0.97), (0.42, 0.32), sharex=True)
-    for axes, domain in zip(first(every, len(grid.domains)), grid.domains, strict=True):
-        mine = again[again["domain"] == domain].set_index("term")
-        _panel(axes, mixed_models[mixed_models["domain"] == domain], mine, domain, grid)
     label = "Change in balanced accuracy, percentage points"
-    figure.supxlabel(label, size=10, color=MUTED, y=0.12 / figure.get_figheight())
+    sides, number = (0.14, 0.97), len(grid.domains)
+    figure, every = tiles(number, 2, (label, ""), 0.62, sides, (0.42, 0.32), sharex=True)
+    for axes, domain in zip(every, grid.domains, strict=True):
+        mine = again[again["domain"] == domain].set_index("term")
+        _panel(axes, models[models["domain"] == domain], mine, domain, grid)
     head(figure, "Which inputs help?", words)
     return stamp(figure, source)

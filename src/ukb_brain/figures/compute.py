@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from ukb_brain.figures.forest import bare, entitle, head, legend, panels, say
-from ukb_brain.figures.stamp import INK, MUTED, Look, stamp
+from ukb_brain.figures.stamp import MUTED, Look, stamp
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores.skill import with_skill
 
@@ -26,7 +26,6 @@ LOOKS = {
 COSTS = {"flops": "Floating-point operations a cell", "train_seconds": "Seconds a cell"}
 CELL = ["target", "inputs"]
 ENDS = ["skill_low", "skill_high"]
-EVERYWHERE = "all domains"
 
 
 def score_and_cost(performance: pd.DataFrame, cell_fits: pd.DataFrame) -> pd.DataFrame:
@@ -61,17 +60,16 @@ def draw_compute(
     The tables are those of `score_and_cost`; a ``device`` of the fits is told.
     """
     both = score_and_cost(performance, cell_fits)
-    rows = [*grid.domains, EVERYWHERE]
+    rows = {d: both[both["domain"] == d] for d in grid.domains} | {"all domains": both}
     figure = Figure(figsize=(10.5, 1.95 * len(rows) + 1.9))
     shape, sides = (len(rows), len(COSTS)), (0.09, 0.97)
     shared = {"sharex": "col", "sharey": "row"}
     every = panels(figure, shape, (1.45, 0.65), sides, (0.08, 0.38), **shared)
-    for axes, row in zip(every, rows, strict=True):
-        mine = both if row == EVERYWHERE else both[both["domain"] == row]
+    for axes, (row, mine) in zip(every, rows.items(), strict=True):
         for one, cost in zip(axes, COSTS, strict=True):
             _panel(one, mine, cost)
-        entitle(axes[0], row.capitalize(), 12, color=INK)
-        number = mine[CELL].drop_duplicates().shape[0]
+        entitle(axes[0], row.capitalize(), 12)
+        number = mine.groupby(CELL).ngroups
         axes[1].set_title(f"{number} cells", loc="right", size=9, color=MUTED)
         axes[0].set_ylabel("skill", size=10, color=MUTED)
         _limit(axes[0], mine)

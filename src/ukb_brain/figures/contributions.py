@@ -66,7 +66,7 @@ def draw_contributions(contributions: pd.DataFrame, grid: Grid, source: str) -> 
         _share_scale(of_domain[1:-1])
         _share_scale(of_domain[[0, -1]])
     for axes, column in zip(every[0], columns, strict=True):
-        forest.entitle(axes, TITLES.get(column, column.capitalize()), color=INK, pad=20)
+        forest.entitle(axes, TITLES.get(column, column.capitalize()), pad=20)
     return stamp(figure, source)
 
 

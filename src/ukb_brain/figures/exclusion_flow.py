@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukb_brain.figures.forest import head
-from ukb_brain.figures.labels import modality_names
-from ukb_brain.figures.stamp import INK, MUTED, stamp
-from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.figures.stamp import INK, MUTED, modality_names, stamp
+from ukb_brain.figures.suppression import any_small, suppress_counts
 from ukb_brain.grid import Grid
 
 COLUMNS = {
@@ -36,13 +35,10 @@ def shown_counts(
     all are rounded: the two tables share their people.
     """
     left = scan_counts["people"] - scan_counts["in_cohort"]
-    flow, scans = exclusion_flow[[*STEPS]], scan_counts[[*COLUMNS]]
-    together = pd.DataFrame({"n": [*flow.to_numpy().ravel(), *scans.to_numpy().ravel(), *left]})
-    shown = suppress_counts(together, ["n"], below)["n"].to_numpy()
-    exclusion_flow, scan_counts = exclusion_flow.copy(), scan_counts.copy()
-    exclusion_flow[[*STEPS]] = shown[: flow.size].reshape(flow.shape)
-    scan_counts[[*COLUMNS]] = shown[flow.size :][: scans.size].reshape(scans.shape)
-    return exclusion_flow, scan_counts
+    counts = (exclusion_flow[[*STEPS]], scan_counts[[*COLUMNS]], left)
+    small = any(any_small(each, below) for each in counts)
+    flow = suppress_counts(exclusion_flow, [*STEPS], below, small)
+    return flow, suppress_counts(scan_counts, [*COLUMNS], below, small)
 
 
 def draw_exclusion_flow(

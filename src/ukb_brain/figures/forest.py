@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,12 +15,11 @@ from matplotlib.lines import Line2D
 
 from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of
 from ukb_brain.grid import Grid
-from ukb_brain.statistics.kinds import Kind, by_kind
 from ukb_brain.words import bounded
 
 RULE_COLOUR = "#e4e8ec"
 QUIET: Look = {"labelsize": 8.5, "labelcolor": MUTED}
-CLOSE: Look = {"handletextpad": 0.5, "columnspacing": 1.4}
+Row = Mapping[Hashable, Any] | pd.Series
 
 
 @dataclass(frozen=True)
@@ -37,16 +35,16 @@ class Mark:
 
 
 def draw_mark(
-    axes: Axes, row: pd.Series, name: str, y: float, colour: str, mark: Mark, scale: float = 1.0
+    axes: Axes, row: Row, name: str, y: float, colour: str, mark: Mark, **look: Any
 ) -> None:
-    """Draw an estimate and its interval along x, times ``scale``; nothing where it is NaN."""
-    value, low, high = (scale * x for x in bounded(row, name))
+    """Draw an estimate and its interval along x; nothing where it is NaN."""
+    value, low, high = bounded(row, name)
     if pd.isna(value):
         return
     if pd.notna(low) and pd.notna(high):
         axes.plot([low, high], [y, y], color=colour, lw=2, alpha=0.75)
     filled = (low > 0 or high < 0) if mark.filled is None else mark.filled
-    look: Look = {"color": colour, "mfc": colour if filled else "white", "mec": colour, "mew": 1.3}
+    look |= {"color": colour, "mfc": colour if filled else "white", "mec": colour, "mew": 1.3}
     axes.plot(value, y, mark.shape, ms=mark.size, zorder=4, **look)
 
 
@@ -71,11 +69,28 @@ def panels(
     return axes
 
 
-def first(axes: np.ndarray, number: int) -> list[Axes]:
-    """Keep the first axes, in reading order, and hide the others."""
-    for spare in axes.ravel()[number:]:
+def tiles(
+    number: int,
+    columns: int,
+    labels: tuple[str, str],
+    base: float = 0.6,
+    sides: tuple[float, float] = (0.055, 0.985),
+    gaps: tuple[float, float] = (0.28, 0.48),
+    **shared: Any,
+) -> tuple[Figure, list[Axes]]:
+    """Begin a figure of a ``number`` of panels in reading order, ``labels`` below and left of all.
+
+    ``base`` is the margin below them in inches; ``sides`` and ``gaps`` are those of `panels`.
+    """
+    rows = max(1, -(-number // columns))
+    figure = Figure(figsize=(12.5, 2.4 * rows + 1.5 + base))
+    every = panels(figure, (rows, columns), (1.5, base), sides, gaps, **shared).ravel()
+    for spare in every[number:]:
         spare.axis("off")
-    return list(axes.ravel()[:number])
+    across, upwards = labels
+    figure.supxlabel(across, size=10, color=MUTED, y=(base - 0.5) / figure.get_figheight())
+    figure.supylabel(upwards, size=10, color=MUTED, x=0.008)
+    return figure, list(every[:number])
 
 
 def bare(axes: Axes, zero: str = "", rules: Literal["x", "y", "both"] = "x", **ticks: Any) -> None:
@@ -90,15 +105,7 @@ def bare(axes: Axes, zero: str = "", rules: Literal["x", "y", "both"] = "x", **t
 
 def entitle(axes: Axes, title: str, size: float = 10, **more: Any) -> None:
     """Write a bold title over the left end of axes."""
-    axes.set_title(title, loc="left", size=size, weight="bold", **more)
-
-
-def name_rows(axes: Axes, targets: Sequence[str], grid: Grid) -> None:
-    """Write targets' names along y in their domains' colours, target k at y = k from the top."""
-    axes.set_yticks(range(len(targets)), [grid.targets[t].name for t in targets], size=10)
-    for label, target in zip(axes.get_yticklabels(), targets, strict=True):
-        label.set_color(colour_of(grid.targets[target].domain, grid))
-    axes.set_ylim(len(targets) - 0.35, -0.65)
+    axes.set_title(title, loc="left", size=size, weight="bold", color=INK, **more)
 
 
 def head(figure: Figure, title: str, words: str) -> None:
@@ -125,7 +132,8 @@ def foot(figure: Figure, marks: Sequence[tuple[str, Mark]], grid: Grid | None = 
     if grid is not None:
         colours = {domain: colour_of(domain, grid) for domain in grid.domains}
         handles += [Line2D([], [], color=c, lw=4, label=domain) for domain, c in colours.items()]
-    legend(figure, handles, (0.015, 0.06 / figure.get_figheight()), **CLOSE)
+    at = (0.015, 0.06 / figure.get_figheight())
+    legend(figure, handles, at, handletextpad=0.5, columnspacing=1.4)
 
 
 def say(axes: Axes, words: str, **look: Any) -> None:
@@ -140,24 +148,34 @@ def say_in_row(axes: Axes, y: float, words: str) -> None:
 
 
 def nothing(figure: Figure, why: str) -> None:
-    """Say on an empty figure why it is empty."""
+    """Say on a figure why it is empty."""
     figure.text(0.5, 0.4, why, ha="center", va="center", color=MUTED, style="italic", size=11)
 
 
-def paired(
-    table: pd.DataFrame, grid: Grid, row: float, titles: tuple[str, str], empty: str, **shared: Any
-) -> tuple[Figure, Axes, Axes]:
-    """Begin a figure of two panels with a row a target, ``row`` inches high."""
+def row_a_target(
+    table: pd.DataFrame,
+    grid: Grid,
+    row: float,
+    titles: Sequence[str],
+    sides: tuple[float, float] = (0.15, 0.97),
+    **shared: Any,
+) -> tuple[Figure, list[Axes]]:
+    """Begin a figure with a panel a title and a row a target, ``row`` inches high.
+
+    Targets are named in their domains' colours; the k-th of the table is at y = k from the top.
+    """
     figure = Figure(figsize=(10.5, row * len(table) + 2.4))
-    both = panels(figure, (1, 2), (1.3, 1.0), (0.15, 0.97), (0.08, 0.2), sharey=True, **shared)
-    for axes, title in zip(both.ravel(), titles, strict=True):
+    shape = (1, len(titles))
+    every = panels(figure, shape, (1.3, 1.0), sides, (0.08, 0.2), sharey=True, **shared).ravel()
+    for axes, title in zip(every, titles, strict=True):
         bare(axes, zero="x", **QUIET)
         entitle(axes, title, 11)
-    left, right = both.ravel()
-    name_rows(left, list(table["target"]), grid)
-    if table.empty:
-        nothing(figure, empty)
-    return figure, left, right
+    targets = [grid.targets[t] for t in table["target"]]
+    every[0].set_yticks(range(len(targets)), [target.name for target in targets], size=10)
+    for label, target in zip(every[0].get_yticklabels(), targets, strict=True):
+        label.set_color(colour_of(target.domain, grid))
+    every[0].set_ylim(len(targets) - 0.35, -0.65)
+    return figure, list(every)
 
 
 def rows_of(table: pd.DataFrame, grid: Grid) -> Iterator[tuple[int, pd.Series, str]]:
@@ -171,14 +189,3 @@ def in_order(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     place = {key: at for at, key in enumerate(grid.targets)}
     known = table[table["target"].isin(list(place))]
     return known.sort_values("target", key=lambda t: t.map(place), kind="stable", ignore_index=True)
-
-
-def on_skill_scale(table: pd.DataFrame, names: Sequence[str], grid: Grid) -> pd.DataFrame:
-    """Turn headline scores ``names`` and their bounds into skill; ``gain`` is a difference."""
-    ends = [f"{n}{end}" for n in names for end in ("", "_low", "_high") if f"{n}{end}" in table]
-    kinds = table["target"].map({key: target.kind for key, target in grid.targets.items()})
-
-    def scaled(column: str, of: Kind) -> pd.Series:
-        return (of.gain if column.startswith("gain") else of.skill)(table[column])
-
-    return table.assign(**{c: by_kind(kinds, partial(scaled, c)) for c in ends})

@@ -10,11 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
 
 from ukb_brain.figures.forest import entitle
-from ukb_brain.figures.labels import group_names
-from ukb_brain.figures.stamp import INK, MUTED, stamp
+from ukb_brain.figures.stamp import INK, MUTED, Look, group_names, stamp
 from ukb_brain.figures.suppression import count_range
 from ukb_brain.grid import Grid, Inputs
 from ukb_brain.statistics.scores.skill import with_skill
@@ -27,10 +25,10 @@ COLOURS = LinearSegmentedColormap.from_list(
 ).with_extremes(under="#efe9e3", bad="#ffffff")
 # Above this skill the colours are dark enough for white numbers.
 DARK = 0.4
-# Of a column of dots, in columns of cells.
-DOT_WIDTH = 0.55
-# What the explanation beside the base domain needs, in rows of cells.
-LEAST_ROWS = 7
+# Inches: of a cell, of a column of dots, between panels, over the cells of a line, and the margin.
+COLUMN, ROW, DOT, BETWEEN, ABOVE, MARGIN = 0.46, 0.27, 0.25, 0.5, 1.75, 0.3
+# What the explanation beside the base domain needs, in rows of cells and in inches.
+LEAST_ROWS, LEAST_WIDTH = 7, 9.0
 
 
 def part_labels(grid: Grid) -> dict[str, str]:
@@ -53,6 +51,12 @@ def score_table(performance: pd.DataFrame, domain: str, grid: Grid, column: str)
     rows = [inputs.name for inputs in inputs_of(domain, grid)]
     cells = pd.MultiIndex.from_product([rows, grid.targets_of(domain)])
     return wide.reindex(cells).to_numpy().reshape(len(rows), -1)
+
+
+def _parts_of(domain: str, grid: Grid) -> list[str]:
+    """List what rows of a domain may have, a column of dots each."""
+    blocks = {block for row in inputs_of(domain, grid) for block in row.blocks}
+    return [*grid.imaging, *(d for d in grid.domains if d in blocks)]
 
 
 def _name_columns(axes: Axes, names: list[str], rotation: float, size: float) -> None:
@@ -87,27 +91,51 @@ def _cells(axes: Axes, skill: np.ndarray, score: np.ndarray, names: list[str]) -
     axes.tick_params(which="minor", length=0)
 
 
+def _place(figure: Figure, x: float, y: float, wide: float, high: float) -> Axes:
+    """Make axes of a size in inches, as is their upper left corner from that of the figure."""
+    width, height = figure.get_size_inches()
+    return figure.add_axes((x / width, 1 - (y + high) / height, wide / width, high / height))
+
+
 def _panel(
-    figure: Figure, places: list[SubplotSpec], table: pd.DataFrame, domain: str, grid: Grid
+    figure: Figure, at: tuple[float, float], table: pd.DataFrame, domain: str, grid: Grid
 ) -> None:
-    """Draw a domain in two places: dots for the inputs of rows, and cells."""
-    left, right = (figure.add_subplot(place) for place in places)
-    rows = inputs_of(domain, grid)
-    blocks = [d for d in grid.domains if any(d in row.blocks for row in rows)]
-    _dots(left, rows, [*grid.imaging, *blocks], grid)
+    """Draw a domain at a place in inches: dots for the inputs of rows, and cells."""
+    x, y = at
+    rows, parts = inputs_of(domain, grid), _parts_of(domain, grid)
     targets = [grid.targets[key] for key in grid.targets_of(domain)]
+    dots, high = DOT * len(parts), ROW * len(rows)
+    left = _place(figure, x, y, dots, high)
+    right = _place(figure, x + dots + 0.03, y, COLUMN * len(targets), high)
+    _dots(left, rows, parts, grid)
     names = [t.name + ("" if t.kind == "binary" else " (R²)") for t in targets]
     skill, score = (score_table(table, domain, grid, name) for name in ("skill", "score"))
     _cells(right, skill, score, names)
     for axes in (left, right):
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        for at, (above, row) in enumerate(pairwise(rows), start=1):
+        for k, (above, row) in enumerate(pairwise(rows), start=1):
             if row.groups != above.groups:
-                axes.axhline(at - 0.5, color="#9aa5b1" if row.blocks else "white", linewidth=0.7)
-    entitle(left, domain.capitalize(), 13, color=INK, pad=10)
+                axes.axhline(k - 0.5, color="#9aa5b1" if row.blocks else "white", linewidth=0.7)
+    entitle(left, domain.capitalize(), 13, pad=10)
 
 
-def _scale(figure: Figure, axes: Axes) -> None:
+def _explain(figure: Figure, x: float, y: float, n_test: pd.Series, grid: Grid, below: int) -> None:
+    """Say at a place in inches what numbers, dots and colours are."""
+    width, height = figure.get_size_inches()
+    used = [d for d in grid.domains if any(d in cell.inputs.blocks for cell in grid.cells)]
+    named = ", ".join(f"{grid.domains[d].letter} {d}" for d in used)
+    blocks = f", and blocks of non-imaging traits ({named})" if used else ""
+    words = (
+        "A number is the AUC of a binary target or the R² of a continuous one (marked R²), in "
+        f"held-out test people ({count_range(n_test, below)} a cell).\n"
+        f"Dots left of a row are its inputs: imaging groups{blocks}.\n"
+        "A target's own domain is never among its inputs. Beige: at or below chance. A lone dot: "
+        "no result.\nDifferences between neighbouring cells are often smaller than their "
+        "intervals: see the dashboard."
+    )
+    look: Look = {"va": "top", "size": 10, "color": MUTED, "linespacing": 1.65}
+    figure.text(x / width, 1 - (y - 0.15) / height, words, **look)
+    axes = _place(figure, x, y + 1.4, width - x - 2 * MARGIN, 0.15)
     bar = figure.colorbar(
         ScalarMappable(NORM, COLOURS), cax=axes, orientation="horizontal", extend="min"
     )
@@ -115,7 +143,8 @@ def _scale(figure: Figure, axes: Axes) -> None:
     bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
     bar.outline.set_visible(False)
     axes.set_xlabel("R² of a continuous target", size=9)
-    above = axes.secondary_xaxis("top")
+    # The ticks above follow the scale of the colours, which is not linear.
+    above = axes.secondary_xaxis("top", functions=(NORM.inverse, NORM))
     above.set_xticks(ticks, [f"{(t + 1) / 2:g}" for t in ticks])
     above.set_xlabel("AUC of a binary target", size=9)
 
@@ -130,56 +159,25 @@ def draw_heat_maps(
     ``suppress_below`` is told.
     """
     table = with_skill(performance)
-    base = [domain for domain in grid.domains if domain == grid.base_domain]
-    others = [domain for domain in grid.domains if domain != grid.base_domain]
-    of_dots = DOT_WIDTH * (len(grid.imaging) + len(grid.domains) - 1)
-    widths = [w for d in others for w in (of_dots, len(grid.targets_of(d)), 1.0)]
-    rows_of = {domain: len(inputs_of(domain, grid)) for domain in grid.domains}
-    n_rows = [max([LEAST_ROWS, *(rows_of[d] for d in base)])]
-    n_rows += [max(rows_of[d] for d in others)] if others else []
-    figure = Figure(figsize=(max(0.46 * sum(widths) + 1.0, 13), 0.27 * sum(n_rows) + 3.9))
-    high = figure.get_figheight()
-    edges = {"left": 0.02, "right": 0.965, "top": 1 - 1.85 / high, "bottom": 0.55 / high}
-    between = 1.55 / (0.27 * sum(n_rows) / len(n_rows))
-    page = figure.add_gridspec(len(n_rows), 1, height_ratios=n_rows, hspace=between, **edges)
-    of_base = [
-        w for d in base for w in (DOT_WIDTH * len(grid.imaging), len(grid.targets_of(d)), 1.0)
-    ]
-    top_widths = [*of_base, max(sum(widths) - sum(of_base), 20)]
-    top = page[0].subgridspec(1, len(top_widths), width_ratios=top_widths, wspace=0.03)
-    for domain in base:
-        # With few rows they keep their height, and the explanation its own.
-        heights = [rows_of[domain], max(n_rows[0] - rows_of[domain], 1e-3)]
-        split = [top[k].subgridspec(2, 1, height_ratios=heights, hspace=0)[0] for k in (0, 1)]
-        _panel(figure, split, table, domain, grid)
-    _explain(figure, top[-1], performance["n_test"], grid, suppress_below)
-    for at, domain in enumerate(others):
-        bottom = page[1].subgridspec(1, len(widths), width_ratios=widths, wspace=0.03)
-        _panel(figure, [bottom[3 * at], bottom[3 * at + 1]], table, domain, grid)
-    place = {"x": 0.02, "y": 1 - 0.2 / high, "va": "top", "ha": "left"}
+    rows = {domain: len(inputs_of(domain, grid)) for domain in grid.domains}
+    wide = {
+        d: DOT * len(_parts_of(d, grid)) + COLUMN * len(grid.targets_of(d)) + BETWEEN for d in rows
+    }
+    # The base domain has a line of its own, with the explanation beside it.
+    first = [domain for domain in rows if domain == grid.base_domain]
+    second = [domain for domain in rows if domain != grid.base_domain]
+    beside = MARGIN + sum(wide[d] for d in first)
+    middle = ABOVE + ROW * max([LEAST_ROWS, *(rows[d] for d in first)])
+    bottom = max([middle, *(middle + ABOVE + ROW * rows[d] for d in second)])
+    width = max(beside + LEAST_WIDTH, 3 * MARGIN + sum(wide[d] for d in second))
+    figure = Figure(figsize=(width, bottom + 0.5))
+    for line, y in ((first, ABOVE), (second, middle + ABOVE)):
+        x = MARGIN
+        for domain in line:
+            _panel(figure, (x, y), table, domain, grid)
+            x += wide[domain]
+    _explain(figure, beside, ABOVE, performance["n_test"], grid, suppress_below)
+    place = {"x": MARGIN / width, "y": 1 - 0.2 / figure.get_figheight(), "va": "top", "ha": "left"}
     title = "What can be read of a person, from which data"
     figure.suptitle(title, **place, size=19, weight="bold", color=INK)
     return stamp(figure, source, filled=False)
-
-
-def _explain(figure: Figure, place: SubplotSpec, n_test: pd.Series, grid: Grid, below: int) -> None:
-    inner = place.subgridspec(4, 1, height_ratios=[3.0, 1.5, 0.6, 0.9])
-    words = figure.add_subplot(inner[0])
-    words.axis("off")
-    used = [d for d in grid.domains if any(d in cell.inputs.blocks for cell in grid.cells)]
-    named = ", ".join(f"{grid.domains[d].letter} {d}" for d in used)
-    blocks = f", and blocks of non-imaging traits ({named})" if used else ""
-    words.text(
-        *(0, 1.25),
-        "A number is the AUC of a binary target or the R² of a continuous one (marked R²), in "
-        f"held-out test people ({count_range(n_test, below)} a cell).\n"
-        f"Dots left of a row are its inputs: imaging groups{blocks}.\n"
-        "A target's own domain is never among its inputs. Beige: at or below chance. A lone dot: "
-        "no result.\nDifferences between neighbouring cells are often smaller than their "
-        "intervals: see the dashboard.",
-        va="top",
-        size=10,
-        color=MUTED,
-        linespacing=1.65,
-    )
-    _scale(figure, figure.add_subplot(inner[2]))

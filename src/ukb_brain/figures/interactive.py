@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.colors import to_hex
 
-from ukb_brain.figures.heat_maps import COLOURS, DARK, NORM, inputs_of, part_labels, score_table
+from ukb_brain.figures.heat_maps import COLOURS, NORM, inputs_of, part_labels, score_table
 from ukb_brain.figures.legibility import in_full
 from ukb_brain.figures.stamp import INK, MUTED, WARNING, colour_of, notice_of
 from ukb_brain.figures.suppression import suppress_counts
@@ -89,30 +89,24 @@ def plot_domain(table: pd.DataFrame, domain: str, grid: Grid, source: str) -> go
     )
     labels = part_labels(grid)
     targets = [grid.targets[key] for key in keys]
-    columns = [f"{target.name}<br><i>{KINDS[target.kind].label}</i>" for target in targets]
-    names = [_short(inputs, labels) for inputs in rows]
     figure = go.Figure(
         go.Heatmap(
-            **{"z": skill.tolist(), "x": columns, "y": names, "hovertext": hover.tolist()},
-            **{"zmin": -0.2, "zmax": 1, "xgap": 1, "ygap": 1, "colorscale": _colour_scale()},
-            **{"colorbar": COLOUR_BAR, "hovertemplate": HOVER, "hoverongaps": True},
+            z=skill.tolist(),
+            x=[f"{target.name}<br><i>{KINDS[target.kind].label}</i>" for target in targets],
+            y=[_short(inputs, labels) for inputs in rows],
+            text=[[number(value) for value in row] for row in score],
+            texttemplate="%{text}",
+            textfont={"size": 11},
+            hovertext=hover.tolist(),
+            hovertemplate=HOVER,
+            hoverongaps=True,
+            colorscale=_colour_scale(),
+            colorbar=COLOUR_BAR,
+            **{"zmin": -0.2, "zmax": 1, "xgap": 1, "ygap": 1},
         )
     )
-    # A heat map's own numbers have one colour; these are white where the cell is dark.
-    figure.add_scatter(
-        x=columns * len(names),
-        y=np.repeat(names, len(columns)).tolist(),
-        mode="text",
-        text=[number(value) for value in score.ravel()],
-        textfont={"size": 11, "color": ["white" if s > DARK else INK for s in skill.ravel()]},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    # The numbers would otherwise leave a margin around the cells.
-    figure.update_yaxes(range=[len(names) - 0.5, -0.5], showgrid=False, ticksuffix="  ")
-    angle = -35 if len(keys) > 6 else 0
-    ends = [-0.5, len(keys) - 0.5]
-    figure.update_xaxes(range=ends, side="top", showgrid=False, tickangle=angle)
+    figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ")
+    figure.update_xaxes(side="top", showgrid=False, tickangle=-35 if len(keys) > 6 else 0)
     return _bare_layout(figure, source, max(ROW_HEIGHT * len(rows) + 150, LEAST_HEIGHT), 250, 110)
 
 
@@ -122,6 +116,7 @@ def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
     ``table`` is from `with_skill`, with a column ``hover``.
     """
     full = fullest_cells(table, grid).dropna(subset="skill").sort_values("skill", kind="stable")
+    full = full.assign(name=[grid.targets[t].name for t in full["target"]])
     figure = go.Figure()
     look = {"type": "data", "symmetric": False, "thickness": 2, "width": 0}
     for domain in grid.domains:
@@ -129,7 +124,7 @@ def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
         above, below = mine["skill_high"] - mine["skill"], mine["skill"] - mine["skill_low"]
         figure.add_scatter(
             x=mine["skill"].tolist(),
-            y=[grid.targets[t].name for t in mine["target"]],
+            y=mine["name"].tolist(),
             error_x=look | {"array": above.tolist(), "arrayminus": below.tolist()},
             mode="markers",
             name=domain,
@@ -137,9 +132,7 @@ def plot_targets(table: pd.DataFrame, grid: Grid, source: str) -> go.Figure:
             hovertext=mine["hover"].tolist(),
             hovertemplate=HOVER,
         )
-    figure.update_yaxes(
-        categoryorder="array", categoryarray=[grid.targets[t].name for t in full["target"]]
-    )
+    figure.update_yaxes(categoryorder="array", categoryarray=full["name"].tolist())
     figure.update_xaxes(
         title={"text": "skill: R², or 2·AUC − 1", "font": {"color": MUTED}}, zerolinecolor=MUTED
     )

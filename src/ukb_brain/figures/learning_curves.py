@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ukb_brain.figures.forest import bare, entitle, first, head, legend, panels
-from ukb_brain.figures.stamp import DOMAIN_COLOURS, INK, MUTED, Look, stamp
+from ukb_brain.figures.forest import bare, entitle, head, in_order, legend, tiles
+from ukb_brain.figures.stamp import DOMAIN_COLOURS, MUTED, Look, stamp
 from ukb_brain.grid import Grid
 
-COLUMNS = 5
 LEGEND_COLUMNS = 4
 LOOKS = ("o", "s", "^", "D", "v", "P")
 
@@ -26,9 +25,8 @@ def power_law_at(fit: pd.Series, people: np.ndarray) -> np.ndarray:
     compares both.
     """
     rate = fit["rate"] if pd.notna(fit["rate"]) else 0.0
-    at_tenfold = fit["asymptote"] - fit["at_10x"]
     share: np.ndarray = (people / (10 * fit["n_largest"])) ** -rate
-    return np.asarray(fit["asymptote"] - at_tenfold * share, dtype=float)
+    return np.asarray(fit["asymptote"] - (fit["asymptote"] - fit["at_10x"]) * share, dtype=float)
 
 
 def draw_learning_curves(
@@ -41,30 +39,22 @@ def draw_learning_curves(
     """
     scored = _named(learning_curves.dropna(subset=["skill"]), grid)
     fits = _named(learning_curve_fits, grid)
-    targets = [t for t in grid.targets if (scored["target"] == t).any()]
-    if not targets:
+    if scored.empty:
         return None
     # In the order of targets, so that colours do not depend on that of the table.
-    lines = dict.fromkeys(
-        line for t in targets for line in scored.loc[scored["target"] == t, "line"]
-    )
     looks = {
         line: (DOMAIN_COLOURS[at % len(DOMAIN_COLOURS)], LOOKS[at % len(LOOKS)])
-        for at, line in enumerate(lines)
+        for at, line in enumerate(scored["line"].unique())
     }
-    rows = -(-len(targets) // COLUMNS)
     base = 0.8 + 0.22 * -(-len(looks) // LEGEND_COLUMNS)
-    figure = Figure(figsize=(13, 2.5 * rows + 1.3 + base))
-    high = figure.get_figheight()
-    every = panels(figure, (rows, COLUMNS), (1.5, base), (0.055, 0.985), (0.25, 0.45))
-    for axes, key in zip(first(every, len(targets)), targets, strict=True):
-        entitle(axes, grid.targets[key].name, color=INK)
-        mine, fitted = (table[table["target"] == key] for table in (scored, fits))
+    number = scored["target"].nunique()
+    figure, every = tiles(number, 5, ("training people", "skill"), base)
+    for axes, (key, mine) in zip(every, scored.groupby("target", sort=False), strict=True):
+        entitle(axes, grid.targets[str(key)].name)
         for line, points in mine.groupby("line", sort=False):
-            _line(axes, points, fitted[fitted["line"] == line], *looks[str(line)])
+            fitted = fits[(fits["target"] == key) & (fits["line"] == line)]
+            _line(axes, points, fitted, *looks[str(line)])
         _finish(axes, mine)
-    figure.supxlabel("training people", size=10, color=MUTED, y=(base - 0.52) / high)
-    figure.supylabel("skill", size=10, color=MUTED, x=0.008)
     head(
         figure,
         "What would more people give?",
@@ -77,13 +67,14 @@ def draw_learning_curves(
         Line2D([], [], color=colour, marker=mark, mec="white", label=line)
         for line, (colour, mark) in looks.items()
     ]
-    legend(figure, handles, (0.015, 0.02 / high), ncols=min(LEGEND_COLUMNS, len(handles)))
+    at = (0.015, 0.02 / figure.get_figheight())
+    legend(figure, handles, at, ncols=min(LEGEND_COLUMNS, len(handles)))
     return stamp(figure, source)
 
 
 def _named(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """Name each cell's ``line`` by what it stands for, since inputs differ between domains."""
-    table = table[table["target"].isin(list(grid.targets))]
+    table = in_order(table, grid)
     lines = [
         f"{_kind_of_inputs(target, inputs, grid)}, {strategy}"
         for target, inputs, strategy in table[["target", "inputs", "strategy"]].to_numpy()

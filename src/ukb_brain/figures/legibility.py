@@ -6,18 +6,18 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from ukb_brain.figures.forest import CLOSE, bare, head, legend, say_in_row
-from ukb_brain.figures.stamp import INK, MUTED, Look, colour_of, stamp
+from ukb_brain.figures import forest
+from ukb_brain.figures.forest import Mark
+from ukb_brain.figures.stamp import INK, MUTED, stamp
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.scores import skill
 from ukb_brain.words import with_interval
 
 # Skill below this is off the axis: an arrow and the number stand for it.
 LEAST_SHOWN = -0.6
+ALONE = Mark("o", False, 7)
 RULE = "all imaging groups, and every block that the target may have"
 
 
@@ -35,20 +35,6 @@ def in_full(cell: Mapping[Hashable, Any]) -> str:
     return in_words(cell) + (f": {why}" if why else "")
 
 
-def _row(axes: Axes, y: int, cell: pd.Series, colour: str, left: float, rough: bool) -> None:
-    if pd.isna(cell["skill"]):
-        say_in_row(axes, y, cell["status"])
-        return
-    if pd.notna(cell["skill_low"]):
-        axes.plot([cell["skill_low"], cell["skill_high"]], [y, y], color=colour, lw=2.4, alpha=0.75)
-    mark, x = ("<", left) if cell["skill"] < left else ("o", cell["skill"])
-    axes.plot(x, y, mark, color=colour, ms=7.5, mec="white", mew=0.8, zorder=4, clip_on=False)
-    if pd.notna(cell["alone"]):
-        axes.plot(cell["alone"], y, "o", ms=7, mfc="white", mec=colour, mew=1.4, zorder=3)
-    words = in_words(cell) + (" °" if rough else "")
-    axes.text(1.03, y, words, va="center", size=9, color=INK, clip_on=False)
-
-
 def draw_legibility(
     performance: pd.DataFrame, grid: Grid, source: str, intervals: pd.DataFrame | None = None
 ) -> Figure:
@@ -61,28 +47,27 @@ def draw_legibility(
     table = skill.with_skill(performance)
     full = skill.fullest_cells(table, grid).sort_values("skill", na_position="first", kind="stable")
     bare_cells = skill.without_imaging(table, grid).set_index("target")["skill"]
-    full["alone"] = full["target"].map(bare_cells)
+    full = full.assign(alone=full["target"].map(bare_cells))[::-1]
     rough = _rough(intervals)
     missing = {why for why in map(skill.why_no_interval, full.to_dict("records")) if why}
-    figure = Figure(figsize=(10.5, 0.3 * len(full) + 2.6))
-    high = figure.get_figheight()
-    axes = figure.add_axes((0.16, 1.25 / high, 0.6, 1 - 2.25 / high))
     lowest = min([-0.1, *full[["skill_low", "alone"]].min().dropna()])
     left = max(lowest, LEAST_SHOWN) - 0.03
-    for y, (_, cell) in enumerate(full.iterrows()):
-        colour = colour_of(cell["domain"], grid)
-        _row(axes, y, cell, colour, left, (cell["target"], cell["inputs"]) in rough)
-    axes.set_yticks(range(len(full)), [grid.targets[t].name for t in full["target"]], size=10)
-    axes.set(ylim=(-0.7, len(full) - 0.3), xlim=(left, 1.0))
-    axes.axvline(0, color=MUTED, lw=1)
-    bare(axes)
+    figure, (axes,) = forest.row_a_target(full, grid, 0.3, [""], (0.16, 0.76))
+    for y, cell, colour in forest.rows_of(full, grid):
+        if pd.isna(cell["skill"]):
+            forest.say_in_row(axes, y, cell["status"])
+            continue
+        forest.draw_mark(axes, cell, "alone", y, colour, ALONE)
+        outside = cell["skill"] < left
+        seen = cell.to_dict() | {"skill": max(cell["skill"], left)}
+        mark = Mark("<" if outside else "o", True, 7.5)
+        forest.draw_mark(axes, seen, "skill", y, colour, mark, clip_on=False)
+        words = in_words(cell) + (" °" if (cell["target"], cell["inputs"]) in rough else "")
+        axes.text(1.03, y, words, va="center", size=9, color=INK, clip_on=False)
+    axes.set_xlim(left, 1.0)
     axes.set_xlabel("skill: R², or 2·AUC − 1  (0 nothing is read, 1 everything)", color=MUTED)
-    handles = [
-        Line2D([], [], color=colour_of(d, grid), marker="o", lw=2.4, label=d) for d in grid.domains
-    ]
-    alone: Look = {"marker": "o", "mfc": "white", "lw": 0, "label": "same blocks, no imaging"}
-    legend(figure, [*handles, Line2D([], [], color=MUTED, **alone)], (0.14, 0.1 / high), **CLOSE)
-    head(
+    forest.foot(figure, [("same blocks, no imaging", ALONE)], grid)
+    forest.head(
         figure,
         "How well is each characteristic read?",
         f"From {RULE}; held-out test people, 95 % intervals"

@@ -1,4 +1,4 @@
-"""What marks everything that shows synthetic data, and the colours that figures share."""
+"""What marks everything that shows synthetic data, and the colours and names of figures."""
 
 from __future__ import annotations
 
@@ -62,3 +62,16 @@ def stamp(figure: Figure, source: str, filled: bool = True) -> Figure:
 def colour_of(domain: str, grid: Grid) -> str:
     """Give a domain's colour, the same in every figure of a grid."""
     return DOMAIN_COLOURS[list(grid.domains).index(domain) % len(DOMAIN_COLOURS)]
+
+
+def modality_names(grid: Grid) -> dict[str, str]:
+    """Give the modalities' names by their keys."""
+    return {key: m.name for group in grid.imaging.values() for key, m in group.items()}
+
+
+def group_names(grid: Grid, between: str = "+") -> dict[str, str]:
+    """Name imaging groups, by their keys, by all the modalities that they have."""
+    return {
+        key: between.join(m.name.replace(" Connectivity", "") for m in group.values())
+        for key, group in grid.imaging.items()
+    }

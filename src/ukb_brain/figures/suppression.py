@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 
 
-def suppress_counts(table: pd.DataFrame, columns: list[str], below: int) -> pd.DataFrame:
+def any_small(counts: pd.Series | pd.DataFrame, below: int) -> bool:
+    """Say whether there are fewer people somewhere than may be counted, but some."""
+    return bool(np.any((counts > 0) & (counts < below)))
+
+
+def suppress_counts(
+    table: pd.DataFrame, columns: list[str], below: int, rounded: bool = False
+) -> pd.DataFrame:
     """Write counts as text, without small ones and without what would reveal them.
 
-    A count from 1 to ``below - 1`` becomes ``<below``. As long as a table holds one, every other
-    count but 0 is rounded to the nearest ``below``, so that a small count cannot be found as the
-    difference of two others: ``columns`` are those that together could give a count away.
+    A count from 1 to ``below - 1`` becomes ``<below``. As long as a table holds one, or where one
+    of other tables asks for it (``rounded``), every other count but 0 is rounded to the nearest
+    ``below``, so that a small count cannot be found as the difference of two others: ``columns``
+    are those that together could give a count away.
     """
     counts = table[columns]
-    rounded = ((counts > 0) & (counts < below)).any(axis=None)
+    rounded = rounded or any_small(counts, below)
 
     def written(count: int) -> str:
         if 0 < count < below:

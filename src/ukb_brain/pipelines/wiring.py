@@ -1,30 +1,19 @@
 """How pipelines are wired: functions of the library, by what they read and what they make."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
 
-def step(
-    function: Callable[..., Any],
-    reads: str,
-    makes: str,
-    name: str = "",
-    short: Mapping[str, str] | None = None,
-) -> Node:
+def step(function: Callable[..., Any], reads: str, makes: str, name: str = "") -> Node:
     """Make a function a node, which bears its name.
 
-    Parameters
-    ----------
-    reads, makes : str
-        Names of datasets, separated by spaces: arguments in their order, and results.
-    short : dict of str to str
-        Words that stand for longer names among those that are read.
+    ``reads`` and ``makes`` are names of datasets, separated by spaces: arguments in their order,
+    and results.
     """
-    inputs = [(short or {}).get(word, word) for word in reads.split()]
     outputs = makes.split() if " " in makes else makes
-    return Node(function, inputs, outputs, name=name or function.__name__)
+    return Node(function, reads.split(), outputs, name=name or function.__name__)
 
 
 def box(name: str, *steps: Node | Pipeline) -> Pipeline:

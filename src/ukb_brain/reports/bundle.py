@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ PERSONAL = {"eid", "instance", "family", "y_true", "y_pred", "date", "gap", "pre
 COUNTS = re.compile(
     r"^(n|n_(train|val|test|people|effective|largest)|events|excluded|remaining|missing)$"
 )
+TABLES, TEXTS = (".parquet", ".csv"), (".md", ".html", ".txt")
+KINDS = (*TABLES, *TEXTS, ".png", ".svg")
 MANIFEST, NAME = "MANIFEST.json", "exportable.zip"
 # Zip has no time before this; the same reports give the same archive.
 DATED = (1980, 1, 1, 0, 0, 0)
@@ -37,16 +39,9 @@ DATED = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Rules:
-    """What is checked.
+    """What is checked: no one's eid may occur, and counts under ``below`` are suppressed.
 
-    Attributes
-    ----------
-    eids : frozenset of int
-        Of all participants: none may occur.
-    below : int
-        Smaller counts are suppressed.
-    synthetic : bool
-        Whether everything is of generated people, which the manifest says.
+    ``synthetic`` is whether everything is of generated people, which the manifest says.
     """
 
     eids: frozenset[int]
@@ -84,14 +79,18 @@ def write_bundle(folder: Path, rules: Rules) -> pd.DataFrame:
     with atomic_path(archive) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in reports:
             name = path.relative_to(folder).as_posix()
-            row = {"file": name, "included": path.suffix in READ, "suppressed": 0, "reason": ""}
-            if path.suffix in READ:
-                content, row["suppressed"] = READ[path.suffix](path, name, rules)
-                row["sha256"] = hashlib.sha256(content).hexdigest()
-                packed.writestr(zipfile.ZipInfo(name, DATED), content)
-            else:
-                row["reason"] = "neither table, text nor figure"
+            row = {"file": name, "included": path.suffix in KINDS, "suppressed": 0, "reason": ""}
             rows.append(row)
+            if not row["included"]:
+                row["reason"] = "neither table, text nor figure"
+                continue
+            content = path.read_bytes()
+            if path.suffix in TABLES:
+                content, row["suppressed"] = _table(path, name, rules)
+            elif path.suffix in TEXTS:
+                rules.refuse(name, _numbers_in(content.decode("utf-8", errors="replace")))
+            row["sha256"] = hashlib.sha256(content).hexdigest()
+            packed.writestr(zipfile.ZipInfo(name, DATED), content)
         about = {"synthetic": rules.synthetic, "counts_suppressed_below": rules.below}
         manifest = json.dumps(about | {"files": rows}, indent=1)
         packed.writestr(zipfile.ZipInfo(MANIFEST, DATED), manifest)
@@ -117,15 +116,11 @@ def _table(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
     # A count that is not given was small.
     small += int(table["n"].isna().sum()) if "n" in counts else 0
     if small:
-        table = _suppressed(table, counts, rules.below)
+        unknown = table[counts].isna()
+        table = suppress_counts(table.fillna(dict.fromkeys(counts, 1)), counts, rules.below)
+        table = table.assign(**{c: table[c].mask(unknown[c], "") for c in counts})
     content = table.to_parquet(index=False) if parquet else table.to_csv(index=False).encode()
     return content, small
-
-
-def _suppressed(table: pd.DataFrame, counts: list[str], below: int) -> pd.DataFrame:
-    unknown = table[counts].isna()
-    written = suppress_counts(table.fillna(dict.fromkeys(counts, 1)), counts, below)
-    return written.assign(**{c: written[c].mask(unknown[c], "") for c in counts})
 
 
 def _whole_numbers(column: pd.Series) -> Iterator[int]:
@@ -142,20 +137,3 @@ def _whole_numbers(column: pd.Series) -> Iterator[int]:
 def _numbers_in(text: str) -> Iterator[int]:
     """Numbers of seven digits that stand by themselves, as eids do."""
     yield from (int(number) for number in re.findall(r"(?<![\d.])\d{7}(?![\d.]*\d)", text))
-
-
-def _text(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
-    content = path.read_bytes()
-    rules.refuse(name, _numbers_in(content.decode("utf-8", errors="replace")))
-    return content, 0
-
-
-def _picture(path: Path, name: str, rules: Rules) -> tuple[bytes, int]:
-    return path.read_bytes(), 0
-
-
-READ: dict[str, Callable[[Path, str, Rules], tuple[bytes, int]]] = {
-    **dict.fromkeys((".parquet", ".csv"), _table),
-    **dict.fromkeys((".md", ".html", ".txt"), _text),
-    **dict.fromkeys((".png", ".svg"), _picture),
-}

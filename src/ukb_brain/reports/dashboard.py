@@ -12,8 +12,8 @@ from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
 from ukb_brain.figures.interactive import hover_texts, plot_domain, plot_targets
-from ukb_brain.figures.labels import modality_names
 from ukb_brain.figures.legibility import RULE
+from ukb_brain.figures.stamp import modality_names
 from ukb_brain.figures.suppression import suppress_counts, too_few
 from ukb_brain.grid import Grid
 from ukb_brain.reports.html import render
@@ -92,11 +92,10 @@ def target_table(target_summary: pd.DataFrame, grid: Grid, below: int) -> pd.Dat
 def quality_table(quality_summary: pd.DataFrame, grid: Grid, below: int) -> pd.DataFrame:
     """Arrange the scans' states, ``modality, status, n``, as modality by status, in text."""
     states = list(dict.fromkeys(["ok", *quality_summary["status"]]))
+    modality = quality_summary["modality"].replace(modality_names(grid)).rename("Modality")
     wide = quality_summary.pivot_table(
-        index="modality", columns="status", values="n", aggfunc="sum", fill_value=0, sort=False
+        index=modality, columns="status", values="n", aggfunc="sum", fill_value=0, sort=False
     ).reindex(columns=states, fill_value=0)
-    names = modality_names(grid)
-    wide.index = pd.Index([names.get(key, key) for key in wide.index], name="Modality")
     return suppress_counts(wide.reset_index(), states, below).rename_axis(columns=None)
 
 

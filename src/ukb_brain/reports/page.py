@@ -14,15 +14,9 @@ EXPECTED = sorted({name for section in SECTIONS.values() for name in section.tab
 def build_report(grid: Grid, source: str, suppress_below: int = 10, **tables: pd.DataFrame) -> str:
     """Build the report page: HTML that loads nothing from elsewhere and holds no individual's data.
 
-    Parameters
-    ----------
-    grid, source : Grid, str
-        Order and names; ``synthetic`` is stamped.
-    suppress_below : int
-        The smallest count of people that may be shown.
-    **tables : pandas.DataFrame
-        Of `EXPECTED`, as in the catalog's layer of reporting. What is empty or not there is said
-        to be missing, with the command that makes it.
+    The tables are those of `EXPECTED`, as in the catalog's layer of reporting. What is empty or not
+    there is said to be missing, with the command that makes it. No count of people under
+    ``suppress_below`` is shown.
 
     Raises
     ------

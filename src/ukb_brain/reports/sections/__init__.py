@@ -2,16 +2,9 @@
 
 from importlib import import_module
 
-from ukb_brain.reports.section import Section
+from ukb_brain.reports.show import Section
 
-ORDER: tuple[str, ...] = (
-    "conclusions",
-    "certainty",
-    "inputs",
-    "models",
-    "limits",
-    "learning",
-    "calibration",
-)
-ORDER += ("subgroups", "relations")
-SECTIONS: dict[str, Section] = {name: import_module(f"{__name__}.{name}").SECTION for name in ORDER}
+ORDER = "conclusions certainty inputs models limits learning calibration subgroups relations"
+SECTIONS: dict[str, Section] = {
+    name: import_module(f"{__name__}.{name}").SECTION for name in ORDER.split()
+}

@@ -7,8 +7,7 @@ import pandas as pd
 from ukb_brain.figures.calibration import draw_calibration
 from ukb_brain.figures.suppression import without_small_counts
 from ukb_brain.grid import Grid
-from ukb_brain.reports import columns
-from ukb_brain.reports.section import Part, Section
+from ukb_brain.reports import show
 from ukb_brain.statistics.kinds import BINARY
 
 MEASURES = {
@@ -20,13 +19,13 @@ MEASURES = {
 ENDS = {"": "estimate", "_low": "low", "_high": "high"}
 
 
-def calibration_rows(calibration: pd.DataFrame, grid: Grid, suppress_below: int) -> columns.Table:
+def calibration_rows(calibration: pd.DataFrame, grid: Grid, suppress_below: int) -> show.Table:
     """List slopes and offsets of calibration, one row a target.
 
     ``calibration`` has one row a target and measure.
     """
-    by_target: dict[str, columns.Row] = {}
-    for row in columns.rows_of(calibration, grid):
+    by_target: dict[str, show.Row] = {}
+    for row in show.rows_of(calibration, grid):
         target = grid.targets[row["target"]]
         binary = target.kind == BINARY.name
         name = MEASURES.get(row["measure"], row["measure"])
@@ -37,48 +36,44 @@ def calibration_rows(calibration: pd.DataFrame, grid: Grid, suppress_below: int)
             **by_target.get(target.name, row),
             **{f"{name}{end}": row[of] for end, of in ENDS.items()},
         }
-    return columns.table(
+    return show.Table(
         "Calibration of the fullest cell of each target.",
         by_target.values(),
-        columns.TARGET,
-        columns.measured(
-            "Slope",
-            "Of the outcome on the prediction (log-odds where binary); 1 is right, less is too "
-            "extreme, more too timid",
+        show.TARGET,
+        show.measured(
+            "Slope: Of the outcome on the prediction (log-odds where binary); 1 is right, less "
+            "is too extreme, more too timid",
             "slope",
             "From {inputs}",
         ),
-        columns.measured(
-            "Offset",
-            "Intercept at a slope of 1 (binary), or mean prediction less outcome; 0 is right",
+        show.measured(
+            "Offset: Intercept at a slope of 1 (binary), or mean prediction less outcome; 0 is "
+            "right",
             "offset",
             "In {unit}. From {inputs}",
         ),
-        columns.text("Unit", "Of the offset", "{unit}"),
-        columns.measured(
-            "Change by recalibration",
-            "By a line fitted on validation people: of the Brier score (binary; below 0 is better) "
-            "or of R² (above 0 is better)",
+        show.text("Unit: Of the offset", "{unit}"),
+        show.measured(
+            "Change by recalibration: By a line fitted on validation people: of the Brier score"
+            " (binary; below 0 is better) or of R² (above 0 is better)",
             "change",
             "{judged}",
             digits=4,
         ),
-        columns.REMARK,
+        show.REMARK,
     )
 
 
-SECTION = Section(
+SECTION = show.Section(
     "Are predictions of the right size?",
     "A prediction may rank people well and yet be too extreme or too timid. On the dashed line it "
     "means what it says.",
     "Fullest cell of each target, test people only. Bins hold equally many people; bars are Wilson "
     "intervals of binary and bootstrap intervals of continuous targets. Slopes and offsets have "
     "intervals over families.",
-    (
-        Part(
-            draw_calibration,
-            "Panels by target: what was observed in bins of like predictions, with intervals.",
-        ),
-        Part(calibration_rows),
-    ),
+    {
+        draw_calibration: "Panels by target: what was observed in bins of like predictions, with "
+        "intervals.",
+        calibration_rows: "",
+    },
 )

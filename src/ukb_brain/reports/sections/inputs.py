@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
 from ukb_brain.figures.contributions import draw_contributions
 from ukb_brain.grid import Grid
-from ukb_brain.reports import columns
-from ukb_brain.reports.columns import Entry, Row
-from ukb_brain.reports.section import Part, Section
+from ukb_brain.reports import show
 from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
 from ukb_brain.words import number
 
 
-def _gain(part: str) -> Callable[[Row], Entry]:
-    def entry(row: Row) -> Entry:
-        if part not in row:
-            return Entry("")
-        found = columns.estimate(row[part], "difference", "{note}")
-        return replace(found, text=f"{row[part]['verdict']}: {found.text}")
-
-    return entry
+def _gain(part: str, row: show.Row) -> show.Entry:
+    if part not in row:
+        return show.Entry("")
+    found = show.estimate(row[part], "difference", "{note}")
+    return replace(found, text=f"{row[part]['verdict']}: {found.text}")
 
 
-def what_adds(comparisons: pd.DataFrame, grid: Grid) -> list[columns.Table]:
+def what_adds(comparisons: pd.DataFrame, grid: Grid) -> list[show.Table]:
     """List what each part adds to all others: images, and blocks; a row a target, a column a part.
 
     ``comparisons`` is ``target, part, difference, low, high, verdict, note, margin``.
@@ -40,17 +35,19 @@ def what_adds(comparisons: pd.DataFrame, grid: Grid) -> list[columns.Table]:
     tables = []
     kinds = {"images": (*grid.imaging, ALL_IMAGES), "blocks of traits": tuple(grid.domains)}
     for kind, parts in kinds.items():
-        by_target: dict[str, columns.Row] = {}
-        for row in columns.rows_of(comparisons[comparisons["part"].isin(parts)], grid):
+        by_target: dict[str, show.Row] = {}
+        for row in show.rows_of(comparisons[comparisons["part"].isin(parts)], grid):
             by_target[row["name"]] = {**by_target.get(row["name"], row), row["part"]: row}
         caption = f"What {kind} add to all other inputs, in skill, by these models."
         compared = [part for part in parts if part in set(comparisons["part"])]
-        gains = [columns.Column(part.capitalize(), how, _gain(part)) for part in compared]
-        tables.append(columns.table(caption, by_target.values(), columns.TARGET, *gains))
+        gains = [
+            show.Column(f"{part.capitalize()}: {how}", partial(_gain, part)) for part in compared
+        ]
+        tables.append(show.Table(caption, by_target.values(), show.TARGET, *gains))
     return [table for table in tables if table.rows]
 
 
-def domain_means(contributions: pd.DataFrame, grid: Grid) -> columns.Table:
+def domain_means(contributions: pd.DataFrame, grid: Grid) -> show.Table:
     """List what each part contributes to a domain on average, and with what it overlaps.
 
     Rows of a domain's mean have no target.
@@ -67,31 +64,29 @@ def domain_means(contributions: pd.DataFrame, grid: Grid) -> columns.Table:
     for row, domain in zip(rows, listed["domain"], strict=True):
         for kind in ("redundancy", "synergy"):
             row[kind] = others.get((domain, row["part"], kind), "–")
-    return columns.table(
+    return show.Table(
         "What each part contributes to a domain on average, in skill.",
         rows,
-        columns.text("Domain and part", "Mean over the domain's targets", "{domain}: {part}"),
-        columns.measured(
-            "Contribution",
-            "Shapley value: its share of what all parts give together",
+        show.text("Domain and part: Mean over the domain's targets", "{domain}: {part}"),
+        show.measured(
+            "Contribution: Shapley value: its share of what all parts give together",
             "estimate",
             "Mean over the targets",
             digits=3,
         ),
-        columns.text(
-            "Overlaps with",
-            "The interaction's 95 % interval lies below 0, however little: both tell the same",
+        show.text(
+            "Overlaps with: The interaction's 95 % interval lies below 0, however little: both "
+            "tell the same",
             "{redundancy}",
         ),
-        columns.text(
-            "More together with",
-            "The interaction's 95 % interval lies above 0, however little",
+        show.text(
+            "More together with: The interaction's 95 % interval lies above 0, however little",
             "{synergy}",
         ),
     )
 
 
-SECTION = Section(
+SECTION = show.Section(
     "What does each input add?",
     "The cell with all inputs is compared, on the same people, with the cell that lacks one of "
     "them. “No gain” is said of these models and no others: a gain of theirs that matters is "
@@ -105,13 +100,10 @@ SECTION = Section(
     "no verdict. Shapley values: of the map's cells, on the people common to all of a target's "
     "cells, draw by draw; where the ladder chose no cell with an input they are 0 without an "
     "interval.",
-    (
-        Part(
-            draw_contributions,
-            "Panels by domain and input: each target's Shapley contribution with its 95 % "
-            "interval, the skill without any of these inputs, and that of all together.",
-        ),
-        Part(what_adds),
-        Part(domain_means),
-    ),
+    {
+        draw_contributions: "Panels by domain and input: each target's Shapley contribution with "
+        "its 95 % interval, the skill without any of these inputs, and that of all together.",
+        what_adds: "",
+        domain_means: "",
+    },
 )

@@ -4,46 +4,40 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ukb_brain.figures.ceilings import draw_ceilings
-from ukb_brain.figures.confounds import draw_confounds
+from ukb_brain.figures.limits import draw_ceilings, draw_confounds
 from ukb_brain.grid import Grid
-from ukb_brain.reports import columns
-from ukb_brain.reports.section import Part, Section
+from ukb_brain.reports import show
 from ukb_brain.statistics.kinds import KINDS
 
 
-def confound_rows(confounds: pd.DataFrame, grid: Grid, suppress_below: int) -> columns.Table:
+def confound_rows(confounds: pd.DataFrame, grid: Grid, suppress_below: int) -> show.Table:
     """List the imaging cell, within-site score and gain over confounds of each target."""
     how = "{scale}, held-out test people, from {inputs}"
-    return columns.table(
+    return show.Table(
         "Images against confounds.",
-        columns.rows_of(confounds, grid, suppress_below),
-        columns.TARGET,
-        columns.SCALE,
-        columns.numeral(
-            "Test people", "With images and the target; small counts are hidden", "{n}"
-        ),
-        columns.measured("Imaging cell", "All imaging and as few blocks as may be", "score", how),
-        columns.measured(
-            "Within sites",
-            "The same predictions, compared among people of one site only",
+        show.rows_of(confounds, grid, suppress_below),
+        show.TARGET,
+        show.SCALE,
+        show.numeral("Test people: With images and the target; small counts are hidden", "{n}"),
+        show.measured("Imaging cell: All imaging and as few blocks as may be", "score", how),
+        show.measured(
+            "Within sites: The same predictions, compared among people of one site only",
             "within_site",
             how,
         ),
-        columns.measured(
-            "Confounds alone",
-            "Site, sex, age, head size, head motion, as far as known, less the target itself",
+        show.measured(
+            "Confounds alone: Site, sex, age, head size, head motion, as far as known, less the"
+            " target itself",
             "confounds",
             "{scale} from confounds alone",
         ),
-        columns.measured(
-            "Added by images",
-            "Confounds, the cell's block and images together, less the first two",
+        show.measured(
+            "Added by images: Confounds, the cell's block and images together, less the first two",
             "gain",
             "Difference in {scale}",
             digits=3,
         ),
-        columns.REMARK,
+        show.REMARK,
     )
 
 
@@ -52,42 +46,40 @@ def ceiling_rows(
     grid: Grid,
     suppress_below: int,
     repeatability: pd.DataFrame | None = None,
-) -> columns.Table:
+) -> show.Table:
     """List each target's test-retest ceiling, the share reached, and how predictions repeat."""
     kinds = {key: KINDS[target.kind].label for key, target in grid.targets.items()}
     known = reliability.assign(scale=reliability["target"].map(kinds))
     if repeatability is not None:
         again = repeatability.drop(columns=["n", "status", "pearson_r"], errors="ignore")
         known = known.merge(again, on="target", how="left", suffixes=("", "_again"))
-    return columns.table(
+    return show.Table(
         "What each target's own measurement allows.",
-        columns.rows_of(known, grid, suppress_below),
-        columns.TARGET,
-        columns.text("Scale", "Of the ceiling", "{scale}"),
-        columns.numeral(
-            "People measured twice", "At two imaging visits; small counts are hidden", "{n}"
+        show.rows_of(known, grid, suppress_below),
+        show.TARGET,
+        show.text("Scale: Of the ceiling", "{scale}"),
+        show.numeral(
+            "People measured twice: At two imaging visits; small counts are hidden", "{n}"
         ),
-        columns.measured(
-            "Ceiling", "Best score of a perfect reader, from how two measurements agree", "ceiling"
+        show.measured(
+            "Ceiling: Best score of a perfect reader, from how two measurements agree", "ceiling"
         ),
-        columns.measured(
-            "Share reached",
-            "Skill of the fullest inputs over the skill at the ceiling",
+        show.measured(
+            "Share reached: Skill of the fullest inputs over the skill at the ceiling",
             "share",
             "Fullest inputs: {inputs}",
         ),
-        columns.measured(
-            "Prediction repeats",
-            "Intraclass correlation (agreement) of what the imaging cell predicts of test people "
-            "scanned twice, by models that have seen neither scan",
+        show.measured(
+            "Prediction repeats: Intraclass correlation (agreement) of what the imaging cell "
+            "predicts of test people scanned twice, by models that have seen neither scan",
             "icc",
             "ICC of predictions from {inputs_again}",
         ),
-        columns.REMARK,
+        show.REMARK,
     )
 
 
-SECTION = Section(
+SECTION = show.Section(
     "What limits legibility?",
     "A score from images may rest on what goes along with them: site, sex, age, head size, head "
     "motion, of which those are taken that are known. Where confounds alone read as well, images "
@@ -101,18 +93,12 @@ SECTION = Section(
     "people are compared with people of their own site only. Ceiling: from the agreement of two "
     "imaging visits, under the assumption that errors of both are alike and independent. Intervals "
     "are percentile intervals over families.",
-    (
-        Part(
-            draw_confounds,
-            "Forest plot: skill of each target's imaging cell, the same within sites, confounds "
-            "alone, and what images add to confounds, with 95 % intervals.",
-        ),
-        Part(confound_rows),
-        Part(
-            draw_ceilings,
-            "Forest plot: each target's test-retest ceiling, and the share of it that its fullest "
-            "inputs reach, with 95 % intervals.",
-        ),
-        Part(ceiling_rows),
-    ),
+    {
+        draw_confounds: "Forest plot: skill of each target's imaging cell, the same within sites, "
+        "confounds alone, and what images add to confounds, with 95 % intervals.",
+        confound_rows: "",
+        draw_ceilings: "Forest plot: each target's test-retest ceiling, and the share of it that "
+        "its fullest inputs reach, with 95 % intervals.",
+        ceiling_rows: "",
+    },
 )

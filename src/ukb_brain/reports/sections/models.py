@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ukb_brain.figures.coefficients import POINTS, as_in_the_study, draw_coefficients, term_name
+from ukb_brain.figures.coefficients import as_in_the_study, draw_coefficients, in_points, term_name
 from ukb_brain.grid import Grid
-from ukb_brain.reports import columns
-from ukb_brain.reports.section import Part, Section
+from ukb_brain.reports import show
 
 RESAMPLED = (
     "Families of test people drawn anew, all cells rescored and the model refitted: rest on this, "
@@ -21,31 +20,31 @@ PSEUDO = (
 
 def mixed_models_table(
     mixed_models_resampled: pd.DataFrame, grid: Grid, mixed_models: pd.DataFrame | None = None
-) -> columns.Table:
+) -> show.Table:
     """Set the mixed models' own numbers beside those over resampled people."""
-    ours = as_in_the_study(mixed_models_resampled).query("term != 'intercept'")
+    ours = in_points(as_in_the_study(mixed_models_resampled)).query("term != 'intercept'")
     if mixed_models is not None:
         names = {"estimate": "own", "low": "own_low", "high": "own_high"}
-        own = mixed_models.rename(columns=names)[["domain", "term", *names.values(), "p"]]
+        own = in_points(mixed_models).rename(columns=names)
+        own = own[["domain", "term", *names.values(), "p"]]
         ours = ours.merge(own, on=["domain", "term"], how="left")
     ours["name"] = [term_name(term, grid) for term in ours["term"]]
     by_domain = [ours[ours["domain"] == domain] for domain in grid.domains]
     rows = pd.concat(by_domain).assign(domain=lambda table: table["domain"].str.capitalize())
-    return columns.table(
+    return show.Table(
         "Change in balanced accuracy, percentage points, with each input.",
         rows.to_dict("records"),
-        columns.text(
-            "Domain and input",
-            "A mixed model a domain, a random intercept a target",
+        show.text(
+            "Domain and input: A mixed model a domain, a random intercept a target",
             "{domain}: {name}",
         ),
-        columns.measured("Over resampled people", RESAMPLED, "estimate", RESAMPLED, scale=POINTS),
-        columns.measured("The model's own", PSEUDO, "own", PSEUDO, scale=POINTS),
-        columns.p("p as in the study", PSEUDO, "p", PSEUDO),
+        show.measured(f"Over resampled people: {RESAMPLED}", "estimate", RESAMPLED),
+        show.measured(f"The model's own: {PSEUDO}", "own", PSEUDO),
+        show.p(f"p as in the study: {PSEUDO}", "p", PSEUDO),
     )
 
 
-SECTION = Section(
+SECTION = show.Section(
     "The study's mixed models",
     "The study summarises the map by a mixed model a domain. Its p values take the cells of a "
     "target as independent observations, but these are predictions for the same people "
@@ -55,12 +54,9 @@ SECTION = Section(
     "Balanced accuracy on inputs with a random intercept a target, by REML, as the study did. "
     "Resampled: in each bootstrap draw of families all cells are rescored, and the model is "
     "refitted, all cells weighted alike.",
-    (
-        Part(
-            draw_coefficients,
-            "Panels by domain: change in balanced accuracy with each input, the mixed model's own "
-            "interval beside that over resampled people.",
-        ),
-        Part(mixed_models_table),
-    ),
+    {
+        draw_coefficients: "Panels by domain: change in balanced accuracy with each input, the "
+        "mixed model's own interval beside that over resampled people.",
+        mixed_models_table: "",
+    },
 )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ukb_brain.grid import Grid
-from ukb_brain.reports import columns
-from ukb_brain.reports.section import Part, Section
+from ukb_brain.reports import show
 from ukb_brain.words import number
 
 MOST_RELATIONS, MOST_CENTRAL = 8, 5
@@ -19,7 +18,7 @@ MEASURES = {
 
 def relation_rows(
     relations: pd.DataFrame, grid: Grid, centrality: pd.DataFrame | None = None
-) -> list[columns.Table]:
+) -> list[show.Table]:
     """List the closest pairs of each measure of relation, its most central targets in a caption."""
     names = {key: target.name for key, target in grid.targets.items()}
     known = relations.dropna(subset=["estimate"]).sort_values(
@@ -39,16 +38,15 @@ def relation_rows(
             listed = [f"{names[target]} ({number(value)})" for target, value in pairs]
             caption += f" Most central (eigenvector centrality): {', '.join(listed)}."
         tables.append(
-            columns.table(
+            show.Table(
                 caption,
                 closest.to_dict("records"),
-                columns.text("Targets", "A pair", "{one} – {two}"),
-                columns.measured(
-                    "Relation", f"{words}, with a 95 % interval over families", "estimate", words
+                show.text("Targets: A pair", "{one} – {two}"),
+                show.measured(
+                    f"Relation: {words}, with a 95 % interval over families", "estimate", words
                 ),
-                columns.p(
-                    "p, adjusted",
-                    "Of no relation, where tested; Benjamini and Hochberg over pairs",
+                show.p(
+                    "p, adjusted: Of no relation, where tested; Benjamini and Hochberg over pairs",
                     "p_adjusted",
                 ),
             )
@@ -56,11 +54,11 @@ def relation_rows(
     return tables
 
 
-SECTION = Section(
+SECTION = show.Section(
     "How are the characteristics related?",
     "Which characteristics go together in people, and which are read from the same inputs.",
     "Mutual information and distance correlation of the measurements at people's first imaging "
     "visit; similarity of the skill that cells have (profiles over inputs). Intervals over "
     "families; p of mutual information by permutation, adjusted over pairs.",
-    (Part(relation_rows),),
+    {relation_rows: ""},
 )

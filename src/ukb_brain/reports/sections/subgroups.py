@@ -6,11 +6,10 @@ import pandas as pd
 
 from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
-from ukb_brain.reports import columns
-from ukb_brain.reports.section import Part, Section
+from ukb_brain.reports import show
 
 
-def subgroup_rows(subgroups: pd.DataFrame, grid: Grid, suppress_below: int) -> columns.Table:
+def subgroup_rows(subgroups: pd.DataFrame, grid: Grid, suppress_below: int) -> show.Table:
     """List the subgroups whose score differs from the others'.
 
     Counts under ``suppress_below`` are not shown, and the others of that division are rounded.
@@ -23,51 +22,45 @@ def subgroup_rows(subgroups: pd.DataFrame, grid: Grid, suppress_below: int) -> c
     table = counted.assign(
         n=pd.concat(written), division=subgroups["subgroup_of"].str.replace("_", " ")
     )
-    rows = columns.rows_of(table[differing], grid)
+    rows = show.rows_of(table[differing], grid)
     scored = (subgroups["target"].isin(list(grid.targets)) & (subgroups["status"] == "ok")).sum()
-    return columns.table(
+    return show.Table(
         f"Read better or worse than the other people: {len(rows)} of {scored} subgroups.",
         rows,
-        columns.TARGET_OF_CELL,
-        columns.text("Subgroup", "A division of the test people", "{division}: {subgroup}"),
-        columns.numeral("People", "Of the subgroup; small counts are hidden", "{n}", "Test people"),
-        columns.measured(
-            "Score", "AUC or R² within the subgroup, fullest inputs", "score", "From {inputs}"
+        show.TARGET_OF_CELL,
+        show.text("Subgroup: A division of the test people", "{division}: {subgroup}"),
+        show.numeral("People: Of the subgroup; small counts are hidden", "{n}", "Test people"),
+        show.measured(
+            "Score: AUC or R² within the subgroup, fullest inputs", "score", "From {inputs}"
         ),
-        columns.measured(
-            "Difference",
-            "From all others whose label is known",
+        show.measured(
+            "Difference: From all others whose label is known",
             "difference",
             "Score of the subgroup less that of all others",
         ),
-        columns.p(
-            "p, adjusted", "Benjamini and Hochberg over all subgroups and targets", "p_adjusted"
-        ),
+        show.p("p, adjusted: Benjamini and Hochberg over all subgroups and targets", "p_adjusted"),
     )
 
 
-def participation_rows(participation: pd.DataFrame, grid: Grid) -> columns.Table:
+def participation_rows(participation: pd.DataFrame, grid: Grid) -> show.Table:
     """List scores as if people took part alike; numbers of people are not shown."""
-    return columns.table(
+    return show.Table(
         "Scores as if people took part alike, by the participation weights that were given.",
-        columns.rows_of(participation, grid),
-        columns.TARGET_OF_CELL,
-        columns.SCALE,
-        columns.measured(
-            "Plain",
-            "Each person counts the same",
+        show.rows_of(participation, grid),
+        show.TARGET_OF_CELL,
+        show.SCALE,
+        show.measured(
+            "Plain: Each person counts the same",
             "plain",
             "Test people with a weight, from {inputs}",
         ),
-        columns.measured(
-            "Weighted",
-            "Each counts for as many as the weight says; weights are taken as known",
+        show.measured(
+            "Weighted: Each counts for as many as the weight says; weights are taken as known",
             "weighted",
             "The same people, each counted by the weight",
         ),
-        columns.measured(
-            "Difference",
-            "An interval without 0 says that selection matters for this score",
+        show.measured(
+            "Difference: An interval without 0 says that selection matters for this score",
             "difference",
             "Weighted less plain, draw by draw",
             digits=3,
@@ -75,7 +68,7 @@ def participation_rows(participation: pd.DataFrame, grid: Grid) -> columns.Table
     )
 
 
-SECTION = Section(
+SECTION = show.Section(
     "Is anybody read worse?",
     "Scores in subgroups of age, sex, site, ethnic background and deprivation, where known, "
     "against all other people. A difference is a reason to look, not yet unfairness: R² and AUC "
@@ -83,5 +76,5 @@ SECTION = Section(
     "Fullest cell of each target. Differences over bootstrap draws of families, p adjusted over "
     "all subgroups and targets (Benjamini and Hochberg) at 5 %. Subgroups with few people, or few "
     "in a class, are not scored.",
-    (Part(subgroup_rows), Part(participation_rows)),
+    {subgroup_rows: "", participation_rows: ""},
 )
