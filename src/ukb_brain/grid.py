@@ -5,8 +5,6 @@ those of Ruffle et al., NeuroImage 291:120600 (2024); the lists come from
 ``conf/base/parameters_grid.yml``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

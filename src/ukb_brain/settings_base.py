@@ -1,7 +1,5 @@
 """What all typed configuration is: immutable, and without unknown keys."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict
 
 

@@ -1,7 +1,5 @@
 """Folders that nodes write: their own, models, and stores of volumes and vectors."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

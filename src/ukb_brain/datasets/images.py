@@ -1,7 +1,5 @@
 """NIfTI images and figures, whole or not there."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

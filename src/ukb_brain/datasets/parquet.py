@@ -1,7 +1,5 @@
 """Kedro's datasets for tables and text, made to write in full or not at all."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, ClassVar
 

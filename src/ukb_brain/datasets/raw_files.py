@@ -1,7 +1,5 @@
 """What is found among the files of the raw folder, and only read."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The splits: written once, checked whenever they are read."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 

@@ -143,10 +143,11 @@ def score_scale(
     Gains are counted over the strategy that is named last.
     """
     asked, first, grid = evidence.model_scale, min(work.people), work.grid
-    skills, drawn = {}, (evidence.draws, evidence.level, work.seed)
+    skills = {}
     for name, trained in variants.items():
-        found = collect_chosen(trained, {first: work.people[first]}, asked, work)
-        skills[name] = draw_skills(*found, participants, grid, *drawn)
+        predictions, fits = collect_chosen(trained, {first: work.people[first]}, asked, work)
+        drawn = (evidence.draws, evidence.level, work.seed)
+        skills[name] = draw_skills(predictions, fits, participants, grid, *drawn)
     parameters = {name: trained.parameters for name, trained in variants.items()}
     compared = asked.strategies[-1] if asked.strategies else ""
     return score_model_scale(skills, parameters, compared, grid, evidence.level)

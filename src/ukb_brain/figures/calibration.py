@@ -1,7 +1,5 @@
 """Whether predictions are of the right size: reliability curves."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """What each input adds: coefficients of the study's mixed models."""
 
-from __future__ import annotations
-
 import textwrap
 
 import pandas as pd

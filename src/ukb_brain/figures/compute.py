@@ -1,7 +1,5 @@
 """Score against compute: what each strategy's cells are worth, and what they cost."""
 
-from __future__ import annotations
-
 import textwrap
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What each imaging group and block contributes to each target: Shapley values."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

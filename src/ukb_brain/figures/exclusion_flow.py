@@ -1,7 +1,5 @@
 """Who left the cohort at which step, and how many people have scans of each modality."""
 
-from __future__ import annotations
-
 import textwrap
 from typing import Any
 

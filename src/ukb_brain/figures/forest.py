@@ -1,7 +1,5 @@
 """What figures share: a heading, bare axes, marks with intervals, a legend."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

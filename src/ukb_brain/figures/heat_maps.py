@@ -1,7 +1,5 @@
 """The legibility map: a heat map a domain, inputs by targets."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

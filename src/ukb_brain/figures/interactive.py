@@ -1,7 +1,5 @@
 """The map and the targets as interactive plots."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go

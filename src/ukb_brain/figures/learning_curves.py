@@ -1,7 +1,5 @@
 """What more training people would give: learning curves, and how far they are extrapolated."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

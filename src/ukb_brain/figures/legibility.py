@@ -1,7 +1,5 @@
 """How well each target is read at best knowledge: a forest plot of its fullest inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What limits legibility: confounds, and how well each target was measured."""
 
-from __future__ import annotations
-
 from operator import methodcaller
 
 import pandas as pd

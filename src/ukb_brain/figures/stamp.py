@@ -1,7 +1,5 @@
 """What marks everything that shows synthetic data, and the colours and names of figures."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from matplotlib.colors import to_rgba

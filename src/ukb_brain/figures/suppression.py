@@ -1,7 +1,5 @@
 """Counts that may leave: none under the limit, and none that gives such a count away."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -5,8 +5,6 @@ flipped where the image's determinant is positive) to those of the reference, wh
 Biobank is FSL's MNI152 at 1 mm.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

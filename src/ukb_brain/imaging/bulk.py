@@ -1,7 +1,5 @@
 """Read members of UK Biobank's bulk files without unpacking them to disk."""
 
-from __future__ import annotations
-
 import lzma
 import math
 import re

@@ -1,7 +1,5 @@
 """Which bulk files there are, in any arrangement, and what they hold by their directories."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

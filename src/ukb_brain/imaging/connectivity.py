@@ -1,7 +1,5 @@
 """Connectivity vectors from regional time series or from UK Biobank's own matrices."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

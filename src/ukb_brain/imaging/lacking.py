@@ -1,7 +1,5 @@
 """Imaging groups of the grid that nobody has in full, and how to go on without them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

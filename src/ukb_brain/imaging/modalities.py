@@ -1,7 +1,5 @@
 """A modality is one record of `imaging_preprocess.modalities`; and the settings all share."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, Literal, Self
 

@@ -1,7 +1,5 @@
 """From some visits' bulk files to records of the stores and rows of the quality table."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Readers of modalities: from one visit's bulk files to a normalised volume or a vector."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

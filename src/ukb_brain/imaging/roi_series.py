@@ -5,8 +5,6 @@ with ``#`` before it, then one row a time point and one column a region. A regio
 is 0 throughout. Several derivatives of the project lie in one folder; the name tells them apart.
 """
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd

@@ -7,8 +7,6 @@ closed form. Covariances are of standardised series and shrunk after Ledoit and 
 Multivariate Analysis 88:365, 2004), so that they have inverses however short the series are.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf_shrinkage

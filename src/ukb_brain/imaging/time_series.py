@@ -5,8 +5,6 @@ region without voxels is a row of empty cells. Fields 31018 and 31019 hold sever
 zip. Held against the makers' own code (github.com/sina-mansour/UKB-connectomics).
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Sequence

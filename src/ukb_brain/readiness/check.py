@@ -1,7 +1,5 @@
 """Everything that is looked at before a run, in the order in which a user can mend it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

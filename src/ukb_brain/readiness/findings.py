@@ -1,7 +1,5 @@
 """What a check found, in the order in which it is told."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What the machine has, and how much memory and disk a run will need."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page of the check: what is there, and what stands in the way of a run."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.figures.suppression import suppress_counts

@@ -1,7 +1,5 @@
 """What the raw files hold: tables, fields, lists, relatives and scans."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Settings that contradict each other, which else would be found after hours of training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

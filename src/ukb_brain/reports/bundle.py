@@ -5,8 +5,6 @@ suppressed in the copy that leaves; a text or page may hold no eid. Pictures are
 drawn, from what may be shown. What is of another kind, such as models, is left out and listed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Claims and comparisons in plain words, as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from typing import Any
 

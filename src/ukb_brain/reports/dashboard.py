@@ -1,7 +1,5 @@
 """The dashboard: one HTML file with the map, every cell and the cohort, that needs no network."""
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd

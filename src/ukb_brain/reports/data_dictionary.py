@@ -1,7 +1,5 @@
 """The data dictionary: what each variable is and how it is distributed, without small counts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

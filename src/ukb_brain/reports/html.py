@@ -1,7 +1,5 @@
 """Filling of the pages' templates."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jinja2

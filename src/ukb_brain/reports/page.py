@@ -1,7 +1,5 @@
 """The report page: how sure the map is, and what it rests on, in one file without network."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.grid import Grid

@@ -4,8 +4,6 @@ A section is declared in a file of `sections` and filled from the tables at hand
 may hold the names of a row's values in braces, as ``From {inputs}``.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Callable, Hashable, Iterable, Mapping

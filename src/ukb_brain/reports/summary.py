@@ -1,7 +1,5 @@
 """The closing words of a run, as Markdown."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.figures.legibility import RULE, in_full

@@ -1,7 +1,5 @@
 """Claims as tests: contrasts of skill between cells, each with a bound to lie above or below."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Self, cast
 

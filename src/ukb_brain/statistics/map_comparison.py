@@ -1,7 +1,5 @@
 """Two runs' legibility maps, cell by cell."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from scipy import stats

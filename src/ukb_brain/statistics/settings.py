@@ -1,7 +1,5 @@
 """Typed parameters of what is reported."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, field_validator

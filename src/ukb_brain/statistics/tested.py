@@ -1,7 +1,5 @@
 """Whose predictions the tables are about, gathered once for all of them alike."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What weighted sums share: arrays of numbers, division by nothing, and what is rounding error."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

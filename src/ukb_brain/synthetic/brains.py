@@ -1,7 +1,5 @@
 """Draw a person's T1, FLAIR and fractional anisotropy, and read factors off as an oracle would."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Simulate regional time series whose covariance follows the functional factors."""
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np

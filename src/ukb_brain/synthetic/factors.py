@@ -4,8 +4,6 @@ A factor is a latent seen with a person's own variation: ``rho × latent + sqrt(
 `brains` and `connectomes` draw factors; `truth` reads them off again as an oracle would.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The raw folder of a synthetic cohort: claimed once, and never shared with anything else."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

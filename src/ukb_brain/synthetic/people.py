@@ -6,8 +6,6 @@ cells that Ruffle et al. (NeuroImage 291:120600, 2024) report for real people, e
 oddity is planted on purpose (`ukb_brain.synthetic.truth`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

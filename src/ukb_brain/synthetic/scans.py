@@ -1,7 +1,5 @@
 """Write a person's scans as UK Biobank's bulk files."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import re

@@ -1,7 +1,5 @@
 """The main table, the withdrawal list and the relatedness file, as UK Biobank hands them out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

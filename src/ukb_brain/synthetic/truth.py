@@ -6,8 +6,6 @@ traits; *reachable* is that of an oracle which reads the factors off images of t
 voxel size and regions, knowing every effect map and the noise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which visits a person attends, which files come of them, and what goes wrong with some."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal, NamedTuple

@@ -5,8 +5,6 @@ a number that none of its fields has. ABIDE's legend of columns says what they h
 visit, without a date.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 
 import pandas as pd

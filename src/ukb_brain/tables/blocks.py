@@ -1,7 +1,5 @@
 """Blocks: the traits of each domain as inputs, imputed and scaled by training people."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What each target, confound and covariate is, where it comes from, and how it is distributed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

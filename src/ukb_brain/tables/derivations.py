@@ -1,7 +1,5 @@
 """From fields, codings and visits to one value per target, person and imaging visit."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

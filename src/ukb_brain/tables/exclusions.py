@@ -1,7 +1,5 @@
 """Who is in the cohort: withdrawn people leave first, then those without what is needed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """What a column of the main table holds, in each of the header styles it is handed out in."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import NamedTuple

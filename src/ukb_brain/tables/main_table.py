@@ -1,7 +1,5 @@
 """The main table as UK Biobank hands it out: found by its headers, in one file or many."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass

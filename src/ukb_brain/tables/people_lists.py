@@ -1,7 +1,5 @@
 """Lists of people who withdrew or are left out, found by their names."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Erasing people who withdrew from files that earlier runs made: rows, texts, databases."""
 
-from __future__ import annotations
-
 import os
 import re
 import sqlite3

@@ -1,7 +1,5 @@
 """What raw tables must hold, and what their lists have in common with them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np

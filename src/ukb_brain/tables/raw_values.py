@@ -1,7 +1,5 @@
 """From the cells of a column, in whatever form, to numbers: one array a position of an answer."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Families: people who are joined by a chain of related pairs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What every table of the reports promises, under the name that the catalog gives it."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.metrics import HEADLINE, METRICS, RECOMMENDED

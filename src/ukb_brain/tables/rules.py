@@ -14,8 +14,6 @@ A cut-off that is fitted is not known here: then ``binned`` gives the first entr
 `ukb_brain.tables.thresholds` cuts it by each fold's training people.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 

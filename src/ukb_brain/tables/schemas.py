@@ -1,7 +1,5 @@
 """What the tables before reporting promise."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pandera.pandas as pa
 

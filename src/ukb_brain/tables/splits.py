@@ -1,7 +1,5 @@
 """The split into training, validation and test people, made once and shared by everything."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """How the columns of a table are declared; Kedro enforces them at every load and save."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Whether what the table holds can be what a target asks for: its role, cut-off and direction."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

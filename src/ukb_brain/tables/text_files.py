@@ -1,7 +1,5 @@
 """Text tables: found out how they are written, and a few of their columns read."""
 
-from __future__ import annotations
-
 import csv
 import re
 import sys

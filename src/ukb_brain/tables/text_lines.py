@@ -1,7 +1,5 @@
 """Lines of text files: unpacked, as UTF-8, and counted on the way."""
 
-from __future__ import annotations
-
 import codecs
 import gzip
 import io

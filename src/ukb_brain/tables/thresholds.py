@@ -6,8 +6,6 @@ validates or tests moves nothing in it. Where a table holds everybody once, each
 cut as in the fold that tests them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Participants and what may confound their scans, one row an imaging visit."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

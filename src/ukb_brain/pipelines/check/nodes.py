@@ -1,7 +1,5 @@
 """Nodes of the check: look at everything, show it, and say whether a run can go on."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -4,8 +4,6 @@ What stands against a run in what the raw files hold has been told before: by
 `ukb_brain.readiness.check.look`, at the start of every run.
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

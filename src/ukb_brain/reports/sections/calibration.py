@@ -1,7 +1,5 @@
 """Whether predictions are of the right size."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.figures.calibration import draw_calibration

@@ -1,7 +1,5 @@
 """How sure the map is: intervals, and cells that are told from chance."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

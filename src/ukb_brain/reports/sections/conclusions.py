@@ -1,7 +1,5 @@
 """What can be concluded: claims and verdicts."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.grid import Grid

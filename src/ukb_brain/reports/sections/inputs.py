@@ -1,7 +1,5 @@
 """What each input adds: nested pairs of cells, and Shapley values."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

@@ -1,7 +1,5 @@
 """What more people, other sites or other models would give."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.figures.learning_curves import draw_learning_curves

@@ -1,7 +1,5 @@
 """What limits legibility: confounds, and how well a target was measured."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.figures.limits import draw_ceilings, draw_confounds

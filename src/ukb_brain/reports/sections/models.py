@@ -1,7 +1,5 @@
 """The study's mixed models, beside intervals over resampled people."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.figures.coefficients import as_in_the_study, draw_coefficients, in_points, term_name

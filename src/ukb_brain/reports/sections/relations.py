@@ -1,7 +1,5 @@
 """How the characteristics are related."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.grid import Grid

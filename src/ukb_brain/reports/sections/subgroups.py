@@ -1,7 +1,5 @@
 """Whether anybody is read worse: subgroups, and participation weights."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from ukb_brain.figures.suppression import suppress_counts

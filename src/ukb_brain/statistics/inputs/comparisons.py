@@ -14,8 +14,6 @@ Pencina & D'Agostino, Stat. Med. 31:2577, 2012): only test people may be given.
 ``tests/statistics/inputs/test_comparisons.py`` shows both.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -11,8 +11,6 @@ in part a difference between people. Contributions are those of these trained ne
 scale of skill (R², or 2·AUC − 1).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from math import factorial

@@ -1,7 +1,5 @@
 """The study's analysis of a grid: which inputs raise accuracy, target by target in a domain."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike

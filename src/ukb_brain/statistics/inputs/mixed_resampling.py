@@ -1,7 +1,5 @@
 """The mixed models refitted to the scores of every draw of test people."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import product
 

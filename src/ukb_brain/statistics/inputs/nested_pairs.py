@@ -5,8 +5,6 @@ inputs were not chosen the very predictions of the cell without them, and a diff
 that no test person had a say in (`ukb_brain.training.ladder`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any

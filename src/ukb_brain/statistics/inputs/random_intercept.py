@@ -1,7 +1,5 @@
 """Random-intercept models of many outcomes at once, by restricted maximum likelihood."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

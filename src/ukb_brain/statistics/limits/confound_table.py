@@ -1,7 +1,5 @@
 """Each target's imaging cell beside confounds alone, and within sites."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from typing import Any

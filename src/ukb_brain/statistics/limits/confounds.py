@@ -1,7 +1,5 @@
 """Confounds by themselves, their design and the baseline they give, and what a cell adds to it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

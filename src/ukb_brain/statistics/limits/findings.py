@@ -1,7 +1,5 @@
 """What verdicts rest on, gathered from the tables that are there."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

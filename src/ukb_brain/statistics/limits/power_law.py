@@ -1,7 +1,5 @@
 """Learning curves: a score by number of training people, and what ten times as many would give."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """How repeatable a measurement is, and what an unreliable target allows at most."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ukb_brain.statistics.draws import LEAST_DEFINED, Estimator, bounded, measured

@@ -1,7 +1,5 @@
 """Tables of what a second visit says: a target's test-retest ceiling, and predictions again."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

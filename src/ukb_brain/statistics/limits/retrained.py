@@ -1,7 +1,5 @@
 """Tables of models that were trained once more: learning curves, left-out sites, model scale."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One verdict a target: legible, or what stands in the way, by thresholds declared beforehand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The brain-age gap, freed of its dependence on age: the gap and nothing else."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

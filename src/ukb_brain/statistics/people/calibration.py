@@ -1,7 +1,5 @@
 """Do predictions mean what they say: calibration lines, and what they correct in other people."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

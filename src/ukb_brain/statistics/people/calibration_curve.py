@@ -1,7 +1,5 @@
 """Reliability curves, and the Brier score split into what calibration and what ranking cost."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression

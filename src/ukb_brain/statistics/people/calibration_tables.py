@@ -1,7 +1,5 @@
 """Tables of calibration: whether predictions are of the right size, and what corrects them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Do scores hold beyond those who take part: participation weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Is everybody read alike: scores by subgroup, each against the rest."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Distance correlation between targets: dependence of any shape, bias-corrected."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

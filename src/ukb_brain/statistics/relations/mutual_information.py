@@ -6,8 +6,6 @@ person in a resample for dependence. Bins lose some information: `BINS` of a Gau
 correlation .5 keep 88 % of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import numpy as np

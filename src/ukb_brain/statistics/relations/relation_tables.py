@@ -1,7 +1,5 @@
 """Tables of how targets are related: by what people have, and by what reads them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """How targets relate: pairs of targets, each with an interval."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
