@@ -142,7 +142,7 @@ def _further(targets: tuple[str, ...], folder: Path) -> Iterator[Further]:
     root, grid = strategies.ROOT, study_grid()
     people, settings = null.people_of(root, grid), null.settings_of(root)
     s = settings.encoders
-    stores = [RecordStore(root / f"02_intermediate/{k}.zarr") for k in ("volumes", "connectivity")]
+    stores = [RecordStore(root / f"02_intermediate/{k}.store") for k in ("volumes", "connectivity")]
     quality = pd.read_parquet(root / "03_primary/quality.parquet")
     in_stores = gather_scans(*stores, quality, grid).read_as(s.network.pooling, settings)
     tangents = ModelFolder(root / "06_models/tangents")
