@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import struct
 import time
 import uuid
 import zlib
@@ -41,7 +42,7 @@ EARLIER = ".zarr"
 BLOCK = 4096
 # Before a record: eid, instance, and bytes of its form (dtype and shape) and of what is about it,
 # both JSON.
-PREFIX, PREFIX_BYTES = "<i8", 32
+PREFIX = struct.Struct("<4q")
 # ``length`` of all that is before an array of ``size`` bytes; ``written`` in nanoseconds since
 # 1970, 0 where it was erased; ``sum`` is the CRC-32 of all.
 ENTRY = np.dtype(
@@ -117,7 +118,7 @@ class RecordStore:
     def about(self, modality: str, key: Key) -> dict[str, Any] | None:
         """Read what is kept beside a record; None where there is no such record."""
         (found,) = self._shelf(modality).find([key])
-        return None if found is None else json.loads(found.about)
+        return None if found is None else json.loads(found.about.tobytes())
 
     def read(self, modality: str, key: Key) -> NDArray[np.generic]:
         """Read one record as it was written; raises `InputError` if it is not there."""
@@ -191,7 +192,7 @@ class _Record(NamedTuple):
     """A record: JSON of its form and about it, and its bytes, mapped into memory."""
 
     form: bytes
-    about: bytes
+    about: NDArray[np.uint8]
     body: NDArray[np.uint8]
 
 
@@ -208,7 +209,7 @@ class _Shelf:
         self.folder = folder
         # By index file: its size and time, and its entries.
         self.known: dict[Path, tuple[tuple[int, int], Entries]] = {}
-        self.maps: dict[Path, NDArray[np.int64]] = {}
+        self.maps: dict[Path, NDArray[np.uint8]] = {}
         # All entries by person and visit, the newest last, with the file that each is in; made when
         # something is first read, and again when what is read is not in it.
         self.sorted: tuple[list[Path], NDArray[np.int64], Entries] | None = None
@@ -283,23 +284,23 @@ class _Shelf:
 
     def _mapped(self, index: Path, entry: tuple[int, ...], key: Key) -> _Record | None:
         _, _, start, length, size, _, _ = entry
-        middle = start + length
-        words = self.maps.get(index)
-        if words is None or words.nbytes < middle + size:
+        middle, end = start + length, start + length + size
+        whole = self.maps.get(index)
+        if whole is None or len(whole) < end:
             try:
                 with index.with_suffix(RECORDS).open("rb") as file:
                     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except (FileNotFoundError, ValueError):
                 return None
-            words = self.maps[index] = np.frombuffer(mapped, dtype="<i8")
-        first = start // words.itemsize
-        eid, instance, form, about = words[first : first + PREFIX_BYTES // words.itemsize].tolist()
+            whole = self.maps[index] = np.frombuffer(mapped, dtype=np.uint8)
+        first = start + PREFIX.size
+        eid, instance, form, about = PREFIX.unpack(whole[start:first].tobytes())
         # Another process may have erased it since its entry was read.
         if (eid, instance) != key:
             return None
-        whole = words.view(np.uint8)
-        head = whole[start + PREFIX_BYTES : middle].tobytes()
-        return _Record(head[:form], head[form : form + about], whole[middle : middle + size])
+        form_ends = first + form
+        words = whole[first:form_ends].tobytes()
+        return _Record(words, whole[form_ends : form_ends + about], whole[middle:end])
 
     # ---- changes --------------------------------------------------------------------------------
 
@@ -310,7 +311,7 @@ class _Shelf:
         index = path.with_suffix(INDEX)
         form = json.dumps([array.dtype.str, array.shape]).encode()
         words = json.dumps(dict(about)).encode()
-        head = np.array([*key, len(form), len(words)], dtype=PREFIX).tobytes() + form + words
+        head = PREFIX.pack(*key, len(form), len(words)) + form + words
         head += bytes(-len(head) % BLOCK)
         body = np.ascontiguousarray(array).tobytes()
         start = _end(index)
@@ -361,8 +362,8 @@ class _Shelf:
         """Look after the last whole record of each file."""
         for path in sorted(self.folder.glob(f"*{RECORDS}")):
             start = _end(path.with_suffix(INDEX))
-            if path.stat().st_size >= start + PREFIX_BYTES:
-                eid, instance = np.fromfile(path, PREFIX, 2, offset=start).tolist()
+            if path.stat().st_size >= start + PREFIX.size:
+                eid, instance = np.fromfile(path, "<i8", 2, offset=start).tolist()
                 if eid:
                     yield path, start, (eid, instance)
 
