@@ -142,7 +142,7 @@ def _further(targets: tuple[str, ...], folder: Path) -> Iterator[Further]:
     root, grid = strategies.ROOT, study_grid()
     people, settings = null.people_of(root, grid), null.settings_of(root)
     s = settings.encoders
-    stores = [RecordStore(root / f"02_intermediate/{k}.zarr") for k in ("volumes", "connectivity")]
+    stores = [RecordStore(root / f"02_intermediate/{k}.store") for k in ("volumes", "connectivity")]
     quality = pd.read_parquet(root / "03_primary/quality.parquet")
     in_stores, models = gather_scans(*stores, quality, grid), root / "06_models"
     work = Work(models, {0: people}, in_stores, grid, settings, Compute(), 0)

@@ -110,7 +110,7 @@ class Cohort:
                 name = "volumes" if modality in VOLUMES else "connectivity"
                 scan = self.scans[modality][eid - self.eid[0]]
                 scan = scan if instance == 2 else scan * scan.dtype.type(0.9)
-                store = RecordStore(folder / f"{name}.zarr")
+                store = RecordStore(folder / f"{name}.store")
                 store.write(modality, (int(eid), int(instance)), scan, {})
 
 
@@ -213,7 +213,7 @@ def people_of(cohort: Cohort, grid: Grid = GRID) -> People:
 
 def scans_of(root: Path, pooling: int = 2) -> dict[str, GroupScans]:
     folder = root / "02_intermediate"
-    stores = (folder / "volumes.zarr", folder / "connectivity.zarr")
+    stores = (folder / "volumes.store", folder / "connectivity.store")
     return {
         group: GroupScans(tuple(modalities), *stores, pooling)
         for group, modalities in GRID.imaging.items()

@@ -113,7 +113,7 @@ def test_withdrawn_people_are_nowhere(finished_run, table):
     for name in ("participants", "targets", "confounds", "splits", "quality"):
         assert not gone & set(table(f"03_primary/{name}")["eid"]), name
     for store in ("volumes", "connectivity"):
-        records = RecordStore(finished_run / f"02_intermediate/{store}.zarr")
+        records = RecordStore(finished_run / f"02_intermediate/{store}.store")
         assert not gone & {eid for m in ("t1", "rsfmri") for eid, _ in records.keys(m)}
 
 

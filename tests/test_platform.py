@@ -58,6 +58,6 @@ def test_a_project_is_read_as_it_is_and_nothing_is_written_into_it(mounted, tmp_
     usable = counts[counts["status"] == "ok"].set_index("modality")["n"]
     assert set(usable.index) == {"t1", "flair", "dwi", "rsfmri"}
     assert (usable > 40).all()
-    keys = RecordStore(tmp_path / "results/02_intermediate/volumes.zarr").keys("t1")
+    keys = RecordStore(tmp_path / "results/02_intermediate/volumes.store").keys("t1")
     assert len(keys) == usable["t1"]
     assert not any(str(eid) in text for eid in participants["eid"])

@@ -68,7 +68,7 @@ def root(tmp_path):
     (tmp_path / "06_models/search").mkdir()
     database(tmp_path / "06_models/search/trials.db")
     database(tmp_path / "mlflow/mlflow.db")
-    store = RecordStore(tmp_path / "02_intermediate/volumes.zarr")
+    store = RecordStore(tmp_path / "02_intermediate/volumes.store")
     store.claim("synthetic")
     for eid in PEOPLE[:4]:
         store.write("t1", (eid, 2), np.ones((3, 4, 5)), {})
@@ -130,7 +130,7 @@ def test_whoever_withdrew_is_nowhere_and_the_others_are_untouched(root):
         assert left["value"].tolist() == list(np.arange(2.0, 30))
         assert left["site"].dtype == "category"
     assert pd.read_csv(root / "07_model_output/other.csv")["eid"].tolist() == STAY
-    store = RecordStore(root / "02_intermediate/volumes.zarr")
+    store = RecordStore(root / "02_intermediate/volumes.store")
     assert store.keys("t1") == [(eid, 2) for eid in PEOPLE[2:4]]
     after = contents(root)
     same = ["01_raw/ukb.csv", "mine.txt", "03_primary/exclusion_flow.parquet"]
@@ -204,7 +204,7 @@ def test_models_of_people_who_left_by_another_run_are_removed_too(root):
         table = read(path)
         table = table[~table["eid"].isin(GONE)]
         table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
-    shutil.rmtree(root / "02_intermediate/volumes.zarr")
+    shutil.rmtree(root / "02_intermediate/volumes.store")
     erase_people(root, GONE)
     assert not list((root / "06_models").rglob("*.safetensors"))
 
@@ -298,3 +298,9 @@ def test_a_table_that_cannot_be_read_is_named(root):
 def test_nothing_was_made_yet(tmp_path):
     assert erase_people(tmp_path / "none", GONE).empty
     assert json.loads(erase_people(tmp_path, GONE).to_json()) == {"what": {}, "n": {}}
+
+
+def test_a_store_of_an_earlier_version_is_not_passed_over(tmp_path):
+    (tmp_path / "02_intermediate/volumes.zarr").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"volumes\.zarr is a store of an earlier version"):
+        erase_people(tmp_path, frozenset({9000001}))

@@ -53,9 +53,9 @@ def test_another_folder_of_models_is_refused(tmp_path):
 
 
 def test_the_store_of_an_entry_is_opened_where_it_says(tmp_path):
-    dataset = RecordStoreDataset(filepath=str(tmp_path / "volumes.zarr"))
+    dataset = RecordStoreDataset(filepath=str(tmp_path / "volumes.store"))
     store = dataset.load()
-    assert store.path == tmp_path / "volumes.zarr"
+    assert store.path == tmp_path / "volumes.store"
     assert store.keys("t1") == []
     store.write("t1", (9000001, 2), np.ones((7, 8, 9)), {})
     dataset.save(store)
@@ -63,18 +63,18 @@ def test_the_store_of_an_entry_is_opened_where_it_says(tmp_path):
 
 
 def test_opening_writes_nothing(tmp_path):
-    RecordStoreDataset(filepath=str(tmp_path / "volumes.zarr")).load()
+    RecordStoreDataset(filepath=str(tmp_path / "volumes.store")).load()
     assert not list(tmp_path.iterdir())
 
 
 def test_another_store_is_refused(tmp_path):
-    dataset = RecordStoreDataset(filepath=str(tmp_path / "volumes.zarr"))
+    dataset = RecordStoreDataset(filepath=str(tmp_path / "volumes.store"))
     with pytest.raises(Exception, match="not the store"):
-        dataset.save(RecordStore(tmp_path / "other.zarr"))
+        dataset.save(RecordStore(tmp_path / "other.store"))
 
 
 def test_a_store_is_there_once_it_is_claimed(tmp_path):
-    dataset = RecordStoreDataset(filepath=str(tmp_path / "volumes.zarr"))
+    dataset = RecordStoreDataset(filepath=str(tmp_path / "volumes.store"))
     assert not dataset.exists()
     dataset.load().claim("synthetic")
     assert dataset.exists()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from ukb_brain.errors import InputError
+from ukb_brain.imaging import store as module
 from ukb_brain.imaging.store import RecordStore
 
 VOLUME = np.arange(7 * 8 * 9, dtype=np.float16).reshape(7, 8, 9)
@@ -25,7 +26,7 @@ def digests(folder):
 
 @pytest.fixture
 def store(tmp_path):
-    return RecordStore(tmp_path / "volumes.zarr")
+    return RecordStore(tmp_path / "volumes.store")
 
 
 def test_record_comes_back_with_what_is_beside_it(store):
@@ -74,60 +75,165 @@ def test_an_error_while_writing_leaves_nothing(store, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "rename", full)
+    # Between the record and its entry.
+    monkeypatch.setattr(module.time, "time_ns", full)
     with pytest.raises(OSError, match="No space"):
         store.write("t1", (2, 2), VOLUME, {})
     assert digests(store.path) == before
     assert store.keys("t1") == [(1, 2)]
 
 
-KILLED_BEFORE_RENAME = """
+KILLED = """
 import os, signal, sys
-from pathlib import Path
 import numpy as np
-from ukb_brain.imaging.store import RecordStore
-Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-RecordStore(sys.argv[1]).write("t1", (9000001, 2), np.ones((7, 8, 9), np.float16), {})
+from ukb_brain.imaging import store
+whole = store.time.time_ns
+for eid in (9000004, 9000003):
+    store.RecordStore(sys.argv[1]).write("t1", (eid, 2), np.zeros((7, 8, 9), np.float16), {})
+store.time.time_ns = lambda: os.kill(os.getpid(), signal.SIGKILL)
+store.RecordStore(sys.argv[1]).write("t1", (9000001, 2), np.ones((7, 8, 9), np.float16), {})
 """
 
 
 @pytest.fixture
 def killed(store):
-    """A store in which a writer was killed between writing and renaming."""
+    """A store in which a writer was killed between a record and its entry, after another one."""
     store.write("t1", (9000002, 2), VOLUME, {})
-    command = [sys.executable, "-c", KILLED_BEFORE_RENAME, str(store.path)]
+    command = [sys.executable, "-c", KILLED, str(store.path)]
     assert subprocess.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
     return store
 
 
 def test_a_killed_writer_leaves_no_record(killed):
-    assert killed.keys("t1") == [(9000002, 2)]
+    assert killed.keys("t1") == [(9000002, 2), (9000003, 2), (9000004, 2)]
     assert killed.about("t1", (9000001, 2)) is None
     killed.write("t1", (9000001, 2), VOLUME + 1, {})
     np.testing.assert_array_equal(killed.read("t1", (9000001, 2)), VOLUME + 1)
 
 
+def bytes_of(store, eid):
+    """Count how often a person's number stands anywhere in the store."""
+    number = np.int64(eid).tobytes()
+    return sum(p.read_bytes().count(number) for p in store.path.rglob("*") if p.is_file())
+
+
 def test_erasing_also_removes_what_a_killed_writer_left(killed):
-    assert any("9000001" in name for name in digests(killed.path))
+    assert bytes_of(killed, 9000001) == 1
+    assert 9000001 in killed.eids()
     assert killed.erase(9000001) == 0
-    assert not any("9000001" in name for name in digests(killed.path))
-    assert killed.keys("t1") == [(9000002, 2)]
+    assert bytes_of(killed, 9000001) == 0
+    assert killed.eids() == {9000002, 9000003, 9000004}
+    np.testing.assert_array_equal(killed.read("t1", (9000003, 2)), 0)
+
+
+def test_what_a_killed_writer_erased_first_hides_nothing_after_it(killed):
+    # The end of whole records stays known when the last of them is erased.
+    killed.erase(9000003)
+    assert killed.eids() == {9000001, 9000002, 9000004}
+    killed.erase(9000001)
+    assert bytes_of(killed, 9000001) == 0
+
+
+def test_a_torn_entry_is_no_record(store):
+    for eid in (1, 2):
+        store.write("t1", (eid, 2), VOLUME + eid, {})
+    (index,) = store.path.glob("t1/*.index")
+    index.write_bytes(index.read_bytes()[:-5])
+    assert store.keys("t1") == [(1, 2)]
+    store.write("t1", (3, 2), VOLUME + 3, {})
+    assert store.keys("t1") == [(1, 2), (3, 2)]
+    for eid in (1, 3):
+        np.testing.assert_array_equal(store.read("t1", (eid, 2)), VOLUME + eid)
 
 
 def test_erasing_one_person_leaves_the_others_bytes(store):
     # 900 begins like 9000001 and must not be taken for it, nor the other way round.
     for eid in (900, 9000001, 9000002):
         for instance in (2, 3):
-            store.write("t1", (eid, instance), VOLUME + instance, {})
+            store.write("t1", (eid, instance), VOLUME + eid % 100 + instance, {})
             store.write("dwi", (eid, instance), VOLUME, {})
     store.claim("synthetic")
-    before = digests(store.path)
+    (before,) = [p.read_bytes() for p in store.path.glob("t1/*.records")]
     assert store.erase(900) == 4
-    after = digests(store.path)
-    assert after == {name: d for name, d in before.items() if "/900_" not in name}
-    assert len(after) < len(before)
+    (after,) = [p.read_bytes() for p in store.path.glob("t1/*.records")]
+    # The two records of 900 were written first.
+    own = len(before) // 6 * 2
+    assert (after[:own], after[own:]) == (bytes(own), before[own:])
+    assert bytes_of(store, 900) == 0
     assert store.keys("t1") == [(9000001, 2), (9000001, 3), (9000002, 2), (9000002, 3)]
+    np.testing.assert_array_equal(store.read("t1", (9000002, 3)), VOLUME + 5)
     assert store.erase(900) == 0
+
+
+def test_files_of_which_nothing_is_left_go(store):
+    store.write("t1", (1, 2), VOLUME, {})
+    store.erase(1)
+    assert [p for p in store.path.rglob("*") if p.is_file()] == []
+    store.write("t1", (2, 2), VOLUME + 1, {})
+    np.testing.assert_array_equal(store.read("t1", (2, 2)), VOLUME + 1)
+
+
+def test_the_newest_of_two_records_counts(store, monkeypatch):
+    store.write("t1", (1, 2), VOLUME, {"n": 1})
+    # Killed before what was there is erased.
+    monkeypatch.setattr(module._Shelf, "erase", lambda *_: None)
+    store.write("t1", (1, 2), VOLUME + 1, {"n": 2})
+    monkeypatch.undo()
+    np.testing.assert_array_equal(store.read("t1", (1, 2)), VOLUME + 1)
+    assert store.about("t1", (1, 2)) == {"n": 2}
+    assert store.keys("t1") == [(1, 2)]
+    store.discard("t1", (1, 2))
+    assert store.keys("t1") == []
+
+
+WRITER = """
+import sys
+import numpy as np
+from ukb_brain.imaging.store import open_store
+store = open_store(sys.argv[1])
+for eid in range(*map(int, sys.argv[2:4])):
+    store.write("t1", (eid, 2), np.full((5, 6, 7), eid % 251, np.uint8), {"eid": eid})
+"""
+
+
+def test_writers_side_by_side_and_readers_beside_them(store):
+    store.write("t1", (1, 2), VOLUME, {})
+    np.testing.assert_array_equal(store.read("t1", (1, 2)), VOLUME)
+    command = [sys.executable, "-c", WRITER, str(store.path)]
+    parts = [(1000, 1040), (1040, 1080), (1, 2)]
+    writers = [subprocess.Popen([*command, *map(str, part)]) for part in parts]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    # What another process wrote anew is not read as it was.
+    np.testing.assert_array_equal(store.read("t1", (1, 2)), np.full((5, 6, 7), 1))
+    keys = [(eid, 2) for eid in [1, *range(1000, 1080)]]
+    assert store.keys("t1") == keys
+    many = store.read_many("t1", keys[::-1])
+    np.testing.assert_array_equal(many[:, 0, 0, 0], [eid % 251 for eid, _ in keys[::-1]])
+    # A file of records and one of entries of each writer; the first one's only record is gone.
+    assert len(list((store.path / "t1").iterdir())) == 6
+
+
+def test_a_flipped_bit_is_found(store):
+    for eid in (1, 2, 3):
+        store.write("t1", (eid, 2), VOLUME, {"n": 1})
+        store.write("dwi", (eid, 2), VOLUME, {})
+    assert store.damaged() == {"dwi": [], "t1": []}
+    (records,) = store.path.glob("t1/*.records")
+    with records.open("r+b") as file:
+        # In the array of the second of three records.
+        file.seek(records.stat().st_size // 2 + 100)
+        (byte,) = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 4]))
+    assert store.damaged() == {"dwi": [], "t1": [(2, 2)]}
+
+
+def test_a_store_of_an_earlier_version_is_refused_in_one_line(tmp_path):
+    module.refuse_earlier(tmp_path)
+    (tmp_path / "volumes.zarr").mkdir()
+    with pytest.raises(InputError, match=r"volumes\.zarr .* remove this folder") as caught:
+        module.refuse_earlier(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_erasing_from_a_store_that_is_not_there(store):

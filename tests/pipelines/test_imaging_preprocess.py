@@ -86,7 +86,7 @@ def run(root, keys=KEYS, grid=GRID, settings=SETTINGS):
 
 
 def store(root, name="volumes"):
-    return RecordStore(root / f"02_intermediate/{name}.zarr")
+    return RecordStore(root / f"02_intermediate/{name}.store")
 
 
 def stamps(folder):
@@ -303,7 +303,7 @@ def test_several_atlases_stop_before_anything_is_read(root, says):
     with pytest.raises(InputError, match=re.escape(says)) as caught:
         run(root)
     assert "\n" not in str(caught.value)
-    assert not (root / "02_intermediate/volumes.zarr").exists()
+    assert not (root / "02_intermediate/volumes.store").exists()
     named = SETTINGS.model_copy(update={"atlas": "aparc"})
     assert set(run(root, settings=named).load("primary.quality")["status"]) == {"ok"}
     assert store(root, "connectivity").read("rsfmri", (FIRST, 2)).shape == (3,)

@@ -109,7 +109,7 @@ def records(root):
     stores = {"volumes": ("t1", "flair", "dwi"), "connectivity": ("rsfmri",)}
     found = {}
     for name, modalities in stores.items():
-        store = RecordStore(root / f"02_intermediate/{name}.zarr")
+        store = RecordStore(root / f"02_intermediate/{name}.store")
         found |= {(m, key): store.read(m, key) for m in modalities for key in store.keys(m)}
     return found
 

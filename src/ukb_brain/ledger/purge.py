@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ukb_brain.atomic import PARTIAL
-from ukb_brain.imaging.store import open_store
+from ukb_brain.imaging.store import open_store, refuse_earlier
 from ukb_brain.ledger.artifact import ARRAYS, CARD, COMPLETE, ModelFolder
 from ukb_brain.tables import purge
 from ukb_brain.tables.splits import training_fingerprints
@@ -26,6 +26,8 @@ def erase_people(root: Path, gone: frozenset[int]) -> pd.DataFrame:
     interrupted does the rest when it is asked for again. A negative eid in a table stands for
     somebody who withdrew too. Gives ``what, n``: counts, and nobody's number.
     """
+    for folder in purge.made_folders(root):
+        refuse_earlier(folder)
     done: Counter[str] = Counter()
     files = list(purge.made_files(root))
     tables = [path for path in files if path.suffix in purge.TABLES and not _is_scrap(path)]

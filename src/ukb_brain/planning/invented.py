@@ -79,7 +79,7 @@ def write_scans(scans: GroupScans, shape: Shape, people: People, seed: int = 0) 
 
 def scans_in(folder: Path, grid: Grid) -> Scans:
     """Name the scans of a folder that holds both stores."""
-    stores = (folder / "volumes.zarr", folder / "connectivity.zarr")
+    stores = (folder / "volumes.store", folder / "connectivity.store")
     groups = {name: GroupScans(tuple(of), *stores) for name, of in grid.imaging.items()}
     return Scans(groups, "invented")
 

@@ -19,7 +19,7 @@ from ukb_brain.tables.splits import PEOPLE_LEFT
 
 # What runs write under the data root, and logs there; all else is the user's, and is left alone.
 MADE = re.compile(r"0[2-8]_\w+|mlflow")
-STORE = ".zarr"
+STORE = ".store"
 TABLES = (".parquet", ".csv")
 LOGS = (".log", ".out", ".err")
 # These cannot be read any more where one number is masked; the next run writes them anew.

@@ -14,7 +14,7 @@ from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
 from ukb_brain.imaging.readers import Visit, find_parcellation, stored_in
-from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store
+from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store, refuse_earlier
 from ukb_brain.problems import stop_at
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 VISITS_PER_BATCH = 20
 # A mean of fewer people could show one of them.
 FEWEST_AVERAGED = 10
-STORES = ("volumes.zarr", "connectivity.zarr")
+STORES = ("volumes.store", "connectivity.store")
 
 
 def preprocess_scans(
@@ -51,6 +51,7 @@ def preprocess_scans(
     InputError
         If no scan of a modality of the grid can be used.
     """
+    refuse_earlier(folder)
     volumes, connectivity = (open_store(folder / name) for name in STORES)
     for store in (volumes, connectivity):
         store.claim(source)
