@@ -62,7 +62,13 @@ def _preprocess(
         # An older record of a scan that is no longer usable must not be read by training.
         store.discard(modality, visit.key)
         return row | {"status": error.status, "reason": str(error)}
-    store.write(modality, visit.key, array, {"fingerprint": fingerprint, "measures": measures})
+    is_volume = READERS[settings.modalities[modality].reader].store == "volumes"
+    if is_volume and settings.stored == "float16":
+        array = array.astype(np.float16)
+    about = {"fingerprint": fingerprint, "measures": measures}
+    store.write(
+        modality, visit.key, array, about, eight_bits=is_volume and settings.stored == "uint8"
+    )
     return row | {"status": "ok", "reason": ""} | measures
 
 

@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from ukb_brain.errors import InputError
+from ukb_brain.imaging.intensity import from_eight_bits, to_eight_bits
 
 # eid and instance.
 Key = tuple[int, int]
 SOURCE = "source"
+# Scale and offset of a record in 8 bits.
+CODE = "scale_and_offset"
 # Whether some records have no number where others have one.
 INCOMPLETE = "incomplete"
 
@@ -67,9 +70,17 @@ class RecordStore:
         return self.path / modality / f"{key[0]}_{key[1]}"
 
     def write(
-        self, modality: str, key: Key, array: NDArray[np.generic], about: Mapping[str, Any]
+        self,
+        modality: str,
+        key: Key,
+        array: NDArray[Any],
+        about: Mapping[str, Any],
+        eight_bits: bool = False,
     ) -> None:
-        """Write one record, and JSON values about it, whole or not at all."""
+        """Write one record, in 8 bits if need be, and JSON values about it, whole or not at all."""
+        if eight_bits:
+            array, *code = to_eight_bits(array)
+            about = {**about, CODE: code}
         final = self._record(modality, key)
         part = final.with_name(f".{final.name}.{os.getpid()}.part")
         try:
@@ -94,15 +105,22 @@ class RecordStore:
         return dict(zarr.open_array(self._record(modality, key), mode="r").attrs)
 
     def read(self, modality: str, key: Key) -> NDArray[np.generic]:
-        """Read one record as it was written; raises `InputError` if it is not there."""
+        """Read one record as it was written, or as float16 if in 8 bits.
+
+        Raises `InputError` if it is not there.
+        """
         try:
-            return np.asarray(zarr.open_array(self._record(modality, key), mode="r")[...])
+            stored = zarr.open_array(self._record(modality, key), mode="r")
+            values = np.asarray(stored[...])
         except FileNotFoundError:
             # Its own message would name the person.
             raise InputError(
                 f"The store {self.path} lacks a {modality} record that the quality table calls "
                 "usable: run `kedro run --pipelines imaging_preprocess` again."
             ) from None
+        if code := stored.attrs.get(CODE):
+            return from_eight_bits(values, *code).astype(np.float16)
+        return values
 
     def read_many(self, modality: str, keys: Sequence[Key]) -> NDArray[np.generic]:
         """Read records of equal shape, at least one, into an array of shape (n, ...)."""
