@@ -26,10 +26,8 @@ from scan_cases import (
 )
 
 from ukb_brain.imaging.affines import fsl_mni
-from ukb_brain.imaging.bulk import BulkFile, ScanError
+from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
-from ukb_brain.imaging.intensity import scaled
-from ukb_brain.imaging.modalities import Z_SCORE
 from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
 from ukb_brain.imaging.readers import (
     ENOUGH,
@@ -173,33 +171,39 @@ def test_generated_t1_lands_on_the_anatomy_by_its_own_matrix(at_4_mm):
 # --- intensity ------------------------------------------------------------------------------
 
 
-def test_normalise_scales_the_brain_and_leaves_a_flat_background():
-    rng = np.random.default_rng(0)
-    volume = np.zeros((7, 8, 9), dtype=np.float32)
-    volume[1:6, 2:7, 3:8] = rng.lognormal(3, 0.5, (5, 5, 5))
-    inside = volume > 0
-    out = scaled(volume, inside, Z_SCORE, (5.0, 95.0))
-    low, high = np.percentile(volume[inside], (5, 95))
-    clamped = np.clip(volume[inside], low, high)
-    assert out.dtype == np.float32
-    np.testing.assert_allclose(out[inside].mean(), 0, atol=1e-5)
-    np.testing.assert_allclose(out[inside].std(), 1, atol=1e-5)
-    np.testing.assert_allclose(out[~inside], -clamped.mean() / clamped.std(), rtol=1e-5)
-    assert out[volume > high].std() < 1e-6
-    np.testing.assert_allclose(scaled(3.7 * volume, inside, Z_SCORE, (5.0, 95.0)), out, atol=1e-4)
+def test_an_image_that_misses_the_grid_is_broken(person):
+    corner = np.zeros(NATIVE_SHAPE, dtype=np.float32)
+    corner[:3, :3, :3] = 1
+    members = t1_members() | {"T1/T1_unbiased_brain.nii.gz": nifti(corner, NATIVE)}
+    person.put(20252, zipped(members))
+    assert person.run()["t1"]["reason"] == "fills 0% of the common grid"
 
 
-def test_image_that_misses_the_grid_is_broken():
-    volume = np.zeros((10, 10, 10), dtype=np.float32)
-    volume[:1, :1] = 1
-    with pytest.raises(ScanError, match="fills 1%"):
-        scaled(volume, volume > 0, Z_SCORE, (0.5, 99.5))
+@pytest.mark.parametrize("stored", ["uint8", "float16"])
+def test_a_volume_has_a_flat_background_and_a_z_scored_brain(person, stored):
+    person.batch = replace(person.batch, settings=SETTINGS.model_copy(update={"stored": stored}))
+    person.run()
+    volume = person.volumes.read("t1", KEY).astype(np.float32)
+    outside = volume == volume.min()
+    assert 0.5 < outside.mean() < 0.9
+    assert volume[~outside].mean() == pytest.approx(0, abs=0.01)
+    assert volume[~outside].std() == pytest.approx(1, abs=0.01)
+    files = (person.folder / "volumes" / "t1").rglob("c/*")
+    assert sum(p.stat().st_size for p in files if p.is_file()) < volume.size * 2
 
 
-def test_image_of_one_value_is_broken():
-    with pytest.raises(ScanError, match="equal"):
-        volume = np.ones((7, 8, 9), dtype=np.float32)
-        scaled(volume, volume > 0, Z_SCORE, (0.5, 99.5))
+def test_eight_bits_miss_no_value_by_more_than_half_a_step(person):
+    person.run()
+    codes = {m: person.volumes.about(m, KEY)["scale_and_offset"] for m in ("t1", "flair", "dwi")}
+    eight = {m: person.volumes.read(m, KEY).astype(np.float32) for m in codes}
+    person.batch = replace(person.batch, settings=SETTINGS.model_copy(update={"stored": "float16"}))
+    person.run()
+    for modality, (scale, _) in codes.items():
+        exact = person.volumes.read(modality, KEY).astype(np.float32)
+        # Both are read as float16, of 11 bits.
+        most = scale / 2 + np.abs(exact).max() * 2**-10
+        assert 0 < np.abs(eight[modality] - exact).max() < most
+        assert scale < 0.05
 
 
 def test_fa_keeps_one_scale_for_all_people(person):

@@ -40,7 +40,8 @@ DAMAGED_ZIP = (
     *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, RuntimeError, ValueError, OverflowError, KeyError),
 )
-NO_GZIP = (OSError, EOFError, zlib_ng.error)
+# Its stub calls the class an instance.
+NO_GZIP: tuple[type[Exception], ...] = (OSError, EOFError, zlib_ng.error)  # type: ignore[assignment]
 NO_IMAGE = (
     *(*NO_GZIP, ValueError, TypeError, OverflowError),
     *(HeaderDataError, WrapStructError, nib.filebasedimages.ImageFileError),
@@ -78,7 +79,7 @@ def _unpacked(content: bytes, name: str) -> NDArray[np.uint8]:
         # memory of that size takes two thirds of the time.
         size = min(int.from_bytes(content[-4:], "little"), LARGEST_MEMBER)
         unpacked = np.empty(size, dtype=np.uint8)
-        unpacked = unpacked[: stream.readinto(unpacked)]
+        unpacked = unpacked[: stream.readinto(unpacked.data)]
         rest = stream.read(LARGEST_MEMBER + 1 - len(unpacked))
     if len(unpacked) + len(rest) > LARGEST_MEMBER:
         raise ScanError("broken", f"{name} unpacks to more than 1 GiB")
@@ -242,7 +243,7 @@ class BulkFile:
             if ROI_NAME.fullmatch(self.path.name):
                 return parse_rois(self.text())
             name = self._member_of(atlas)
-            return parse_time_series(str(_unpacked(self.member(name), name), "utf-8"))
+            return parse_time_series(str(_unpacked(self.member(name), name).data, "utf-8"))
         except InputError as error:
             raise ScanError("broken", str(error)) from error
         except (*NO_GZIP, ValueError) as error:

@@ -23,16 +23,25 @@ from ukb_brain.imaging.connectivity import (
     regions_there,
     vector_of_matrix_file,
 )
-from ukb_brain.imaging.intensity import Volume, scaled
+from ukb_brain.imaging.intensity import Code, Values, scaled
 from ukb_brain.imaging.modalities import MNI, ImagingPreprocess
 from ukb_brain.imaging.resampling import Interpolation, resample
 from ukb_brain.imaging.store import Key
 from ukb_brain.imaging.tangent import shrinkage_of_time_series
 
-Read = tuple[NDArray[Any], dict[str, float]]
+
+class Read(NamedTuple):
+    """A record's array, what was measured of it, and what its numbers stand for if in 8 bits."""
+
+    array: NDArray[Any]
+    measures: dict[str, float]
+    code: Code | None = None
+
 
 # Measured of time series, kept beside each vector: how far its correlations are to be shrunk.
 SHRINKAGE = "shrinkage"
+# An image that fills less of the grid than this was registered to the wrong place.
+LEAST_FILLED = 0.08
 # Source voxels; a matrix that leads farther was not read right.
 FARTHEST = 1e6
 # So many people's files tell which regions a cohort has.
@@ -91,7 +100,7 @@ def to_common_grid(
     world: Affine,
     settings: ImagingPreprocess,
     interpolation: Interpolation = "linear",
-) -> tuple[Volume, NDArray[np.bool_]]:
+) -> tuple[Values, NDArray[np.bool_]]:
     """Resample an image once into the common grid.
 
     Parameters
@@ -121,10 +130,9 @@ def to_common_grid(
         raise ScanError("broken", "its place in MNI space is out of reach")
     source = torch.from_numpy(np.asarray(image.dataobj).T[None])
     growth = settings.voxel_mm / float(np.cbrt(abs(np.linalg.det(image.affine[:3, :3]))))
-    kind = settings.filter if interpolation == "linear" else "none"
-    values = resample(source, to_source, settings.shape, growth, kind, interpolation)
-    nearest = resample(source, to_source, settings.shape, interpolation="nearest")
-    return values[0].numpy(), nearest[0].numpy() != 0
+    how = (settings.shape, growth, settings.filter, interpolation)
+    values, inside = resample(source, to_source, *how)
+    return values[0].numpy(), inside[0].numpy()
 
 
 def read_volume(
@@ -137,16 +145,32 @@ def read_volume(
     if record.space != MNI:
         registered = visit.file(settings.fields[record.space])
         world = flirt_to_world(registered.matrix(settings.modalities[record.space].matrix), image)
-    raw, inside = to_common_grid(image, world, settings, record.interpolation)
-    volume = scaled(raw, inside, record.intensity, settings.clamp_percentiles)
-    brain = raw[inside]
+    volume, inside = to_common_grid(image, world, settings, record.interpolation)
+    places = np.flatnonzero(inside)
+    filled = len(places) / inside.size
+    if filled < LEAST_FILLED:
+        raise ScanError("broken", f"fills {filled:.0%} of the common grid")
+    brain = volume.reshape(-1)[places]
     mean = float(brain.mean())
     measures = {
-        "brain_ml": float(brain.size * settings.voxel_mm**3 / 1000),
+        "brain_ml": float(len(brain) * settings.voxel_mm**3 / 1000),
         "mean_intensity": mean,
         "coefficient_of_variation": float(brain.std()) / mean if mean else 0.0,
     }
-    return volume, measures
+    values, outside = scaled(brain, record.intensity, settings.clamp_percentiles)
+    if settings.stored == "float16":
+        return Read(_filled(inside.shape, places, values.astype(np.float16), outside), measures)
+    code = Code.of(min(float(values.min()), outside), max(float(values.max()), outside))
+    empty = code.encode(np.array([outside], dtype=np.float32))
+    return Read(_filled(inside.shape, places, code.encode(values), empty), measures, code)
+
+
+def _filled(
+    shape: tuple[int, ...], places: NDArray[np.intp], values: NDArray[Any], elsewhere: Any
+) -> NDArray[Any]:
+    out = np.full(shape, elsewhere, dtype=values.dtype)
+    out.reshape(-1)[places] = values
+    return out
 
 
 def find_parcellation(visits: Sequence[Visit], settings: ImagingPreprocess) -> Parcellation:
@@ -185,7 +209,8 @@ def read_connectivity(
         raise ScanError("broken", str(error)) from error
     if len(vector) != cohort.edges:
         raise ScanError("broken", f"{len(vector)} numbers, most have {cohort.edges}")
-    return vector, {"mean_connectivity": float(vector.mean()), "regions": nodes_of(len(vector))}
+    measures = {"mean_connectivity": float(vector.mean()), "regions": nodes_of(len(vector))}
+    return Read(vector, measures)
 
 
 def _vector_of_series(file: BulkFile, settings: ImagingPreprocess, cohort: Parcellation) -> Read:
@@ -197,7 +222,7 @@ def _vector_of_series(file: BulkFile, settings: ImagingPreprocess, cohort: Parce
     vector = fisher_z_of_time_series(values)
     measures = {"mean_connectivity": float(np.nanmean(vector)), "regions": there}
     measures |= {"regions_of": wanted, SHRINKAGE: shrinkage_of_time_series(values)}
-    return vector, measures
+    return Read(vector, measures)
 
 
 class Reader(NamedTuple):

@@ -45,7 +45,7 @@ def resample(
     growth: float = 1.0,
     kind: Filter = "none",
     interpolation: Interpolation = "linear",
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Resample volumes of one shape.
 
     Parameters
@@ -64,21 +64,25 @@ def resample(
 
     Returns
     -------
-    Tensor of shape (n, x, y, z)
+    values : Tensor of shape (n, x, y, z)
         float32; 0 outside the volumes.
+    inside : Tensor of shape (n, x, y, z)
+        Whether the nearest voxel is not 0: the brain of one that was extracted.
     """
-    n = samples_per_voxel(growth, kind)
+    volumes = volumes.contiguous()
+    cells = _cells(volumes)
+    n = 1 if interpolation == "nearest" else samples_per_voxel(growth, kind)
+    if n == 1:
+        return _sampled(volumes, cells, to_source, shape, interpolation)
     finer = np.diag([1 / n, 1 / n, 1 / n, 1.0])
     finer[:3, 3] = (1 / n - 1) / 2
     x, y, z = (n * voxels for voxels in shape)
-    values = _interpolated(volumes.contiguous(), to_source @ finer, (x, y, z), interpolation)
-    if n == 1:
-        return values
+    fine, _ = _sampled(volumes, cells, to_source @ finer, (x, y, z), "linear", False)
     of_x, of_y, of_z = (
-        torch.from_numpy(_weights(voxels, n, growth, kind)).to(values.device) for voxels in shape
+        torch.from_numpy(_weights(voxels, n, growth, kind)).to(fine.device) for voxels in shape
     )
-    values = of_y @ (values @ of_z.T)
-    return (of_x @ values.flatten(2)).unflatten(2, shape[1:])
+    values = (of_x @ (of_y @ (fine @ of_z.T)).flatten(2)).unflatten(2, shape[1:])
+    return values, _sampled(volumes, cells, to_source, shape, "nearest")[1]
 
 
 @lru_cache(maxsize=64)
@@ -92,26 +96,40 @@ def _weights(voxels: int, n: int, growth: float, kind: Filter) -> NDArray[np.flo
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _interpolated(
-    volumes: Tensor, to_source: Floats, shape: Shape, interpolation: Interpolation
-) -> Tensor:
-    """Interpolate at all points of a grid, a slab along z at a time: (n, x, y, z)."""
+def _sampled(
+    volumes: Tensor,
+    cells: NDArray[np.bool_],
+    to_source: Floats,
+    shape: Shape,
+    interpolation: Interpolation,
+    with_inside: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Interpolate at all points of a grid, a slab along z at a time."""
     n, depth, height, width = volumes.shape
-    filled = _Filled(_cells(volumes), to_source)
+    filled = _Filled(cells, to_source)
     flat, strides = volumes.reshape(-1), (1, width, width * height)
     out = torch.zeros((n, *shape), device=volumes.device)
+    inside = torch.zeros((n, *shape), device=volumes.device, dtype=torch.bool)
     most = POINTS if volumes.device.type == "cpu" else POINTS_ON_DEVICE
     slab = max(1, most // (n * shape[0] * shape[1]))
     for start in range(0, shape[2], slab):
         box = filled.box((0, 0, start), (*shape[:2], min(start + slab, shape[2])))
-        if box is not None:
-            points = _points(to_source, box, (width, height, depth), volumes.device, interpolation)
-            values = _between(flat, points.voxel, strides, points.shares)
+        if box is None:
+            continue
+        (i0, j0, k0), (i1, j1, k1) = box
+        points = _points(to_source, box, (width, height, depth), volumes.device, interpolation)
+        values = _between(flat, points.voxel, strides, points.shares)
+        if points.outside is not None:
+            values.masked_fill_(points.outside, 0)
+        out[:, i0:i1, j0:j1, k0:k1] = values.permute(0, 3, 2, 1)
+        if with_inside:
+            for stride, share in zip(strides, points.shares, strict=False):
+                points.voxel.add_(share >= 0.5, alpha=stride)
+            nearest = flat.index_select(0, points.voxel.reshape(-1)).reshape(values.shape) != 0
             if points.outside is not None:
-                values.masked_fill_(points.outside, 0)
-            (i0, j0, k0), (i1, j1, k1) = box
-            out[:, i0:i1, j0:j1, k0:k1] = values.permute(0, 3, 2, 1)
-    return out
+                nearest.logical_and_(points.outside.logical_not_())
+            inside[:, i0:i1, j0:j1, k0:k1] = nearest.permute(0, 3, 2, 1)
+    return out, inside
 
 
 def _cells(volumes: Tensor) -> NDArray[np.bool_]:

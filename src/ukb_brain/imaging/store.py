@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.intensity import from_eight_bits, to_eight_bits
+from ukb_brain.imaging.intensity import Code
 
 # eid and instance.
 Key = tuple[int, int]
@@ -75,12 +75,12 @@ class RecordStore:
         key: Key,
         array: NDArray[Any],
         about: Mapping[str, Any],
-        eight_bits: bool = False,
+        code: Code | None = None,
     ) -> None:
-        """Write one record, in 8 bits if need be, and JSON values about it, whole or not at all."""
-        if eight_bits:
-            array, *code = to_eight_bits(array)
-            about = {**about, CODE: code}
+        """Write one record, and JSON values about it, whole or not at all.
+
+        One in 8 bits needs its code.
+        """
         final = self._record(modality, key)
         part = final.with_name(f".{final.name}.{os.getpid()}.part")
         try:
@@ -90,7 +90,7 @@ class RecordStore:
                 chunks=array.shape,
                 dtype=array.dtype,
                 compressors=BloscCodec(cname="lz4", clevel=1),
-                attributes=dict(about),
+                attributes={**about, CODE: code} if code else dict(about),
             )
             stored[...] = array
             shutil.rmtree(final, ignore_errors=True)
@@ -118,9 +118,8 @@ class RecordStore:
                 f"The store {self.path} lacks a {modality} record that the quality table calls "
                 "usable: run `kedro run --pipelines imaging_preprocess` again."
             ) from None
-        if code := stored.attrs.get(CODE):
-            return from_eight_bits(values, *code).astype(np.float16)
-        return values
+        about: dict[str, Any] = dict(stored.attrs)
+        return Code(*about[CODE]).decode(values).astype(np.float16) if CODE in about else values
 
     def read_many(self, modality: str, keys: Sequence[Key]) -> NDArray[np.generic]:
         """Read records of equal shape, at least one, into an array of shape (n, ...)."""
