@@ -19,6 +19,7 @@ import nibabel as nib
 import numpy as np
 import torch
 import yaml
+from nibabel.eulerangles import euler2mat
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter
 from threadpoolctl import threadpool_limits
@@ -29,7 +30,7 @@ from ukb_brain.imaging import resampling
 from ukb_brain.imaging.bulk import BulkFile, _unpacked
 from ukb_brain.imaging.modalities import MNI, ImagingPreprocess
 from ukb_brain.imaging.readers import Parcellation, Visit, flirt_to_world, read_volume
-from ukb_brain.imaging.resampling import OWN_VARIANCE, SIGMA, resample
+from ukb_brain.imaging.resampling import OWN_VARIANCE, SIGMA, Filter, resample
 from ukb_brain.synthetic import scans
 from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.settings import SyntheticCohort
@@ -44,12 +45,13 @@ FASTER_FILTERED = 3.0
 OF_READING = {"study128": 2.0, "study64": 1.3}
 OURS, OURS_FILTERED = "ours", "ours, Gaussian"
 PLAIN, PLAIN_FILTERED = "nibabel and scipy", "nibabel and scipy, Gaussian"
-MONAI, READING = "MONAI, Gaussian", "reading and inflating"
+MONAI = "MONAI, Gaussian"
+READING, ZLIB = "reading and inflating", "reading and inflating by zlib"
 # Edge of a target voxel in source voxels: 64³, and 4 mm, of 1 mm.
-GROWTHS = (64 / 35 * 1.5625, 4.0)
+GROWTHS = (2 / 0.7, 4.0)
 
 
-def _settings(grid: str, kind: str) -> ImagingPreprocess:
+def _settings(grid: str, kind: Filter) -> ImagingPreprocess:
     text = (PROJECT / "conf/base/parameters_imaging_preprocess.yml").read_text(encoding="utf-8")
     records = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
     return ImagingPreprocess(modalities=records, common_grid=grid, filter=kind)
@@ -90,6 +92,12 @@ def _reading(visit: Visit, settings: ImagingPreprocess) -> None:
     for modality in VOLUMES:
         name = settings.modalities[modality].member
         _unpacked(visit.file(settings.fields[modality]).member(name), name)
+
+
+def _reading_by_zlib(visit: Visit, settings: ImagingPreprocess) -> None:
+    for modality in VOLUMES:
+        member = settings.modalities[modality].member
+        gzip.decompress(visit.file(settings.fields[modality]).member(member))
 
 
 def _plainly_read(
@@ -164,6 +172,7 @@ def speed(grid: str, visit: Visit) -> list[Figure]:
     bare, filtered = _settings(grid, "none"), _settings(grid, "gaussian")
     ways: dict[str, Callable[[], None]] = {
         READING: lambda: _reading(visit, bare),
+        ZLIB: lambda: _reading_by_zlib(visit, bare),
         OURS: lambda: _ours(visit, bare),
         PLAIN: lambda: _plain(visit, bare, False),
         OURS_FILTERED: lambda: _ours(visit, filtered),
@@ -178,7 +187,7 @@ def speed(grid: str, visit: Visit) -> list[Figure]:
 
     def ratio(of: str, to: str) -> tuple[float, dict[str, float]]:
         wall, cpu = np.median(seconds[of] / seconds[to], axis=0)
-        more = {f"ms of CPU, {name}": round(1000 * middle[name][1], 1) for name in (of, to)}
+        more = {f"CPU ms, {name}": round(1000 * float(middle[name][1]), 1) for name in (of, to)}
         return float(cpu), {"of wall": round(float(wall), 2), "rounds": ROUNDS} | more
 
     start = f"resampling to {GRIDS[grid]}³"
@@ -199,37 +208,81 @@ def _goal(
     return found[0], goal, "times", found[1]
 
 
-def _response(growth: float, kind: str, frequency: float) -> float:
-    """Amplitude that is left of a wave, in cycles a target voxel, over all phases."""
-    shape, size = (24, 4, 4), int(np.ceil(26 * growth))
-    x = np.arange(size)
+def _kept(growth: float, kind: Filter, frequency: float) -> float:
+    """Amplitude that is left of a wave of so many cycles a target voxel, over all phases."""
     to_source = np.diag([growth, 1.0, 1.0, 1.0])[None]
-    to_source[0, 0, 3] = growth
-    places = np.arange(24)
+    to_source[0, :3, 3] = growth, 1, 1
+    x = np.arange(round(32 * growth))
     powers = []
     for phase in np.linspace(0, np.pi, 8, endpoint=False):
-        # A voxel is the mean over its width.
-        wave = np.cos(2 * np.pi * frequency * x / growth + phase) * np.sinc(frequency / growth)
-        volume = torch.from_numpy(np.tile(wave, (1, 4, 4, 1)).astype(np.float32))
-        seen = resample(volume, to_source, shape, growth, kind)[0, :, 1, 1].numpy()[4:-4]
-        del places
-        places = np.arange(24)
-        powers.append((seen**2).mean())
+        wave = np.cos(2 * np.pi * frequency * x / growth + phase).astype(np.float32)
+        volume = torch.from_numpy(np.tile(wave, (1, 6, 6, 1)))
+        seen, _ = resample(volume, to_source, (30, 4, 4), growth, kind)
+        powers.append(float((seen[0, 4:-4, 1, 1] ** 2).mean()))
     return float(np.sqrt(2 * np.mean(powers)))
 
 
-def worth(growth: float) -> list[list[str]]:
-    """Tell noise kept, and of a wave what is kept and what is false, by filter."""
-    raise NotImplementedError
+def _noise_kept(growth: float, kind: Filter) -> float:
+    """SD that is left of white noise of SD 1 in the source, whose axes are a little turned."""
+    n = 24
+    noise = np.random.default_rng(SEED).standard_normal((1, *[round((n + 6) * growth)] * 3))
+    to_source = nib.affines.from_matvec(growth * euler2mat(0.05, -0.04, 0.08), [2 * growth] * 3)
+    volume = torch.from_numpy(noise.astype(np.float32))
+    seen, _ = resample(volume, to_source[None], (n, n, n), growth, kind)
+    return float(seen[0, 3:-3, 3:-3, 3:-3].std())
+
+
+def worth(growth: float) -> dict[str, tuple[float, float, float, float]]:
+    """Tell by filter what is left of noise, of a coarse wave and of a fine one, and information.
+
+    The coarse wave has .25 cycles a target voxel; the fine one .75, of which all that is left looks
+    like the coarse one. Information is the power of the coarse wave's share in all that white noise
+    puts where it is: what a linear reader, who may sharpen, loses at that frequency.
+    """
+    ways: list[tuple[str, Filter, float]] = [("none", "none", SIGMA), ("area", "area", SIGMA)]
+    ways += [(f"Gaussian, SD {sd} voxels", "gaussian", sd) for sd in (0.3, SIGMA, 0.5)]
+    found = {}
+    for name, kind, sd in ways:
+        resampling.SIGMA = sd
+        resampling._weights.cache_clear()
+        kept = np.array([_kept(growth, kind, f) for f in np.arange(0.25, growth / 2, 0.5)])
+        information = kept[0] ** 2 / (kept**2).sum()
+        found[name] = (_noise_kept(growth, kind), kept[0], kept[1], information)
+    resampling.SIGMA = SIGMA
+    resampling._weights.cache_clear()
+    return found
+
+
+def quality() -> list[Figure]:
+    """Measure what filters are worth at each growth."""
+    figures = []
+    for growth in GROWTHS:
+        found = worth(growth)
+        rows = [[name, *(f"{value:.3f}" for value in of)] for name, of in found.items()]
+        title = f"Voxels of 1 mm to {growth:.2f} mm"
+        heads = ("filter", "noise left", "wave of .25", "false, of .75", "information")
+        show(title, heads, rows)
+        least = found["none"][0] / found["area"][0]
+        name = f"filter, 1 mm to {growth:.2f} mm"
+        columns = dict(zip(heads[1:], zip(*found.values(), strict=True), strict=True))
+        more = {
+            head: {way: round(value, 3) for way, value in zip(found, values, strict=True)}
+            for head, values in columns.items()
+        }
+        ratio = found["none"][0] / found[f"Gaussian, SD {SIGMA} voxels"][0]
+        figures.append(
+            Figure.at_least(f"{name}: noise without, against Gaussian", ratio, least, "times", more)
+        )
+    return figures
 
 
 def measure() -> list[Figure]:
-    """Measure speed at both grids and what filters are worth."""
+    """Measure the speed to both grids, and what filters are worth."""
     folder = WORK / "resampling"
     shutil.rmtree(folder, ignore_errors=True)
     torch.set_num_threads(1)
     with threadpool_limits(1):
         visit = write_person(folder, _settings("study64", "none"))
-        figures = [figure for grid in GRIDS for figure in speed(grid, visit)]
+        figures = [figure for grid in GRIDS for figure in speed(grid, visit)] + quality()
     shutil.rmtree(folder, ignore_errors=True)
     return figures

@@ -40,10 +40,10 @@ DAMAGED_ZIP = (
     *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, RuntimeError, ValueError, OverflowError, KeyError),
 )
-# Its stub calls the class an instance.
-NO_GZIP: tuple[type[Exception], ...] = (OSError, EOFError, zlib_ng.error)  # type: ignore[assignment]
-NO_IMAGE = (
-    *(*NO_GZIP, ValueError, TypeError, OverflowError),
+# What zlib-ng raises; its stub calls the class an instance.
+NO_GZIP: type[Exception] = zlib_ng.error  # type: ignore[assignment]
+NO_IMAGE: tuple[type[Exception], ...] = (
+    *(NO_GZIP, OSError, EOFError, ValueError, TypeError, OverflowError),
     *(HeaderDataError, WrapStructError, nib.filebasedimages.ImageFileError),
 )
 
@@ -246,7 +246,7 @@ class BulkFile:
             return parse_time_series(str(_unpacked(self.member(name), name).data, "utf-8"))
         except InputError as error:
             raise ScanError("broken", str(error)) from error
-        except (*NO_GZIP, ValueError) as error:
+        except (NO_GZIP, OSError, EOFError, ValueError) as error:
             raise ScanError("broken", "the time series is not a table of numbers") from error
 
     def _member_of(self, atlas: str | None) -> str:
