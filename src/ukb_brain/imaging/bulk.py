@@ -217,7 +217,7 @@ class BulkFile:
             # Outside the brain some tools write no number where others write nothing.
             data[np.isnan(data)] = 0
             finite = np.isfinite(data).all()
-        if data.ndim != 3 or not finite or not data.any():
+        if data.ndim != 3 or min(data.shape) < 2 or not finite or not data.any():
             raise ScanError("broken", f"{name} is not a volume of finite, non-zero numbers")
         if not _has_inverse(affine):
             raise ScanError("broken", f"{name} has no invertible affine")

@@ -51,7 +51,8 @@ def resample(
     Parameters
     ----------
     volumes : Tensor of shape (n, z, y, x)
-        As NIfTI has them, x running fastest; integers or float32, on any device.
+        As NIfTI has them, x running fastest, of at least 2 voxels along each axis; integers or
+        float32, on any device.
     to_source : ndarray of shape (n, 4, 4)
         From voxels of the target, in x, y and z, to those of each volume.
     shape : tuple of int
@@ -69,6 +70,7 @@ def resample(
     inside : Tensor of shape (n, x, y, z)
         Whether the nearest voxel is not 0: the brain of one that was extracted.
     """
+    assert volumes.numel() < 2**31, "voxels are numbered in 32 bits"  # noqa: S101
     volumes = volumes.contiguous()
     cells = _cells(volumes)
     n = 1 if interpolation == "nearest" else samples_per_voxel(growth, kind)
