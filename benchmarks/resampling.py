@@ -47,6 +47,8 @@ OURS, OURS_FILTERED = "ours", "ours, Gaussian"
 PLAIN, PLAIN_FILTERED = "nibabel and scipy", "nibabel and scipy, Gaussian"
 MONAI = "MONAI, Gaussian"
 READING, ZLIB = "reading and inflating", "reading and inflating by zlib"
+# In SD of the brain; the noise of a scan is some tenths.
+MOST_ERROR = 0.02
 # Edge of a target voxel in source voxels: 64³, and 4 mm, of 1 mm.
 GROWTHS = (2 / 0.7, 4.0)
 
@@ -276,6 +278,23 @@ def quality() -> list[Figure]:
     return figures
 
 
+def eight_bits(visit: Visit) -> Figure:
+    """Measure the largest error of 8 bits, in SD of the brain, beside half a step, and its SD."""
+    settings = _settings("study64", "area")
+    exact = settings.model_copy(update={"stored": "float16"})
+    largest, more = 0.0, {}
+    for modality in VOLUMES:
+        found = read_volume(modality, visit, settings, Parcellation())
+        assert found.code is not None
+        wanted = read_volume(modality, visit, exact, Parcellation()).array.astype(np.float64)
+        brain = wanted != wanted[0, 0, 0]
+        errors = (found.code.decode(found.array) - wanted)[brain] / wanted[brain].std()
+        half = found.code.scale / 2 / wanted[brain].std()
+        more[modality] = {"half a step": round(float(half), 4), "SD": round(float(errors.std()), 4)}
+        largest = max(largest, float(np.abs(errors).max()))
+    return Figure.at_most("8 bits, largest error of a voxel", largest, MOST_ERROR, "SD", more)
+
+
 def measure() -> list[Figure]:
     """Measure the speed to both grids, and what filters are worth."""
     folder = WORK / "resampling"
@@ -283,6 +302,7 @@ def measure() -> list[Figure]:
     torch.set_num_threads(1)
     with threadpool_limits(1):
         visit = write_person(folder, _settings("study64", "none"))
-        figures = [figure for grid in GRIDS for figure in speed(grid, visit)] + quality()
+        figures = [figure for grid in GRIDS for figure in speed(grid, visit)]
+        figures += [*quality(), eight_bits(visit)]
     shutil.rmtree(folder, ignore_errors=True)
     return figures
