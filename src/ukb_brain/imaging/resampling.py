@@ -108,14 +108,14 @@ def _sampled(
 ) -> tuple[Tensor, Tensor]:
     """Interpolate at all points of a grid, a slab along z at a time."""
     n, depth, height, width = volumes.shape
-    filled = _Filled(cells, to_source)
+    filled = _Filled(cells, to_source, shape)
     flat, strides = volumes.reshape(-1), (1, width, width * height)
     out = torch.zeros((n, *shape), device=volumes.device)
     inside = torch.zeros((n, *shape), device=volumes.device, dtype=torch.bool)
     most = POINTS if volumes.device.type == "cpu" else POINTS_ON_DEVICE
     slab = max(1, most // (n * shape[0] * shape[1]))
     for start in range(0, shape[2], slab):
-        box = filled.box((0, 0, start), (*shape[:2], min(start + slab, shape[2])))
+        box = filled.slab(start, min(start + slab, shape[2]))
         if box is None:
             continue
         (i0, j0, k0), (i1, j1, k1) = box
@@ -149,25 +149,28 @@ def _cells(volumes: Tensor) -> NDArray[np.bool_]:
 
 
 class _Filled:
-    """Where in the target anything lies."""
+    """Where in a grid anything lies."""
 
-    def __init__(self, cells: NDArray[np.bool_], to_source: Floats) -> None:
+    def __init__(self, cells: NDArray[np.bool_], to_source: Floats, shape: Shape) -> None:
         back = np.linalg.inv(to_source)[:, :3]
-        middle = np.argwhere(cells)[:, ::-1] * CELL + (CELL - 1) / 2
-        places = middle @ back[:, :, :3].swapaxes(1, 2) + back[:, None, :, 3]
+        middle = np.argwhere(cells)[:, ::-1].T * CELL + (CELL - 1) / 2
+        places = back[:, :, :3] @ middle + back[:, :, 3:]
         # Interpolation reaches one voxel beyond each cell.
-        half = (np.abs(back[:, :, :3]) @ np.full(3, (CELL + 1) / 2))[:, None]
-        self.below, self.above = places - half, places + half
+        half = (np.abs(back[:, :, :3]) @ np.full(3, (CELL + 1) / 2))[:, :, None]
+        # In x, y and z, of all cells of all volumes.
+        self.below = (places - half).swapaxes(0, 1).reshape(3, -1)
+        self.above = (places + half).swapaxes(0, 1).reshape(3, -1)
+        self.shape = np.array(shape)
 
-    def box(self, low: Shape, high: Shape) -> tuple[Shape, Shape] | None:
-        """Box of what lies in another one, each from its first voxel to the one after its last."""
-        hit = ((self.below < high) & (self.above >= low)).all(axis=-1)
-        if not hit.any():
+    def slab(self, start: int, stop: int) -> tuple[Shape, Shape] | None:
+        """Box between two places in z, from its first voxel to the one after its last."""
+        hit = np.flatnonzero((self.below[2] < stop) & (self.above[2] >= start))
+        if not len(hit):
             return None
         # Clipped before they are whole numbers, since a matrix may lead anywhere.
-        first = np.clip(np.ceil(self.below[hit].min(axis=0)), low, high)
-        last = np.clip(np.floor(self.above[hit].max(axis=0)) + 1, low, high)
-        (i0, j0, k0), (i1, j1, k1) = first.astype(int).tolist(), last.astype(int).tolist()
+        low = np.clip(np.ceil(self.below[:, hit].min(axis=1)), (0, 0, start), self.shape)
+        high = np.clip(np.floor(self.above[:, hit].max(axis=1)) + 1, 0, (*self.shape[:2], stop))
+        (i0, j0, k0), (i1, j1, k1) = low.astype(int).tolist(), high.astype(int).tolist()
         return ((i0, j0, k0), (i1, j1, k1)) if i0 < i1 and j0 < j1 and k0 < k1 else None
 
 
