@@ -53,10 +53,11 @@ MOST_ERROR = 0.02
 GROWTHS = (2 / 0.7, 4.0)
 
 
-def _settings(grid: str, kind: Filter) -> ImagingPreprocess:
+def settings_of(grid: str, kind: Filter, **more: float) -> ImagingPreprocess:
+    """Give the settings of a named grid and a filter, with the modalities of conf/base."""
     text = (PROJECT / "conf/base/parameters_imaging_preprocess.yml").read_text(encoding="utf-8")
     records = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
-    return ImagingPreprocess(modalities=records, common_grid=grid, filter=kind)
+    return ImagingPreprocess(modalities=records, common_grid=grid, filter=kind, **more)
 
 
 def write_person(folder: Path, settings: ImagingPreprocess) -> Visit:
@@ -171,7 +172,7 @@ def timed(ways: dict[str, Callable[[], None]]) -> dict[str, NDArray[np.float64]]
 
 def speed(grid: str, visit: Visit) -> list[Figure]:
     """Measure all ways to one grid; ratios of CPU seconds, with those of wall beside them."""
-    bare, filtered = _settings(grid, "none"), _settings(grid, "gaussian")
+    bare, filtered = settings_of(grid, "none"), settings_of(grid, "gaussian")
     ways: dict[str, Callable[[], None]] = {
         READING: lambda: _reading(visit, bare),
         ZLIB: lambda: _reading_by_zlib(visit, bare),
@@ -280,7 +281,7 @@ def quality() -> list[Figure]:
 
 def eight_bits(visit: Visit) -> Figure:
     """Measure the largest error of 8 bits, in SD of the brain, beside half a step, and its SD."""
-    settings = _settings("study64", "area")
+    settings = settings_of("study64", "area")
     exact = settings.model_copy(update={"stored": "float16"})
     largest, more = 0.0, {}
     for modality in VOLUMES:
@@ -301,7 +302,7 @@ def measure() -> list[Figure]:
     shutil.rmtree(folder, ignore_errors=True)
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        visit = write_person(folder, _settings("study64", "none"))
+        visit = write_person(folder, settings_of("study64", "none"))
         figures = [figure for grid in GRIDS for figure in speed(grid, visit)]
         figures += [*quality(), eight_bits(visit)]
     shutil.rmtree(folder, ignore_errors=True)
