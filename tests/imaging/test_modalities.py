@@ -77,6 +77,7 @@ def test_a_named_grid_stands_in_place_of_the_presets():
     [
         ({"common_grid": "mni"}, "expected one of study128, study64, mni152, mni152_brain"),
         ({"common_grid": "mni152"}, "an edge of voxels in mm"),
+        ({"common_grid": "mni152_brain", "voxel_mm": 0}, "an edge of voxels in mm"),
         ({"common_grid": "study64", "shape": (4, 5, 6)}, r"study64 has a shape of its own"),
         ({"common_grid": "study64", "voxel_mm": 2.0}, r"study64 has a voxel_mm of its own"),
     ],

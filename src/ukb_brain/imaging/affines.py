@@ -65,7 +65,8 @@ def named_grid(name: str, voxel_mm: float | None) -> dict[str, Any]:
         n = int(name.removeprefix("study"))
         # Scaled by .7 to 128 voxels, and averaged two by two.
         return {"shape": (n, n, n), "voxel_mm": 128 / n / 0.7, "centre_mm": (0.0, -18.0, 8.0)}
-    if name not in NAMED_GRIDS or voxel_mm is None:
+    sized = isinstance(voxel_mm, int | float) and voxel_mm > 0
+    if name not in NAMED_GRIDS or voxel_mm is None or not sized:
         raise ValueError(
             f"common_grid {name!r} with voxel_mm {voxel_mm}, expected one of "
             f"{', '.join(NAMED_GRIDS)}, and for those of mni152 an edge of voxels in mm"

@@ -117,8 +117,11 @@ class ImagingPreprocess(Settings):
         said = {key: value for key, value in given.items() if value is not None}
         preset = said.pop("preset", {})
         # What is said of the grid stands in place of what the preset says.
-        hidden = PLACE if "common_grid" in said else PLACE[: "shape" in said]
-        said = {key: value for key, value in preset.items() if key not in hidden} | said
+        if "common_grid" in said:
+            preset = {key: value for key, value in preset.items() if key not in PLACE}
+        elif "shape" in said:
+            preset = {key: value for key, value in preset.items() if key != "common_grid"}
+        said = preset | said
         if "common_grid" not in said:
             return said
         grid = named_grid(said["common_grid"], said.get("voxel_mm"))
