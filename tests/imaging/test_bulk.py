@@ -5,6 +5,7 @@ import struct
 import zipfile
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,6 +48,38 @@ def test_scaled_integers_are_scaled(zip_of):
     stored = np.arange(7 * 8 * 9, dtype=np.int16).reshape(7, 8, 9)
     content = header_with(stored, 112, "<ff", 0.5, 10.0)
     np.testing.assert_allclose(zip_of({NAME: content}).image(NAME).get_fdata(), stored * 0.5 + 10)
+
+
+@pytest.mark.parametrize("slope", [0.0, np.nan])
+def test_a_slope_of_0_or_nan_scales_nothing(zip_of, slope):
+    stored = np.arange(7 * 8 * 9, dtype=np.int16).reshape(7, 8, 9)
+    content = header_with(stored, 112, "<ff", slope, 10.0)
+    image = zip_of({NAME: content}).image(NAME)
+    np.testing.assert_array_equal(image.get_fdata(), stored)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("endianness", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "f4", "f8"])
+def test_headers_mean_what_nibabel_reads(zip_of, kind, endianness, dtype):
+    stored = np.random.default_rng(0).integers(1, 200, (7, 8, 9)).astype(dtype)
+    header = kind.header_class(endianness=endianness)
+    header.set_data_dtype(np.dtype(dtype).newbyteorder(endianness))
+    image = kind(stored, AFFINE, header)
+    image.set_qform(AFFINE, code=1)
+    content = image.to_bytes()
+    read = zip_of({NAME: gzip.compress(content)}).image(NAME)
+    np.testing.assert_array_equal(read.get_fdata(), stored)
+    np.testing.assert_array_equal(read.affine, kind.from_bytes(content).affine)
+    assert read.get_data_dtype() in (np.uint8, np.int16, np.float32)
+
+
+@pytest.mark.parametrize("tail", [b"", bytes(20)], ids=["", "padded with zeros"])
+def test_gzip_that_tells_another_size_is_read_or_broken(zip_of, volume, tail):
+    content = nifti(volume, AFFINE)
+    image = zip_of({NAME: content + tail}).image(NAME)
+    np.testing.assert_array_equal(image.get_fdata(), volume)
+    assert status(zip_of({NAME: content[:-4] + b"\1\0\0\0" + tail}).image, NAME) == "broken"
 
 
 def test_gzip_of_several_parts_is_read_whole(zip_of, volume):
@@ -150,6 +183,7 @@ def test_header_that_claims_more_than_there_is_allocates_nothing(zip_of, volume)
         "NaN": nifti(np.full((7, 8, 9), np.nan, np.float32), AFFINE),
         "one infinite": nifti(np.pad(np.full((1, 1, 1), np.inf, np.float32), 2), AFFINE),
         "all zero": nifti(np.zeros((7, 8, 9), np.float32), AFFINE),
+        "one slice": nifti(np.ones((7, 8, 1), np.float32), AFFINE),
         "four axes": nifti(np.ones((7, 8, 9, 2), np.float32), AFFINE),
     }.items(),
     ids=lambda item: item[0],

@@ -7,7 +7,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
-from nitransforms.linear import Affine as LinearTransform
 from pydantic import ValidationError
 from scan_cases import (
     GLASSER,
@@ -27,17 +26,15 @@ from scan_cases import (
 )
 
 from ukb_brain.imaging.affines import fsl_mni
-from ukb_brain.imaging.bulk import BulkFile, ScanError
+from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
-from ukb_brain.imaging.modalities import Z_SCORE
 from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
 from ukb_brain.imaging.readers import (
     ENOUGH,
     Parcellation,
     Visit,
     find_parcellation,
-    flirt_transform,
-    scaled,
+    flirt_to_world,
     to_common_grid,
 )
 from ukb_brain.imaging.store import RecordStore
@@ -110,7 +107,7 @@ def test_a_blob_on_the_left_stays_on_the_left(x_runs):
     world = world_of(NATIVE_SHAPE, affine)
     blob = np.exp(-((world - [-40, -10, 20]) ** 2).sum(axis=-1) / (2 * 12**2)).astype(np.float32)
     image = nib.Nifti1Image(blob, affine)
-    moved = to_common_grid(image, flirt_transform(matrix, image), SETTINGS)
+    moved, _ = to_common_grid(image, flirt_to_world(matrix, image), SETTINGS)
     assert moved.shape == SETTINGS.shape
     np.testing.assert_allclose(bright_place(moved, SETTINGS.affine), [-40, -10, 20], atol=4)
 
@@ -159,13 +156,13 @@ def test_generated_t1_lands_on_the_anatomy_by_its_own_matrix(at_4_mm):
         image = file.image("T1/T1_unbiased_brain.nii.gz")
         matrix = file.matrix("T1/transforms/T1_to_MNI_linear.mat")
         assert np.linalg.det(image.affine) > 0
-        moved = to_common_grid(image, flirt_transform(matrix, image), settings)
+        moved, _ = to_common_grid(image, flirt_to_world(matrix, image), settings)
         dice, correlation = overlap_and_correlation(moved, anatomy, brain)
         assert dice > 0.9
         assert correlation > 0.85
         # The flip of a positive determinant left out: 52 voxels of 4 mm, x' = 204 − x.
         unflipped = matrix @ [[-1, 0, 0, 204], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-        wrong = to_common_grid(image, flirt_transform(unflipped, image), settings)
+        wrong, _ = to_common_grid(image, flirt_to_world(unflipped, image), settings)
         wrong_dice, wrong_correlation = overlap_and_correlation(wrong, anatomy, brain)
         assert wrong_dice < dice
         assert wrong_correlation < correlation - 0.1
@@ -174,32 +171,39 @@ def test_generated_t1_lands_on_the_anatomy_by_its_own_matrix(at_4_mm):
 # --- intensity ------------------------------------------------------------------------------
 
 
-def test_normalise_scales_the_brain_and_leaves_a_flat_background():
-    rng = np.random.default_rng(0)
-    volume = np.zeros((7, 8, 9), dtype=np.float32)
-    volume[1:6, 2:7, 3:8] = rng.lognormal(3, 0.5, (5, 5, 5))
-    out = scaled(volume, Z_SCORE, (5.0, 95.0))
-    inside = volume > 0
-    low, high = np.percentile(volume[inside], (5, 95))
-    clamped = np.clip(volume[inside], low, high)
-    assert out.dtype == np.float32
-    np.testing.assert_allclose(out[inside].mean(), 0, atol=1e-5)
-    np.testing.assert_allclose(out[inside].std(), 1, atol=1e-5)
-    np.testing.assert_allclose(out[~inside], -clamped.mean() / clamped.std(), rtol=1e-5)
-    assert out[volume > high].std() < 1e-6
-    np.testing.assert_allclose(scaled(3.7 * volume, Z_SCORE, (5.0, 95.0)), out, atol=1e-4)
+def test_an_image_that_misses_the_grid_is_broken(person):
+    corner = np.zeros(NATIVE_SHAPE, dtype=np.float32)
+    corner[:3, :3, :3] = 1
+    members = t1_members() | {"T1/T1_unbiased_brain.nii.gz": nifti(corner, NATIVE)}
+    person.put(20252, zipped(members))
+    assert person.run()["t1"]["reason"] == "fills 0% of the common grid"
 
 
-def test_image_that_misses_the_grid_is_broken():
-    volume = np.zeros((10, 10, 10), dtype=np.float32)
-    volume[:1, :1] = 1
-    with pytest.raises(ScanError, match="fills 1%"):
-        scaled(volume, Z_SCORE, (0.5, 99.5))
+@pytest.mark.parametrize("stored", ["uint8", "float16"])
+def test_a_volume_has_a_flat_background_and_a_z_scored_brain(person, stored):
+    person.batch = replace(person.batch, settings=SETTINGS.model_copy(update={"stored": stored}))
+    person.run()
+    volume = person.volumes.read("t1", KEY).astype(np.float32)
+    outside = volume == volume.min()
+    assert 0.5 < outside.mean() < 0.9
+    assert volume[~outside].mean() == pytest.approx(0, abs=0.01)
+    assert volume[~outside].std() == pytest.approx(1, abs=0.01)
+    files = (person.folder / "volumes" / "t1").rglob("c/*")
+    assert sum(p.stat().st_size for p in files if p.is_file()) < volume.size * 2
 
 
-def test_image_of_one_value_is_broken():
-    with pytest.raises(ScanError, match="equal"):
-        scaled(np.ones((7, 8, 9), dtype=np.float32), Z_SCORE, (0.5, 99.5))
+def test_eight_bits_miss_no_value_by_more_than_half_a_step(person):
+    person.run()
+    codes = {m: person.volumes.about(m, KEY)["scale_and_offset"] for m in ("t1", "flair", "dwi")}
+    eight = {m: person.volumes.read(m, KEY).astype(np.float32) for m in codes}
+    person.batch = replace(person.batch, settings=SETTINGS.model_copy(update={"stored": "float16"}))
+    person.run()
+    for modality, (scale, _) in codes.items():
+        exact = person.volumes.read(modality, KEY).astype(np.float32)
+        # Both are read as float16, of 11 bits.
+        most = scale / 2 + np.abs(exact).max() * 2**-10
+        assert 0 < np.abs(eight[modality] - exact).max() < most
+        assert scale < 0.05
 
 
 def test_fa_keeps_one_scale_for_all_people(person):
@@ -595,7 +599,7 @@ def test_resampling_by_identity_keeps_values():
     """The common grid's own voxels are copied, not interpolated."""
     data = np.random.default_rng(0).uniform(1, 2, SETTINGS.shape).astype(np.float32)
     image = nib.Nifti1Image(data, SETTINGS.affine)
-    moved = to_common_grid(image, LinearTransform(np.eye(4)), SETTINGS)
+    moved, _ = to_common_grid(image, np.eye(4), SETTINGS)
     np.testing.assert_allclose(moved, data, atol=1e-4)
 
 
@@ -605,8 +609,8 @@ def test_a_coarse_grid_averages_the_cubes_of_a_finer_one():
     fine = SETTINGS.model_copy(update={"shape": shape, "voxel_mm": 4.0})
     data = np.random.default_rng(0).uniform(1, 2, shape).astype(np.float32)
     image = nib.Nifti1Image(data, fine.affine)
-    averaged = SETTINGS.model_copy(update={"averaged": 2})
-    moved = to_common_grid(image, LinearTransform(np.eye(4)), averaged)
+    averaged = SETTINGS.model_copy(update={"filter": "area"})
+    moved, _ = to_common_grid(image, np.eye(4), averaged)
     expected = data.reshape(18, 2, 22, 2, 20, 2).mean(axis=(1, 3, 5))
     np.testing.assert_allclose(moved, expected, atol=1e-4)
     corners = [(0, 0, 0), (17, 21, 19)]
@@ -621,7 +625,7 @@ def test_a_coarse_grid_averages_the_cubes_of_a_finer_one():
     "wrong",
     [
         {"voxel_mm": 0},
-        {"averaged": 0},
+        {"filter": "box"},
         {"shape": (8, 8)},
         {"connectivity_field": 12},
         {"unknown": 1},

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging import store as module
+from ukb_brain.imaging.intensity import Code
 from ukb_brain.imaging.store import RecordStore
 
 VOLUME = np.arange(7 * 8 * 9, dtype=np.float16).reshape(7, 8, 9)
@@ -256,3 +257,15 @@ def test_claim_refuses_another_source(store):
     assert "\n" not in str(caught.value)
     store.write("t1", (1, 2), VOLUME, {})
     assert store.keys("t1") == [(1, 2)]
+
+
+def test_a_record_in_eight_bits_is_read_as_its_values(tmp_path):
+    store = RecordStore(tmp_path)
+    values = np.random.default_rng(0).normal(size=(7, 8, 9)).astype(np.float32)
+    code = Code.of(float(values.min()), float(values.max()))
+    store.write("t1", (1, 2), code.encode(values), {"measures": {}}, code)
+    read = store.read("t1", (1, 2))
+    assert read.dtype == np.float16
+    np.testing.assert_allclose(read, values, atol=code.scale / 2 + 0.002)
+    assert store.about("t1", (1, 2))["measures"] == {}
+    np.testing.assert_array_equal(store.read_many("t1", [(1, 2)])[0], read)

@@ -5,6 +5,8 @@ flipped where the image's determinant is positive) to those of the reference, wh
 Biobank is FSL's MNI152 at 1 mm.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,10 @@ Affine = NDArray[np.float64]
 
 FSL_MNI_SHAPE = (182, 218, 182)
 FSL_MNI_ORIGIN = (90.0, -126.0, -72.0)
+# Box of the MNI152 brain in mm in x, y and z, 4 mm wider than nilearn's mask of it.
+BRAIN_BOX = ((-76.0, 76.0), (-111.0, 77.0), (-76.0, 86.0))
+# The study's boxes; FSL's whole MNI152 and the box of its brain, at any voxel size.
+NAMED_GRIDS = ("study128", "study64", "mni152", "mni152_brain")
 
 
 def fsl_mni(voxel_mm: float = 1.0) -> tuple[tuple[int, int, int], Affine]:
@@ -51,6 +57,32 @@ def common_grid(
     middle = (np.asarray(shape) - 1) / 2
     affine[:3, 3] = np.asarray(centre) - affine[:3, :3] @ middle
     return affine
+
+
+def named_grid(name: str, voxel_mm: float | None) -> dict[str, Any]:
+    """Give ``shape``, ``voxel_mm`` and ``centre_mm`` of one of `NAMED_GRIDS`.
+
+    The study's have a voxel size of their own; MNI152's must be given one. Raises `ValueError` for
+    other names, and without a size.
+    """
+    if name in ("study128", "study64"):
+        n = int(name.removeprefix("study"))
+        # Scaled by .7 to 128 voxels, and averaged two by two.
+        return {"shape": (n, n, n), "voxel_mm": 128 / n / 0.7, "centre_mm": (0.0, -18.0, 8.0)}
+    sized = isinstance(voxel_mm, int | float) and voxel_mm > 0
+    if name not in NAMED_GRIDS or voxel_mm is None or not sized:
+        raise ValueError(
+            f"common_grid {name!r} with voxel_mm {voxel_mm}, expected one of "
+            f"{', '.join(NAMED_GRIDS)}, and for those of mni152 an edge of voxels in mm"
+        )
+    if name == "mni152":
+        shape, affine = fsl_mni(voxel_mm)
+        middle = affine[:3, 3] + affine[:3, :3] @ (np.array(shape) - 1) / 2
+    else:
+        low, high = np.array(BRAIN_BOX).T
+        x, y, z = np.ceil((high - low) / voxel_mm).astype(int).tolist()
+        shape, middle = (x, y, z), (low + high) / 2
+    return {"shape": shape, "voxel_mm": voxel_mm, "centre_mm": tuple(middle.tolist())}
 
 
 def to_flirt(

@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from ukb_brain.imaging.affines import common_grid
+from ukb_brain.imaging.affines import common_grid, named_grid
+from ukb_brain.imaging.resampling import Filter, Interpolation
 from ukb_brain.imaging.roi_series import ROI_FIELDS
 from ukb_brain.imaging.time_series import SERIES_FIELDS
 from ukb_brain.settings_base import Settings
 
-MNI, Z_SCORE = "mni", "z_score"
+MNI, Z_SCORE, RANGE = "mni", "z_score", "range"
+# What says where the common grid is.
+PLACE = ("common_grid", "shape", "centre_mm", "voxel_mm")
 # UK Biobank's time series and matrices, and atlases of ABIDE's time series.
 Source = (
     Literal[31014, 31015, 31016, 31018, 31019, 25750, 25751, 25752, 25753]
@@ -26,6 +29,9 @@ class Scale(Settings):
     clamp: tuple[float, float]
     centre: float
     spread: float = Field(gt=0)
+
+
+Intensity = Literal["z_score", "range"] | Scale
 
 
 class Modality(Settings):
@@ -43,8 +49,9 @@ class Modality(Settings):
         Where the image lies: ``mni``, or the native space of the modality of this name.
     matrix : str
         Path inside the zip of the FLIRT matrix that takes this native space to MNI.
-    intensity : {"z_score"} or Scale
-        Clamped at ``clamp_percentiles`` and z-scored in each brain, or on one scale for all.
+    intensity : {"z_score", "range"} or Scale
+        Clamped at ``clamp_percentiles`` of each brain and z-scored in it, or put between −1 and 1,
+        as the study does; or on one scale for all.
     """
 
     reader: str = ""
@@ -52,8 +59,8 @@ class Modality(Settings):
     member: str = ""
     space: str = MNI
     matrix: str = ""
-    interpolation: Literal["linear", "nearest"] = "linear"
-    intensity: Literal["z_score"] | Scale = "z_score"
+    interpolation: Interpolation = "linear"
+    intensity: Intensity = "z_score"
 
 
 class ImagingPreprocess(Settings):
@@ -63,15 +70,19 @@ class ImagingPreprocess(Settings):
     ----------
     modalities : dict of str to Modality
         By the grid's keys; null takes one out.
+    common_grid : str, optional
+        One of `ukb_brain.imaging.affines.NAMED_GRIDS`, in place of ``shape`` and ``centre_mm``.
     shape : tuple of int
         Voxels of the common grid in x, y and z.
     voxel_mm : float
         Their edge.
     centre_mm : tuple of float
         Middle of the grid in MNI space.
-    averaged : int
-        Volumes are resampled to a grid so many times as fine, of which cubes are averaged, so that
-        a coarse grid loses no signal between its points; 1 samples at the points.
+    filter : {"gaussian", "area", "none"}
+        What of a scan's finer voxels goes into a coarser one: `ukb_brain.imaging.resampling`.
+        Scans that are no finer are only interpolated.
+    stored : {"uint8", "float16"}
+        How volumes lie in the store.
     clamp_percentiles : tuple of float
         Of the brain.
     connectivity_field : int or str
@@ -85,10 +96,12 @@ class ImagingPreprocess(Settings):
     """
 
     modalities: dict[str, Modality]
+    common_grid: str | None = None
     shape: tuple[int, int, int]
     voxel_mm: float = Field(gt=0)
     centre_mm: tuple[float, float, float] = (0.0, -18.0, 8.0)
-    averaged: int = Field(default=1, ge=1, le=4)
+    filter: Filter = "gaussian"
+    stored: Literal["uint8", "float16"] = "uint8"
     clamp_percentiles: tuple[float, float] = (0.5, 99.5)
     connectivity_field: Source = 31016
     atlas: str | None = None
@@ -97,10 +110,26 @@ class ImagingPreprocess(Settings):
     @model_validator(mode="before")
     @classmethod
     def _with_preset(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or "preset" not in given:
+        if not isinstance(given, dict):
             return given
         said = {key: value for key, value in given.items() if value is not None}
-        return given["preset"] | {key: value for key, value in said.items() if key != "preset"}
+        preset = said.pop("preset", {})
+        # What is said of the grid stands in place of what the preset says.
+        if "common_grid" in said:
+            preset = {key: value for key, value in preset.items() if key not in PLACE}
+        elif "shape" in said:
+            preset = {key: value for key, value in preset.items() if key != "common_grid"}
+        said = preset | said
+        if "common_grid" not in said:
+            return said
+        grid = named_grid(said["common_grid"], said.get("voxel_mm"))
+        for key, own in grid.items():
+            if key in said and not np.array_equal(said[key], own):
+                raise ValueError(
+                    f"common_grid {said['common_grid']} has a {key} of its own, {own}, "
+                    f"and {said[key]} is given: leave one of both out"
+                )
+        return said | grid
 
     @field_validator("modalities", mode="before")
     @classmethod

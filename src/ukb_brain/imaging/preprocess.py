@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ukb_brain.imaging.bulk import ScanError
+from ukb_brain.imaging.intensity import Values
 from ukb_brain.imaging.modalities import ImagingPreprocess
-from ukb_brain.imaging.readers import READERS, SHRINKAGE, Parcellation, Visit, Volume
+from ukb_brain.imaging.readers import READERS, SHRINKAGE, Parcellation, Visit
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 
 
@@ -55,13 +56,14 @@ def _preprocess(
         if there and there["fingerprint"] == fingerprint:
             return row | {"status": "ok", "reason": ""} | there["measures"]
         read = READERS[settings.modalities[modality].reader].read
-        array, measures = read(modality, visit, settings, batch.parcellation)
+        found = read(modality, visit, settings, batch.parcellation)
     except ScanError as error:
         # An older record of a scan that is no longer usable must not be read by training.
         store.discard(modality, visit.key)
         return row | {"status": error.status, "reason": str(error)}
-    store.write(modality, visit.key, array, {"fingerprint": fingerprint, "measures": measures})
-    return row | {"status": "ok", "reason": ""} | measures
+    about = {"fingerprint": fingerprint, "measures": found.measures}
+    store.write(modality, visit.key, found.array, about, found.code)
+    return row | {"status": "ok", "reason": ""} | found.measures
 
 
 def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
@@ -79,7 +81,7 @@ def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
-def mean_volume(store: RecordStore, modality: str, keys: list[Key]) -> Volume:
+def mean_volume(store: RecordStore, modality: str, keys: list[Key]) -> Values:
     """Average a modality's volumes of some visits, at least one, reading one at a time."""
     total = sum(store.read(modality, key).astype(np.float64) for key in keys)
     return np.asarray(total / len(keys), dtype=np.float32)

@@ -7,13 +7,12 @@ from typing import Any, Literal, NamedTuple
 
 import nibabel as nib
 import numpy as np
+import torch
 from nitransforms.io.fsl import FSLLinearTransform
-from nitransforms.linear import Affine as LinearTransform
-from nitransforms.resampling import apply as resample
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.affines import common_grid, fsl_mni
+from ukb_brain.imaging.affines import Affine, fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.imaging.connectivity import (
     fisher_z_of_time_series,
@@ -22,20 +21,29 @@ from ukb_brain.imaging.connectivity import (
     regions_there,
     vector_of_matrix_file,
 )
-from ukb_brain.imaging.modalities import MNI, ImagingPreprocess, Scale
+from ukb_brain.imaging.intensity import Code, Values, scaled
+from ukb_brain.imaging.modalities import MNI, ImagingPreprocess
+from ukb_brain.imaging.resampling import Interpolation, resample
 from ukb_brain.imaging.store import Key
 from ukb_brain.imaging.tangent import shrinkage_of_time_series
 
-Volume = NDArray[np.float32]
-Read = tuple[NDArray[Any], dict[str, float]]
+
+class Read(NamedTuple):
+    """A record's array, what was measured of it, and what its numbers stand for if in 8 bits."""
+
+    array: NDArray[Any]
+    measures: dict[str, float]
+    code: Code | None = None
+
 
 # Measured of time series, kept beside each vector: how far its correlations are to be shrunk.
 SHRINKAGE = "shrinkage"
 # An image that fills less of the grid than this was registered to the wrong place.
 LEAST_FILLED = 0.08
+# Source voxels; a matrix that leads farther was not read right.
+FARTHEST = 1e6
 # So many people's files tell which regions a cohort has.
 ENOUGH = 25
-ORDER = {"nearest": 0, "linear": 1}
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Parcellation:
     edges: int = 0
 
 
-def flirt_transform(matrix: NDArray[np.float64], moving: nib.Nifti1Image) -> LinearTransform:
+def flirt_to_world(matrix: Affine, moving: nib.Nifti1Image) -> Affine:
     """Read a FLIRT matrix as an affine from MNI world coordinates to those of an image.
 
     Parameters
@@ -82,77 +90,47 @@ def flirt_transform(matrix: NDArray[np.float64], moving: nib.Nifti1Image) -> Lin
     reference = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
     stored = FSLLinearTransform()
     stored["parameters"] = matrix
-    return LinearTransform(stored.to_ras(moving=moving, reference=reference), reference=reference)
+    return np.asarray(stored.to_ras(moving=moving, reference=reference))
 
 
 def to_common_grid(
     image: nib.Nifti1Image,
-    transform: LinearTransform,
+    world: Affine,
     settings: ImagingPreprocess,
-    interpolation: Literal["linear", "nearest"] = "linear",
-) -> Volume:
-    """Resample an image once into the common grid, and average cubes.
+    interpolation: Interpolation = "linear",
+) -> tuple[Values, NDArray[np.bool_]]:
+    """Resample an image once into the common grid.
 
     Parameters
     ----------
     image : nibabel.Nifti1Image
         Native or MNI space.
-    transform : nitransforms.linear.Affine
+    world : ndarray of shape (4, 4)
         From MNI world coordinates to those of the image.
     settings : ImagingPreprocess
-        The grid.
+        The grid and the filter.
     interpolation : {"linear", "nearest"}
 
     Returns
     -------
-    ndarray of shape settings.shape
+    volume : ndarray of shape settings.shape
         Intensities; 0 outside the image.
-    """
-    n, (x, y, z) = settings.averaged, settings.shape
-    fine = (n * x, n * y, n * z)
-    affine = common_grid(fine, settings.voxel_mm / n, settings.centre_mm)
-    grid = nib.Nifti1Image(np.zeros(fine, dtype=np.float32), affine)
-    order = ORDER[interpolation]
-    moved = resample(transform, image, reference=grid, order=order, mode="constant", cval=0.0)
-    values = np.asarray(moved.dataobj, dtype=np.float32)
-    return values.reshape(x, n, y, n, z, n).mean(axis=(1, 3, 5))
-
-
-def scaled(
-    volume: Volume, intensity: Literal["z_score"] | Scale, percentiles: tuple[float, float]
-) -> Volume:
-    """Put a brain's intensities on a scale.
-
-    Parameters
-    ----------
-    volume : ndarray of shape (X, Y, Z)
-        Brain-extracted: 0 outside the brain.
-    intensity : {"z_score"} or Scale
-        As a modality's record has it.
-    percentiles : (float, float)
-        Of the brain, at which a z-score clamps.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z)
-        Outside the brain, where no signal lies on that scale. A z-score has mean 0 and SD 1 within.
+    inside : ndarray of shape settings.shape
+        Where the image's nearest voxel is not 0, which is the brain of one that was extracted.
 
     Raises
     ------
     ScanError
-        If there is nothing to scale.
+        If the grid lies out of reach of numbers.
     """
-    inside = volume > 0
-    if inside.mean() < LEAST_FILLED:
-        raise ScanError("broken", f"fills {inside.mean():.0%} of the common grid")
-    if isinstance(intensity, Scale):
-        return (np.clip(volume, *intensity.clamp) - intensity.centre) / intensity.spread
-    low, high = np.percentile(volume[inside], percentiles)
-    values = np.clip(volume[inside], low, high)
-    if values.std() == 0:
-        raise ScanError("broken", "all voxels of the brain are equal")
-    clamped = np.where(inside, np.clip(volume, low, high), 0.0)
-    return ((clamped - values.mean()) / values.std()).astype(np.float32)
+    to_source = (np.linalg.inv(image.affine) @ world @ settings.affine)[None]
+    if not (np.abs(to_source) < FARTHEST).all():
+        raise ScanError("broken", "its place in MNI space is out of reach")
+    source = torch.from_numpy(np.asarray(image.dataobj).T[None])
+    growth = settings.voxel_mm / float(np.cbrt(abs(np.linalg.det(image.affine[:3, :3]))))
+    how = (settings.shape, growth, settings.filter, interpolation)
+    values, inside = resample(source, to_source, *how)
+    return values[0].numpy(), inside[0].numpy()
 
 
 def read_volume(
@@ -161,21 +139,36 @@ def read_volume(
     """Read an image into the common grid; its measures are of the brain before scaling."""
     record = settings.modalities[modality]
     image = visit.file(settings.fields[modality]).image(record.member)
-    transform = LinearTransform(np.eye(4))
+    world = np.eye(4)
     if record.space != MNI:
         registered = visit.file(settings.fields[record.space])
-        matrix = registered.matrix(settings.modalities[record.space].matrix)
-        transform = flirt_transform(matrix, image)
-    raw = to_common_grid(image, transform, settings, record.interpolation)
-    inside = raw[raw > 0]
-    mean = float(inside.mean()) if inside.size else 0.0
+        world = flirt_to_world(registered.matrix(settings.modalities[record.space].matrix), image)
+    volume, inside = to_common_grid(image, world, settings, record.interpolation)
+    places = np.flatnonzero(inside)
+    filled = len(places) / inside.size
+    if filled < LEAST_FILLED:
+        raise ScanError("broken", f"fills {filled:.0%} of the common grid")
+    brain = volume.reshape(-1)[places]
+    mean = float(brain.mean())
     measures = {
-        "brain_ml": float(inside.size * settings.voxel_mm**3 / 1000),
+        "brain_ml": float(len(brain) * settings.voxel_mm**3 / 1000),
         "mean_intensity": mean,
-        "coefficient_of_variation": float(inside.std() / inside.mean()) if inside.size else 0.0,
+        "coefficient_of_variation": float(brain.std()) / mean if mean else 0.0,
     }
-    volume = scaled(raw, record.intensity, settings.clamp_percentiles)
-    return volume.astype(np.float16), measures
+    values, outside = scaled(brain, record.intensity, settings.clamp_percentiles)
+    if settings.stored == "float16":
+        return Read(_filled(inside.shape, places, values.astype(np.float16), outside), measures)
+    code = Code.of(min(float(values.min()), outside), max(float(values.max()), outside))
+    empty = code.encode(np.array([outside], dtype=np.float32))
+    return Read(_filled(inside.shape, places, code.encode(values), empty), measures, code)
+
+
+def _filled(
+    shape: tuple[int, ...], places: NDArray[np.intp], values: NDArray[Any], elsewhere: Any
+) -> NDArray[Any]:
+    out = np.full(shape, elsewhere, dtype=values.dtype)
+    out.reshape(-1)[places] = values
+    return out
 
 
 def find_parcellation(visits: Sequence[Visit], settings: ImagingPreprocess) -> Parcellation:
@@ -214,7 +207,8 @@ def read_connectivity(
         raise ScanError("broken", str(error)) from error
     if len(vector) != cohort.edges:
         raise ScanError("broken", f"{len(vector)} numbers, most have {cohort.edges}")
-    return vector, {"mean_connectivity": float(vector.mean()), "regions": nodes_of(len(vector))}
+    measures = {"mean_connectivity": float(vector.mean()), "regions": nodes_of(len(vector))}
+    return Read(vector, measures)
 
 
 def _vector_of_series(file: BulkFile, settings: ImagingPreprocess, cohort: Parcellation) -> Read:
@@ -226,7 +220,7 @@ def _vector_of_series(file: BulkFile, settings: ImagingPreprocess, cohort: Parce
     vector = fisher_z_of_time_series(values)
     measures = {"mean_connectivity": float(np.nanmean(vector)), "regions": there}
     measures |= {"regions_of": wanted, SHRINKAGE: shrinkage_of_time_series(values)}
-    return vector, measures
+    return Read(vector, measures)
 
 
 class Reader(NamedTuple):

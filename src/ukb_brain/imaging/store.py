@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from ukb_brain.atomic import atomic_path
 from ukb_brain.errors import InputError
+from ukb_brain.imaging.intensity import Code
 
 # eid and instance.
 Key = tuple[int, int]
@@ -40,8 +41,8 @@ ABOUT_STORE, RECORDS, INDEX = "store.json", ".records", ".index"
 EARLIER = ".zarr"
 # Where a record begins, which file systems and memory like.
 BLOCK = 4096
-# Before a record: eid, instance, and bytes of its form (dtype and shape) and of what is about it,
-# both JSON.
+# Before a record: eid, instance, and bytes of its form (dtype, shape and code) and of what is about
+# it, both JSON.
 PREFIX = struct.Struct("<4q")
 # ``length`` of all that is before an array of ``size`` bytes; ``written`` in nanoseconds since
 # 1970, 0 where it was erased; ``sum`` is the CRC-32 of all.
@@ -62,7 +63,7 @@ def open_store(path: Path) -> RecordStore:
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     store = open_store(Path(folder, "volumes.zarr"))
+    ...     store = open_store(Path(folder, "volumes.store"))
     ...     store.write("t1", (9000001, 2), np.zeros((2, 3, 4)), {"voxel_mm": 4})
     ...     store.keys("t1"), store.read("t1", (9000001, 2)).shape
     ([(9000001, 2)], (2, 3, 4))
@@ -116,12 +117,20 @@ class RecordStore:
         return _shelf(str(self.path / modality))
 
     def write(
-        self, modality: str, key: Key, array: NDArray[np.generic], about: Mapping[str, Any]
+        self,
+        modality: str,
+        key: Key,
+        array: NDArray[Any],
+        about: Mapping[str, Any],
+        code: Code | None = None,
     ) -> None:
-        """Write one record, and JSON values about it, whole or not at all."""
+        """Write one record, and JSON values about it, whole or not at all.
+
+        One in 8 bits needs its code.
+        """
         shelf = self._shelf(modality)
         before = shelf.places_of(key)
-        shelf.append(key, array, about)
+        shelf.append(key, array, about, code)
         for index, place in before:
             shelf.erase(index, place)
 
@@ -131,7 +140,10 @@ class RecordStore:
         return None if found is None else json.loads(found.about.tobytes())
 
     def read(self, modality: str, key: Key) -> NDArray[np.generic]:
-        """Read one record as it was written; raises `InputError` if it is not there."""
+        """Read one record as it was written, or as float16 if in 8 bits.
+
+        Raises `InputError` if it is not there.
+        """
         return self.read_many(modality, [key])[0]
 
     def read_many(
@@ -152,11 +164,12 @@ class RecordStore:
                 "usable: run `kedro run --pipelines imaging_preprocess` again."
             )
         if out is None:
-            dtype, shape = _form(records[0].form)
-            out = np.empty((len(keys), *shape), dtype=dtype)
+            dtype, shape, code = _form(records[0].form)
+            out = np.empty((len(keys), *shape), dtype=np.float16 if code else dtype)
         for row, record in enumerate(records):
-            dtype, shape = _form(record.form)
-            out[row] = record.body.view(dtype).reshape(shape)
+            dtype, shape, code = _form(record.form)
+            values = record.body.view(dtype).reshape(shape)
+            out[row] = code.decode(values) if code else values
         return out
 
     def keys(self, modality: str) -> list[Key]:
@@ -207,9 +220,9 @@ class _Record(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _form(words: bytes) -> tuple[np.dtype, tuple[int, ...]]:
-    dtype, shape = json.loads(words)
-    return np.dtype(dtype), tuple(shape)
+def _form(words: bytes) -> tuple[np.dtype, tuple[int, ...], Code | None]:
+    dtype, shape, code = json.loads(words)
+    return np.dtype(dtype), tuple(shape), code and Code(*code)
 
 
 class _Shelf:
@@ -314,12 +327,14 @@ class _Shelf:
 
     # ---- changes --------------------------------------------------------------------------------
 
-    def append(self, key: Key, array: NDArray[np.generic], about: Mapping[str, Any]) -> None:
+    def append(
+        self, key: Key, array: NDArray[Any], about: Mapping[str, Any], code: Code | None = None
+    ) -> None:
         """Add a record to this process's files."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{_writer(os.getpid())}{RECORDS}"
         index = path.with_suffix(INDEX)
-        form = json.dumps([array.dtype.str, array.shape]).encode()
+        form = json.dumps([array.dtype.str, array.shape, code]).encode()
         words = json.dumps(dict(about)).encode()
         head = PREFIX.pack(*key, len(form), len(words)) + form + words
         head += bytes(-len(head) % BLOCK)
