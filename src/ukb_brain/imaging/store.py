@@ -146,6 +146,11 @@ class RecordStore:
         """
         return self.read_many(modality, [key])[0]
 
+    def shape(self, modality: str, key: Key) -> tuple[int, ...]:
+        """Tell the shape of a record; raises `InputError` if it is not there."""
+        (record,) = self._found(modality, [key])
+        return _form(record.form)[1]
+
     def read_many(
         self, modality: str, keys: Sequence[Key], out: NDArray[np.generic] | None = None
     ) -> NDArray[np.generic]:
@@ -156,13 +161,7 @@ class RecordStore:
         InputError
             If one is not there.
         """
-        records = [record for record in self._shelf(modality).find(keys) if record is not None]
-        if len(records) < len(keys):
-            # Anything more would name the person.
-            raise InputError(
-                f"The store {self.path} lacks a {modality} record that the quality table calls "
-                "usable: run `kedro run --pipelines imaging_preprocess` again."
-            )
+        records = self._found(modality, keys)
         if out is None:
             dtype, shape, code = _form(records[0].form)
             out = np.empty((len(keys), *shape), dtype=np.float16 if code else dtype)
@@ -171,6 +170,16 @@ class RecordStore:
             values = record.body.view(dtype).reshape(shape)
             out[row] = code.decode(values) if code else values
         return out
+
+    def _found(self, modality: str, keys: Sequence[Key]) -> list[_Record]:
+        records = [record for record in self._shelf(modality).find(keys) if record is not None]
+        if len(records) < len(keys):
+            # Anything more would name the person.
+            raise InputError(
+                f"The store {self.path} lacks a {modality} record that the quality table calls "
+                "usable: run `kedro run --pipelines imaging_preprocess` again."
+            )
+        return records
 
     def keys(self, modality: str) -> list[Key]:
         """List all records of a modality, sorted by eid, then instance."""

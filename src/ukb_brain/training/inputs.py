@@ -14,6 +14,8 @@ from ukb_brain.training.trainer import MASK, Rows, Tensors
 # Scans are held in half precision; one absurd connectivity must not become infinite in it.
 LARGEST_HALF = torch.finfo(torch.float16).max
 TRAITS = "traits"
+# People whose scans are read at a time.
+READ = 32
 
 
 def subsets(groups: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -79,10 +81,11 @@ class NetworkData:
 
     def _read(self, group: str, rows: Rows) -> torch.Tensor:
         held = torch.zeros(len(rows), *self.shapes[group], dtype=torch.float16)
-        for k, row in enumerate(rows):
-            if self.people.has[group][row]:
-                (scan,) = torch.from_numpy(self.scans[group].read(self.people.keys(rows[[k]])))
-                held[k] = scan.clamp(-LARGEST_HALF, LARGEST_HALF)
+        there = np.flatnonzero(self.people.has[group][rows])
+        for start in range(0, len(there), READ):
+            some = there[start : start + READ]
+            scans = torch.from_numpy(self.scans[group].read(self.people.keys(rows[some])))
+            held[some] = scans.clamp(-LARGEST_HALF, LARGEST_HALF).half()
         return held
 
     def read(self, rows: Rows, rng: np.random.Generator | None) -> Tensors:

@@ -32,6 +32,8 @@ FILL_BATCH = 512
 LEAST_WHOLE = 10
 # Matrices whose logarithms are taken at a time.
 LOGARITHMS = 64
+# People whose volumes are pooled at a time.
+VOLUMES = 16
 
 
 @dataclass(frozen=True)
@@ -176,15 +178,21 @@ class GroupScans:
             store = open_store(self.connectivity)
             vectors = store.read_many(self.modalities[0], keys).astype(np.float32)
             return vectors if self.fill is None else np.where(np.isnan(vectors), self.fill, vectors)
-        store = open_store(self.volumes)
-        return np.stack([self._pooled(store, key) for key in keys])
+        some = (keys[k : k + VOLUMES] for k in range(0, len(keys), VOLUMES))
+        return np.concatenate([self._pooled(each) for each in some])
 
-    def _pooled(self, store: RecordStore, key: Key) -> NDArray[np.float32]:
-        channels = [store.read(modality, key).astype(np.float32) for modality in self.modalities]
-        volume = torch.from_numpy(np.stack(channels))
-        if self.pooling > 1:
-            volume = torch.nn.functional.avg_pool3d(volume, self.pooling, ceil_mode=True)
-        return volume.numpy()
+    def _pooled(self, keys: Sequence[Key]) -> NDArray[np.float32]:
+        store = open_store(self.volumes)
+        shape = store.shape(self.modalities[0], keys[0])
+        volumes = np.empty((len(keys), len(self.modalities), *shape), dtype=np.float32)
+        for channel, modality in enumerate(self.modalities):
+            store.read_many(modality, keys, volumes[:, channel])
+        if self.pooling == 1:
+            return volumes
+        pooled = torch.nn.functional.avg_pool3d(
+            torch.from_numpy(volumes), self.pooling, ceil_mode=True
+        )
+        return pooled.numpy()
 
     def batches(self, keys: Sequence[Key], size: int) -> Iterator[NDArray[np.float32]]:
         """Read about ``size`` people's scans at a time, equally many but for one, each as a row."""
