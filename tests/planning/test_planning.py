@@ -164,7 +164,10 @@ def test_arrays_that_are_kept_need_memory():
     few, many = (process_needs(case_of(participants=n)) for n in (1_000, 4_000))
     assert many["kernels"] == pytest.approx(16 * few["kernels"])
     assert all(few[kind] <= many[kind] for kind in few)
-    assert store_bytes(case_of()) == PEOPLE * (2 * 3 * np.prod(VOXELS) + 4 * EDGES)
+    # Three modalities of 8 bits.
+    assert store_bytes(case_of()) == PEOPLE * (3 * np.prod(VOXELS) + 4 * EDGES)
+    half = replace(case_of(), stored="float16")
+    assert store_bytes(half) == PEOPLE * (2 * 3 * np.prod(VOXELS) + 4 * EDGES)
 
 
 def test_the_table_is_as_promised(foreseen):

@@ -87,7 +87,7 @@ def parts_of(participants: int, splitting: Splitting, sites: int) -> Parts:
 class Case:
     """One size that is planned, named as its preset.
 
-    ``voxels`` are of stored volumes, and ``vectors`` are the modalities that are none.
+    ``voxels`` are of volumes, kept as ``stored`` says; ``vectors`` are modalities that are none.
     """
 
     name: str
@@ -97,6 +97,7 @@ class Case:
     parts: Parts
     planning: Planning
     vectors: Collection[str]
+    stored: str = "uint8"
 
     def shapes(self, pooling: int = 1) -> dict[str, Shape]:
         """Shapes of one person's scans by imaging group; edges of volumes are rounded up."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ukb_brain.grid import Grid
+from ukb_brain.imaging.intensity import Code
 from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import open_store
 from ukb_brain.ledger.artifact import Model, write_model
@@ -17,6 +18,8 @@ from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans, Scans
 
 FIRST_EID, INSTANCE = 9_000_001, 2
+# Of volumes in 8 bits: 0 is 0.
+CODE = Code(1 / 16, -8.0)
 # Standard deviations: of Fisher's z, small enough for covariances of 360 regions; and of what sex
 # and age do to a scan, over that of its noise.
 OF_Z, OF_TRAITS = 0.02, 0.3
@@ -72,7 +75,7 @@ def write_scans(scans: GroupScans, shape: Shape, people: People, seed: int = 0) 
                 scan += np.float32(trait[row]) * effect
             if is_volume:
                 scan[: size[0] // 2] = 0
-                store.write(modality, key, scan.astype(np.float16), about)
+                store.write(modality, key, CODE.encode(scan.clip(-8, 7.9)), about, CODE)
             else:
                 store.write(modality, key, OF_Z * scan, about)
 

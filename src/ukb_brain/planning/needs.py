@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from ukb_brain.imaging.connectivity import nodes_of
 from ukb_brain.planning.case import Case
 from ukb_brain.training.cells import encodings_used
@@ -73,7 +75,8 @@ def _of_cells(case: Case) -> float:
 def store_bytes(case: Case) -> float:
     """Count bytes of everybody's preprocessed scans, not compressed."""
     shapes = case.shapes().values()
-    each = sum((HALF if len(s) == 4 else SINGLE) * math.prod(s) for s in shapes)
+    voxel = np.dtype(case.stored).itemsize
+    each = sum((voxel if len(s) == 4 else SINGLE) * math.prod(s) for s in shapes)
     return each * case.parts.people
 
 

@@ -43,7 +43,8 @@ def foresee(
         parts = parts_of(max(50, ready.people), splitting, planning.sites)
         plan = planning.model_copy(update={"dedicated_cells": modelling.dedicated.cells})
         vectors = stored_in("connectivity", imaging)
-        case = Case(preset, modelling, grid, imaging.shape, parts, plan, vectors)
+        about = (imaging.shape, parts, plan, vectors, imaging.stored)
+        case = Case(preset, modelling, grid, *about)
         check_needs(ready, case, compute, stores)
     return ready.table()
 

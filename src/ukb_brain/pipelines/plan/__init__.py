@@ -51,7 +51,8 @@ def plan_costs(
             changed = presets[name]["imaging_preprocess"]
             scans = ImagingPreprocess(**(imaging.model_dump() | changed))
         vectors = stored_in("connectivity", scans)
-        cases.append(Case(name, own, grid, scans.shape, parts, planning, vectors))
+        about = (scans.shape, parts, planning, vectors, scans.stored)
+        cases.append(Case(name, own, grid, *about))
     # In one worker, one after the other: what is tried must have the machine for itself.
     alone = compute.model_copy(update={"workers": 1})
     items = dict(run_items(partial(_of_case, device=compute.device), cases, alone, "Planning"))
