@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, cross_val_predict
-from ukb_brain.synthetic.contrasts import CONTRASTS
 
 from benchmarks.record import WORK, Figure, show
 from benchmarks.resampling import VOLUMES, settings_of
@@ -25,7 +24,7 @@ from ukb_brain.imaging.intensity import scaled
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.resampling import Filter, resample
 from ukb_brain.synthetic import brains, scans
-from ukb_brain.synthetic.anatomy import build_anatomy
+from ukb_brain.synthetic.anatomy import CONTRASTS, build_anatomy
 from ukb_brain.synthetic.people import latents, variates
 from ukb_brain.synthetic.settings import SyntheticCohort
 

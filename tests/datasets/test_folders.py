@@ -78,3 +78,9 @@ def test_a_store_is_there_once_it_is_claimed(tmp_path):
     assert not dataset.exists()
     dataset.load().claim("synthetic")
     assert dataset.exists()
+
+
+@pytest.mark.parametrize("kind", [OwnedFolderDataset, ModelFolderDataset, RecordStoreDataset])
+def test_errors_and_kedro_viz_are_told_the_place(tmp_path, kind):
+    dataset = kind(filepath=str(tmp_path), metadata={"kedro-viz": {"layer": "feature"}})
+    assert dataset._describe() == {"filepath": str(tmp_path)}

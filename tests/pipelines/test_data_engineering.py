@@ -205,3 +205,15 @@ def test_participation_weights_are_looked_up_where_they_are_given(root):
 def test_a_table_of_weights_that_cannot_be_used(root, text, says):
     (root / "01_raw" / "participation_weights.csv").write_text(text)
     assert says in stopped(root)
+
+
+def test_values_of_another_size_stop_a_run_without_hooks_too(root):
+    path = root / "01_raw/ukb12345.csv"
+    table = pd.read_csv(path, dtype=str)
+    # Weight in grams.
+    for column in table.filter(regex="^21002-"):
+        table[column] = (1000 * table[column].astype(float)).astype(str).replace("nan", "")
+    table.to_csv(path, index=False, quoting=1)
+    with pytest.raises(InputError, match="21002") as caught:
+        run(root)
+    assert "'weight'" in str(caught.value)

@@ -82,6 +82,11 @@ def test_verdicts_follow_from_the_interval_and_the_bound(gain, bound, verdict):
     assert table.loc["gain", "verdict"] == table.loc["all", "verdict"] == verdict
 
 
+def test_bounds_that_are_not_known_decide_nothing():
+    contrast = Claim(**ADDS).contrasts[0]
+    assert contrast.decided(np.nan, np.nan)["verdict"] == "undecided"
+
+
 def test_all_parts_of_a_claim_must_hold():
     two = [ADDS["contrasts"][0], ADDS["contrasts"][0] | {"name": "much", "above": 0.5}]
     table = judged(cells([0.04] * 5, 300, 0.02), contrasts=two)

@@ -18,7 +18,7 @@ class PlacedDataset(AbstractDataset[Any, Any]):
         self.metadata = metadata
 
     def _describe(self) -> dict[str, Any]:
-        return {key: given for key, given in self._init_args.items() if key != "metadata"}  # type: ignore[attr-defined]
+        return {"filepath": str(self._filepath)}
 
 
 class OwnedFolderDataset(PlacedDataset):

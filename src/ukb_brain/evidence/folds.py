@@ -80,8 +80,8 @@ def take_subset(people: People, subset: Subset, seed: int, grid: Grid) -> People
 
     Notes
     -----
-    ``tests/evidence/test_folds.py`` holds it to what the earlier pipelines give for splits
-    without the people left out.
+    ``tests/evidence/test_subsets_and_sites.py`` holds it to what the earlier pipelines give for
+    splits without the people left out.
     """
     learnt = np.isin(people.part, ("train", "validation"))
     rows = ~learnt | kept_families(people, subset, seed)

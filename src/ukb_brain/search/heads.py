@@ -86,7 +86,11 @@ def judge_heads(trial: HeadTrial, scratch: Path) -> Card:
             continue
         fits = (replace(job, people=people, encoders=encoders) for people in splits)
         rows = (row for fit in fits for row in _losses(fit, fit_cells_of_target(fit, scratch)))
-        cells = pd.DataFrame(rows, columns=["inputs", "ours", "theirs"]).groupby("inputs").sum()
+        cells = (
+            pd.DataFrame(rows, columns=["inputs", "ours", "theirs"])
+            .groupby("inputs")
+            .sum(skipna=False)
+        )
         relative = (cells["ours"] / cells["theirs"])[cells["theirs"] > 0]
         if len(relative):
             losses[job.target] = float(relative.mean())

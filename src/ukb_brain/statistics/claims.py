@@ -60,7 +60,7 @@ class Bounded(Settings):
 
     def decided(self, low: float, high: float) -> Row:
         """Say on which side of the bound an interval lies."""
-        if low <= self.bound <= high:
+        if not (low > self.bound or high < self.bound):
             return {"verdict": UNDECIDED, "reason": f"the interval holds {self.bound:g}"}
         where, sign = ("above", 1) if low > self.bound else ("below", -1)
         verdict = SUPPORTED if sign == self.sign else CONTRADICTED

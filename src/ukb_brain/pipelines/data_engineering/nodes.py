@@ -1,7 +1,7 @@
 """Nodes of data engineering: from the raw table to who is in, what is known, and the split.
 
-What stands against a run in what the raw files hold has been told before: by
-`ukb_brain.readiness.check.look`, at the start of every run.
+What stands against a run in what the raw files hold is told before by
+`ukb_brain.readiness.check.look`, where a run begins with them.
 """
 
 import logging
@@ -22,6 +22,7 @@ from ukb_brain.tables.main_table import TableFolder
 from ukb_brain.tables.people_lists import Withdrawals
 from ukb_brain.tables.raw_problems import problems_of_table, wanted_fields
 from ukb_brain.tables.table_file import TableSettings
+from ukb_brain.tables.target_checks import problems_of_values
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,11 @@ def describe_participants(
 
 
 def derive_targets(
-    cohort: pd.DataFrame, participants: pd.DataFrame, grid: Grid
+    cohort: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    tables: TableFolder,
+    codings: Codings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Derive every target for every imaging visit, and describe the targets.
 
@@ -126,8 +131,16 @@ def derive_targets(
         One row a target, at the chosen visit of each person.
     lags, sources : DataFrame
         As ``targets``: years from the answer to the scan, and the instance it is of.
+
+    Raises
+    ------
+    InputError
+        If the table holds something else than targets ask for.
     """
     values, lags, sources = derivations.derive_targets(cohort, participants, grid.targets)
     chosen = participants["chosen"].to_numpy(bool)
+    # A run may begin here, with another grid.
+    labels = codings.extended(tables.codings)
+    stop_at(problems_of_values(cohort, values[chosen], grid, labels))
     summary = derivations.summarise_targets(values, lags, grid.targets, chosen)
     return values, summary, lags, sources

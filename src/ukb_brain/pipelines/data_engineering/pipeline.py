@@ -38,7 +38,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             step(
                 derive_targets,
-                "cohort primary.participants params:grid",
+                "cohort primary.participants params:grid raw.table params:codings",
                 "primary.targets primary.target_summary lags primary.target_sources",
             ),
             step(derive_confounds, "cohort primary.participants", "primary.confounds"),
