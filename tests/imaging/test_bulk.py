@@ -182,6 +182,7 @@ def test_header_that_claims_more_than_there_is_allocates_nothing(zip_of, volume)
         "complex": nifti(np.ones((7, 8, 9), np.complex64), AFFINE),
         "NaN": nifti(np.full((7, 8, 9), np.nan, np.float32), AFFINE),
         "one infinite": nifti(np.pad(np.full((1, 1, 1), np.inf, np.float32), 2), AFFINE),
+        "one absurd": nifti(np.pad(np.full((1, 1, 1), 3e38, np.float32), 2), AFFINE),
         "all zero": nifti(np.zeros((7, 8, 9), np.float32), AFFINE),
         "one slice": nifti(np.ones((7, 8, 1), np.float32), AFFINE),
         "four axes": nifti(np.ones((7, 8, 9, 2), np.float32), AFFINE),

@@ -25,6 +25,13 @@ def test_a_z_score_clamps_and_has_mean_0_and_sd_1(values):
     assert outside_again == pytest.approx(outside, rel=1e-4)
 
 
+@pytest.mark.parametrize("times", [1e-25, 1e25])
+def test_a_z_score_is_one_of_numbers_however_small_or_large(values, times):
+    out, _ = scaled(values, Z_SCORE, (5.0, 95.0))
+    again, _ = scaled((values * times).astype(np.float32), Z_SCORE, (5.0, 95.0))
+    np.testing.assert_allclose(again, out, atol=1e-3)
+
+
 def test_a_range_is_the_studys(values):
     """Clamped, then from -1, which is the empty background, to 1."""
     out, outside = scaled(values, RANGE, (5.0, 95.0))

@@ -171,6 +171,14 @@ def test_generated_t1_lands_on_the_anatomy_by_its_own_matrix(at_4_mm):
 # --- intensity ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("edge", [0.05, 4000.0])
+def test_voxels_of_a_header_in_another_unit_are_broken(person, edge):
+    affine = np.diag([edge, edge, edge, 1.0])
+    members = t1_members() | {"T1/T1_unbiased_brain.nii.gz": nifti(np.ones(NATIVE_SHAPE), affine)}
+    person.put(20252, zipped(members))
+    assert person.run()["t1"]["reason"] == f"its voxels of {edge:.3g} mm are no scan's"
+
+
 def test_an_image_that_misses_the_grid_is_broken(person):
     corner = np.zeros(NATIVE_SHAPE, dtype=np.float32)
     corner[:3, :3, :3] = 1

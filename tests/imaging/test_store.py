@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from ukb_brain.errors import InputError
+from ukb_brain.imaging import shelf
 from ukb_brain.imaging import store as module
 from ukb_brain.imaging.intensity import Code
 from ukb_brain.imaging.store import RecordStore
@@ -77,7 +79,7 @@ def test_an_error_while_writing_leaves_nothing(store, monkeypatch):
         raise OSError(28, "No space left on device")
 
     # Between the record and its entry.
-    monkeypatch.setattr(module.time, "time_ns", full)
+    monkeypatch.setattr(shelf.time, "time_ns", full)
     with pytest.raises(OSError, match="No space"):
         store.write("t1", (2, 2), VOLUME, {})
     assert digests(store.path) == before
@@ -87,11 +89,10 @@ def test_an_error_while_writing_leaves_nothing(store, monkeypatch):
 KILLED = """
 import os, signal, sys
 import numpy as np
-from ukb_brain.imaging import store
-whole = store.time.time_ns
+from ukb_brain.imaging import shelf, store
 for eid in (9000004, 9000003):
     store.RecordStore(sys.argv[1]).write("t1", (eid, 2), np.zeros((7, 8, 9), np.float16), {})
-store.time.time_ns = lambda: os.kill(os.getpid(), signal.SIGKILL)
+shelf.time.time_ns = lambda: os.kill(os.getpid(), signal.SIGKILL)
 store.RecordStore(sys.argv[1]).write("t1", (9000001, 2), np.ones((7, 8, 9), np.float16), {})
 """
 
@@ -135,6 +136,33 @@ def test_what_a_killed_writer_erased_first_hides_nothing_after_it(killed):
     assert bytes_of(killed, 9000001) == 0
 
 
+FULL = """
+import resource, signal, sys
+import numpy as np
+from ukb_brain.imaging.store import open_store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store, array = open_store(sys.argv[1]), np.ones((20, 20, 20))
+store.write("t1", (9000001, 2), array, {})
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    store.write("t1", (9000002, 2), array, {})
+except OSError:
+    sys.exit(7)
+"""
+
+
+# Within the head, the array, and its last block.
+@pytest.mark.parametrize("most", [69_700, 73_000, 100_000, 135_100])
+def test_a_full_disk_leaves_nothing_of_what_did_not_fit(store, most):
+    command = [sys.executable, "-c", FULL, str(store.path), str(most)]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 7
+    assert store.eids() == {9000001}
+    assert bytes_of(store, 9000002) == 0
+    (records,) = store.path.glob("t1/*.records")
+    assert records.stat().st_size < 69_700
+    np.testing.assert_array_equal(store.read("t1", (9000001, 2)), 1)
+
+
 def test_a_torn_entry_is_no_record(store):
     for eid in (1, 2):
         store.write("t1", (eid, 2), VOLUME + eid, {})
@@ -169,6 +197,9 @@ def test_erasing_one_person_leaves_the_others_bytes(store):
 def test_files_of_which_nothing_is_left_go(store):
     store.write("t1", (1, 2), VOLUME, {})
     store.erase(1)
+    # Another process might be writing into them.
+    assert len(list(store.path.glob("t1/*"))) == 2
+    store.tidy()
     assert [p for p in store.path.rglob("*") if p.is_file()] == []
     store.write("t1", (2, 2), VOLUME + 1, {})
     np.testing.assert_array_equal(store.read("t1", (2, 2)), VOLUME + 1)
@@ -177,7 +208,7 @@ def test_files_of_which_nothing_is_left_go(store):
 def test_the_newest_of_two_records_counts(store, monkeypatch):
     store.write("t1", (1, 2), VOLUME, {"n": 1})
     # Killed before what was there is erased.
-    monkeypatch.setattr(module._Shelf, "erase", lambda *_: None)
+    monkeypatch.setattr(shelf.Shelf, "erase", lambda *_: None)
     store.write("t1", (1, 2), VOLUME + 1, {"n": 2})
     monkeypatch.undo()
     np.testing.assert_array_equal(store.read("t1", (1, 2)), VOLUME + 1)
@@ -210,8 +241,107 @@ def test_writers_side_by_side_and_readers_beside_them(store):
     assert store.keys("t1") == keys
     many = store.read_many("t1", keys[::-1])
     np.testing.assert_array_equal(many[:, 0, 0, 0], [eid % 251 for eid, _ in keys[::-1]])
-    # A file of records and one of entries of each writer; the first one's only record is gone.
+    # A file of records and one of entries of each writer.
+    assert len(list((store.path / "t1").iterdir())) == 8
+    store.tidy()
+    # The first one's only record is gone.
     assert len(list((store.path / "t1").iterdir())) == 6
+    np.testing.assert_array_equal(store.read("t1", (1, 2)), np.full((5, 6, 7), 1))
+
+
+def test_a_folder_that_was_removed_and_made_anew_is_read_anew(store):
+    store.write("t1", (1, 2), VOLUME, {"n": 1})
+    assert store.about("t1", (1, 2)) == {"n": 1}
+    shutil.rmtree(store.path)
+    assert store.about("t1", (1, 2)) is None
+    with pytest.raises(InputError, match="lacks a t1 record"):
+        store.read_many("t1", [(1, 2), (1, 2)])
+    command = [sys.executable, "-c", WRITER, str(store.path), "1", "3"]
+    subprocess.run(command, timeout=60, check=True)
+    np.testing.assert_array_equal(store.read("t1", (1, 2)), np.full((5, 6, 7), 1))
+
+
+def test_a_record_that_is_replaced_while_it_is_read_is_read_anew(store, monkeypatch):
+    store.write("t1", (1, 2), VOLUME, {})
+    store.write("t1", (2, 2), VOLUME, {})
+    plain = RecordStore._copy
+
+    def replaced_first(self, modality, record, out):
+        monkeypatch.setattr(RecordStore, "_copy", plain)
+        self.write(modality, (1, 2), VOLUME + 1, {})
+        plain(self, modality, record, out)
+
+    monkeypatch.setattr(RecordStore, "_copy", replaced_first)
+    many = store.read_many("t1", [(1, 2), (2, 2)])
+    np.testing.assert_array_equal(many, [VOLUME + 1, VOLUME])
+
+
+def test_what_another_process_erased_first_is_left_alone(store):
+    store.write("t1", (1, 2), VOLUME, {})
+    own = store._shelf("t1")
+    ((index, place),) = own.places_of((1, 2))
+    store.erase(1)
+    store.tidy()
+    store.write("t1", (2, 2), VOLUME + 1, {})
+    # The place is another person's now.
+    own.erase((1, 2), index, place)
+    np.testing.assert_array_equal(store.read("t1", (2, 2)), VOLUME + 1)
+
+
+@pytest.mark.parametrize("left", [0, 10, 5000])
+def test_records_that_were_cut_off_are_not_there(store, left):
+    for eid in (1, 2):
+        store.write("t1", (eid, 2), VOLUME, {})
+    (records,) = store.path.glob("t1/*.records")
+    with records.open("r+b") as file:
+        file.truncate(left)
+    # Another process reads: this one has mapped nothing yet.
+    assert store.about("t1", (2, 2)) is None
+    with pytest.raises(InputError, match="lacks a t1 record"):
+        store.read_many("t1", [(1, 2), (2, 2)])
+    assert store.damaged() == {"t1": [(1, 2), (2, 2)]}
+    records.unlink()
+    assert store.damaged() == {"t1": [(1, 2), (2, 2)]}
+    assert store.erase(1) == 1
+    assert store.keys("t1") == [(2, 2)]
+
+
+def test_an_index_that_was_cut_hides_nobody_from_erasure(store):
+    for eid in (9000001, 9000002, 9000003):
+        store.write("t1", (eid, 2), VOLUME, {})
+    (index,) = store.path.glob("t1/*.index")
+    index.write_bytes(index.read_bytes()[: shelf.ENTRY.itemsize + 20])
+    assert store.keys("t1") == [(9000001, 2)]
+    assert store.eids() == {9000001, 9000002, 9000003}
+    for eid in (9000003, 9000002):
+        assert store.erase(eid) == 0
+        assert bytes_of(store, eid) == 0
+    np.testing.assert_array_equal(store.read("t1", (9000001, 2)), VOLUME)
+
+
+def test_an_index_of_anything_gives_no_wrong_array(store):
+    for eid in range(1, 9):
+        store.write("t1", (eid, 2), VOLUME + eid, {})
+    (index,) = store.path.glob("t1/*.index")
+    good, rng = index.read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        bad = bytearray(good)
+        for place in rng.integers(0, len(bad), 3):
+            bad[place] = rng.integers(256)
+        index.write_bytes(bytes(bad))
+        for eid in range(1, 9):
+            try:
+                found = store.read("t1", (eid, 2))
+            except InputError:
+                continue
+            np.testing.assert_array_equal(found, VOLUME + eid)
+
+
+def test_records_of_several_shapes_are_told(store):
+    store.write("t1", (1, 2), VOLUME, {})
+    store.write("t1", (2, 2), VOLUME[:1], {})
+    with pytest.raises(InputError, match="several shapes"):
+        store.read_many("t1", [(1, 2), (2, 2)])
 
 
 def test_a_flipped_bit_is_found(store):

@@ -28,6 +28,8 @@ Status = Literal["ok", "missing", "unusable", "broken"]
 
 # A 1 mm image of 64-bit numbers has about 110 MB; a member that claims far more is no scan.
 LARGEST_MEMBER = 1 << 30
+# No image is of such numbers; one of them would be in all that is averaged with it.
+LARGEST_NUMBER = 1e9
 # Types of numbers that torch interpolates without a copy.
 AS_THEY_ARE = (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32))
 PUT_ASIDE = "UK Biobank put the scan under `unusable`"
@@ -217,6 +219,8 @@ class BulkFile:
             finite = np.isfinite(data).all()
         if data.ndim != 3 or min(data.shape) < 2 or not finite or not data.any():
             raise ScanError("broken", f"{name} is not a volume of finite, non-zero numbers")
+        if data.dtype.kind == "f" and max(data.max(), -data.min()) > LARGEST_NUMBER:
+            raise ScanError("broken", f"{name} holds numbers beyond {LARGEST_NUMBER:.0e}")
         if not _has_inverse(affine):
             raise ScanError("broken", f"{name} has no invertible affine")
         return image

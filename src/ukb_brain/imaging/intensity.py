@@ -50,8 +50,10 @@ def scaled(
             raise ScanError("broken", "all voxels of the brain are equal")
         low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
         is_range = intensity == RANGE
-        centre = (low + high) / 2 if is_range else float(values.mean())
-        spread = (high - low) / 2 if is_range else float(values.std())
+        centre = (low + high) / 2 if is_range else float(values.mean(dtype=np.float64))
+        spread = (high - low) / 2 if is_range else float(values.std(dtype=np.float64))
+        if not np.float32(spread) > 0:
+            raise ScanError("broken", "all voxels of the brain are equal")
     return (values - np.float32(centre)) / np.float32(spread), (outside - centre) / spread
 
 

@@ -42,6 +42,8 @@ SHRINKAGE = "shrinkage"
 LEAST_FILLED = 0.08
 # Source voxels; a matrix that leads farther was not read right.
 FARTHEST = 1e6
+# Edges of a scan's voxels; smaller ones would be averaged for ever.
+SMALLEST_MM, LARGEST_MM = 0.25, 25.0
 # So many people's files tell which regions a cohort has.
 ENOUGH = 25
 
@@ -127,7 +129,10 @@ def to_common_grid(
     if not (np.abs(to_source) < FARTHEST).all():
         raise ScanError("broken", "its place in MNI space is out of reach")
     source = torch.from_numpy(np.asarray(image.dataobj).T[None])
-    growth = settings.voxel_mm / float(np.cbrt(abs(np.linalg.det(image.affine[:3, :3]))))
+    edge = float(np.cbrt(abs(np.linalg.det(image.affine[:3, :3]))))
+    if not SMALLEST_MM <= edge <= LARGEST_MM:
+        raise ScanError("broken", f"its voxels of {edge:.3g} mm are no scan's")
+    growth = settings.voxel_mm / edge
     how = (settings.shape, growth, settings.filter, interpolation)
     values, inside = resample(source, to_source, *how)
     return values[0].numpy(), inside[0].numpy()

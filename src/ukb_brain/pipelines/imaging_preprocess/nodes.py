@@ -57,6 +57,7 @@ def preprocess_scans(
         store.claim(source)
         gone = store.eids() - set(participants["eid"].tolist())
         erased = sum(store.erase(eid) for eid in sorted(gone))
+        store.tidy()
         if erased:
             logger.info("Records erased from %s of people who left: %s.", store.path.name, erased)
     visits = _visits(bulk, index, participants, settings)
@@ -66,6 +67,8 @@ def preprocess_scans(
         for start in range(0, len(visits), VISITS_PER_BATCH)
     ]
     done = run_items(preprocess_batch, batches, compute, "Scans, in batches of visits")
+    for store in (volumes, connectivity):
+        store.tidy()
     quality = pd.DataFrame([row for rows in done for row in rows])
     quality = quality.sort_values(["eid", "instance", "modality"], ignore_index=True)
     usable = quality["status"] == "ok"

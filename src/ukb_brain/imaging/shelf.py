@@ -1,0 +1,383 @@
+"""The files of one modality in a store: what is in them, and how they change.
+
+Every process that writes has two files of its own, to which it only appends. They are removed by
+`Shelf.tidy` alone, when nobody writes.
+"""
+
+import io
+import json
+import math
+import mmap
+import os
+import struct
+import time
+import uuid
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ukb_brain.imaging.intensity import Code
+
+# eid and instance; instances are below `VISITS`.
+Key = tuple[int, int]
+VISITS = 100
+RECORDS, INDEX = ".records", ".index"
+# Where a record begins, which file systems and memory like.
+BLOCK = 4096
+# Before a record: eid, instance, and bytes of its form (dtype, shape and code) and of what is about
+# it, both JSON.
+PREFIX = struct.Struct("<4q")
+# ``length`` of all that is before an array of ``size`` bytes; ``written`` in nanoseconds since
+# 1970, 0 where it was erased; ``sum`` is the CRC-32 of all.
+ENTRY = np.dtype(
+    [(name, "<i8") for name in ("eid", "instance", "offset", "length", "size", "written", "sum")]
+)
+# What of an entry is left of a record that was erased: where others begin.
+LEFT = ("offset", "length", "size")
+# Files of a modality that are kept mapped: each takes one of the files that a process may open.
+MOST_MAPPED = 64
+# A record is looked for so many times.
+ATTEMPTS = 10
+Entries = NDArray[np.void]
+# Of an index file: which one it is, its size, and when it was changed.
+State = tuple[int, int, int]
+# What is wrong with a record that is not one.
+NO_RECORD = (struct.error, ValueError, TypeError)
+
+
+class Form(NamedTuple):
+    """What the bytes of an array are."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    code: Code | None
+
+
+class Record(NamedTuple):
+    """A record whose bytes are mapped into memory."""
+
+    key: Key
+    prefix: NDArray[np.uint8]
+    form: Form
+    about: bytes
+    body: NDArray[np.uint8]
+
+    def is_there(self) -> bool:
+        """Whether it was not erased since; what was read before it was is right."""
+        return PREFIX.unpack(self.prefix.tobytes())[:2] == self.key
+
+
+@lru_cache(maxsize=256)
+def _form(words: bytes) -> Form:
+    dtype, shape, code = json.loads(words)
+    return Form(np.dtype(dtype), tuple(shape), code and Code(*code))
+
+
+class Shelf:
+    """The files of one modality, as far as this process has looked at them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: dict[Path, tuple[State, Entries]] = {}
+        self.maps: dict[Path, NDArray[np.uint8]] = {}
+        # All entries by person and visit, the newest last, with the file that each is in; made when
+        # many are read, and again after a change.
+        self.sorted: tuple[list[Path], NDArray[np.int64], Entries] | None = None
+
+    # ---- what there is --------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Read the index files that changed."""
+        seen: dict[Path, State] = {}
+        for path in self._files(INDEX):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            seen[path] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if seen == {path: state for path, (state, _) in self.known.items()}:
+            return
+        known, self.known, self.sorted = self.known, {}, None
+        for path, state in seen.items():
+            old = known.get(path)
+            self.known[path] = old if old and old[0] == state else (state, _entries(path))
+        for path in list(self.maps):
+            # Another file may have been given the name.
+            if path not in seen or path not in known or known[path][0][0] != seen[path][0]:
+                del self.maps[path]
+
+    def _files(self, suffix: str) -> list[Path]:
+        return sorted(self.folder.glob(f"*{suffix}"))
+
+    def keys(self) -> list[Key]:
+        """List everybody's visits of which there is a whole record, each once, sorted."""
+        self.look()
+        each = [entries[entries["written"] > 0] for _, entries in self.known.values()]
+        of_all = [_ids(entries)[entries["eid"] > 0] for entries in each]
+        ids = np.unique(np.concatenate([np.empty(0, np.int64), *of_all]))
+        return [(int(key) // VISITS, int(key) % VISITS) for key in ids]
+
+    def places_of(self, key: Key) -> list[tuple[Path, int]]:
+        """Find all records of a person's visit, the newest last: index files and places in them.
+
+        There is more than one only where a process was killed between writing and erasing.
+        """
+        self.look()
+        found = []
+        for path, (_, entries) in self.known.items():
+            mine = (entries["eid"] == key[0]) & (entries["instance"] == key[1])
+            places = np.flatnonzero(mine & (entries["written"] > 0)).tolist()
+            found += [(int(entries["written"][place]), path, place) for place in places]
+        return [(path, place) for _, path, place in sorted(found)]
+
+    def find(self, key: Key) -> Record | None:
+        """Map the newest record of a person's visit."""
+        # One that is being replaced may be gone before it is mapped.
+        for _ in range(ATTEMPTS):
+            places = self.places_of(key)
+            for path, place in reversed(places):
+                found = self._mapped(path, self.known[path][1][place].item(), key)
+                if found is not None:
+                    return found
+            if not places:
+                break
+        return None
+
+    def find_many(self, keys: Sequence[Key]) -> list[Record | None]:
+        """Map the newest record of each person's visit."""
+        if len(keys) == 1:
+            return [self.find(keys[0])]
+        self.look()
+        paths, files, entries = self.sorted or self._sort()
+        wanted, ids = np.array([_id(key) for key in keys]), _ids(entries)
+        places = np.searchsorted(ids, wanted, side="right") - 1
+        there = (places >= 0) & (ids[places] == wanted) if len(ids) else np.zeros(len(keys), bool)
+        own = entries[places[there]].tolist()
+        known = zip((paths[file] for file in files[places[there]]), own, strict=True)
+        return [
+            (self._mapped(*next(known), key) if is_there else None) or self.find(key)
+            for key, is_there in zip(keys, there.tolist(), strict=True)
+        ]
+
+    def _sort(self) -> tuple[list[Path], NDArray[np.int64], Entries]:
+        paths, each = list(self.known), [entries for _, entries in self.known.values()]
+        entries = np.concatenate([np.empty(0, ENTRY), *each])
+        files = np.repeat(np.arange(len(each)), [len(some) for some in each])
+        order = np.lexsort((entries["written"], _ids(entries)))
+        order = order[entries["written"][order] > 0]
+        self.sorted = (paths, files[order], entries[order])
+        return self.sorted
+
+    def _mapped(self, index: Path, entry: tuple[int, ...], key: Key) -> Record | None:
+        """Map a record; None if it is not, or not any more, what its entry says."""
+        _, _, start, length, size, _, _ = entry
+        middle, first = start + length, start + PREFIX.size
+        whole = self._map(index, middle + size)
+        if whole is None or start < 0 or start % BLOCK or length < PREFIX.size or size < 0:
+            return None
+        prefix = whole[start:first]
+        try:
+            eid, instance, of_form, of_about = PREFIX.unpack(prefix.tobytes())
+            words = whole[first:middle].tobytes()
+            form = _form(words[:of_form])
+        except NO_RECORD:
+            return None
+        fits = (
+            length == _next(PREFIX.size + of_form + of_about)
+            and math.prod(form.shape) * form.dtype.itemsize == size
+        )
+        # Another process may have erased it since its entry was read, or while it was looked at.
+        about, body = words[of_form : of_form + of_about], whole[middle : middle + size]
+        found = Record(key, prefix, form, about, body)
+        return found if fits and (eid, instance) == key and found.is_there() else None
+
+    def _map(self, index: Path, end: int) -> NDArray[np.uint8] | None:
+        whole = self.maps.get(index)
+        if whole is None or len(whole) < end:
+            try:
+                with index.with_suffix(RECORDS).open("rb") as file:
+                    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except (FileNotFoundError, ValueError):
+                return None
+            whole = np.frombuffer(mapped, dtype=np.uint8)
+            self.maps.pop(index, None)
+            self.maps[index] = whole
+            for old in list(self.maps)[:-MOST_MAPPED]:
+                del self.maps[old]
+        return whole if len(whole) >= end else None
+
+    # ---- changes --------------------------------------------------------------------------------
+
+    def append(
+        self, key: Key, array: NDArray[Any], about: Mapping[str, Any], code: Code | None = None
+    ) -> None:
+        """Add a record to this process's files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{_writer(os.getpid())}{RECORDS}"
+        index = path.with_suffix(INDEX)
+        form = json.dumps([array.dtype.str, array.shape, code]).encode()
+        words = json.dumps(dict(about)).encode()
+        head = PREFIX.pack(*key, len(form), len(words)) + form + words
+        head += bytes(-len(head) % BLOCK)
+        body = np.ascontiguousarray(array).tobytes()
+        start = _end(index)
+        # Without a buffer, which would be written after an error too.
+        with path.open("ab", buffering=0) as file, index.open("ab", buffering=0) as entries:
+            # What a full disk left of another entry would shift this one.
+            whole = entries.tell() // ENTRY.itemsize * ENTRY.itemsize
+            try:
+                entries.truncate(whole)
+                file.truncate(start)
+                _append(file, head + body + bytes(-len(body) % BLOCK))
+                total = zlib.crc32(body, zlib.crc32(head))
+                entry = (*key, start, len(head), len(body), time.time_ns(), total)
+                _append(entries, np.array(entry, dtype=ENTRY).tobytes())
+            except BaseException:
+                entries.truncate(whole)
+                file.truncate(start)
+                raise
+
+    def erase(self, key: Key, index: Path, place: int) -> None:
+        """Write zeros over a record and over whose it was, if it is still this visit's."""
+        entry = _entries(index)[place]
+        if (entry["eid"], entry["instance"]) != key:
+            return
+        records, start = index.with_suffix(RECORDS), int(entry["offset"])
+        # First what readers look at when they have read.
+        _write(records, start, bytes(PREFIX.size))
+        _write(records, start, bytes(int(entry["length"] + entry["size"])))
+        left = np.zeros((), ENTRY)
+        for name in LEFT:
+            left[name] = entry[name]
+        _write(index, place * ENTRY.itemsize, left.tobytes())
+
+    def tidy(self) -> None:
+        """Remove files of which nothing is left; nobody may be writing."""
+        for index in self._files(INDEX):
+            if not _entries(index)["written"].any() and not any(self._begun(index)):
+                index.with_suffix(RECORDS).unlink(missing_ok=True)
+                index.unlink()
+
+    def half_written(self) -> list[Key]:
+        """List whose records killed processes had begun to write."""
+        return [key for index in self._indices() for *_, key in self._begun(index)]
+
+    def erase_half_written(self, eid: int) -> None:
+        """Write zeros over what killed processes had begun of a person's records."""
+        for index in self._indices():
+            for path, start, stop, key in list(self._begun(index)):
+                if key[0] == eid:
+                    _write(path, start, bytes(stop - start))
+
+    def _indices(self) -> list[Path]:
+        """Index files, of which the first record's may not be there yet."""
+        return [path.with_suffix(INDEX) for path in self._files(RECORDS)]
+
+    def _begun(self, index: Path) -> Iterator[tuple[Path, int, int, Key]]:
+        """Look after the last entry of an index, and after the last record that has one.
+
+        Gives the file, where what lies there starts and stops, and whose it is.
+        """
+        if index.exists():
+            whole, stop = len(_entries(index)) * ENTRY.itemsize, index.stat().st_size
+            torn = np.fromfile(index, "<i8", 1, offset=whole)
+            if torn.any():
+                yield index, whole, stop, (int(torn[0]), 0)
+        records, start = index.with_suffix(RECORDS), _end(index)
+        size = records.stat().st_size if records.exists() else 0
+        while start + PREFIX.size <= size:
+            with records.open("rb") as file:
+                file.seek(start)
+                eid, instance, of_form, of_about = PREFIX.unpack(file.read(PREFIX.size))
+                words = file.read(max(0, min(of_form, size)))
+            try:
+                form = _form(words)
+                stop = _next(start + PREFIX.size + of_form + of_about)
+                stop = _next(stop + math.prod(form.shape) * form.dtype.itemsize)
+            except NO_RECORD:
+                # Erased, or not even begun in earnest.
+                stop = size if eid else start + BLOCK
+            if eid:
+                yield records, start, min(stop, size), (eid, instance)
+            start = max(stop, start + BLOCK)
+
+    def damaged(self) -> set[Key]:
+        """Compare all records with the sums that were kept of them."""
+        self.look()
+        bad = set()
+        for index, (_, entries) in self.known.items():
+            records = index.with_suffix(RECORDS)
+            for entry in entries[entries["written"] > 0]:
+                key = (int(entry["eid"]), int(entry["instance"]))
+                if not records.exists():
+                    bad.add(key)
+                    continue
+                size = int(entry["length"] + entry["size"])
+                read = np.fromfile(records, np.uint8, size, offset=int(entry["offset"]))
+                if zlib.crc32(read.tobytes()) != entry["sum"]:
+                    bad.add(key)
+        return bad
+
+
+@lru_cache(maxsize=64)
+def shelf_of(folder: str) -> Shelf:
+    """Give the shelf of a folder, one in each process."""
+    return Shelf(Path(folder))
+
+
+def _entries(index: Path) -> Entries:
+    # A process that is writing may have come to the middle of an entry.
+    try:
+        return np.fromfile(index, dtype=ENTRY, count=index.stat().st_size // ENTRY.itemsize)
+    except FileNotFoundError:
+        return np.empty(0, ENTRY)
+
+
+def _end(index: Path) -> int:
+    """Where the last whole record of a file ends, and the next one begins."""
+    entries = _entries(index)
+    return _next(int((entries["offset"] + entries["length"] + entries["size"]).max(initial=0)))
+
+
+def _next(end: int) -> int:
+    """Where a block begins that is not before."""
+    return end + -end % BLOCK
+
+
+def _id(key: Key) -> int:
+    return VISITS * key[0] + key[1]
+
+
+def _ids(entries: Entries) -> NDArray[np.int64]:
+    ids: NDArray[np.int64] = VISITS * entries["eid"] + entries["instance"]
+    return ids
+
+
+@lru_cache(maxsize=1)
+def _writer(pid: int) -> str:
+    """Name this process among all that ever wrote; a forked one is another."""
+    return uuid.uuid4().hex
+
+
+def _append(file: io.FileIO, data: bytes) -> None:
+    """Write all of it; a disk may take a part before it is full."""
+    while data:
+        data = data[file.write(data) :]
+
+
+def _write(path: Path, start: int, data: bytes) -> None:
+    """Overwrite a part of a file, if it is there; never beyond its end."""
+    try:
+        with path.open("r+b") as file:
+            size = max(0, path.stat().st_size - start)
+            file.seek(start)
+            file.write(data[:size])
+            file.flush()
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
