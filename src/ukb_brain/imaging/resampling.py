@@ -70,7 +70,8 @@ def resample(
     inside : Tensor of shape (n, x, y, z)
         Whether the nearest voxel is not 0: the brain of one that was extracted.
     """
-    assert volumes.numel() < 2**31, "voxels are numbered in 32 bits"  # noqa: S101
+    if volumes.numel() >= 2**31:
+        raise ValueError("voxels are numbered in 32 bits")
     volumes = volumes.contiguous()
     cells = _cells(volumes)
     n = 1 if interpolation == "nearest" else samples_per_voxel(growth, kind)

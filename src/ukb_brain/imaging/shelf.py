@@ -114,11 +114,10 @@ class Shelf:
     def _files(self, suffix: str) -> list[Path]:
         return sorted(self.folder.glob(f"*{suffix}"))
 
-    def keys(self) -> list[Key]:
+    def visits(self) -> list[Key]:
         """List everybody's visits of which there is a whole record, each once, sorted."""
         self.look()
-        each = [entries[entries["written"] > 0] for _, entries in self.known.values()]
-        of_all = [_ids(entries)[entries["eid"] > 0] for entries in each]
+        of_all = [_ids(_whole(entries)) for _, entries in self.known.values()]
         ids = np.unique(np.concatenate([np.empty(0, np.int64), *of_all]))
         return [(int(key) // VISITS, int(key) % VISITS) for key in ids]
 
@@ -165,11 +164,10 @@ class Shelf:
         ]
 
     def _sort(self) -> tuple[list[Path], NDArray[np.int64], Entries]:
-        paths, each = list(self.known), [entries for _, entries in self.known.values()]
+        paths, each = list(self.known), [_whole(entries) for _, entries in self.known.values()]
         entries = np.concatenate([np.empty(0, ENTRY), *each])
         files = np.repeat(np.arange(len(each)), [len(some) for some in each])
         order = np.lexsort((entries["written"], _ids(entries)))
-        order = order[entries["written"][order] > 0]
         self.sorted = (paths, files[order], entries[order])
         return self.sorted
 
@@ -259,7 +257,7 @@ class Shelf:
     def tidy(self) -> None:
         """Remove files of which nothing is left; nobody may be writing."""
         for index in self._files(INDEX):
-            if not _entries(index)["written"].any() and not any(self._begun(index)):
+            if not len(_whole(_entries(index))) and not any(self._begun(index)):
                 index.with_suffix(RECORDS).unlink(missing_ok=True)
                 index.unlink()
 
@@ -312,7 +310,7 @@ class Shelf:
         bad = set()
         for index, (_, entries) in self.known.items():
             records = index.with_suffix(RECORDS)
-            for entry in entries[entries["written"] > 0]:
+            for entry in _whole(entries):
                 key = (int(entry["eid"]), int(entry["instance"]))
                 if not records.exists():
                     bad.add(key)
@@ -336,6 +334,11 @@ def _entries(index: Path) -> Entries:
         return np.fromfile(index, dtype=ENTRY, count=index.stat().st_size // ENTRY.itemsize)
     except FileNotFoundError:
         return np.empty(0, ENTRY)
+
+
+def _whole(entries: Entries) -> Entries:
+    """Entries of records that were not erased."""
+    return entries[(entries["written"] > 0) & (entries["eid"] > 0)]
 
 
 def _end(index: Path) -> int:

@@ -171,11 +171,11 @@ class RecordStore:
 
     def keys(self, modality: str) -> list[Key]:
         """List all records of a modality, sorted by eid, then instance."""
-        return self._shelf(modality).keys()
+        return self._shelf(modality).visits()
 
     def eids(self) -> set[int]:
         """List everybody of whom there is a record, whole or half-written."""
-        every = (shelf.keys() + shelf.half_written() for shelf in self._shelves())
+        every = (shelf.visits() + shelf.half_written() for shelf in self._shelves())
         return {key[0] for keys in every for key in keys}
 
     def discard(self, modality: str, key: Key) -> None:
@@ -188,7 +188,7 @@ class RecordStore:
         """Remove all records of one person, and count them; the others are not touched."""
         erased = 0
         for shelf in self._shelves():
-            mine = {key for key in shelf.keys() if key[0] == eid}  # noqa: SIM118
+            mine = [key for key in shelf.visits() if key[0] == eid]
             for key in mine:
                 self.discard(shelf.folder.name, key)
             erased += len(mine)
