@@ -1,15 +1,20 @@
 import json
 import os
 import platform
+import shutil
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
+from conftest import PROJECT
 
 from ukb_brain import lock
 from ukb_brain.errors import InputError
+from ukb_brain.imaging.store import open_store
 from ukb_brain.lock import LOCK, SILENT, RootLock
 
 HOLDS = """
@@ -200,3 +205,49 @@ def test_a_second_run_stops_and_a_killed_one_is_in_nobodys_way(tmp_path, other, 
     assert third.returncode == 0, told
     assert f"held by a run that is over: process {other.pid}" in told
     assert not (tmp_path / LOCK).exists()
+
+
+def records(root):
+    stores = [open_store(path) for path in sorted((root / "02_intermediate").glob("*.store"))]
+    return {
+        (modality, *key): store.read(modality, key).tobytes()
+        for store in stores
+        for modality in store.modalities()
+        for key in store.keys(modality)
+    }
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_preprocesses_goes_on_and_comes_out_the_same(
+    cohort, tmp_path, run_kedro
+):
+    undisturbed, killed = tmp_path / "a", tmp_path / "b"
+    steps = ("--pipelines", "data_engineering,imaging_preprocess")
+    for root in (undisturbed, killed):
+        shutil.copytree(cohort / "01_raw", root / "01_raw")
+    assert run_kedro(*steps, root=undisturbed).returncode == 0
+    kedro = str(Path(sys.executable).with_name("kedro"))
+    given = ("--env", "test", "--params", f"data_root={killed},compute.workers=2")
+    first = subprocess.Popen(
+        [sys.executable, kedro, "run", *steps, *given], cwd=PROJECT, stdout=subprocess.DEVNULL
+    )
+    indices = (killed / "02_intermediate").glob
+    while not any(path.stat().st_size for path in indices("*.store/*/*.index")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    # Stopped, it is still there, and in the middle of its work.
+    first.send_signal(signal.SIGSTOP)
+    second = run_kedro(*steps, root=killed)
+    assert second.returncode == 1
+    assert f"process {first.pid} on" in " ".join((second.stdout + second.stderr).split())
+    workers = psutil.Process(first.pid).children(recursive=True)
+    first.kill()
+    first.wait()
+    # No worker of it goes on writing.
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
+    assert run_kedro(*steps, root=killed).returncode == 0
+    assert records(killed) == records(undisturbed)
+    for table in ("quality", "quality_summary"):
+        path = f"03_primary/{table}.parquet"
+        assert (killed / path).read_bytes() == (undisturbed / path).read_bytes()
+    assert not (killed / LOCK).exists()
