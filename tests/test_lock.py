@@ -10,13 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import PROJECT
 
 from ukb_brain import lock
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.store import open_store
 from ukb_brain.lock import LOCK, SILENT, RootLock
 
+PROJECT = Path(__file__).parents[1]
 HOLDS = """
 import sys, time
 from pathlib import Path

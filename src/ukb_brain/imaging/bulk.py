@@ -100,10 +100,9 @@ def _unpacked(content: bytes, name: str) -> NDArray[np.uint8]:
 
 def _header(content: NDArray[np.uint8]) -> nib.Nifti1Header | None:
     """Read the header of a NIfTI in one file; None where there is none."""
-    for kind in (nib.Nifti1Header, nib.Nifti2Header):
+    for kind, magic in ((nib.Nifti1Header, 344), (nib.Nifti2Header, 4)):
         sizes = {kind.sizeof_hdr.to_bytes(4, order) for order in ("little", "big")}
         bare = content[: kind.sizeof_hdr].tobytes()
-        magic = kind.template_dtype.fields["magic"][1]
         if bare[:4] in sizes and bare[magic:].startswith(kind.single_magic):
             return kind(bare)
     return None

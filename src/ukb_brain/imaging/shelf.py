@@ -365,7 +365,7 @@ def _is_sound(entry: np.void, records: Path) -> bool:
         return False
     read = np.fromfile(records, np.uint8, length + size, offset=start)
     eid, instance, *_ = PREFIX.unpack(read[: PREFIX.size].tobytes())
-    return bool((eid, instance, zlib.crc32(read)) == tuple(entry[["eid", "instance", "sum"]]))
+    return bool((eid, instance, zlib.crc32(read.data)) == entry[["eid", "instance", "sum"]].item())
 
 
 def _room(entries: Entries, bad: list[int], place: int, records: Path) -> tuple[int, int]:
