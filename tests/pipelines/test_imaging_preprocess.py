@@ -271,7 +271,7 @@ def test_scans_of_which_none_can_be_used_stop_the_run_in_one_line(root):
     for path in (root / "01_raw/bulk").rglob("*.zip"):
         path.write_bytes(b"no zip")
     with pytest.raises(
-        InputError, match=r"t1 \(.*damaged or cut off \(6\).*flair.*rsfmri"
+        InputError, match=r"t1 \(.*the bulk file is no zip \(6\).*flair.*rsfmri"
     ) as caught:
         run(root)
     assert "\n" not in str(caught.value)

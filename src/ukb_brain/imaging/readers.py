@@ -21,7 +21,7 @@ from ukb_brain.imaging.connectivity import (
     regions_there,
     vector_of_matrix_file,
 )
-from ukb_brain.imaging.intensity import Code, Values, scaled
+from ukb_brain.imaging.intensity import EQUAL, Code, Values, scaled
 from ukb_brain.imaging.modalities import MNI, ImagingPreprocess
 from ukb_brain.imaging.resampling import Interpolation, resample
 from ukb_brain.imaging.store import Key
@@ -40,6 +40,8 @@ class Read(NamedTuple):
 SHRINKAGE = "shrinkage"
 # An image that fills less of the grid than this was registered to the wrong place.
 LEAST_FILLED = 0.08
+# One voxel in so many is looked at first.
+SPARSELY = 101
 # Source voxels; a matrix that leads farther was not read right.
 FARTHEST = 1e6
 # Edges of a scan's voxels; smaller ones would be averaged for ever.
@@ -153,6 +155,9 @@ def read_volume(
     filled = len(places) / inside.size
     if filled < LEAST_FILLED:
         raise ScanError("broken", f"fills {filled:.0%} of the common grid")
+    # The nearest voxel is taken of labels, which may all be one.
+    if record.interpolation == "linear" and _is_flat(np.asarray(image.dataobj)):
+        raise ScanError("broken", EQUAL)
     brain = volume.reshape(-1)[places]
     mean = float(brain.mean())
     measures = {
@@ -166,6 +171,17 @@ def read_volume(
     code = Code.of(min(float(values.min()), outside), max(float(values.max()), outside))
     empty = code.encode(np.array([outside], dtype=np.float32))
     return Read(_filled(inside.shape, places, code.encode(values), empty), measures, code)
+
+
+def _is_flat(data: NDArray[Any]) -> bool:
+    """Whether all voxels that are not 0 are equal."""
+    flat = data.reshape(-1, order="F")
+    # Nearly every scan is told by a few of its voxels.
+    for part in (flat[::SPARSELY], flat):
+        filled = part[part != 0]
+        if len(filled) and filled.min() != filled.max():
+            return False
+    return True
 
 
 def _filled(

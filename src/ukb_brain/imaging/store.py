@@ -200,9 +200,16 @@ class RecordStore:
         for shelf in self._shelves():
             shelf.tidy()
 
-    def damaged(self) -> dict[str, list[Key]]:
-        """Find records whose bytes are not those that were written, by modality."""
-        return {shelf.folder.name: sorted(shelf.damaged()) for shelf in self._shelves()}
+    def modalities(self) -> list[str]:
+        """List the modalities of which there has ever been a record."""
+        return [shelf.folder.name for shelf in self._shelves()]
+
+    def remove_damaged(self, modality: str) -> list[Key]:
+        """Erase a modality's records whose bytes are not those that were written, and list them.
+
+        Nobody may be writing.
+        """
+        return self._shelf(modality).remove_damaged()
 
     def _shelves(self) -> list[Shelf]:
         return [shelf_of(str(folder)) for folder in sorted(self.path.glob("*/"))]
