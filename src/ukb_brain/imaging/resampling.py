@@ -144,7 +144,9 @@ def _sampled(
             # That is less than half of all points.
             at = there.reshape(-1).nonzero()[:, 0]
             own = [place.reshape(-1).index_select(0, at) for place in places]
-            begin = first.expand(there.shape).reshape(-1).index_select(0, at)
+            begin = first.reshape(-1)
+            if n > 1:
+                begin = first.expand(there.shape).reshape(-1).index_select(0, at)
             values = torch.zeros(there.shape, device=volumes.device)
             values.reshape(-1).scatter_(0, at, _linear(flat, begin, own, sizes))
         else:
