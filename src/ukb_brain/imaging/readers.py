@@ -102,6 +102,7 @@ def to_common_grid(
     world: Affine,
     settings: ImagingPreprocess,
     interpolation: Interpolation = "linear",
+    only_inside: bool = False,
 ) -> tuple[Values, NDArray[np.bool_]]:
     """Resample an image once into the common grid.
 
@@ -114,6 +115,8 @@ def to_common_grid(
     settings : ImagingPreprocess
         The grid and the filter.
     interpolation : {"linear", "nearest"}
+    only_inside : bool
+        Whether intensities are wanted inside alone, which is quicker.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def to_common_grid(
     if not SMALLEST_MM <= edge <= LARGEST_MM:
         raise ScanError("broken", f"its voxels of {edge:.3g} mm are no scan's")
     growth = settings.voxel_mm / edge
-    how = (settings.shape, growth, settings.filter, interpolation)
+    how = (settings.shape, growth, settings.filter, interpolation, only_inside)
     values, inside = resample(source, to_source, *how)
     return values[0].numpy(), inside[0].numpy()
 
@@ -150,7 +153,7 @@ def read_volume(
     if record.space != MNI:
         registered = visit.file(settings.fields[record.space])
         world = flirt_to_world(registered.matrix(settings.modalities[record.space].matrix), image)
-    volume, inside = to_common_grid(image, world, settings, record.interpolation)
+    volume, inside = to_common_grid(image, world, settings, record.interpolation, only_inside=True)
     places = np.flatnonzero(inside)
     filled = len(places) / inside.size
     if filled < LEAST_FILLED:
