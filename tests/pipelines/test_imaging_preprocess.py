@@ -79,7 +79,8 @@ def run(root, keys=KEYS, grid=GRID, settings=SETTINGS):
     splits = pd.DataFrame({"eid": FIRST + np.arange(5), "fold": 0, "part": PARTS})
     catalog.save("primary.splits", splits[splits["eid"].isin(people["eid"])])
     before = catalog.load("intermediate.bulk_index_before")
-    index = index_bulk(catalog.load("raw.bulk"), before, settings, catalog.load("raw.withdrawals"))
+    bulk, gone = catalog.load("raw.bulk"), catalog.load("raw.withdrawals")
+    index = index_bulk(bulk, before, settings, gone, grid)
     catalog.save("intermediate.bulk_index", index)
     SequentialRunner().run(create_pipeline(), catalog)
     return catalog
@@ -253,8 +254,8 @@ def test_a_modality_without_any_scan_may_be_left_out_by_name(root):
     shutil.rmtree(root / "01_raw/bulk/31016")
     grid = Grid.model_validate(GRID.model_dump() | {"leave_out": ("functional",)})
     quality = run(root, grid=grid).load("primary.quality")
-    assert set(quality.loc[quality["modality"] == "rsfmri", "status"]) == {"missing"}
-    assert set(quality.loc[quality["modality"] != "rsfmri", "status"]) == {"ok"}
+    assert set(quality["modality"]) == {"t1", "flair", "dwi"}
+    assert set(quality["status"]) == {"ok"}
 
 
 def test_who_has_t1_only_leaves_single_modalities_out(root):
@@ -291,6 +292,14 @@ def test_the_second_file_of_a_visit_is_not_used(root):
     assert state[FIRST, 2] == "ok"
     assert state[FIRST + 1, 2] == "missing"
     assert records(root)["t1", FIRST, 2] == before["t1", FIRST, 2]
+
+
+def test_only_modalities_of_the_grid_are_preprocessed(root):
+    grid = Grid(**(GRID.model_dump() | {"leave_out": ["dwi", "t1"]}))
+    quality = run(root, grid=grid).load("primary.quality")
+    # Native FLAIR lies in T1's space.
+    assert set(quality["modality"]) == {"t1", "flair", "rsfmri"}
+    assert {path.name for path in store(root).path.glob("*/")} == {"t1", "flair"}
 
 
 @pytest.mark.bad_input(

@@ -1,6 +1,7 @@
 """A modality is one record of `imaging_preprocess.modalities`; and the settings all share."""
 
 import re
+from collections.abc import Collection
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -148,6 +149,12 @@ class ImagingPreprocess(Settings):
                     "a native space goes by the modality whose zip has its `matrix`"
                 )
         return self
+
+    def of(self, wanted: Collection[str]) -> Self:
+        """Keep the modalities of a grid, and those in whose spaces they lie."""
+        spaces = {self.modalities[key].space for key in wanted if key in self.modalities}
+        kept = {k: r for k, r in self.modalities.items() if k in {*wanted} | spaces}
+        return self.model_copy(update={"modalities": kept})
 
     @property
     def fields(self) -> dict[str, int]:

@@ -28,7 +28,11 @@ logger = logging.getLogger(__name__)
 
 
 def index_bulk(
-    bulk: Path, before: pd.DataFrame, imaging: ImagingPreprocess, withdrawals: Withdrawals
+    bulk: Path,
+    before: pd.DataFrame,
+    imaging: ImagingPreprocess,
+    withdrawals: Withdrawals,
+    grid: Grid,
 ) -> pd.DataFrame:
     """List the bulk files, reading the directories of those zips that are new or changed.
 
@@ -40,6 +44,7 @@ def index_bulk(
     InputError
         If zips hold several atlases and none is named, or not the one that is.
     """
+    imaging = imaging.of(grid.modalities)
     earlier = before if len(before.columns) else None
     fields, gone = imaging.fields.values(), withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields, earlier, gone)

@@ -20,7 +20,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             step(
                 index_bulk,
-                "raw.bulk intermediate.bulk_index_before params:imaging_preprocess raw.withdrawals",
+                "raw.bulk intermediate.bulk_index_before params:imaging_preprocess "
+                "raw.withdrawals params:grid",
                 "intermediate.bulk_index",
             ),
             step(

@@ -19,7 +19,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         step(
             nodes.average_volumes,
             "intermediate.volumes primary.quality primary.splits primary.participants "
-            "params:imaging_preprocess",
+            "params:grid params:imaging_preprocess",
             "reporting.mean_images",
         ),
     ]
