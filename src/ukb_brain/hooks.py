@@ -148,7 +148,7 @@ class ProjectHooks:
             return
         bulk, index = catalog.load(BULK), catalog.load(INDEX)
         settings = ImagingPreprocess.model_validate(catalog.load("params:imaging_preprocess"))
-        read = settings.of(Grid.model_validate(catalog.load("params:grid")).modalities)
+        read = settings.taking(Grid.model_validate(catalog.load("params:grid")).modalities)
         gone = catalog.load(WITHDRAWALS).eids
         came = changed_since(bulk, index, read.fields.values(), gone)
         if came:

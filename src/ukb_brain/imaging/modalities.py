@@ -150,10 +150,10 @@ class ImagingPreprocess(Settings):
                 )
         return self
 
-    def of(self, wanted: Collection[str]) -> Self:
-        """Keep the modalities of a grid, and those in whose spaces they lie."""
-        spaces = {self.modalities[key].space for key in wanted if key in self.modalities}
-        kept = {k: r for k, r in self.modalities.items() if k in {*wanted} | spaces}
+    def taking(self, modalities: Collection[str]) -> Self:
+        """Keep the records of some modalities, and of those by whose matrix they are placed."""
+        spaces = {self.modalities[key].space for key in modalities if key in self.modalities}
+        kept = {k: r for k, r in self.modalities.items() if k in {*modalities, *spaces}}
         return self.model_copy(update={"modalities": kept})
 
     @property

@@ -59,7 +59,7 @@ def look(
     raw.check_tables(ready, table)
     people = raw.check_fields(ready, table, grid, engineering)
     earlier = before if len(before.columns) else None
-    imaging = imaging.of(grid.modalities)
+    imaging = imaging.taking(grid.modalities)
     fields, gone = imaging.fields, withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields.values(), earlier, gone, SAMPLE)
     index["state"] = bulk_index.states(index, imaging.members)

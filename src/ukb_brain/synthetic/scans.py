@@ -22,11 +22,12 @@ from scipy.ndimage import binary_dilation, map_coordinates
 from ukb_brain.atomic import atomic_path
 from ukb_brain.imaging.affines import Affine, fsl_mni, to_flirt
 from ukb_brain.imaging.modalities import MNI, Modality, Scale
+from ukb_brain.imaging.regions import glasser_labels
 from ukb_brain.imaging.time_series import LABEL
 from ukb_brain.synthetic import brains
 from ukb_brain.synthetic.anatomy import CONTRASTS, Anatomy, places
 from ukb_brain.synthetic.brains import Mask, Points
-from ukb_brain.synthetic.connectomes import N_STYLES, matrix_25750, region_labels, simulate
+from ukb_brain.synthetic.connectomes import N_STYLES, matrix_25750, simulate
 from ukb_brain.synthetic.factors import FACTORS, factor_values, site_indicators
 from ukb_brain.synthetic.folder import file_path
 from ukb_brain.synthetic.people import latents, variates
@@ -234,7 +235,7 @@ class _Session:
 
     def _time_series(self) -> Members:
         table = pd.DataFrame(self._regions[0]).add_prefix("timepoint_")
-        table.insert(0, LABEL, region_labels(len(table)))
+        table.insert(0, LABEL, glasser_labels(len(table)))
         text = table.to_csv(index=False, float_format="%.4f")
         packed = gzip.compress(text.encode(), compresslevel=1, mtime=0)
         # Both are met: at the top of the zip, and in a folder.

@@ -44,7 +44,7 @@ def index_bulk(
     InputError
         If zips hold several atlases and none is named, or not the one that is.
     """
-    imaging = imaging.of(grid.modalities)
+    imaging = imaging.taking(grid.modalities)
     earlier = before if len(before.columns) else None
     fields, gone = imaging.fields.values(), withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields, earlier, gone)

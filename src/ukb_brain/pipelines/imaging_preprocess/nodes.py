@@ -51,7 +51,7 @@ def preprocess_scans(
     InputError
         If no scan of a modality of the grid can be used.
     """
-    settings = settings.of(grid.modalities)
+    settings = settings.taking(grid.modalities)
     refuse_earlier(folder)
     volumes, connectivity = (open_store(folder / name) for name in STORES)
     for store in (volumes, connectivity):
@@ -130,7 +130,7 @@ def average_volumes(
     dict of str to nibabel.Nifti1Image
         By modality; zero where fewer than ten training people have it.
     """
-    settings = settings.of(grid.modalities)
+    settings = settings.taking(grid.modalities)
     first = splits["fold"] == splits["fold"].min()
     training = splits.loc[first & (splits["part"] == "train"), "eid"]
     usable = quality[(quality["status"] == "ok") & quality["eid"].isin(training)]
