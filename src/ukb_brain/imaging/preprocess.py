@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,17 @@ from ukb_brain.imaging.store import Key, RecordStore, open_store
 
 @dataclass(frozen=True)
 class VisitBatch:
-    """Some visits that one worker preprocesses, and which of the modalities of the settings.
+    """Some visits that one worker preprocesses.
 
     ``fields`` are of the main table, in the order in which visits have their numbers, by modality.
     """
 
     visits: tuple[Visit, ...]
-    modalities: tuple[str, ...]
-    fields: Mapping[str, tuple[int, ...]]
     settings: ImagingPreprocess
     parcellation: Parcellation
     volumes: Path
-    connectivity: Path
+    vectors: Path
+    fields: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
@@ -42,13 +41,12 @@ def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
     """
     stores = {
         "volumes": open_store(batch.volumes),
-        "connectivity": open_store(batch.connectivity),
+        "vectors": open_store(batch.vectors),
     }
-    records = batch.settings.modalities
     return [
-        _preprocess(modality, visit, batch, stores[READERS[records[modality].reader].store])
+        _preprocess(modality, visit, batch, stores[READERS[record.reader].store])
         for visit in batch.visits
-        for modality in batch.modalities
+        for modality, record in batch.settings.modalities.items()
     ]
 
 
@@ -86,7 +84,7 @@ def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
     parts = [settings.model_dump_json(exclude={"modalities"}), modality]
     parts += [settings.modalities[key].model_dump_json() for key in sorted(read)]
     parts += [f"{f}:{visit.files[f].fingerprint}" for f in files if f in visit.files]
-    if READERS[own.reader].store == "connectivity":
+    if READERS[own.reader].store == "vectors":
         parts.append(f"{SHRINKAGE}{batch.parcellation}")
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 

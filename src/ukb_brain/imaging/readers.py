@@ -38,6 +38,8 @@ class Read(NamedTuple):
 
 # Measured of time series, kept beside each vector: how far its correlations are to be shrunk.
 SHRINKAGE = "shrinkage"
+# Measured of numbers of the main table: how many a visit has, and of how many.
+NUMBERS_THERE, NUMBERS_OF = "numbers", "numbers_of"
 # An image that fills less of the grid than this was registered to the wrong place.
 LEAST_FILLED = 0.08
 # Source voxels; a matrix that leads farther was not read right.
@@ -249,24 +251,24 @@ def read_numbers(
         raise ScanError("missing", "no number in the main table")
     if wanted - there > settings.modalities[modality].most_missing * wanted:
         raise ScanError("missing", f"{there} of {wanted} numbers are in the main table")
-    return Read(values, {"numbers": there, "numbers_of": wanted})
+    return Read(values, {NUMBERS_THERE: there, NUMBERS_OF: wanted})
 
 
 class Reader(NamedTuple):
     """A function that reads a visit's scan, and the store that its arrays go to."""
 
     read: Callable[[str, Visit, ImagingPreprocess, Parcellation], Read]
-    store: Literal["volumes", "connectivity"]
+    store: Literal["volumes", "vectors"]
 
 
 READERS: dict[str, Reader] = {
     "volume": Reader(read_volume, "volumes"),
-    "connectivity": Reader(read_connectivity, "connectivity"),
-    NUMBERS: Reader(read_numbers, "connectivity"),
+    "connectivity": Reader(read_connectivity, "vectors"),
+    NUMBERS: Reader(read_numbers, "vectors"),
 }
 
 
-def stored_in(store: Literal["volumes", "connectivity"], settings: ImagingPreprocess) -> list[str]:
+def stored_in(store: Literal["volumes", "vectors"], settings: ImagingPreprocess) -> list[str]:
     """List the modalities whose records a store has."""
     records = settings.modalities.items()
     return [key for key, record in records if READERS[record.reader].store == store]

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 VISITS_PER_BATCH = 20
 # A mean of fewer people could show one of them.
 FEWEST_AVERAGED = 10
-STORES = ("volumes.store", "connectivity.store")
+STORES = ("volumes.store", "vectors.store")
 
 
 def preprocess_scans(
@@ -45,7 +45,7 @@ def preprocess_scans(
 
     Returns
     -------
-    volumes, connectivity : RecordStore
+    volumes, vectors : RecordStore
     quality : pandas.DataFrame
         One row a visit and modality: ``eid, instance, modality, status, reason`` and measures.
 
@@ -56,8 +56,8 @@ def preprocess_scans(
     """
     refuse_earlier(folder)
     settings = settings.taking(grid.modalities)
-    volumes, connectivity = (open_store(folder / name) for name in STORES)
-    for store in (volumes, connectivity):
+    volumes, vectors = (open_store(folder / name) for name in STORES)
+    for store in (volumes, vectors):
         store.claim(source)
         gone = store.eids() - set(participants["eid"].tolist())
         erased = sum(store.erase(eid) for eid in sorted(gone))
@@ -66,24 +66,24 @@ def preprocess_scans(
             logger.info("Records erased from %s of people who left: %s.", store.path.name, erased)
     fields = fields_of(settings.numbers)
     for modality, held in fields.items():
-        connectivity.name_values(modality, held)
+        vectors.name_values(modality, held)
     visits = _visits(bulk, index, participants, numbers, settings, fields)
     found = find_parcellation(visits, settings)
-    shared = (grid.modalities, fields, settings, found, volumes.path, connectivity.path)
+    shared = (settings, found, volumes.path, vectors.path, fields)
     batches = [
         VisitBatch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
         for start in range(0, len(visits), VISITS_PER_BATCH)
     ]
     done = run_items(preprocess_batch, batches, compute, "Scans, in batches of visits")
-    for store in (volumes, connectivity):
+    for store in (volumes, vectors):
         store.tidy()
     quality = pd.DataFrame([row for rows in done for row in rows])
     quality = quality.sort_values(["eid", "instance", "modality"], ignore_index=True)
     usable = quality["status"] == "ok"
     require_scans(quality, grid, settings)
-    connectivity.mark(INCOMPLETE, _somebody_lacks_some(quality[usable]))
+    vectors.mark(INCOMPLETE, _somebody_lacks_some(quality[usable]))
     logger.info("Scans in the stores: %s; left out: %s.", int(usable.sum()), int((~usable).sum()))
-    return volumes, connectivity, quality
+    return volumes, vectors, quality
 
 
 def _somebody_lacks_some(usable: pd.DataFrame) -> bool:
@@ -158,8 +158,7 @@ def average_volumes(
     chosen = participants.loc[participants["chosen"], ["eid", "instance"]]
     usable = usable.merge(chosen, on=["eid", "instance"])
     means = {}
-    of_volumes = stored_in("volumes", settings)
-    for modality in (m for m in grid.modalities if m in of_volumes):
+    for modality in stored_in("volumes", settings.taking(grid.modalities)):
         keys = _keys(usable[usable["modality"] == modality])
         if len(keys) >= FEWEST_AVERAGED:
             mean = mean_volume(volumes, modality, keys)

@@ -14,7 +14,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "raw.bulk intermediate.bulk_index primary.participants "
             "primary.imaging_numbers intermediate.folder params:grid params:imaging_preprocess "
             "params:source params:compute",
-            "intermediate.volumes intermediate.connectivity primary.quality",
+            "intermediate.volumes intermediate.vectors primary.quality",
         ),
         step(nodes.summarise_quality, "primary.quality", "primary.quality_summary"),
         step(
