@@ -148,9 +148,9 @@ class ProjectHooks:
             return
         bulk, index = catalog.load(BULK), catalog.load(INDEX)
         settings = ImagingPreprocess.model_validate(catalog.load("params:imaging_preprocess"))
-        read = settings.taking(Grid.model_validate(catalog.load("params:grid")).modalities)
+        settings = settings.taking(Grid.model_validate(catalog.load("params:grid")).modalities)
         gone = catalog.load(WITHDRAWALS).eids
-        came = changed_since(bulk, index, read.fields.values(), gone)
+        came = changed_since(bulk, index, settings.fields.values(), gone)
         if came:
             raise InputError(
                 f"{came:,} bulk file(s) in {bulk} are new or changed since they were last listed, "

@@ -1,5 +1,6 @@
 """Read members of UK Biobank's bulk files without unpacking them to disk."""
 
+import difflib
 import io
 import lzma
 import math
@@ -7,7 +8,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
@@ -32,6 +33,8 @@ LARGEST_MEMBER = 1 << 30
 LARGEST_NUMBER = 1e9
 # Types of numbers that torch interpolates without a copy.
 AS_THEY_ARE = (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32))
+# Of a zip that lacks a member, so many names of others like it.
+NAMES_TOLD = 3
 PUT_ASIDE = "UK Biobank put the scan under `unusable`"
 
 # zipfile raises RuntimeError for an encrypted member and for an unknown compression, and whatever
@@ -193,18 +196,29 @@ class BulkFile:
             raise ScanError("broken", "the zip holds a member whose path leaves the zip")
         return names
 
-    @staticmethod
-    def _why_absent(name: str, names: list[str]) -> ScanError:
+    def held(self, names: Sequence[str]) -> str:
+        """Give the first of some members, by plain names, that can be used; or the first."""
+        if len(names) == 1:
+            return names[0]
+        there = [f"/{name}" for name in self.names() if not is_unusable(name)]
+        found = [name for name in names if any(other.endswith(f"/{name}") for other in there)]
+        return (found or names)[0]
+
+    def _why_absent(self, name: str, names: list[str]) -> ScanError:
         aside = {PurePosixPath(other).name for other in names if is_unusable(other)}
         if PurePosixPath(name).name in aside:
             return ScanError("unusable", PUT_ASIDE)
-        return ScanError("missing", f"the zip has no {name}")
+        near = difflib.get_close_matches(name, names, n=NAMES_TOLD, cutoff=0)
+        eid = self.path.name.partition("_")[0]
+        listed = ", ".join(other.replace(eid, "#") for other in near) or "nothing"
+        return ScanError("missing", f"the zip has no {name}; it holds {listed}")
 
-    def image(self, name: str) -> nib.Nifti1Image:
+    def image(self, name: str, *, may_be_empty: bool = False) -> nib.Nifti1Image:
         """Read a gzipped NIfTI from inside the zip.
 
         It has three axes and finite values: a fourth axis of length 1 is dropped, and what is no
-        number is 0, as outside the brain. Infinite values are a `ScanError`.
+        number is 0, as outside the brain. Infinite values are a `ScanError`, and so are zeros
+        throughout, unless it may be empty.
         """
         content = self.member(name)
         try:
@@ -217,7 +231,8 @@ class BulkFile:
             # Outside the brain some tools write no number where others write nothing.
             data[np.isnan(data)] = 0
             finite = np.isfinite(data).all()
-        if data.ndim != 3 or min(data.shape) < 2 or not finite or not data.any():
+        filled = may_be_empty or data.any()
+        if data.ndim != 3 or min(data.shape) < 2 or not finite or not filled:
             raise ScanError("broken", f"{name} is not a volume of finite, non-zero numbers")
         if data.dtype.kind == "f" and max(data.max(), -data.min()) > LARGEST_NUMBER:
             raise ScanError("broken", f"{name} holds numbers beyond {LARGEST_NUMBER:.0e}")

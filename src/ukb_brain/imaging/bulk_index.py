@@ -212,6 +212,35 @@ def states(index: pd.DataFrame, needed: Mapping[int, re.Pattern[str]]) -> pd.Ser
     return found.mask(leads_nowhere, "missing")
 
 
+def lacks(index: pd.DataFrame, wanted: Mapping[str, tuple[int, re.Pattern[str]]]) -> pd.Series:
+    """Name the modalities whose member a zip lacks while it holds another one's of its field.
+
+    Parameters
+    ----------
+    index : DataFrame
+        As returned by `index_bulk`.
+    wanted : dict of str to (int, pattern)
+        Field and member of each modality.
+
+    Returns
+    -------
+    Series of str
+        Names with a blank between them; empty for most.
+    """
+    keys = ["field", "members"]
+    kinds = index[keys].astype({"members": object}).drop_duplicates()
+    kinds["lacks"] = [
+        " ".join(
+            modality
+            for modality, (own, pattern) in wanted.items()
+            if own == field and _state(members, pattern) != "ok"
+        )
+        for field, members in zip(kinds["field"], kinds["members"], strict=True)
+    ]
+    joined = index[keys].astype({"members": object}).merge(kinds, on=keys, how="left")
+    return joined["lacks"].set_axis(index.index).astype("category")
+
+
 def _state(members: str, wanted: re.Pattern[str]) -> str:
     if members == UNOPENED:
         return "ok"

@@ -1,7 +1,8 @@
 """From some visits' bulk files to records of the stores and rows of the quality table."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,24 @@ import numpy as np
 
 from ukb_brain.imaging.bulk import ScanError
 from ukb_brain.imaging.intensity import Values
-from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.imaging.modalities import NUMBERS, ImagingPreprocess
 from ukb_brain.imaging.readers import READERS, SHRINKAGE, Parcellation, Visit
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 
 
 @dataclass(frozen=True)
 class VisitBatch:
-    """Some visits that one worker preprocesses."""
+    """Some visits that one worker preprocesses.
+
+    ``fields`` are of the main table, in the order in which visits have their numbers, by modality.
+    """
 
     visits: tuple[Visit, ...]
     settings: ImagingPreprocess
     parcellation: Parcellation
     volumes: Path
     vectors: Path
+    fields: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
@@ -70,6 +75,9 @@ def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
     """Hash all that a record depends on: settings, its modality's and its space's, and files."""
     settings = batch.settings
     own = settings.modalities[modality]
+    if own.reader == NUMBERS:
+        known = repr((own.most_missing, batch.fields[modality])).encode()
+        return hashlib.sha256(known + visit.numbers[modality].tobytes()).hexdigest()[:16]
     # By its space an image needs another modality's file too.
     read = {modality, own.space} & settings.modalities.keys()
     files = sorted({settings.fields[key] for key in read})

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import nibabel as nib
@@ -22,7 +22,7 @@ from ukb_brain.imaging.connectivity import (
     vector_of_matrix_file,
 )
 from ukb_brain.imaging.intensity import Code, Values, scaled
-from ukb_brain.imaging.modalities import MNI, ImagingPreprocess
+from ukb_brain.imaging.modalities import MNI, NUMBERS, ImagingPreprocess
 from ukb_brain.imaging.resampling import Interpolation, resample
 from ukb_brain.imaging.store import Key
 from ukb_brain.imaging.tangent import shrinkage_of_time_series
@@ -38,6 +38,8 @@ class Read(NamedTuple):
 
 # Measured of time series, kept beside each vector: how far its correlations are to be shrunk.
 SHRINKAGE = "shrinkage"
+# Measured of numbers of the main table: how many a visit has, and of how many.
+NUMBERS_THERE, NUMBERS_OF = "numbers", "numbers_of"
 # An image that fills less of the grid than this was registered to the wrong place.
 LEAST_FILLED = 0.08
 # Source voxels; a matrix that leads farther was not read right.
@@ -50,10 +52,11 @@ ENOUGH = 25
 
 @dataclass(frozen=True)
 class Visit:
-    """One person's bulk files of one visit, by field."""
+    """One person's bulk files of a visit, by field, and numbers of the main table, by modality."""
 
     key: Key
     files: Mapping[int, BulkFile]
+    numbers: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def file(self, field: int) -> BulkFile:
         """Give the file of a field; raises `ScanError` where there is none."""
@@ -143,29 +146,39 @@ def read_volume(
 ) -> Read:
     """Read an image into the common grid; its measures are of the brain before scaling."""
     record = settings.modalities[modality]
-    image = visit.file(settings.fields[modality]).image(record.member)
+    file = visit.file(settings.fields[modality])
+    image = file.image(file.held(record.member), may_be_empty=record.sparse)
     world = np.eye(4)
     if record.space != MNI:
         registered = visit.file(settings.fields[record.space])
         world = flirt_to_world(registered.matrix(settings.modalities[record.space].matrix), image)
     volume, inside = to_common_grid(image, world, settings, record.interpolation)
+    if record.sparse:
+        # What is nothing of a mask is a value as well as what is all of it.
+        inside = np.ones_like(inside)
     places = np.flatnonzero(inside)
     filled = len(places) / inside.size
     if filled < LEAST_FILLED:
         raise ScanError("broken", f"fills {filled:.0%} of the common grid")
     brain = volume.reshape(-1)[places]
-    mean = float(brain.mean())
-    measures = {
-        "brain_ml": float(len(brain) * settings.voxel_mm**3 / 1000),
-        "mean_intensity": mean,
-        "coefficient_of_variation": float(brain.std()) / mean if mean else 0.0,
-    }
     values, outside = scaled(brain, record.intensity, settings.clamp_percentiles)
+    measures = _measures(brain, settings.voxel_mm**3 / 1000, record.sparse)
     if settings.stored == "float16":
         return Read(_filled(inside.shape, places, values.astype(np.float16), outside), measures)
     code = Code.of(min(float(values.min()), outside), max(float(values.max()), outside))
     empty = code.encode(np.array([outside], dtype=np.float32))
     return Read(_filled(inside.shape, places, code.encode(values), empty), measures, code)
+
+
+def _measures(brain: Values, voxel_ml: float, sparse: bool) -> dict[str, float]:
+    if sparse:
+        return {"volume_ml": float(brain.sum(dtype=np.float64) * voxel_ml)}
+    mean = float(brain.mean())
+    return {
+        "brain_ml": float(len(brain) * voxel_ml),
+        "mean_intensity": mean,
+        "coefficient_of_variation": float(brain.std()) / mean if mean else 0.0,
+    }
 
 
 def _filled(
@@ -228,6 +241,19 @@ def _vector_of_series(file: BulkFile, settings: ImagingPreprocess, cohort: Parce
     return Read(vector, measures)
 
 
+def read_numbers(
+    modality: str, visit: Visit, settings: ImagingPreprocess, cohort: Parcellation
+) -> Read:
+    """Take a visit's numbers of the main table, NaN where one is missing."""
+    values = visit.numbers[modality]
+    there, wanted = int(np.isfinite(values).sum()), len(values)
+    if not there:
+        raise ScanError("missing", "no number in the main table")
+    if wanted - there > settings.modalities[modality].most_missing * wanted:
+        raise ScanError("missing", f"{there} of {wanted} numbers are in the main table")
+    return Read(values, {NUMBERS_THERE: there, NUMBERS_OF: wanted})
+
+
 class Reader(NamedTuple):
     """A function that reads a visit's scan, and the store that its arrays go to."""
 
@@ -238,6 +264,7 @@ class Reader(NamedTuple):
 READERS: dict[str, Reader] = {
     "volume": Reader(read_volume, "volumes"),
     "connectivity": Reader(read_connectivity, "vectors"),
+    NUMBERS: Reader(read_numbers, "vectors"),
 }
 
 

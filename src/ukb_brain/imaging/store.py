@@ -27,6 +27,8 @@ SOURCE = "source"
 # Whether some records have no number where others have one.
 INCOMPLETE = "incomplete"
 ABOUT_STORE = "store.json"
+# What the values of a modality's vectors are of, one a line.
+NAMES = "{}.names"
 # Folders of stores of earlier versions.
 EARLIER = ("*.zarr", "connectivity.store")
 
@@ -79,6 +81,16 @@ class RecordStore:
     def marked(self, name: str) -> bool:
         """Read a mark of the whole store: False where there is none."""
         return bool(self._marks().get(name, False))
+
+    def name_values(self, modality: str, names: Sequence[int | str]) -> None:
+        """Keep what the values of a modality's vectors are of, in their order."""
+        with atomic_path(self.path / NAMES.format(modality)) as part:
+            part.write_text("\n".join(map(str, names)), encoding="utf-8")
+
+    def names_of(self, modality: str) -> tuple[str, ...]:
+        """Tell what the values of a modality's vectors are of; nothing where that was not kept."""
+        path = self.path / NAMES.format(modality)
+        return tuple(path.read_text(encoding="utf-8").split("\n")) if path.exists() else ()
 
     def _marks(self) -> dict[str, Any]:
         path = self.path / ABOUT_STORE

@@ -46,7 +46,7 @@ def _pairs(case: Case) -> float:
 
 def _tangent_edges(case: Case) -> int:
     edges = case.planning.edges
-    there = any(len(shape) == 1 for shape in case.shapes().values())
+    there = {*case.grid.modalities} & {*case.vectors} - {*case.numbers}
     return edges + nodes_of(edges) if there and case.modelling.connectivity == "tangent" else 0
 
 

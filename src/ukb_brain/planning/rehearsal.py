@@ -130,7 +130,10 @@ class Rehearsal:
 
     def write(self, groups: Iterable[str]) -> None:
         """Write everybody's scans of some groups where they are not there yet."""
-        scans, shapes = scans_in(self.folder, self.case.grid).groups, self.case.shapes()
+        scans, shapes = (
+            scans_in(self.folder, self.case.grid, self.case.numbers).groups,
+            self.case.shapes(),
+        )
         for group in groups:
             write_scans(scans[group], shapes[group], self.folds[0])
 
@@ -148,7 +151,7 @@ class Rehearsal:
             return cast(ModelFolder, SimpleNamespace(path=self.folder / kind, cards=lambda: cards))
 
         compute = Compute(device=cast(Any, self.device))
-        scans = scans_in(self.folder, self.case.grid)
+        scans = scans_in(self.folder, self.case.grid, self.case.numbers)
         work = Work(self.folder, self.folds, scans, self.case.grid, self.case.modelling, compute, 0)
         plain = self.case.modelling.model_copy(update={"connectivity": "fisher_z"})
         as_stored = replace(work, settings=plain)

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from ukb_brain.grid import Grid
+from ukb_brain.imaging.readers import NUMBERS_OF
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import ARRAYS
+from ukb_brain.training.normal_scores import NormalScores
 from ukb_brain.training.settings import Modelling
 from ukb_brain.training.steps import Fill, Maker, Step, Tangent
 
@@ -70,6 +72,8 @@ class GroupScans:
         The stores.
     pooling : int
         Volumes are averaged over cubes of so many voxels.
+    numbers : bool
+        Whether the vector is numbers of the main table, each in a unit of its own.
     makers : tuple of Maker
         What is to be done to vectors, in this order.
     steps : tuple of Step
@@ -83,6 +87,7 @@ class GroupScans:
     vectors: Path
     pooling: int = 1
     makers: tuple[Maker, ...] = (Fill(),)
+    numbers: bool = field(default=False, kw_only=True)
     steps: Mapping[str, Step] = field(default_factory=dict, compare=False, kw_only=True)
     kept: KeptVectors | None = field(default=None, compare=False, kw_only=True)
 
@@ -186,7 +191,9 @@ class Scans:
         """
         makers = (Tangent(),) if tangent and settings.connectivity == "tangent" else (Fill(),)
         groups = {
-            group: replace(some, pooling=pooling, makers=makers)
+            group: replace(
+                some, pooling=pooling, makers=(NormalScores(),) if some.numbers else makers
+            )
             for group, some in self.groups.items()
         }
         return replace(self, groups=groups)
@@ -198,7 +205,11 @@ def gather_scans(
     """Name the scans of every imaging group, whole and as they are."""
     # Whole paths: a job of a batch system may start in another folder.
     stores = (volumes.path.resolve(), vectors.path.resolve())
-    groups = {name: GroupScans(tuple(of), *stores) for name, of in grid.imaging.items()}
+    measured = quality.dropna(subset=[NUMBERS_OF]) if NUMBERS_OF in quality else quality[:0]
+    groups = {
+        name: GroupScans(tuple(of), *stores, numbers={*of} <= {*measured["modality"]})
+        for name, of in grid.imaging.items()
+    }
     return Scans(groups, quality_fingerprint(quality))
 
 
