@@ -33,7 +33,7 @@ from ukb_brain.imaging.readers import (
     ENOUGH,
     Parcellation,
     Visit,
-    find_parcellation,
+    find_parcellations,
     flirt_to_world,
     to_common_grid,
 )
@@ -58,7 +58,7 @@ class Person:
         for field, make in MEMBERS.items():
             self.put(field, zipped(make()))
         stores = (self.folder / "volumes", self.folder / "vectors")
-        self.batch = VisitBatch((), settings, REGIONS, *stores)
+        self.batch = VisitBatch((), settings, {"rsfmri": REGIONS}, *stores)
         self.volumes = RecordStore(self.batch.volumes)
         self.connectivity = RecordStore(self.batch.vectors)
 
@@ -387,7 +387,7 @@ def functional(person, **how):
     """What becomes of a time series of 40 regions."""
     person.put(31016, zipped(series_members(regions=40, **how)))
     labels = tuple(sorted(f"R_{k}_ROI" for k in range(40)))
-    person.batch = replace(person.batch, parcellation=Parcellation(labels, 780))
+    person.batch = replace(person.batch, parcellations={"rsfmri": Parcellation(labels, 780)})
     return person.run()["rsfmri"]
 
 
@@ -403,7 +403,7 @@ def test_another_order_of_regions_is_the_same_vector(person):
     np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), vector)
     # By sorted label, so that it is nobody's order.
     series = np.random.default_rng(3).standard_normal((40, 60))
-    place = [int(label[2:-4]) for label in person.batch.parcellation.labels]
+    place = [int(label[2:-4]) for label in person.batch.parcellations["rsfmri"].labels]
     np.testing.assert_allclose(vector, fisher_z_of_time_series(series[place]), rtol=1e-5)
 
 
@@ -429,7 +429,7 @@ def test_a_person_who_lacks_few_regions_stays(person, how):
     assert (row["status"], row["regions"], row["regions_of"]) == ("ok", 38, 40)
     assert (whole["regions"], whole["regions_of"]) == (40, 40)
     vector = person.connectivity.read("rsfmri", KEY)
-    gone = np.isin(person.batch.parcellation.labels, ["R_7_ROI", "R_31_ROI"])
+    gone = np.isin(person.batch.parcellations["rsfmri"].labels, ["R_7_ROI", "R_31_ROI"])
     lacks = np.array(
         [gone[r] | gone[c] for c in range(40) for r in range(c)]  # by columns, the upper triangle
     )
@@ -467,11 +467,11 @@ def test_a_matrix_of_another_size_is_broken_with_its_count(tmp_path, says):
         (tmp_path / str(k)).mkdir()
         people.append(matrix_person(tmp_path / str(k), content, (9000001 + k, 2)))
     visits = [Visit(person.key, person.files) for person in people]
-    cohort = find_parcellation(visits, OF_25750)
+    cohort = find_parcellations(visits, OF_25750)["rsfmri"]
     assert cohort == Parcellation((), 210)
     rows = []
     for person in people:
-        person.batch = replace(person.batch, parcellation=cohort)
+        person.batch = replace(person.batch, parcellations={"rsfmri": cohort})
         rows.append(person.run()["rsfmri"])
     assert [row["status"] for row in rows] == ["broken", "ok", "ok"]
     assert rows[0]["reason"] == says
@@ -491,12 +491,12 @@ def test_the_cohorts_regions_are_those_of_most_people(tmp_path):
     short, whole = (zipped(series_members(regions=n)) for n in (4, 5))
     turned = zipped(series_members(regions=5, order=(4, 2, 0, 1, 3)))
     visits = visits_with(tmp_path, [short, b"no zip", whole, turned])
-    assert find_parcellation(visits, SETTINGS) == REGIONS
+    assert find_parcellations(visits, SETTINGS)["rsfmri"] == REGIONS
     # Of equally frequent ones the larger.
-    assert find_parcellation(visits[:3], SETTINGS) == REGIONS
-    assert find_parcellation(visits[:2], SETTINGS).edges == 6
-    assert find_parcellation(visits[1:2], SETTINGS) == Parcellation()
-    assert find_parcellation([Visit(KEY, {})], SETTINGS) == Parcellation()
+    assert find_parcellations(visits[:3], SETTINGS)["rsfmri"] == REGIONS
+    assert find_parcellations(visits[:2], SETTINGS)["rsfmri"].edges == 6
+    assert find_parcellations(visits[1:2], SETTINGS)["rsfmri"] == Parcellation()
+    assert find_parcellations([Visit(KEY, {})], SETTINGS)["rsfmri"] == Parcellation()
 
 
 def test_no_more_files_are_read_for_it_than_it_takes(tmp_path, monkeypatch):
@@ -505,7 +505,7 @@ def test_no_more_files_are_read_for_it_than_it_takes(tmp_path, monkeypatch):
     monkeypatch.setattr(
         BulkFile, "time_series", lambda self, atlas: times.append(1) or read(self, atlas)
     )
-    assert find_parcellation(visits, SETTINGS) == REGIONS
+    assert find_parcellations(visits, SETTINGS)["rsfmri"] == REGIONS
     assert len(times) == ENOUGH
 
 
@@ -590,7 +590,7 @@ def test_scans_of_unusual_tools_come_out_the_same(person, how):
 )
 def test_uk_biobanks_own_matrix(tmp_path, content, status):
     person = matrix_person(tmp_path, content)
-    person.batch = replace(person.batch, parcellation=Parcellation((), 3))
+    person.batch = replace(person.batch, parcellations={"rsfmri": Parcellation((), 3)})
     assert person.statuses()["rsfmri"] == status
     if status == "ok":
         np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), [3.5, -2, 11.25])

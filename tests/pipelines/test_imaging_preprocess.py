@@ -204,7 +204,7 @@ def test_one_short_parcellation_loses_its_scan_and_the_run_goes_on(root):
     (bad,) = quality[quality["status"] != "ok"].to_dict("records")
     assert (bad["eid"], bad["modality"], bad["status"]) == (FIRST + 2, "rsfmri", "broken")
     assert bad["reason"] == "4 of 5 regions have a time series that varies"
-    assert not store(root, "vectors").marked(INCOMPLETE)
+    assert not store(root, "vectors").marked(INCOMPLETE.format("rsfmri"))
 
 
 def test_who_lacks_a_region_stays_where_settings_allow_it(root):
@@ -213,11 +213,11 @@ def test_who_lacks_a_region_stays_where_settings_allow_it(root):
     quality = run(root, settings=settings).load("primary.quality")
     assert (quality["status"] == "ok").all()
     kept = store(root, "vectors")
-    assert kept.marked(INCOMPLETE)
+    assert kept.marked(INCOMPLETE.format("rsfmri"))
     assert np.isnan(kept.read("rsfmri", (FIRST + 2, 2))).sum() == 4
     put(root, FIRST + 2, 31016, zipped(series_members()))
     run(root, settings=settings)
-    assert not kept.marked(INCOMPLETE)
+    assert not kept.marked(INCOMPLETE.format("rsfmri"))
 
 
 @pytest.mark.bad_input(

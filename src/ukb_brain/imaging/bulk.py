@@ -251,6 +251,16 @@ class BulkFile:
             raise ScanError("broken", f"{name} is not an invertible matrix")
         return matrix
 
+    def table(self, name: str) -> str:
+        """Read a member that is text, gzipped where its name says so."""
+        content: bytes | memoryview = self.member(name)
+        try:
+            if name.endswith(".gz"):
+                content = _unpacked(content, name).data
+            return str(content, "utf-8")
+        except (NO_GZIP, OSError, EOFError, ValueError) as error:
+            raise ScanError("broken", f"{name} is not a table") from error
+
     def time_series(self, atlas: str | None) -> TimeSeries:
         """Read regional time series: of fields 31014 to 31019, or an AFNI table.
 

@@ -68,10 +68,13 @@ def _numbered(each: int) -> tuple[str, ...]:
 
 
 def connectome_labels(field: int) -> tuple[str, ...]:
-    """Name the regions of a structural connectome, of fields 31020 to 31026, in its order."""
+    """Name the regions of a structural connectome, of fields 31020 to 31026, in its order.
+
+    Nothing of other fields.
+    """
     desikan = _both(DESIKAN, "left_{}", "right_{}")
     tian_1, tian_4 = (_both(names, "{}-rh", "{}-lh") for names in (TIAN_1, TIAN_4))
-    return {
+    known = {
         31020: _numbered(74) + tian_1,  # Destrieux et al., NeuroImage 53:1 (2010)
         31021: desikan + tian_1,
         31022: glasser_labels(360) + tian_1,
@@ -79,4 +82,5 @@ def connectome_labels(field: int) -> tuple[str, ...]:
         31024: _numbered(100) + tian_1,  # Schaefer et al., Cerebral Cortex 28:3095 (2018)
         31025: _numbered(250) + tian_4,
         31026: _numbered(500) + tian_4,
-    }[field]
+    }
+    return known.get(field, ())
