@@ -1,4 +1,5 @@
 import logging
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ def test_ranges_say_what_fields_there_are(fields):
     said = [n for part in parts for n in range(int(part[0]), int(part[-1]) + 1)]
     assert said == sorted(fields)
     # As few as may be: two that touch are one.
-    assert all(int(b[0]) > int(a[-1]) + 1 for a, b in zip(parts, parts[1:], strict=False))
+    assert all(int(b[0]) > int(a[-1]) + 1 for a, b in pairwise(parts))
 
 
 def test_absent_fields_are_told_once_with_the_parameter_that_goes_on_without():
@@ -90,7 +91,7 @@ def test_visits_have_numbers_beside_scans_or_without_any():
         (1, 3): {"t1": False, "idps": True},
         (3, 3): {"t1": False, "idps": True},
     }
-    assert (found.dtypes == bool).all()
+    assert {str(dtype) for dtype in found.dtypes} == {"bool"}
     assert add_numbers(scans, people, {}, (2, 3)) is scans
 
 
