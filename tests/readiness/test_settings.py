@@ -40,7 +40,9 @@ def test_a_modality_that_nothing_reads_names_the_readers(record, told):
     records = settings.model_dump()["modalities"] | {"md": record}
     (problem,) = problems_of_modalities(imaging(modalities=records), changed(imaging=of_grid))
     assert problem.what == f"modality md has {told} in imaging_preprocess.modalities"
-    assert problem.remedy.startswith("give it one of the readers volume, connectivity there")
+    assert problem.remedy.startswith(
+        "give it one of the readers volume, connectivity, numbers there"
+    )
     assert problem.remedy.endswith("leave it out (--params grid.leave_out=md)")
     assert problems_of_modalities(settings, GRID) == []
 
@@ -50,6 +52,17 @@ def test_a_vector_is_a_group_of_its_own():
     joined["diffusion"] |= joined.pop("functional")
     (problem,) = problems_of_modalities(imaging(), changed(imaging=joined))
     assert "diffusion joins a vector to others: dwi, rsfmri" in problem.what
+
+
+def test_a_target_may_not_be_read_from_its_own_field():
+    body = GRID.model_dump()["targets"] | {
+        "thalamus": {"name": "Thalamus", "domain": "disease", "field": 25011, "rule": "value"}
+    }
+    settings, given = imaging(["idps"]), {"targets": body, "only": "thalamus+idps"}
+    (problem,) = problems_of_modalities(settings, changed(also="idps", **given))
+    assert problem.what == "target thalamus is made of field 25011, which is a number of idps"
+    assert "grid.leave_out=thalamus" in problem.remedy
+    assert problems_of_modalities(settings, changed(also="idps", only="age+idps")) == []
 
 
 def test_a_strategy_that_is_not_trained():
