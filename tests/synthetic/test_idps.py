@@ -93,7 +93,7 @@ def test_signs_are_those_of_ageing(first):
         assert sign * first[f"{field}-2.0"].corr(age) > 0.05, field
 
 
-@pytest.mark.parametrize("count", [60, 300])
+@pytest.mark.parametrize("count", [261, 300])
 def test_the_oracle_reads_factors_with_the_error_that_it_claims(count):
     known, error = idps.loadings(count), idps.readout_error(count)
     assert error.shape == (len(NAMES) + 1 + len(SITES),) * 2

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib

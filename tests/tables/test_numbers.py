@@ -32,8 +32,8 @@ WANTED = {"idps": FIELDS[:20]}
 
 def test_ranges_and_categories_are_looked_up_in_the_dictionary():
     assert listed_fields(["25001-25025"], []) == tuple(range(25001, 25026))
-    # 25921 is a count of a quality check, 25923 is nothing.
-    assert 25923 not in listed_fields(["25782-25930"], [])
+    # 25921 is a code and no number.
+    assert listed_fields(["25919-25922"], []) == (25919, 25920, 25922)
     assert listed_fields([], [134]) == tuple(range(25056, 25488))
     assert listed_fields([25001, "25001"], [1102])[0] == 25001
     # A field of one's own stays.
