@@ -56,7 +56,7 @@ def test_a_vector_is_a_group_of_its_own():
 
 def test_a_target_may_not_be_read_from_its_own_field():
     body = GRID.model_dump()["targets"] | {
-        "thalamus": {"name": "Thalamus", "domain": "disease", "field": 25011, "rule": "value"}
+        "thalamus": GRID.model_dump()["targets"]["body_fat"] | {"fields": (25011,)}
     }
     settings, given = imaging(["idps"]), {"targets": body, "only": "thalamus+idps"}
     (problem,) = problems_of_modalities(settings, changed(also="idps", **given))
