@@ -261,7 +261,7 @@ def test_phenotypes_are_a_group_whose_factors_are_those_of_the_images(grid, tabl
     # Nothing else is changed by them.
     before = table.set_index(["target", "inputs"])[["ceiling", "reachable"]]
     pd.testing.assert_frame_equal(found.loc[before.index, before.columns], before, atol=1e-6)
-    read = found["reachable"].unstack("target")
+    read = found.reset_index().pivot_table("reachable", "inputs", "target")
     few = build(more, 8, idps=100).set_index(["target", "inputs"])["reachable"]
     both = "FLAIR + T1 + IDPs"
     for target, chance in (("age", 0.0), ("weight", 0.0), ("sex", 0.5)):
