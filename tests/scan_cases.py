@@ -115,9 +115,16 @@ def connectome_members(seed=4, regions=6, name=CONNECTOME):
     return {name: connectome_text(connectome(regions, seed)).encode()}
 
 
-def imaging(**given):
-    """Settings of a small grid, with the modalities of conf/base."""
+STUDY = ("t1", "flair", "dwi", "rsfmri")
+
+
+def imaging(wanted=STUDY, **given):
+    """Settings of a small grid, with the study's modalities, or others, as conf/base has them."""
     text = (ROOT / "conf/base/parameters_imaging_preprocess.yml").read_text(encoding="utf-8")
-    modalities = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
-    small = {"modalities": modalities, "shape": (8, 8, 8), "voxel_mm": 20.0}
+    every = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
+    small = {
+        "modalities": {key: every[key] for key in wanted},
+        "shape": (8, 8, 8),
+        "voxel_mm": 20.0,
+    }
     return ImagingPreprocess(**(small | given))

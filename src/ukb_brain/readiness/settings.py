@@ -12,6 +12,7 @@ from ukb_brain.imaging.roi_series import ROI_FIELDS
 from ukb_brain.imaging.time_series import SERIES_FIELDS
 from ukb_brain.problems import Problem
 from ukb_brain.statistics.claims import claims_of, names_unknown
+from ukb_brain.tables.numbers import fields_of
 
 # Fields of edges between regions, by reader.
 READ_BY = {
@@ -42,6 +43,20 @@ def problems_of_modalities(imaging: ImagingPreprocess, grid: Grid) -> list[Probl
         if len(held) > 1 and {*held} & {*vectors}:
             what = f"imaging group {group} joins a vector to others: {', '.join(held)}"
             problems.append(Problem("stop", what, "make it a group of its own in grid.imaging"))
+    return problems + _problems_of_fields(imaging.taking(grid.modalities), grid)
+
+
+def _problems_of_fields(imaging: ImagingPreprocess, grid: Grid) -> list[Problem]:
+    """Find targets that would be read from themselves: of a field that an imaging group has."""
+    problems = []
+    for modality, fields in fields_of(imaging.numbers).items():
+        for key, target in grid.targets.items():
+            if both := {*target.fields} & {*fields}:
+                what = f"target {key} is made of field {min(both)}, which is a number of {modality}"
+                remedy = (
+                    f"take it out of the fields of {modality}, or --params grid.leave_out={key}"
+                )
+                problems.append(Problem("stop", what, remedy))
     return problems
 
 

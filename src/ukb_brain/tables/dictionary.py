@@ -93,8 +93,8 @@ def fields_of_numbers(first: int, last: int, category: int | None = None) -> lis
 
     Examples
     --------
-    >>> fields_of_numbers(25920, 25930)
-    [25920, 25922]
+    >>> fields_of_numbers(25920, 25922), len(fields_of_numbers(0, 10**7, category=134))
+    ([25920, 25922], 432)
     """
     asked = (pc.field("field_id") >= first) & (pc.field("field_id") <= last)
     asked &= pc.field("value_type").isin(NUMBER_TYPES)

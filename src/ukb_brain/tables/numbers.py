@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 # By modality.
 Fields = Mapping[str, tuple[int, ...]]
 
-# Fields read at first, and cells of them then read at a time: 8 bytes each, while they are read.
-FIRST_READ, CELLS = 50, 100_000_000
+# Fields read at first, and then as many as have so many answers: at most 32 bytes each.
+FIRST_READ, CELLS = 50, 50_000_000
 # So many of a modality's fields tell whether a visit has its numbers.
 PROBES = 8
 NAMES_SHOWN = 5
