@@ -1,5 +1,6 @@
 """Read members of UK Biobank's bulk files without unpacking them to disk."""
 
+import difflib
 import io
 import lzma
 import math
@@ -10,7 +11,7 @@ import sys
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
@@ -41,6 +42,8 @@ _KEPT = threading.local()
 AS_THEY_ARE = (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32))
 ENCRYPTED = 0x1
 GZIP, ZIP = b"\x1f\x8b", b"PK"
+# Of a zip that lacks a member, so many names of others like it.
+NAMES_TOLD = 3
 PUT_ASIDE = "UK Biobank put the scan under `unusable`"
 
 # zipfile raises RuntimeError for an encrypted member and for an unknown compression, and whatever
@@ -278,18 +281,29 @@ class BulkFile:
             raise ScanError("broken", "the zip holds a member whose path leaves the zip")
         return members
 
-    @staticmethod
-    def _why_absent(name: str, names: list[str]) -> ScanError:
+    def held(self, names: Sequence[str]) -> str:
+        """Give the first of some members, by plain names, that can be used; or the first."""
+        if len(names) == 1:
+            return names[0]
+        there = [f"/{name}" for name in self.names() if not is_unusable(name)]
+        found = [name for name in names if any(other.endswith(f"/{name}") for other in there)]
+        return (found or names)[0]
+
+    def _why_absent(self, name: str, names: list[str]) -> ScanError:
         aside = {PurePosixPath(other).name for other in names if is_unusable(other)}
         if PurePosixPath(name).name in aside:
             return ScanError("unusable", PUT_ASIDE)
-        return ScanError("missing", f"the zip has no {name}")
+        near = difflib.get_close_matches(name, names, n=NAMES_TOLD, cutoff=0)
+        eid = self.path.name.partition("_")[0]
+        listed = ", ".join(other.replace(eid, "#") for other in near) or "nothing"
+        return ScanError("missing", f"the zip has no {name}; it holds {listed}")
 
-    def image(self, name: str) -> nib.Nifti1Image:
+    def image(self, name: str, *, may_be_empty: bool = False) -> nib.Nifti1Image:
         """Read a gzipped NIfTI from inside the zip.
 
         It has three axes and finite values: a fourth axis of length 1 is dropped, and what is no
-        number is 0, as outside the brain. Infinite values are a `ScanError`.
+        number is 0, as outside the brain. Infinite values are a `ScanError`, and so are zeros
+        throughout, unless it may be empty.
         """
         data, affine = _volume(_unpacked(self.member(name), name), name)
         if data.dtype.kind == "f" and not np.isfinite(data.sum()):
@@ -297,7 +311,7 @@ class BulkFile:
             data[np.isnan(data)] = 0
             if not np.isfinite(data).all():
                 raise ScanError("broken", f"{name} holds infinite numbers")
-        if not data.any():
+        if not (may_be_empty or data.any()):
             raise ScanError("broken", f"{name} holds nothing but 0")
         if data.dtype.kind == "f" and max(data.max(), -data.min()) > LARGEST_NUMBER:
             raise ScanError("broken", f"{name} holds numbers beyond {LARGEST_NUMBER:.0e}")
@@ -317,6 +331,16 @@ class BulkFile:
         if not np.allclose(matrix[3], (0, 0, 0, 1), rtol=0, atol=1e-6):
             raise ScanError("broken", f"{name} has a last row that is not 0 0 0 1")
         return matrix
+
+    def table(self, name: str) -> str:
+        """Read a member that is text, gzipped where its name says so."""
+        content: bytes | memoryview = self.member(name)
+        try:
+            if name.endswith(".gz"):
+                content = _unpacked(content, name).data
+            return str(content, "utf-8")
+        except ValueError as error:
+            raise ScanError("broken", f"{name} is not a table") from error
 
     def time_series(self, atlas: str | None) -> TimeSeries:
         """Read regional time series: of fields 31014 to 31019, or an AFNI table.

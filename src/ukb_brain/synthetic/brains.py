@@ -38,6 +38,8 @@ class Brain:
         1 for the site of the scan.
     shapes, textures : ndarray
         Standard normal weights of the shared anatomy's fields.
+    aligned : bool
+        Whether shapes of known origin are registered away; what tissues look like stays.
     """
 
     structural: NDArray[np.float64]
@@ -45,6 +47,12 @@ class Brain:
     site: NDArray[np.float64]
     shapes: NDArray[np.float64]
     textures: NDArray[np.float64]
+    aligned: bool = False
+
+    @property
+    def moving(self) -> NDArray[np.float64]:
+        """Structural factors as far as they change shapes."""
+        return np.zeros_like(self.structural) if self.aligned else self.structural
 
 
 def registered(brain: Brain) -> Brain:
@@ -52,9 +60,7 @@ def registered(brain: Brain) -> Brain:
 
     Shapes of known origin are gone, and little is left of the others.
     """
-    return replace(
-        brain, structural=np.zeros_like(brain.structural), shapes=SHAPE_LEFT * brain.shapes
-    )
+    return replace(brain, aligned=True, shapes=SHAPE_LEFT * brain.shapes)
 
 
 def _sample(volumes: Array, affine: Affine, world: Points) -> Array:
@@ -101,7 +107,7 @@ def draw(anatomy: Anatomy, brain: Brain, world: Points) -> Images:
         By modality, in units of white matter's T1; ``lesions`` (load at the point) and ``brain``
         (share of tissue).
     """
-    shape_fields = np.tensordot(brain.structural, anatomy.factor_shapes, 1) + np.tensordot(
+    shape_fields = np.tensordot(brain.moving, anatomy.factor_shapes, 1) + np.tensordot(
         brain.shapes, anatomy.shapes, 1
     )
     changes = (

@@ -38,8 +38,8 @@ def file_path(arrangement: Arrangement, scan: Scan, number: int) -> Path:
 def claim(folder: Path, cohort: SyntheticCohort, source: str) -> SyntheticCohort:
     """Make a folder this cohort's own, before anything is written into it; give the cohort back.
 
-    The cohort may grow by further participants, nothing else may change. A synthetic cohort is
-    never written where real data belong.
+    The cohort may grow by further participants and phenotypes, nothing else may change. A
+    synthetic cohort is never written where real data belong.
 
     Raises
     ------
@@ -78,10 +78,11 @@ def claim(folder: Path, cohort: SyntheticCohort, source: str) -> SyntheticCohort
 
 def _check_same(folder: Path, there: dict[str, Any], asked: SyntheticCohort) -> None:
     # Earlier versions wrote fewer settings, and their time series without a header.
+    there, grows = {"idps": 0} | there, ("participants", "idps")
     changed = [
         f"{key} {there.get(key)} there, {new} asked"
         for key, new in asked.model_dump().items()
-        if there.get(key) != new and (key != "participants" or new < there[key])
+        if there.get(key) != new and (key not in grows or new < there[key])
     ]
     if changed:
         raise InputError(

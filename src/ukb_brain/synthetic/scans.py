@@ -24,13 +24,21 @@ from zlib_ng import gzip_ng
 from ukb_brain.atomic import atomic_path
 from ukb_brain.imaging.affines import Affine, fsl_mni, to_flirt
 from ukb_brain.imaging.modalities import MNI, Modality, Scale
+from ukb_brain.imaging.regions import glasser_labels
 from ukb_brain.imaging.resampling import resample
 from ukb_brain.imaging.time_series import LABEL
 from ukb_brain.synthetic import brains
 from ukb_brain.synthetic.anatomy import CONTRASTS, Anatomy
 from ukb_brain.synthetic.brains import Mask, Points
-from ukb_brain.synthetic.connectomes import N_STYLES, matrix_25750, region_labels, simulate
-from ukb_brain.synthetic.factors import FACTORS, factor_values, site_indicators
+from ukb_brain.synthetic.connectomes import N_STYLES, matrix_25750, simulate
+from ukb_brain.synthetic.factors import (
+    FACTORS,
+    STABLE,
+    factor_values,
+    older,
+    own_variation,
+    site_indicators,
+)
 from ukb_brain.synthetic.folder import file_path
 from ukb_brain.synthetic.people import latents, variates
 from ukb_brain.synthetic.settings import SyntheticCohort
@@ -42,8 +50,8 @@ Members = dict[str, bytes]
 GZIP_LEVEL = 2
 NATIVE_MM = (208, 256, 256)
 LARGEST_SHIFT_MM = 12.0
-# Share of a factor's own variation that is still there at the repeat scan.
-STABLE = 0.9
+# A modality that is drawn where the grid has it; how it follows FA, and its noise.
+MD, FA_IN_MD, MD_NOISE = "md", 0.6, 0.03
 
 
 @dataclass(frozen=True)
@@ -114,16 +122,14 @@ class _Session:
         self.anatomy, self.mask, self.world, self.near = _anatomy(batch.anatomy)
         z = latents(variates(self.cohort.seed, [number]))
         rng = np.random.default_rng([*self.seed, 10])
-        own: dict[str, NDArray[np.float64]] = {
-            group: rng.standard_normal((1, len(of))) for group, of in FACTORS.items()
-        }
+        own: dict[str, NDArray[np.float64]] = {**own_variation(rng)}
         own["shapes"] = rng.standard_normal(len(self.anatomy.shapes))
         own["textures"] = rng.standard_normal(len(self.anatomy.textures))
         own["styles"] = rng.standard_normal(N_STYLES)
         if instance == 3:
             dates = visits_of(*self.seed).dates
             years = (dates[3] - dates[2]).days / 365.25
-            z |= {"age": z["age"] + years / 7.7, "age_years": z["age_years"] + years}
+            z = older(z, years)
             rng = np.random.default_rng([*self.seed, 10 + instance])
             for name in [*FACTORS, "textures", "styles"]:
                 new = rng.standard_normal(own[name].shape)
@@ -197,10 +203,12 @@ class _Session:
         modalities = self.batch.modalities
         records = {k: r for k, r in modalities.items() if r.field == field and k in CONTRASTS}
         images = {
-            record.member: self._image(key, record, place)
+            record.member[0]: self._image(key, record, place)
             for place, (key, record) in enumerate(records.items())
         }
         matrices = {r.matrix: self._flirt() for r in records.values() if r.matrix}
+        if MD in modalities and modalities[MD].field == field:
+            images[modalities[MD].member[0]] = self._mean_diffusivity()
         return images | self._beside(field) | matrices
 
     def _image(self, key: str, record: Modality, place: int) -> bytes:
@@ -215,6 +223,13 @@ class _Session:
         if isinstance(record.intensity, Scale):
             values = np.clip(values, *np.float32(record.intensity.clamp))
         return _nifti(drawn, values, voxels)
+
+    def _mean_diffusivity(self) -> bytes:
+        """Draw mean diffusivity in mm²/s, which falls where anisotropy rises."""
+        images = self._in_mni.images
+        noise = MD_NOISE * self._noise_of(DWI, 1).standard_normal(len(images["dwi"]))
+        values = np.maximum(images["brain"] - FA_IN_MD * images["dwi"] + noise, 0.05)
+        return _nifti(self._in_mni, np.float32(0.001) * values.astype(np.float32))
 
     def _beside(self, field: int) -> Members:
         """Draw what else UK Biobank has in a field's zips."""
@@ -239,7 +254,7 @@ class _Session:
 
     def _time_series(self) -> Members:
         table = pd.DataFrame(self._regions[0]).add_prefix("timepoint_")
-        table.insert(0, LABEL, region_labels(len(table)))
+        table.insert(0, LABEL, glasser_labels(len(table)))
         text = table.to_csv(index=False, float_format="%.4f")
         packed = gzip_ng.compress(text.encode(), GZIP_LEVEL, mtime=0)
         # Both are met: at the top of the zip, and in a folder.
