@@ -108,7 +108,7 @@ def test_a_resumed_person_has_the_same_bytes(write):
         (bulk / name).unlink()
         others = {p: p.stat().st_mtime_ns for p in bulk.rglob("*") if p.is_file()}
         assert [
-            f"{s.field}/{s.file_name(number)}" for s in missing_files(cohort(), number, bulk)
+            f"{s.field}/{s.file_name(number)}" for s in missing_files(cohort(), number, bulk, {})
         ] == [name]
         assert write("bulk", [number])[1] == 1
         assert digests(bulk) == files
