@@ -43,7 +43,7 @@ from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger.attempts import forget_peak, peak_memory
 
 SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
-REGIONS = Parcellation(tuple(f"R_{k}_ROI" for k in range(5)), 10)
+REGIONS = {"rsfmri": Parcellation(tuple(f"R_{k}_ROI" for k in range(5)), 10)}
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
 STORES = {"t1": "volumes", "flair": "volumes", "dwi": "volumes", "rsfmri": "connectivity"}
 BEFORE, BAD, AFTER = ((9000001 + k, 2) for k in range(3))

@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
+from scipy.stats import norm
 
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
 from ukb_brain.synthetic.factors import FACTORS
@@ -19,6 +20,11 @@ NODES_25750 = 21
 SCALE_25750 = 10.65
 FACTOR_SIZE, STYLE_SIZE, SITE_SIZE = 0.11, 0.10, 0.10
 REGION_NOISE, MOTION, AUTOREGRESSION = 0.7, 0.10, 0.4
+# Of structural connectomes: pairs of regions with streamlines, the logarithm of their number in
+# most people, its spread over pairs, and what a factor changes in it.
+JOINED, STREAMLINES, SPREAD, TRACT_SIZE = 0.6, 3.0, 1.5, 0.15
+# Of a streamline, on average.
+SIFT2_WEIGHT = 0.0123
 # What changes how regions follow the networks, and how much per unit: factors, sites, and styles,
 # in which people differ for no known reason.
 EFFECTS = (
@@ -84,6 +90,25 @@ def matrix_25750(nodes: Array) -> Array:
     210 scaled z values, in MATLAB's column-wise order.
     """
     return SCALE_25750 * fisher_z_of_time_series(nodes).astype(np.float64)
+
+
+def streamlines(factors: Array, regions: int, rng: np.random.Generator) -> Array:
+    """Count a person's streamlines between regions, symmetric, of shape (regions, regions).
+
+    Each of the factors of diffusion changes all pairs, by a pattern of its own.
+    """
+
+    def pattern(name: str) -> Array:
+        seed = [zlib.crc32(name.encode()), regions]
+        half = np.tril(np.random.default_rng(seed).standard_normal((regions, regions)))
+        return np.asarray(half + np.tril(half, -1).T)
+
+    size = STREAMLINES + SPREAD * pattern("streamlines")
+    for value, factor in zip(factors, FACTORS["diffusion"], strict=True):
+        size += TRACT_SIZE * value * pattern(f"streamlines {factor.name}")
+    joined = pattern("joined") < norm.ppf(JOINED)
+    half = np.tril(rng.poisson(np.exp(size) * joined))
+    return np.asarray(half + np.tril(half, -1).T, dtype=np.float64)
 
 
 def readout_error(regions: int, time_points: int, simulations: int = 1200) -> Array:

@@ -24,13 +24,19 @@ from zlib_ng import gzip_ng
 from ukb_brain.atomic import atomic_path
 from ukb_brain.imaging.affines import Affine, fsl_mni, to_flirt
 from ukb_brain.imaging.modalities import MNI, Modality, Scale
-from ukb_brain.imaging.regions import glasser_labels
+from ukb_brain.imaging.regions import TIAN_1, glasser_labels
 from ukb_brain.imaging.resampling import resample
 from ukb_brain.imaging.time_series import LABEL
 from ukb_brain.synthetic import brains
 from ukb_brain.synthetic.anatomy import CONTRASTS, Anatomy
 from ukb_brain.synthetic.brains import Mask, Points
-from ukb_brain.synthetic.connectomes import N_STYLES, matrix_25750, simulate
+from ukb_brain.synthetic.connectomes import (
+    N_STYLES,
+    SIFT2_WEIGHT,
+    matrix_25750,
+    simulate,
+    streamlines,
+)
 from ukb_brain.synthetic.factors import (
     FACTORS,
     STABLE,
@@ -42,7 +48,16 @@ from ukb_brain.synthetic.factors import (
 from ukb_brain.synthetic.folder import file_path
 from ukb_brain.synthetic.people import latents, variates
 from ukb_brain.synthetic.settings import SyntheticCohort
-from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, Scan, visits_of
+from ukb_brain.synthetic.visits import (
+    DWI,
+    FLAIR,
+    MATRIX,
+    OFFERED,
+    SERIES,
+    Scan,
+    offered_scans,
+    visits_of,
+)
 
 Members = dict[str, bytes]
 
@@ -90,11 +105,18 @@ def _numbered(voxels: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.in
     return voxels @ np.cumprod([1, *shape[:2]])
 
 
-def missing_files(cohort: SyntheticCohort, number: int, bulk: Path) -> list[Scan]:
-    """List scans of a person that should be on disk and are not."""
+def missing_files(
+    cohort: SyntheticCohort, number: int, bulk: Path, modalities: Mapping[str, Modality]
+) -> list[Scan]:
+    """List scans of a person that should be on disk and are not, by visit."""
+    asked = [record.field for record in modalities.values() if isinstance(record.field, int)]
+    scans = (
+        *visits_of(cohort.seed, number).scans,
+        *offered_scans(cohort.seed, number, dict.fromkeys(asked)),
+    )
     return [
         scan
-        for scan in visits_of(cohort.seed, number).scans
+        for scan in sorted(scans, key=lambda scan: scan.instance)
         if scan.state != "missing"
         and not (bulk / file_path(cohort.arrangement, scan, number)).exists()
     ]
@@ -104,7 +126,7 @@ def write_batch(batch: PeopleBatch) -> int:
     """Write what is missing of some people's scans, and count the files."""
     written = 0
     for number in batch.numbers:
-        todo = missing_files(batch.cohort, number, batch.bulk)
+        todo = missing_files(batch.cohort, number, batch.bulk, batch.modalities)
         for instance, scans in groupby(todo, key=lambda scan: scan.instance):
             session = _Session(batch, number, instance)
             for scan in scans:
@@ -139,6 +161,7 @@ class _Session:
         self.brain = brains.Brain(
             factors["structural"], factors["diffusion"], site, own["shapes"], own["textures"]
         )
+        self.tracts = factors["diffusion"]
         self.connectome = np.concatenate([factors["functional"], site, own["styles"]])
         self.motion, self.head = float(z["motion"][0]), float(z["head"][0])
 
@@ -149,11 +172,16 @@ class _Session:
                 values = matrix_25750(self._regions[1])
                 part.write_text("   ".join(f"{v:.6f}" for v in values) + "\n")
                 return
-            members = self._time_series() if scan.field == SERIES else self._images(scan.field)
+            members = self._members(scan.field)
             if scan.state == "unusable":
                 members = {re.sub("^([^/]+/)?", r"\1unusable/", n): c for n, c in members.items()}
             content = _zip(members)
             part.write_bytes(content[: len(content) // 3] if scan.state == "broken" else content)
+
+    def _members(self, field: int) -> Members:
+        if field == SERIES:
+            return self._time_series()
+        return self._streamlines(field) if field in OFFERED else self._images(field)
 
     def _noise_of(self, *scan: int) -> np.random.Generator:
         """Start a stream for each scan, so that a resumed person's files are the same."""
@@ -260,6 +288,17 @@ class _Session:
         # Both are met: at the top of the zip, and in a folder.
         place = "fMRI/" if self.number % 2 else ""
         return {f"{place}fMRI.Glasser.csv.gz": packed}
+
+    def _streamlines(self, field: int) -> Members:
+        regions = self.cohort.regions + 2 * len(TIAN_1)
+        counts = streamlines(self.tracts, regions, self._noise_of(field))
+        matrices = {"streamline_count": counts, "sift2_fbc": SIFT2_WEIGHT * counts}
+        return {
+            f"connectome_{name}_10M.csv": "".join(
+                ",".join(f"{value:.15g}" for value in row) + "\n" for row in matrix
+            ).encode()
+            for name, matrix in matrices.items()
+        }
 
 
 def _nifti(drawn: _Drawn, values: NDArray[Any], voxels: NDArray[np.intp] | None = None) -> bytes:
