@@ -199,7 +199,7 @@ CASES = [
          "the bulk file is a link that leads nowhere", "missing", touches=WITH_T1),
     # Its members.
     Case("a zip without the member", content(zipped({MATRIX: GOOD[MATRIX]})),
-         f"the zip has no {T1}", "missing"),
+         f"the zip has no {T1}; it holds {MATRIX}", "missing"),
     Case("scans that UK Biobank put aside", content(zipped(t1_members(prefix="T1/unusable/"))),
          "UK Biobank put the scan under `unusable`", "unusable", touches=WITH_T1),
     Case("a member named ../", written(("../outside.txt", b"x")), LEAVES, touches=WITH_T1),
