@@ -138,12 +138,13 @@ def test_scans_that_came_stop_a_run_of_missing_outputs(tmp_path, says, typed):
 
     scan("1234567_20252_2_0.zip")
     index, _ = index_bulk(tmp_path, (20252,))
-    settings = imaging()
+    settings, grid = imaging(), study_grid()
     entries = {
         "raw.bulk": tmp_path,
         "intermediate.bulk_index": index,
         "raw.withdrawals": Withdrawals(frozenset(), 1, "x"),
         "params:imaging_preprocess": settings if typed else settings.model_dump(),
+        "params:grid": grid if typed else grid.model_dump(),
     }
     of_run = DataCatalog({name: MemoryDataset(value) for name, value in entries.items()})
     missing = {"pipeline_names": [], "only_missing_outputs": True}

@@ -173,6 +173,7 @@ class ProjectHooks:
     @staticmethod
     def _stop_if_scans_came(catalog: CatalogProtocol) -> None:
         """Look for bulk files that nodes whose outputs are there would never see."""
+        from ukb_brain.grid import Grid
         from ukb_brain.imaging.bulk_index import changed_since
         from ukb_brain.imaging.modalities import ImagingPreprocess
 
@@ -180,6 +181,7 @@ class ProjectHooks:
             return
         bulk, index = catalog.load(BULK), catalog.load(INDEX)
         settings = ImagingPreprocess.model_validate(catalog.load("params:imaging_preprocess"))
+        settings = settings.taking(Grid.model_validate(catalog.load("params:grid")).modalities)
         gone = catalog.load(WITHDRAWALS).eids
         came = changed_since(bulk, index, settings.fields.values(), gone)
         if came:

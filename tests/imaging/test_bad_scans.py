@@ -43,7 +43,7 @@ from ukb_brain.imaging.store import RecordStore
 from ukb_brain.ledger.attempts import forget_peak, peak_memory
 
 SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
-REGIONS = Parcellation(tuple(f"R_{k}_ROI" for k in range(5)), 10)
+REGIONS = {"rsfmri": Parcellation(tuple(f"R_{k}_ROI" for k in range(5)), 10)}
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
 STORES = {"t1": "volumes", "flair": "volumes", "dwi": "volumes", "rsfmri": "connectivity"}
 BEFORE, BAD, AFTER = ((9000001 + k, 2) for k in range(3))
@@ -199,7 +199,7 @@ CASES = [
          "the bulk file is a link that leads nowhere", "missing", touches=WITH_T1),
     # Its members.
     Case("a zip without the member", content(zipped({MATRIX: GOOD[MATRIX]})),
-         f"the zip has no {T1}", "missing"),
+         f"the zip has no {T1}; it holds {MATRIX}", "missing"),
     Case("scans that UK Biobank put aside", content(zipped(t1_members(prefix="T1/unusable/"))),
          "UK Biobank put the scan under `unusable`", "unusable", touches=WITH_T1),
     Case("a member named ../", written(("../outside.txt", b"x")), LEAVES, touches=WITH_T1),

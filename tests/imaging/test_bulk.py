@@ -38,6 +38,29 @@ def test_reads_an_image_with_its_values_and_affine(zip_of, volume):
     np.testing.assert_array_equal(image.affine, AFFINE)
 
 
+def test_an_image_that_is_held_is_not_written_over(zip_of, volume):
+    file = zip_of({NAME: nifti(volume, AFFINE), "b.nii.gz": nifti(volume + 1, AFFINE)})
+    first = file.image(NAME)
+    second = file.image("b.nii.gz")
+    np.testing.assert_array_equal(first.get_fdata(), volume)
+    np.testing.assert_array_equal(second.get_fdata(), volume + 1)
+    del first, second
+    again = np.asarray(file.image(NAME).dataobj)
+    held = again.copy()
+    for _ in range(3):
+        file.image("b.nii.gz")
+    np.testing.assert_array_equal(again, held)
+
+
+def test_room_is_used_again_once_nobody_holds_it():
+    first = bulk._room(1000)
+    second = bulk._room(1000)
+    assert not np.shares_memory(first, second)
+    place = second.ctypes.data
+    del second
+    assert bulk._room(900).ctypes.data == place
+
+
 def test_reads_nothing_to_disk(zip_of, volume, tmp_path):
     zip_of({NAME: nifti(volume, AFFINE)}).image(NAME)
     assert [p.name for p in tmp_path.iterdir()] == ["scan.zip"]

@@ -1,14 +1,17 @@
 """Read members of UK Biobank's bulk files without unpacking them to disk."""
 
+import difflib
 import io
 import lzma
 import math
 import re
 import stat
 import struct
+import sys
+import threading
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
@@ -32,10 +35,15 @@ LARGEST_MEMBER = 1 << 29
 TOO_LARGE = "more than half a GiB, as no scan does"
 # No image is of such numbers; one of them would be in all that is averaged with it.
 LARGEST_NUMBER = 1e9
+# Room that a thread keeps from scan to scan has at most so many bytes.
+MOST_KEPT = 1 << 26
+_KEPT = threading.local()
 # Types of numbers that torch interpolates without a copy.
 AS_THEY_ARE = (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32))
 ENCRYPTED = 0x1
 GZIP, ZIP = b"\x1f\x8b", b"PK"
+# Of a zip that lacks a member, so many names of others like it.
+NAMES_TOLD = 3
 PUT_ASIDE = "UK Biobank put the scan under `unusable`"
 
 # zipfile raises RuntimeError for an encrypted member and for an unknown compression, and whatever
@@ -76,6 +84,21 @@ def is_unusable(name: str) -> bool:
     return "unusable" in (part.casefold() for part in PurePosixPath(name).parts)
 
 
+def _room(size: int) -> NDArray[np.uint8]:
+    """Give room for bytes: that of the scan before, if nobody holds it any more.
+
+    New memory takes a third of the time of inflating into it.
+    """
+    if size > MOST_KEPT:
+        return np.empty(size, dtype=np.uint8)
+    # One reference is the thread's own, another the argument.
+    if not hasattr(_KEPT, "room") or sys.getrefcount(_KEPT.room) > 2:
+        _KEPT.room = np.empty(0, dtype=np.uint8)
+    if len(_KEPT.room) < size:
+        _KEPT.room = np.empty(size, dtype=np.uint8)
+    return _KEPT.room[:size]
+
+
 def _unpacked(content: bytes, name: str) -> NDArray[np.uint8]:
     """Undo gzip, but never into more than `LARGEST_MEMBER`."""
     if not content:
@@ -85,7 +108,7 @@ def _unpacked(content: bytes, name: str) -> NDArray[np.uint8]:
             # The last four bytes tell the size, of the last part where there are several. Straight
             # into memory of that size takes two thirds of the time.
             size = min(int.from_bytes(content[-4:], "little"), LARGEST_MEMBER)
-            unpacked = np.empty(size, dtype=np.uint8)
+            unpacked = _room(size)
             unpacked = unpacked[: stream.readinto(unpacked.data)]
             rest = stream.read(LARGEST_MEMBER + 1 - len(unpacked))
     except EOFError as error:
@@ -257,18 +280,29 @@ class BulkFile:
             raise ScanError("broken", "the zip holds a member whose path leaves the zip")
         return members
 
-    @staticmethod
-    def _why_absent(name: str, names: list[str]) -> ScanError:
+    def held(self, names: Sequence[str]) -> str:
+        """Give the first of some members, by plain names, that can be used; or the first."""
+        if len(names) == 1:
+            return names[0]
+        there = [f"/{name}" for name in self.names() if not is_unusable(name)]
+        found = [name for name in names if any(other.endswith(f"/{name}") for other in there)]
+        return (found or names)[0]
+
+    def _why_absent(self, name: str, names: list[str]) -> ScanError:
         aside = {PurePosixPath(other).name for other in names if is_unusable(other)}
         if PurePosixPath(name).name in aside:
             return ScanError("unusable", PUT_ASIDE)
-        return ScanError("missing", f"the zip has no {name}")
+        near = difflib.get_close_matches(name, names, n=NAMES_TOLD, cutoff=0)
+        eid = self.path.name.partition("_")[0]
+        listed = ", ".join(other.replace(eid, "#") for other in near) or "nothing"
+        return ScanError("missing", f"the zip has no {name}; it holds {listed}")
 
-    def image(self, name: str) -> nib.Nifti1Image:
+    def image(self, name: str, *, may_be_empty: bool = False) -> nib.Nifti1Image:
         """Read a gzipped NIfTI from inside the zip.
 
         It has three axes and finite values: a fourth axis of length 1 is dropped, and what is no
-        number is 0, as outside the brain. Infinite values are a `ScanError`.
+        number is 0, as outside the brain. Infinite values are a `ScanError`, and so are zeros
+        throughout, unless it may be empty.
         """
         data, affine = _volume(_unpacked(self.member(name), name), name)
         if data.dtype.kind == "f" and not np.isfinite(data.sum()):
@@ -276,7 +310,7 @@ class BulkFile:
             data[np.isnan(data)] = 0
             if not np.isfinite(data).all():
                 raise ScanError("broken", f"{name} holds infinite numbers")
-        if not data.any():
+        if not (may_be_empty or data.any()):
             raise ScanError("broken", f"{name} holds nothing but 0")
         if data.dtype.kind == "f" and max(data.max(), -data.min()) > LARGEST_NUMBER:
             raise ScanError("broken", f"{name} holds numbers beyond {LARGEST_NUMBER:.0e}")
@@ -296,6 +330,16 @@ class BulkFile:
         if not np.allclose(matrix[3], (0, 0, 0, 1), rtol=0, atol=1e-6):
             raise ScanError("broken", f"{name} has a last row that is not 0 0 0 1")
         return matrix
+
+    def table(self, name: str) -> str:
+        """Read a member that is text, gzipped where its name says so."""
+        content: bytes | memoryview = self.member(name)
+        try:
+            if name.endswith(".gz"):
+                content = _unpacked(content, name).data
+            return str(content, "utf-8")
+        except ValueError as error:
+            raise ScanError("broken", f"{name} is not a table") from error
 
     def time_series(self, atlas: str | None) -> TimeSeries:
         """Read regional time series: of fields 31014 to 31019, or an AFNI table.

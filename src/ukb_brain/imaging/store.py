@@ -24,9 +24,11 @@ from ukb_brain.imaging.intensity import Code
 from ukb_brain.imaging.shelf import VISITS, Key, Record, Shelf, shelf_of
 
 SOURCE = "source"
-# Whether some records have no number where others have one.
-INCOMPLETE = "incomplete"
+# Whether some records of a modality have no number where others have one.
+INCOMPLETE = "incomplete {}"
 ABOUT_STORE = "store.json"
+# Names of a modality's values, or of the regions between which it has edges, one a line.
+NAMES = "{}.names"
 # Folders of stores of earlier versions.
 EARLIER = ("*.zarr", "connectivity.store")
 
@@ -79,6 +81,16 @@ class RecordStore:
     def marked(self, name: str) -> bool:
         """Read a mark of the whole store: False where there is none."""
         return bool(self._marks().get(name, False))
+
+    def name_values(self, modality: str, names: Sequence[int | str]) -> None:
+        """Keep the names of a modality's values, or of its regions, in their order."""
+        with atomic_path(self.path / NAMES.format(modality)) as part:
+            part.write_text("\n".join(map(str, names)), encoding="utf-8")
+
+    def names_of(self, modality: str) -> tuple[str, ...]:
+        """Give the names of a modality's values, or of its regions; nothing where none are kept."""
+        path = self.path / NAMES.format(modality)
+        return tuple(path.read_text(encoding="utf-8").split("\n")) if path.exists() else ()
 
     def _marks(self) -> dict[str, Any]:
         path = self.path / ABOUT_STORE
