@@ -45,7 +45,7 @@ from ukb_brain.ledger.attempts import forget_peak, peak_memory
 SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
 REGIONS = {"rsfmri": Parcellation(tuple(f"R_{k}_ROI" for k in range(5)), 10)}
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
-STORES = {"t1": "volumes", "flair": "volumes", "dwi": "volumes", "rsfmri": "connectivity"}
+STORES = {"t1": "volumes", "flair": "volumes", "dwi": "volumes", "rsfmri": "vectors"}
 BEFORE, BAD, AFTER = ((9000001 + k, 2) for k in range(3))
 
 T1 = "T1/T1_unbiased_brain.nii.gz"
@@ -309,8 +309,8 @@ class Batch:
             Visit(key, {field: BulkFile(self.path(key, field)) for field in MEMBERS})
             for key in (BEFORE, BAD, AFTER)
         )
-        stores = (self.stores / "volumes", self.stores / "connectivity")
-        return preprocess_batch(VisitBatch(visits, SETTINGS, REGIONS, *stores))
+        stores = (self.stores / "volumes", self.stores / "vectors")
+        return preprocess_batch(VisitBatch(visits, SETTINGS, {"rsfmri": REGIONS}, *stores))
 
     def records(self):
         stores = {name: RecordStore(self.stores / name) for name in set(STORES.values())}
