@@ -7,7 +7,7 @@ import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.store import open_store
+from ukb_brain.imaging.store import open_store, refuse_earlier
 from ukb_brain.pipelines.wiring import step
 from ukb_brain.tables.purge import STORE
 
@@ -23,6 +23,7 @@ def verify_stores(folder: Path, quality: pd.DataFrame) -> pd.DataFrame:
         ``modality, records, damaged, absent``: how many were read, how many of them were damaged,
         and of how many scans that the quality table calls usable there is no other record.
     """
+    refuse_earlier(folder)
     usable = quality[quality["status"] == "ok"]
     rows = []
     for store in (open_store(path) for path in sorted(folder.glob(f"*{STORE}"))):
