@@ -310,7 +310,7 @@ class Batch:
             for key in (BEFORE, BAD, AFTER)
         )
         stores = (self.stores / "volumes", self.stores / "vectors")
-        return preprocess_batch(VisitBatch(visits, SETTINGS, {"rsfmri": REGIONS}, *stores))
+        return preprocess_batch(VisitBatch(visits, SETTINGS, REGIONS, *stores))
 
     def records(self):
         stores = {name: RecordStore(self.stores / name) for name in set(STORES.values())}
