@@ -28,8 +28,9 @@ from benchmarks.runs import PROJECT
 from benchmarks.watch import watch
 from ukb_brain.cluster import Compute, run_items, workers_kept
 from ukb_brain.imaging.bulk import BulkFile, _unpacked
+from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.preprocess import VisitBatch, preprocess_batch
-from ukb_brain.imaging.readers import READERS, Visit, find_parcellation
+from ukb_brain.imaging.readers import READERS, Parcellation, Visit, find_parcellations
 from ukb_brain.imaging.store import open_store
 from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.scans import PeopleBatch, write_batch
@@ -59,6 +60,7 @@ from ukb_brain.synthetic.settings import SyntheticCohort
 cohort = SyntheticCohort(participants=50, voxel_mm=1, regions=30, time_points=150, seed=1)
 anatomy, out, n = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 modalities = settings_of("study64", "none").modalities
+modalities = {key: modalities[key] for key in ("t1", "flair", "dwi", "rsfmri")}
 for number in range(n + 1):
     if number == 1:
         start = time.process_time()
@@ -74,6 +76,10 @@ PEOPLE, CORES = (40_000, 100_000), (1, 16, 256)
 DISK_MB_S = 1_000.0
 
 
+def _settings(grid: str) -> ImagingPreprocess:
+    return settings_of(grid, "gaussian").taking((*VOLUMES, "rsfmri"))
+
+
 def write_zips() -> None:
     """Write some people's zips of real shapes, who all have every scan."""
     anatomy = ROOT / "anatomy.npz"
@@ -81,7 +87,7 @@ def write_zips() -> None:
         ROOT.mkdir(parents=True, exist_ok=True)
         build_anatomy(1).save(anatomy)
     whole = [n for n in range(1, 100) if _is_whole(n)][:OWN]
-    modalities = settings_of("study64", "none").modalities
+    modalities = _settings("study64").modalities
     for field in FIELDS:
         (ZIPS / str(field)).mkdir(parents=True, exist_ok=True)
     (ZIPS / "25750").mkdir(exist_ok=True)
@@ -104,8 +110,8 @@ def visits(people: int) -> list[Visit]:
 
 def batches(people: int, grid: str, store: Path) -> list[VisitBatch]:
     """Divide people's visits as the pipeline does."""
-    everybody, settings = visits(people), settings_of(grid, "gaussian")
-    shared = (settings, find_parcellation(everybody[:OWN], settings))
+    everybody, settings = visits(people), _settings(grid)
+    shared = (settings, find_parcellations(everybody[:OWN], settings))
     paths = (store / "volumes.store", store / "vectors.store")
     starts = range(0, people, BATCH)
     return [VisitBatch(tuple(everybody[k : k + BATCH]), *shared, *paths) for k in starts]
@@ -174,8 +180,8 @@ def generation() -> dict[str, list[float]]:
 
 def parts(grid: str) -> dict[str, float]:
     """CPU seconds a person of each part, on one core, and MB that are read."""
-    settings, everybody = settings_of(grid, "gaussian"), visits(OWN)
-    cohort = find_parcellation(everybody, settings)
+    settings, everybody = _settings(grid), visits(OWN)
+    found = find_parcellations(everybody, settings)
     store = open_store(ROOT / "parts")
     taken = dict.fromkeys(("reading", "volumes", "connectivity", "writing"), 0.0)
     read = 0
@@ -184,16 +190,17 @@ def parts(grid: str) -> dict[str, float]:
         for visit, (modality, record) in product(everybody, settings.modalities.items()):
             ticks = [time.process_time()]
             if modality in VOLUMES:
-                content = visit.file(settings.fields[modality]).member(record.member)
+                content = visit.file(settings.fields[modality]).member(record.member[0])
                 _unpacked(content, modality)
                 read += turn * len(content)
             else:
                 read += turn * visit.file(SERIES).path.stat().st_size
             ticks.append(time.process_time())
-            found = READERS[record.reader].read(modality, visit, settings, cohort)
+            cohort = found.get(modality, Parcellation())
+            made = READERS[record.reader].read(modality, visit, settings, cohort)
             ticks.append(time.process_time())
-            about = {"fingerprint": "0" * 16, "measures": found.measures}
-            store.write(modality, visit.key, found.array, about, found.code)
+            about = {"fingerprint": "0" * 16, "measures": made.measures}
+            store.write(modality, visit.key, made.array, about, made.code)
             ticks.append(time.process_time())
             names = ("reading", "volumes" if modality in VOLUMES else "connectivity", "writing")
             for name, seconds in zip(names, np.diff(ticks), strict=True):
