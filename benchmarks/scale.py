@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.record import WORK, Figure, kept, show
 from benchmarks.resampling import VOLUMES, settings_of
@@ -166,6 +168,7 @@ def generation() -> dict[str, list[float]]:
             command = [sys.executable, "-c", GENERATION, str(ROOT / "anatomy.npz"), str(out)]
             done = subprocess.run(
                 [*command, str(DRAWN)],
+                cwd=source,
                 env=os.environ | threads | {"PYTHONPATH": path},
                 check=True,
                 capture_output=True,
@@ -230,6 +233,7 @@ def projected(grid: str, part: dict[str, float], stored: float, ratio: float) ->
 def measure() -> list[Figure]:
     """Measure all of it, each part once."""
     write_zips()
+    torch.set_num_threads(1)
     figures, rows, speeds = [], [], {}
     drawn = kept(ROOT / "generation.json", generation)
     faster = float(np.median(np.divide(drawn["before"], drawn["now"])))
@@ -254,7 +258,8 @@ def measure() -> list[Figure]:
     name = f"preprocessing, growth of a worker from {FEW} to {MANY:,} people"
     figures.append(Figure.at_most(name, growth, MOST_GROWTH))
     for grid in GRIDS:
-        part = kept(ROOT / f"parts_{grid}.json", partial(parts, grid))
+        with threadpool_limits(1):
+            part = kept(ROOT / f"parts_{grid}.json", partial(parts, grid))
         held = json.loads(
             (ROOT / f"done_{MANY if grid == 'study64' else FEW}_{grid}.json").read_text()
         )
