@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.record import WORK, Figure, kept, show
 from benchmarks.resampling import VOLUMES, settings_of
@@ -28,8 +30,9 @@ from benchmarks.runs import PROJECT
 from benchmarks.watch import watch
 from ukb_brain.cluster import Compute, run_items, workers_kept
 from ukb_brain.imaging.bulk import BulkFile, _unpacked
+from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.preprocess import VisitBatch, preprocess_batch
-from ukb_brain.imaging.readers import READERS, Visit, find_parcellation
+from ukb_brain.imaging.readers import READERS, Parcellation, Visit, find_parcellations
 from ukb_brain.imaging.store import open_store
 from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.scans import PeopleBatch, write_batch
@@ -59,6 +62,7 @@ from ukb_brain.synthetic.settings import SyntheticCohort
 cohort = SyntheticCohort(participants=50, voxel_mm=1, regions=30, time_points=150, seed=1)
 anatomy, out, n = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 modalities = settings_of("study64", "none").modalities
+modalities = {key: modalities[key] for key in ("t1", "flair", "dwi", "rsfmri")}
 for number in range(n + 1):
     if number == 1:
         start = time.process_time()
@@ -74,6 +78,10 @@ PEOPLE, CORES = (40_000, 100_000), (1, 16, 256)
 DISK_MB_S = 1_000.0
 
 
+def _settings(grid: str) -> ImagingPreprocess:
+    return settings_of(grid, "gaussian").taking((*VOLUMES, "rsfmri"))
+
+
 def write_zips() -> None:
     """Write some people's zips of real shapes, who all have every scan."""
     anatomy = ROOT / "anatomy.npz"
@@ -81,7 +89,7 @@ def write_zips() -> None:
         ROOT.mkdir(parents=True, exist_ok=True)
         build_anatomy(1).save(anatomy)
     whole = [n for n in range(1, 100) if _is_whole(n)][:OWN]
-    modalities = settings_of("study64", "none").modalities
+    modalities = _settings("study64").modalities
     for field in FIELDS:
         (ZIPS / str(field)).mkdir(parents=True, exist_ok=True)
     (ZIPS / "25750").mkdir(exist_ok=True)
@@ -104,8 +112,8 @@ def visits(people: int) -> list[Visit]:
 
 def batches(people: int, grid: str, store: Path) -> list[VisitBatch]:
     """Divide people's visits as the pipeline does."""
-    everybody, settings = visits(people), settings_of(grid, "gaussian")
-    shared = (settings, find_parcellation(everybody[:OWN], settings))
+    everybody, settings = visits(people), _settings(grid)
+    shared = (settings, find_parcellations(everybody[:OWN], settings))
     paths = (store / "volumes.store", store / "vectors.store")
     starts = range(0, people, BATCH)
     return [VisitBatch(tuple(everybody[k : k + BATCH]), *shared, *paths) for k in starts]
@@ -160,6 +168,7 @@ def generation() -> dict[str, list[float]]:
             command = [sys.executable, "-c", GENERATION, str(ROOT / "anatomy.npz"), str(out)]
             done = subprocess.run(
                 [*command, str(DRAWN)],
+                cwd=source,
                 env=os.environ | threads | {"PYTHONPATH": path},
                 check=True,
                 capture_output=True,
@@ -174,8 +183,8 @@ def generation() -> dict[str, list[float]]:
 
 def parts(grid: str) -> dict[str, float]:
     """CPU seconds a person of each part, on one core, and MB that are read."""
-    settings, everybody = settings_of(grid, "gaussian"), visits(OWN)
-    cohort = find_parcellation(everybody, settings)
+    settings, everybody = _settings(grid), visits(OWN)
+    found = find_parcellations(everybody, settings)
     store = open_store(ROOT / "parts")
     taken = dict.fromkeys(("reading", "volumes", "connectivity", "writing"), 0.0)
     read = 0
@@ -184,16 +193,17 @@ def parts(grid: str) -> dict[str, float]:
         for visit, (modality, record) in product(everybody, settings.modalities.items()):
             ticks = [time.process_time()]
             if modality in VOLUMES:
-                content = visit.file(settings.fields[modality]).member(record.member)
+                content = visit.file(settings.fields[modality]).member(record.member[0])
                 _unpacked(content, modality)
                 read += turn * len(content)
             else:
                 read += turn * visit.file(SERIES).path.stat().st_size
             ticks.append(time.process_time())
-            found = READERS[record.reader].read(modality, visit, settings, cohort)
+            cohort = found.get(modality, Parcellation())
+            made = READERS[record.reader].read(modality, visit, settings, cohort)
             ticks.append(time.process_time())
-            about = {"fingerprint": "0" * 16, "measures": found.measures}
-            store.write(modality, visit.key, found.array, about, found.code)
+            about = {"fingerprint": "0" * 16, "measures": made.measures}
+            store.write(modality, visit.key, made.array, about, made.code)
             ticks.append(time.process_time())
             names = ("reading", "volumes" if modality in VOLUMES else "connectivity", "writing")
             for name, seconds in zip(names, np.diff(ticks), strict=True):
@@ -223,6 +233,7 @@ def projected(grid: str, part: dict[str, float], stored: float, ratio: float) ->
 def measure() -> list[Figure]:
     """Measure all of it, each part once."""
     write_zips()
+    torch.set_num_threads(1)
     figures, rows, speeds = [], [], {}
     drawn = kept(ROOT / "generation.json", generation)
     faster = float(np.median(np.divide(drawn["before"], drawn["now"])))
@@ -247,7 +258,8 @@ def measure() -> list[Figure]:
     name = f"preprocessing, growth of a worker from {FEW} to {MANY:,} people"
     figures.append(Figure.at_most(name, growth, MOST_GROWTH))
     for grid in GRIDS:
-        part = kept(ROOT / f"parts_{grid}.json", partial(parts, grid))
+        with threadpool_limits(1):
+            part = kept(ROOT / f"parts_{grid}.json", partial(parts, grid))
         held = json.loads(
             (ROOT / f"done_{MANY if grid == 'study64' else FEW}_{grid}.json").read_text()
         )
