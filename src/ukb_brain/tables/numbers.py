@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 # By modality.
 Fields = Mapping[str, tuple[int, ...]]
 
-# Fields read at first, and then as many as have so many answers: at most 32 bytes each.
-FIRST_READ, CELLS = 50, 50_000_000
+# Fields read at first; then as many as make so many cells with all people, of some 50 bytes each.
+FIRST_READ, CELLS = 50, 25_000_000
 # So many of a modality's fields tell whether a visit has its numbers.
 PROBES = 8
 NAMES_SHOWN = 5
