@@ -82,15 +82,11 @@ def preprocess_scans(
     quality = quality.sort_values(["eid", "instance", "modality"], ignore_index=True)
     usable = quality["status"] == "ok"
     require_scans(quality, grid, settings)
-    vectors.mark(INCOMPLETE, _somebody_lacks_some(quality[usable]))
+    # Whether somebody in the stores lacks a region.
+    lacking = quality[usable].get("regions", 0) < quality[usable].get("regions_of", 0)
+    vectors.mark(INCOMPLETE, bool(np.any(lacking)))
     logger.info("Scans in the stores: %s; left out: %s.", int(usable.sum()), int((~usable).sum()))
     return volumes, vectors, quality
-
-
-def _somebody_lacks_some(usable: pd.DataFrame) -> bool:
-    """Tell whether somebody in the stores lacks a region or a number that others have."""
-    pairs = [(what, f"{what}_of") for what in ("regions", "numbers") if what in usable]
-    return any(bool((usable[there] < usable[of]).any()) for there, of in pairs)
 
 
 def _keys(rows: pd.DataFrame) -> list[Key]:
