@@ -1,5 +1,4 @@
 import gzip
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from ukb_brain.imaging.readers import (
     ENOUGH,
     Parcellation,
     Visit,
-    find_parcellation,
+    find_parcellations,
     flirt_to_world,
     to_common_grid,
 )
@@ -59,7 +58,7 @@ class Person:
         for field, make in MEMBERS.items():
             self.put(field, zipped(make()))
         stores = (self.folder / "volumes", self.folder / "vectors")
-        self.batch = VisitBatch((), settings, REGIONS, *stores)
+        self.batch = VisitBatch((), settings, {"rsfmri": REGIONS}, *stores)
         self.volumes = RecordStore(self.batch.volumes)
         self.connectivity = self.vectors = RecordStore(self.batch.vectors)
 
@@ -170,22 +169,6 @@ def test_generated_t1_lands_on_the_anatomy_by_its_own_matrix(at_4_mm):
 
 
 # --- intensity ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("edge", [0.05, 4000.0])
-def test_voxels_of_a_header_in_another_unit_are_broken(person, edge):
-    affine = np.diag([edge, edge, edge, 1.0])
-    members = t1_members() | {"T1/T1_unbiased_brain.nii.gz": nifti(np.ones(NATIVE_SHAPE), affine)}
-    person.put(20252, zipped(members))
-    assert person.run()["t1"]["reason"] == f"its voxels of {edge:.3g} mm are no scan's"
-
-
-def test_an_image_that_misses_the_grid_is_broken(person):
-    corner = np.zeros(NATIVE_SHAPE, dtype=np.float32)
-    corner[:3, :3, :3] = 1
-    members = t1_members() | {"T1/T1_unbiased_brain.nii.gz": nifti(corner, NATIVE)}
-    person.put(20252, zipped(members))
-    assert person.run()["t1"]["reason"] == "fills 0% of the common grid"
 
 
 @pytest.mark.parametrize("stored", ["uint8", "float16"])
@@ -376,34 +359,6 @@ def test_a_whole_visit_is_stored_and_measured(person):
     assert person.connectivity.read("rsfmri", KEY).shape == (10,)
 
 
-@pytest.mark.parametrize(
-    ("field", "content", "expected"),
-    [
-        (
-            20252,
-            zipped(t1_members(prefix="T1/unusable/")),
-            {"t1": "unusable", "flair": "unusable"},
-        ),
-        (20252, zipped(t1_members())[:900], {"t1": "broken", "flair": "broken"}),
-        (20253, zipped({"T2_FLAIR/other": b""}), {"flair": "missing"}),
-        (20253, zipped({"T2_FLAIR/unusable/T2_FLAIR_unbiased_brain.nii.gz": b""}),
-         {"flair": "unusable"}),
-        (20250, b"", {"dwi": "broken"}),
-        (31016, zipped(series_members())[:200], {"rsfmri": "broken"}),
-        (31016, zipped({f"unusable/{GLASSER}": b""}), {"rsfmri": "unusable"}),
-    ],
-)  # fmt: skip
-def test_unusable_scans_are_rows_with_a_reason(person, field, content, expected):
-    person.put(field, content)
-    rows = person.run()
-    for modality, row in rows.items():
-        assert row["status"] == expected.get(modality, "ok")
-        assert bool(row["reason"]) == (modality in expected)
-        assert str(KEY[0]) not in row["reason"]
-        store = person.connectivity if modality == "rsfmri" else person.volumes
-        assert store.keys(modality) == ([] if modality in expected else [KEY])
-
-
 @pytest.mark.parametrize("field", MEMBERS)
 def test_a_file_that_is_not_there_is_missing(person, field):
     del person.files[field]
@@ -411,22 +366,6 @@ def test_a_file_that_is_not_there_is_missing(person, field):
     gone = {20252: {"t1", "flair"}, 20253: {"flair"}, 20250: {"dwi"}, 31016: {"rsfmri"}}[field]
     assert {modality for modality, status in statuses.items() if status == "missing"} == gone
     assert {status for modality, status in statuses.items() if modality not in gone} == {"ok"}
-
-
-def test_a_matrix_that_points_elsewhere_is_broken(person):
-    members = t1_members()
-    far = "1 0 0 900\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
-    members["T1/transforms/T1_to_MNI_linear.mat"] = far.encode()
-    person.put(20252, zipped(members))
-    assert person.statuses() == {"t1": "broken", "flair": "broken", "dwi": "ok", "rsfmri": "ok"}
-
-
-def test_a_huge_matrix_is_broken_and_not_an_error(person):
-    members = t1_members()
-    huge = "1e300 0 0 0\n0 1e300 0 0\n0 0 1e300 0\n0 0 0 1\n"
-    members["T1/transforms/T1_to_MNI_linear.mat"] = huge.encode()
-    person.put(20252, zipped(members))
-    assert person.statuses()["t1"] == "broken"
 
 
 def test_a_second_run_writes_nothing_and_says_the_same(person):
@@ -496,7 +435,7 @@ def functional(person, **how):
     """What becomes of a time series of 40 regions."""
     person.put(31016, zipped(series_members(regions=40, **how)))
     labels = tuple(sorted(f"R_{k}_ROI" for k in range(40)))
-    person.batch = replace(person.batch, parcellation=Parcellation(labels, 780))
+    person.batch = replace(person.batch, parcellations={"rsfmri": Parcellation(labels, 780)})
     return person.run()["rsfmri"]
 
 
@@ -512,7 +451,7 @@ def test_another_order_of_regions_is_the_same_vector(person):
     np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), vector)
     # By sorted label, so that it is nobody's order.
     series = np.random.default_rng(3).standard_normal((40, 60))
-    place = [int(label[2:-4]) for label in person.batch.parcellation.labels]
+    place = [int(label[2:-4]) for label in person.batch.parcellations["rsfmri"].labels]
     np.testing.assert_allclose(vector, fisher_z_of_time_series(series[place]), rtol=1e-5)
 
 
@@ -538,7 +477,7 @@ def test_a_person_who_lacks_few_regions_stays(person, how):
     assert (row["status"], row["regions"], row["regions_of"]) == ("ok", 38, 40)
     assert (whole["regions"], whole["regions_of"]) == (40, 40)
     vector = person.connectivity.read("rsfmri", KEY)
-    gone = np.isin(person.batch.parcellation.labels, ["R_7_ROI", "R_31_ROI"])
+    gone = np.isin(person.batch.parcellations["rsfmri"].labels, ["R_7_ROI", "R_31_ROI"])
     lacks = np.array(
         [gone[r] | gone[c] for c in range(40) for r in range(c)]  # by columns, the upper triangle
     )
@@ -576,11 +515,11 @@ def test_a_matrix_of_another_size_is_broken_with_its_count(tmp_path, says):
         (tmp_path / str(k)).mkdir()
         people.append(matrix_person(tmp_path / str(k), content, (9000001 + k, 2)))
     visits = [Visit(person.key, person.files) for person in people]
-    cohort = find_parcellation(visits, OF_25750)
+    cohort = find_parcellations(visits, OF_25750)["rsfmri"]
     assert cohort == Parcellation((), 210)
     rows = []
     for person in people:
-        person.batch = replace(person.batch, parcellation=cohort)
+        person.batch = replace(person.batch, parcellations={"rsfmri": cohort})
         rows.append(person.run()["rsfmri"])
     assert [row["status"] for row in rows] == ["broken", "ok", "ok"]
     assert rows[0]["reason"] == says
@@ -600,12 +539,12 @@ def test_the_cohorts_regions_are_those_of_most_people(tmp_path):
     short, whole = (zipped(series_members(regions=n)) for n in (4, 5))
     turned = zipped(series_members(regions=5, order=(4, 2, 0, 1, 3)))
     visits = visits_with(tmp_path, [short, b"no zip", whole, turned])
-    assert find_parcellation(visits, SETTINGS) == REGIONS
+    assert find_parcellations(visits, SETTINGS)["rsfmri"] == REGIONS
     # Of equally frequent ones the larger.
-    assert find_parcellation(visits[:3], SETTINGS) == REGIONS
-    assert find_parcellation(visits[:2], SETTINGS).edges == 6
-    assert find_parcellation(visits[1:2], SETTINGS) == Parcellation()
-    assert find_parcellation([Visit(KEY, {})], SETTINGS) == Parcellation()
+    assert find_parcellations(visits[:3], SETTINGS)["rsfmri"] == REGIONS
+    assert find_parcellations(visits[:2], SETTINGS)["rsfmri"].edges == 6
+    assert find_parcellations(visits[1:2], SETTINGS)["rsfmri"] == Parcellation()
+    assert find_parcellations([Visit(KEY, {})], SETTINGS)["rsfmri"] == Parcellation()
 
 
 def test_no_more_files_are_read_for_it_than_it_takes(tmp_path, monkeypatch):
@@ -614,78 +553,11 @@ def test_no_more_files_are_read_for_it_than_it_takes(tmp_path, monkeypatch):
     monkeypatch.setattr(
         BulkFile, "time_series", lambda self, atlas: times.append(1) or read(self, atlas)
     )
-    assert find_parcellation(visits, SETTINGS) == REGIONS
+    assert find_parcellations(visits, SETTINGS)["rsfmri"] == REGIONS
     assert len(times) == ENOUGH
 
 
-# --- files that cannot be read --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("field", [20252, 31016])
-def test_a_file_that_vanishes_after_it_was_listed_is_a_missing_scan(person, field):
-    person.files[field].path.unlink()
-    rows = person.run()
-    gone = {20252: {"t1", "flair"}, 31016: {"rsfmri"}}[field]
-    assert {m for m, row in rows.items() if row["status"] == "missing"} == gone
-    for modality in gone:
-        assert rows[modality]["reason"] == "the bulk file is not there, or no longer"
-
-
-def test_a_file_that_vanishes_while_it_is_read_is_a_missing_scan(person, monkeypatch):
-    opens = zipfile.ZipFile
-
-    def vanishes(path, *more):
-        path.unlink(missing_ok=True)
-        return opens(path, *more)
-
-    monkeypatch.setattr(zipfile, "ZipFile", vanishes)
-    assert set(person.statuses().values()) == {"missing"}
-
-
-def test_a_zip_without_permission_is_a_broken_scan_and_the_others_go_on(person, monkeypatch):
-    opens = zipfile.ZipFile
-
-    def refuses(path, *more):
-        if "_20250_" in path.name:
-            raise PermissionError(13, "Permission denied", str(path))
-        return opens(path, *more)
-
-    monkeypatch.setattr(zipfile, "ZipFile", refuses)
-    rows = person.run()
-    assert {m: row["status"] for m, row in rows.items() if row["status"] != "ok"} == {
-        "dwi": "broken"
-    }
-    assert rows["dwi"]["reason"] == "no permission to read the bulk file"
-
-
-def test_a_dangling_link_is_a_missing_scan(person):
-    path = person.files[20250].path
-    path.unlink()
-    path.symlink_to(person.folder / "gone.zip")
-    row = person.run()["dwi"]
-    assert (row["status"], row["reason"]) == (
-        "missing",
-        "the bulk file is a link that leads nowhere",
-    )
-
-
-@pytest.mark.parametrize("how", ["backslashes", "a fourth axis", "NaN outside the brain"])
-def test_scans_of_unusual_tools_come_out_the_same(person, how):
-    rows = person.run()
-    expected = person.volumes.read("t1", KEY)
-    members = t1_members()
-    image = nib.Nifti1Image.from_bytes(gzip.decompress(members["T1/T1_unbiased_brain.nii.gz"]))
-    data = np.asarray(image.dataobj)
-    if how == "a fourth axis":
-        data = data[..., None]
-    elif how == "NaN outside the brain":
-        data = np.where(data == 0, np.nan, data)
-    members["T1/T1_unbiased_brain.nii.gz"] = nifti(data, NATIVE)
-    if how == "backslashes":
-        members = {name.replace("/", "\\"): content for name, content in members.items()}
-    person.put(20252, zipped(members))
-    assert person.run()["t1"] == rows["t1"]
-    np.testing.assert_array_equal(person.volumes.read("t1", KEY), expected)
+# --- files of one matrix, and means -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -699,7 +571,7 @@ def test_scans_of_unusual_tools_come_out_the_same(person, how):
 )
 def test_uk_biobanks_own_matrix(tmp_path, content, status):
     person = matrix_person(tmp_path, content)
-    person.batch = replace(person.batch, parcellation=Parcellation((), 3))
+    person.batch = replace(person.batch, parcellations={"rsfmri": Parcellation((), 3)})
     assert person.statuses()["rsfmri"] == status
     if status == "ok":
         np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), [3.5, -2, 11.25])

@@ -213,7 +213,7 @@ def test_one_short_parcellation_loses_its_scan_and_the_run_goes_on(root):
     (bad,) = quality[quality["status"] != "ok"].to_dict("records")
     assert (bad["eid"], bad["modality"], bad["status"]) == (FIRST + 2, "rsfmri", "broken")
     assert bad["reason"] == "4 of 5 regions have a time series that varies"
-    assert not store(root, "vectors").marked(INCOMPLETE)
+    assert not store(root, "vectors").marked(INCOMPLETE.format("rsfmri"))
 
 
 def test_who_lacks_a_region_stays_where_settings_allow_it(root):
@@ -222,11 +222,11 @@ def test_who_lacks_a_region_stays_where_settings_allow_it(root):
     quality = run(root, settings=settings).load("primary.quality")
     assert (quality["status"] == "ok").all()
     kept = store(root, "vectors")
-    assert kept.marked(INCOMPLETE)
+    assert kept.marked(INCOMPLETE.format("rsfmri"))
     assert np.isnan(kept.read("rsfmri", (FIRST + 2, 2))).sum() == 4
     put(root, FIRST + 2, 31016, zipped(series_members()))
     run(root, settings=settings)
-    assert not kept.marked(INCOMPLETE)
+    assert not kept.marked(INCOMPLETE.format("rsfmri"))
 
 
 @pytest.mark.bad_input(
@@ -323,7 +323,7 @@ def test_scans_of_which_none_can_be_used_stop_the_run_in_one_line(root):
     for path in (root / "01_raw/bulk").rglob("*.zip"):
         path.write_bytes(b"no zip")
     with pytest.raises(
-        InputError, match=r"t1 \(.*damaged or cut off \(6\).*flair.*rsfmri"
+        InputError, match=r"t1 \(.*the bulk file is no zip \(6\).*flair.*rsfmri"
     ) as caught:
         run(root)
     assert "\n" not in str(caught.value)
@@ -343,6 +343,14 @@ def test_the_second_file_of_a_visit_is_not_used(root):
     assert state[FIRST, 2] == "ok"
     assert state[FIRST + 1, 2] == "missing"
     assert records(root)["t1", FIRST, 2] == before["t1", FIRST, 2]
+
+
+def test_only_modalities_of_the_grid_are_preprocessed(root):
+    grid = Grid(**(GRID.model_dump() | {"leave_out": ["dwi", "t1"]}))
+    quality = run(root, grid=grid).load("primary.quality")
+    # Native FLAIR lies in T1's space.
+    assert set(quality["modality"]) == {"t1", "flair", "rsfmri"}
+    assert {path.name for path in store(root).path.glob("*/")} == {"t1", "flair"}
 
 
 @pytest.mark.bad_input(

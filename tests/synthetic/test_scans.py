@@ -108,7 +108,7 @@ def test_a_resumed_person_has_the_same_bytes(write):
         (bulk / name).unlink()
         others = {p: p.stat().st_mtime_ns for p in bulk.rglob("*") if p.is_file()}
         assert [
-            f"{s.field}/{s.file_name(number)}" for s in missing_files(cohort(), number, bulk)
+            f"{s.field}/{s.file_name(number)}" for s in missing_files(cohort(), number, bulk, {})
         ] == [name]
         assert write("bulk", [number])[1] == 1
         assert digests(bulk) == files
@@ -260,9 +260,9 @@ def test_t1_in_mni_space_keeps_what_tissues_look_like(anatomy_file, tmp_path):
     session = scans._Session(batch, 2, 2)
     plain = scans._Session(batch, 2, 2)
     plain.brain = replace(plain.brain, structural=np.zeros_like(plain.brain.structural))
-    changed = session._in_mni["t1"] - plain._in_mni["t1"]
-    assert np.abs(changed[session.mask]).mean() > 0.005
-    np.testing.assert_array_equal(session._in_mni["dwi"], plain._in_mni["dwi"])
+    changed = session._in_mni.images["t1"] - plain._in_mni.images["t1"]
+    assert np.abs(changed).mean() > 0.005
+    np.testing.assert_array_equal(session._in_mni.images["dwi"], plain._in_mni.images["dwi"])
 
 
 def test_brain_extracted_images_are_empty_outside_the_mask(one_scan):

@@ -9,21 +9,25 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ukb_brain.imaging.affines import common_grid, named_grid
+from ukb_brain.imaging.connectome import EdgeScale
 from ukb_brain.imaging.resampling import Filter, Interpolation
 from ukb_brain.imaging.roi_series import ROI_FIELDS
-from ukb_brain.imaging.time_series import SERIES_FIELDS
+from ukb_brain.imaging.time_series import SERIES_FIELDS, Wanted
 from ukb_brain.settings_base import Settings
 
 MNI, Z_SCORE, RANGE = "mni", "z_score", "range"
 # The reader of numbers of the main table, which are in no bulk file.
 NUMBERS = "numbers"
+# Readers of functional connectivity, and of structural.
+CONNECTIVITY, CONNECTOME = "connectivity", "connectome"
 # What says where the common grid is.
 PLACE = ("common_grid", "shape", "centre_mm", "voxel_mm")
-# UK Biobank's time series and matrices, and atlases of ABIDE's time series.
-Source = (
-    Literal[31014, 31015, 31016, 31018, 31019, 25750, 25751, 25752, 25753]
-    | Literal["aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt"]
-)
+# Atlases of ABIDE's time series.
+Roi = Literal["aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt"]
+# UK Biobank's time series and matrices, and those.
+Source = Literal[31014, 31015, 31016, 31018, 31019, 25750, 25751, 25752, 25753] | Roi
+# What connectivity of time series is read as.
+Kind = Literal["tangent", "correlation", "partial"]
 
 
 class Scale(Settings):
@@ -59,10 +63,10 @@ class Modality(Settings):
     ----------
     reader : str
         One of `ukb_brain.imaging.readers.READERS`.
-    field : int, optional
-        Bulk field; None stands for ``connectivity_field``.
+    field : int or str, optional
+        Bulk field, or an atlas of ABIDE's time series; None stands for ``connectivity_field``.
     member : str or tuple of str
-        The image's path inside the zip; of several, the first that is there.
+        Path inside the zip of the image or matrix; of several, the first that is there.
     space : str
         Where the image lies: ``mni``, or the native space of the modality of this name.
     matrix : str
@@ -78,10 +82,16 @@ class Modality(Settings):
         Of numbers: categories of UK Biobank's dictionary, each all its fields of numbers.
     most_missing : float
         Of numbers: share that a visit may lack; one that lacks more is left out.
+    atlas : str, optional
+        Of time series of a field of their own, such as ``Schaefer7n200p``.
+    kind : {"tangent", "correlation", "partial"}, optional
+        Of time series: what models read; None stands for ``modelling.connectivity``.
+    scale : {"none", "log1p"}
+        Of structural connectomes: what is done to edges.
     """
 
     reader: str = ""
-    field: int | None = None
+    field: int | Roi | None = None
     member: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     space: str = MNI
     matrix: str = ""
@@ -91,6 +101,9 @@ class Modality(Settings):
     fields: Annotated[tuple[Range, ...], BeforeValidator(_listed)] = ()
     categories: Annotated[tuple[int, ...], BeforeValidator(_listed)] = ()
     most_missing: float = Field(default=0.5, ge=0, lt=1)
+    atlas: str | None = None
+    kind: Kind | None = None
+    scale: EdgeScale = "none"
 
     @model_validator(mode="after")
     def _has_fields(self) -> Self:
@@ -203,24 +216,31 @@ class ImagingPreprocess(Settings):
 
     @property
     def fields(self) -> dict[str, int]:
-        """Bulk field of each modality; numbers of the main table have none."""
-        own = {k: record.field for k, record in self.modalities.items() if record.reader != NUMBERS}
-        return {key: self.source if field is None else field for key, field in own.items()}
+        """Bulk field of each modality; numbers of the main table have none.
 
-    @property
-    def source(self) -> int:
-        """Number of `connectivity_field`; atlases have numbers that no bulk field has."""
-        source = self.connectivity_field
-        return ROI_FIELDS[source] if isinstance(source, str) else source
+        Atlases of ABIDE have numbers that no bulk field has.
+        """
+        own = {k: record.field for k, record in self.modalities.items() if record.reader != NUMBERS}
+        said = {k: self.connectivity_field if field is None else field for k, field in own.items()}
+        return {k: ROI_FIELDS[of] if isinstance(of, str) else of for k, of in said.items()}
 
     def fields_of(self, modalities: Iterable[str]) -> dict[str, int]:
         """Bulk fields of those of some modalities that have one, in their order."""
         return {key: self.fields[key] for key in modalities if key in self.fields}
 
     @property
-    def has_series(self) -> bool:
-        """Whether connectivity is made of time series."""
-        return self.connectivity_field in (*SERIES_FIELDS, *ROI_FIELDS)
+    def series(self) -> dict[str, Wanted]:
+        """Time series of each modality whose connectivity is made of such."""
+        found = {}
+        for key, field in self.fields.items():
+            record = self.modalities[key]
+            if record.reader != CONNECTIVITY or field not in (*SERIES_FIELDS, *ROI_FIELDS.values()):
+                continue
+            if record.field is None and record.atlas is None:
+                found[key] = Wanted(field, self.atlas, "atlas")
+            else:
+                found[key] = Wanted(field, record.atlas, f"modalities.{key}.atlas")
+        return found
 
     @property
     def members(self) -> dict[int, re.Pattern[str]]:
@@ -237,13 +257,14 @@ class ImagingPreprocess(Settings):
 
     @property
     def _members(self) -> dict[str, str]:
-        atlas = re.escape(self.atlas) if self.atlas else ".+"
-        has_zips, found = self.connectivity_field in SERIES_FIELDS, {}
-        for key, field in self.fields.items():
-            if self.modalities[key].member:
-                found[key] = "|".join(map(re.escape, self.modalities[key].member))
-            elif has_zips and field == self.source:
-                found[key] = rf"fMRI\.{atlas}\.csv\.gz"
+        found = {
+            key: "|".join(map(re.escape, record.member))
+            for key, record in self.modalities.items()
+            if record.member
+        }
+        for key, (field, atlas, _) in self.series.items():
+            if field in SERIES_FIELDS:
+                found[key] = rf"fMRI\.{re.escape(atlas) if atlas else '.+'}\.csv\.gz"
         return found
 
     @property

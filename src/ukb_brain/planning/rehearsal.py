@@ -154,7 +154,7 @@ class Rehearsal:
         compute = Compute(device=cast(Any, self.device))
         scans = self._scans()
         work = Work(self.folder, self.folds, scans, self.case.grid, self.case.modelling, compute, 0)
-        plain = self.case.modelling.model_copy(update={"connectivity": "fisher_z"})
+        plain = self.case.modelling.model_copy(update={"connectivity": "correlation"})
         as_stored = replace(work, settings=plain)
         nothing = cast(ModelFolder, SimpleNamespace(cards=dict))
         builders = {

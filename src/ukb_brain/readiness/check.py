@@ -63,7 +63,7 @@ def look(
     index, others = bulk_index.index_bulk(bulk, fields.values(), earlier, gone, SAMPLE)
     index["state"] = bulk_index.states(index, imaging.members)
     index["lacks"] = bulk_index.lacks(index, imaging.members_of)
-    ready.problems += bulk_index.problems_of_atlas(index, imaging.source, imaging.atlas)
+    ready.problems += bulk_index.problems_of_atlases(index, imaging.series.values())
     scans = exclusions.usable_scans(index, imaging.fields_of(grid.modalities))
     if people is not None:
         looked_at, visited = numbers.probes(wanted), engineering.imaging_instances

@@ -8,14 +8,14 @@ from typing import Any, get_args
 from ukb_brain.atomic import PARTIAL, atomic_path
 from ukb_brain.errors import InputError
 from ukb_brain.synthetic.settings import FIRST_EID, Arrangement, SyntheticCohort
-from ukb_brain.synthetic.visits import KINDS, Scan
+from ukb_brain.synthetic.visits import KINDS, OFFERED, Scan
 
 MARKER = "synthetic_cohort.json"
 TABLES = re.compile(
     r"ukb12345\.(csv|tab|txt|csv\.gz)|data_participant(_\d)?\.(csv|tsv|parquet)"
     r"|w12345_\d+\.csv|withdraw12345_\d+_\d+\.txt|ukb_rel_a12345_s\d+\.dat"
 )
-SCAN = re.compile(rf"^(\d+)_({'|'.join(map(str, KINDS))})_([23])_0\.(zip|txt)$")
+SCAN = re.compile(rf"^(\d+)_({'|'.join(map(str, KINDS | OFFERED))})_([23])_0\.(zip|txt)$")
 
 
 def bulk_folder(raw: Path, arrangement: Arrangement) -> Path:
@@ -30,7 +30,7 @@ def file_path(arrangement: Arrangement, scan: Scan, number: int) -> Path:
         "flat": Path(),
         "by_field": Path(str(scan.field)),
         "by_person": Path(name.partition("_")[0]),
-        "platform": Path(KINDS[scan.field].folder, name[:2]),
+        "platform": Path((KINDS | OFFERED)[scan.field].folder, name[:2]),
     }
     return folders[arrangement] / name
 

@@ -97,9 +97,10 @@ def _scores(
 def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
     """Tabulate what is truly readable in each cell.
 
-    Targets that the generator does not make are left out. Voxel size, regions and length of the
-    scans and the number of phenotypes matter, neither seed nor people. Further modalities of a
-    group show the same factors again, and count for nothing more in ``reachable``.
+    Targets that the generator does not make are left out, and imaging groups that it has no oracle
+    of. Voxel size, regions and length of the scans and the number of phenotypes matter, neither
+    seed nor people. Further modalities of a group show the same factors again, and count for
+    nothing more in ``reachable``.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
         latent = [_known(group, z) for group in idps.GROUPS]
         known[idps.NAME] = np.hstack([*latent, z["head"][:, None]])
         seen[idps.NAME] = _read(shown, rng, idps.readout_error(cohort.idps))
-    cells = [cell for cell in grid.cells if cell.target in values]
+    cells = [c for c in grid.cells if c.target in values and {*c.inputs.groups} <= {*known}]
     both = (_scores(features, values, grid, cells) for features in (known, seen))
     rows = []
     for cell, *scores in zip(cells, *both, strict=True):

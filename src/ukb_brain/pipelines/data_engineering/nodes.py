@@ -47,7 +47,7 @@ def index_bulk(
     earlier, imaging = before if len(before.columns) else None, imaging.taking(grid.modalities)
     fields, gone = imaging.fields.values(), withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields, earlier, gone)
-    stop_at(bulk_index.problems_of_atlas(index, imaging.source, imaging.atlas))
+    stop_at(bulk_index.problems_of_atlases(index, imaging.series.values()))
     index["state"] = bulk_index.states(index, imaging.members)
     index["lacks"] = bulk_index.lacks(index, imaging.members_of)
     logger.info("Bulk files in %s: %s.", bulk, f"{len(index):,}")

@@ -14,7 +14,7 @@ from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
-from ukb_brain.imaging.readers import Visit, find_parcellation, stored_in
+from ukb_brain.imaging.readers import Visit, find_parcellations, stored_in
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store, refuse_earlier
 from ukb_brain.problems import stop_at
 from ukb_brain.tables.numbers import Fields, fields_of
@@ -69,7 +69,9 @@ def preprocess_scans(
     for modality, held in fields.items():
         vectors.name_values(modality, held)
     visits = _visits(bulk, index, participants, numbers, settings, fields)
-    found = find_parcellation(visits, settings)
+    found = find_parcellations(visits, settings)
+    for modality, parcellation in found.items():
+        vectors.name_values(modality, parcellation.labels)
     shared = (settings, found, volumes.path, vectors.path, fields)
     batches = [
         VisitBatch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
@@ -82,11 +84,17 @@ def preprocess_scans(
     quality = quality.sort_values(["eid", "instance", "modality"], ignore_index=True)
     usable = quality["status"] == "ok"
     require_scans(quality, grid, settings)
-    # Whether somebody in the stores lacks a region.
-    lacking = quality[usable].get("regions", 0) < quality[usable].get("regions_of", 0)
-    vectors.mark(INCOMPLETE, bool(np.any(lacking)))
+    for modality in stored_in("vectors", settings):
+        own = quality[usable & (quality["modality"] == modality)]
+        vectors.mark(INCOMPLETE.format(modality), _somebody_lacks_some(own))
     logger.info("Scans in the stores: %s; left out: %s.", int(usable.sum()), int((~usable).sum()))
     return volumes, vectors, quality
+
+
+def _somebody_lacks_some(usable: pd.DataFrame) -> bool:
+    """Tell whether somebody with a modality lacks a region or a number that others have."""
+    pairs = [(what, f"{what}_of") for what in ("regions", "numbers") if what in usable]
+    return any(bool((usable[there] < usable[of]).any()) for there, of in pairs)
 
 
 def _keys(rows: pd.DataFrame) -> list[Key]:

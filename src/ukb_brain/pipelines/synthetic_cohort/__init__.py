@@ -43,7 +43,10 @@ def write_scans(
     What the grid only offers is drawn where it was added to it.
     """
     bulk = bulk_folder(raw_folder, claimed.arrangement)
-    todo = [n for n in range(1, claimed.participants + 1) if missing_files(claimed, n, bulk)]
+    offered = {modality for held in grid.offered.values() for modality in held}
+    drawn = {k: r for k, r in imaging.modalities.items() if k not in offered - {*grid.modalities}}
+    people = range(1, claimed.participants + 1)
+    todo = [n for n in people if missing_files(claimed, n, bulk, drawn)]
     if not todo:
         logger.info("All bulk files are there.")
         return raw_folder
@@ -51,8 +54,6 @@ def write_scans(
     if not anatomy.exists():
         truth_folder.mkdir(parents=True, exist_ok=True)
         build_anatomy(claimed.voxel_mm).save(anatomy)
-    offered = {modality for held in grid.offered.values() for modality in held}
-    drawn = {k: r for k, r in imaging.modalities.items() if k not in offered - {*grid.modalities}}
     shared = (claimed, anatomy, bulk, drawn)
     batches = [
         PeopleBatch(tuple(todo[start : start + PEOPLE_PER_BATCH]), *shared)
