@@ -117,7 +117,7 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
     errors["functional"] = connectomes.readout_error(cohort.regions, cohort.time_points)
     groups: tuple[Group, ...] = tuple(g for g in FACTORS if g in grid.imaging)
     blocks = {domain: _block(grid, domain, values, rng) for domain in grid.domains}
-    own: dict[Group, Array] = {}
+    own: dict[str, Array] = {}
     known, seen = dict(blocks), dict(blocks)
     for group in groups:
         own[group] = _own(group, z, rng)

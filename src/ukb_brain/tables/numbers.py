@@ -170,7 +170,7 @@ def _at_visits(
     read: pd.DataFrame, fields: Iterable[int], visits: pd.DataFrame
 ) -> dict[str, np.ndarray]:
     """Take fields at visits of ``eid, instance``, of a table of a row a person."""
-    rows = read.index.get_indexer(visits["eid"])
+    rows = read.index.get_indexer(pd.Index(visits["eid"]))
     found = {str(field): np.full(len(visits), np.nan, dtype=np.float32) for field in fields}
     for instance in visits["instance"].unique():
         mine = np.flatnonzero((visits["instance"] == instance) & (rows >= 0))
