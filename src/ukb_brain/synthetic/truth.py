@@ -125,8 +125,7 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
         known[group], seen[group] = _known(group, z), _read(shown, rng, errors[group])
     if idps.NAME in grid.imaging and cohort.idps:
         # Of the same people: their phenotypes have the factors that their images have.
-        for group in idps.GROUPS:
-            own.setdefault(group, _own(group, z, rng))
+        own |= {g: _own(g, z, rng) for g in idps.GROUPS if g not in own}
         shown = idps.seen_by(z, own)
         latent = [_known(group, z) for group in idps.GROUPS]
         known[idps.NAME] = np.hstack([*latent, z["head"][:, None]])
