@@ -18,12 +18,14 @@ from ukb_brain.imaging.bulk_index import (
     changed_since,
     find_bulk,
     index_bulk,
+    lacks,
     list_files,
     problems_of_atlases,
     states,
 )
 from ukb_brain.imaging.time_series import Wanted
 from ukb_brain.problems import stop_at
+from ukb_brain.tables.exclusions import usable_scans
 
 FIELDS = (20252, 31016)
 T1 = {"T1/T1_unbiased_brain.nii.gz": b"", "T1/transforms/T1_to_MNI_linear.mat": b""}
@@ -476,3 +478,22 @@ def test_a_number_that_no_eid_has_is_another_file(tmp_path):
     index, others = index_bulk(tmp_path, [20252])
     assert index.empty
     assert others == ["#" * 20 + "_#####_#_#.zip"]
+
+
+def test_a_zip_may_hold_one_modality_and_not_another_of_its_field(tmp_path):
+    fa, md = "dMRI/TBSS/FA/dti_FA_to_MNI.nii.gz", "dMRI/TBSS/stats/all_MD.nii.gz"
+    held = ([fa, md], [fa], [f"x/{md}"], [f"unusable/{fa}", f"unusable/{md}"], ["other"])
+    for number, members in enumerate(held):
+        with zipfile.ZipFile(tmp_path / f"{1000001 + number}_20250_2_0.zip", "w") as archive:
+            for name in members:
+                archive.writestr(name, b"")
+    settings = imaging(["dwi", "md"])
+    index, _ = index_bulk(tmp_path, settings.fields.values())
+    assert states(index, settings.members).tolist() == ["ok", "ok", "ok", "unusable", "missing"]
+    # What can be used for nothing lacks nothing more.
+    assert lacks(index, settings.members_of).tolist() == ["", "md", "dwi", "", ""]
+    usable = usable_scans(index.assign(state=states(index, settings.members),
+                          lacks=lacks(index, settings.members_of)), settings.fields)  # fmt: skip
+    assert usable.loc[(1000002, 2)].to_dict() == {"dwi": True, "md": False}
+    assert usable.loc[(1000003, 2)].to_dict() == {"dwi": False, "md": True}
+    assert len(usable) == 3

@@ -305,6 +305,12 @@ def test_numbers_are_vectors_with_their_names(root):
     }
 
 
+def test_numbers_of_another_run_are_told(root):
+    settings = of_numbers(fields=("25001-25003",))
+    with pytest.raises(InputError, match=r"lacks 1 field\(s\) or visits of idps.*Run `kedro run`"):
+        run(root, grid=IDPS, settings=settings)
+
+
 def test_another_choice_of_fields_is_made_anew(root):
     run(root, grid=IDPS, settings=of_numbers())
     run(root, grid=IDPS, settings=of_numbers(fields=(25002,)))

@@ -2,7 +2,6 @@ import functools
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from population import population
@@ -256,21 +255,22 @@ def test_effect_maps_are_sampled_no_finer_than_4_mm(grid):
 
 
 def test_phenotypes_are_a_group_whose_factors_are_those_of_the_images(grid, table):
-    more = Grid(**(grid.model_dump() | {"also": "idps"}))
-    found = build(more, 8, idps=300).set_index(["target", "inputs"])
-    # Nothing else is changed by them.
-    before = table.set_index(["target", "inputs"])[["ceiling", "reachable"]]
-    pd.testing.assert_frame_equal(found.loc[before.index, before.columns], before, atol=1e-6)
-    read = found.reset_index().pivot_table("reachable", "inputs", "target")
-    few = build(more, 8, idps=100).set_index(["target", "inputs"])["reachable"]
-    both = "FLAIR + T1 + IDPs"
+    part = {"also": "idps", "only": "age+weight+sex+structural+idps"}
+    few, many, none = (
+        build(Grid(**(grid.model_dump() | part)), 8, idps=count).set_index(["target", "inputs"])
+        for count in (100, 300, 0)
+    )
+    images, alone, both = "FLAIR + T1", "IDPs", "FLAIR + T1 + IDPs"
+    before = table.set_index(["target", "inputs"])["reachable"]
     for target, chance in (("age", 0.0), ("weight", 0.0), ("sex", 0.5)):
-        alone = read.loc["IDPs", target]
-        assert chance + 0.2 < alone < found.loc[(target, "IDPs"), "ceiling"]
-        assert few[target, "IDPs"] < alone
-        assert read.loc[both, target] > max(alone, read.loc["FLAIR + T1", target]) - 0.005
+        reached = many["reachable"][target]
+        # Images reach what they reached before.
+        assert reached[images] == pytest.approx(before[target, images], abs=CHANCE)
+        assert chance + 0.2 < reached[alone] < many["ceiling"][target, alone]
+        assert few["reachable"][target, alone] < reached[alone]
+        assert reached[both] > max(reached[alone], reached[images]) - 0.005
+        # A cohort without them shows nothing.
+        assert (target, alone) not in none.index
     # What both read of age is mostly the same: they show the same factors of the same people.
-    assert read.loc[both, "age"] - read.loc["FLAIR + T1", "age"] < 0.1
-    # Only a cohort that has them shows anything.
-    none = build(more, 8, idps=0).set_index(["target", "inputs"])["reachable"]
-    assert none["age", "IDPs"] == 0
+    ages = many["reachable"]["age"]
+    assert ages[both] - ages[images] < 0.1

@@ -229,14 +229,13 @@ def lacks(index: pd.DataFrame, wanted: Mapping[str, tuple[int, re.Pattern[str]]]
     """
     keys = ["field", "members"]
     kinds = index[keys].astype({"members": object}).drop_duplicates()
-    kinds["lacks"] = [
-        " ".join(
-            modality
-            for modality, (own, pattern) in wanted.items()
-            if own == field and _state(members, pattern) != "ok"
-        )
-        for field, members in zip(kinds["field"], kinds["members"], strict=True)
-    ]
+
+    def lacking(field: int, members: str) -> str:
+        own = {m: pattern for m, (of, pattern) in wanted.items() if of == field}
+        good = [m for m, pattern in own.items() if _state(members, pattern) == "ok"]
+        return " ".join(m for m in own if m not in good) if good else ""
+
+    kinds["lacks"] = [lacking(*kind) for kind in kinds.to_numpy().tolist()]
     joined = index[keys].astype({"members": object}).merge(kinds, on=keys, how="left")
     return joined["lacks"].set_axis(index.index).astype("category")
 

@@ -173,8 +173,8 @@ def check_scans(
             mine = numbers.index[numbers[modality]].to_frame(index=False).assign(state="ok")
         else:
             mine = index[(index["field"] == fields.get(modality)) & (index["array"] == 0)]
-            without = mine["lacks"].astype(str).str.split().map(lambda names: modality in names)  # noqa: B023
-            mine = mine.assign(state=mine["state"].mask(without, "missing"))
+            lacks = [text for text in mine["lacks"].unique() if modality in text.split()]
+            mine = mine.assign(state=mine["state"].mask(mine["lacks"].isin(lacks), "missing"))
         where = f"{modality} ({place(modality, fields)})"
         for (instance, state), some in mine.groupby(["instance", "state"], observed=True):
             ready.found("scans", where, f"visit {instance}, {state}", len(some))

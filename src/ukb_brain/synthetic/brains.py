@@ -1,7 +1,7 @@
 """Draw a person's T1, FLAIR and fractional anisotropy, and read factors off as an oracle would."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class Brain:
     site: NDArray[np.float64]
     shapes: NDArray[np.float64]
     textures: NDArray[np.float64]
-    aligned: bool = False
+    aligned: bool = field(default=False, kw_only=True)
 
     @property
     def moving(self) -> NDArray[np.float64]:

@@ -95,12 +95,12 @@ def factor_values(group: Group, z: Columns, own: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def own_variation(rng: np.random.Generator) -> dict[Group, np.ndarray]:
+def own_variation(rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw a person's own variation of each group's factors, shape (1, n_factors)."""
     return {group: rng.standard_normal((1, len(of))) for group, of in FACTORS.items()}
 
 
-def own_at(visit: int, seed: int, number: int) -> dict[Group, np.ndarray]:
+def own_at(visit: int, seed: int, number: int) -> dict[str, np.ndarray]:
     """Give a person's own variation at an imaging visit, most of which stays until the repeat."""
     first = own_variation(np.random.default_rng([seed, number, 10]))
     if visit != REPEAT:

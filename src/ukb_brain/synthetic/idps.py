@@ -5,6 +5,7 @@ differs between people for no known reason. Volumes that are not scaled to a com
 size of the head too, which images in MNI space do not show.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -116,7 +117,7 @@ def loadings(count: int) -> Loadings:
     return Loadings(seen, styles, np.sqrt(np.maximum(1 - explained, LEAST_NOISE**2)))
 
 
-def seen_by(z: Columns, own: dict[Group, NDArray[np.float64]]) -> Array:
+def seen_by(z: Columns, own: Mapping[str, Array]) -> Array:
     """Values of what phenotypes follow: factors of both groups, size of the head, sites."""
     factors = [factor_values(group, z, own[group]) for group in GROUPS]
     return np.hstack([*factors, z["head"][:, None], site_indicators(z)])

@@ -144,7 +144,7 @@ class _Session:
         self.anatomy, self.mask, self.world, self.near = _anatomy(batch.anatomy)
         z = latents(variates(self.cohort.seed, [number]))
         rng = np.random.default_rng([*self.seed, 10])
-        own: dict[str, NDArray[np.float64]] = {**own_variation(rng)}
+        own = own_variation(rng)
         own["shapes"] = rng.standard_normal(len(self.anatomy.shapes))
         own["textures"] = rng.standard_normal(len(self.anatomy.textures))
         own["styles"] = rng.standard_normal(N_STYLES)

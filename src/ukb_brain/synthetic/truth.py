@@ -117,7 +117,7 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
     errors["functional"] = connectomes.readout_error(cohort.regions, cohort.time_points)
     groups: tuple[Group, ...] = tuple(g for g in FACTORS if g in grid.imaging)
     blocks = {domain: _block(grid, domain, values, rng) for domain in grid.domains}
-    own: dict[Group, Array] = {}
+    own: dict[str, Array] = {}
     known, seen = dict(blocks), dict(blocks)
     for group in groups:
         own[group] = _own(group, z, rng)
@@ -125,8 +125,7 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
         known[group], seen[group] = _known(group, z), _read(shown, rng, errors[group])
     if idps.NAME in grid.imaging and cohort.idps:
         # Of the same people: their phenotypes have the factors that their images have.
-        for group in idps.GROUPS:
-            own.setdefault(group, _own(group, z, rng))
+        own |= {g: _own(g, z, rng) for g in idps.GROUPS if g not in own}
         shown = idps.seen_by(z, own)
         latent = [_known(group, z) for group in idps.GROUPS]
         known[idps.NAME] = np.hstack([*latent, z["head"][:, None]])

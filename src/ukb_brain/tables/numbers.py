@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 # By modality.
 Fields = Mapping[str, tuple[int, ...]]
 
-# Fields read at first, and then as many as have so many answers: at most 32 bytes each.
-FIRST_READ, CELLS = 50, 50_000_000
+# Fields read at first; then as many as make so many cells with all people, of some 50 bytes each.
+FIRST_READ, CELLS = 50, 25_000_000
 # So many of a modality's fields tell whether a visit has its numbers.
 PROBES = 8
 NAMES_SHOWN = 5
@@ -170,7 +170,7 @@ def _at_visits(
     read: pd.DataFrame, fields: Iterable[int], visits: pd.DataFrame
 ) -> dict[str, np.ndarray]:
     """Take fields at visits of ``eid, instance``, of a table of a row a person."""
-    rows = read.index.get_indexer(visits["eid"])
+    rows = read.index.get_indexer(pd.Index(visits["eid"]))
     found = {str(field): np.full(len(visits), np.nan, dtype=np.float32) for field in fields}
     for instance in visits["instance"].unique():
         mine = np.flatnonzero((visits["instance"] == instance) & (rows >= 0))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.cluster import Compute, run_items
+from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
@@ -114,6 +115,12 @@ def _visits(
         if key in files:
             files[key][int(field)] = BulkFile(bulk / path)
     rows = {key: row for row, key in enumerate(_keys(numbers))}
+    lacking = {str(field) for of in fields.values() for field in of} - {*numbers}
+    if fields and (lacking or not files.keys() <= rows.keys()):
+        raise InputError(
+            f"primary.imaging_numbers lacks {len(lacking):,} field(s) or visits of "
+            f"{', '.join(fields)}: it is of another run. Run `kedro run` with the same --params."
+        )
     values = {m: numbers[[str(field) for field in of]].to_numpy() for m, of in fields.items()}
     return [
         Visit(key, found, {m: held[rows[key]] for m, held in values.items()})
