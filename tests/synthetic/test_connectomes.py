@@ -12,6 +12,7 @@ from ukb_brain.synthetic.connectomes import (
     matrix_25750,
     readout_error,
     simulate,
+    streamlines,
 )
 from ukb_brain.synthetic.factors import FACTORS
 from ukb_brain.synthetic.people import SITES
@@ -31,6 +32,20 @@ def test_shapes_of_series_and_matrix():
     assert series.shape == (31, 70)
     assert nodes.shape == (21, 70)
     assert matrix_25750(nodes).shape == (210,)
+
+
+def test_a_structural_connectome_follows_the_factors_of_diffusion():
+    none = np.zeros(len(FACTORS["diffusion"]))
+    first = np.eye(len(none))[0]
+    drawn = [streamlines(first * f, 60, np.random.default_rng(0)) for f in (-2, 0, 2)]
+    assert all((x == x.T).all() and (x >= 0).all() and (x % 1 == 0).all() for x in drawn)
+    assert 0.5 < (drawn[1] > 0).mean() < 0.65
+    # The pattern of a factor is everybody's.
+    once = np.log1p(drawn[2]) - np.log1p(drawn[1])
+    again = np.log1p(drawn[1]) - np.log1p(drawn[0])
+    assert np.corrcoef(once.ravel(), again.ravel())[0, 1] > 0.4
+    other = streamlines(none, 60, np.random.default_rng(1))
+    assert np.abs(other - drawn[1]).max() > 0
 
 
 def test_covariance_is_that_of_the_loadings():
