@@ -14,6 +14,8 @@ from ukb_brain.imaging.modalities import NUMBERS, ImagingPreprocess
 from ukb_brain.imaging.readers import READERS, SHRINKAGE, Parcellation, Visit
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 
+# Vectors that are averaged at a time.
+READ_AT_ONCE = 256
 # Settings that a record depends on where its modality says so alone.
 NOT_OF_ONE = {"modalities", "connectivity_field", "atlas"}
 
@@ -99,3 +101,17 @@ def mean_volume(store: RecordStore, modality: str, keys: list[Key]) -> Values:
     """Average a modality's volumes of some visits, at least one, reading one at a time."""
     total = sum(store.read(modality, key).astype(np.float64) for key in keys)
     return np.asarray(total / len(keys), dtype=np.float32)
+
+
+def mean_edges(store: RecordStore, modality: str, keys: list[Key]) -> Values:
+    """Average a modality's edges over those of some visits, at least one, that have them.
+
+    NaN where nobody has one.
+    """
+    total, there = 0.0, 0.0
+    for start in range(0, len(keys), READ_AT_ONCE):
+        edges = store.read_many(modality, keys[start : start + READ_AT_ONCE])
+        total = total + np.nansum(edges, axis=0, dtype=np.float64)
+        there = there + np.isfinite(edges).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.divide(total, there), dtype=np.float32)
