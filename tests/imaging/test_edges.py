@@ -16,9 +16,11 @@ from scan_cases import (
 )
 
 from ukb_brain.imaging.bulk import BulkFile
-from ukb_brain.imaging.preprocess import VisitBatch, preprocess_batch
-from ukb_brain.imaging.readers import Visit, find_parcellations
+from ukb_brain.imaging.partial import partial_z
+from ukb_brain.imaging.preprocess import VisitBatch, mean_edges, preprocess_batch
+from ukb_brain.imaging.readers import SHRINKAGE, Visit, find_parcellations
 from ukb_brain.imaging.store import RecordStore
+from ukb_brain.imaging.tangent import covariances
 
 MODALITIES = ("rsfmri", "rsfmri_partial", "schaefer", "connectome")
 EDGES = imaging(MODALITIES)
@@ -157,3 +159,20 @@ def test_regions_of_a_whole_connectome_have_their_names(person):
     found = find_parcellations([Visit(KEY, person.files)], EDGES)["connectome"]
     assert (found.labels[0], found.labels[-1]) == ("R_V1_ROI", "CAU-lh")
     assert found.edges == 376 * 375 // 2
+
+
+def test_means_are_over_those_who_have_an_edge_and_of_nobody_where_they_are_few(tmp_path):
+    store, rng = RecordStore(tmp_path), np.random.default_rng(0)
+    z = rng.normal(scale=0.3, size=(4, 3)).astype(np.float32)
+    z[0, :2] = np.nan
+    z[1, 1] = np.nan
+    for k, vector in enumerate(z):
+        store.write("rsfmri", (k + 1, 2), vector, {"measures": {SHRINKAGE: 0.1 * k}})
+    keys = store.keys("rsfmri")
+    expected = [np.mean(z[1:, 0]), np.nan, np.mean(z[:, 2])]
+    np.testing.assert_allclose(mean_edges(store, "rsfmri", keys, 3), expected, rtol=1e-6)
+    # Partial correlations are of those who have all regions.
+    whole = partial_z(covariances(z[2:], np.array([0.2, 0.3]))).mean(axis=0)
+    found = mean_edges(store, "rsfmri", keys, 2, partial=True)
+    np.testing.assert_allclose(found, whole, rtol=1e-6)
+    assert np.isnan(mean_edges(store, "rsfmri", keys, 3, partial=True)).all()

@@ -11,8 +11,10 @@ import numpy as np
 from ukb_brain.imaging.bulk import ScanError
 from ukb_brain.imaging.intensity import Values
 from ukb_brain.imaging.modalities import NUMBERS, ImagingPreprocess
+from ukb_brain.imaging.partial import partial_z
 from ukb_brain.imaging.readers import READERS, SHRINKAGE, Parcellation, Visit
 from ukb_brain.imaging.store import Key, RecordStore, open_store
+from ukb_brain.imaging.tangent import covariances
 
 # Vectors that are averaged at a time.
 READ_AT_ONCE = 256
@@ -103,15 +105,25 @@ def mean_volume(store: RecordStore, modality: str, keys: list[Key]) -> Values:
     return np.asarray(total / len(keys), dtype=np.float32)
 
 
-def mean_edges(store: RecordStore, modality: str, keys: list[Key]) -> Values:
+def mean_edges(
+    store: RecordStore, modality: str, keys: list[Key], least: int, partial: bool = False
+) -> Values:
     """Average a modality's edges over those of some visits, at least one, that have them.
 
-    NaN where nobody has one.
+    NaN where fewer than ``least`` have one. ``partial``: of partial correlations, which only those
+    have who have all regions.
     """
     total, there = 0.0, 0.0
     for start in range(0, len(keys), READ_AT_ONCE):
-        edges = store.read_many(modality, keys[start : start + READ_AT_ONCE])
+        some = keys[start : start + READ_AT_ONCE]
+        edges = store.read_many(modality, some)
+        if partial:
+            about = (store.about(modality, key) or {} for key in some)
+            shrinkage = np.array([each["measures"][SHRINKAGE] for each in about])
+            whole = np.isfinite(edges).all(axis=1)
+            edges = partial_z(covariances(edges[whole], shrinkage[whole]))
         total = total + np.nansum(edges, axis=0, dtype=np.float64)
         there = there + np.isfinite(edges).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.divide(total, there), dtype=np.float32)
+    mean = np.full(np.shape(total), np.nan)
+    np.divide(total, there, out=mean, where=np.asarray(there) >= least)
+    return mean.astype(np.float32)

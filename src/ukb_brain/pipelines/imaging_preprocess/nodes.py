@@ -194,14 +194,18 @@ def average_edges(
     -------
     pandas.DataFrame
         ``modality, region, other, mean``: an edge a row, by names of regions, or by their numbers
-        where these are not known; nothing of modalities that fewer than ten training people have.
+        where these are not known; NaN where fewer than ten training people have one, and nothing
+        of modalities of which they have none.
     """
     usable, tables = _training(quality, splits, participants), []
     for modality, record in settings.taking(grid.modalities).modalities.items():
         keys = _keys(usable[usable["modality"] == modality])
         if READERS[record.reader].regions is None or len(keys) < FEWEST_AVERAGED:
             continue
-        mean = mean_edges(vectors, modality, keys)
+        partial = record.kind == "partial"
+        mean = mean_edges(vectors, modality, keys, FEWEST_AVERAGED, partial)
+        if np.isnan(mean).all():
+            continue
         regions = nodes_of(len(mean))
         names = np.array(vectors.names_of(modality) or range(1, regions + 1)).astype(str)
         rows, columns = np.tril_indices(regions, -1)
