@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukb_brain.figures.forest import head
-from ukb_brain.figures.stamp import INK, modality_names, stamp
+from ukb_brain.figures.stamp import INK, Look, modality_names, stamp
 from ukb_brain.grid import Grid
 
 # Inches: of a matrix, beside and below it for names, and above all.
@@ -45,7 +45,7 @@ def _draw(axes: Axes, matrix: pd.DataFrame, title: str) -> None:
     values = matrix.to_numpy(float)
     most = float(np.nanmax(np.abs(values)))
     signed = float(np.nanmin(values)) < 0
-    look = {"cmap": "RdBu_r", "vmin": -most} if signed else {"cmap": "viridis", "vmin": 0.0}
+    look: Look = {"cmap": "RdBu_r", "vmin": -most} if signed else {"cmap": "viridis", "vmin": 0.0}
     image = axes.imshow(values, vmax=most, interpolation="nearest", **look)
     every = range(0, len(matrix), -(-len(matrix) // MOST_NAMES))
     shown = [str(matrix.index[k]) for k in every]

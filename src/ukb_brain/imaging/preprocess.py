@@ -113,7 +113,7 @@ def mean_edges(
     NaN where fewer than ``least`` have one. ``partial``: of partial correlations, which only those
     have who have all regions.
     """
-    total, there = 0.0, 0.0
+    total, there = np.zeros(()), np.zeros(())
     for start in range(0, len(keys), READ_AT_ONCE):
         some = keys[start : start + READ_AT_ONCE]
         edges = store.read_many(modality, some)
@@ -125,5 +125,5 @@ def mean_edges(
         total = total + np.nansum(edges, axis=0, dtype=np.float64)
         there = there + np.isfinite(edges).sum(axis=0)
     mean = np.full(np.shape(total), np.nan)
-    np.divide(total, there, out=mean, where=np.asarray(there) >= least)
+    np.divide(total, there, out=mean, where=there >= least)
     return mean.astype(np.float32)
