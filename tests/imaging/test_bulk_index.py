@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scan_cases import imaging, series_members, zipped
+from scan_cases import STUDY, connectome_members, imaging, series_members, zipped
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging import bulk_index
@@ -28,6 +28,7 @@ from ukb_brain.problems import stop_at
 from ukb_brain.tables.exclusions import usable_scans
 
 FIELDS = (20252, 31016)
+SCHAEFER = "fMRI.Schaefer7n200p.csv.gz"
 T1 = {"T1/T1_unbiased_brain.nii.gz": b"", "T1/transforms/T1_to_MNI_linear.mat": b""}
 SETTINGS = imaging()
 # Three people, two of them with a repeat scan.
@@ -383,6 +384,36 @@ def test_an_atlas_that_is_named_is_the_one_that_must_be_there(tmp_path):
     for atlas, state in (("Schaefer7n100p", "ok"), ("Schaefer7n1000p", "missing")):
         settings = SETTINGS.model_copy(update={"connectivity_field": 31018, "atlas": atlas})
         assert states(index, settings.members).tolist() == [state]
+
+
+@pytest.mark.bad_input(
+    given="a modality of its own atlas that no zip has",
+    says="name one of them: --params imaging_preprocess.modalities.schaefer.atlas=Schaefer17n100p",
+)
+def test_a_modality_of_its_own_atlas_is_told_where_it_says_so(tmp_path, says):
+    index = index_of_atlases(tmp_path)
+    series = imaging((*STUDY, "schaefer", "rsfmri_partial")).series
+    assert {m: (of.field, of.atlas) for m, of in series.items()} == {
+        "rsfmri": (31016, None),
+        "rsfmri_partial": (31016, None),
+        "schaefer": (31018, "Schaefer7n200p"),
+    }
+    (problem,) = problems_of_atlases(index, series.values())
+    assert problem.remedy == says
+
+
+@pytest.mark.parametrize(
+    ("modality", "field", "folder"),
+    [("connectome", 31022, "Connectomes"), ("schaefer", 31018, "Functional time series")],
+)
+def test_zips_of_edges_are_recognised_on_the_platform(tmp_path, modality, field, folder):
+    settings = imaging((*STUDY, modality))
+    held = {"connectome": connectome_members(), "schaefer": series_members(8, 4, SCHAEFER)}
+    put(tmp_path / folder / "12" / name_of(1234567, field, 2), held[modality])
+    put(tmp_path / folder / "12" / name_of(1234568, field, 2), {"else.csv": b""})
+    index, others = index_bulk(tmp_path, settings.fields.values())
+    assert (index["field"].tolist(), others) == ([field, field], [])
+    assert states(index, settings.members).tolist() == ["ok", "missing"]
 
 
 def test_one_atlas_needs_no_name(tmp_path):

@@ -19,6 +19,7 @@ from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.pipelines.data_engineering.nodes import index_bulk
 from ukb_brain.pipelines.imaging_preprocess import create_pipeline, nodes
+from ukb_brain.tables import reported
 
 SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
@@ -343,6 +344,30 @@ def test_the_second_file_of_a_visit_is_not_used(root):
     assert state[FIRST, 2] == "ok"
     assert state[FIRST + 1, 2] == "missing"
     assert records(root)["t1", FIRST, 2] == before["t1", FIRST, 2]
+
+
+def test_mean_edges_are_of_training_people_and_bear_names_of_regions(root, monkeypatch):
+    monkeypatch.setattr(nodes, "FEWEST_AVERAGED", 3)
+    catalog = run(root)
+    assert (root / "08_reporting/connectivity.png").exists()
+    read = ("primary.quality", "primary.splits", "primary.participants")
+    table = nodes.average_edges(
+        store(root, "vectors"), *(catalog.load(name) for name in read), GRID, SETTINGS
+    )
+    # At the chosen visits of the three who train.
+    vectors = [store(root, "vectors").read("rsfmri", (FIRST + k, 2)) for k in range(3)]
+    np.testing.assert_allclose(table["mean"], np.mean(vectors, axis=0), rtol=1e-5)
+    assert table[["region", "other"]].to_numpy()[:2].tolist() == [
+        ["R_0_ROI", "R_1_ROI"],
+        ["R_0_ROI", "R_2_ROI"],
+    ]
+    monkeypatch.setattr(nodes, "FEWEST_AVERAGED", 4)
+    few = nodes.average_edges(
+        store(root, "vectors"), *(catalog.load(name) for name in read), GRID, SETTINGS
+    )
+    assert few.empty
+    for each in (few, table):
+        reported.mean_connectivity.validate(each)
 
 
 def test_only_modalities_of_the_grid_are_preprocessed(root):

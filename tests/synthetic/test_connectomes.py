@@ -12,6 +12,7 @@ from ukb_brain.synthetic.connectomes import (
     matrix_25750,
     readout_error,
     simulate,
+    streamlines,
 )
 from ukb_brain.synthetic.factors import FACTORS
 from ukb_brain.synthetic.people import SITES
@@ -31,6 +32,27 @@ def test_shapes_of_series_and_matrix():
     assert series.shape == (31, 70)
     assert nodes.shape == (21, 70)
     assert matrix_25750(nodes).shape == (210,)
+
+
+def test_a_structural_connectome_follows_the_factors_of_diffusion():
+    first, second = np.eye(len(FACTORS["diffusion"]))[:2]
+
+    def drawn(factors, seed):
+        return streamlines(factors, 60, np.random.default_rng(seed))
+
+    one = drawn(first, 0)
+    assert (one == one.T).all()
+    assert (one >= 0).all()
+    assert (one % 1 == 0).all()
+    assert 0.5 < (one > 0).mean() < 0.65
+    # A factor changes everybody's in the same pattern, and another factor in another.
+    changes = [
+        np.log1p(drawn(4 * of, seed)) - np.log1p(drawn(-4 * of, seed + 1))
+        for of, seed in ((first, 2), (first, 4), (second, 6))
+    ]
+    among = np.corrcoef([change.ravel() for change in changes])
+    assert among[0, 1] > 0.5
+    assert abs(among[0, 2]) < 0.2
 
 
 def test_covariance_is_that_of_the_loadings():

@@ -1,15 +1,22 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from modelling_cases import MODELLING, changed
+from reporting_cases import study_grid
+from scan_cases import imaging
 
+from ukb_brain.grid import Grid
+from ukb_brain.imaging.partial import partial_z
 from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.imaging.tangent import completed, covariances, logarithms, tangents, whitening
-from ukb_brain.training.scans import GroupScans
-from ukb_brain.training.steps import Tangent
+from ukb_brain.training.scans import GroupScans, gather_scans
+from ukb_brain.training.steps import Partial, Tangent
 
 KEYS = [(9_000_001, 2), (9_000_002, 3)]
 SHAPE = (7, 8, 9)
@@ -164,6 +171,59 @@ def test_series_are_read_about_the_mean_of_training_people(tmp_path):
     changed[3:] = 2.0
     again = of_series(tmp_path / "changed", changed).fitted(TRAINING)
     np.testing.assert_array_equal(again.read(TRAINING), read[:3])
+
+
+def partial(folder, vectors=EDGES, shrinkage=0.2):
+    return replace(of_series(folder, vectors, shrinkage), makers=(Partial(),))
+
+
+def test_partial_correlations_are_of_each_person_alone(tmp_path):
+    scans = partial(tmp_path)
+    found = scans.fitted(TRAINING)
+    np.testing.assert_allclose(
+        found.read(PEOPLE), partial_z(covariances(EDGES, np.full(5, 0.2))), atol=1e-6
+    )
+    # Another reference, the same partial correlations.
+    again = scans.fitted(PEOPLE[3:])
+    np.testing.assert_allclose(again.read(PEOPLE), found.read(PEOPLE), atol=1e-6)
+    kept = scans.restored(found.arrays())
+    np.testing.assert_array_equal(kept.read(PEOPLE), found.read(PEOPLE))
+    assert scans.seen != of_series(tmp_path).seen
+
+
+def test_who_lacks_a_region_is_completed_before_partial_correlations_are_taken(tmp_path):
+    gaps = EDGES.copy()
+    gaps[[0, 4], :2] = nan
+    found = partial(tmp_path, gaps).fitted(TRAINING)
+    root = np.linalg.inv(found.arrays()["partial.white"])
+    lacking = np.zeros((5, 3), dtype=bool)
+    lacking[[0, 4], 0] = True
+    shrunk = covariances(EDGES, np.full(5, 0.2))
+    expected = partial_z(completed(shrunk, lacking, root @ root))
+    np.testing.assert_allclose(found.read(PEOPLE), expected, atol=1e-5)
+
+
+def test_each_group_has_its_kind_and_others_that_of_the_run(tmp_path):
+    records = imaging(("rsfmri", "rsfmri_partial", "connectome"))
+    offered = {m: {m: {"name": m, "order": k}} for k, m in enumerate(records.modalities)}
+    grid = Grid(**(study_grid().model_dump() | {"imaging": offered, "offered": {}}))
+    quality = pd.DataFrame({"eid": [], "modality": []})
+    stores = (RecordStore(tmp_path / "volumes"), RecordStore(tmp_path / "vectors"))
+    scans = gather_scans(*stores, quality, grid, records)
+
+    def made(connectivity, **how):
+        settings = changed(MODELLING, connectivity=connectivity)
+        groups = scans.read_as(1, settings, **how).groups
+        return {group: some.makers[0].name for group, some in groups.items()}
+
+    run = {"connectome": "tangent", "rsfmri": "tangent", "rsfmri_partial": "partial"}
+    assert made("tangent") == run
+    assert made("partial") == run | {"connectome": "partial", "rsfmri": "partial"}
+    for name in ("correlation", "fisher_z"):
+        assert made(name) == run | {"connectome": "fill", "rsfmri": "fill"}
+    # Networks of single cells read correlations where others read tangent space.
+    as_study = {"connectome": "fill", "rsfmri": "fill", "rsfmri_partial": "partial"}
+    assert made("tangent", tangent=False) == as_study
 
 
 def test_matrices_without_series_are_read_as_they_are(tmp_path):

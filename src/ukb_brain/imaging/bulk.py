@@ -333,11 +333,10 @@ class BulkFile:
 
     def table(self, name: str) -> str:
         """Read a member that is text, gzipped where its name says so."""
-        content: bytes | memoryview = self.member(name)
+        content = self.member(name)
         try:
-            if name.endswith(".gz"):
-                content = _unpacked(content, name).data
-            return str(content, "utf-8")
+            packed = name.endswith(".gz")
+            return str(_unpacked(content, name).data if packed else content, "utf-8")
         except ValueError as error:
             raise ScanError("broken", f"{name} is not a table") from error
 

@@ -90,7 +90,8 @@ class RecordStore:
     def names_of(self, modality: str) -> tuple[str, ...]:
         """Give the names of a modality's values, or of its regions; nothing where none are kept."""
         path = self.path / NAMES.format(modality)
-        return tuple(path.read_text(encoding="utf-8").split("\n")) if path.exists() else ()
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        return tuple(text.split("\n")) if text else ()
 
     def _marks(self) -> dict[str, Any]:
         path = self.path / ABOUT_STORE

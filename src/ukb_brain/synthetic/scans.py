@@ -245,7 +245,7 @@ class _Session:
         # What is in MNI space was drawn inside the mask alone.
         inside = slice(None) if record.space == MNI else drawn.images["brain"] > 0.5
         values, voxels = drawn.images[key][inside], drawn.voxels[inside]
-        stream = self._noise_of(record.field or 0, *([place] if place else []))
+        stream = self._noise_of(int(record.field or 0), *([place] if place else []))
         noise = stream.standard_normal(len(values), dtype=np.float32)
         values = np.maximum(values + contrast.noise * noise, 0.01) * np.float32(contrast.unit)
         if isinstance(record.intensity, Scale):

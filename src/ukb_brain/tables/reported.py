@@ -205,6 +205,14 @@ data_dictionary = declared(
 )
 
 
+# Edges between regions, as training people have them on average.
+mean_connectivity = declared(
+    "modality region other mean",
+    "modality region other",
+    kinds={"region": TEXT, "mean": MAYBE},
+)
+
+
 def _has_a_skill_where_it_is_ok(table: pd.DataFrame) -> bool:
     return bool((table["skill"].notna() == (table["status"] == "ok")).all())
 

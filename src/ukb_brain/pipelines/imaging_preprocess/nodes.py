@@ -11,10 +11,11 @@ from ukb_brain.cluster import Compute, run_items
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
+from ukb_brain.imaging.connectivity import nodes_of
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.imaging.modalities import ImagingPreprocess
-from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
-from ukb_brain.imaging.readers import Visit, find_parcellations, stored_in
+from ukb_brain.imaging.preprocess import VisitBatch, mean_edges, mean_volume, preprocess_batch
+from ukb_brain.imaging.readers import READERS, Visit, find_parcellations, stored_in
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store, refuse_earlier
 from ukb_brain.problems import stop_at
 from ukb_brain.tables.numbers import Fields, fields_of
@@ -147,6 +148,18 @@ def summarise_quality(quality: pd.DataFrame) -> pd.DataFrame:
     return quality.groupby(["modality", "status"], sort=True).size().rename("n").reset_index()
 
 
+def _training(
+    quality: pd.DataFrame, splits: pd.DataFrame, participants: pd.DataFrame
+) -> pd.DataFrame:
+    """List usable scans of the first fold's training people, one visit of each."""
+    first = splits["fold"] == splits["fold"].min()
+    training = splits.loc[first & (splits["part"] == "train"), "eid"]
+    usable = quality[(quality["status"] == "ok") & quality["eid"].isin(training)]
+    # One visit of each person, so that nobody counts twice.
+    chosen = participants.loc[participants["chosen"], ["eid", "instance"]]
+    return usable.merge(chosen, on=["eid", "instance"])
+
+
 def average_volumes(
     volumes: RecordStore,
     quality: pd.DataFrame,
@@ -162,13 +175,7 @@ def average_volumes(
     dict of str to nibabel.Nifti1Image
         By modality; zero where fewer than ten training people have it.
     """
-    first = splits["fold"] == splits["fold"].min()
-    training = splits.loc[first & (splits["part"] == "train"), "eid"]
-    usable = quality[(quality["status"] == "ok") & quality["eid"].isin(training)]
-    # One visit of each person, so that nobody counts twice.
-    chosen = participants.loc[participants["chosen"], ["eid", "instance"]]
-    usable = usable.merge(chosen, on=["eid", "instance"])
-    means = {}
+    usable, means = _training(quality, splits, participants), {}
     for modality in stored_in("volumes", settings.taking(grid.modalities)):
         keys = _keys(usable[usable["modality"] == modality])
         if len(keys) >= FEWEST_AVERAGED:
@@ -178,3 +185,38 @@ def average_volumes(
             mean = np.zeros(settings.shape, dtype=np.float32)
         means[modality] = nib.Nifti1Image(mean, settings.affine)
     return means
+
+
+def average_edges(
+    vectors: RecordStore,
+    quality: pd.DataFrame,
+    splits: pd.DataFrame,
+    participants: pd.DataFrame,
+    grid: Grid,
+    settings: ImagingPreprocess,
+) -> pd.DataFrame:
+    """Average edges between regions over the first fold's training people, at chosen visits.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``modality, region, other, mean``: an edge a row, by names of regions, or by their numbers
+        where these are not known; NaN where fewer than ten training people have one, and nothing
+        of modalities of which they have none.
+    """
+    usable, tables = _training(quality, splits, participants), []
+    for modality, record in settings.taking(grid.modalities).modalities.items():
+        keys = _keys(usable[usable["modality"] == modality])
+        if READERS[record.reader].regions is None or len(keys) < FEWEST_AVERAGED:
+            continue
+        partial = record.kind == "partial"
+        mean = mean_edges(vectors, modality, keys, FEWEST_AVERAGED, partial)
+        if np.isnan(mean).all():
+            continue
+        regions = nodes_of(len(mean))
+        names = np.array(vectors.names_of(modality) or range(1, regions + 1)).astype(str)
+        rows, columns = np.tril_indices(regions, -1)
+        edges = {"region": names[columns], "other": names[rows], "mean": mean.astype(float)}
+        tables.append(pd.DataFrame({"modality": modality, **edges}))
+    empty = pd.DataFrame({name: [] for name in ("modality", "region", "other")}, dtype=str)
+    return pd.concat([empty.assign(mean=np.zeros(0)), *tables], ignore_index=True)

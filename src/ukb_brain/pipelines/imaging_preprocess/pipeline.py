@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
+from ukb_brain.figures.connectivity import draw_connectivity
 from ukb_brain.pipelines.imaging_preprocess import nodes
 from ukb_brain.pipelines.wiring import step
 
@@ -22,6 +23,17 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "intermediate.volumes primary.quality primary.splits primary.participants "
             "params:grid params:imaging_preprocess",
             "reporting.mean_images",
+        ),
+        step(
+            nodes.average_edges,
+            "intermediate.vectors primary.quality primary.splits primary.participants "
+            "params:grid params:imaging_preprocess",
+            "reporting.mean_connectivity",
+        ),
+        step(
+            draw_connectivity,
+            "reporting.mean_connectivity params:grid params:source",
+            "reporting.connectivity",
         ),
     ]
     return Pipeline(steps)
