@@ -266,10 +266,10 @@ def test_a_record_that_is_replaced_while_it_is_read_is_read_anew(store, monkeypa
     store.write("t1", (2, 2), VOLUME, {})
     plain = RecordStore._copy
 
-    def replaced_first(self, modality, record, out):
+    def replaced_first(self, modality, found, out, rows):
         monkeypatch.setattr(RecordStore, "_copy", plain)
         self.write(modality, (1, 2), VOLUME + 1, {})
-        plain(self, modality, record, out)
+        plain(self, modality, found, out, rows)
 
     monkeypatch.setattr(RecordStore, "_copy", replaced_first)
     many = store.read_many("t1", [(1, 2), (2, 2)])
