@@ -52,18 +52,16 @@ def _tangent_edges(case: Case) -> int:
 
 
 def _of_network(case: Case, settings: Encoders | Dedicated) -> float:
-    pooling = settings.network.pooling
+    pooling, voxel = settings.network.pooling, np.dtype(case.stored).itemsize
     stored, fed = case.shapes().values(), case.shapes(pooling).values()
     # Volumes that are not pooled are fed as the store has them, and never kept.
     made = HALF * sum(math.prod(s) for s in fed if len(s) == 1 or pooling > 1)
     held = made * case.parts.people
-    held = held if held <= settings.cache_gb * 1e9 else 0.0
-    voxel = np.dtype(case.stored).itemsize
-    read = made if held else HALF * sum(math.prod(s) for s in fed if len(s) == 1)
-    read += voxel * sum(math.prod(s) for s in stored if len(s) == 4 and not (held and pooling > 1))
-    # The batch at hand and those that are read ahead; of it in single precision as it is decoded,
-    # and as the network takes it.
+    read = sum((voxel if len(s) == 4 else HALF) * math.prod(s) for s in stored)
+    # The batch at hand and those that are read ahead, at most as they are stored; the one at hand
+    # in single precision as it is decoded, and as the network takes it.
     each = (1 + AHEAD) * read + 2 * SINGLE * sum(math.prod(s) for s in fed)
+    held = held if held <= settings.cache_gb * 1e9 else 0.0
     return held + settings.loop.batch_size * each
 
 
