@@ -1,12 +1,14 @@
 """From some visits' bulk files to records of the stores and rows of the quality table."""
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ukb_brain.cluster import pick_device
 from ukb_brain.imaging.bulk import ScanError
 from ukb_brain.imaging.intensity import Values
 from ukb_brain.imaging.modalities import ImagingPreprocess
@@ -16,13 +18,14 @@ from ukb_brain.imaging.store import Key, RecordStore, open_store
 
 @dataclass(frozen=True)
 class VisitBatch:
-    """Some visits that one worker preprocesses."""
+    """Some visits that one worker preprocesses; scans are resampled on a device."""
 
     visits: tuple[Visit, ...]
     settings: ImagingPreprocess
     parcellation: Parcellation
     volumes: Path
     vectors: Path
+    device: str = "cpu"
 
 
 def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
@@ -38,11 +41,14 @@ def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
         "volumes": open_store(batch.volumes),
         "vectors": open_store(batch.vectors),
     }
-    return [
-        _preprocess(modality, visit, batch, stores[READERS[record.reader].store])
-        for visit in batch.visits
-        for modality, record in batch.settings.modalities.items()
-    ]
+    device = pick_device(batch.device)
+    # Entered for nothing, it would slow down every call of torch.
+    with nullcontext() if device.type == "cpu" else device:
+        return [
+            _preprocess(modality, visit, batch, stores[READERS[record.reader].store])
+            for visit in batch.visits
+            for modality, record in batch.settings.modalities.items()
+        ]
 
 
 def _preprocess(

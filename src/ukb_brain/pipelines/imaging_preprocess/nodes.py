@@ -61,7 +61,8 @@ def preprocess_scans(
         if erased:
             logger.info("Records erased from %s of people who left: %s.", store.path.name, erased)
     visits = _visits(bulk, index, participants, settings)
-    shared = (settings, find_parcellation(visits, settings), volumes.path, vectors.path)
+    regions = find_parcellation(visits, settings)
+    shared = (settings, regions, volumes.path, vectors.path, compute.device)
     batches = [
         VisitBatch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
         for start in range(0, len(visits), VISITS_PER_BATCH)
