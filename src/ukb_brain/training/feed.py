@@ -102,8 +102,8 @@ class StoredVolumes(Dataset[CodedVolumes]):
         self.store, self.modalities, self.keys, self.has = store, modalities, keys, has
         self.pooling, self.pinned = pooling, pinned
         eid, instance = keys[np.argmax(has)].tolist()
-        dtype, shape = open_store(store).kind(modalities[0], (eid, instance))
-        self.dtype = torch.from_numpy(np.empty(0, dtype)).dtype
+        self.kind, shape = open_store(store).kind(modalities[0], (eid, instance))
+        self.dtype = torch.from_numpy(np.empty(0, self.kind)).dtype
         self.shape = (len(modalities), *shape)
 
     @property
@@ -118,7 +118,11 @@ class StoredVolumes(Dataset[CodedVolumes]):
         rows, store = np.asarray(rows), open_store(self.store)
         there = np.flatnonzero(self.has[rows])
         size = (len(rows), *self.shape)
-        numbers = torch.empty(size, dtype=self.dtype, pin_memory=self.pinned)
+        if self.pinned:
+            numbers = torch.empty(size, dtype=self.dtype, pin_memory=True)
+        else:
+            # NumPy asks for large pages, without which a batch takes several times as long.
+            numbers = torch.from_numpy(np.empty(size, self.kind))
         codes = torch.zeros(*size[:2], 2, pin_memory=self.pinned)
         if len(there) < len(rows):
             numbers[~torch.from_numpy(self.has[rows])] = 0
