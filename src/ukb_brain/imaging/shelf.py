@@ -159,7 +159,7 @@ class Shelf:
         self.folder = folder
         self.known: dict[Path, tuple[State, Entries]] = {}
         self.maps: dict[Path, NDArray[np.uint8]] = {}
-        # Made when many are read, and again after a change.
+        # Made when many are read, and again after a change, or where a record is not what it was.
         self.table: Table | None = None
         self.paths: dict[str, Path] = {}
 

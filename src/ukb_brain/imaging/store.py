@@ -161,6 +161,7 @@ class RecordStore:
                 self._copy(modality, found, out, np.arange(len(keys)))
             if found.are_there():
                 return out
+            self._shelf(modality).table = None
 
     def read_coded(
         self, modality: str, keys: Sequence[Key], out: NDArray[Any], rows: NDArray[np.int64]
@@ -184,6 +185,7 @@ class RecordStore:
             self._copy(modality, found, out, rows)
             if found.are_there():
                 return np.where(np.isnan(found.codes), (1, 0), found.codes).astype(np.float32)
+            self._shelf(modality).table = None
 
     def kind(self, modality: str, key: Key) -> tuple[np.dtype, tuple[int, ...]]:
         """Tell dtype and shape of a record; raises `InputError` if it is not there."""
