@@ -5,6 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from nibabel.affines import apply_affine
 from pydantic import ValidationError
 from scan_cases import (
@@ -24,13 +25,16 @@ from scan_cases import (
     zipped,
 )
 
+from ukb_brain.imaging import readers
 from ukb_brain.imaging.affines import fsl_mni
-from ukb_brain.imaging.bulk import BulkFile
+from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
 from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
 from ukb_brain.imaging.readers import (
     ENOUGH,
+    READERS,
     Parcellation,
+    Reader,
     Visit,
     find_parcellations,
     flirt_to_world,
@@ -626,3 +630,58 @@ def test_a_coarse_grid_averages_the_cubes_of_a_finer_one():
 def test_settings_are_checked(wrong):
     with pytest.raises(ValidationError):
         imaging(**wrong)
+
+
+# --- devices --------------------------------------------------------------------------------
+
+THERE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+
+
+@pytest.mark.parametrize("device", THERE)
+def test_every_device_gives_the_same_volumes(tmp_path, device):
+    if not THERE[device]:
+        pytest.skip(f"there is no {device} device")
+    read = {}
+    for name in ("cpu", device):
+        (tmp_path / name).mkdir()
+        person = Person(tmp_path / name)
+        person.batch = replace(person.batch, device=name)
+        assert {row["status"] for row in person.run().values()} == {"ok"}
+        read[name] = {k: person.volumes.read(k, KEY) for k in ("t1", "flair", "dwi")}
+    for modality, volume in read["cpu"].items():
+        # A step of 8 bits, where rounding falls to the other side.
+        step = np.ptp(volume.astype(np.float32)) / 255
+        np.testing.assert_allclose(read[device][modality], volume, atol=1.1 * step)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.uint16, np.float32, np.float64])
+def test_scans_are_resampled_on_the_device_in_single_precision(monkeypatch, dtype):
+    seen = []
+
+    def resample(volumes, *_):
+        seen.append((volumes.device.type, volumes.dtype))
+        zeros = torch.zeros(1, 4, 4, 4, device="cpu")
+        return zeros, zeros > 0
+
+    monkeypatch.setattr(readers, "resample", resample)
+    image = nib.Nifti1Image(np.ones((5, 6, 7), dtype), np.eye(4), dtype=dtype)
+    with torch.device("meta"):
+        to_common_grid(image, np.eye(4), SETTINGS)
+    ((device, found),) = seen
+    assert device == "meta"
+    assert found in (torch.uint8, torch.int16, torch.float32)
+
+
+def test_a_batch_of_visits_names_the_device(tmp_path, monkeypatch):
+    seen = []
+
+    def read(*_):
+        seen.append(torch.get_default_device().type)
+        raise ScanError("broken", "enough was seen")
+
+    monkeypatch.setitem(READERS, "volume", Reader(read, "volumes"))
+    person = Person(tmp_path)
+    person.batch = replace(person.batch, device="meta")
+    person.run()
+    assert set(seen) == {"meta"}
+    assert torch.get_default_device().type == "cpu"

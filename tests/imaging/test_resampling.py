@@ -12,6 +12,8 @@ from nilearn.image import resample_img
 from scan_cases import imaging, world_of
 from scipy.ndimage import affine_transform
 from scipy.special import erf
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ukb_brain.imaging import resampling
 from ukb_brain.imaging.affines import common_grid, fsl_mni, to_flirt
@@ -263,6 +265,25 @@ def test_a_batch_is_its_volumes_and_every_device_gives_the_same(kind, device):
         np.testing.assert_allclose(moved[k].cpu(), alone[0], atol=1e-5)
         np.testing.assert_array_equal(inside[k].cpu(), alone[1])
         assert alone[1].any()
+
+
+class SinglePrecision(TorchDispatchMode):
+    """Nothing that is computed or moved has double precision, which Apple's devices lack."""
+
+    def __torch_dispatch__(self, called, types, args=(), kwargs=None):
+        out = called(*args, **(kwargs or {}))
+        for tensor in tree_leaves((args, kwargs, out)):
+            assert not (isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float64), called
+        return out
+
+
+@pytest.mark.parametrize("how", [(1.0, "none"), (3.0, "gaussian"), (3.0, "area")])
+def test_no_tensor_has_double_precision(how):
+    data = np.random.default_rng(0).uniform(1, 2, (20, 22, 24)).astype(np.float32)
+    with SinglePrecision():
+        of_one(data, from_matvec(TURNED, [1.0, 2.0, 3.0]), (10, 11, 12), *how)
+    with pytest.raises(AssertionError), SinglePrecision():
+        torch.from_numpy(data.astype(np.float64)).sum()
 
 
 def test_slabs_change_nothing(monkeypatch):

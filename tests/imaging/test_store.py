@@ -266,14 +266,27 @@ def test_a_record_that_is_replaced_while_it_is_read_is_read_anew(store, monkeypa
     store.write("t1", (2, 2), VOLUME, {})
     plain = RecordStore._copy
 
-    def replaced_first(self, modality, record, out):
+    def replaced_first(self, modality, found, out, rows):
         monkeypatch.setattr(RecordStore, "_copy", plain)
         self.write(modality, (1, 2), VOLUME + 1, {})
-        plain(self, modality, record, out)
+        plain(self, modality, found, out, rows)
 
     monkeypatch.setattr(RecordStore, "_copy", replaced_first)
     many = store.read_many("t1", [(1, 2), (2, 2)])
     np.testing.assert_array_equal(many, [VOLUME + 1, VOLUME])
+
+
+def test_a_record_whose_eraser_was_killed_is_not_there(store):
+    for eid in (1, 2):
+        store.write("t1", (eid, 2), VOLUME, {})
+    store.read_many("t1", [(1, 2), (2, 2)])
+    # Between the record and its entry.
+    (records,) = store.path.glob("t1/*.records")
+    with records.open("r+b") as file:
+        file.write(bytes(shelf.PREFIX.size))
+    with pytest.raises(InputError, match="lacks a t1 record"):
+        store.read_many("t1", [(1, 2), (2, 2)])
+    np.testing.assert_array_equal(store.read("t1", (2, 2)), VOLUME)
 
 
 def test_what_another_process_erased_first_is_left_alone(store):

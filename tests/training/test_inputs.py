@@ -5,7 +5,8 @@ import pytest
 import torch
 from modelling_cases import EDGES, GRID, N, scans_of
 
-from ukb_brain.training.inputs import LARGEST_HALF, TRAITS, NetworkData, subsets
+from ukb_brain.training.feed import LARGEST_HALF, CodedVolumes
+from ukb_brain.training.inputs import TRAITS, NetworkData, subsets
 from ukb_brain.training.trainer import MASK
 
 GROUPS = tuple(GRID.imaging)
@@ -15,6 +16,17 @@ EVERYBODY = np.ones(N, dtype=bool)
 @pytest.fixture(scope="module")
 def scans(stored):
     return scans_of(stored)
+
+
+CPU = torch.device("cpu")
+
+
+def values(read):
+    """All inputs as numbers."""
+    return {
+        name: held.values(CPU) if isinstance(held, CodedVolumes) else held
+        for name, held in read.items()
+    }
 
 
 def inputs(fold, scans, blocks=(), rows=EVERYBODY, cache_gb=1.0, masked=False):
@@ -29,7 +41,7 @@ def test_subsets_are_all_sets_small_ones_first():
 
 def test_everybody_gets_their_own_scans_and_zeros_for_what_they_lack(fold, scans):
     rows = np.random.default_rng(0).permutation(N)
-    read = inputs(fold, scans).read(rows, None)
+    read = values(inputs(fold, scans).read(rows, None))
     for group in GROUPS:
         has = fold.has[group][rows]
         assert 0 < has.sum() < N
@@ -60,9 +72,22 @@ def test_scans_read_anew_are_those_kept_in_memory(fold, scans, masked):
     rows = np.array([3, 90, 41, 2])
     kept, anew = (inputs(fold, scans, cache_gb=gb, masked=masked) for gb in (1.0, 0.0))
     assert kept.kept and not anew.kept
-    one, two = (each.read(rows, np.random.default_rng(4)) for each in (kept, anew))
+    one, two = (values(each.read(rows, np.random.default_rng(4))) for each in (kept, anew))
     assert list(one) == list(two)
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_volumes_that_are_fed_as_they_lie_are_never_kept(fold, stored):
+    data = inputs(fold, scans_of(stored, pooling=1))
+    assert set(data.kept) == {"functional"}
+    rows = np.random.default_rng(0).permutation(N)
+    read = data.read(rows, None)
+    assert isinstance(read["structural"], CodedVolumes)
+    for group in ("structural", "diffusion"):
+        has = fold.has[group][rows]
+        keys = [key for key, own in zip(keys_of(fold, rows), has, strict=True) if own]
+        expected = data.scans[group].read(keys).astype(np.float16)
+        np.testing.assert_array_equal(values(read)[group].numpy()[has], expected)
 
 
 def test_nobody_else_is_kept_in_memory(fold, scans):

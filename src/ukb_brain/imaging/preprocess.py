@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ukb_brain.cluster import pick_device
 from ukb_brain.imaging.bulk import ScanError
 from ukb_brain.imaging.intensity import Values
 from ukb_brain.imaging.modalities import NUMBERS, ImagingPreprocess
@@ -24,7 +26,7 @@ NOT_OF_ONE = {"modalities", "connectivity_field", "atlas"}
 
 @dataclass(frozen=True)
 class VisitBatch:
-    """Some visits that one worker preprocesses.
+    """Some visits that one worker preprocesses; scans are resampled on ``device``.
 
     By modality: ``parcellations`` where it is edges between regions; ``fields`` of the main table,
     in the order in which visits have their numbers.
@@ -36,6 +38,7 @@ class VisitBatch:
     volumes: Path
     vectors: Path
     fields: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    device: str = "cpu"
 
 
 def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
@@ -51,11 +54,14 @@ def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
         "volumes": open_store(batch.volumes),
         "vectors": open_store(batch.vectors),
     }
-    return [
-        _preprocess(modality, visit, batch, stores[READERS[record.reader].store])
-        for visit in batch.visits
-        for modality, record in batch.settings.modalities.items()
-    ]
+    device = pick_device(batch.device)
+    # Entered for nothing, it would slow down every call of torch.
+    with nullcontext() if device.type == "cpu" else device:
+        return [
+            _preprocess(modality, visit, batch, stores[READERS[record.reader].store])
+            for visit in batch.visits
+            for modality, record in batch.settings.modalities.items()
+        ]
 
 
 def _preprocess(

@@ -39,6 +39,8 @@ class Read(NamedTuple):
     code: Code | None = None
 
 
+# Of scans' numbers, those in which every device can look values up.
+TAKEN_BY_ALL = (torch.uint8, torch.int16, torch.float32)
 # Measured of time series, kept beside each vector: how far its correlations are to be shrunk.
 SHRINKAGE = "shrinkage"
 # Measured of numbers of the main table: how many a visit has, and of how many.
@@ -139,14 +141,22 @@ def to_common_grid(
     to_source = (np.linalg.inv(image.affine) @ world @ settings.affine)[None]
     if not (np.abs(to_source) < FARTHEST).all():
         raise ScanError("broken", "its place in MNI space is out of reach")
-    source = torch.from_numpy(np.asarray(image.dataobj).T[None])
+    source = _on_device(np.asarray(image.dataobj).T[None])
     edge = float(np.cbrt(abs(np.linalg.det(image.affine[:3, :3]))))
     if not SMALLEST_MM <= edge <= LARGEST_MM:
         raise ScanError("broken", f"its voxels of {edge:.3g} mm are no scan's")
     growth = settings.voxel_mm / edge
     how = (settings.shape, growth, settings.filter, interpolation, only_inside)
     values, inside = resample(source, to_source, *how)
-    return values[0].numpy(), inside[0].numpy()
+    return values[0].cpu().numpy(), inside[0].cpu().numpy()
+
+
+def _on_device(array: NDArray[Any]) -> torch.Tensor:
+    """Put numbers where torch makes tensors; single precision is enough, and Apple's most."""
+    tensor, device = torch.from_numpy(array), torch.get_default_device()
+    if device.type == "cpu":
+        return tensor
+    return (tensor if tensor.dtype in TAKEN_BY_ALL else tensor.float()).to(device)
 
 
 def read_volume(

@@ -4,6 +4,8 @@ Every process that writes has two files of its own, to which it only appends. Th
 `Shelf.tidy` alone, when nobody writes.
 """
 
+from __future__ import annotations
+
 import io
 import json
 import math
@@ -14,6 +16,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +46,7 @@ LEFT = ("offset", "length", "size")
 MOST_MAPPED = 64
 # A record is looked for so many times.
 ATTEMPTS = 10
+NOT_LOOKED_AT = -1
 Entries = NDArray[np.void]
 # Of an index file: which one it is, its size, and when it was changed.
 State = tuple[int, int, int]
@@ -72,6 +76,76 @@ class Record(NamedTuple):
         return PREFIX.unpack(self.prefix.tobytes())[:2] == self.key
 
 
+class Gathered(NamedTuple):
+    """Records of some visits, in their order and of one kind, whose bytes are mapped into memory.
+
+    Attributes
+    ----------
+    dtype, shape
+        Of each array.
+    codes : ndarray of shape (n, 2)
+        Scale and offset; NaN where numbers are values.
+    bodies : list of ndarray
+        Bytes of each array.
+    ids : ndarray of shape (n,)
+        Whose they are.
+    heads : list of (ndarray, ndarray, ndarray)
+        Of each file its words, which records lie in it, and the word that each begins with.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    codes: NDArray[np.float64]
+    bodies: list[NDArray[np.uint8]]
+    ids: NDArray[np.int64]
+    heads: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Gathered:
+        """Gather records of one kind that were found one by one."""
+        dtype, shape, _ = records[0].form
+        codes = np.array([record.form.code or (np.nan, np.nan) for record in records])
+        zero = np.zeros(1, np.int64)
+        heads = [(r.prefix.view(np.int64), zero + k, zero) for k, r in enumerate(records)]
+        ids = np.array([_id(record.key) for record in records])
+        return cls(dtype, shape, codes, [record.body for record in records], ids, heads)
+
+    def are_there(self) -> bool:
+        """Whether none was erased since; what was read before it was is right."""
+        return all(
+            np.array_equal(VISITS * words[first] + words[first + 1], self.ids[mine])
+            for words, mine, first in self.heads
+        )
+
+
+class Table:
+    """All whole entries of a shelf, by person and visit, the newest last.
+
+    What a record is, its own bytes say; that is looked at once.
+    """
+
+    def __init__(self, paths: list[Path], each: list[Entries]) -> None:
+        entries = np.concatenate([np.empty(0, ENTRY), *each])
+        order = np.lexsort((entries["written"], _ids(entries)))
+        self.paths, self.entries = paths, entries[order]
+        self.files = np.repeat(np.arange(len(each)), [len(some) for some in each])[order]
+        self.ids, self.starts = _ids(self.entries), self.entries["offset"] + self.entries["length"]
+        self.stops = self.starts + self.entries["size"]
+        # Places in `forms`, which have no code.
+        self.kinds = np.full(len(order), NOT_LOOKED_AT)
+        self.codes = np.full((len(order), 2), np.nan)
+        self.forms: list[Form] = []
+
+    def learn(self, place: int, form: Form) -> None:
+        """Keep what a record is."""
+        kind = form._replace(code=None)
+        if kind not in self.forms:
+            self.forms.append(kind)
+        self.kinds[place] = self.forms.index(kind)
+        if form.code:
+            self.codes[place] = form.code
+
+
 @lru_cache(maxsize=256)
 def _form(words: bytes) -> Form:
     dtype, shape, code = json.loads(words)
@@ -85,24 +159,18 @@ class Shelf:
         self.folder = folder
         self.known: dict[Path, tuple[State, Entries]] = {}
         self.maps: dict[Path, NDArray[np.uint8]] = {}
-        # All entries by person and visit, the newest last, with the file that each is in; made when
-        # many are read, and again after a change.
-        self.sorted: tuple[list[Path], NDArray[np.int64], Entries] | None = None
+        # Made when many are read, and again after a change, or where a record is not what it was.
+        self.table: Table | None = None
+        self.paths: dict[str, Path] = {}
 
     # ---- what there is --------------------------------------------------------------------------
 
     def look(self) -> None:
         """Read the index files that changed."""
-        seen: dict[Path, State] = {}
-        for path in self._files(INDEX):
-            try:
-                stat = path.stat()
-            except FileNotFoundError:
-                continue
-            seen[path] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        seen = self._indices_now()
         if seen == {path: state for path, (state, _) in self.known.items()}:
             return
-        known, self.known, self.sorted = self.known, {}, None
+        known, self.known, self.table = self.known, {}, None
         for path, state in seen.items():
             old = known.get(path)
             self.known[path] = old if old and old[0] == state else (state, _entries(path))
@@ -110,6 +178,20 @@ class Shelf:
             # Another file may have been given the name.
             if path not in seen or path not in known or known[path][0][0] != seen[path][0]:
                 del self.maps[path]
+
+    def _indices_now(self) -> dict[Path, State]:
+        """Look at the index files in the order of their names; they may come and go meanwhile."""
+        seen = {}
+        with suppress(FileNotFoundError), os.scandir(self.folder) as files:
+            for file in files:
+                if file.name.endswith(INDEX):
+                    with suppress(FileNotFoundError):
+                        stat = file.stat()
+                        seen[file.name] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        for name in seen.keys() - self.paths.keys():
+            # Kept, since to make one takes as long as to read a record.
+            self.paths[name] = self.folder / name
+        return {self.paths[name]: seen[name] for name in sorted(seen)}
 
     def _files(self, suffix: str) -> list[Path]:
         return sorted(self.folder.glob(f"*{suffix}"))
@@ -147,29 +229,38 @@ class Shelf:
                 break
         return None
 
-    def find_many(self, keys: Sequence[Key]) -> list[Record | None]:
-        """Map the newest record of each person's visit."""
-        if len(keys) == 1:
-            return [self.find(keys[0])]
-        self.look()
-        paths, files, entries = self.sorted or self._sort()
-        wanted, ids = np.array([_id(key) for key in keys]), _ids(entries)
-        places = np.searchsorted(ids, wanted, side="right") - 1
-        there = (places >= 0) & (ids[places] == wanted) if len(ids) else np.zeros(len(keys), bool)
-        own = entries[places[there]].tolist()
-        known = zip((paths[file] for file in files[places[there]]), own, strict=True)
-        return [
-            (self._mapped(*next(known), key) if is_there else None) or self.find(key)
-            for key, is_there in zip(keys, there.tolist(), strict=True)
-        ]
+    def gather(self, keys: Sequence[Key]) -> Gathered | None:
+        """Map the newest record of each person's visit, of at least one.
 
-    def _sort(self) -> tuple[list[Path], NDArray[np.int64], Entries]:
-        paths, each = list(self.known), [_whole(entries) for _, entries in self.known.values()]
-        entries = np.concatenate([np.empty(0, ENTRY), *each])
-        files = np.repeat(np.arange(len(each)), [len(some) for some in each])
-        order = np.lexsort((entries["written"], _ids(entries)))
-        self.sorted = (paths, files[order], entries[order])
-        return self.sorted
+        None unless all are there and of one kind; `find` tells which is not.
+        """
+        self.look()
+        if self.table is None:
+            each = [_whole(entries) for _, entries in self.known.values()]
+            self.table = Table(list(self.known), each)
+        table, ids = self.table, np.array([_id(key) for key in keys])
+        places = np.searchsorted(table.ids, ids, side="right") - 1
+        if not len(table.ids) or (table.ids[places] != ids).any():
+            return None
+        for place in places[table.kinds[places] == NOT_LOOKED_AT].tolist():
+            entry = table.entries[place].item()
+            record = self._mapped(table.paths[table.files[place]], entry, entry[:2])
+            if record is None:
+                return None
+            table.learn(place, record.form)
+        files, starts, stops = table.files[places], table.starts[places], table.stops[places]
+        maps, heads, kinds = {}, [], table.kinds[places]
+        for file in set(files.tolist()):
+            mine = np.flatnonzero(files == file)
+            whole = self._map(table.paths[file], int(stops[mine].max()))
+            if whole is None or (kinds != kinds[0]).any():
+                return None
+            maps[file], words = whole, whole[: len(whole) // 8 * 8].view(np.int64)
+            heads.append((words, mine, table.entries["offset"][places[mine]] // 8))
+        bounds = zip(files.tolist(), starts.tolist(), stops.tolist(), strict=True)
+        bodies = [maps[file][start:stop] for file, start, stop in bounds]
+        dtype, shape, _ = table.forms[kinds[0]]
+        return Gathered(dtype, shape, table.codes[places], bodies, ids, heads)
 
     def _mapped(self, index: Path, entry: tuple[int, ...], key: Key) -> Record | None:
         """Map a record; None if it is not, or not any more, what its entry says."""

@@ -11,6 +11,7 @@ zeros over a record, then over its entry, and touches nothing else.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from ukb_brain.atomic import atomic_path
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.intensity import Code
-from ukb_brain.imaging.shelf import VISITS, Key, Record, Shelf, shelf_of
+from ukb_brain.imaging.shelf import VISITS, Gathered, Key, Record, Shelf, shelf_of
 
 SOURCE = "source"
 # Whether some records of a modality have no number where others have one.
@@ -136,42 +137,91 @@ class RecordStore:
         """
         return self.read_many(modality, [key])[0]
 
-    def shape(self, modality: str, key: Key) -> tuple[int, ...]:
-        """Tell the shape of a record; raises `InputError` if it is not there."""
-        return self._needed(modality, self._shelf(modality).find(key)).form.shape
-
     def read_many(
         self, modality: str, keys: Sequence[Key], out: NDArray[Any] | None = None
     ) -> NDArray[Any]:
-        """Read records of equal shape, at least one, into an array of shape (n, ...).
+        """Read records of one kind, at least one, into an array of shape (n, ...).
 
         Raises
         ------
         InputError
-            If one is not there, or of another shape.
+            If one is not there, or of another kind, or not of the shape that ``out`` is for.
         """
-        records = self._shelf(modality).find_many(keys)
-        if out is None:
-            dtype, shape, code = self._needed(modality, records[0]).form
-            out = np.empty((len(keys), *shape), dtype=np.float16 if code else dtype)
-        for row, found in enumerate(records):
-            record = self._needed(modality, found)
-            self._copy(modality, record, out[row, ...])
-            # One that was replaced meanwhile is read anew.
-            while not record.is_there():
-                record = self._needed(modality, self._shelf(modality).find(keys[row]))
-                self._copy(modality, record, out[row, ...])
-        return out
+        while True:
+            found = self._gathered(modality, keys)
+            coded = np.isfinite(found.codes[:, 0])
+            if out is None:
+                dtype = np.dtype(np.float16) if coded.any() else found.dtype
+                out = np.empty((len(keys), *found.shape), dtype)
+            if coded.any() or out.dtype != found.dtype:
+                self._check_shape(modality, found, out)
+                for row, body in enumerate(found.bodies):
+                    values = body.view(found.dtype).reshape(found.shape)
+                    out[row, ...] = Code(*found.codes[row]).decode(values) if coded[row] else values
+            else:
+                self._copy(modality, found, out, np.arange(len(keys)))
+            if found.are_there():
+                return out
+            self._shelf(modality).table = None
 
-    def _copy(self, modality: str, record: Record, out: NDArray[Any]) -> None:
-        dtype, shape, code = record.form
-        if shape != out.shape:
-            raise InputError(
-                f"The {modality} records of the store {self.path} are of several shapes: run "
-                "`kedro run --pipelines imaging_preprocess` again."
-            )
-        values = record.body.view(dtype).reshape(shape)
-        out[...] = code.decode(values) if code else values
+    def read_coded(
+        self, modality: str, keys: Sequence[Key], out: NDArray[Any], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Copy records as they lie in the store into rows of an array of their `kind`.
+
+        Returns
+        -------
+        ndarray of shape (n, 2)
+            Scale and offset by which numbers are values; 1 and 0 where they are values themselves.
+
+        Raises
+        ------
+        InputError
+            As `read_many`.
+        """
+        while True:
+            found = self._gathered(modality, keys)
+            if found.dtype != out.dtype:
+                raise self._of_several_kinds(modality)
+            self._copy(modality, found, out, rows)
+            if found.are_there():
+                return np.where(np.isnan(found.codes), (1, 0), found.codes).astype(np.float32)
+            self._shelf(modality).table = None
+
+    def kind(self, modality: str, key: Key) -> tuple[np.dtype, tuple[int, ...]]:
+        """Tell dtype and shape of a record; raises `InputError` if it is not there."""
+        dtype, shape, _ = self._needed(modality, self._shelf(modality).find(key)).form
+        return dtype, shape
+
+    def _gathered(self, modality: str, keys: Sequence[Key]) -> Gathered:
+        """Map records of one kind, those that can only be found one by one included."""
+        shelf = self._shelf(modality)
+        found = shelf.gather(keys)
+        if found is not None:
+            return found
+        records = [self._needed(modality, shelf.find(key)) for key in keys]
+        kinds = {record.form[:2] for record in records}
+        if len(kinds) > 1:
+            raise self._of_several_kinds(modality)
+        return Gathered.of(records)
+
+    def _copy(
+        self, modality: str, found: Gathered, out: NDArray[Any], rows: NDArray[np.int64]
+    ) -> None:
+        self._check_shape(modality, found, out)
+        flat = out.reshape(len(out), math.prod(found.shape), copy=False).view(np.uint8)
+        for row, body in zip(rows.tolist(), found.bodies, strict=True):
+            flat[row] = body
+
+    def _check_shape(self, modality: str, found: Gathered, out: NDArray[Any]) -> None:
+        if found.shape != out.shape[1:]:
+            raise self._of_several_kinds(modality)
+
+    def _of_several_kinds(self, modality: str) -> InputError:
+        return InputError(
+            f"The {modality} records of the store {self.path} are of several shapes: run "
+            "`kedro run --pipelines imaging_preprocess` again."
+        )
 
     def _needed(self, modality: str, record: Record | None) -> Record:
         if record is None:

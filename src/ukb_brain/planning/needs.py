@@ -10,6 +10,7 @@ from ukb_brain.training.cells import encodings_used
 from ukb_brain.training.dedicated import drawn_cells
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR, Dedicated, Encoders
+from ukb_brain.training.trainer import AHEAD
 from ukb_brain.training.vectors import BLOCK
 
 # Matrices of pairs of people that a process holds while it fits kernels, about.
@@ -53,11 +54,17 @@ def _made_edges(case: Case) -> int:
 
 
 def _of_network(case: Case, settings: Encoders | Dedicated) -> float:
-    each = HALF * sum(math.prod(s) for s in case.shapes(settings.network.pooling).values())
-    everybody = each * case.parts.people
-    held = everybody if everybody <= settings.cache_gb * 1e9 else 0.0
-    # The batch at hand, as it was read and in single precision, and the next one.
-    return held + 4 * settings.loop.batch_size * each
+    pooling, voxel = settings.network.pooling, np.dtype(case.stored).itemsize
+    stored, fed = case.shapes().values(), case.shapes(pooling).values()
+    # Volumes that are not pooled are fed as the store has them, and never kept.
+    made = HALF * sum(math.prod(s) for s in fed if len(s) == 1 or pooling > 1)
+    held = made * case.parts.people
+    read = sum((voxel if len(s) == 4 else HALF) * math.prod(s) for s in stored)
+    # The batch at hand and those that are read ahead, at most as they are stored; the one at hand
+    # in single precision as it is decoded, and as the network takes it.
+    each = (1 + AHEAD) * read + 2 * SINGLE * sum(math.prod(s) for s in fed)
+    held = held if held <= settings.cache_gb * 1e9 else 0.0
+    return held + settings.loop.batch_size * each
 
 
 def _of_cells(case: Case) -> float:

@@ -18,7 +18,7 @@ from ukb_brain.search.study import Earlier
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.network import fit_network
 from ukb_brain.training.people import Mask
-from ukb_brain.training.trainer import MASK, Rows, Trainer
+from ukb_brain.training.trainer import Rows, Trainer
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,8 @@ class RelativeTrainer(Trainer):
         """
         self.network.eval()
         ours = theirs = torch.zeros(len(self.constant), device=self.device)
-        for some in self.in_batches(rows):
-            inputs, where = self.data.read(some, None), torch.from_numpy(some).to(self.device)
-            used = inputs[MASK].amax(1).to(self.device)
+        for inputs, some in self.batches(rows):
+            used, where = self.seen(inputs), torch.from_numpy(some).to(self.device)
             constant = self.constant.expand(len(some), -1)
             ours = ours + self.tasks.losses(self.forward(inputs), where, used)[0]
             theirs = theirs + self.tasks.losses(constant, where, used)[0]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ukb_brain.cluster import pick_device
 from ukb_brain.grid import Cell, Grid, Kind
 from ukb_brain.ledger.artifact import Card, Model
 from ukb_brain.training.calibrate import calibrate
@@ -55,7 +56,8 @@ class DedicatedJob(NetworkJob):
     def data(self) -> NetworkData:
         """Scans and traits of the cell; nothing is hidden."""
         given = (self.people, self.scans, self.cell.inputs.blocks, self.usable)
-        return NetworkData(*given, self.settings.cache_gb, masked=False)
+        own = {"masked": False, "device": pick_device(self.device)}
+        return NetworkData(*given, self.settings.cache_gb, **own)
 
 
 def drawn_cells(grid: Grid, number: int) -> tuple[Cell, ...]:
@@ -131,6 +133,6 @@ def train_dedicated(job: DedicatedJob, folder: Path) -> Model:
 def _scores(trainer: Trainer, rows: NDArray[np.int64], n: int) -> Floats:
     trainer.network.eval()
     scores = np.full(n, np.nan)
-    for some in trainer.in_batches(rows):
-        scores[some] = trainer.forward(trainer.data.read(some, None))[:, 0].cpu().numpy()
+    for inputs, some in trainer.batches(rows):
+        scores[some] = trainer.forward(inputs)[:, 0].cpu().numpy()
     return scores

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ukb_brain.cluster import pick_device
 from ukb_brain.ledger.artifact import Model, read_model
 from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.training.inputs import NetworkData, subsets
@@ -52,7 +53,8 @@ class EncoderJob(NetworkJob):
         """Scans; in training a random set of each person's groups is hidden."""
         scans = {group: self.scans[group] for group in self.groups}
         gb = self.settings.cache_gb
-        return NetworkData(self.people, scans, (), self.usable, gb, masked=True)
+        given = (self.people, scans, (), self.usable, gb)
+        return NetworkData(*given, masked=True, device=pick_device(self.device))
 
 
 def train_encoders(job: EncoderJob, folder: Path) -> Model:
@@ -88,8 +90,8 @@ def predict_unseen(
     In their rows, ``outputs`` of shape (subsets, n, targets) are changed in place.
     """
     network = cast(FusedNetwork, trainer.network.eval())
-    for some in trainer.in_batches(rows):
-        embeddings = network.embed(trainer.moved(trainer.data.read(some, None)))
+    for inputs, some in trainer.batches(rows):
+        embeddings = network.embed(trainer.moved(inputs))
         for k, chosen in enumerate(subsets(tuple(job.scans))):
             if not set(chosen) <= set(job.groups):
                 continue

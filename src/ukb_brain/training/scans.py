@@ -157,7 +157,7 @@ class GroupScans:
 
     def _pooled(self, keys: Sequence[Key]) -> NDArray[np.float32]:
         store = open_store(self.volumes)
-        shape = store.shape(self.modalities[0], keys[0])
+        _, shape = store.kind(self.modalities[0], keys[0])
         volumes = np.empty((len(keys), len(self.modalities), *shape), dtype=np.float32)
         for channel, modality in enumerate(self.modalities):
             store.read_many(modality, keys, volumes[:, channel])

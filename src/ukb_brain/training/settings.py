@@ -28,22 +28,41 @@ class Augment(Settings):
     Attributes
     ----------
     shift : int
-        Largest translation along each axis, in voxels of the network's grid.
+        Largest translation along each axis, in voxels of the network's grid: by whole ones, but by
+        any length where volumes are interpolated anyway.
     flip : bool
         Whether left and right are swapped in half of the cases.
+    rotation : float
+        Largest turn about each axis, in degrees.
+    scaling : float
+        Largest relative change of size.
+    elastic : float
+        Largest displacement along each axis by a smooth random field, in voxels.
+    bias : float
+        Largest logarithm of a smooth random field by which intensities are multiplied.
     intensity, noise : float
-        Standard deviations of a factor around 1, and of what is added to each voxel.
+        Standard deviations of a factor around 1, and of what is added to each voxel of the brain.
+        Factors are of intensities above the background.
     """
 
     shift: int = Field(default=0, ge=0)
     flip: bool = False
+    rotation: float = Field(default=0.0, ge=0, le=180)
+    scaling: float = Field(default=0.0, ge=0, lt=1)
+    elastic: float = Field(default=0.0, ge=0)
+    bias: float = Field(default=0.0, ge=0)
     intensity: float = Field(default=0.0, ge=0)
     noise: float = Field(default=0.0, ge=0)
 
     @property
+    def warps(self) -> bool:
+        """Whether volumes are interpolated."""
+        return bool(self.rotation or self.scaling or self.elastic)
+
+    @property
     def nothing(self) -> bool:
         """Whether volumes stay as they are."""
-        return not (self.shift or self.flip or self.intensity or self.noise)
+        return self == Augment()
 
 
 class Loop(Settings):
@@ -163,7 +182,8 @@ class Networks(Settings):
     seeds : int
         Ensemble of so many, each with its own scores in ``performance_all``.
     cache_gb : float
-        Scans are kept in memory if they take no more than this, and read anew otherwise.
+        Vectors, and volumes that are pooled, are kept in memory if they take no more than this, and
+        read anew otherwise. Volumes that are fed as the store has them never are: it is as quick.
     """
 
     network: Network

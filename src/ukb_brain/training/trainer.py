@@ -8,38 +8,52 @@ Shapes: N people of a batch, T targets.
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from itertools import islice
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ukb_brain.training.augment import augment
+from ukb_brain.training.augment import Change, draw_change
 from ukb_brain.training.bf16 import guard_convolutions
 from ukb_brain.training.checkpoint import load_optimiser, optimiser_tensors
+from ukb_brain.training.feed import CodedVolumes
 from ukb_brain.training.settings import WIDE, Loop
 from ukb_brain.training.tasks import Tasks
 
 Rows = NDArray[np.int64]
 Tensors = dict[str, torch.Tensor]
+# What a network is fed, on the CPU: by name, and under `MASK` which of it may be used.
+Inputs = Mapping[str, torch.Tensor | CodedVolumes]
 MASK = "used"
 # Dimensions of a batch of volumes: person, channel, and three of space.
 VOLUMES = 5
+# Batches that are read while one is computed.
+AHEAD = 2
 
 
 class Data(Protocol):
     """What a network is fed, of one person's ``shapes``."""
 
-    def read(self, rows: Rows, rng: np.random.Generator | None) -> Tensors:
-        """Read inputs of some people by name, and under `MASK` which of them may be used.
+    def read(self, rows: Rows, rng: np.random.Generator | None) -> Inputs:
+        """Read inputs of some people.
 
-        They are on the CPU. With a random generator the mask hides inputs at random; without one
-        it hides none.
+        With a random generator the mask hides inputs at random; without one it hides none.
         """
         ...
+
+
+def part_of(inputs: Inputs, start: int, stop: int) -> Inputs:
+    """Take some people's inputs, without copying."""
+    return {
+        name: held.part(start, stop) if isinstance(held, CodedVolumes) else held[start:stop]
+        for name, held in inputs.items()
+    }
 
 
 def precision_of(settings: Loop, device: torch.device) -> torch.dtype:
@@ -96,19 +110,28 @@ class Trainer:
 
     # ---- one step -------------------------------------------------------------------------------
 
-    def moved(self, inputs: Tensors) -> Tensors:
+    def moved(self, inputs: Inputs) -> Tensors:
         """Put inputs that `Data.read` gave where the network is, in its layout."""
-        moved = {}
-        for name, tensor in inputs.items():
-            held = tensor.to(self.device, non_blocking=True).float()
+        moved, change = {}, None
+        for name, given in inputs.items():
+            if isinstance(given, CodedVolumes):
+                held = given.values(self.device).float()
+            else:
+                held = given.to(self.device, non_blocking=True).float()
             if held.ndim == VOLUMES:
                 if self.network.training and not self.settings.augment.nothing:
-                    held = augment(held, self.settings.augment)
+                    change = change or self._change(held)
+                    held = change.applied(held)
                 held = held.contiguous(memory_format=self.layout)
             moved[name] = held
         return moved
 
-    def forward(self, inputs: Tensors) -> torch.Tensor:
+    def _change(self, volumes: torch.Tensor) -> Change:
+        """Draw one for all volumes of a batch, which are of one grid."""
+        shape = tuple(volumes.shape[2:])
+        return draw_change(len(volumes), shape, self.settings.augment, self.device)
+
+    def forward(self, inputs: Inputs) -> torch.Tensor:
         """Predict from inputs that `Data.read` gave; in float32 whatever the precision."""
         moved = self.moved(inputs)
         used = moved.pop(MASK)
@@ -121,18 +144,21 @@ class Trainer:
         size = self.settings.batch_size
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
-    def _loss(self, inputs: Tensors, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    def _loss(self, inputs: Inputs, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         predicted = self.forward(inputs)
-        used = inputs[MASK].amax(1).to(self.device)
+        used = self.seen(inputs)
         return self.tasks.losses(predicted, torch.from_numpy(rows).to(self.device), used)
 
-    def _backward(self, inputs: Tensors, rows: Rows) -> float:
+    def seen(self, inputs: Inputs) -> torch.Tensor:
+        """Tell of whom (N,) the network sees anything, by 1 or 0."""
+        return cast(torch.Tensor, inputs[MASK]).amax(1).to(self.device)
+
+    def _backward(self, inputs: Inputs, rows: Rows) -> float:
         """Gradients of a batch, in pieces where it does not fit into memory."""
         while True:
             self.optimiser.zero_grad(set_to_none=True)
             try:
-                parts = np.array_split(np.arange(len(rows)), self.pieces)
-                return sum(self._piece(inputs, rows, some) for some in parts)
+                return sum(self._piece(inputs, rows, *ends) for ends in self._ends(len(rows)))
             except torch.OutOfMemoryError:
                 # Batch norm needs two people.
                 if len(rows) // (2 * self.pieces) < 2:
@@ -143,12 +169,18 @@ class Trainer:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _piece(self, inputs: Tensors, rows: Rows, some: Rows) -> float:
-        part = {name: tensor[some] for name, tensor in inputs.items()}
-        sums, weights = self._loss(part, rows[some])
-        loss = sums.sum() / weights.sum().clamp(min=1) * (len(some) / len(rows))
+    def _ends(self, people: int) -> list[tuple[int, int]]:
+        """Where the pieces of a batch start and stop."""
+        sizes = [len(some) for some in np.array_split(np.arange(people), self.pieces)]
+        stops = np.cumsum(sizes).tolist()
+        return [(stop - size, stop) for size, stop in zip(sizes, stops, strict=True) if size]
+
+    def _piece(self, inputs: Inputs, rows: Rows, start: int, stop: int) -> float:
+        sums, weights = self._loss(part_of(inputs, start, stop), rows[start:stop])
+        share = (stop - start) / len(rows)
+        loss = sums.sum() / weights.sum().clamp(min=1) * share
         if self.settings.mean_square_penalty:
-            loss = loss + self._penalty() * (len(some) / len(rows))
+            loss = loss + self._penalty() * share
         self.scaler.scale(loss).backward()
         return float(loss.detach())
 
@@ -182,20 +214,26 @@ class Trainer:
 
     # ---- one epoch ------------------------------------------------------------------------------
 
-    def _batches(self, rows: Rows, rng: np.random.Generator | None) -> Iterator[tuple]:
-        """Read the next batch while the last is computed."""
+    def batches(
+        self, rows: Rows, rng: np.random.Generator | None = None
+    ) -> Iterator[tuple[Inputs, Rows]]:
+        """Read people batch by batch, the next ones while one is computed.
+
+        In training, with the random generator of the epoch, what does not fill a batch waits for
+        another epoch: batch norm.
+        """
         chunks = list(self.in_batches(rows))
-        # In training what does not fill a batch waits for another epoch: batch norm.
         if rng is not None and len(chunks[-1]) < len(chunks[0]):
             del chunks[-1]
+        # One thread, so that random numbers are drawn in order.
         with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(self.data.read, chunks[0], rng)
-            for k, chunk in enumerate(chunks):
+            waiting = iter(chunks)
+            ahead = deque(reader.submit(self.data.read, c, rng) for c in islice(waiting, AHEAD))
+            for chunk in chunks:
                 started = time.perf_counter()
-                inputs = ahead.result()
+                inputs = ahead.popleft().result()
                 self.waited += time.perf_counter() - started
-                if k + 1 < len(chunks):
-                    ahead = reader.submit(self.data.read, chunks[k + 1], rng)
+                ahead.extend(reader.submit(self.data.read, c, rng) for c in islice(waiting, 1))
                 yield inputs, chunk
 
     def run_epoch(self, rows: Rows, epoch: int, steps: int) -> float:
@@ -204,7 +242,7 @@ class Trainer:
         torch.manual_seed(int(rng.integers(2**62)))
         self.network.train()
         losses, started = [], time.perf_counter()
-        for inputs, chunk in self._batches(self.tasks.drawn(rows, rng), rng):
+        for inputs, chunk in self.batches(self.tasks.drawn(rows, rng), rng):
             losses.append(self._backward(inputs, chunk))
             if not math.isfinite(losses[-1]):
                 return math.nan
@@ -218,13 +256,10 @@ class Trainer:
         """Mean over targets of the loss on people the network is not trained on."""
         self.network.eval()
         sums = weights = torch.zeros(len(self.tasks.binary), device=self.device)
-        for inputs, chunk in self._batches(rows, None):
+        for inputs, chunk in self.batches(rows):
             # A batch that training had to divide may not fit here either.
-            for some in np.array_split(np.arange(len(chunk)), self.pieces):
-                part = {name: tensor[some] for name, tensor in inputs.items()}
-                if not len(some):
-                    continue
-                more = self._loss(part, chunk[some])
+            for start, stop in self._ends(len(chunk)):
+                more = self._loss(part_of(inputs, start, stop), chunk[start:stop])
                 sums, weights = sums + more[0], weights + more[1]
         known = weights > 0
         return float((sums[known] / weights[known]).mean()) if known.any() else math.nan

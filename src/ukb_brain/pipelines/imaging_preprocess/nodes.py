@@ -73,7 +73,7 @@ def preprocess_scans(
     found = find_parcellations(visits, settings)
     for modality, parcellation in found.items():
         vectors.name_values(modality, parcellation.labels)
-    shared = (settings, found, volumes.path, vectors.path, fields)
+    shared = (settings, found, volumes.path, vectors.path, fields, compute.device)
     batches = [
         VisitBatch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
         for start in range(0, len(visits), VISITS_PER_BATCH)
