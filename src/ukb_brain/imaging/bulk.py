@@ -204,18 +204,21 @@ class BulkFile:
         """Read a gzipped NIfTI from inside the zip.
 
         It has three axes and finite values: a fourth axis of length 1 is dropped, and what is no
-        number is 0, as outside the brain. Infinite values are a `ScanError`.
+        number is 0, as outside the brain; ``extra["not_finite"]`` is their share. Infinite values
+        are a `ScanError`.
         """
         content = self.member(name)
         try:
             data, affine = _volume(_unpacked(content, name))
-            image = nib.Nifti1Image(data, affine)
+            image = nib.Nifti1Image(data, affine, extra={"not_finite": 0.0})
         except NO_IMAGE as error:
             raise ScanError("broken", f"{name} is not a readable NIfTI image") from error
         finite = data.dtype.kind != "f" or np.isfinite(data.sum())
         if not finite:
             # Outside the brain some tools write no number where others write nothing.
-            data[np.isnan(data)] = 0
+            lacking = np.isnan(data)
+            image.extra["not_finite"] = float(lacking.mean())
+            data[lacking] = 0
             finite = np.isfinite(data).all()
         if data.ndim != 3 or min(data.shape) < 2 or not finite or not data.any():
             raise ScanError("broken", f"{name} is not a volume of finite, non-zero numbers")

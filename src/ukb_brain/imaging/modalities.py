@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from ukb_brain.imaging.affines import common_grid, named_grid
+from ukb_brain.imaging.judging import Quality
 from ukb_brain.imaging.resampling import Filter, Interpolation
 from ukb_brain.imaging.roi_series import ROI_FIELDS
 from ukb_brain.imaging.time_series import SERIES_FIELDS
@@ -93,6 +94,8 @@ class ImagingPreprocess(Settings):
     most_regions_missing : float
         Share of the cohort's regions that a person may lack. Their correlations are filled with
         the mean of each fold's training people; who lacks more is left out.
+    quality : Quality
+        What a scan that can be read must be like.
     """
 
     modalities: dict[str, Modality]
@@ -106,6 +109,7 @@ class ImagingPreprocess(Settings):
     connectivity_field: Source = 31016
     atlas: str | None = None
     most_regions_missing: float = Field(default=0.05, ge=0, lt=1)
+    quality: Quality = Quality()
 
     @model_validator(mode="before")
     @classmethod
@@ -130,6 +134,16 @@ class ImagingPreprocess(Settings):
                     f"and {said[key]} is given: leave one of both out"
                 )
         return said | grid
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limits_are_of_modalities(cls, given: Any) -> Any:
+        """Tell a misspelt modality from one that was taken out, whose limits go with it."""
+        limits = given.get("quality", {}).get("limits", {}) if isinstance(given, dict) else {}
+        known = given.get("modalities", {}) if limits else {}
+        if unknown := sorted(set(limits) - set(known)):
+            raise ValueError(f"quality.limits names {unknown}, modalities are {sorted(known)}")
+        return given
 
     @field_validator("modalities", mode="before")
     @classmethod

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ukb_brain.imaging.bulk import ScanError
-from ukb_brain.imaging.intensity import Values
 from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.imaging.quality import MEASURES, measures_of_vector
 from ukb_brain.imaging.readers import READERS, SHRINKAGE, Parcellation, Visit
-from ukb_brain.imaging.store import Key, RecordStore, open_store
+from ukb_brain.imaging.store import RecordStore, open_store
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,10 @@ def _preprocess(
         # An older record of a scan that is no longer usable must not be read by training.
         store.discard(modality, visit.key)
         return row | {"status": error.status, "reason": str(error)}
-    about = {"fingerprint": fingerprint, "measures": found.measures}
+    of_vector = measures_of_vector(found.array) if found.array.ndim == 1 else {}
+    about = {"fingerprint": fingerprint, "measures": found.measures | of_vector}
     store.write(modality, visit.key, found.array, about, found.code)
-    return row | {"status": "ok", "reason": ""} | found.measures
+    return row | {"status": "ok", "reason": ""} | about["measures"]
 
 
 def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
@@ -73,15 +72,10 @@ def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
     # By its space an image needs another modality's file too.
     read = {modality, own.space} & settings.modalities.keys()
     files = sorted({settings.fields[key] for key in read})
-    parts = [settings.model_dump_json(exclude={"modalities"}), modality]
+    # Limits are held against what was measured, so that another one changes no record.
+    parts = [settings.model_dump_json(exclude={"modalities", "quality"}), modality, *MEASURES]
     parts += [settings.modalities[key].model_dump_json() for key in sorted(read)]
     parts += [f"{f}:{visit.files[f].fingerprint}" for f in files if f in visit.files]
     if READERS[own.reader].store == "connectivity":
         parts.append(f"{SHRINKAGE}{batch.parcellation}")
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
-
-
-def mean_volume(store: RecordStore, modality: str, keys: list[Key]) -> Values:
-    """Average a modality's volumes of some visits, at least one, reading one at a time."""
-    total = sum(store.read(modality, key).astype(np.float64) for key in keys)
-    return np.asarray(total / len(keys), dtype=np.float32)

@@ -23,6 +23,12 @@ from ukb_brain.imaging.connectivity import (
 )
 from ukb_brain.imaging.intensity import Code, Values, scaled
 from ukb_brain.imaging.modalities import MNI, ImagingPreprocess
+from ukb_brain.imaging.quality import (
+    Measures,
+    measures_of_image,
+    measures_of_place,
+    template_brain,
+)
 from ukb_brain.imaging.resampling import Interpolation, resample
 from ukb_brain.imaging.store import Key
 from ukb_brain.imaging.tangent import shrinkage_of_time_series
@@ -32,7 +38,7 @@ class Read(NamedTuple):
     """A record's array, what was measured of it, and what its numbers stand for if in 8 bits."""
 
     array: NDArray[Any]
-    measures: dict[str, float]
+    measures: Measures
     code: Code | None = None
 
 
@@ -141,7 +147,7 @@ def to_common_grid(
 def read_volume(
     modality: str, visit: Visit, settings: ImagingPreprocess, cohort: Parcellation
 ) -> Read:
-    """Read an image into the common grid; its measures are of the brain before scaling."""
+    """Read an image into the common grid; its measures are from before scaling."""
     record = settings.modalities[modality]
     image = visit.file(settings.fields[modality]).image(record.member)
     world = np.eye(4)
@@ -155,11 +161,15 @@ def read_volume(
         raise ScanError("broken", f"fills {filled:.0%} of the common grid")
     brain = volume.reshape(-1)[places]
     mean = float(brain.mean())
-    measures = {
+    template = template_brain(settings.shape, settings.voxel_mm, settings.centre_mm)
+    measures: Measures = {
         "brain_ml": float(len(brain) * settings.voxel_mm**3 / 1000),
         "mean_intensity": mean,
         "coefficient_of_variation": float(brain.std()) / mean if mean else 0.0,
+        "not_finite": image.extra["not_finite"],
     }
+    measures |= measures_of_place(inside, template)
+    measures |= measures_of_image(np.asarray(image.dataobj))
     values, outside = scaled(brain, record.intensity, settings.clamp_percentiles)
     if settings.stored == "float16":
         return Read(_filled(inside.shape, places, values.astype(np.float16), outside), measures)

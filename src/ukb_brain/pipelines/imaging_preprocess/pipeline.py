@@ -12,8 +12,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         step(
             nodes.preprocess_scans,
             "raw.bulk intermediate.bulk_index primary.participants intermediate.folder "
-            "params:grid params:imaging_preprocess params:source params:compute",
-            "intermediate.volumes intermediate.connectivity primary.quality",
+            "params:imaging_preprocess params:source params:compute",
+            "intermediate.volumes intermediate.connectivity scans_read",
+        ),
+        step(
+            nodes.judge_scans,
+            "scans_read primary.confounds params:grid params:imaging_preprocess",
+            "primary.quality",
         ),
         step(nodes.summarise_quality, "primary.quality", "primary.quality_summary"),
         step(
@@ -21,6 +26,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "intermediate.volumes primary.quality primary.splits primary.participants "
             "params:imaging_preprocess",
             "reporting.mean_images",
+        ),
+        step(
+            nodes.flag_scans,
+            "intermediate.volumes intermediate.connectivity primary.quality reporting.mean_images "
+            "primary.splits primary.participants params:imaging_preprocess",
+            "primary.scan_flags",
         ),
     ]
     return Pipeline(steps)
