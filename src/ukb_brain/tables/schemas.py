@@ -123,6 +123,9 @@ scan_flags = declared(
     },
 )
 
+# Whose scans a page shows under which code.
+scan_codes = declared("code eid", "code", kinds={"code": TEXT})
+
 
 # In the target's own units, or as a probability.
 predictions = declared(

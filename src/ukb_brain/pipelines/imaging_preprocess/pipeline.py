@@ -4,10 +4,11 @@ from kedro.pipeline import Pipeline
 
 from ukb_brain.pipelines.imaging_preprocess import nodes
 from ukb_brain.pipelines.wiring import step
+from ukb_brain.reports.quality_page import build_quality_page, build_scan_page, scans_of
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Wire the nodes, from bulk files to stores, quality and mean images."""
+    """Wire the nodes, from bulk files to stores, quality, mean images and two pages."""
     steps = [
         step(
             nodes.preprocess_scans,
@@ -32,6 +33,24 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "intermediate.volumes intermediate.connectivity primary.quality reporting.mean_images "
             "primary.splits primary.participants params:imaging_preprocess",
             "primary.scan_flags",
+        ),
+        step(
+            scans_of,
+            "primary.quality primary.scan_flags primary.participants params:codings",
+            "scans_shown",
+            name="gather_scans_shown",
+        ),
+        step(
+            build_quality_page,
+            "scans_shown params:grid params:imaging_preprocess params:source "
+            "params:reporting.suppress_below",
+            "reporting.quality_page",
+        ),
+        step(
+            build_scan_page,
+            "scans_shown intermediate.volumes intermediate.connectivity primary.scan_key "
+            "params:grid params:imaging_preprocess params:source",
+            "primary.scan_page primary.scan_codes",
         ),
     ]
     return Pipeline(steps)
