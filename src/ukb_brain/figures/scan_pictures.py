@@ -65,23 +65,26 @@ def contact_sheet(
 ) -> bytes:
     """Draw slices of one shape side by side, each on its own scale, with words below, as PNG."""
     height, width = pictures[0].shape
-    rows = -(-len(pictures) // COLUMNS)
-    gap = max(2, round(0.16 * width))
-    sheet = np.zeros((rows * (height + gap), COLUMNS * width), dtype=np.float32)
+    columns = min(COLUMNS, len(pictures))
+    rows = -(-len(pictures) // columns)
+    # Room for words below each, and for a line between two.
+    high, wide = height + max(2, round(0.16 * width)), width + max(1, round(0.04 * width))
+    sheet = np.zeros((rows * high, columns * wide), dtype=np.float32)
     drawn = np.zeros_like(sheet)
-    figure = Figure(figsize=(11, 11 * sheet.shape[0] / sheet.shape[1]))
+    inches = 11 * columns / COLUMNS
+    figure = Figure(figsize=(inches, inches * sheet.shape[0] / sheet.shape[1]))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     for number, (picture, word) in enumerate(zip(pictures, words, strict=True)):
-        top, left = number // COLUMNS * (height + gap), number % COLUMNS * width
+        top, left = number // columns * high, number % columns * wide
         known = np.nan_to_num(picture.astype(np.float32))
-        low, high = np.percentile(known, (1, 99.5))
+        dark, bright = np.percentile(known, (1, 99.5))
         place = np.s_[top : top + height, left : left + width]
-        sheet[place] = np.clip((known - low) / max(high - low, 1e-6), 0, 1)
+        sheet[place] = np.clip((known - dark) / max(bright - dark, 1e-6), 0, 1)
         if outline is not None:
             drawn[place] = outline
         middle: Look = {"ha": "center", "va": "center", "family": "monospace", "size": 11}
-        axes.text(left + width / 2, top + height + gap * 0.4, word, color="white", **middle)
+        axes.text(left + width / 2, top + (height + high) / 2, word, color="white", **middle)
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     if outline is not None:
         axes.contour(drawn, levels=[0.5], colors=[OUTLINE], linewidths=0.8)

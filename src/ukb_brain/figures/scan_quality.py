@@ -31,6 +31,9 @@ def bin_edges(values: Floats, below: int) -> Floats | None:
         return None
     left_out = max(ENDS, below / len(values))
     low, high = np.quantile(values, (left_out, 1 - left_out))
+    if low < high <= low + BINS and (values == np.round(values)).all():
+        # Whole numbers have a bin each.
+        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
     return np.linspace(low, high, BINS + 1) if low < high else None
 
 
@@ -85,10 +88,9 @@ def draw_measures(
         entitle(axes, name)
         bare(axes, labelsize=8, labelcolor=MUTED)
         axes.set_yticks([])
-        _lines(axes, scans[["site", name]].dropna(), sites, below)
-        low, high = axes.get_xlim()
-        for limit in limits.get(name, ()):
-            if limit is not None and low < limit < high:
+        edges = _lines(axes, scans[["site", name]].dropna(), sites, below)
+        for limit in limits.get(name, ()) if edges is not None else ():
+            if limit is not None and edges[0] < limit < edges[-1]:
                 axes.axvline(limit, color=WARNING, lw=1.2, ls="--")
     handles = [
         Line2D([], [], color=colour, lw=2, label=site)
@@ -98,17 +100,18 @@ def draw_measures(
     return stamp(figure, source, filled=False)
 
 
-def _lines(axes: Axes, scans: pd.DataFrame, sites: list[str], below: int) -> None:
+def _lines(axes: Axes, scans: pd.DataFrame, sites: list[str], below: int) -> Floats | None:
     values = scans.iloc[:, 1].to_numpy(np.float64)
     edges = bin_edges(values, below if below > 1 else 0)
     if edges is None:
         one = len(values) > 2 * below
         say(axes, f"{np.median(values):.4g} in nearly all" if one else "too few scans", color=INK)
         axes.set_xticks([])
-        return
+        return None
     for site, colour in zip(sites, DOMAIN_COLOURS, strict=False):
         of_site = shares(values[scans["site"] == site], edges, below)
         axes.stairs(of_site, edges, color=colour, lw=1.4)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(bottom=0)
     axes.locator_params(axis="x", nbins=4)
+    return edges

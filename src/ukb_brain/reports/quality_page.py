@@ -2,7 +2,7 @@
 
 import base64
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import nibabel as nib
@@ -12,9 +12,9 @@ import pandas as pd
 from ukb_brain.figures.scan_pictures import axial, contact_sheet, matrix_of, three_planes
 from ukb_brain.figures.scan_quality import draw_measures
 from ukb_brain.figures.stamp import modality_names
-from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.figures.suppression import any_small, suppress_counts
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.judging import KEYS, WORDS
+from ukb_brain.imaging.judging import KEYS, WORDS, Limits
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.quality import template_brain
 from ukb_brain.imaging.readers import stored_in
@@ -37,6 +37,20 @@ HOW = (
     "(imaging_preprocess.quality) and leave out; unlikeness to the mean leaves nobody out: it is "
     "flagged where it lies below the outer fence (Tukey's) of training people's."
 )
+SHEETS = (
+    "Usable scans of the people whose codes come first, one visit of each: the codes know nothing of "
+    "scans. Every picture has a scale of its own. Volumes are cut where the planes above cross; "
+    "left is left, and the line is the template's brain."
+)
+# In the order in which they are told.
+STATES = {
+    "ok": "Used",
+    "poor": "Read, but beyond a limit or one image twice: left out",
+    "broken": "The file could not be read",
+    "missing": "There is no file, or not what is needed of it",
+    "unusable": "UK Biobank put it aside",
+    "flagged": "Of those that were read, to be looked at; a flag itself leaves nobody out",
+}
 Section = tuple[str, dict[str, str], list[show.Picture | show.Table]]
 
 
@@ -44,7 +58,9 @@ def scans_of(
     quality: pd.DataFrame, flags: pd.DataFrame, participants: pd.DataFrame, codings: Codings
 ) -> pd.DataFrame:
     """Put beside each scan's measures its flags, correlation and site, by name."""
-    labels = codings.labels(CENTRES)
+    labels = {
+        code: text.removesuffix(" (imaging)") for code, text in codings.labels(CENTRES).items()
+    }
     sites = {code: labels.get(code, str(code)) for code in participants["site"].unique()}
     places = participants[KEYS].assign(site=participants["site"].map(sites))
     table = quality.merge(flags, on=[*KEYS, "modality"], how="left").merge(places, on=KEYS)
@@ -88,8 +104,8 @@ def build_scan_page(
     draw = _Drawer(volumes, vectors, settings, modality_names(grid))
     sections = [
         *_sections(scans, grid, settings, source, below=1),
-        ("flagged", _words("Scans to look at", ""), draw.flagged(known)),
-        ("sheets", _words("Contact sheets", ""), draw.sheets(known)),
+        ("flagged", _words("Scans to look at", HOW), draw.flagged(known)),
+        ("sheets", _words("Contact sheets", SHEETS), draw.sheets(known)),
     ]
     return _page(sections, source, 1, restricted=True), codes
 
@@ -100,8 +116,8 @@ def code_of(eid: int, key: bytes) -> str:
     return base64.b32encode(digest).decode()[:CODE_LENGTH]
 
 
-def _words(title: str, words: str, how: str = HOW) -> dict[str, str]:
-    return {"title": title, "words": words, "how": how}
+def _words(title: str, how: str = HOW) -> dict[str, str]:
+    return {"title": title, "how": how}
 
 
 def _page(sections: list[Section], source: str, below: int, *, restricted: bool) -> str:
@@ -114,82 +130,77 @@ def _sections(
     scans: pd.DataFrame, grid: Grid, settings: ImagingPreprocess, source: str, below: int
 ) -> list[Section]:
     names = modality_names(grid)
-    shown = [modality for modality in settings.modalities if modality in set(scans["modality"])]
-    counts = (
-        "counts",
-        _words("How many scans", "Scans by what became of them.", ""),
-        [_counts(scans, {m: names.get(m, m) for m in shown}, below)],
-    )
-    out: list[Section] = [counts]
-    for modality in shown:
-        title = names.get(modality, modality)
+    shown = {m: names.get(m, m) for m in settings.modalities if m in set(scans["modality"])}
+    states = _states(scans, shown)
+    # What one table rounds, another may not give away.
+    rounded = any_small(states[[*STATES]], below)
+    out: list[Section] = [("counts", _words("How many scans", ""), [_counts(states, below)])]
+    for modality, title in shown.items():
         mine = scans[(scans["modality"] == modality) & scans["content"].notna()]
         measures = [name for name in SHOWN if name in mine and mine[name].notna().any()]
         if mine.empty:
             continue
         limits = settings.quality.limits.get(modality, {})
-        figure = draw_measures(mine[["site", *measures]], limits, title, source, below)
-        words = f"Distributions of what was measured of each {title} scan, by site."
-        table = _measures(mine, measures, limits, title, below)
-        out.append((modality, _words(title, words), [show.picture(figure, words), table]))
+        heading = f"What was measured of {title}"
+        figure = draw_measures(mine[["site", *measures]], limits, heading, source, below)
+        words = f"How each measure of {title} scans is distributed, by site."
+        rows = _measures(mine[measures], limits)
+        table = suppress_counts(rows, ["n", "beyond"], below, rounded)
+        parts = [show.picture(figure, words), _measure_table(table, title)]
+        out.append((modality, _words(title), parts))
     return out
 
 
-def _counts(scans: pd.DataFrame, names: Mapping[str, str], below: int) -> show.Table:
-    states = scans.assign(modality=scans["modality"].map(names))
-    states = pd.crosstab(states["modality"], states["status"]).reindex([*names.values()])
-    flagged = scans["flags"].ne("").groupby(scans["modality"].map(names)).sum()
-    table = states.fillna(0).astype(int).assign(flagged=flagged).reset_index()
-    columns = list(table.columns[1:])
-    table = suppress_counts(table, columns, below)
-    how = {
-        "ok": "Used",
-        "poor": "Read, but beyond a limit or one image twice: left out",
-        "broken": "The file could not be read",
-        "missing": "There is no file, or not what is needed of it",
-        "unusable": "UK Biobank put it aside",
-        "flagged": "Of those that were read, to be looked at; the flag itself leaves nobody out",
-    }
+def _states(scans: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    modality = scans["modality"].map(names)
+    table = pd.crosstab(modality, scans["status"]).reindex([*names.values()])
+    table["flagged"] = scans["flags"].ne("").groupby(modality).sum()
+    return table.reindex(columns=[*STATES]).fillna(0).astype(int).reset_index()
+
+
+def _counts(states: pd.DataFrame, below: int) -> show.Table:
     return show.Table(
         "Scans by modality.",
-        table.to_dict("records"),
+        suppress_counts(states, [*STATES], below).to_dict("records"),
         show.text("Modality: What was imaged", "{modality}"),
-        *(show.numeral(f"{c.capitalize()}: {how.get(c, c)}", f"{{{c}}}") for c in columns),
+        *(show.numeral(f"{c.capitalize()}: {how}", f"{{{c}}}") for c, how in STATES.items()),
     )
 
 
-def _measures(
-    scans: pd.DataFrame,
-    names: Iterable[str],
-    limits: Mapping[str, tuple[float | None, float | None]],
-    title: str,
-    below: int,
-) -> show.Table:
+def _measures(scans: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    """Describe each measure, one a column, in a row."""
     rows = []
-    for name in names:
+    for name in scans:
         values = scans[name].dropna()
         low, high = limits.get(name, (None, None))
-        beyond = 0
-        beyond += 0 if low is None else int((values < low).sum())
-        beyond += 0 if high is None else int((values > high).sum())
-        few = len(values) < 20 * below
-        ends = ["" if few else f"{v:.3g}" for v in values.quantile((0.05, 0.5, 0.95))]
-        asked = " ".join(
-            f"{sign} {end:g}" for sign, end in (("≥", low), ("≤", high)) if end is not None
+        ends = ((low, "≥"), (high, "≤"))
+        beyond = (values < (-np.inf if low is None else low)) | (
+            values > (np.inf if high is None else high)
         )
-        row = {"name": name, "words": SHOWN[name], "limits": asked}
-        row |= dict(zip(("low", "middle", "high"), ends, strict=True))
-        rows.append(row | {"n": len(values), "beyond": beyond})
-    table = suppress_counts(pd.DataFrame(rows), ["n", "beyond"], below)
+        rows.append(
+            {"name": name, "words": SHOWN[name], "n": len(values), "beyond": int(beyond.sum())}
+            | {"limits": " ".join(f"{sign} {end:g}" for end, sign in ends if end is not None)}
+            | {f"q{q}": _amount(values.quantile(q / 100)) for q in (5, 50, 95)}
+        )
+    return pd.DataFrame(rows)
+
+
+def _amount(value: float) -> str:
+    small = 0 < abs(value) < 0.0005
+    text = "< 0.0005" if small else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+def _measure_table(rows: pd.DataFrame, title: str) -> show.Table:
     return show.Table(
         f"Measures of {title}.",
-        table.to_dict("records"),
+        rows.to_dict("records"),
         show.text("Measure: Its name in tables and parameters", "{name}"),
         show.text("What it is: In words", "{words}"),
         show.numeral("Scans: Of which it is known", "{n}"),
-        show.numeral("5 %: So many have less", "{low}"),
-        show.numeral("Median: Half have less", "{middle}"),
-        show.numeral("95 %: So many have less", "{high}"),
+        show.numeral("5 %: So many have less", "{q5}"),
+        show.numeral("Median: Half have less", "{q50}"),
+        show.numeral("95 %: So many have less", "{q95}"),
         show.numeral("Limits: Beyond them a scan is left out", "{limits}"),
         show.numeral("Beyond: Scans that were left out for it", "{beyond}"),
     )
@@ -206,7 +217,8 @@ class _Drawer:
         names: Mapping[str, str],
     ) -> None:
         self.volumes, self.vectors, self.affine = volumes, vectors, settings.affine
-        self.names, self.of_volumes = names, stored_in("volumes", settings)
+        self.names, self.order = names, list(settings.modalities)
+        self.of_volumes = stored_in("volumes", settings)
         self.brain = template_brain(settings.shape, settings.voxel_mm, settings.centre_mm)
 
     def flagged(self, scans: pd.DataFrame) -> list[show.Picture | show.Table]:
@@ -230,8 +242,11 @@ class _Drawer:
         """Draw some usable scans of each modality, those whose codes come first."""
         out: list[show.Picture | show.Table] = []
         usable = scans[scans["status"] == "ok"].sort_values(["code", "instance"])
-        for modality, rows in usable.groupby("modality", sort=False):
-            drawn = rows.head(ON_A_SHEET)
+        for modality in self.order:
+            rows = usable[usable["modality"] == modality]
+            if rows.empty:
+                continue
+            drawn = rows.drop_duplicates("code").head(ON_A_SHEET)
             of_volumes = modality in self.of_volumes
             every = [self._read(row) for row in drawn.to_dict("records")]
             slices = [axial(v, self.affine) if of_volumes else matrix_of(v) for v in every]

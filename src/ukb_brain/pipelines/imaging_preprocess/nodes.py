@@ -27,7 +27,7 @@ VISITS_PER_BATCH = 20
 # A mean of fewer people could show one of them.
 FEWEST_AVERAGED = 10
 KEYS = ["eid", "instance"]
-STORES = ("volumes.store", "connectivity.store")
+STORES = ("volumes.store", "vectors.store")
 
 
 def preprocess_scans(
@@ -46,13 +46,13 @@ def preprocess_scans(
 
     Returns
     -------
-    volumes, connectivity : RecordStore
+    volumes, vectors : RecordStore
     scans : pandas.DataFrame
         One row a visit and modality: ``eid, instance, modality, status, reason`` and measures.
     """
     refuse_earlier(folder)
-    volumes, connectivity = (open_store(folder / name) for name in STORES)
-    for store in (volumes, connectivity):
+    volumes, vectors = (open_store(folder / name) for name in STORES)
+    for store in (volumes, vectors):
         store.claim(source)
         gone = store.eids() - set(participants["eid"].tolist())
         erased = sum(store.erase(eid) for eid in sorted(gone))
@@ -60,22 +60,22 @@ def preprocess_scans(
         if erased:
             logger.info("Records erased from %s of people who left: %s.", store.path.name, erased)
     visits = _visits(bulk, index, participants, settings)
-    shared = (settings, find_parcellation(visits, settings), volumes.path, connectivity.path)
+    shared = (settings, find_parcellation(visits, settings), volumes.path, vectors.path)
     batches = [
         VisitBatch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
         for start in range(0, len(visits), VISITS_PER_BATCH)
     ]
     done = run_items(preprocess_batch, batches, compute, "Scans, in batches of visits")
-    for store in (volumes, connectivity):
+    for store in (volumes, vectors):
         store.tidy()
     scans = pd.DataFrame([row for rows in done for row in rows])
     scans = scans.sort_values(["eid", "instance", "modality"], ignore_index=True)
     read = scans["status"] == "ok"
     # Whether somebody in the stores lacks a region.
     lacking = scans[read].get("regions", 0) < scans[read].get("regions_of", 0)
-    connectivity.mark(INCOMPLETE, bool(np.any(lacking)))
+    vectors.mark(INCOMPLETE, bool(np.any(lacking)))
     logger.info("Scans in the stores: %s; not read: %s.", int(read.sum()), int((~read).sum()))
-    return volumes, connectivity, scans
+    return volumes, vectors, scans
 
 
 def judge_scans(
@@ -172,7 +172,7 @@ def _of_training(
 
 def flag_scans(
     volumes: RecordStore,
-    connectivity: RecordStore,
+    vectors: RecordStore,
     quality: pd.DataFrame,
     means: dict[str, Callable[[], nib.Nifti1Image]],
     splits: pd.DataFrame,
@@ -201,8 +201,8 @@ def flag_scans(
             how = (np.asarray(means[modality]().dataobj), brain)
             found = correlations(volumes, modality, _keys(rows), *how)
         else:
-            mean = mean_record(connectivity, modality, fitted_on)
-            found = correlations(connectivity, modality, _keys(rows), mean)
+            mean = mean_record(vectors, modality, fitted_on)
+            found = correlations(vectors, modality, _keys(rows), mean)
         of_training = pd.MultiIndex.from_frame(rows[KEYS]).isin(fitted_on)
         correlation[rows.index] = found
         unlike[rows.index] = far_below(found, found[of_training])

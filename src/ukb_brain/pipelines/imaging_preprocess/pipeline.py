@@ -14,7 +14,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             nodes.preprocess_scans,
             "raw.bulk intermediate.bulk_index primary.participants intermediate.folder "
             "params:imaging_preprocess params:source params:compute",
-            "intermediate.volumes intermediate.connectivity scans_read",
+            "intermediate.volumes intermediate.vectors scans_read",
         ),
         step(
             nodes.judge_scans,
@@ -30,7 +30,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         ),
         step(
             nodes.flag_scans,
-            "intermediate.volumes intermediate.connectivity primary.quality reporting.mean_images "
+            "intermediate.volumes intermediate.vectors primary.quality reporting.mean_images "
             "primary.splits primary.participants params:imaging_preprocess",
             "primary.scan_flags",
         ),
@@ -48,7 +48,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         ),
         step(
             build_scan_page,
-            "scans_shown intermediate.volumes intermediate.connectivity primary.scan_key "
+            "scans_shown intermediate.volumes intermediate.vectors primary.scan_key "
             "params:grid params:imaging_preprocess params:source",
             "primary.scan_page primary.scan_codes",
         ),
