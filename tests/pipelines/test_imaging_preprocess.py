@@ -6,24 +6,19 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from kedro.io import DataCatalog
-from kedro.runner import SequentialRunner
-from reporting_cases import ROOT, study_grid
+from imaging_runs import FIRST, put, run_imaging
+from reporting_cases import study_grid
 from scan_cases import dwi_members, flair_members, imaging, series_members, t1_members, zipped
 
-from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
-from ukb_brain.pipelines.data_engineering.nodes import index_bulk
-from ukb_brain.pipelines.imaging_preprocess import create_pipeline, nodes
+from ukb_brain.pipelines.imaging_preprocess import nodes
 
 SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
 STORES = ("volumes", "vectors")
-FIRST = 9_000_001
 # The first person came twice; the last one is no participant.
 KEYS = [*((FIRST + k, 2) for k in range(5)), (FIRST, 3)]
 PARTS = ["train", "train", "train", "validation", "test"]
@@ -32,12 +27,6 @@ STRANGER = FIRST + 7
 
 def bulk_file(root, eid, field, instance=2):
     return root / f"01_raw/bulk/{field}/{eid}_{field}_{instance}_0.zip"
-
-
-def put(root, eid, field, content, instance=2):
-    path = bulk_file(root, eid, field, instance)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 @pytest.fixture(scope="module")
@@ -61,28 +50,8 @@ GRID = study_grid()
 
 
 def run(root, keys=KEYS, grid=GRID, settings=SETTINGS):
-    entries = {}
-    for name in ("data_engineering", "imaging_preprocess"):
-        text = (ROOT / f"conf/base/catalog_{name}.yml").read_text().replace("${_root}", str(root))
-        entries |= yaml.safe_load(text.replace("${_raw}", str(root / "01_raw")))
-    entries["raw.bulk"].pop("folder")
-    catalog = DataCatalog.from_config({k: v for k, v in entries.items() if k[0] != "_"})
-    given = {"imaging_preprocess": settings, "source": "synthetic", "grid": grid}
-    given["compute"] = Compute(workers=1)
-    for name, value in given.items():
-        catalog[f"params:{name}"] = value
-    people = pd.DataFrame(keys, columns=["eid", "instance"])
-    date = pd.Timestamp("2016-01-01")
-    people = people.assign(family=people["eid"] - FIRST, site=11025, date=date, age=60.0, sex=1.0)
-    people["chosen"] = people["instance"] == 2
-    catalog.save("primary.participants", people)
     splits = pd.DataFrame({"eid": FIRST + np.arange(5), "fold": 0, "part": PARTS})
-    catalog.save("primary.splits", splits[splits["eid"].isin(people["eid"])])
-    before = catalog.load("intermediate.bulk_index_before")
-    index = index_bulk(catalog.load("raw.bulk"), before, settings, catalog.load("raw.withdrawals"))
-    catalog.save("intermediate.bulk_index", index)
-    SequentialRunner().run(create_pipeline(), catalog)
-    return catalog
+    return run_imaging(root, keys, splits, grid, settings)
 
 
 def store(root, name="volumes"):

@@ -53,8 +53,11 @@ def axial(volume: Slice, affine: NDArray[np.float64]) -> Slice:
 
 
 def matrix_of(vector: Slice) -> Slice:
-    """Put a vector of a strict triangle back into its square, (nodes, nodes)."""
+    """Put a vector of a strict triangle back into its square; another one is broken into lines."""
     nodes = round((1 + np.sqrt(1 + 8 * len(vector))) / 2)
+    if nodes * (nodes - 1) // 2 != len(vector):
+        side = int(np.ceil(np.sqrt(len(vector))))
+        return np.pad(vector, (0, side**2 - len(vector))).reshape(side, side)
     square = np.zeros((nodes, nodes), dtype=np.float32)
     square[np.tril_indices(nodes, -1)] = vector
     return square + square.T

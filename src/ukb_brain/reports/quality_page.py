@@ -1,46 +1,28 @@
-"""Two pages of how good scans are: distributions, which may leave, and pictures, which may not."""
+"""How good scans are: counts and distributions, on a page that may leave."""
 
-import base64
-import hmac
 from collections.abc import Mapping
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from ukb_brain.figures.scan_pictures import axial, contact_sheet, matrix_of, three_planes
 from ukb_brain.figures.scan_quality import draw_measures
 from ukb_brain.figures.stamp import modality_names
 from ukb_brain.figures.suppression import any_small, suppress_counts
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.judging import KEYS, WORDS, Limits
 from ukb_brain.imaging.modalities import ImagingPreprocess
-from ukb_brain.imaging.quality import template_brain
-from ukb_brain.imaging.readers import stored_in
-from ukb_brain.imaging.store import RecordStore
 from ukb_brain.reports import show
 from ukb_brain.reports.html import RESTRICTED, render
 from ukb_brain.tables.dictionary import Codings
 
 # Coding of UK Biobank's assessment centres.
 CENTRES = 10
-# Flagged scans that are drawn, and scans of each modality on a contact sheet.
-MOST_FLAGGED, ON_A_SHEET = 24, 24
-# Characters of a person's code: of 100,000 people hardly ever two have the same.
-CODE_LENGTH = 8
 SHOWN = WORDS | {"correlation": "correlation with the mean of training people"}
-FLAGS = {"correlation": "unlike the mean", "duplicate": "one image twice"}
 HOW = (
     "Each measure is of a scan by itself, taken where the scan was read; correlations are with the "
     "mean of the first fold's training people. Limits are fixed beforehand "
     "(imaging_preprocess.quality) and leave out; unlikeness to the mean leaves nobody out: it is "
     "flagged where it lies below the outer fence (Tukey's) of training people's."
-)
-SHEETS = (
-    "Usable scans of the people whose codes come first, one visit of each: the codes know nothing of "
-    "scans. Every picture has a scale of its own. Volumes are cut where the planes above cross; "
-    "left is left, and the line is the template's brain."
 )
 # In the order in which they are told.
 STATES = {
@@ -74,67 +56,32 @@ def build_quality_page(
 
     ``scans`` is from `scans_of`.
     """
-    sections = _sections(scans, grid, settings, source, below)
-    return _page(sections, source, below, restricted=False)
+    sections = sections_of(scans, grid, settings, source, below)
+    return page_of(sections, source, below, restricted=False)
 
 
-def build_scan_page(
-    scans: pd.DataFrame,
-    volumes: RecordStore,
-    vectors: RecordStore,
-    key: bytes,
-    grid: Grid,
-    settings: ImagingPreprocess,
-    source: str,
-) -> tuple[str, pd.DataFrame]:
-    """Build the page that may not leave: the same in full, and pictures of single scans.
-
-    ``scans`` is from `scans_of`; ``key`` makes codes of eids.
-
-    Returns
-    -------
-    page : str
-        HTML that names nobody but by code.
-    codes : pandas.DataFrame
-        ``code, eid`` of everybody who has a scan.
-    """
-    eids = np.sort(scans["eid"].unique())
-    codes = pd.DataFrame({"code": [code_of(int(eid), key) for eid in eids], "eid": eids})
-    known = scans.assign(code=scans["eid"].map(codes.set_index("eid")["code"]))
-    draw = _Drawer(volumes, vectors, settings, modality_names(grid))
-    sections = [
-        *_sections(scans, grid, settings, source, below=1),
-        ("flagged", _words("Scans to look at", HOW), draw.flagged(known)),
-        ("sheets", _words("Contact sheets", SHEETS), draw.sheets(known)),
-    ]
-    return _page(sections, source, 1, restricted=True), codes
-
-
-def code_of(eid: int, key: bytes) -> str:
-    """Make a short code of an eid, which only who has the key can tell."""
-    digest = hmac.digest(key, str(eid).encode(), "sha256")
-    return base64.b32encode(digest).decode()[:CODE_LENGTH]
-
-
-def _words(title: str, how: str = HOW) -> dict[str, str]:
+def words(title: str, how: str = HOW) -> dict[str, str]:
+    """Say what a section is about, and how its numbers were obtained."""
     return {"title": title, "how": how}
 
 
-def _page(sections: list[Section], source: str, below: int, *, restricted: bool) -> str:
+def page_of(sections: list[Section], source: str, below: int, *, restricted: bool) -> str:
+    """Fill the template that both pages have."""
     contents = [(key, words["title"]) for key, words, _ in sections]
     mark = RESTRICTED if restricted else ""
     return render("quality", source, below, contents, sections=sections, mark=mark)
 
 
-def _sections(
+def sections_of(
     scans: pd.DataFrame, grid: Grid, settings: ImagingPreprocess, source: str, below: int
 ) -> list[Section]:
+    """Make the sections that both pages have; ``below`` is 1 where every count may be shown."""
     names = modality_names(grid)
     shown = {m: names.get(m, m) for m in settings.modalities if m in set(scans["modality"])}
     states = _states(scans, shown)
     # What one table rounds, another may not give away.
     rounded = any_small(states[[*STATES]], below)
-    out: list[Section] = [("counts", _words("How many scans", ""), [_counts(states, below)])]
+    out: list[Section] = [("counts", words("How many scans", ""), [_counts(states, below)])]
     for modality, title in shown.items():
         mine = scans[(scans["modality"] == modality) & scans["content"].notna()]
         measures = [name for name in SHOWN if name in mine and mine[name].notna().any()]
@@ -143,11 +90,11 @@ def _sections(
         limits = settings.quality.limits.get(modality, {})
         heading = f"What was measured of {title}"
         figure = draw_measures(mine[["site", *measures]], limits, heading, source, below)
-        words = f"How each measure of {title} scans is distributed, by site."
+        shown_in = f"How each measure of {title} scans is distributed, by site."
         rows = _measures(mine[measures], limits)
         table = suppress_counts(rows, ["n", "beyond"], below, rounded)
-        parts = [show.picture(figure, words), _measure_table(table, title)]
-        out.append((modality, _words(title), parts))
+        parts = [show.picture(figure, shown_in), _measure_table(table, title)]
+        out.append((modality, words(title), parts))
     return out
 
 
@@ -203,99 +150,4 @@ def _measure_table(rows: pd.DataFrame, title: str) -> show.Table:
         show.numeral("95 %: So many have less", "{q95}"),
         show.numeral("Limits: Beyond them a scan is left out", "{limits}"),
         show.numeral("Beyond: Scans that were left out for it", "{beyond}"),
-    )
-
-
-class _Drawer:
-    """Draws single scans out of the stores."""
-
-    def __init__(
-        self,
-        volumes: RecordStore,
-        vectors: RecordStore,
-        settings: ImagingPreprocess,
-        names: Mapping[str, str],
-    ) -> None:
-        self.volumes, self.vectors, self.affine = volumes, vectors, settings.affine
-        self.names, self.order = names, list(settings.modalities)
-        self.of_volumes = stored_in("volumes", settings)
-        self.brain = template_brain(settings.shape, settings.voxel_mm, settings.centre_mm)
-
-    def flagged(self, scans: pd.DataFrame) -> list[show.Picture | show.Table]:
-        """Draw what was left out as poor, then what is flagged, the least like the mean first."""
-        poor = scans["status"] == "poor"
-        asked = scans[poor | (scans["flags"] != "")].assign(later=~poor)
-        asked = asked.sort_values(["later", "correlation", "code", "instance"])
-        template = nib.Nifti1Image(self.brain.astype(np.uint8), self.affine)
-        pictures: list[show.Picture | show.Table] = []
-        for row in asked.head(MOST_FLAGGED).to_dict("records"):
-            values = self._read(row)
-            if values.ndim == 3:
-                volume = nib.Nifti1Image(values.astype(np.float32), self.affine)
-                png = three_planes(volume, template)
-            else:
-                png = contact_sheet([matrix_of(values)], [""])
-            pictures.append(_picture(png, self._caption(row), "small"))
-        return [_listed(asked, self.names), *pictures]
-
-    def sheets(self, scans: pd.DataFrame) -> list[show.Picture | show.Table]:
-        """Draw some usable scans of each modality, those whose codes come first."""
-        out: list[show.Picture | show.Table] = []
-        usable = scans[scans["status"] == "ok"].sort_values(["code", "instance"])
-        for modality in self.order:
-            rows = usable[usable["modality"] == modality]
-            if rows.empty:
-                continue
-            drawn = rows.drop_duplicates("code").head(ON_A_SHEET)
-            of_volumes = modality in self.of_volumes
-            every = [self._read(row) for row in drawn.to_dict("records")]
-            slices = [axial(v, self.affine) if of_volumes else matrix_of(v) for v in every]
-            outline = axial(self.brain.astype(np.float32), self.affine) if of_volumes else None
-            words = f"{self.names.get(modality, modality)}: {len(drawn)} of {len(rows):,} scans."
-            if of_volumes:
-                words += " Left is left; the line is the template's brain."
-            png = contact_sheet(slices, drawn["code"].tolist(), outline)
-            out.append(_picture(png, words, "whole"))
-        return out
-
-    def _read(self, row: Mapping[Any, Any]) -> np.ndarray:
-        store = self.volumes if row["modality"] in self.of_volumes else self.vectors
-        return store.read(row["modality"], (row["eid"], row["instance"]))
-
-    def _caption(self, row: Mapping[Any, Any]) -> str:
-        name = self.names.get(row["modality"], row["modality"])
-        why = row["reason"] or " and ".join(FLAGS[flag] for flag in row["flags"].split(", "))
-        known = {n: row[n] for n in ("overlap", "empty", "snr", "correlation") if n in row}
-        told = ", ".join(f"{n} {v:.2g}" for n, v in known.items() if pd.notna(v))
-        return f"{row['code']} · {name} · visit {row['instance']} · {why} ({told})"
-
-
-def _picture(png: bytes, words: str, size: str) -> show.Picture:
-    return show.Picture(base64.b64encode(png).decode(), words, "png", size)
-
-
-def _listed(asked: pd.DataFrame, names: Mapping[str, str]) -> show.Table:
-    rows = [
-        {
-            "code": row["code"],
-            "modality": names.get(row["modality"], row["modality"]),
-            "instance": row["instance"],
-            "status": row["status"],
-            "flags": ", ".join(FLAGS.get(flag, "") for flag in row["flags"].split(", ")),
-            "reason": row["reason"],
-            "correlation": row["correlation"],
-        }
-        for row in asked.to_dict("records")
-    ]
-    drawn = f"; the first {MOST_FLAGGED} are drawn below" if len(rows) > MOST_FLAGGED else ""
-    return show.Table(
-        f"Scans that are left out as poor, and flagged ones{drawn}.",
-        rows,
-        show.text("Code: Of the participant: 03_primary/scan_codes.parquet has the eid", "{code}"),
-        show.text("Modality: What was imaged", "{modality}"),
-        show.numeral("Visit: Instance", "{instance}"),
-        show.text("Status: poor is left out, ok is used", "{status}"),
-        show.text("Reason: Why it is left out", "{reason}"),
-        show.text("Flags: What to look at", "{flags}"),
-        show.plain("Correlation: With the mean of training people", "correlation"),
     )

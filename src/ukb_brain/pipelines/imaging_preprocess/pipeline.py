@@ -4,7 +4,8 @@ from kedro.pipeline import Pipeline
 
 from ukb_brain.pipelines.imaging_preprocess import nodes
 from ukb_brain.pipelines.wiring import step
-from ukb_brain.reports.quality_page import build_quality_page, build_scan_page, scans_of
+from ukb_brain.reports.quality_page import build_quality_page, scans_of
+from ukb_brain.reports.scan_page import build_scan_page
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
