@@ -52,7 +52,7 @@ def erase_people(root: Path, gone: frozenset[int]) -> pd.DataFrame:
         done["models of evidence and search, which are made anew where they are asked for"] = sum(
             erase_models(root / MODELS / kind) for kind in OF_OTHERS
         )
-    if gone:
+    if took_part:
         # A picture tells nobody's number.
         done["pages with pictures of scans"] += _remove(
             path for path in files if path.suffix == ".html" and path.parent.name == PICTURES
