@@ -75,9 +75,9 @@ def measures_of_image(data: NDArray[np.generic]) -> Measures:
 
 def measures_of_place(inside: NDArray[np.bool_], template: NDArray[np.bool_]) -> Measures:
     """Compare where a scan has values with the template's brain, both on the common grid."""
-    both = np.count_nonzero(inside & template)
-    of_template = np.count_nonzero(template)
-    every = np.count_nonzero(inside) + of_template
+    both = int(np.count_nonzero(inside & template))
+    of_template = int(np.count_nonzero(template))
+    every = int(np.count_nonzero(inside)) + of_template
     return {
         "overlap": 2 * both / every if every else math.nan,
         "empty": 1 - both / of_template if of_template else math.nan,

@@ -71,8 +71,9 @@ def write_cohort(root):
     # A magnitude of noise without a picture.
     noise = np.hypot(*rng.normal(size=(2, *NATIVE_SHAPE)))
     put(root, NOISE, 20252, t1_of(noise * (sound > 0)))
-    # As above another number, in another zip, compressed and dated anew.
-    put(root, TWIN, 20252, t1_of(head(NATIVE_SHAPE, NATIVE, seed=10)))
+    # Another participant's, packed otherwise.
+    same = gzip.decompress(nifti(head(NATIVE_SHAPE, NATIVE, seed=10), NATIVE))
+    put(root, TWIN, 20252, zipped({T1: gzip.compress(same, 1), MATRIX: NATIVE_FLIRT.encode()}))
     put(root, MIRRORED, 20252, t1_of(sound[::-1]))
     put(root, CLIPPED, 20252, t1_of(np.minimum(sound, 1.9)))
     unfinished = np.tile(np.sin(np.arange(60.0)), (5, 1))
@@ -99,31 +100,57 @@ def rows_of(catalog, modality="t1", name="primary.quality"):
     return table.set_index("eid")
 
 
-def test_what_cannot_be_trusted_is_left_out_with_its_cause(cohort):
-    rows = rows_of(cohort[1])
-    poor = rows[rows["status"] == "poor"]["reason"].to_dict()
-    assert set(poor) == {SHIFTED, HALVED, NOISE, CLIPPED, TWIN, SOUND[1]}
-    assert re.fullmatch(r"overlap 0\.\d+ is below 0\.7; empty 0\.\d+ is above 0\.3", poor[SHIFTED])
-    assert re.fullmatch(
-        r"overlap 0\.[56]\d* is below 0\.7; empty 0\.[56]\d* is above 0\.3", poor[HALVED]
-    )
-    assert re.fullmatch(r"snr 1\.\d+ is below 2", poor[NOISE])
-    assert re.fullmatch(r"clipped 0\.\d+ is above 0\.05", poor[CLIPPED])
-    assert poor[TWIN] == poor[SOUND[1]] == "the same image as another participant's"
-    # Whoever's T1 lies elsewhere has a FLAIR that does so too.
-    flair = rows_of(cohort[1], "flair")
-    assert flair.index[flair["status"] == "poor"].tolist() == [SHIFTED]
-    dwi = rows_of(cohort[1], "dwi")
-    assert set(dwi["status"]) == {"ok"}
-    series = rows_of(cohort[1], "rsfmri")
-    assert series.index[series["status"] == "poor"].tolist() == [UNFINISHED]
-    assert series.loc[UNFINISHED, "reason"] == "constant 1 is above 0.1"
+SNR, CUT_OFF = r"snr 1\.\d+ is below 2", r"clipped 0\.\d+ is above 0\.05"
+SAME = r"constant 1 is above 0\.1"
+ELSEWHERE = r"overlap 0\.\d+ is below 0\.7; empty 0\.\d+ is above 0\.3"
+ONE_IMAGE = "the same image as another participant's"
+SAYS = {
+    ELSEWHERE: "overlap … is below 0.7; empty … is above 0.3",
+    SNR: "snr … is below 2",
+    CUT_OFF: "clipped … is above 0.05",
+    ONE_IMAGE: ONE_IMAGE,
+    SAME: "constant … is above 0.1",
+}
+CAUSES = [
+    (SHIFTED, "t1", ELSEWHERE, "a T1 that its matrix puts 60 mm away"),
+    (HALVED, "t1", ELSEWHERE, "a T1 of which half the brain is missing"),
+    (NOISE, "t1", SNR, "a T1 of noise without a picture"),
+    (CLIPPED, "t1", CUT_OFF, "a T1 whose brightest tissue is cut off"),
+    (TWIN, "t1", ONE_IMAGE, "one T1 under two participants' numbers, both of them"),
+    (UNFINISHED, "rsfmri", SAME, "time series that are one and the same in all regions"),
+]
 
 
-def test_nobody_sound_is_left_out(cohort):
-    quality = cohort[1].load("primary.quality")
-    sound = quality["eid"].isin(SOUND) & ~((quality["eid"] == SOUND[1]) & quality["reason"].ne(""))
-    assert set(quality.loc[sound, "status"]) == {"ok"}
+@pytest.mark.parametrize(
+    ("eid", "modality", "pattern"),
+    [
+        pytest.param(*case, marks=pytest.mark.bad_input(given=given, says=SAYS[case[-1]]), id=given)
+        for *case, given in CAUSES
+    ],
+)
+def test_what_cannot_be_trusted_is_left_out_with_its_cause(cohort, eid, modality, pattern):
+    row = rows_of(cohort[1], modality).loc[eid]
+    assert row["status"] == "poor"
+    assert re.fullmatch(pattern, row["reason"])
+
+
+@pytest.mark.parametrize(
+    ("modality", "eids"),
+    [
+        ("t1", {SHIFTED, HALVED, NOISE, CLIPPED, TWIN, SOUND[1]}),
+        # Whoever's T1 lies elsewhere has a FLAIR that does so too.
+        ("flair", {SHIFTED}),
+        ("dwi", set()),
+        ("rsfmri", {UNFINISHED}),
+    ],
+)
+def test_nobody_else_is_left_out(cohort, modality, eids):
+    rows = rows_of(cohort[1], modality)
+    assert set(rows.index[rows["status"] == "poor"]) == eids
+    assert set(rows["status"]) <= {"ok", "poor"}
+
+
+def test_sound_scans_are_far_from_limits(cohort):
     rows = rows_of(cohort[1]).loc[SOUND]
     assert rows["overlap"].between(0.8, 1).all()
     # Uniform noise of .9 to 1.1 has an SD of .2 / sqrt(12) on one side; half of all is twice that.
