@@ -8,6 +8,7 @@ from nibabel.affines import apply_affine
 from ukb_brain.imaging.affines import named_grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.quality import (
+    QUICK_BYTES,
     checksum,
     measures_of_image,
     measures_of_place,
@@ -105,8 +106,17 @@ def test_one_bit_makes_another_image(place, change):
     data = np.arange(7 * 8 * 9, dtype=np.int16).reshape(7, 8, 9)
     other = data.copy()
     other.flat[place] ^= change
-    assert checksum(data) != checksum(other)
-    assert checksum(data) == checksum(data.copy(order="F"))
+    assert checksum(data, data) != checksum(other, other)
+    assert checksum(data, data) == checksum(data.copy(order="F"), data)
+
+
+def test_large_images_that_differ_in_one_voxel_are_two():
+    data = np.asfortranarray(np.random.default_rng(4).normal(size=(180, 180, 180)))
+    other = data.astype(np.float32, order="F")
+    assert other.nbytes > QUICK_BYTES
+    before = measures_of_image(other)["content"]
+    other[91, 90, 89] += 1
+    assert measures_of_image(other)["content"] != before
 
 
 def test_the_content_does_not_depend_on_how_the_file_is_packed():

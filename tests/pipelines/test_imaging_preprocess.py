@@ -267,8 +267,8 @@ def test_the_second_file_of_a_visit_is_not_used(root):
     says="and no atlas is named: name one of them: --params imaging_preprocess.atlas=Glasser",
 )
 def test_several_atlases_stop_before_anything_is_read(root, says):
-    for eid, instance in KEYS:
-        both = series_members() | series_members(name="fMRI/fMRI.aparc.csv.gz", regions=3)
+    for k, (eid, instance) in enumerate(KEYS):
+        both = series_members(k) | series_members(k, name="fMRI/fMRI.aparc.csv.gz", regions=3)
         put(root, eid, 31016, zipped(both), instance)
     with pytest.raises(InputError, match=re.escape(says)) as caught:
         run(root)

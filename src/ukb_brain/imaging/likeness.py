@@ -25,12 +25,17 @@ def _batches(
 
 def mean_record(store: RecordStore, modality: str, keys: Sequence[Key]) -> Values:
     """Average a modality's records of some visits, at least one; NaN where nobody has a number."""
-    total = count = np.zeros(())
+    shape = store.shape(modality, keys[0])
+    total, lacking = np.zeros(shape), np.zeros(shape, dtype=np.int64)
     for values in _batches(store, modality, keys):
-        known = np.isfinite(values)
-        total = total + np.where(known, values, 0).sum(axis=0, dtype=np.float64)
-        count = count + known.sum(axis=0)
-    return np.asarray(np.where(count, total / np.maximum(count, 1), np.nan), dtype=np.float32)
+        for one in values.astype(np.float32):
+            gaps = np.isnan(one)
+            if gaps.any():
+                lacking += gaps
+                one = np.where(gaps, 0, one)
+            total += one
+    count = len(keys) - lacking
+    return np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def correlations(

@@ -139,10 +139,11 @@ class ImagingPreprocess(Settings):
     @classmethod
     def _limits_are_of_modalities(cls, given: Any) -> Any:
         """Tell a misspelt modality from one that was taken out, whose limits go with it."""
-        limits = given.get("quality", {}).get("limits", {}) if isinstance(given, dict) else {}
-        known = given.get("modalities", {}) if limits else {}
-        if unknown := sorted(set(limits) - set(known)):
-            raise ValueError(f"quality.limits names {unknown}, modalities are {sorted(known)}")
+        if isinstance(given, dict) and (quality := given.get("quality")):
+            known = given.get("modalities", {})
+            unknown = sorted(set(Quality.model_validate(quality).limits) - set(known))
+            if unknown:
+                raise ValueError(f"quality.limits names {unknown}, modalities are {sorted(known)}")
         return given
 
     @field_validator("modalities", mode="before")

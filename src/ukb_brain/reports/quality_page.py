@@ -81,7 +81,7 @@ def sections_of(
     states = _states(scans, shown)
     # What one table rounds, another may not give away.
     rounded = any_small(states[[*STATES]], below)
-    out: list[Section] = [("counts", words("How many scans", ""), [_counts(states, below)])]
+    out: list[Section] = [("counts", words("How many scans"), [_counts(states, below)])]
     for modality, title in shown.items():
         mine = scans[(scans["modality"] == modality) & scans["content"].notna()]
         measures = [name for name in SHOWN if name in mine and mine[name].notna().any()]
@@ -94,7 +94,7 @@ def sections_of(
         rows = _measures(mine[measures], limits)
         table = suppress_counts(rows, ["n", "beyond"], below, rounded)
         parts = [show.picture(figure, shown_in), _measure_table(table, title)]
-        out.append((modality, words(title), parts))
+        out.append((modality, words(title, ""), parts))
     return out
 
 

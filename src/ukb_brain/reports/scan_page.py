@@ -17,7 +17,8 @@ from ukb_brain.imaging.quality import template_brain
 from ukb_brain.imaging.readers import stored_in
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.reports import show
-from ukb_brain.reports.quality_page import HOW, page_of, sections_of, words
+from ukb_brain.reports.quality_page import page_of, sections_of, words
+from ukb_brain.words import number
 
 # Flagged scans that are drawn, and scans of each modality on a contact sheet.
 MOST_FLAGGED, ON_A_SHEET = 24, 24
@@ -57,7 +58,7 @@ def build_scan_page(
     draw = _Drawer(volumes, vectors, settings, modality_names(grid))
     sections = [
         *sections_of(scans, grid, settings, source, below=1),
-        ("flagged", words("Scans to look at", HOW), draw.flagged(known)),
+        ("flagged", words("Scans to look at", ""), draw.flagged(known)),
         ("sheets", words("Contact sheets", SHEETS), draw.sheets(known)),
     ]
     return page_of(sections, source, 1, restricted=True), codes
@@ -129,7 +130,7 @@ class _Drawer:
         name = self.names.get(row["modality"], row["modality"])
         why = row["reason"] or " and ".join(FLAGS[flag] for flag in row["flags"].split(", "))
         known = {n: row[n] for n in ("overlap", "empty", "snr", "correlation") if n in row}
-        told = ", ".join(f"{n} {v:.2g}" for n, v in known.items() if pd.notna(v))
+        told = ", ".join(f"{n} {number(v)}" for n, v in known.items() if pd.notna(v))
         return f"{row['code']} · {name} · visit {row['instance']} · {why} ({told})"
 
 
