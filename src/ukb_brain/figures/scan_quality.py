@@ -74,7 +74,7 @@ def draw_measures(
     sites = sorted(scans["site"].unique())
     if len(sites) > MOST_SITES:
         scans, sites = scans.assign(site="all sites"), ["all sites"]
-    measures = [name for name in scans if name != "site"]
+    measures = [str(name) for name in scans if name != "site"]
     figure, every = tiles(len(measures), 4, ("", "share of a site's scans"), base=0.7)
     few = f" Bins with fewer than {below} scans of a site are left empty." if below > 1 else ""
     head(
@@ -89,8 +89,8 @@ def draw_measures(
         bare(axes, labelsize=8, labelcolor=MUTED)
         axes.set_yticks([])
         edges = _lines(axes, scans[["site", name]].dropna(), sites, below)
-        for limit in limits.get(name, ()) if edges is not None else ():
-            if limit is not None and edges[0] < limit < edges[-1]:
+        for limit in limits.get(name, ()):
+            if edges is not None and limit is not None and edges[0] < limit < edges[-1]:
                 axes.axvline(limit, color=WARNING, lw=1.2, ls="--")
     handles = [
         Line2D([], [], color=colour, lw=2, label=site)

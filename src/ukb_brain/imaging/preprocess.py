@@ -60,9 +60,10 @@ def _preprocess(
         store.discard(modality, visit.key)
         return row | {"status": error.status, "reason": str(error)}
     of_vector = measures_of_vector(found.array) if found.array.ndim == 1 else {}
-    about = {"fingerprint": fingerprint, "measures": found.measures | of_vector}
+    measures = {**found.measures, **of_vector}
+    about = {"fingerprint": fingerprint, "measures": measures}
     store.write(modality, visit.key, found.array, about, found.code)
-    return row | {"status": "ok", "reason": ""} | about["measures"]
+    return row | {"status": "ok", "reason": ""} | measures
 
 
 def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:

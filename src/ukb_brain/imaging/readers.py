@@ -38,7 +38,7 @@ class Read(NamedTuple):
     """A record's array, what was measured of it, and what its numbers stand for if in 8 bits."""
 
     array: NDArray[Any]
-    measures: Measures
+    measures: Mapping[str, float | str]
     code: Code | None = None
 
 

@@ -93,7 +93,10 @@ def sections_of(
         shown_in = f"How each measure of {title} scans is distributed, by site."
         rows = _measures(mine[measures], limits)
         table = suppress_counts(rows, ["n", "beyond"], below, rounded)
-        parts = [show.picture(figure, shown_in), _measure_table(table, title)]
+        parts: list[show.Picture | show.Table] = [
+            show.picture(figure, shown_in),
+            _measure_table(table, title),
+        ]
         out.append((modality, words(title, ""), parts))
     return out
 
@@ -117,7 +120,7 @@ def _counts(states: pd.DataFrame, below: int) -> show.Table:
 def _measures(scans: pd.DataFrame, limits: Limits) -> pd.DataFrame:
     """Describe each measure, one a column, in a row."""
     rows = []
-    for name in scans:
+    for name in map(str, scans):
         values = scans[name].dropna()
         low, high = limits.get(name, (None, None))
         ends = ((low, "≥"), (high, "≤"))
@@ -127,7 +130,7 @@ def _measures(scans: pd.DataFrame, limits: Limits) -> pd.DataFrame:
         rows.append(
             {"name": name, "words": SHOWN[name], "n": len(values), "beyond": int(beyond.sum())}
             | {"limits": " ".join(f"{sign} {end:g}" for end, sign in ends if end is not None)}
-            | {f"q{q}": _amount(values.quantile(q / 100)) for q in (5, 50, 95)}
+            | {f"q{q}": _amount(float(values.quantile(q / 100))) for q in (5, 50, 95)}
         )
     return pd.DataFrame(rows)
 

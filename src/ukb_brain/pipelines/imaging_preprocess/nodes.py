@@ -193,7 +193,8 @@ def flag_scans(
     brain = template_brain(settings.shape, settings.voxel_mm, settings.centre_mm)
     correlation = pd.Series(np.nan, there.index)
     unlike = pd.Series(False, there.index)
-    for modality, rows in there.groupby("modality"):
+    for modality in settings.modalities:
+        rows = there[there["modality"] == modality]
         fitted_on = _keys(training[training["modality"] == modality])
         if len(fitted_on) < FEWEST_AVERAGED:
             continue
