@@ -1,5 +1,6 @@
 """Whole runs of imaging on small real files."""
 
+import numpy as np
 import pandas as pd
 import yaml
 from kedro.io import DataCatalog
@@ -25,6 +26,14 @@ def put(root, eid, field, content, instance=2):
     path.write_bytes(content)
 
 
+def numbers_of(people, grid):
+    """A table of numbers: two fields, each the visit's place; no rows where the grid has none."""
+    if "idps" not in grid.imaging:
+        return people[["eid", "instance"]].iloc[:0]
+    values = np.arange(len(people), dtype=np.float32)
+    return people[["eid", "instance"]].assign(**{"25001": values, "25002": values})
+
+
 def run_imaging(root, keys, splits, grid, settings, outputs=TABLES, sites=(11025,)):
     """Run the pipeline on what lies under `root`, as the catalog of conf/base has it."""
     entries = {}
@@ -45,9 +54,11 @@ def run_imaging(root, keys, splits, grid, settings, outputs=TABLES, sites=(11025
     people["site"] = [sites[row % len(sites)] for row in range(len(people))]
     people["chosen"] = people["instance"] == 2
     catalog.save("primary.participants", people)
+    catalog.save("primary.imaging_numbers", numbers_of(people, grid))
     catalog.save("primary.splits", splits[splits["eid"].isin(people["eid"])])
     before = catalog.load("intermediate.bulk_index_before")
-    index = index_bulk(catalog.load("raw.bulk"), before, settings, catalog.load("raw.withdrawals"))
+    bulk, gone = catalog.load("raw.bulk"), catalog.load("raw.withdrawals")
+    index = index_bulk(bulk, before, grid, settings, gone)
     catalog.save("intermediate.bulk_index", index)
     SequentialRunner().run(create_pipeline().to_outputs(*outputs), catalog)
     return catalog

@@ -13,6 +13,8 @@ from ukb_brain.settings_base import Settings
 Limits = dict[str, tuple[float | None, float | None]]
 
 KEYS = ["eid", "instance"]
+# Status of scans that are in the stores.
+READ = ("ok", "poor")
 # Measured of every brain, and of every vector, for other ends too.
 FURTHER = {
     "brain_ml": "volume of what has a value (ml)",

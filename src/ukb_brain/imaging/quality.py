@@ -66,6 +66,9 @@ def measures_of_image(data: NDArray[np.generic]) -> Measures:
     rows = data[:, ::step, ::step].astype(np.float32)
     filled = rows != 0
     brain = rows[filled]
+    if not len(brain) and not data.any():
+        # An empty mask may be anybody's.
+        return {}
     bends = (rows[:-2] - 2 * rows[1:-1] + rows[2:])[filled[:-2] & filled[1:-1] & filled[2:]]
     noise = float(np.median(np.abs(bends))) * SD_OF_MAD / SD_OF_BEND if len(bends) else 0.0
     return {

@@ -9,7 +9,7 @@ from ukb_brain.figures.scan_quality import draw_measures
 from ukb_brain.figures.stamp import modality_names
 from ukb_brain.figures.suppression import any_small, suppress_counts
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.judging import KEYS, WORDS, Limits
+from ukb_brain.imaging.judging import KEYS, READ, WORDS, Limits
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.reports import show
 from ukb_brain.reports.html import RESTRICTED, render
@@ -83,7 +83,7 @@ def sections_of(
     rounded = any_small(states[[*STATES]], below)
     out: list[Section] = [("counts", words("How many scans"), [_counts(states, below)])]
     for modality, title in shown.items():
-        mine = scans[(scans["modality"] == modality) & scans["content"].notna()]
+        mine = scans[(scans["modality"] == modality) & scans["status"].isin(READ)]
         measures = [name for name in SHOWN if name in mine and mine[name].notna().any()]
         if mine.empty:
             continue

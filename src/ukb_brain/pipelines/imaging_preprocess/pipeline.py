@@ -13,8 +13,9 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     steps = [
         step(
             nodes.preprocess_scans,
-            "raw.bulk intermediate.bulk_index primary.participants intermediate.folder "
-            "params:imaging_preprocess params:source params:compute",
+            "raw.bulk intermediate.bulk_index primary.participants "
+            "primary.imaging_numbers intermediate.folder params:grid params:imaging_preprocess "
+            "params:source params:compute",
             "intermediate.volumes intermediate.vectors scans_read",
         ),
         step(
@@ -26,7 +27,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         step(
             nodes.average_volumes,
             "intermediate.volumes primary.quality primary.splits primary.participants "
-            "params:imaging_preprocess",
+            "params:grid params:imaging_preprocess",
             "reporting.mean_images",
         ),
         step(
