@@ -46,7 +46,9 @@ KEYS = [(eid, 2) for eid in SPLITS["eid"]] + [(SOUND[0], 3)]
 @cache
 def limits():
     text = (ROOT / "conf/base/parameters_imaging_preprocess.yml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)["imaging_preprocess"]["quality"]
+    quality = yaml.safe_load(text)["imaging_preprocess"]["quality"]
+    usual = imaging().modalities
+    return quality | {"limits": {m: of for m, of in quality["limits"].items() if m in usual}}
 
 
 def settings(**quality):
