@@ -154,6 +154,18 @@ def test_every_model_is_removed_and_so_is_fitted_anew(root):
     assert (root / "06_models/search/trials.db").exists()
 
 
+def test_a_page_with_pictures_is_removed_although_it_names_nobody(root):
+    page, other = root / "03_primary/scans.html", root / "08_reporting/quality.html"
+    for path in (page, other):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("<p>nobody's number</p>")
+    erase_people(root, frozenset({PEOPLE[-1] + 1000}))
+    assert page.exists()
+    erase_people(root, GONE)
+    assert not page.exists()
+    assert other.exists()
+
+
 def test_twice_changes_nothing_and_nobody_changes_nothing(root):
     before = contents(root)
     nobody = frozenset({1_234_567})

@@ -8,6 +8,7 @@ from ukb_brain.datasets.folders import (
     ModelFolderDataset,
     OwnedFolderDataset,
     RecordStoreDataset,
+    SecretDataset,
 )
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.store import RecordStore
@@ -25,6 +26,17 @@ def test_owned_folder_hands_out_its_path(tmp_path):
     dataset.save(tmp_path / "raw")
     with pytest.raises(Exception, match="not the folder"):
         dataset.save(tmp_path / "other")
+
+
+def test_a_secret_is_made_once_and_read_by_its_owner_only(tmp_path):
+    dataset = SecretDataset(filepath=str(tmp_path / "a/key"))
+    key = dataset.load()
+    assert len(key) == 32
+    assert SecretDataset(filepath=str(tmp_path / "a/key")).load() == key
+    assert SecretDataset(filepath=str(tmp_path / "b/key")).load() != key
+    assert (tmp_path / "a/key").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(DatasetError):
+        dataset.save(key)
 
 
 def test_a_folder_of_models_exists_once_it_is_complete(tmp_path):

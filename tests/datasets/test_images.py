@@ -54,6 +54,8 @@ def test_the_preview_is_a_picture(tmp_path):
 def test_images_by_name_are_a_file_each(tmp_path, image):
     folder = NiftiFolderDataset(path=str(tmp_path / "mean"))
     assert not folder.exists()
+    # As of a grid without volumes.
+    assert folder.load() == {}
     folder.save({"t1": image, "dwi": image})
     assert {p.name for p in (tmp_path / "mean").iterdir()} == {"t1.nii.gz", "dwi.nii.gz"}
     loaded = folder.load()["dwi"]()

@@ -29,7 +29,8 @@ from ukb_brain.imaging import readers
 from ukb_brain.imaging.affines import fsl_mni
 from ukb_brain.imaging.bulk import BulkFile, ScanError
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
-from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
+from ukb_brain.imaging.likeness import mean_record
+from ukb_brain.imaging.preprocess import VisitBatch, preprocess_batch
 from ukb_brain.imaging.readers import (
     ENOUGH,
     READERS,
@@ -581,11 +582,11 @@ def test_uk_biobanks_own_matrix(tmp_path, content, status):
         np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), [3.5, -2, 11.25])
 
 
-def test_mean_volume(tmp_path):
+def test_mean_record(tmp_path):
     store = RecordStore(tmp_path)
     for instance, value in ((2, 1.0), (3, 4.0)):
         store.write("t1", (1, instance), np.full((7, 8, 9), value, np.float16), {})
-    mean = mean_volume(store, "t1", [(1, 2), (1, 3)])
+    mean = mean_record(store, "t1", [(1, 2), (1, 3)])
     np.testing.assert_array_equal(mean, np.full((7, 8, 9), 2.5))
     assert mean.dtype == np.float32
 

@@ -6,25 +6,20 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from kedro.io import DataCatalog
-from kedro.runner import SequentialRunner
-from reporting_cases import ROOT, study_grid
+from imaging_runs import FIRST, put, run_imaging
+from reporting_cases import study_grid
 from scan_cases import dwi_members, flair_members, imaging, series_members, t1_members, zipped
 
-from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
-from ukb_brain.pipelines.data_engineering.nodes import index_bulk
-from ukb_brain.pipelines.imaging_preprocess import create_pipeline, nodes
+from ukb_brain.pipelines.imaging_preprocess import nodes
 from ukb_brain.tables import reported
 
 SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
 STORES = ("volumes", "vectors")
-FIRST = 9_000_001
 # The first person came twice; the last one is no participant.
 KEYS = [*((FIRST + k, 2) for k in range(5)), (FIRST, 3)]
 PARTS = ["train", "train", "train", "validation", "test"]
@@ -33,12 +28,6 @@ STRANGER = FIRST + 7
 
 def bulk_file(root, eid, field, instance=2):
     return root / f"01_raw/bulk/{field}/{eid}_{field}_{instance}_0.zip"
-
-
-def put(root, eid, field, content, instance=2):
-    path = bulk_file(root, eid, field, instance)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 @pytest.fixture(scope="module")
@@ -61,39 +50,9 @@ def root(tmp_path, members):
 GRID = study_grid()
 
 
-def numbers_of(people, grid):
-    """A table of numbers: two fields, each the visit's place; no rows where the grid has none."""
-    if "idps" not in grid.imaging:
-        return people[["eid", "instance"]].iloc[:0]
-    values = np.arange(len(people), dtype=np.float32)
-    return people[["eid", "instance"]].assign(**{"25001": values, "25002": values})
-
-
 def run(root, keys=KEYS, grid=GRID, settings=SETTINGS):
-    entries = {}
-    for name in ("data_engineering", "imaging_preprocess"):
-        text = (ROOT / f"conf/base/catalog_{name}.yml").read_text().replace("${_root}", str(root))
-        entries |= yaml.safe_load(text.replace("${_raw}", str(root / "01_raw")))
-    entries["raw.bulk"].pop("folder")
-    catalog = DataCatalog.from_config({k: v for k, v in entries.items() if k[0] != "_"})
-    given = {"imaging_preprocess": settings, "source": "synthetic", "grid": grid}
-    given["compute"] = Compute(workers=1)
-    for name, value in given.items():
-        catalog[f"params:{name}"] = value
-    people = pd.DataFrame(keys, columns=["eid", "instance"])
-    date = pd.Timestamp("2016-01-01")
-    people = people.assign(family=people["eid"] - FIRST, site=11025, date=date, age=60.0, sex=1.0)
-    people["chosen"] = people["instance"] == 2
-    catalog.save("primary.participants", people)
-    catalog.save("primary.imaging_numbers", numbers_of(people, grid))
     splits = pd.DataFrame({"eid": FIRST + np.arange(5), "fold": 0, "part": PARTS})
-    catalog.save("primary.splits", splits[splits["eid"].isin(people["eid"])])
-    before = catalog.load("intermediate.bulk_index_before")
-    bulk, gone = catalog.load("raw.bulk"), catalog.load("raw.withdrawals")
-    index = index_bulk(bulk, before, grid, settings, gone)
-    catalog.save("intermediate.bulk_index", index)
-    SequentialRunner().run(create_pipeline(), catalog)
-    return catalog
+    return run_imaging(root, keys, splits, grid, settings)
 
 
 def store(root, name="volumes"):
@@ -383,8 +342,8 @@ def test_only_modalities_of_the_grid_are_preprocessed(root):
     says="and no atlas is named: name one of them: --params imaging_preprocess.atlas=Glasser",
 )
 def test_several_atlases_stop_before_anything_is_read(root, says):
-    for eid, instance in KEYS:
-        both = series_members() | series_members(name="fMRI/fMRI.aparc.csv.gz", regions=3)
+    for k, (eid, instance) in enumerate(KEYS):
+        both = series_members(k) | series_members(k, name="fMRI/fMRI.aparc.csv.gz", regions=3)
         put(root, eid, 31016, zipped(both), instance)
     with pytest.raises(InputError, match=re.escape(says)) as caught:
         run(root)

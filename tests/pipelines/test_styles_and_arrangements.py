@@ -46,7 +46,7 @@ def engineered(root, imaging=False):
     SequentialRunner().run(engineering().to_outputs(*TABLES), catalog)
     names = TABLES
     if imaging:
-        SequentialRunner().run(preprocessing().only_nodes("preprocess_scans"), catalog)
+        SequentialRunner().run(preprocessing().to_outputs("primary.quality"), catalog)
         names = (*TABLES, "primary.quality")
     return {name: catalog.load(name) for name in names}
 

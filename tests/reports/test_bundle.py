@@ -7,6 +7,7 @@ import pytest
 
 from ukb_brain.errors import InputError
 from ukb_brain.reports.bundle import COUNTS, MANIFEST, NAME, Rules, write_bundle
+from ukb_brain.reports.html import RESTRICTED
 from ukb_brain.tables import reported
 
 EIDS = frozenset(range(1_000_001, 1_000_021))
@@ -135,3 +136,10 @@ def test_whether_a_number_counts_people_is_said_of_every_column_that_might():
     }
     assert whole > NOT_PEOPLE
     assert {name for name in whole if not COUNTS.match(name)} == NOT_PEOPLE
+
+
+def test_a_restricted_page_stops_it(reports):
+    (reports / "scans.html").write_text(f"<head>{RESTRICTED}</head>")
+    with pytest.raises(InputError, match=r"scans\.html is a restricted page"):
+        write_bundle(reports, RULES)
+    assert not (reports / NAME).exists()

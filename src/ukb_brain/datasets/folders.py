@@ -1,10 +1,12 @@
 """Folders that nodes write: their own, models, and stores of volumes and vectors."""
 
+import secrets
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
 
+from ukb_brain.atomic import atomic_path
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.store import RecordStore, open_store
 from ukb_brain.ledger.artifact import ModelFolder
@@ -32,6 +34,22 @@ class OwnedFolderDataset(PlacedDataset):
         """Hold the folder against this entry's."""
         if Path(data) != self._filepath:
             raise ValueError(f"{data} is not the folder of this entry, {self._filepath}")
+
+
+class SecretDataset(PlacedDataset):
+    """A key of 32 bytes that nobody knows: made when it is first asked for, then the same."""
+
+    def load(self) -> bytes:
+        """Read the key."""
+        if not self._filepath.exists():
+            with atomic_path(self._filepath) as part:
+                part.touch(mode=0o600)
+                part.write_text(secrets.token_hex(32), encoding="ascii")
+        return bytes.fromhex(self._filepath.read_text(encoding="ascii"))
+
+    def save(self, data: bytes) -> None:
+        """Refuse."""
+        raise NotImplementedError("the key is made where it is read")
 
 
 class ModelFolderDataset(PlacedDataset):

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import nibabel as nib
@@ -42,6 +42,10 @@ class NiftiFolderDataset(PartitionedDataset):
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
         ending = ".nii.gz"
         super().__init__(path=path, dataset=NiftiDataset, filename_suffix=ending, metadata=metadata)
+
+    def load(self) -> dict[str, Callable[[], nib.Nifti1Image]]:
+        """Give what opens each image, by name; nothing where a grid has no volumes."""
+        return super().load() if self._list_partitions() else {}
 
     def preview(self) -> ImagePreview:
         """Draw each image's three middle slices for kedro-viz, a row each."""

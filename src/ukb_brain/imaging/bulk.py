@@ -301,13 +301,16 @@ class BulkFile:
         """Read a gzipped NIfTI from inside the zip.
 
         It has three axes and finite values: a fourth axis of length 1 is dropped, and what is no
-        number is 0, as outside the brain. Infinite values are a `ScanError`, and so are zeros
-        throughout, unless it may be empty.
+        number is 0, as outside the brain; ``extra["not_finite"]`` is their share. Infinite values
+        are a `ScanError`, and so are zeros throughout, unless it may be empty.
         """
         data, affine = _volume(_unpacked(self.member(name), name), name)
+        not_finite = 0.0
         if data.dtype.kind == "f" and not np.isfinite(data.sum()):
             # Outside the brain some tools write no number where others write nothing.
-            data[np.isnan(data)] = 0
+            lacking = np.isnan(data)
+            not_finite = float(lacking.mean())
+            data[lacking] = 0
             if not np.isfinite(data).all():
                 raise ScanError("broken", f"{name} holds infinite numbers")
         if not (may_be_empty or data.any()):
@@ -316,7 +319,7 @@ class BulkFile:
             raise ScanError("broken", f"{name} holds numbers beyond {LARGEST_NUMBER:.0e}")
         if not _has_inverse(affine):
             raise ScanError("broken", f"{name} has no invertible affine")
-        return nib.Nifti1Image(data, affine)
+        return nib.Nifti1Image(data, affine, extra={"not_finite": not_finite})
 
     def matrix(self, name: str) -> np.ndarray:
         """Read an invertible FLIRT matrix, shape (4, 4), from inside the zip."""

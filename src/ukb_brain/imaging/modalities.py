@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ukb_brain.imaging.affines import common_grid, named_grid
 from ukb_brain.imaging.connectome import EdgeScale
+from ukb_brain.imaging.judging import Quality
 from ukb_brain.imaging.resampling import Filter, Interpolation
 from ukb_brain.imaging.roi_series import ROI_FIELDS
 from ukb_brain.imaging.time_series import SERIES_FIELDS, Wanted
@@ -146,6 +147,8 @@ class ImagingPreprocess(Settings):
     most_regions_missing : float
         Share of the cohort's regions that a person may lack. Their correlations are filled with
         the mean of each fold's training people; who lacks more is left out.
+    quality : Quality
+        What a scan that can be read must be like.
     """
 
     modalities: dict[str, Modality]
@@ -159,6 +162,7 @@ class ImagingPreprocess(Settings):
     connectivity_field: Source = 31016
     atlas: str | None = None
     most_regions_missing: float = Field(default=0.05, ge=0, lt=1)
+    quality: Quality = Quality()
 
     @model_validator(mode="before")
     @classmethod
@@ -183,6 +187,17 @@ class ImagingPreprocess(Settings):
                     f"and {said[key]} is given: leave one of both out"
                 )
         return said | grid
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limits_are_of_modalities(cls, given: Any) -> Any:
+        """Tell a misspelt modality from one that was taken out, whose limits go with it."""
+        if isinstance(given, dict) and (quality := given.get("quality")):
+            known = given.get("modalities", {})
+            unknown = sorted(set(Quality.model_validate(quality).limits) - set(known))
+            if unknown:
+                raise ValueError(f"quality.limits names {unknown}, modalities are {sorted(known)}")
+        return given
 
     @field_validator("modalities", mode="before")
     @classmethod

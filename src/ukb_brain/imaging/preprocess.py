@@ -14,14 +14,16 @@ from ukb_brain.imaging.bulk import ScanError
 from ukb_brain.imaging.intensity import Values
 from ukb_brain.imaging.modalities import NUMBERS, ImagingPreprocess
 from ukb_brain.imaging.partial import partial_z
+from ukb_brain.imaging.quality import CONTENT, MEASURES, measures_of_vector
 from ukb_brain.imaging.readers import READERS, SHRINKAGE, Parcellation, Visit
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 from ukb_brain.imaging.tangent import covariances
 
 # Vectors that are averaged at a time.
 READ_AT_ONCE = 256
-# Settings that a record depends on where its modality says so alone.
-NOT_OF_ONE = {"modalities", "connectivity_field", "atlas"}
+# Settings that a record depends on where its modality says so alone; and limits, which are held
+# against what was measured, so that another one changes no record.
+NOT_OF_ONE = {"modalities", "connectivity_field", "atlas", "quality"}
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,14 @@ def _preprocess(
         # An older record of a scan that is no longer usable must not be read by training.
         store.discard(modality, visit.key)
         return row | {"status": error.status, "reason": str(error)}
-    about = {"fingerprint": fingerprint, "measures": found.measures}
+    of_vector = measures_of_vector(found.array) if found.array.ndim == 1 else {}
+    if settings.modalities[modality].reader == NUMBERS:
+        # A few rounded numbers may be two people's.
+        of_vector.pop(CONTENT)
+    measures = {**found.measures, **of_vector}
+    about = {"fingerprint": fingerprint, "measures": measures}
     store.write(modality, visit.key, found.array, about, found.code)
-    return row | {"status": "ok", "reason": ""} | found.measures
+    return row | {"status": "ok", "reason": ""} | measures
 
 
 def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
@@ -91,24 +98,18 @@ def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
     settings = batch.settings
     own = settings.modalities[modality]
     if own.reader == NUMBERS:
-        known = repr((own.most_missing, batch.fields[modality])).encode()
+        known = repr((own.most_missing, batch.fields[modality], *MEASURES)).encode()
         return hashlib.sha256(known + visit.numbers[modality].tobytes()).hexdigest()[:16]
     # By its space an image needs another modality's file too.
     read = {modality, own.space} & settings.modalities.keys()
     files = sorted({settings.fields[key] for key in read})
-    parts = [settings.model_dump_json(exclude=NOT_OF_ONE), modality]
+    parts = [settings.model_dump_json(exclude=NOT_OF_ONE), modality, *MEASURES]
     # Records hold the same, whatever they are read as.
     parts += [settings.modalities[key].model_dump_json(exclude={"kind"}) for key in sorted(read)]
     parts += [f"{f}:{visit.files[f].fingerprint}" for f in files if f in visit.files]
     if READERS[own.reader].store == "vectors":
         parts.append(f"{SHRINKAGE}{settings.series.get(modality)}{batch.parcellations[modality]}")
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
-
-
-def mean_volume(store: RecordStore, modality: str, keys: list[Key]) -> Values:
-    """Average a modality's volumes of some visits, at least one, reading one at a time."""
-    total = sum(store.read(modality, key).astype(np.float64) for key in keys)
-    return np.asarray(total / len(keys), dtype=np.float32)
 
 
 def mean_edges(

@@ -24,6 +24,12 @@ from ukb_brain.imaging.connectivity import (
 from ukb_brain.imaging.connectome import edges_of, parse_connectome
 from ukb_brain.imaging.intensity import EQUAL, Code, Values, scaled
 from ukb_brain.imaging.modalities import CONNECTIVITY, CONNECTOME, MNI, NUMBERS, ImagingPreprocess
+from ukb_brain.imaging.quality import (
+    Measures,
+    measures_of_image,
+    measures_of_place,
+    template_brain,
+)
 from ukb_brain.imaging.regions import connectome_labels
 from ukb_brain.imaging.resampling import Interpolation, resample
 from ukb_brain.imaging.store import Key
@@ -35,7 +41,7 @@ class Read(NamedTuple):
     """A record's array, what was measured of it, and what its numbers stand for if in 8 bits."""
 
     array: NDArray[Any]
-    measures: dict[str, float]
+    measures: Mapping[str, float | str]
     code: Code | None = None
 
 
@@ -162,7 +168,7 @@ def _on_device(array: NDArray[Any]) -> torch.Tensor:
 def read_volume(
     modality: str, visit: Visit, settings: ImagingPreprocess, cohort: Parcellation
 ) -> Read:
-    """Read an image into the common grid; its measures are of the brain before scaling."""
+    """Read an image into the common grid; its measures are from before scaling."""
     record = settings.modalities[modality]
     file = visit.file(settings.fields[modality])
     image = file.image(file.held(record.member), may_be_empty=record.sparse)
@@ -187,6 +193,10 @@ def read_volume(
     brain = volume.reshape(-1)[places]
     values, outside = scaled(brain, record.intensity, settings.clamp_percentiles)
     measures = _measures(brain, settings.voxel_mm**3 / 1000, record.sparse)
+    measures |= measures_of_image(np.asarray(image.dataobj)) | dict(image.extra)
+    if not record.sparse:
+        template = template_brain(settings.shape, settings.voxel_mm, settings.centre_mm)
+        measures |= measures_of_place(inside, template)
     if settings.stored == "float16":
         return Read(_filled(inside.shape, places, values.astype(np.float16), outside), measures)
     code = Code.of(min(float(values.min()), outside), max(float(values.max()), outside))
@@ -205,7 +215,7 @@ def _is_flat(data: NDArray[Any]) -> bool:
     return True
 
 
-def _measures(brain: Values, voxel_ml: float, sparse: bool) -> dict[str, float]:
+def _measures(brain: Values, voxel_ml: float, sparse: bool) -> Measures:
     if sparse:
         return {"volume_ml": float(brain.sum(dtype=np.float64) * voxel_ml)}
     mean = float(brain.mean())

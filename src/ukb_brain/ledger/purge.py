@@ -15,6 +15,8 @@ from ukb_brain.tables.splits import training_fingerprints
 MODELS, SPLITS, INDEX = "06_models", Path("03_primary/splits.parquet"), "bulk_index.parquet"
 # All other models are of the map: fitted on all training people of a fold, which these are not.
 OF_OTHERS = ("evidence", "search")
+# Pages in this folder show single people.
+PICTURES = "03_primary"
 # Losses of all trials, averaged over people: no model, and nobody's row.
 DATABASES = {".db"}
 
@@ -49,6 +51,11 @@ def erase_people(root: Path, gone: frozenset[int]) -> pd.DataFrame:
         # No table says whom these were fitted on: parts of the training people of any earlier run.
         done["models of evidence and search, which are made anew where they are asked for"] = sum(
             erase_models(root / MODELS / kind) for kind in OF_OTHERS
+        )
+    if took_part:
+        # A picture tells nobody's number.
+        done["pages with pictures of scans"] += _remove(
+            path for path in files if path.suffix == ".html" and path.parent.name == PICTURES
         )
     for store in stores:
         done["scans"] += sum(store.erase(eid) for eid in sorted(gone & store.eids()))

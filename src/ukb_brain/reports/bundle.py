@@ -1,7 +1,8 @@
 """What may leave: reports gathered into one archive, each checked first.
 
 A table may hold no column that belongs to one person and no eid, and its small counts are
-suppressed in the copy that leaves; a text or page may hold no eid. Pictures are packed as they are
+suppressed in the copy that leaves; a text or page may hold no eid, and no
+page may be marked as restricted. Pictures are packed as they are
 drawn, from what may be shown. What is of another kind, such as models, is left out and listed.
 """
 
@@ -21,6 +22,7 @@ from ukb_brain.atomic import atomic_path
 from ukb_brain.errors import InputError
 from ukb_brain.figures.calibration import showable
 from ukb_brain.figures.suppression import suppress_counts
+from ukb_brain.reports.html import RESTRICTED
 
 # Columns that only a table of persons has.
 PERSONAL = {"eid", "instance", "family", "y_true", "y_pred", "date", "gap", "predicted_age"}
@@ -86,7 +88,13 @@ def write_bundle(folder: Path, rules: Rules) -> pd.DataFrame:
             if path.suffix in TABLES:
                 content, row["suppressed"] = _table(path, name, rules)
             elif path.suffix in TEXTS:
-                rules.refuse(name, _numbers_in(content.decode("utf-8", errors="replace")))
+                text = content.decode("utf-8", errors="replace")
+                rules.refuse(name, _numbers_in(text))
+                if RESTRICTED in text:
+                    raise InputError(
+                        f"{name} is a restricted page, with pictures of single people: it may not "
+                        "leave. Move it out of the folder of reports."
+                    )
             row["sha256"] = hashlib.sha256(content).hexdigest()
             packed.writestr(zipfile.ZipInfo(name, DATED), content)
         about = {"synthetic": rules.synthetic, "counts_suppressed_below": rules.below}

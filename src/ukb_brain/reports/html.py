@@ -6,6 +6,9 @@ import jinja2
 
 from ukb_brain.figures.stamp import notice_of
 
+# In the head of a page that may not leave.
+RESTRICTED = '<meta name="use" content="restricted"/>'
+
 
 def render(
     template: str, source: str, below: int, contents: list[tuple[str, str]], **shown: Any

@@ -59,10 +59,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn figure as SVG, base64, and in words for those who do not see it."""
+    """A drawn figure, base64 of an SVG or a PNG, and in words for those who do not see it."""
 
     data: str
     words: str
+    kind: str = "svg+xml"
+    size: str = "whole"
 
 
 Maker = Callable[..., Figure | Table | list[Table] | None]
@@ -100,12 +102,13 @@ class Section:
             if any(one.default is one.empty and one.name not in given for one in takes.values()):
                 continue
             made = make(**{name: given[name] for name in takes if name in given})
-            shown = _picture(made, words) if isinstance(made, Figure) else made
+            shown = picture(made, words) if isinstance(made, Figure) else made
             every += shown if isinstance(shown, list) else [shown] if shown else []
         return every
 
 
-def _picture(figure: Figure, words: str) -> Picture:
+def picture(figure: Figure, words: str) -> Picture:
+    """Draw a figure, with what it shows in words."""
     buffer = io.BytesIO()
     # The same figure gives the same bytes.
     with mpl.rc_context({"svg.hashsalt": "report"}):

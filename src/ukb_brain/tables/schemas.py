@@ -115,8 +115,25 @@ quality = declared(
     "eid instance modality status reason",
     "eid instance modality",
     strict=False,
-    kinds={"status": one_of("ok", "missing", "unusable", "broken")},
+    kinds={
+        "status": one_of("ok", "missing", "unusable", "broken", "poor"),
+        "overlap empty clipped not_finite constant": P | ABSENT,
+        "largest brain_ml head_motion": NOT_NEGATIVE | ABSENT,
+    },
 )
+
+# Of each scan that was read, what to look at.
+scan_flags = declared(
+    "eid instance modality correlation flags",
+    "eid instance modality",
+    kinds={
+        "correlation": within(MAYBE, ge=-1.001, le=1.001),
+        "flags": one_of("", "correlation", "duplicate", "correlation, duplicate"),
+    },
+)
+
+# Whose scans a page shows under which code.
+scan_codes = declared("code eid", "code", kinds={"code": TEXT})
 
 
 # In the target's own units, or as a probability.

@@ -1,6 +1,7 @@
 """Nodes of imaging: from bulk files to stores that training reads."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -12,9 +13,12 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.connectivity import nodes_of
+from ukb_brain.imaging.judging import READ, judge, same_images, with_own_measures
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
+from ukb_brain.imaging.likeness import correlations, far_below, mean_record
 from ukb_brain.imaging.modalities import ImagingPreprocess
-from ukb_brain.imaging.preprocess import VisitBatch, mean_edges, mean_volume, preprocess_batch
+from ukb_brain.imaging.preprocess import VisitBatch, mean_edges, preprocess_batch
+from ukb_brain.imaging.quality import template_brain
 from ukb_brain.imaging.readers import READERS, Visit, find_parcellations, stored_in
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store, refuse_earlier
 from ukb_brain.problems import stop_at
@@ -25,6 +29,7 @@ logger = logging.getLogger(__name__)
 VISITS_PER_BATCH = 20
 # A mean of fewer people could show one of them.
 FEWEST_AVERAGED = 10
+KEYS = ["eid", "instance"]
 STORES = ("volumes.store", "vectors.store")
 
 
@@ -48,13 +53,8 @@ def preprocess_scans(
     Returns
     -------
     volumes, vectors : RecordStore
-    quality : pandas.DataFrame
+    scans : pandas.DataFrame
         One row a visit and modality: ``eid, instance, modality, status, reason`` and measures.
-
-    Raises
-    ------
-    InputError
-        If no scan of a modality of the grid can be used.
     """
     refuse_earlier(folder)
     settings = settings.taking(grid.modalities)
@@ -81,15 +81,35 @@ def preprocess_scans(
     done = run_items(preprocess_batch, batches, compute, "Scans, in batches of visits")
     for store in (volumes, vectors):
         store.tidy()
-    quality = pd.DataFrame([row for rows in done for row in rows])
-    quality = quality.sort_values(["eid", "instance", "modality"], ignore_index=True)
-    usable = quality["status"] == "ok"
-    require_scans(quality, grid, settings)
+    scans = pd.DataFrame([row for rows in done for row in rows])
+    scans = scans.sort_values(["eid", "instance", "modality"], ignore_index=True)
+    read = scans["status"] == "ok"
     for modality in stored_in("vectors", settings):
-        own = quality[usable & (quality["modality"] == modality)]
+        own = scans[read & (scans["modality"] == modality)]
         vectors.mark(INCOMPLETE.format(modality), _somebody_lacks_some(own))
-    logger.info("Scans in the stores: %s; left out: %s.", int(usable.sum()), int((~usable).sum()))
-    return volumes, vectors, quality
+    logger.info("Scans in the stores: %s; not read: %s.", int(read.sum()), int((~read).sum()))
+    return volumes, vectors, scans
+
+
+def judge_scans(
+    scans: pd.DataFrame, confounds: pd.DataFrame, grid: Grid, settings: ImagingPreprocess
+) -> pd.DataFrame:
+    """Leave out scans beyond limits, and one image that is there twice.
+
+    Gives the rows of `preprocess_scans` with UK Biobank's own measures, where the table has them;
+    ``poor`` is left out, although the stores keep it.
+
+    Raises
+    ------
+    InputError
+        If no scan of a modality of the grid can be used.
+    """
+    quality = judge(with_own_measures(scans, confounds, settings.fields), settings.quality)
+    require_scans(quality, grid, settings)
+    poor = quality["status"] == "poor"
+    if poor.any():
+        logger.warning("Scans that were read and are left out as poor: %s.", int(poor.sum()))
+    return quality
 
 
 def _somebody_lacks_some(usable: pd.DataFrame) -> bool:
@@ -179,7 +199,7 @@ def average_volumes(
     for modality in stored_in("volumes", settings.taking(grid.modalities)):
         keys = _keys(usable[usable["modality"] == modality])
         if len(keys) >= FEWEST_AVERAGED:
-            mean = mean_volume(volumes, modality, keys)
+            mean = mean_record(volumes, modality, keys)
         else:
             logger.warning("Too few training people have a usable %s scan for a mean.", modality)
             mean = np.zeros(settings.shape, dtype=np.float32)
@@ -220,3 +240,47 @@ def average_edges(
         tables.append(pd.DataFrame({"modality": modality, **edges}))
     empty = pd.DataFrame({name: [] for name in ("modality", "region", "other")}, dtype=str)
     return pd.concat([empty.assign(mean=np.zeros(0)), *tables], ignore_index=True)
+
+
+def flag_scans(
+    volumes: RecordStore,
+    vectors: RecordStore,
+    quality: pd.DataFrame,
+    means: dict[str, Callable[[], nib.Nifti1Image]],
+    splits: pd.DataFrame,
+    participants: pd.DataFrame,
+    settings: ImagingPreprocess,
+) -> pd.DataFrame:
+    """Say which scans in the stores to look at; none is left out for it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``eid, instance, modality``; ``correlation`` with the mean of the first fold's training
+        people, NaN where they are too few for one; ``flags``: ``correlation`` where it is below
+        Tukey's outer fence of theirs, ``duplicate`` for one image that is there twice, both, or "".
+    """
+    there = quality[quality["status"].isin(READ)].reset_index(drop=True)
+    training = _training(quality, splits, participants)
+    brain = template_brain(settings.shape, settings.voxel_mm, settings.centre_mm)
+    correlation = pd.Series(np.nan, there.index)
+    unlike = pd.Series(False, there.index)
+    for modality in settings.modalities:
+        rows = there[there["modality"] == modality]
+        fitted_on = _keys(training[training["modality"] == modality])
+        if len(fitted_on) < FEWEST_AVERAGED:
+            continue
+        if modality in means:
+            how = (np.asarray(means[modality]().dataobj), brain)
+            found = correlations(volumes, modality, _keys(rows), *how)
+        else:
+            mean = mean_record(vectors, modality, fitted_on)
+            found = correlations(vectors, modality, _keys(rows), mean)
+        of_training = pd.MultiIndex.from_frame(rows[KEYS]).isin(fitted_on)
+        correlation[rows.index] = found
+        unlike[rows.index] = far_below(found, found[of_training])
+    words = np.where(unlike, "correlation ", "") + np.where(
+        same_images(there) != "", "duplicate", ""
+    )
+    flags = pd.Series(words, there.index).str.strip().str.replace(" ", ", ")
+    return there[[*KEYS, "modality"]].assign(correlation=correlation, flags=flags)

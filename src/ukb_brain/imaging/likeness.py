@@ -1,0 +1,89 @@
+"""How like the mean of training people each scan is: read a few at a time, whatever the cohort."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ukb_brain.imaging.intensity import Values
+from ukb_brain.imaging.store import Key, RecordStore
+
+# Bytes of float32 that are read at a time.
+AT_A_TIME = 1 << 26
+# Tukey's outer fence: so many ranges of the middle half below its lower end, few are by chance.
+FENCE = 3.0
+
+
+def _batches(
+    store: RecordStore, modality: str, keys: Sequence[Key]
+) -> Iterator[NDArray[np.floating]]:
+    size = 4 * int(np.prod(store.shape(modality, keys[0])))
+    many = max(1, AT_A_TIME // size)
+    for start in range(0, len(keys), many):
+        yield store.read_many(modality, keys[start : start + many])
+
+
+def mean_record(store: RecordStore, modality: str, keys: Sequence[Key]) -> Values:
+    """Average a modality's records of some visits, at least one; NaN where nobody has a number."""
+    shape = store.shape(modality, keys[0])
+    total, lacking = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+    for values in _batches(store, modality, keys):
+        for one in values.astype(np.float32):
+            gaps = np.isnan(one)
+            if gaps.any():
+                lacking += gaps
+                one = np.where(gaps, 0, one)
+            total += one
+    count = len(keys) - lacking
+    return np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def correlations(
+    store: RecordStore,
+    modality: str,
+    keys: Sequence[Key],
+    mean: Values,
+    where: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:
+    """Correlate each visit's record with a mean.
+
+    Parameters
+    ----------
+    store, modality, keys
+        At least one record.
+    mean : ndarray
+        Of the shape of a record.
+    where : ndarray of bool, optional
+        Of that shape too: what is compared, such as the brain.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Over the numbers that a record has; NaN where one of both does not vary.
+    """
+    chosen = np.isfinite(mean) if where is None else np.isfinite(mean) & where
+    expected = mean[chosen].astype(np.float32)
+    found = []
+    for values in _batches(store, modality, keys):
+        for one in values:
+            mine = one[chosen].astype(np.float32)
+            known = np.isfinite(mine)
+            found.append(_correlation(mine[known], expected[known]))
+    return np.array(found)
+
+
+def _correlation(one: Values, other: Values) -> float:
+    if len(one) < 2:
+        return np.nan
+    one, other = one - one.mean(), other - other.mean()
+    spread = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / spread if spread else np.nan
+
+
+def far_below(values: NDArray[np.float64], of_training: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which values lie below the outer fence of training people's; none if they are few."""
+    known = of_training[np.isfinite(of_training)]
+    if len(known) < 4:
+        return np.zeros(len(values), dtype=bool)
+    low, high = np.quantile(known, (0.25, 0.75))
+    return values < low - FENCE * (high - low)
