@@ -17,7 +17,7 @@ FENCE = 3.0
 def _batches(
     store: RecordStore, modality: str, keys: Sequence[Key]
 ) -> Iterator[NDArray[np.floating]]:
-    size = 4 * int(np.prod(store.shape(modality, keys[0])))
+    size = 4 * int(np.prod(store.kind(modality, keys[0])[1]))
     many = max(1, AT_A_TIME // size)
     for start in range(0, len(keys), many):
         yield store.read_many(modality, keys[start : start + many])
@@ -25,7 +25,7 @@ def _batches(
 
 def mean_record(store: RecordStore, modality: str, keys: Sequence[Key]) -> Values:
     """Average a modality's records of some visits, at least one; NaN where nobody has a number."""
-    shape = store.shape(modality, keys[0])
+    shape = store.kind(modality, keys[0])[1]
     total, lacking = np.zeros(shape), np.zeros(shape, dtype=np.int64)
     for values in _batches(store, modality, keys):
         for one in values.astype(np.float32):
