@@ -199,9 +199,10 @@ class _Session:
         scale = np.cbrt(1.29 - 0.11 * self.head) * np.exp(rng.normal(0, 0.008, 3))
         return np.asarray(from_matvec(np.diag(scale) @ turn, rng.normal(0, [2, 6, 6])))
 
-    def _native_grid(self) -> tuple[tuple[int, ...], Affine]:
+    def _native_grid(self) -> tuple[tuple[int, int, int], Affine]:
         voxel = self.cohort.voxel_mm
-        shape = tuple(round(n / voxel) for n in NATIVE_MM)
+        x, y, z = (round(n / voxel) for n in NATIVE_MM)
+        shape = (x, y, z)
         gantry = euler2mat(0.0, 0.0, np.deg2rad(2.0)) @ np.diag([voxel] * 3)
         centre = np.array([0.0, -18.0, 10.0])
         middle = (np.array(shape) - 1) / 2
@@ -249,7 +250,7 @@ class _Session:
         noise = stream.standard_normal(len(values), dtype=np.float32)
         values = np.maximum(values + contrast.noise * noise, 0.01) * np.float32(contrast.unit)
         if isinstance(record.intensity, Scale):
-            values = np.clip(values, *np.float32(record.intensity.clamp))
+            values = np.clip(values, *np.array(record.intensity.clamp, dtype=np.float32))
         return _nifti(drawn, values, voxels)
 
     def _mean_diffusivity(self) -> bytes:
