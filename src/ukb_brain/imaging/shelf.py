@@ -130,7 +130,7 @@ class Table:
         self.paths, self.entries = paths, entries[order]
         self.files = np.repeat(np.arange(len(each)), [len(some) for some in each])[order]
         self.ids, self.starts = _ids(self.entries), self.entries["offset"] + self.entries["length"]
-        self.stops = self.starts + self.entries["size"]
+        self.stops, self.words = self.starts + self.entries["size"], self.entries["offset"] // 8
         # Places in `forms`, which have no code.
         self.kinds = np.full(len(order), NOT_LOOKED_AT)
         self.codes = np.full((len(order), 2), np.nan)
@@ -256,7 +256,7 @@ class Shelf:
             if whole is None or (kinds != kinds[0]).any():
                 return None
             maps[file], words = whole, whole[: len(whole) // 8 * 8].view(np.int64)
-            heads.append((words, mine, table.entries["offset"][places[mine]] // 8))
+            heads.append((words, mine, table.words[places[mine]]))
         bounds = zip(files.tolist(), starts.tolist(), stops.tolist(), strict=True)
         bodies = [maps[file][start:stop] for file, start, stop in bounds]
         dtype, shape, _ = table.forms[kinds[0]]

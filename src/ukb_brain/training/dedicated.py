@@ -56,8 +56,8 @@ class DedicatedJob(NetworkJob):
     def data(self) -> NetworkData:
         """Scans and traits of the cell; nothing is hidden."""
         given = (self.people, self.scans, self.cell.inputs.blocks, self.usable)
-        own = {"masked": False, "device": pick_device(self.device)}
-        return NetworkData(*given, self.settings.cache_gb, **own)
+        gb, device = self.settings.cache_gb, pick_device(self.device)
+        return NetworkData(*given, gb, masked=False, device=device)
 
 
 def drawn_cells(grid: Grid, number: int) -> tuple[Cell, ...]:

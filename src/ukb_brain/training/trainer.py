@@ -128,8 +128,8 @@ class Trainer:
 
     def _change(self, volumes: torch.Tensor) -> Change:
         """Draw one for all volumes of a batch, which are of one grid."""
-        shape = tuple(volumes.shape[2:])
-        return draw_change(len(volumes), shape, self.settings.augment, self.device)
+        n, _, x, y, z = volumes.shape
+        return draw_change(n, (x, y, z), self.settings.augment, self.device)
 
     def forward(self, inputs: Inputs) -> torch.Tensor:
         """Predict from inputs that `Data.read` gave; in float32 whatever the precision."""
