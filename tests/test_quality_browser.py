@@ -42,6 +42,16 @@ def pages(tmp_path_factory):
     return folder
 
 
+def test_where_nothing_is_to_be_looked_at_there_is_no_picture_of_it(tmp_path):
+    # Nothing of the stores is read.
+    table = scans().assign(status="missing", flags="", reason="")
+    stores = (RecordStore(tmp_path / name) for name in ("volumes.store", "vectors.store"))
+    page, codes = build_scan_page(table, *stores, b"key", study_grid(), SETTINGS, "ukb")
+    assert "data:image/png" not in page
+    assert "None." in page
+    assert len(codes) == 60
+
+
 @pytest.fixture(scope="module", params=["pictures", "distributions"])
 def visit(request, pages):
     with opened(pages / f"{request.param}.html", WIDE) as visited:

@@ -88,7 +88,7 @@ class _Drawer:
     def flagged(self, scans: pd.DataFrame) -> list[show.Picture | show.Table]:
         """Draw what was left out as poor, then what is flagged, the least like the mean first."""
         poor = scans["status"] == "poor"
-        asked = scans[poor | (scans["flags"] != "")].assign(later=~poor)
+        asked = scans.assign(later=~poor)[poor | (scans["flags"] != "")]
         asked = asked.sort_values(["later", "correlation", "code", "instance"])
         template = nib.Nifti1Image(self.brain.astype(np.uint8), self.affine)
         pictures: list[show.Picture | show.Table] = []
