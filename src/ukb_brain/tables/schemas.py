@@ -79,7 +79,7 @@ scan_counts = declared(
 )
 
 splits = declared(
-    "eid fold part", "eid fold", kinds={"part": one_of("train", "validation", "test")}
+    "eid fold part", "eid fold", kinds={"part": one_of("train", "validation", "test", "set_aside")}
 )
 
 # Imputed and scaled traits with their masks.
