@@ -20,7 +20,7 @@ from benchmarks.watch import kedro, watch, watch_modelling
 # Predicted over measured.
 WITHIN = 0.25
 EDGES = 300
-KINDS = ("references", "tangents", "grams", "kernels", "encoders", "cells", "dedicated")
+KINDS = ("steps", "vectors", "grams", "kernels", "encoders", "cells", "dedicated")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def write_cohort(root: Path, people: int, voxels: tuple[int, int, int], edges: i
         volumes = (len(scans.modalities), *voxels)
         shape: Shape = (edges,) if scans.modalities == ("rsfmri",) else volumes
         write_scans(scans, shape, everybody)
-    for store in ("volumes.store", "connectivity.store"):
+    for store in ("volumes.store", "vectors.store"):
         open_store(root / "02_intermediate" / store).claim("synthetic")
     watch(kedro("feature_tabular", {"data_root": root}), root / "feature_tabular.log")
     with atomic_path(done) as part:

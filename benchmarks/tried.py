@@ -146,7 +146,7 @@ def _further(targets: tuple[str, ...], folder: Path) -> Iterator[Further]:
     quality = pd.read_parquet(root / "03_primary/quality.parquet")
     in_stores, models = gather_scans(*stores, quality, grid), root / "06_models"
     work = Work(models, {0: people}, in_stores, grid, settings, Compute(), 0)
-    scans = work.read_as(s.network.pooling, ModelFolder(models / "tangents"))[0].groups
+    scans = work.read_as(s.network.pooling, ModelFolder(models / "vectors"))[0].groups
     parts = people.cross_fits(s.cross_fits)
     for part in range(s.cross_fits):
         job = EncoderJob(people, scans, work.binary, s, part, "cpu", parts, part)

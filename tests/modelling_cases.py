@@ -107,7 +107,7 @@ class Cohort:
         keys = zip(usable["eid"], usable["instance"], usable["modality"], strict=True)
         for eid, instance, modality in keys:
             if eids is None or eid in eids:
-                name = "volumes" if modality in VOLUMES else "connectivity"
+                name = "volumes" if modality in VOLUMES else "vectors"
                 scan = self.scans[modality][eid - self.eid[0]]
                 scan = scan if instance == 2 else scan * scan.dtype.type(0.9)
                 store = RecordStore(folder / f"{name}.store")
@@ -213,7 +213,7 @@ def people_of(cohort: Cohort, grid: Grid = GRID) -> People:
 
 def scans_of(root: Path, pooling: int = 2) -> dict[str, GroupScans]:
     folder = root / "02_intermediate"
-    stores = (folder / "volumes.store", folder / "connectivity.store")
+    stores = (folder / "volumes.store", folder / "vectors.store")
     return {
         group: GroupScans(tuple(modalities), *stores, pooling)
         for group, modalities in GRID.imaging.items()

@@ -112,7 +112,7 @@ def test_withdrawn_people_are_nowhere(finished_run, table):
     assert gone
     for name in ("participants", "targets", "confounds", "splits", "quality"):
         assert not gone & set(table(f"03_primary/{name}")["eid"]), name
-    for store in ("volumes", "connectivity"):
+    for store in ("volumes", "vectors"):
         records = RecordStore(finished_run / f"02_intermediate/{store}.store")
         assert not gone & {eid for m in ("t1", "rsfmri") for eid, _ in records.keys(m)}
 
@@ -155,7 +155,7 @@ def test_models_are_safetensors_with_cards(finished_run):
     names = {path.name for path in models.rglob("*") if path.is_file()}
     assert names == {"model.safetensors", "card.json", "complete.json"}
     counts = {kind.name: len(list(kind.glob("*/card.json"))) for kind in models.iterdir()}
-    shared = {"references": 1, "tangents": 1, "grams": 3, "kernels": 8, "encoders": 4}
+    shared = {"steps": 1, "vectors": 1, "grams": 3, "kernels": 8, "encoders": 4}
     assert counts == shared | {"cells": 25, "dedicated": 4}
 
 

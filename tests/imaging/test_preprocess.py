@@ -57,10 +57,10 @@ class Person:
         self.files = {}
         for field, make in MEMBERS.items():
             self.put(field, zipped(make()))
-        stores = (self.folder / "volumes", self.folder / "connectivity")
+        stores = (self.folder / "volumes", self.folder / "vectors")
         self.batch = VisitBatch((), settings, REGIONS, *stores)
         self.volumes = RecordStore(self.batch.volumes)
-        self.connectivity = RecordStore(self.batch.connectivity)
+        self.connectivity = RecordStore(self.batch.vectors)
 
     def put(self, field, content):
         path = self.folder / f"{self.key[0]}_{field}_{self.key[1]}_0.zip"

@@ -359,10 +359,11 @@ def test_a_flipped_bit_is_found(store):
     assert store.damaged() == {"dwi": [], "t1": [(2, 2)]}
 
 
-def test_a_store_of_an_earlier_version_is_refused_in_one_line(tmp_path):
+@pytest.mark.parametrize("earlier", ["volumes.zarr", "connectivity.store"])
+def test_a_store_of_an_earlier_version_is_refused_in_one_line(tmp_path, earlier):
     module.refuse_earlier(tmp_path)
-    (tmp_path / "volumes.zarr").mkdir()
-    with pytest.raises(InputError, match=r"volumes\.zarr .* remove this folder") as caught:
+    (tmp_path / earlier).mkdir()
+    with pytest.raises(InputError, match=f"{earlier} .* remove this folder") as caught:
         module.refuse_earlier(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -22,7 +22,7 @@ from ukb_brain.pipelines.imaging_preprocess import create_pipeline, nodes
 
 SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
-STORES = ("volumes", "connectivity")
+STORES = ("volumes", "vectors")
 FIRST = 9_000_001
 # The first person came twice; the last one is no participant.
 KEYS = [*((FIRST + k, 2) for k in range(5)), (FIRST, 3)]
@@ -96,7 +96,7 @@ def stamps(folder):
 def records(root):
     return {
         (modality, *key): store(root, name).read(modality, key).tobytes()
-        for name, modalities in (("volumes", ("t1", "flair", "dwi")), ("connectivity", ("rsfmri",)))
+        for name, modalities in (("volumes", ("t1", "flair", "dwi")), ("vectors", ("rsfmri",)))
         for modality in modalities
         for key in store(root, name).keys(modality)
     }
@@ -203,7 +203,7 @@ def test_one_short_parcellation_loses_its_scan_and_the_run_goes_on(root):
     (bad,) = quality[quality["status"] != "ok"].to_dict("records")
     assert (bad["eid"], bad["modality"], bad["status"]) == (FIRST + 2, "rsfmri", "broken")
     assert bad["reason"] == "4 of 5 regions have a time series that varies"
-    assert not store(root, "connectivity").marked(INCOMPLETE)
+    assert not store(root, "vectors").marked(INCOMPLETE)
 
 
 def test_who_lacks_a_region_stays_where_settings_allow_it(root):
@@ -211,7 +211,7 @@ def test_who_lacks_a_region_stays_where_settings_allow_it(root):
     settings = SETTINGS.model_copy(update={"most_regions_missing": 0.2})
     quality = run(root, settings=settings).load("primary.quality")
     assert (quality["status"] == "ok").all()
-    kept = store(root, "connectivity")
+    kept = store(root, "vectors")
     assert kept.marked(INCOMPLETE)
     assert np.isnan(kept.read("rsfmri", (FIRST + 2, 2))).sum() == 4
     put(root, FIRST + 2, 31016, zipped(series_members()))
@@ -307,7 +307,7 @@ def test_several_atlases_stop_before_anything_is_read(root, says):
     assert not (root / "02_intermediate/volumes.store").exists()
     named = SETTINGS.model_copy(update={"atlas": "aparc"})
     assert set(run(root, settings=named).load("primary.quality")["status"]) == {"ok"}
-    assert store(root, "connectivity").read("rsfmri", (FIRST, 2)).shape == (3,)
+    assert store(root, "vectors").read("rsfmri", (FIRST, 2)).shape == (3,)
 
 
 @pytest.mark.bad_input(

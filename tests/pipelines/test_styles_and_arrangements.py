@@ -106,7 +106,7 @@ def test_order_and_number_of_files_change_nothing(data, table, expected, tmp_pat
 
 
 def records(root):
-    stores = {"volumes": ("t1", "flair", "dwi"), "connectivity": ("rsfmri",)}
+    stores = {"volumes": ("t1", "flair", "dwi"), "vectors": ("rsfmri",)}
     found = {}
     for name, modalities in stores.items():
         store = RecordStore(root / f"02_intermediate/{name}.store")

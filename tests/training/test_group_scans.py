@@ -9,6 +9,7 @@ from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.imaging.tangent import completed, covariances, logarithms, tangents, whitening
 from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.steps import Tangent
 
 KEYS = [(9_000_001, 2), (9_000_002, 3)]
 SHAPE = (7, 8, 9)
@@ -50,11 +51,11 @@ def test_volumes_are_means_of_cubes_a_channel_a_modality(tmp_path, volumes, pool
 
 
 def test_connectivity_is_read_as_it_is(tmp_path):
-    store = RecordStore(tmp_path / "connectivity")
+    store = RecordStore(tmp_path / "vectors")
     vectors = np.random.default_rng(0).normal(size=(2, 10)).astype(np.float32)
     for key, vector in zip(KEYS, vectors, strict=True):
         store.write("rsfmri", key, vector, {})
-    scans = GroupScans(("rsfmri",), tmp_path / "none", tmp_path / "connectivity", 4)
+    scans = GroupScans(("rsfmri",), tmp_path / "none", tmp_path / "vectors", 4)
     assert not scans.is_volume
     np.testing.assert_array_equal(scans.read(KEYS[::-1]), vectors[::-1])
 
@@ -89,26 +90,26 @@ MEAN = [3, 3, 4.5, 0]
 
 
 def connectivity(folder, vectors, incomplete=True):
-    store = RecordStore(folder / "connectivity")
+    store = RecordStore(folder / "vectors")
     for key, vector in zip(PEOPLE, vectors, strict=True):
         store.write("rsfmri", key, np.asarray(vector, dtype=np.float32), {})
     store.mark(INCOMPLETE, incomplete)
-    return GroupScans(("rsfmri",), folder / "none", folder / "connectivity", 1)
+    return GroupScans(("rsfmri",), folder / "none", folder / "vectors", 1)
 
 
 def test_what_is_lacking_is_the_training_mean_of_known_edges(tmp_path):
     filled = connectivity(tmp_path, VECTORS).fitted(TRAINING)
-    np.testing.assert_allclose(filled.fill, MEAN)
+    np.testing.assert_allclose(filled.arrays()["fill.fill"], MEAN)
     np.testing.assert_allclose(filled.read(PEOPLE), np.where(np.isnan(VECTORS), MEAN, VECTORS))
     np.testing.assert_allclose(np.concatenate(list(filled.batches(PEOPLE, 2))), filled.read(PEOPLE))
 
 
 def test_batches_of_training_people_change_nothing(tmp_path, monkeypatch):
     scans = connectivity(tmp_path, VECTORS)
-    whole = scans.fitted(TRAINING).fill
-    monkeypatch.setattr("ukb_brain.training.scans.FILL_BATCH", 1)
-    np.testing.assert_allclose(scans.fitted(TRAINING).fill, whole)
-    np.testing.assert_allclose(scans.fitted(TRAINING[::-1]).fill, whole)
+    whole = scans.fitted(TRAINING).arrays()["fill.fill"]
+    monkeypatch.setattr("ukb_brain.training.steps.FILL_BATCH", 1)
+    np.testing.assert_allclose(scans.fitted(TRAINING).arrays()["fill.fill"], whole)
+    np.testing.assert_allclose(scans.fitted(TRAINING[::-1]).arrays()["fill.fill"], whole)
 
 
 @pytest.mark.parametrize("value", [nan, 1e6])
@@ -117,19 +118,19 @@ def test_no_value_of_a_test_person_moves_what_is_filled(tmp_path, value):
     changed = VECTORS.copy()
     changed[3:] = value
     after = connectivity(tmp_path / "after", changed).fitted(TRAINING)
-    np.testing.assert_array_equal(after.fill, before.fill)
+    np.testing.assert_array_equal(after.arrays()["fill.fill"], before.arrays()["fill.fill"])
     np.testing.assert_array_equal(after.read(TRAINING), before.read(TRAINING))
     # A training person's value does.
     changed = VECTORS.copy()
     changed[0, 0] = 4
     moved = connectivity(tmp_path / "moved", changed).fitted(TRAINING)
-    np.testing.assert_allclose(moved.fill, [4, *MEAN[1:]])
+    np.testing.assert_allclose(moved.arrays()["fill.fill"], [4, *MEAN[1:]])
 
 
 def test_where_nobody_lacks_anything_nothing_is_read_or_changed(tmp_path, volumes):
     scans = connectivity(tmp_path, np.ones((5, 4)), incomplete=False)
     assert scans.fitted(TRAINING) is scans
-    of_volumes = GroupScans(("t1",), tmp_path / "volumes", tmp_path / "connectivity", 1)
+    of_volumes = GroupScans(("t1",), tmp_path / "volumes", tmp_path / "vectors", 1)
     assert of_volumes.fitted(KEYS) is of_volumes
     lacking = connectivity(tmp_path, VECTORS)
     assert lacking.fitted([]) is lacking
@@ -146,12 +147,12 @@ EDGES = np.random.default_rng(5).normal(scale=0.3, size=(5, 3)).astype(np.float3
 
 
 def of_series(folder, vectors=EDGES, shrinkage=0.2):
-    store = RecordStore(folder / "connectivity")
+    store = RecordStore(folder / "vectors")
     for key, vector in zip(PEOPLE, vectors, strict=True):
         about = {"measures": {} if shrinkage is None else {SHRINKAGE: shrinkage}}
         store.write("rsfmri", key, vector, about)
     store.mark(INCOMPLETE, bool(np.isnan(vectors).any()))
-    return GroupScans(("rsfmri",), folder / "none", folder / "connectivity", 1, tangent=True)
+    return GroupScans(("rsfmri",), folder / "none", folder / "vectors", 1, (Tangent(),))
 
 
 def test_series_are_read_about_the_mean_of_training_people(tmp_path):
@@ -186,7 +187,7 @@ def test_the_reference_is_of_people_who_have_all_regions(tmp_path):
     found = of_series(tmp_path, gaps).fitted(TRAINING)
     shrunk = covariances(EDGES, np.full(5, 0.2))
     white = whitening(logarithms(shrunk[1:3]).mean(axis=0))
-    np.testing.assert_allclose(found.white, white, atol=1e-8)
+    np.testing.assert_allclose(found.arrays()["tangent.white"], white, atol=1e-8)
     root = np.linalg.inv(white)
     lacking = np.zeros((5, 3), dtype=bool)
     lacking[[0, 4], 0] = True
@@ -198,5 +199,9 @@ def test_where_hardly_anybody_has_all_regions_gaps_are_filled(tmp_path):
     gaps = EDGES.copy()
     gaps[[0, 1], :2] = nan
     found = of_series(tmp_path, gaps).fitted(TRAINING)
-    filled = covariances(np.where(np.isnan(gaps), found.fill, gaps), np.full(5, 0.2))
-    np.testing.assert_allclose(found.white, whitening(logarithms(filled[:3]).mean(0)), atol=1e-8)
+    filled = covariances(
+        np.where(np.isnan(gaps), found.arrays()["tangent.fill"], gaps), np.full(5, 0.2)
+    )
+    np.testing.assert_allclose(
+        found.arrays()["tangent.white"], whitening(logarithms(filled[:3]).mean(0)), atol=1e-8
+    )

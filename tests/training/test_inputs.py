@@ -129,7 +129,7 @@ def test_a_number_beyond_half_precision_stays_finite(fold, stored, invented, tmp
 
 
 def test_a_group_that_the_network_does_not_see_is_never_read(fold, scans, tmp_path):
-    gone = replace(scans["functional"], connectivity=tmp_path / "nothing")
+    gone = replace(scans["functional"], vectors=tmp_path / "nothing")
     with pytest.raises(Exception, match=r"lacks a rsfmri record"):
         inputs(fold, scans | {"functional": gone})
     read = inputs(fold, {g: scans[g] for g in ("structural", "diffusion")}).read(np.arange(3), None)

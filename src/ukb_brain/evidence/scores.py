@@ -30,7 +30,7 @@ PREDICTED = ["eid", "instance", *KEYS, "split", "y_true", "y_pred"]
 class FoldModels:
     """Models of some folds, each kind in its folder; cells rest on the others."""
 
-    tangents: ModelFolder
+    vectors: ModelFolder
     encoders: ModelFolder
     kernels: ModelFolder
     cells: ModelFolder
@@ -43,7 +43,7 @@ class FoldModels:
 
     def check(self, people: Folds, modelling: Modelling) -> None:
         """Refuse models of other people or settings than this run's, with an `InputError`."""
-        items.checked(self.tangents, people)
+        items.checked(self.vectors, people)
         items.checked(self.encoders, people, modelling.encoders)
         items.checked(self.kernels, people, modelling.kernels)
         items.checked(self.cells, people)

@@ -22,7 +22,7 @@ class VisitBatch:
     settings: ImagingPreprocess
     parcellation: Parcellation
     volumes: Path
-    connectivity: Path
+    vectors: Path
 
 
 def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def preprocess_batch(batch: VisitBatch) -> list[dict[str, Any]]:
     """
     stores = {
         "volumes": open_store(batch.volumes),
-        "connectivity": open_store(batch.connectivity),
+        "vectors": open_store(batch.vectors),
     }
     return [
         _preprocess(modality, visit, batch, stores[READERS[record.reader].store])
@@ -76,7 +76,7 @@ def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
     parts = [settings.model_dump_json(exclude={"modalities"}), modality]
     parts += [settings.modalities[key].model_dump_json() for key in sorted(read)]
     parts += [f"{f}:{visit.files[f].fingerprint}" for f in files if f in visit.files]
-    if READERS[own.reader].store == "connectivity":
+    if READERS[own.reader].store == "vectors":
         parts.append(f"{SHRINKAGE}{batch.parcellation}")
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 

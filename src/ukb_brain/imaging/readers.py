@@ -232,16 +232,16 @@ class Reader(NamedTuple):
     """A function that reads a visit's scan, and the store that its arrays go to."""
 
     read: Callable[[str, Visit, ImagingPreprocess, Parcellation], Read]
-    store: Literal["volumes", "connectivity"]
+    store: Literal["volumes", "vectors"]
 
 
 READERS: dict[str, Reader] = {
     "volume": Reader(read_volume, "volumes"),
-    "connectivity": Reader(read_connectivity, "connectivity"),
+    "connectivity": Reader(read_connectivity, "vectors"),
 }
 
 
-def stored_in(store: Literal["volumes", "connectivity"], settings: ImagingPreprocess) -> list[str]:
+def stored_in(store: Literal["volumes", "vectors"], settings: ImagingPreprocess) -> list[str]:
     """List the modalities whose records a store has."""
     records = settings.modalities.items()
     return [key for key, record in records if READERS[record.reader].store == store]

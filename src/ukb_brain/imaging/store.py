@@ -27,8 +27,8 @@ SOURCE = "source"
 # Whether some records have no number where others have one.
 INCOMPLETE = "incomplete"
 ABOUT_STORE = "store.json"
-# How folders of stores of an earlier version end.
-EARLIER = ".zarr"
+# Folders of stores of earlier versions.
+EARLIER = ("*.zarr", "connectivity.store")
 
 
 def open_store(path: Path) -> "RecordStore":
@@ -48,7 +48,7 @@ def open_store(path: Path) -> "RecordStore":
 
 def refuse_earlier(folder: Path) -> None:
     """Raise an `InputError` if there are stores of an earlier version in a folder."""
-    for path in sorted(folder.glob(f"*{EARLIER}")):
+    for path in sorted(path for pattern in EARLIER for path in folder.glob(pattern)):
         raise InputError(
             f"{path} is a store of an earlier version, and cannot be read any more: remove this "
             "folder; `kedro run --pipelines imaging_preprocess` makes it anew from the raw files."

@@ -58,7 +58,7 @@ def write_scans(scans: GroupScans, shape: Shape, people: People, seed: int = 0) 
     """
     keys = people.keys(np.ones(len(people.eid), dtype=bool))
     is_volume = len(shape) > 1
-    store = open_store(scans.volumes if is_volume else scans.connectivity)
+    store = open_store(scans.volumes if is_volume else scans.vectors)
     traits = np.array([people.targets[t] for t in MODIFIERS if t in people.targets])
     size = shape[1:] if is_volume else shape
     # Of time series, so that they can be read in tangent space.
@@ -82,7 +82,7 @@ def write_scans(scans: GroupScans, shape: Shape, people: People, seed: int = 0) 
 
 def scans_in(folder: Path, grid: Grid) -> Scans:
     """Name the scans of a folder that holds both stores."""
-    stores = (folder / "volumes.store", folder / "connectivity.store")
+    stores = (folder / "volumes.store", folder / "vectors.store")
     groups = {name: GroupScans(tuple(of), *stores) for name, of in grid.imaging.items()}
     return Scans(groups, "invented")
 

@@ -156,7 +156,7 @@ def measure_reading(whole: Rehearsal) -> dict[Key, Found]:
     def items(people: int) -> Iterator[tuple[str, WorkItem, Rehearsal]]:
         few = _fewer(whole, people)
         few.write(few.case.grid.imaging)
-        for kind in ("references", "tangents", "grams"):
+        for kind in ("steps", "vectors", "grams"):
             yield from ((kind, item, few) for item in few.items(kind))
 
     each = store_bytes(whole.case) / whole.case.parts.people

@@ -10,7 +10,7 @@ from ukb_brain.training.cells import encodings_used
 from ukb_brain.training.dedicated import drawn_cells
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR, Dedicated, Encoders
-from ukb_brain.training.tangents import BLOCK
+from ukb_brain.training.vectors import BLOCK
 
 # Matrices of pairs of people that a process holds while it fits kernels, about.
 MATRICES = 8
@@ -30,7 +30,7 @@ def process_needs(case: Case) -> dict[str, float]:
     # Two tiles of scans, or everybody's as read and less the mean.
     tiles = min(2 * SINGLE * n * features, s.kernels.memory_gb * 1e9)
     return {
-        "tangents": 2 * SINGLE * min(BLOCK, n) * _tangent_edges(case),
+        "vectors": 2 * SINGLE * min(BLOCK, n) * _tangent_edges(case),
         "grams": tiles + SINGLE * pairs,
         "kernels": MATRICES * DOUBLE * pairs,
         "encoders": _of_network(case, s.encoders),

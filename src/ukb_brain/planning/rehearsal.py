@@ -22,8 +22,8 @@ from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob
 from ukb_brain.training.network import NetworkJob
 from ukb_brain.training.people import Mask, People
-from ukb_brain.training.tangents import BLOCK, reference_of_group, tangents_of_block
 from ukb_brain.training.target import fit_cells_of_target
+from ukb_brain.training.vectors import BLOCK, steps_of_group, vectors_of_block
 
 Terms = tuple[float, ...]
 NETWORKS = ("encoders", "dedicated")
@@ -75,11 +75,11 @@ def _of_network(job: NetworkJob) -> Terms:
 
 
 KINDS = {
-    "references": Kind(
-        reference_of_group, lambda job: job.group, lambda job: (1.0, float(job.people.train.sum()))
+    "steps": Kind(
+        steps_of_group, lambda job: job.group, lambda job: (1.0, float(job.people.train.sum()))
     ),
-    "tangents": Kind(
-        tangents_of_block,
+    "vectors": Kind(
+        vectors_of_block,
         lambda job: job.group,
         lambda job: (1.0, float(min(BLOCK, job.people.has[job.group].sum() - job.block * BLOCK))),
     ),
@@ -137,7 +137,7 @@ class Rehearsal:
     def items(self, kind: str) -> list[WorkItem]:
         """Build all items of a kind, as modelling does; what they rest on is taken to be there.
 
-        Scans are read from the stores rather than from vectors of tangent space: about as fast.
+        Scans are read from the stores rather than from vectors that were made: about as fast.
         """
 
         def done(kind: str) -> ModelFolder:
@@ -154,8 +154,8 @@ class Rehearsal:
         as_stored = replace(work, settings=plain)
         nothing = cast(ModelFolder, SimpleNamespace(cards=dict))
         builders = {
-            "references": lambda: items.reference_items(work),
-            "tangents": lambda: items.tangent_items(work, done("references")),
+            "steps": lambda: items.step_items(work),
+            "vectors": lambda: items.vector_items(work, done("steps")),
             "grams": lambda: items.gram_items(as_stored, nothing),
             "kernels": lambda: items.kernel_items(work, done("grams")),
             "encoders": lambda: items.encoder_items(as_stored, nothing),

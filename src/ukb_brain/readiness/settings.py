@@ -22,7 +22,7 @@ def problems_of_modalities(imaging: ImagingPreprocess, grid: Grid) -> list[Probl
             what = f"modality {key} has {has} in imaging_preprocess.modalities"
             out = f" (--params grid.leave_out={key})" if key in grid.modalities else " (null)"
             problems.append(Problem("stop", what, remedy + out))
-    vectors = () if problems else stored_in("connectivity", imaging)
+    vectors = () if problems else stored_in("vectors", imaging)
     for group, held in grid.imaging.items():
         if len(held) > 1 and {*held} & {*vectors}:
             what = f"imaging group {group} joins a vector to others: {', '.join(held)}"

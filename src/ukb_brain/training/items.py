@@ -27,10 +27,10 @@ from ukb_brain.training.learners import MODIFIERS, KernelsJob
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans, KeptVectors, Scans
 from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR, Modelling
-from ukb_brain.training.tangents import BLOCK, ReferenceJob, TangentJob, blocks_of
+from ukb_brain.training.vectors import BLOCK, StepsJob, VectorsJob, blocks_of
 
 Folds = Mapping[int, People]
-Job = ReferenceJob | GramJob | KernelsJob | EncoderJob | TargetJob | DedicatedJob
+Job = StepsJob | VectorsJob | GramJob | KernelsJob | EncoderJob | TargetJob | DedicatedJob
 # Kinds of work for an accelerator, where there is one.
 ON_DEVICE = ("grams", "kernels", "encoders", "dedicated")
 # Raised whenever the same settings would give other results.
@@ -59,20 +59,20 @@ class Work:
     compute: Compute
     seed: int
 
-    def read_as(self, pooling: int, tangents: ModelFolder) -> dict[int, Scans]:
+    def read_as(self, pooling: int, vectors: ModelFolder) -> dict[int, Scans]:
         """Let each fold read scans as settings say, and the vectors that were made of it.
 
-        Where a block failed, or vectors are of other people or scans, or nothing is read in tangent
-        space, the group is read from the stores.
+        Where a block failed, vectors are of other people or scans, or nothing is done to them, the
+        group is read from the stores.
         """
         scans = self.scans.read_as(pooling, self.settings)
         made: dict[tuple[int, str], dict[int, Path]] = {}
-        for name, card in tangents.cards().items():
+        for name, card in vectors.cards().items():
             people = self.people.get(card["fold"])
             same = people is not None and card["scans"] == _of_whom(people, card["group"], scans)
             if same and card["status"] == "ok" and card["edges"]:
                 blocks = made.setdefault((card["fold"], card["group"]), {})
-                blocks[card["block"]] = tangents.path.resolve() / name
+                blocks[card["block"]] = vectors.path.resolve() / name
         found = dict.fromkeys(self.people, scans)
         for (fold, group), blocks in made.items():
             if len(blocks) == blocks_of(self.people[fold], group):
@@ -123,7 +123,7 @@ def seed_of(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _seen(groups: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...], bool]]:
+def _seen(groups: Mapping[str, GroupScans]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
     """List what a model sees: groups in their order, which its outputs keep, and how."""
     return [(group, *some.seen) for group, some in groups.items()]
 
@@ -132,32 +132,32 @@ def _of_cells(cells: tuple[Cell, ...]) -> list[tuple]:
     return [(c.target, c.inputs.name, c.inputs.groups, c.inputs.blocks) for c in cells]
 
 
-def reference_items(work: Work) -> Iterator[WorkItem]:
-    """List the references of tangent space of every fold, for `reference_of_group`."""
+def step_items(work: Work) -> Iterator[WorkItem]:
+    """List the imaging groups of every fold whose vectors are made once, for `steps_of_group`."""
     scans = work.scans.read_as(1, work.settings)
     for fold, people in work.people.items():
         for group, some in scans.groups.items():
-            if some.tangent and not some.is_volume:
+            if any(m.costly for m in some.makers) and not some.is_volume:
                 whom = _of_whom(people, group, scans)
-                job = ReferenceJob(group, some, people)
+                job = StepsJob(group, some, people)
                 name = gram_name(fold, group)
-                yield _item(name, job, "reference", whom, group=group, scans=whom)
+                yield _item(name, job, "steps", some.seen, whom, group=group, scans=whom)
 
 
-def tangent_items(work: Work, references: ModelFolder) -> Iterator[WorkItem]:
-    """List everybody's vectors of tangent space, a block of people each, for `tangents_of_block`.
+def vector_items(work: Work, steps: ModelFolder) -> Iterator[WorkItem]:
+    """List everybody's vectors, a block of people each, for `vectors_of_block`.
 
-    Of a reference that failed there are none, and stores are read instead.
+    Of steps that failed there are none, and stores are read instead.
     """
     scans = work.scans.read_as(1, work.settings)
-    for name, card in references.cards().items():
+    for name, card in steps.cards().items():
         if card["status"] != "ok":
             continue
         people, group = work.people[card["fold"]], card["group"]
         for block in range(blocks_of(people, group)):
-            home = references.path.resolve() / name
-            job = TangentJob(group, scans.groups[group], people, home, block)
-            known = ("tangents", card["hash"], block, BLOCK)
+            home = steps.path.resolve() / name
+            job = VectorsJob(group, scans.groups[group], people, home, block)
+            known = ("vectors", card["hash"], block, BLOCK)
             own = {"group": group, "scans": card["scans"], "block": block}
             yield _item(f"{name}-{block}", job, *known, **own)
 
@@ -168,12 +168,12 @@ def _of_whom(people: People, group: str, scans: Scans) -> str:
     return fingerprint_of(scans.fingerprint, *of)
 
 
-def gram_items(work: Work, tangents: ModelFolder) -> Iterator[WorkItem]:
+def gram_items(work: Work, vectors: ModelFolder) -> Iterator[WorkItem]:
     """List the products of scans of every fold and imaging group, for `gram_of_group`."""
     if not work.does(LINEAR):
         return
     s = work.settings.kernels
-    for fold, scans in work.read_as(s.pooling, tangents).items():
+    for fold, scans in work.read_as(s.pooling, vectors).items():
         people = work.people[fold]
         for group, some in scans.groups.items():
             columns = landmarks_of(people, people.has[group], s)
@@ -224,13 +224,13 @@ def encoder_name(fold: int, member: int, part: int) -> str:
     return f"fold{fold}-seed{member}-without{part}"
 
 
-def encoder_items(work: Work, tangents: ModelFolder) -> Iterator[WorkItem]:
+def encoder_items(work: Work, vectors: ModelFolder) -> Iterator[WorkItem]:
     """List the encoders of every fold, member and part left out, for `train_encoders`."""
     if not work.does(AMORTISED):
         return
     s, binary = work.settings.encoders, work.binary
     dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb"})
-    for fold, scans in work.read_as(s.network.pooling, tangents).items():
+    for fold, scans in work.read_as(s.network.pooling, vectors).items():
         people, groups = work.people[fold], scans.groups
         parts = people.cross_fits(s.cross_fits)
         seen = (_seen(groups), scans.fingerprint, people_fingerprint(people))

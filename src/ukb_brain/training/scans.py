@@ -13,32 +13,19 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.readers import SHRINKAGE
-from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store
-from ukb_brain.imaging.tangent import (
-    completed,
-    covariances,
-    logarithms,
-    regions_lacking,
-    tangents,
-    whitening,
-)
+from ukb_brain.imaging.store import Key, RecordStore, open_store
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import ARRAYS
 from ukb_brain.training.settings import Modelling
+from ukb_brain.training.steps import Fill, Maker, Step, Tangent
 
-FILL_BATCH = 512
-# People with all regions whose mean is the reference; where there are fewer, gaps are filled.
-LEAST_WHOLE = 10
-# Matrices whose logarithms are taken at a time.
-LOGARITHMS = 64
 # People whose volumes are pooled at a time.
 VOLUMES = 16
 
 
 @dataclass(frozen=True)
 class KeptVectors:
-    """Vectors of tangent space that were made before.
+    """Vectors that were made before.
 
     Attributes
     ----------
@@ -55,7 +42,7 @@ class KeptVectors:
     records: NDArray[np.int64]
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
-        """Read vectors of shape (n, edges) of people who are all among the records."""
+        """Read vectors of shape (n, numbers) of people who are all among the records."""
         # Instances have one figure.
         order = self.records[:, 0] * 10 + self.records[:, 1]
         places = np.searchsorted(order, [10 * eid + instance for eid, instance in keys])
@@ -78,108 +65,84 @@ class GroupScans:
     Attributes
     ----------
     modalities : tuple of str
-        Channels of a volume, or the one connectivity vector.
-    volumes, connectivity : Path
+        Channels of a volume, or the one vector.
+    volumes, vectors : Path
         The stores.
     pooling : int
         Volumes are averaged over cubes of so many voxels.
-    tangent : bool
-        Whether connectivity is read in tangent space, where time series told how far to shrink it.
-        UK Biobank's own matrices are read as they are.
-    fill : ndarray of shape (edges,), optional
-        Stands where a vector has no number.
-    white : ndarray of shape (regions, regions), optional
-        Of the reference of tangent space.
+    makers : tuple of Maker
+        What is to be done to vectors, in this order.
+    steps : tuple of Step
+        What of that was fitted; a maker that has nothing to do is not among them.
     kept : KeptVectors, optional
-        Vectors of tangent space that were made already.
+        Vectors to which all that was done already.
     """
 
     modalities: tuple[str, ...]
     volumes: Path
-    connectivity: Path
+    vectors: Path
     pooling: int = 1
-    tangent: bool = False
-    fill: NDArray[np.float32] | None = field(default=None, compare=False, kw_only=True)
-    white: NDArray[np.float64] | None = field(default=None, compare=False, kw_only=True)
+    makers: tuple[Maker, ...] = (Fill(),)
+    steps: Mapping[str, Step] = field(default_factory=dict, compare=False, kw_only=True)
     kept: KeptVectors | None = field(default=None, compare=False, kw_only=True)
 
     @property
-    def seen(self) -> tuple[tuple[str, ...], bool]:
+    def seen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What models depend on, beside pooling; what has another one is fitted anew."""
-        return self.modalities, self.tangent
+        return self.modalities, tuple(map(repr, self.makers))
 
     @property
     def is_volume(self) -> bool:
         """Whether the group holds volumes rather than a vector, which the other store has."""
-        return not open_store(self.connectivity).has(self.modalities[0])
-
-    def _measures(self, key: Key) -> Mapping[str, float]:
-        about = open_store(self.connectivity).about(self.modalities[0], key)
-        return (about or {}).get("measures", {})
+        return not open_store(self.vectors).has(self.modalities[0])
 
     def fitted(self, training: Sequence[Key]) -> GroupScans:
-        """Fit what reading rests on, on records of training people who have the group.
-
-        That is the mean that fills gaps, and the reference of tangent space; nothing in volumes.
-        """
+        """Fit all steps on records of training people who have the group; nothing in volumes."""
         if self.is_volume or not training or self.kept is not None:
             return self
-        store = open_store(self.connectivity)
-        plain = self._filled(training) if store.marked(INCOMPLETE) else self
-        if not self.tangent or SHRINKAGE not in self._measures(training[0]):
-            return plain
-        whole = [key for key in training if not plain._lacking([key]).any()]
-        # Whoever lacks a region says less of the mean than they would blur it.
-        used = whole if len(whole) >= min(LEAST_WHOLE, len(training) / 2) else training
-        total = 0.0
-        for start in range(0, len(used), LOGARITHMS):
-            some = used[start : start + LOGARITHMS]
-            total = total + logarithms(plain._covariances(some)).sum(axis=0)
-        return replace(plain, white=whitening(np.asarray(total) / len(used)))
+        found = replace(self, steps={})
+        for maker in self.makers:
+            step = maker.fit(found, training)
+            if step is not None:
+                found = replace(found, steps={**found.steps, maker.name: step})
+        return found if found.steps else self
 
-    def _lacking(self, keys: Sequence[Key]) -> NDArray[np.bool_]:
-        if self.fill is None:
-            return np.zeros((len(keys), 1), dtype=bool)
-        return regions_lacking(replace(self, white=None, fill=None).read(keys))
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Give what was fitted, to be kept in a model."""
+        return {
+            f"{name}.{key}": array
+            for name, step in self.steps.items()
+            for key, array in step.arrays().items()
+        }
 
-    def _filled(self, training: Sequence[Key]) -> GroupScans:
-        total, there = 0.0, 0.0
-        for batch in self.batches(training, FILL_BATCH):
-            known = np.isfinite(batch)
-            total = total + np.where(known, batch, 0).sum(axis=0, dtype=np.float64)
-            there = there + known.sum(axis=0)
-        # An edge that nobody in training has says nothing of anybody.
-        mean = np.divide(total, there, out=np.zeros(np.shape(total)), where=np.asarray(there) > 0)
-        return replace(self, fill=mean.astype(np.float32))
-
-    def _covariances(self, keys: Sequence[Key]) -> NDArray[np.float64]:
-        shrinkage = np.array([self._measures(key)[SHRINKAGE] for key in keys])
-        found = covariances(replace(self, white=None).read(keys), shrinkage)
-        lacking = self._lacking(keys)
-        if self.white is None or not lacking.any():
-            return found
-        root = np.linalg.inv(self.white)
-        return completed(found, lacking, root @ root)
+    def restored(self, arrays: Mapping[str, NDArray[np.generic]]) -> GroupScans:
+        """Take what was fitted before."""
+        found = replace(self, steps={})
+        for maker in self.makers:
+            prefix = f"{maker.name}."
+            own = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+            step = maker.restore(found, own)
+            if step is not None:
+                found = replace(found, steps={**found.steps, maker.name: step})
+        return found
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
         """Read scans of people who are all in the store; of at least one.
 
         Returns
         -------
-        ndarray of shape (n, channels, x, y, z) or (n, edges)
-            Pooled volumes, or vectors; with the diagonal, where they are in tangent space.
+        ndarray of shape (n, channels, x, y, z) or (n, numbers)
+            Pooled volumes, or vectors as the steps leave them.
         """
         if self.kept is not None:
             return self.kept.read(keys)
-        if self.white is not None:
-            some = (keys[k : k + LOGARITHMS] for k in range(0, len(keys), LOGARITHMS))
-            return np.concatenate([tangents(self._covariances(k), self.white) for k in some])
-        if not self.is_volume:
-            store = open_store(self.connectivity)
-            vectors = store.read_many(self.modalities[0], keys).astype(np.float32)
-            return vectors if self.fill is None else np.where(np.isnan(vectors), self.fill, vectors)
-        some = (keys[k : k + VOLUMES] for k in range(0, len(keys), VOLUMES))
-        return np.concatenate([self._pooled(each) for each in some])
+        if self.is_volume:
+            some = (keys[k : k + VOLUMES] for k in range(0, len(keys), VOLUMES))
+            return np.concatenate([self._pooled(each) for each in some])
+        values = open_store(self.vectors).read_many(self.modalities[0], keys).astype(np.float32)
+        for step in self.steps.values():
+            values = step.apply(values, keys)
+        return values
 
     def _pooled(self, keys: Sequence[Key]) -> NDArray[np.float32]:
         store = open_store(self.volumes)
@@ -221,20 +184,20 @@ class Scans:
 
         Every strategy reads through this.
         """
-        tangent = tangent and settings.connectivity == "tangent"
+        makers = (Tangent(),) if tangent and settings.connectivity == "tangent" else (Fill(),)
         groups = {
-            group: replace(some, pooling=pooling, tangent=tangent)
+            group: replace(some, pooling=pooling, makers=makers)
             for group, some in self.groups.items()
         }
         return replace(self, groups=groups)
 
 
 def gather_scans(
-    volumes: RecordStore, connectivity: RecordStore, quality: pd.DataFrame, grid: Grid
+    volumes: RecordStore, vectors: RecordStore, quality: pd.DataFrame, grid: Grid
 ) -> Scans:
     """Name the scans of every imaging group, whole and as they are."""
     # Whole paths: a job of a batch system may start in another folder.
-    stores = (volumes.path.resolve(), connectivity.path.resolve())
+    stores = (volumes.path.resolve(), vectors.path.resolve())
     groups = {name: GroupScans(tuple(of), *stores) for name, of in grid.imaging.items()}
     return Scans(groups, quality_fingerprint(quality))
 

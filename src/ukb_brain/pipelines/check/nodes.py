@@ -42,7 +42,7 @@ def foresee(
     if ready.people:
         parts = parts_of(max(50, ready.people), splitting, planning.sites)
         plan = planning.model_copy(update={"dedicated_cells": modelling.dedicated.cells})
-        vectors = stored_in("connectivity", imaging)
+        vectors = stored_in("vectors", imaging)
         about = (imaging.shape, parts, plan, vectors, imaging.stored)
         case = Case(preset, modelling, grid, *about)
         check_needs(ready, case, compute, stores)

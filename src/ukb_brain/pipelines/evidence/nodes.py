@@ -19,7 +19,7 @@ CURVES, SITES, SCALE = "learning_curves", "left_out_sites", "model_scale"
 
 def check_map(
     work: Work,
-    tangents: ModelFolder,
+    vectors: ModelFolder,
     encoders: ModelFolder,
     kernels: ModelFolder,
     cells: ModelFolder,
@@ -37,7 +37,7 @@ def check_map(
         of_strategies(work.settings, asked.strategies, f"evidence.{part}.strategies")
     for name, values in evidence.model_scale.variants.items():
         variant_of(work.settings, name, values)
-    of_map = FoldModels(tangents, encoders, kernels, cells)
+    of_map = FoldModels(vectors, encoders, kernels, cells)
     of_map.check(work.people, work.settings)
     return of_map
 
@@ -52,12 +52,12 @@ def _train(
         return of_map if all(alike) else None
 
     of = kept("connectivity")
-    tangents = of.tangents if of else nodes.take_tangents(work)
+    vectors = of.vectors if of else nodes.make_vectors(work)
     of = kept("connectivity", "encoders")
-    encoders = of.encoders if of else nodes.train_encoders(work, tangents)
+    encoders = of.encoders if of else nodes.train_encoders(work, vectors)
     of = kept("connectivity", "cross_fits", "kernels")
-    kernels = of.kernels if of else nodes.fit_kernels(work, nodes.multiply_scans(work, tangents))
-    return FoldModels(tangents, encoders, kernels, nodes.fit_cells(work, encoders, kernels))
+    kernels = of.kernels if of else nodes.fit_kernels(work, nodes.multiply_scans(work, vectors))
+    return FoldModels(vectors, encoders, kernels, nodes.fit_cells(work, encoders, kernels))
 
 
 def train_learning_curves(

@@ -8,7 +8,7 @@ from ukb_brain.pipelines import modelling
 from ukb_brain.pipelines.evidence import nodes
 from ukb_brain.pipelines.wiring import step
 
-MAP = "model.tangents model.encoders model.kernels model.cells"
+MAP = "model.vectors model.encoders model.kernels model.cells"
 ON_MAP = "map_models model.evidence work"
 SCORED = "primary.participants work params:evidence"
 

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 VISITS_PER_BATCH = 20
 # A mean of fewer people could show one of them.
 FEWEST_AVERAGED = 10
-STORES = ("volumes.store", "connectivity.store")
+STORES = ("volumes.store", "vectors.store")
 
 
 def preprocess_scans(
@@ -42,7 +42,7 @@ def preprocess_scans(
 
     Returns
     -------
-    volumes, connectivity : RecordStore
+    volumes, vectors : RecordStore
     quality : pandas.DataFrame
         One row a visit and modality: ``eid, instance, modality, status, reason`` and measures.
 
@@ -52,8 +52,8 @@ def preprocess_scans(
         If no scan of a modality of the grid can be used.
     """
     refuse_earlier(folder)
-    volumes, connectivity = (open_store(folder / name) for name in STORES)
-    for store in (volumes, connectivity):
+    volumes, vectors = (open_store(folder / name) for name in STORES)
+    for store in (volumes, vectors):
         store.claim(source)
         gone = store.eids() - set(participants["eid"].tolist())
         erased = sum(store.erase(eid) for eid in sorted(gone))
@@ -61,13 +61,13 @@ def preprocess_scans(
         if erased:
             logger.info("Records erased from %s of people who left: %s.", store.path.name, erased)
     visits = _visits(bulk, index, participants, settings)
-    shared = (settings, find_parcellation(visits, settings), volumes.path, connectivity.path)
+    shared = (settings, find_parcellation(visits, settings), volumes.path, vectors.path)
     batches = [
         VisitBatch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
         for start in range(0, len(visits), VISITS_PER_BATCH)
     ]
     done = run_items(preprocess_batch, batches, compute, "Scans, in batches of visits")
-    for store in (volumes, connectivity):
+    for store in (volumes, vectors):
         store.tidy()
     quality = pd.DataFrame([row for rows in done for row in rows])
     quality = quality.sort_values(["eid", "instance", "modality"], ignore_index=True)
@@ -75,9 +75,9 @@ def preprocess_scans(
     require_scans(quality, grid, settings)
     # Whether somebody in the stores lacks a region.
     lacking = quality[usable].get("regions", 0) < quality[usable].get("regions_of", 0)
-    connectivity.mark(INCOMPLETE, bool(np.any(lacking)))
+    vectors.mark(INCOMPLETE, bool(np.any(lacking)))
     logger.info("Scans in the stores: %s; left out: %s.", int(usable.sum()), int((~usable).sum()))
-    return volumes, connectivity, quality
+    return volumes, vectors, quality
 
 
 def _keys(rows: pd.DataFrame) -> list[Key]:

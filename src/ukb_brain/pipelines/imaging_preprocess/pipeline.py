@@ -13,7 +13,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             nodes.preprocess_scans,
             "raw.bulk intermediate.bulk_index primary.participants intermediate.folder "
             "params:grid params:imaging_preprocess params:source params:compute",
-            "intermediate.volumes intermediate.connectivity primary.quality",
+            "intermediate.volumes intermediate.vectors primary.quality",
         ),
         step(nodes.summarise_quality, "primary.quality", "primary.quality_summary"),
         step(

@@ -15,8 +15,8 @@ from ukb_brain.training.items import ON_DEVICE, Work
 from ukb_brain.training.kernels import fit_kernels as fit_set
 from ukb_brain.training.results import FINAL, PREDICTED_PARTS, UNREFINED, prediction_tables
 from ukb_brain.training.settings import STRATEGIES
-from ukb_brain.training.tangents import reference_of_group, tangents_of_block
 from ukb_brain.training.target import fit_cells_of_target
+from ukb_brain.training.vectors import steps_of_group, vectors_of_block
 
 logger = logging.getLogger(__name__)
 
@@ -33,23 +33,24 @@ def _run(
     return ModelFolder(work.folder / kind)
 
 
-def take_tangents(work: Work) -> ModelFolder:
-    """Write connectivity as vectors of each fold's tangent space, where time series are there.
+def make_vectors(work: Work) -> ModelFolder:
+    """Write vectors as each fold's models read them, such as connectivity in tangent space.
 
     Returns
     -------
     ModelFolder
-        Some thousand people a model, for each fold; empty where nothing is read in tangent space.
+        Some thousand people a model, for each fold and imaging group; empty where nothing is done
+        to vectors that is worth a place on disk.
     """
-    todo = items.reference_items(work)
-    references = _run(reference_of_group, todo, work, "references", "References")
-    blocks = items.tangent_items(work, references)
-    return _run(tangents_of_block, blocks, work, "tangents", "Tangent vectors")
+    todo = items.step_items(work)
+    steps = _run(steps_of_group, todo, work, "steps", "Steps of vectors")
+    blocks = items.vector_items(work, steps)
+    return _run(vectors_of_block, blocks, work, "vectors", "Vectors")
 
 
-def multiply_scans(work: Work, tangents: ModelFolder) -> ModelFolder:
+def multiply_scans(work: Work, vectors: ModelFolder) -> ModelFolder:
     """Multiply the scans of pairs of people: one model a fold and imaging group."""
-    todo = items.gram_items(work, tangents)
+    todo = items.gram_items(work, vectors)
     return _run(gram_of_group, todo, work, "grams", "Products of scans")
 
 
@@ -62,12 +63,12 @@ def fit_kernels(work: Work, grams: ModelFolder) -> ModelFolder:
     return _run(fit_set, todo, work, "kernels", "Kernels, by imaging groups")
 
 
-def train_encoders(work: Work, tangents: ModelFolder) -> ModelFolder:
+def train_encoders(work: Work, vectors: ModelFolder) -> ModelFolder:
     """Train the encoders of all imaging groups on all targets at once, by cross-fitting.
 
     One network a fold, member of the ensemble and part of training families left out.
     """
-    return _run(train_encoder, items.encoder_items(work, tangents), work, "encoders", "Encoders")
+    return _run(train_encoder, items.encoder_items(work, vectors), work, "encoders", "Encoders")
 
 
 def fit_cells(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> ModelFolder:

@@ -23,7 +23,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         ),
         step(
             gather_scans,
-            "intermediate.volumes intermediate.connectivity primary.quality params:grid",
+            "intermediate.volumes intermediate.vectors primary.quality params:grid",
             "scans",
         ),
         step(
@@ -32,9 +32,9 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "work",
             "plan_work",
         ),
-        step(nodes.take_tangents, "work", "model.tangents"),
-        step(nodes.train_encoders, "work model.tangents", "model.encoders"),
-        step(nodes.multiply_scans, "work model.tangents", "model.grams"),
+        step(nodes.make_vectors, "work", "model.vectors"),
+        step(nodes.train_encoders, "work model.vectors", "model.encoders"),
+        step(nodes.multiply_scans, "work model.vectors", "model.grams"),
         step(nodes.fit_kernels, "work model.grams", "model.kernels"),
         step(nodes.fit_cells, "work model.encoders model.kernels", "model.cells"),
         step(nodes.train_dedicated_networks, "work", "model.dedicated"),

@@ -50,7 +50,7 @@ def plan_costs(
             own = Modelling(**(modelling.model_dump() | chosen))
             changed = presets[name]["imaging_preprocess"]
             scans = ImagingPreprocess(**(imaging.model_dump() | changed))
-        vectors = stored_in("connectivity", scans)
+        vectors = stored_in("vectors", scans)
         about = (scans.shape, parts, planning, vectors, scans.stored)
         cases.append(Case(name, own, grid, *about))
     # In one worker, one after the other: what is tried must have the machine for itself.

@@ -1,4 +1,4 @@
-"""Vectors of tangent space that are made once, held to those that are read from the store."""
+"""Vectors that are made once, held to those that are read from the store."""
 
 from dataclasses import replace
 
@@ -11,9 +11,10 @@ from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.ledger import run_ledger
 from ukb_brain.ledger.artifact import ModelFolder
-from ukb_brain.training import items, tangents
+from ukb_brain.training import items, vectors
 from ukb_brain.training.scans import GroupScans, KeptVectors, Scans
-from ukb_brain.training.tangents import reference_of_group, tangents_of_block
+from ukb_brain.training.steps import Tangent
+from ukb_brain.training.vectors import steps_of_group, vectors_of_block
 
 ONE = Compute(workers=1)
 REGIONS, GROUP = 5, "functional"
@@ -23,7 +24,7 @@ EDGES = REGIONS * (REGIONS - 1) // 2
 @pytest.fixture
 def scans(tmp_path, fold):
     rng = np.random.default_rng(0)
-    store = RecordStore(tmp_path / "connectivity")
+    store = RecordStore(tmp_path / "store")
     for k, key in enumerate(fold.keys(fold.has[GROUP])):
         z = rng.normal(scale=0.3, size=EDGES).astype(np.float32)
         if k % 9 == 0:
@@ -32,19 +33,19 @@ def scans(tmp_path, fold):
     store.mark(INCOMPLETE, True)
     none = tmp_path / "none"
     groups = {
-        "structural": GroupScans(("t1",), none, none, 1, tangent=True),
-        GROUP: GroupScans(("rsfmri",), none, tmp_path / "connectivity", 1, tangent=True),
+        "structural": GroupScans(("t1",), none, none, 1, (Tangent(),)),
+        GROUP: GroupScans(("rsfmri",), none, tmp_path / "store", 1, (Tangent(),)),
     }
     return Scans(groups, "q")
 
 
 def made(fold, scans, home):
     work = work_of(fold, scans=scans)
-    todo = list(items.reference_items(work))
-    run_ledger(reference_of_group, todo, home / "references", ONE, "References")
-    blocks = list(items.tangent_items(work, ModelFolder(home / "references")))
-    run_ledger(tangents_of_block, blocks, home / "tangents", ONE, "Vectors")
-    return ModelFolder(home / "tangents")
+    todo = list(items.step_items(work))
+    run_ledger(steps_of_group, todo, home / "steps", ONE, "Steps")
+    blocks = list(items.vector_items(work, ModelFolder(home / "steps")))
+    run_ledger(vectors_of_block, blocks, home / "vectors", ONE, "Vectors")
+    return ModelFolder(home / "vectors")
 
 
 def read_of(fold, scans, models):
@@ -53,7 +54,7 @@ def read_of(fold, scans, models):
 
 @pytest.mark.parametrize("block", [7, 4096])
 def test_what_was_made_is_what_is_read(scans, fold, tmp_path, monkeypatch, block):
-    monkeypatch.setattr(tangents, "BLOCK", block)
+    monkeypatch.setattr(vectors, "BLOCK", block)
     monkeypatch.setattr(items, "BLOCK", block)
     models = made(fold, scans, tmp_path)
     has = fold.has[GROUP]
@@ -95,7 +96,7 @@ def test_vectors_of_other_people_or_scans_are_not_read(scans, fold, tmp_path):
 
 def test_people_tested_move_no_reference(scans, fold, tmp_path):
     before = made(fold, scans, tmp_path / "before")
-    store = RecordStore(scans.groups[GROUP].connectivity)
+    store = RecordStore(scans.groups[GROUP].vectors)
     tested = fold.has[GROUP] & (fold.part == "test")
     for key in fold.keys(tested):
         store.write("rsfmri", key, np.full(EDGES, 0.9, np.float32), {"measures": {SHRINKAGE: 0.5}})
@@ -110,7 +111,7 @@ def test_people_tested_move_no_reference(scans, fold, tmp_path):
 def test_only_what_depends_on_it_is_made_anew(scans, fold):
     def prints(people):
         work = work_of(people, scans=scans)
-        return {i.name: i.fingerprint for i in items.reference_items(work)}
+        return {i.name: i.fingerprint for i in items.step_items(work)}
 
     first = prints(fold)
     assert list(first) == ["fold0-functional"]
@@ -120,4 +121,4 @@ def test_only_what_depends_on_it_is_made_anew(scans, fold):
     known = {t: y + 1 for t, y in fold.targets.items()}
     assert prints(replace(fold, targets=known)) == first
     as_stored = changed(MODELLING, connectivity="fisher_z")
-    assert not list(items.reference_items(work_of(fold, as_stored, scans)))
+    assert not list(items.step_items(work_of(fold, as_stored, scans)))
