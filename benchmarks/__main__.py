@@ -13,7 +13,7 @@ BENCHMARKS = {
     for name in (
         *("check", "cost", "agreement", "strategies", "study", "tried", "null", "real_people"),
         *("heads", "step", "workers", "bootstrap", "coverage", "evidence", "gains", "memory"),
-        *("planner", "tables", "bulk", "store", "cohort", "resampling", "filters"),
+        *("planner", "tables", "bulk", "store", "cohort", "resampling", "filters", "harmonise"),
     )
 } | {"truth": "cohorts"}
 

@@ -91,6 +91,8 @@ def take_subset(people: People, subset: Subset, seed: int, grid: Grid) -> People
         eid=people.eid[rows],
         instance=people.instance[rows],
         family=people.family[rows],
+        site=people.site[rows],
+        phase=people.phase[rows],
         part=people.part[rows],
         targets={name: y[rows] for name, y in people.targets.items()},
         has={name: has[rows] for name, has in people.has.items()},

@@ -76,7 +76,7 @@ def fit_combat(
     scale = np.ones((len(sites), values.shape[1]), dtype=np.float32)
     shift = np.zeros_like(scale)
     for k, code in enumerate(sites):
-        if len(known) == 1 and k == 0 or not usable.any():
+        if (len(known) == 1 and k == 0) or not usable.any():
             # The one training site is what everybody is made like.
             continue
         some = values[site == code] if k < len(known) else others[other_site == code]

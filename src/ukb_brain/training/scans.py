@@ -16,6 +16,8 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import ARRAYS
+from ukb_brain.training.harmonised import Combat
+from ukb_brain.training.people import People
 from ukb_brain.training.settings import Modelling
 from ukb_brain.training.steps import Fill, Maker, Step, Tangent
 
@@ -179,16 +181,20 @@ class Scans:
     groups: Mapping[str, GroupScans]
     fingerprint: str
 
-    def read_as(self, pooling: int, settings: Modelling, *, tangent: bool = True) -> Scans:
-        """Pool volumes, and read connectivity as settings say; not ``tangent``: as it is, if so.
+    def read_as(
+        self, pooling: int, settings: Modelling, people: People, *, tangent: bool = True
+    ) -> Scans:
+        """Pool volumes, and read vectors as settings say, for the people of one fold.
 
-        Every strategy reads through this.
+        Not ``tangent``: connectivity as it is, if so. Every strategy reads through this.
         """
-        makers = (Tangent(),) if tangent and settings.connectivity == "tangent" else (Fill(),)
-        groups = {
-            group: replace(some, pooling=pooling, makers=makers)
-            for group, some in self.groups.items()
-        }
+        first = Tangent() if tangent and settings.connectivity == "tangent" else Fill()
+        groups = {}
+        for group, some in self.groups.items():
+            makers: tuple[Maker, ...] = (first,)
+            if settings.harmonise.by != "none":
+                makers += (Combat.of(people, group, settings.harmonise),)
+            groups[group] = replace(some, pooling=pooling, makers=makers)
         return replace(self, groups=groups)
 
 

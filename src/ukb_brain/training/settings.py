@@ -247,6 +247,23 @@ class Kernels(Settings):
     memory_gb: float = Field(default=2.0, gt=0)
 
 
+class Harmonise(Settings):
+    """Whether sites are made alike, by ComBat; nothing is fitted on any but training people.
+
+    Attributes
+    ----------
+    by : {"none", "site", "phase"}
+        ``site`` is the assessment centre, ``phase`` also the time between two changes of its
+        scanner (``data_engineering.phases``).
+    least_people : int
+        A site with fewer training people passes its people through as they are. So does one that
+        is left out, if it has fewer people who are set aside (``splitting.set_aside``).
+    """
+
+    by: Literal["none", "site", "phase"] = "none"
+    least_people: int = Field(default=10, ge=2)
+
+
 class Modelling(Settings):
     """Strategies, and what they share.
 
@@ -259,6 +276,8 @@ class Modelling(Settings):
     connectivity : {"tangent", "fisher_z"}
         What connectivity is read as where there are time series: vectors in tangent space, or z.
         The dedicated strategy reads z, as the study did, and so does whoever has only matrices.
+    harmonise : Harmonise
+        Of vectors and encodings; volumes stay.
     cross_fits : int
         Parts of training families, each left out once, on which penalties, shares, the ladder and
         calibration are chosen.
@@ -277,6 +296,7 @@ class Modelling(Settings):
         BeforeValidator(names_of),
     ] = Field(default=(LINEAR, KERNELS, AMORTISED), min_length=1)
     connectivity: Literal["tangent", "fisher_z"] = "tangent"
+    harmonise: Harmonise = Harmonise()
     cross_fits: int = Field(default=5, ge=2)
     kernels: Kernels
     encoders: Encoders

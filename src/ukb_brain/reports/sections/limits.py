@@ -24,8 +24,8 @@ def confound_rows(confounds: pd.DataFrame, grid: Grid, suppress_below: int) -> s
             how,
         ),
         show.measured(
-            "Confounds alone: Site, sex, age, head size, head motion, as far as known, less the"
-            " target itself",
+            "Confounds alone: Site, date, sex, age, head size, head motion, as far as known, less "
+            "the target itself",
             "confounds",
             "{scale} from confounds alone",
         ),
