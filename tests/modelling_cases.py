@@ -173,7 +173,9 @@ def catalog_of(root: Path, **changes: object) -> DataCatalog:
         entries |= {k: v for k, v in yaml.safe_load(text).items() if not k.startswith("_")}
     catalog = DataCatalog.from_config(entries)
     given = {"grid": GRID, "modelling": MODELLING, "compute": Compute(workers=1), "seed": 5}
-    for name, value in (given | changes).items():
+    for name, value in (
+        given | {"reporting.draws": 200, "reporting.level": 0.95} | changes
+    ).items():
         catalog[f"params:{name}"] = value
     return catalog
 
