@@ -43,9 +43,9 @@ def people_at(sites, part):
     )
 
 
-def cohort(set_aside=40):
+def cohort(set_aside=40, times=1):
     """Two sites of training people, one that is left out, and one of few."""
-    sites = np.repeat([OLD, OLD + 1, NEW, SMALL], [120, 90, 80, 6])
+    sites = np.repeat([OLD, OLD + 1, NEW, SMALL], [120 * times, 90 * times, 80, 6])
     part = np.where(np.arange(len(sites)) % 5 == 4, "test", "train")
     at = np.flatnonzero(sites == NEW)
     part[at] = "test"
@@ -85,7 +85,7 @@ def decoded(x, site, learn, test):
 
 
 def test_site_is_hardly_read_any_more_and_age_still_is(tmp_path):
-    people = cohort()
+    people = cohort(times=4)
     values = values_of(people)
     scans = fitted(scans_of(tmp_path, people, values), people)
     has = people.has[GROUP]
@@ -94,7 +94,8 @@ def test_site_is_hardly_read_any_more_and_age_still_is(tmp_path):
     learn, test = known & people.train[has], known & (people.part[has] == "test")
     chance = (site[test] == OLD).mean()
     assert decoded(values[has], site, learn, test) > 0.95
-    assert decoded(made, site, learn, test) < chance + 0.1
+    # Three standard errors of 160 people.
+    assert decoded(made, site, learn, test) < chance + 0.12
     skill = [
         Ridge(1.0).fit(x[learn], age[learn]).score(x[test], age[test]) for x in (values[has], made)
     ]

@@ -148,10 +148,11 @@ def leave_sites_out(
     if not evidence.left_out_sites.strategies:
         return {}
     sites = one_visit(participants)["site"]
-    enough = int((sites.value_counts() >= splitting.min_per_part).sum())
+    least = splitting.min_per_part + splitting.set_aside
+    enough = int((sites.value_counts() >= least).sum())
     if enough < 2:
         words = "No site can be left out: %s has %s people or more, and two are needed."
-        logger.warning(words, enough, splitting.min_per_part)
+        logger.warning(words, enough, least)
         return {}
     scheme = splitting.model_copy(update={"scheme": "leave_one_site_out"})
     splits = make_splits(participants, scheme, seed)

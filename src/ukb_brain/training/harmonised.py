@@ -79,7 +79,7 @@ def check_scanners(people: People, settings: Harmonise) -> None:
             "were there, and no %s of its own were set aside (splitting.set_aside).",
             people.fold,
             "site" if settings.by == "site" else "site and phase",
-            ", ".join(map(str, passed.tolist())),
+            ", ".join("unknown" if code < 0 else f"{code}" for code in passed.tolist()),
             settings.least_people,
             settings.least_people,
         )

@@ -260,7 +260,6 @@ def cell_items(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> Itera
     strategies = [name for name in (LINEAR, KERNELS, AMORTISED) if work.does(name)]
     names = {"cross_fits", *(["heads", "average", "ladder"] if amortised else [])}
     chosen = s.model_dump(mode="json", include=names)
-    alike = amortised and s.harmonise.by != "none"
     sets = dict.fromkeys(cell.inputs.groups for cell in grid.cells)
     homes = (encoders.path.resolve(), kernels.path.resolve())
     for fold, people in work.people.items():
@@ -271,7 +270,9 @@ def cell_items(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> Itera
         of_sets = {joined(g): kernel_name(fold, g) for g in sets}
         rests_on = [*(name for each in networks for name in each.values()), *of_sets.values()]
         made = [hashes.get(name, "") for name in rests_on]
-        known = people_fingerprint(people)
+        known, alike = people_fingerprint(people), []
+        if amortised and s.harmonise.by != "none":
+            alike = [s.harmonise, scanners_of(people, s.harmonise)]
         of_networks = [
             {p: homes[0] / name for p, name in each.items() if name in hashes} for each in networks
         ]
@@ -279,9 +280,7 @@ def cell_items(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> Itera
         for target, cells in cells_by_target(grid).items():
             kind = grid.targets[target].kind
             job = TargetJob(target, kind, cells, groups, people, of_networks, of_kernels, s)
-            of_target = (kind, _of_cells(cells), groups, strategies, chosen, known, made)
-            if alike:
-                of_target += (s.harmonise.model_dump(), scanners_of(people, s.harmonise))
+            of_target = (kind, _of_cells(cells), groups, strategies, chosen, known, made, *alike)
             yield _item(f"fold{fold}-{target}", job, "cells", *of_target, target=target)
 
 

@@ -3,12 +3,14 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ukb_brain.statistics.draws import LEAST_DEFINED, Estimator, bounded, measured
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import pearson_r
 from ukb_brain.statistics.weighted_sums import Floats
 
+Scans = NDArray[np.floating]
 LEAST_PEOPLE = 10
 
 
@@ -57,7 +59,7 @@ def _of_agreement(
     return np.where(constant, np.nan, mean_people - mean_error) / np.where(constant, 1.0, below)
 
 
-def agreement_of_scans(first: Floats, second: Floats) -> Estimator:
+def agreement_of_scans(first: Scans, second: Scans) -> Estimator:
     """Make what estimates how much of the variance of all numbers of a scan is between people.
 
     It is ``icc``: `intraclass_correlation` with sums of squares over all numbers (Shou et al.,
