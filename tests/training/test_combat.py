@@ -143,6 +143,15 @@ def test_a_number_alone_is_taken_at_its_word(numbers):
     assert np.abs(apart).max() < 0.1
 
 
+def test_numbers_that_are_the_same_say_nothing_of_each_other():
+    values, site = several_sites((40, 30), numbers=1)
+    values = np.hstack([values, values])
+    found = harmonised(values, site, np.full((5, 2), 3.0), np.full(5, 99))
+    moved = found.apply(values, site)
+    assert np.isfinite(moved).all() and np.isfinite(found.scale).all()
+    assert np.abs(moved[site == 11025].mean() - moved[site == 11026].mean()) < 0.1
+
+
 def test_what_does_not_vary_at_a_site_stays():
     values, site = several_sites((40, 30), numbers=5)
     values[:, 1] = 3

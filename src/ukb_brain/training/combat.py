@@ -100,9 +100,9 @@ def _location_and_variance(
 
     g = np.concatenate([z.mean(axis=1) for _, z in pieces()])
     d = np.concatenate([z.var(axis=1, ddof=1) for _, z in pieces()])
-    if numbers < 2:
+    if numbers < 2 or not d.std() > 0:
         # There are no others to say what to expect.
-        return g, d
+        return g, np.where(d > 0, d, 1)
     prior = {
         "gamma_bar": [g.mean()],
         "t2": [g.var(ddof=1)],
