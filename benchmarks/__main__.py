@@ -14,6 +14,7 @@ BENCHMARKS = {
         *("check", "cost", "agreement", "strategies", "study", "tried", "null", "real_people"),
         *("heads", "step", "workers", "bootstrap", "coverage", "evidence", "gains", "memory"),
         *("planner", "tables", "bulk", "store", "cohort", "resampling", "filters", "harmonise"),
+        *("scale", "one_mm"),
     )
 } | {"truth": "cohorts"}
 

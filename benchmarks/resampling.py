@@ -93,13 +93,13 @@ def _ours(visit: Visit, settings: ImagingPreprocess) -> None:
 
 def _reading(visit: Visit, settings: ImagingPreprocess) -> None:
     for modality in VOLUMES:
-        name = settings.modalities[modality].member
+        name = settings.modalities[modality].member[0]
         _unpacked(visit.file(settings.fields[modality]).member(name), name)
 
 
 def _reading_by_zlib(visit: Visit, settings: ImagingPreprocess) -> None:
     for modality in VOLUMES:
-        member = settings.modalities[modality].member
+        member = settings.modalities[modality].member[0]
         gzip.decompress(visit.file(settings.fields[modality]).member(member))
 
 
@@ -109,7 +109,7 @@ def _plainly_read(
     """Give an image, by nothing but nibabel, and where its voxels lie in MNI space."""
     record = settings.modalities[modality]
     with zipfile.ZipFile(visit.files[settings.fields[modality]].path) as archive:
-        image = nib.Nifti1Image.from_bytes(gzip.decompress(archive.read(record.member)))
+        image = nib.Nifti1Image.from_bytes(gzip.decompress(archive.read(record.member[0])))
     affine = image.affine
     if record.space != MNI:
         matrix = visit.files[settings.fields[record.space]].matrix(

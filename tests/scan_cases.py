@@ -94,9 +94,37 @@ def series_members(seed=3, regions=5, name=f"fMRI/{GLASSER}", **how):
     return {name: gzip.compress(text.encode(), mtime=0)}
 
 
-def imaging(**given):
-    """Settings of a small grid, with the modalities of conf/base."""
+CONNECTOME = "connectome_sift2_fbc_10M.csv"
+
+
+def connectome(regions, seed=0):
+    """A symmetric matrix with heavy tails and many zeros, and streamlines within regions."""
+    rng = np.random.default_rng(seed)
+    half = np.tril(rng.lognormal(1, 2, (regions, regions)) * (rng.random((regions, regions)) < 0.6))
+    half[1, 0] = 3.5
+    return half + np.tril(half, -1).T
+
+
+def connectome_text(matrix):
+    """What MRtrix3 writes: 15 digits at most, commas, no header."""
+    return "".join(",".join(f"{value:.15g}" for value in row) + "\n" for row in matrix)
+
+
+def connectome_members(seed=4, regions=6, name=CONNECTOME):
+    """Members of a field from 31020 to 31026."""
+    return {name: connectome_text(connectome(regions, seed)).encode()}
+
+
+STUDY = ("t1", "flair", "dwi", "rsfmri")
+
+
+def imaging(wanted=STUDY, **given):
+    """Settings of a small grid, with the study's modalities, or others, as conf/base has them."""
     text = (ROOT / "conf/base/parameters_imaging_preprocess.yml").read_text(encoding="utf-8")
-    modalities = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
-    small = {"modalities": modalities, "shape": (8, 8, 8), "voxel_mm": 20.0}
+    every = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
+    small = {
+        "modalities": {key: every[key] for key in wanted},
+        "shape": (8, 8, 8),
+        "voxel_mm": 20.0,
+    }
     return ImagingPreprocess(**(small | given))

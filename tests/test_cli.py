@@ -55,6 +55,18 @@ def test_a_full_disk():
     assert message.startswith("The disk is full")
 
 
+@pytest.mark.bad_input(
+    given="a store or a table under the data root that belongs to somebody else",
+    says="There is no permission for",
+)
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_what_may_not_be_read_or_written_is_named_without_an_eid(says, code):
+    refused = OSError(code, "Permission denied", "/data/9000001_20252_2_0.zip")
+    message = cli.one_line(chained(refused, DatasetError("x")))
+    assert message.startswith(f"{says} /data/<eid>_20252_2_0.zip (Permission denied): whoever")
+    assert "a file" in cli.one_line(OSError(code, "Permission denied"))
+
+
 def test_a_configuration_that_does_not_resolve():
     with pytest.raises(OmegaConfBaseException) as caught:
         OmegaConf.to_container(OmegaConf.create({"a": "${presets.huge}"}), resolve=True)

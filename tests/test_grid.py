@@ -173,6 +173,42 @@ def test_only_what_is_named_stays_of_characteristics_and_of_images(
     assert Grid(**grid.model_dump()) == grid
 
 
+def test_what_is_offered_joins_its_group_or_makes_one(grid):
+    assert (len(grid.cells), grid.also, grid.left_out) == (700, (), ())
+    offered = [m for held in grid.offered.values() for m in held]
+    assert {"md", "lesions", "t1_mni", "idps"} <= {*offered}
+    assert not {*offered} & {*grid.modalities}
+    more = Grid(**(study() | {"also": "md+idps"}))
+    assert list(more.imaging["diffusion"]) == ["dwi", "md"]
+    assert list(more.imaging) == ["structural", "diffusion", "functional", "idps"]
+    # Of the 4 constitutional and the 21 other targets, by four groups.
+    assert (len(more.cells), more.left_out) == (4 * 15 + 21 * 16 * 4, ())
+    assert more.inputs(("diffusion", "idps"), ()).name == "DWI + MD + IDPs"
+    assert more.flags(more.inputs(("idps",), ()))["idps"]
+    assert Grid(**more.model_dump()) == more
+
+
+def test_a_whole_offered_group_is_named_and_parts_of_it_are_left_out():
+    grid = Grid(**(study() | {"also": ["structural"], "leave_out": "lesions+flair"}))
+    assert list(grid.imaging["structural"]) == ["t1", "t1_mni"]
+    assert Grid(**grid.model_dump()) == grid
+    alone = Grid(**(study() | {"also": "idps", "only": "age+idps"}))
+    assert [cell.inputs.name for cell in alone.cells] == ["IDPs"]
+
+
+def test_what_is_not_offered_cannot_be_added():
+    with pytest.raises(
+        ValidationError, match=r"grid.also names mdd; .*md \(diffusion\).*mean md\?"
+    ):
+        Grid(**(study() | {"also": "mdd"}))
+    with pytest.raises(ValidationError, match=r"md is offered: add it with grid\.also"):
+        Grid(**(study() | {"only": "age+md"}))
+    raw = study() | {"also": "md"}
+    raw["offered"] = raw["offered"] | {"diffusion": None}
+    with pytest.raises(ValidationError, match=r"grid\.also names md; modalities offered"):
+        Grid(**raw)
+
+
 def test_an_overlay_takes_out_by_null():
     raw = study()
     raw["targets"] |= {"hb": None, "hdl": None}

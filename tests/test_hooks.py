@@ -15,6 +15,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.hooks import ProjectHooks
 from ukb_brain.imaging.bulk_index import index_bulk
+from ukb_brain.lock import LOCK
 from ukb_brain.statistics.settings import Reporting
 from ukb_brain.tables.people_lists import Withdrawals
 
@@ -26,10 +27,10 @@ class Loader(dict):
     conf_source = str(Path(__file__).parents[1] / "conf")
 
 
-def context(runtime=None, source="synthetic"):
+def context(runtime=None, source="synthetic", project="."):
     loader = Loader(globals={"data_root": "data", "preset": "demo", "source": source})
     loader.runtime_params = runtime
-    return SimpleNamespace(config_loader=loader, env="test")
+    return SimpleNamespace(config_loader=loader, env="test", project_path=project)
 
 
 def catalog(participants=(), withdrawn=()):
@@ -68,16 +69,36 @@ def test_a_run_that_drops_the_withdrawn_goes_on(names):
         ({"data_root": "elsewhere", "preset": "study64"}, "ukb", ["elsewhere", "study64", "ukb"]),
     ],
 )
-def test_a_run_says_in_one_line_on_what_it_works(caplog, runtime, source, said):
+def test_a_run_says_in_one_line_on_what_it_works(caplog, tmp_path, runtime, source, said):
     with warnings.catch_warnings():
         hooks = ProjectHooks()
-    hooks.after_context_created(context(runtime, source))
+    hooks.after_context_created(context(runtime, source, tmp_path))
     with caplog.at_level(logging.INFO, logger="ukb_brain"):
         run = {"env": "test", "pipeline_names": ["reporting"]}
         hooks.before_pipeline_run(run, NOTHING, catalog())
     (line,) = caplog.messages
     for words in [*said, "environment test", "reporting"]:
         assert words in line
+
+
+@pytest.mark.parametrize(
+    ("names", "held"),
+    [([], True), (["modelling", "check"], True), (["purge"], True), (["check"], False)],
+)
+@pytest.mark.parametrize("ends", ["well", "in an error", "before its first step"])
+def test_a_run_that_writes_holds_its_data_root_until_it_ends(tmp_path, names, held, ends):
+    hooks = ProjectHooks()
+    hooks.after_context_created(context(project=tmp_path))
+    lock, run = tmp_path / "data" / LOCK, {"pipeline_names": names}
+    if ends == "before its first step":
+        hooks._look = lambda *_: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            hooks.before_pipeline_run(run, NOTHING, catalog())
+    else:
+        hooks.before_pipeline_run(run, NOTHING, catalog())
+        assert lock.exists() == held
+        hooks.after_pipeline_run() if ends == "well" else hooks.on_pipeline_error()
+    assert not lock.exists()
 
 
 def test_known_warnings_are_silent_and_others_are_not():
@@ -117,12 +138,13 @@ def test_scans_that_came_stop_a_run_of_missing_outputs(tmp_path, says, typed):
 
     scan("1234567_20252_2_0.zip")
     index, _ = index_bulk(tmp_path, (20252,))
-    settings = imaging()
+    settings, grid = imaging(), study_grid()
     entries = {
         "raw.bulk": tmp_path,
         "intermediate.bulk_index": index,
         "raw.withdrawals": Withdrawals(frozenset(), 1, "x"),
         "params:imaging_preprocess": settings if typed else settings.model_dump(),
+        "params:grid": grid if typed else grid.model_dump(),
     }
     of_run = DataCatalog({name: MemoryDataset(value) for name, value in entries.items()})
     missing = {"pipeline_names": [], "only_missing_outputs": True}

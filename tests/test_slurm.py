@@ -9,12 +9,27 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import psutil
 import pytest
+from reporting_cases import study_grid
+from scan_cases import (
+    dwi_members,
+    flair_members,
+    head,
+    imaging,
+    nifti,
+    series_members,
+    t1_members,
+    zipped,
+)
 
 from ukb_brain.cluster import Compute, Jobs, run_items
 from ukb_brain.errors import InputError
+from ukb_brain.imaging.bulk_index import index_bulk
 from ukb_brain.ledger import WorkItem, fingerprint_of, run_ledger
 from ukb_brain.ledger.artifact import Model, read_model
+from ukb_brain.pipelines.imaging_preprocess import nodes
 
 pytestmark = [
     pytest.mark.cluster,
@@ -24,7 +39,8 @@ pytestmark = [
     ),
 ]
 
-SCRIPT = Path(__file__).parents[1] / "tools/one_node_slurm.sh"
+TESTS = Path(__file__).parent
+SCRIPT = TESTS.parent / "tools/one_node_slurm.sh"
 NAMES = [f"item{k}" for k in range(8)]
 STEPS = 8
 
@@ -75,7 +91,7 @@ def compute(tmp_path, slurm):
             interface="lo",
             shared_temp_directory=str(tmp_path / "shared"),
             # The functions above are in no installed package.
-            job_script_prologue=(f"export PYTHONPATH={Path(__file__).parent}",),
+            job_script_prologue=(f"export PYTHONPATH={TESTS}:{TESTS.parent}/src",),
         ),
     )
 
@@ -135,6 +151,88 @@ def test_items_end_as_in_one_process_whatever_is_killed(tmp_path, compute, accid
     # A second run finds everything done, and asks for no job.
     assert run_ledger(fit, work, tmp_path / "jobs", compute, "Fits") == cards
     assert len(begun(notes)) == len(NAMES) + 1
+
+
+PEOPLE = 40
+SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
+MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Bulk files of forty people, with a T1 of 1.2 mm that takes a while, and one broken one."""
+    folder = tmp_path_factory.mktemp("bulk")
+    affine = np.array([[1.2, 0, 0, -78], [0, 1.2, 0, -114], [0, 0, 1.2, -76], [0, 0, 0, 1]])
+    for k in range(4):
+        t1 = nifti(np.int16(1000 * head((130, 168, 140), affine, k)), affine)
+        for field, make in MEMBERS.items():
+            members = make(seed=10 + k)
+            if field == 20252:
+                members |= {"T1/T1_unbiased_brain.nii.gz": t1}
+            for eid in range(9000001 + k, 9000001 + PEOPLE, 4):
+                (folder / f"{eid}_{field}_2_0.zip").write_bytes(zipped(members))
+    (folder / "9000002_20250_2_0.zip").write_bytes(b"<html>")
+    return folder
+
+
+def preprocessed(scans, folder, compute):
+    """Quality table and records, by modality, person and visit."""
+    people = pd.DataFrame({"eid": range(9000001, 9000001 + PEOPLE), "instance": 2})
+    index, _ = index_bulk(scans, MEMBERS)
+    given = (scans, index, people, folder, study_grid(), SETTINGS, "synthetic", compute)
+    *stores, quality = nodes.preprocess_scans(*given)
+    found = {}
+    for store in stores:
+        for modality in store.modalities():
+            for key in store.keys(modality):
+                found[modality, *key] = store.read(modality, key).tobytes()
+            assert store.remove_damaged(modality) == []
+    return quality, found
+
+
+def workers_of(job):
+    """Processes of a job in which work is done; the job's own only watches over them."""
+    for process in psutil.process_iter():
+        try:
+            started = " ".join(process.cmdline())
+            if "spawn_main" in started and process.environ().get("SLURM_JOB_ID") == job:
+                yield process.pid
+        except psutil.Error:
+            continue
+
+
+@pytest.mark.parametrize("accident", ["a killed process", "a cancelled job"])
+def test_scans_are_preprocessed_as_in_one_process_whatever_is_killed(
+    tmp_path, monkeypatch, scans, compute, accident
+):
+    monkeypatch.setattr(nodes, "VISITS_PER_BATCH", 2)
+    quality, expected = preprocessed(scans, tmp_path / "there", Compute(workers=1))
+    assert len(expected) == 4 * PEOPLE - 1
+    done_then = []
+
+    def kill():
+        written = tmp_path / "jobs/volumes.store/t1"
+        wait_for(lambda: [p for p in written.glob("*.index") if p.stat().st_size])
+        running = subprocess.run(
+            ["squeue", "-h", "-t", "R", "-o", "%A"], capture_output=True, check=True, text=True
+        )
+        job = running.stdout.split()[0]
+        if accident == "a killed process":
+            (process,) = workers_of(job)
+            os.kill(process, signal.SIGKILL)
+        else:
+            subprocess.run(["scancel", job], check=True)
+        done_then.append(sum(p.stat().st_size for p in written.glob("*.index")) // 56)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    told, found = preprocessed(scans, tmp_path / "jobs", compute)
+    killer.join()
+    # In the middle of it.
+    assert 0 < done_then[0] < PEOPLE
+    assert found == expected
+    pd.testing.assert_frame_equal(told, quality)
+    wait_for(lambda: not subprocess.run(["squeue", "-h"], capture_output=True, check=True).stdout)
 
 
 def test_any_work_may_go_into_jobs_even_one_item(compute):

@@ -97,6 +97,7 @@ def bulk_table() -> str:
     text = (PROJECT / "conf" / "base" / "parameters_imaging_preprocess.yml").read_text()
     records = yaml.safe_load(text)["imaging_preprocess"]["modalities"]
     settings = ImagingPreprocess(modalities=records, shape=(1, 1, 1), voxel_mm=1)
+    settings = settings.taking(base_grid().modalities)
     rows = [
         (str(field), modality, f"`Bulk/Brain MRI/{KINDS[field].folder}`")
         for modality, field in settings.fields.items()

@@ -71,6 +71,13 @@ def _of_system(error: BaseException) -> str | None:
             "The disk is full, or a quota is used up: nothing half-written was kept. "
             "Free some space and run the same command again; it goes on where it stopped."
         )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        path = EID.sub("<eid>", str(error.filename or "a file"))
+        return (
+            f"There is no permission for {path} ({error.strerror}): whoever runs this must be able "
+            "to read the raw files, and to read and write all that lies under the data root. "
+            "Change its owner or mode, or give a data root of your own (--params data_root=…)."
+        )
     return None
 
 

@@ -190,6 +190,10 @@ class Grid(Settings):
         By key.
     imaging : dict of str to dict of str to Modality
         Imaging groups of the grid.
+    offered : dict of str to dict of str to Modality
+        What more there may be, by the imaging group that it joins or makes.
+    also : tuple of str
+        Names of modalities, or whole groups, of what is offered: they join ``imaging``.
     only, leave_out : tuple of str
         Names of targets, domains, imaging groups or modalities that alone stay, and that are taken
         out: ``[age, functional]``, or ``age+functional`` in ``--params``. See
@@ -211,6 +215,8 @@ class Grid(Settings):
     domains: dict[str, Domain]
     imaging: dict[str, dict[str, Modality]] = Field(min_length=1)
     targets: dict[str, Target] = Field(min_length=1)
+    offered: dict[str, dict[str, Modality]] = Field(default={})
+    also: Names = ()
     only: Names = ()
     leave_out: Names = ()
     left_out: tuple[str, ...] = ()

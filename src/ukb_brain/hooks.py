@@ -14,6 +14,7 @@ from rich.markdown import Markdown
 
 from ukb_brain.configuration import globals_of, local_files, problems_of_names
 from ukb_brain.errors import InputError
+from ukb_brain.lock import RootLock
 from ukb_brain.problems import Problem, stop_at
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ BULK, INDEX = "raw.bulk", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
 TOLD = {"reporting.summary", "published.claims_text", "compare.text"}
 DROPS_WITHDRAWN, PURGE = {"data_engineering", "__default__"}, "purge"
+# These make no more than a page of their own.
+LOOK_ONLY = {"check", "plan"}
 
 # Warnings of which a user can do nothing; names of datasets read `layer.name`, which is meant.
 QUIET = (
@@ -41,6 +44,8 @@ class ProjectHooks:
         self._step = self._steps = 0
         self._local: list[str] = []
         self._on_what = ""
+        self._root: Path | None = None
+        self._lock: RootLock | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -52,19 +57,21 @@ class ProjectHooks:
         given = globals_of(loader)
         kind = given["source"]
         source = "SYNTHETIC data" if kind == "synthetic" else f"source {kind}"
+        self._root = Path(context.project_path) / given["data_root"]
         self._on_what = f"data root {given['data_root']} · preset {given['preset']} · {source}"
 
     @hook_impl
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Log one line, and stop where raw files stand against the run.
+        """Log one line, take the data root, and stop where raw files stand against the run.
 
         Raises
         ------
         InputError
-            If participants are on a withdrawal list, or scans came, and this run would not look
-            at them; or if the check of raw files finds what stops a run that reads them.
+            If another run works on the data root; if participants are on a withdrawal list, or
+            scans came, and this run would not look at them; or if the check of raw files finds
+            what stops a run that reads them.
         """
         names = sorted(run_params.get("pipeline_names") or [])
         logger.info(
@@ -75,7 +82,18 @@ class ProjectHooks:
         )
         if self._local:
             logger.info("conf/local is in force: %s", ", ".join(self._local))
-        only_missing = run_params.get("only_missing_outputs")
+        if self._root and not (names and LOOK_ONLY.issuperset(names)):
+            self._lock = RootLock(self._root, ", ".join(names) or "everything after the raw files")
+        try:
+            self._look(names, run_params.get("only_missing_outputs", False), pipeline, catalog)
+        except BaseException:
+            # Kedro calls no other hook then.
+            self._release()
+            raise
+
+    def _look(
+        self, names: list[str], only_missing: bool, pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
         drops = not names or DROPS_WITHDRAWN & set(names)
         if names != [PURGE] and (only_missing or not drops):
             self._stop_if_somebody_withdrew(catalog)
@@ -86,6 +104,21 @@ class ProjectHooks:
         steps = {node.name.rpartition(".")[2] for node in pipeline.nodes}
         if READS_RAW in steps:
             self._check_raw_files(catalog, READS_SCANS in steps)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Let another run have the data root."""
+        self._release()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Let another run have the data root."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock:
+            self._lock.release()
+            self._lock = None
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -140,6 +173,7 @@ class ProjectHooks:
     @staticmethod
     def _stop_if_scans_came(catalog: CatalogProtocol) -> None:
         """Look for bulk files that nodes whose outputs are there would never see."""
+        from ukb_brain.grid import Grid
         from ukb_brain.imaging.bulk_index import changed_since
         from ukb_brain.imaging.modalities import ImagingPreprocess
 
@@ -147,6 +181,7 @@ class ProjectHooks:
             return
         bulk, index = catalog.load(BULK), catalog.load(INDEX)
         settings = ImagingPreprocess.model_validate(catalog.load("params:imaging_preprocess"))
+        settings = settings.taking(Grid.model_validate(catalog.load("params:grid")).modalities)
         gone = catalog.load(WITHDRAWALS).eids
         came = changed_since(bulk, index, settings.fields.values(), gone)
         if came:

@@ -31,17 +31,18 @@ def chosen_part(given: Described) -> dict[str, Any]:
     Parameters
     ----------
     given : mapping
-        ``targets``, ``domains`` and ``imaging`` (modalities by group), of which an overlay may
-        have set entries to None; ``leave_out`` and ``only``, names of any of these; and
-        ``left_out``, from a grid that was chosen before.
+        ``targets``, ``domains``, ``imaging`` and ``offered`` (both modalities by group), of which
+        an overlay may have set entries to None; ``also``, names of what is offered; ``leave_out``
+        and ``only``, names of any part; and ``left_out``, from a grid that was chosen before.
 
     Returns
     -------
     dict
-        The same, without what is taken out. ``only`` looks at characteristics (targets and
-        domains) and at images (imaging groups and modalities) apart: where one of a kind is named,
-        no other of that kind stays. A domain goes with its last target, an imaging group with its
-        last modality. ``left_out`` holds all names that are gone, sorted.
+        The same, with what ``also`` names among ``imaging``, without what is taken out. ``only``
+        looks at characteristics (targets and domains) and at images (imaging groups and
+        modalities) apart: where one of a kind is named, no other of that kind stays. A domain goes
+        with its last target, an imaging group with its last modality. ``left_out`` holds all names
+        that are gone, sorted.
 
     Raises
     ------
@@ -50,6 +51,9 @@ def chosen_part(given: Described) -> dict[str, Any]:
     """
     targets, domains = dict(given.get("targets") or {}), dict(given.get("domains") or {})
     imaging = {group: dict(held or {}) for group, held in (given.get("imaging") or {}).items()}
+    also, offered = names_of(given.get("also") or ()), _offered(given)
+    for group, held in _added(offered, also).items():
+        imaging[group] = imaging.get(group, {}) | held
     known = _names(targets, domains, imaging) | {*(given.get("left_out") or ())}
     removed = {name for part in (targets, domains) for name, held in part.items() if held is None}
     removed |= {m for held in imaging.values() for m, described in held.items() if not described}
@@ -62,8 +66,9 @@ def chosen_part(given: Described) -> dict[str, Any]:
     for key, names in (("only", only), ("leave_out", leave_out)):
         unknown = [str(name) for name in names if name not in known]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], sorted(known), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = _nearest(unknown[0], known)
+            if unknown[0] in _names({}, {}, offered):
+                hint = f"; {unknown[0]} is offered: add it with grid.also"
             raise ValueError(f"grid.{key} names {', '.join(unknown)}; {there}{hint}")
     gone = removed | {*leave_out}
 
@@ -89,7 +94,37 @@ def chosen_part(given: Described) -> dict[str, Any]:
             )
     left_out = tuple(sorted(known - _names(targets, domains, imaging)))
     parts = {"targets": targets, "domains": domains, "imaging": imaging, "left_out": left_out}
-    return {**given, **parts, "only": only, "leave_out": leave_out}
+    asked = {"also": also, "only": only, "leave_out": leave_out}
+    return {**given, **parts, **asked, "offered": offered}
+
+
+def _offered(given: Described) -> dict[str, dict[str, Any]]:
+    groups = (given.get("offered") or {}).items()
+    held = {group: {m: d for m, d in (of or {}).items() if d} for group, of in groups}
+    return {group: of for group, of in held.items() if of}
+
+
+def _added(offered: Mapping[str, Described], also: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Pick of what is offered the modalities and whole groups that are named."""
+    known = _names({}, {}, offered)
+    unknown = [str(name) for name in also if name not in known]
+    if unknown:
+        there = ", ".join(f"{m} ({group})" for group, held in offered.items() for m in held)
+        near = _nearest(unknown[0], known)
+        raise ValueError(
+            f"grid.also names {', '.join(unknown)}; modalities offered, by imaging group, are "
+            f"{there or 'none'}{near}"
+        )
+    picked = {
+        group: {m: d for m, d in held.items() if {group, m} & {*also}}
+        for group, held in offered.items()
+    }
+    return {group: held for group, held in picked.items() if held}
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _names(targets: Described, domains: Described, imaging: Mapping[str, Described]) -> set[str]:

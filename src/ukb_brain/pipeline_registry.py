@@ -7,7 +7,7 @@ from ukb_brain.pipelines.wiring import box
 
 GENERATORS = ("synthetic_cohort",)
 # Asked for by name only.
-APART = ("bundle", "check", "compare", "evidence", "plan", "published", "purge", "search")
+APART = ("bundle", "check", "compare", "evidence", "plan", "published", "purge", "search", "verify")
 
 
 def register_pipelines() -> dict[str, Pipeline]:

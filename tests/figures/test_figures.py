@@ -11,7 +11,7 @@ from ukb_brain.datasets.images import FigureDataset
 from ukb_brain.figures.coefficients import draw_coefficients
 from ukb_brain.figures.heat_maps import draw_heat_maps, inputs_of, score_table
 from ukb_brain.figures.legibility import draw_legibility
-from ukb_brain.figures.stamp import NOTICE
+from ukb_brain.figures.stamp import NOTICE, group_names
 from ukb_brain.grid import Grid
 from ukb_brain.statistics.inputs.mixed_models import analysable, fit_domains
 from ukb_brain.statistics.scores.performance import score_map
@@ -199,3 +199,11 @@ def test_figures_of_a_part_of_the_grid(chosen):
     assert set(groups.values()) <= words
     # What is left out has no row: neither a group, nor a modality in its group's name.
     assert not ({"T1 + FLAIR", "DWI", "rsfMRI"} - set(groups.values())) & words
+
+
+def test_a_group_of_many_modalities_is_named_by_itself():
+    whole = study_grid()
+    grid = Grid(**(whole.model_dump() | {"also": "md+lesions+idps"}))
+    assert group_names(whole)["structural"] == "T1+FLAIR"
+    names = {"structural": "Structural", "diffusion": "DWI+MD", "functional": "rsfMRI"}
+    assert group_names(grid) == names | {"idps": "IDPs"}

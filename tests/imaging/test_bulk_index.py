@@ -19,9 +19,10 @@ from ukb_brain.imaging.bulk_index import (
     find_bulk,
     index_bulk,
     list_files,
-    problems_of_atlas,
+    problems_of_atlases,
     states,
 )
+from ukb_brain.imaging.time_series import Wanted
 from ukb_brain.problems import stop_at
 
 FIELDS = (20252, 31016)
@@ -146,7 +147,7 @@ def test_a_folder_that_is_not_there_or_empty_has_no_files(tmp_path):
         index, others = index_bulk(folder, FIELDS)
         assert (len(index), others) == (0, [])
         assert states(index, SETTINGS.members).empty
-        assert problems_of_atlas(index, 31016, None) == []
+        assert problems_of_atlases(index, [Wanted(31016, None, "atlas")]) == []
 
 
 def test_a_folder_that_cannot_be_opened_is_told_by_count(tmp_path, monkeypatch, caplog):
@@ -371,12 +372,12 @@ def index_of_atlases(tmp_path):
 )
 def test_an_atlas_that_is_not_clear_stops_in_one_message(tmp_path, wanted, says):
     with pytest.raises(InputError, match=f"^{re.escape(says)}$"):
-        stop_at(problems_of_atlas(index_of_atlases(tmp_path), 31018, wanted))
+        stop_at(problems_of_atlases(index_of_atlases(tmp_path), [Wanted(31018, wanted, "atlas")]))
 
 
 def test_an_atlas_that_is_named_is_the_one_that_must_be_there(tmp_path):
     index = index_of_atlases(tmp_path)
-    assert problems_of_atlas(index, 31018, "Schaefer7n100p") == []
+    assert problems_of_atlases(index, [Wanted(31018, "Schaefer7n100p", "atlas")]) == []
     for atlas, state in (("Schaefer7n100p", "ok"), ("Schaefer7n1000p", "missing")):
         settings = SETTINGS.model_copy(update={"connectivity_field": 31018, "atlas": atlas})
         assert states(index, settings.members).tolist() == [state]
@@ -384,7 +385,9 @@ def test_an_atlas_that_is_named_is_the_one_that_must_be_there(tmp_path):
 
 def test_one_atlas_needs_no_name(tmp_path):
     put(tmp_path / name_of(1234567, 31016, 2), series_members())
-    assert problems_of_atlas(index_bulk(tmp_path, FIELDS)[0], 31016, None) == []
+    assert (
+        problems_of_atlases(index_bulk(tmp_path, FIELDS)[0], [Wanted(31016, None, "atlas")]) == []
+    )
 
 
 # --- where bulk files lie -------------------------------------------------------------------

@@ -1,5 +1,4 @@
 import gzip
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from ukb_brain.imaging.readers import (
     ENOUGH,
     Parcellation,
     Visit,
-    find_parcellation,
+    find_parcellations,
     flirt_to_world,
     to_common_grid,
 )
@@ -43,7 +42,8 @@ from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.visits import T1, Scan
 
-SETTINGS = imaging(shape=(18, 22, 20), voxel_mm=8.0)
+GRID = {"shape": (18, 22, 20), "voxel_mm": 8.0}
+SETTINGS = imaging(**GRID)
 KEY = (9000001, 2)
 REGIONS = Parcellation(tuple(f"R_{k}_ROI" for k in range(5)), 10)
 MEMBERS = {20252: t1_members, 20253: flair_members, 20250: dwi_members, 31016: series_members}
@@ -58,9 +58,9 @@ class Person:
         for field, make in MEMBERS.items():
             self.put(field, zipped(make()))
         stores = (self.folder / "volumes", self.folder / "vectors")
-        self.batch = VisitBatch((), settings, REGIONS, *stores)
+        self.batch = VisitBatch((), settings, {"rsfmri": REGIONS}, *stores)
         self.volumes = RecordStore(self.batch.volumes)
-        self.connectivity = RecordStore(self.batch.vectors)
+        self.connectivity = self.vectors = RecordStore(self.batch.vectors)
 
     def put(self, field, content):
         path = self.folder / f"{self.key[0]}_{field}_{self.key[1]}_0.zip"
@@ -171,22 +171,6 @@ def test_generated_t1_lands_on_the_anatomy_by_its_own_matrix(at_4_mm):
 # --- intensity ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("edge", [0.05, 4000.0])
-def test_voxels_of_a_header_in_another_unit_are_broken(person, edge):
-    affine = np.diag([edge, edge, edge, 1.0])
-    members = t1_members() | {"T1/T1_unbiased_brain.nii.gz": nifti(np.ones(NATIVE_SHAPE), affine)}
-    person.put(20252, zipped(members))
-    assert person.run()["t1"]["reason"] == f"its voxels of {edge:.3g} mm are no scan's"
-
-
-def test_an_image_that_misses_the_grid_is_broken(person):
-    corner = np.zeros(NATIVE_SHAPE, dtype=np.float32)
-    corner[:3, :3, :3] = 1
-    members = t1_members() | {"T1/T1_unbiased_brain.nii.gz": nifti(corner, NATIVE)}
-    person.put(20252, zipped(members))
-    assert person.run()["t1"]["reason"] == "fills 0% of the common grid"
-
-
 @pytest.mark.parametrize("stored", ["uint8", "float16"])
 def test_a_volume_has_a_flat_background_and_a_z_scored_brain(person, stored):
     person.batch = replace(person.batch, settings=SETTINGS.model_copy(update={"stored": stored}))
@@ -247,7 +231,115 @@ def test_a_further_modality_is_one_record(person):
     # Between its bright voxels and what is empty nothing was interpolated.
     assert set(np.unique(stored.round(4))) == {0.0} | set(np.unique(values[values > 0].round(4)))
     person.put(20250, zipped(dwi_members()))
-    assert person.run(["t1", "dwi", "rsfmri", "md"])["md"]["reason"] == f"the zip has no {MD}"
+    reason = person.run(["t1", "dwi", "rsfmri", "md"])["md"]["reason"]
+    assert reason == f"the zip has no {MD}; it holds dMRI/TBSS/FA/dti_FA_to_MNI.nii.gz"
+
+
+@pytest.mark.parametrize("member", [MD, "dMRI/TBSS/FA/dti_MD_to_MNI.nii.gz"])
+def test_of_several_members_the_first_that_is_there_is_read(person, member):
+    person.batch = replace(person.batch, settings=imaging(["dwi", "md"], **GRID))
+    shape, affine = fsl_mni(8)
+    image, old = nifti(0.001 * head(shape, affine), affine), nifti(head(shape, affine), affine)
+    aside = "dMRI/TBSS/unusable/FA/dti_MD_to_MNI.nii.gz"
+    # As the whole is zipped by some, in a folder; what was put aside is passed over.
+    person.put(20250, zipped({f"x/{member}": image, aside: old} | dwi_members()))
+    assert person.run(["dwi", "md"])["md"]["status"] == "ok"
+    assert person.run(["dwi", "md"])["md"]["mean_intensity"] < 0.003
+
+
+def test_what_a_zip_holds_in_place_of_a_member_is_told_without_a_number(person):
+    person.batch = replace(person.batch, settings=imaging(["dwi", "md"], **GRID))
+    others = {f"dMRI/TBSS/stats/all_{m}_{KEY[0]}.nii.gz": b"" for m in ("MO", "L1", "L2", "L3")}
+    person.put(20250, zipped(others | dwi_members()))
+    row = person.run(["dwi", "md"])["md"]
+    assert row["status"] == "missing"
+    told = row["reason"].partition("it holds ")[2].split(", ")
+    assert len(told) == 3
+    assert all(name.startswith("dMRI/TBSS/stats/all_") and "_#.nii" in name for name in told)
+
+
+# --- a lesion mask ---------------------------------------------------------------------------
+
+LESIONS = "T2_FLAIR/lesions/final_mask.nii.gz"
+
+
+@pytest.fixture
+def masked(person):
+    """A person with T1 and a mask of lesions, which is put into FLAIR's zip."""
+    settings = imaging(["t1", "lesions"], **GRID)
+    person.batch = replace(person.batch, settings=settings)
+
+    def put(mask):
+        person.put(20253, zipped({LESIONS: nifti(mask.astype(np.uint8), NATIVE)}))
+        return person.run(["t1", "lesions"])["lesions"]
+
+    return put
+
+
+def test_a_mask_becomes_the_share_of_each_voxel(person, masked):
+    mask = np.zeros(NATIVE_SHAPE)
+    mask[8:11, 12:14, 10:12] = 1
+    row = masked(mask)
+    assert row["status"] == "ok"
+    # Twelve voxels of 8 mm.
+    assert row["volume_ml"] == pytest.approx(12 * 0.512, rel=0.02)
+    share = person.volumes.read("lesions", KEY).astype(np.float32) * 0.1
+    assert share.min() == 0
+    assert share.max() <= 1.001
+    assert share.sum() * 0.512 == pytest.approx(row["volume_ml"], rel=0.02)
+
+
+def test_who_has_no_lesion_has_an_empty_mask_and_not_a_broken_one(person, masked):
+    row = masked(np.zeros(NATIVE_SHAPE))
+    assert (row["status"], row["volume_ml"]) == ("ok", 0)
+    assert not person.volumes.read("lesions", KEY).any()
+    person.put(20252, zipped(t1_members() | {"T1/T1_unbiased_brain.nii.gz": nifti(
+        np.zeros(NATIVE_SHAPE, np.float32), NATIVE)}))  # fmt: skip
+    assert person.run(["t1", "lesions"])["t1"]["status"] == "broken"
+
+
+# --- numbers of the main table ---------------------------------------------------------------
+
+
+@pytest.fixture
+def numbered(person):
+    """Preprocess a visit with numbers of the main table."""
+    settings = imaging(["idps"], **GRID)
+
+    def run(values, fields=(25001, 25002, 25003, 25004)):
+        numbers = {"idps": np.array(values, dtype=np.float32)}
+        batch = replace(person.batch, settings=settings, fields={"idps": fields})
+        (row,) = preprocess_batch(replace(batch, visits=(Visit(KEY, {}, numbers),)))
+        return row
+
+    return run
+
+
+def test_numbers_are_one_vector_a_visit(person, numbered):
+    row = numbered([1.5, np.nan, 3, 4])
+    assert (row["status"], row["numbers"], row["numbers_of"]) == ("ok", 3, 4)
+    np.testing.assert_array_equal(person.vectors.read("idps", KEY), [1.5, np.nan, 3, 4])
+    before = files_of(person.folder)
+    assert numbered([1.5, np.nan, 3, 4]) == row
+    assert files_of(person.folder) == before
+
+
+def test_other_numbers_or_fields_are_stored_anew(person, numbered):
+    numbered([1, 2, 3, 4])
+    numbered([1, 2, 3, 5])
+    assert person.vectors.read("idps", KEY)[-1] == 5
+    before = person.vectors.about("idps", KEY)
+    numbered([1, 2, 3, 5], (25001, 25002, 25003, 25005))
+    assert person.vectors.about("idps", KEY) != before
+
+
+def test_a_visit_that_lacks_most_numbers_is_left_out_with_the_count(person, numbered):
+    numbered([1, 2, 3, 4])
+    row = numbered([np.nan, np.nan, np.nan, 4])
+    assert (row["status"], row["reason"]) == ("missing", "1 of 4 numbers are in the main table")
+    assert person.vectors.keys("idps") == []
+    assert numbered([np.nan, np.nan, 3, 4])["status"] == "ok"
+    assert numbered([np.nan] * 4)["reason"] == "no number in the main table"
 
 
 # --- what becomes of scans ------------------------------------------------------------------
@@ -267,34 +359,6 @@ def test_a_whole_visit_is_stored_and_measured(person):
     assert person.connectivity.read("rsfmri", KEY).shape == (10,)
 
 
-@pytest.mark.parametrize(
-    ("field", "content", "expected"),
-    [
-        (
-            20252,
-            zipped(t1_members(prefix="T1/unusable/")),
-            {"t1": "unusable", "flair": "unusable"},
-        ),
-        (20252, zipped(t1_members())[:900], {"t1": "broken", "flair": "broken"}),
-        (20253, zipped({"T2_FLAIR/other": b""}), {"flair": "missing"}),
-        (20253, zipped({"T2_FLAIR/unusable/T2_FLAIR_unbiased_brain.nii.gz": b""}),
-         {"flair": "unusable"}),
-        (20250, b"", {"dwi": "broken"}),
-        (31016, zipped(series_members())[:200], {"rsfmri": "broken"}),
-        (31016, zipped({f"unusable/{GLASSER}": b""}), {"rsfmri": "unusable"}),
-    ],
-)  # fmt: skip
-def test_unusable_scans_are_rows_with_a_reason(person, field, content, expected):
-    person.put(field, content)
-    rows = person.run()
-    for modality, row in rows.items():
-        assert row["status"] == expected.get(modality, "ok")
-        assert bool(row["reason"]) == (modality in expected)
-        assert str(KEY[0]) not in row["reason"]
-        store = person.connectivity if modality == "rsfmri" else person.volumes
-        assert store.keys(modality) == ([] if modality in expected else [KEY])
-
-
 @pytest.mark.parametrize("field", MEMBERS)
 def test_a_file_that_is_not_there_is_missing(person, field):
     del person.files[field]
@@ -302,22 +366,6 @@ def test_a_file_that_is_not_there_is_missing(person, field):
     gone = {20252: {"t1", "flair"}, 20253: {"flair"}, 20250: {"dwi"}, 31016: {"rsfmri"}}[field]
     assert {modality for modality, status in statuses.items() if status == "missing"} == gone
     assert {status for modality, status in statuses.items() if modality not in gone} == {"ok"}
-
-
-def test_a_matrix_that_points_elsewhere_is_broken(person):
-    members = t1_members()
-    far = "1 0 0 900\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
-    members["T1/transforms/T1_to_MNI_linear.mat"] = far.encode()
-    person.put(20252, zipped(members))
-    assert person.statuses() == {"t1": "broken", "flair": "broken", "dwi": "ok", "rsfmri": "ok"}
-
-
-def test_a_huge_matrix_is_broken_and_not_an_error(person):
-    members = t1_members()
-    huge = "1e300 0 0 0\n0 1e300 0 0\n0 0 1e300 0\n0 0 0 1\n"
-    members["T1/transforms/T1_to_MNI_linear.mat"] = huge.encode()
-    person.put(20252, zipped(members))
-    assert person.statuses()["t1"] == "broken"
 
 
 def test_a_second_run_writes_nothing_and_says_the_same(person):
@@ -387,7 +435,7 @@ def functional(person, **how):
     """What becomes of a time series of 40 regions."""
     person.put(31016, zipped(series_members(regions=40, **how)))
     labels = tuple(sorted(f"R_{k}_ROI" for k in range(40)))
-    person.batch = replace(person.batch, parcellation=Parcellation(labels, 780))
+    person.batch = replace(person.batch, parcellations={"rsfmri": Parcellation(labels, 780)})
     return person.run()["rsfmri"]
 
 
@@ -403,7 +451,7 @@ def test_another_order_of_regions_is_the_same_vector(person):
     np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), vector)
     # By sorted label, so that it is nobody's order.
     series = np.random.default_rng(3).standard_normal((40, 60))
-    place = [int(label[2:-4]) for label in person.batch.parcellation.labels]
+    place = [int(label[2:-4]) for label in person.batch.parcellations["rsfmri"].labels]
     np.testing.assert_allclose(vector, fisher_z_of_time_series(series[place]), rtol=1e-5)
 
 
@@ -429,7 +477,7 @@ def test_a_person_who_lacks_few_regions_stays(person, how):
     assert (row["status"], row["regions"], row["regions_of"]) == ("ok", 38, 40)
     assert (whole["regions"], whole["regions_of"]) == (40, 40)
     vector = person.connectivity.read("rsfmri", KEY)
-    gone = np.isin(person.batch.parcellation.labels, ["R_7_ROI", "R_31_ROI"])
+    gone = np.isin(person.batch.parcellations["rsfmri"].labels, ["R_7_ROI", "R_31_ROI"])
     lacks = np.array(
         [gone[r] | gone[c] for c in range(40) for r in range(c)]  # by columns, the upper triangle
     )
@@ -467,11 +515,11 @@ def test_a_matrix_of_another_size_is_broken_with_its_count(tmp_path, says):
         (tmp_path / str(k)).mkdir()
         people.append(matrix_person(tmp_path / str(k), content, (9000001 + k, 2)))
     visits = [Visit(person.key, person.files) for person in people]
-    cohort = find_parcellation(visits, OF_25750)
+    cohort = find_parcellations(visits, OF_25750)["rsfmri"]
     assert cohort == Parcellation((), 210)
     rows = []
     for person in people:
-        person.batch = replace(person.batch, parcellation=cohort)
+        person.batch = replace(person.batch, parcellations={"rsfmri": cohort})
         rows.append(person.run()["rsfmri"])
     assert [row["status"] for row in rows] == ["broken", "ok", "ok"]
     assert rows[0]["reason"] == says
@@ -491,12 +539,12 @@ def test_the_cohorts_regions_are_those_of_most_people(tmp_path):
     short, whole = (zipped(series_members(regions=n)) for n in (4, 5))
     turned = zipped(series_members(regions=5, order=(4, 2, 0, 1, 3)))
     visits = visits_with(tmp_path, [short, b"no zip", whole, turned])
-    assert find_parcellation(visits, SETTINGS) == REGIONS
+    assert find_parcellations(visits, SETTINGS)["rsfmri"] == REGIONS
     # Of equally frequent ones the larger.
-    assert find_parcellation(visits[:3], SETTINGS) == REGIONS
-    assert find_parcellation(visits[:2], SETTINGS).edges == 6
-    assert find_parcellation(visits[1:2], SETTINGS) == Parcellation()
-    assert find_parcellation([Visit(KEY, {})], SETTINGS) == Parcellation()
+    assert find_parcellations(visits[:3], SETTINGS)["rsfmri"] == REGIONS
+    assert find_parcellations(visits[:2], SETTINGS)["rsfmri"].edges == 6
+    assert find_parcellations(visits[1:2], SETTINGS)["rsfmri"] == Parcellation()
+    assert find_parcellations([Visit(KEY, {})], SETTINGS)["rsfmri"] == Parcellation()
 
 
 def test_no_more_files_are_read_for_it_than_it_takes(tmp_path, monkeypatch):
@@ -505,78 +553,11 @@ def test_no_more_files_are_read_for_it_than_it_takes(tmp_path, monkeypatch):
     monkeypatch.setattr(
         BulkFile, "time_series", lambda self, atlas: times.append(1) or read(self, atlas)
     )
-    assert find_parcellation(visits, SETTINGS) == REGIONS
+    assert find_parcellations(visits, SETTINGS)["rsfmri"] == REGIONS
     assert len(times) == ENOUGH
 
 
-# --- files that cannot be read --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("field", [20252, 31016])
-def test_a_file_that_vanishes_after_it_was_listed_is_a_missing_scan(person, field):
-    person.files[field].path.unlink()
-    rows = person.run()
-    gone = {20252: {"t1", "flair"}, 31016: {"rsfmri"}}[field]
-    assert {m for m, row in rows.items() if row["status"] == "missing"} == gone
-    for modality in gone:
-        assert rows[modality]["reason"] == "the bulk file is not there, or no longer"
-
-
-def test_a_file_that_vanishes_while_it_is_read_is_a_missing_scan(person, monkeypatch):
-    opens = zipfile.ZipFile
-
-    def vanishes(path, *more):
-        path.unlink(missing_ok=True)
-        return opens(path, *more)
-
-    monkeypatch.setattr(zipfile, "ZipFile", vanishes)
-    assert set(person.statuses().values()) == {"missing"}
-
-
-def test_a_zip_without_permission_is_a_broken_scan_and_the_others_go_on(person, monkeypatch):
-    opens = zipfile.ZipFile
-
-    def refuses(path, *more):
-        if "_20250_" in path.name:
-            raise PermissionError(13, "Permission denied", str(path))
-        return opens(path, *more)
-
-    monkeypatch.setattr(zipfile, "ZipFile", refuses)
-    rows = person.run()
-    assert {m: row["status"] for m, row in rows.items() if row["status"] != "ok"} == {
-        "dwi": "broken"
-    }
-    assert rows["dwi"]["reason"] == "no permission to read the bulk file"
-
-
-def test_a_dangling_link_is_a_missing_scan(person):
-    path = person.files[20250].path
-    path.unlink()
-    path.symlink_to(person.folder / "gone.zip")
-    row = person.run()["dwi"]
-    assert (row["status"], row["reason"]) == (
-        "missing",
-        "the bulk file is a link that leads nowhere",
-    )
-
-
-@pytest.mark.parametrize("how", ["backslashes", "a fourth axis", "NaN outside the brain"])
-def test_scans_of_unusual_tools_come_out_the_same(person, how):
-    rows = person.run()
-    expected = person.volumes.read("t1", KEY)
-    members = t1_members()
-    image = nib.Nifti1Image.from_bytes(gzip.decompress(members["T1/T1_unbiased_brain.nii.gz"]))
-    data = np.asarray(image.dataobj)
-    if how == "a fourth axis":
-        data = data[..., None]
-    elif how == "NaN outside the brain":
-        data = np.where(data == 0, np.nan, data)
-    members["T1/T1_unbiased_brain.nii.gz"] = nifti(data, NATIVE)
-    if how == "backslashes":
-        members = {name.replace("/", "\\"): content for name, content in members.items()}
-    person.put(20252, zipped(members))
-    assert person.run()["t1"] == rows["t1"]
-    np.testing.assert_array_equal(person.volumes.read("t1", KEY), expected)
+# --- files of one matrix, and means -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -590,7 +571,7 @@ def test_scans_of_unusual_tools_come_out_the_same(person, how):
 )
 def test_uk_biobanks_own_matrix(tmp_path, content, status):
     person = matrix_person(tmp_path, content)
-    person.batch = replace(person.batch, parcellation=Parcellation((), 3))
+    person.batch = replace(person.batch, parcellations={"rsfmri": Parcellation((), 3)})
     assert person.statuses()["rsfmri"] == status
     if status == "ok":
         np.testing.assert_array_equal(person.connectivity.read("rsfmri", KEY), [3.5, -2, 11.25])

@@ -233,6 +233,20 @@ def test_inside_is_where_the_nearest_voxel_is_not_0():
         assert inside.any()
 
 
+@pytest.mark.parametrize("interpolation", ["linear", "nearest"])
+def test_where_only_the_inside_is_wanted_it_is_the_same(interpolation):
+    rng = np.random.default_rng(0)
+    data = np.where(rng.random((26, 23, 21)) < 0.7, rng.integers(1, 900, (26, 23, 21)), 0)
+    # Some of the grid lies outside the volume.
+    to_source = from_matvec(1.1 * TURNED, [-4.0, 6.0, 3.0])
+    how = ((24, 25, 26), 1.1, "none", interpolation)
+    values, inside = of_one(data.astype(np.int16), to_source, *how)
+    quick, same_inside = of_one(data.astype(np.int16), to_source, *how, only_inside=True)
+    np.testing.assert_array_equal(same_inside, inside)
+    assert 0.1 < inside.mean() < 0.6
+    np.testing.assert_array_equal(quick[inside], values[inside])
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kind", ["none", "gaussian"])
 def test_a_batch_is_its_volumes_and_every_device_gives_the_same(kind, device):

@@ -68,7 +68,7 @@ def test_series_are_listed_in_any_arrangement_and_read(tmp_path):
     raw = write_cohort(tmp_path, people=4)
     index, others = index_bulk(raw, CC200.fields.values())
     index["state"] = states(index, CC200.members)
-    mine = index[index["field"] == CC200.source]
+    mine = index[index["field"] == CC200.fields["rsfmri"]]
     assert mine[["eid", "instance", "array", "state"]].to_numpy().tolist() == [
         [50_000 + number, 0, 0, "ok"] for number in range(4)
     ]

@@ -60,6 +60,14 @@ def root(tmp_path, members):
 GRID = study_grid()
 
 
+def numbers_of(people, grid):
+    """A table of numbers: two fields, each the visit's place; no rows where the grid has none."""
+    if "idps" not in grid.imaging:
+        return people[["eid", "instance"]].iloc[:0]
+    values = np.arange(len(people), dtype=np.float32)
+    return people[["eid", "instance"]].assign(**{"25001": values, "25002": values})
+
+
 def run(root, keys=KEYS, grid=GRID, settings=SETTINGS):
     entries = {}
     for name in ("data_engineering", "imaging_preprocess"):
@@ -76,10 +84,12 @@ def run(root, keys=KEYS, grid=GRID, settings=SETTINGS):
     people = people.assign(family=people["eid"] - FIRST, site=11025, date=date, age=60.0, sex=1.0)
     people["chosen"] = people["instance"] == 2
     catalog.save("primary.participants", people)
+    catalog.save("primary.imaging_numbers", numbers_of(people, grid))
     splits = pd.DataFrame({"eid": FIRST + np.arange(5), "fold": 0, "part": PARTS})
     catalog.save("primary.splits", splits[splits["eid"].isin(people["eid"])])
     before = catalog.load("intermediate.bulk_index_before")
-    index = index_bulk(catalog.load("raw.bulk"), before, settings, catalog.load("raw.withdrawals"))
+    bulk, gone = catalog.load("raw.bulk"), catalog.load("raw.withdrawals")
+    index = index_bulk(bulk, before, grid, settings, gone)
     catalog.save("intermediate.bulk_index", index)
     SequentialRunner().run(create_pipeline(), catalog)
     return catalog
@@ -203,7 +213,7 @@ def test_one_short_parcellation_loses_its_scan_and_the_run_goes_on(root):
     (bad,) = quality[quality["status"] != "ok"].to_dict("records")
     assert (bad["eid"], bad["modality"], bad["status"]) == (FIRST + 2, "rsfmri", "broken")
     assert bad["reason"] == "4 of 5 regions have a time series that varies"
-    assert not store(root, "vectors").marked(INCOMPLETE)
+    assert not store(root, "vectors").marked(INCOMPLETE.format("rsfmri"))
 
 
 def test_who_lacks_a_region_stays_where_settings_allow_it(root):
@@ -212,11 +222,11 @@ def test_who_lacks_a_region_stays_where_settings_allow_it(root):
     quality = run(root, settings=settings).load("primary.quality")
     assert (quality["status"] == "ok").all()
     kept = store(root, "vectors")
-    assert kept.marked(INCOMPLETE)
+    assert kept.marked(INCOMPLETE.format("rsfmri"))
     assert np.isnan(kept.read("rsfmri", (FIRST + 2, 2))).sum() == 4
     put(root, FIRST + 2, 31016, zipped(series_members()))
     run(root, settings=settings)
-    assert not kept.marked(INCOMPLETE)
+    assert not kept.marked(INCOMPLETE.format("rsfmri"))
 
 
 @pytest.mark.bad_input(
@@ -253,8 +263,8 @@ def test_a_modality_without_any_scan_may_be_left_out_by_name(root):
     shutil.rmtree(root / "01_raw/bulk/31016")
     grid = Grid.model_validate(GRID.model_dump() | {"leave_out": ("functional",)})
     quality = run(root, grid=grid).load("primary.quality")
-    assert set(quality.loc[quality["modality"] == "rsfmri", "status"]) == {"missing"}
-    assert set(quality.loc[quality["modality"] != "rsfmri", "status"]) == {"ok"}
+    assert set(quality["modality"]) == {"t1", "flair", "dwi"}
+    assert set(quality["status"]) == {"ok"}
 
 
 def test_who_has_t1_only_leaves_single_modalities_out(root):
@@ -267,11 +277,47 @@ def test_who_has_t1_only_leaves_single_modalities_out(root):
     assert set(quality.loc[quality["modality"] == "t1", "status"]) == {"ok"}
 
 
+IDPS = Grid.model_validate(GRID.model_dump() | {"also": "idps", "only": "idps"})
+
+
+def of_numbers(**record):
+    """Settings with two fields as an imaging group."""
+    fields = {"reader": "numbers", "fields": (25001, 25002)} | record
+    return imaging(**{"modalities": {"idps": fields}, "shape": (18, 22, 20), "voxel_mm": 8.0})
+
+
+def test_numbers_are_vectors_with_their_names(root):
+    catalog = run(root, grid=IDPS, settings=of_numbers())
+    quality = catalog.load("primary.quality")
+    assert quality["modality"].tolist() == ["idps"] * len(KEYS)
+    assert set(quality["status"]) == {"ok"}
+    vectors = store(root, "vectors")
+    assert vectors.names_of("idps") == ("25001", "25002")
+    assert vectors.names_of("rsfmri") == ()
+    for place, key in enumerate(KEYS):
+        np.testing.assert_array_equal(vectors.read("idps", key), [place, place])
+    assert not (root / "02_intermediate/volumes.store/t1").exists()
+    before = stamps(root / "02_intermediate/vectors.store")
+    run(root, grid=IDPS, settings=of_numbers())
+    after = stamps(root / "02_intermediate/vectors.store")
+    assert {p: s for p, s in after.items() if p.suffix in (".index", ".records")} == {
+        p: s for p, s in before.items() if p.suffix in (".index", ".records")
+    }
+
+
+def test_another_choice_of_fields_is_made_anew(root):
+    run(root, grid=IDPS, settings=of_numbers())
+    run(root, grid=IDPS, settings=of_numbers(fields=(25002,)))
+    vectors = store(root, "vectors")
+    assert vectors.names_of("idps") == ("25002",)
+    assert vectors.read("idps", KEYS[0]).shape == (1,)
+
+
 def test_scans_of_which_none_can_be_used_stop_the_run_in_one_line(root):
     for path in (root / "01_raw/bulk").rglob("*.zip"):
         path.write_bytes(b"no zip")
     with pytest.raises(
-        InputError, match=r"t1 \(.*damaged or cut off \(6\).*flair.*rsfmri"
+        InputError, match=r"t1 \(.*the bulk file is no zip \(6\).*flair.*rsfmri"
     ) as caught:
         run(root)
     assert "\n" not in str(caught.value)
@@ -291,6 +337,14 @@ def test_the_second_file_of_a_visit_is_not_used(root):
     assert state[FIRST, 2] == "ok"
     assert state[FIRST + 1, 2] == "missing"
     assert records(root)["t1", FIRST, 2] == before["t1", FIRST, 2]
+
+
+def test_only_modalities_of_the_grid_are_preprocessed(root):
+    grid = Grid(**(GRID.model_dump() | {"leave_out": ["dwi", "t1"]}))
+    quality = run(root, grid=grid).load("primary.quality")
+    # Native FLAIR lies in T1's space.
+    assert set(quality["modality"]) == {"t1", "flair", "rsfmri"}
+    assert {path.name for path in store(root).path.glob("*/")} == {"t1", "flair"}
 
 
 @pytest.mark.bad_input(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kedro.runner import SequentialRunner
+from reporting_cases import study_grid
 from scan_cases import imaging
 from test_data_engineering import catalog_of, parameters
 
@@ -27,7 +28,8 @@ ONE = Compute(workers=1)
 PEOPLE = 40
 TABLES = (
     "primary.participants", "primary.targets", "primary.confounds", "primary.exclusion_flow",
-    "primary.scan_counts", "primary.target_summary", "intermediate.bulk_index",
+    "primary.scan_counts", "primary.target_summary", "primary.imaging_numbers",
+    "intermediate.bulk_index",
 )  # fmt: skip
 
 
@@ -123,7 +125,7 @@ def preprocessed(tmp_path_factory):
         asked = cohort(8, arrangement=arrangement, style=style)
         claim(raw, asked, "synthetic")
         generator.write_tables(asked, raw, CODINGS)
-        generator.write_scans(asked, raw, top / "synthetic_truth", imaging(), ONE)
+        generator.write_scans(asked, raw, top / "synthetic_truth", study_grid(), imaging(), ONE)
         tables = engineered(top / arrangement, imaging=True)
         index = tables.pop("intermediate.bulk_index")
         found[arrangement] = (tables, index, records(top / arrangement))

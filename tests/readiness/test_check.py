@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from raw_cases import CODINGS, cohort_of, write_raw
 from reporting_cases import study_grid
-from scan_cases import imaging
+from scan_cases import STUDY, imaging
 
 from ukb_brain.errors import InputError
 from ukb_brain.imaging.bulk_index import find_bulk, index_bulk
@@ -18,7 +18,7 @@ from ukb_brain.tables.splits import Splitting
 from ukb_brain.tables.table_file import TableSettings
 
 GRID = study_grid()
-IMAGING = imaging(shape=(20, 24, 20), voxel_mm=8)
+IMAGING = imaging([*STUDY, "md", "idps"], shape=(20, 24, 20), voxel_mm=8)
 
 
 def asked(grid=GRID, source="synthetic", **engineering):
@@ -106,6 +106,46 @@ def test_a_group_that_the_grid_leaves_out_needs_no_scans(raw):
     shutil.rmtree(raw / "bulk" / "31016")
     grid = type(GRID)(**(GRID.model_dump() | {"leave_out": "functional"}))
     assert looked(raw, grid=grid).can_run
+
+
+def more(names):
+    return type(GRID)(**(GRID.model_dump() | {"also": names}))
+
+
+def test_numbers_are_looked_for_in_the_table(tmp_path):
+    cohort = cohort_of().model_copy(update={"idps": 300})
+    found = looked(write_raw(tmp_path, cohort), grid=more("idps"))
+    assert found.problems == []
+    scans = of(found, "scans")
+    place = "idps (numbers of the main table)"
+    assert scans[place, "the table has 261 of 261 fields"] is None
+    assert 30 < scans[place, "visit 2, ok"] <= 40
+    cells = of(found, "cells")
+    assert 30 < cells["Age", "structural + idps"] <= cells["Age", "idps"]
+
+
+def test_a_run_on_numbers_alone_needs_no_scans(tmp_path):
+    cohort = cohort_of().model_copy(update={"idps": 300})
+    write_raw(tmp_path, cohort, fields=())
+    grid = type(GRID)(**(GRID.model_dump() | {"also": "idps", "only": "idps"}))
+    found = looked(tmp_path, grid=grid)
+    assert found.can_run
+    assert of(found, "cells")["Age", "idps"] > 30
+
+
+def test_fields_that_the_table_lacks_are_one_problem(raw):
+    found = looked(raw, grid=more("idps"))
+    told = [problem for problem in found.problems if "idps" in problem.what]
+    assert told[0].what.startswith("the main table lacks 261 of 261 fields of idps")
+    assert told[0].what.endswith(": 25001-25025+25056-25151+25781-25920")
+    assert "no scan can be used of idps (numbers of the main table, " in told[1].what
+
+
+def test_a_member_that_no_zip_has_is_told_before_the_run(raw):
+    (problem,) = looked(raw, grid=more("md")).problems
+    assert "no scan can be used of md (field 20250, imaging group diffusion)" in problem.what
+    assert "missing" in problem.what
+    assert "grid.leave_out=md" in problem.remedy
 
 
 def test_real_data_need_a_withdrawal_list_or_a_word(raw):

@@ -2,7 +2,7 @@ import pytest
 import yaml
 from raw_cases import CONF
 from reporting_cases import study_grid
-from scan_cases import imaging
+from scan_cases import STUDY, imaging
 
 from ukb_brain.grid import Grid
 from ukb_brain.readiness.settings import (
@@ -40,9 +40,35 @@ def test_a_modality_that_nothing_reads_names_the_readers(record, told):
     records = settings.model_dump()["modalities"] | {"md": record}
     (problem,) = problems_of_modalities(imaging(modalities=records), changed(imaging=of_grid))
     assert problem.what == f"modality md has {told} in imaging_preprocess.modalities"
-    assert problem.remedy.startswith("give it one of the readers volume, connectivity there")
+    assert problem.remedy.startswith(
+        "give it one of the readers volume, connectivity, connectome, "
+    )
     assert problem.remedy.endswith("leave it out (--params grid.leave_out=md)")
     assert problems_of_modalities(settings, GRID) == []
+
+
+@pytest.mark.parametrize(
+    ("modality", "change", "told"),
+    [
+        ("rsfmri_partial", {"field": 25751}, "kind partial, and field 25751 has no time series"),
+        ("schaefer", {"field": 25750}, "an atlas, and field 25750 has no time series"),
+        ("schaefer", {"field": 31022, "atlas": None}, "field 31022, which reader connectivity"),
+        ("connectome", {"field": 31018}, "field 31018, which reader connectome does not read"),
+        ("connectome", {"member": ()}, "names no matrix of the zip"),
+        ("schaefer", {"scale": "log1p"}, "scale log1p, and is no structural connectome"),
+    ],
+)
+def test_edges_that_a_record_cannot_give_are_told(modality, change, told):
+    settings = imaging((*STUDY, modality))
+    grid = changed(also=(modality,))
+    assert problems_of_modalities(settings, grid) == []
+    records = settings.model_dump()["modalities"]
+    records[modality] |= change
+    (problem,) = problems_of_modalities(imaging(modalities=records), grid)
+    assert told in problem.what
+    assert problem.remedy.endswith(f"(imaging_preprocess.modalities.{modality})")
+    # What is only offered is nobody's mistake.
+    assert problems_of_modalities(imaging(modalities=records), GRID) == []
 
 
 def test_a_vector_is_a_group_of_its_own():
@@ -50,6 +76,17 @@ def test_a_vector_is_a_group_of_its_own():
     joined["diffusion"] |= joined.pop("functional")
     (problem,) = problems_of_modalities(imaging(), changed(imaging=joined))
     assert "diffusion joins a vector to others: dwi, rsfmri" in problem.what
+
+
+def test_a_target_may_not_be_read_from_its_own_field():
+    body = GRID.model_dump()["targets"] | {
+        "thalamus": GRID.model_dump()["targets"]["body_fat"] | {"fields": (25011,)}
+    }
+    settings, given = imaging(["idps"]), {"targets": body, "only": "thalamus+idps"}
+    (problem,) = problems_of_modalities(settings, changed(also="idps", **given))
+    assert problem.what == "target thalamus is made of field 25011, which is a number of idps"
+    assert "grid.leave_out=thalamus" in problem.remedy
+    assert problems_of_modalities(settings, changed(also="idps", only="age+idps")) == []
 
 
 def test_a_strategy_that_is_not_trained():

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -107,7 +108,7 @@ def test_a_resumed_person_has_the_same_bytes(write):
         (bulk / name).unlink()
         others = {p: p.stat().st_mtime_ns for p in bulk.rglob("*") if p.is_file()}
         assert [
-            f"{s.field}/{s.file_name(number)}" for s in missing_files(cohort(), number, bulk)
+            f"{s.field}/{s.file_name(number)}" for s in missing_files(cohort(), number, bulk, {})
         ] == [name]
         assert write("bulk", [number])[1] == 1
         assert digests(bulk) == files
@@ -230,12 +231,38 @@ def test_two_modalities_of_one_zip_have_noise_of_their_own(one_scan, anatomy_fil
     (tmp_path / str(T1)).mkdir()
     scans._Session(batch, 2, 2).write(scan)
     both = BulkFile(tmp_path / str(T1) / scan.file_name(2))
-    t1 = MODALITIES["t1"].member
+    (t1,) = MODALITIES["t1"].member
     np.testing.assert_array_equal(both.image(t1).get_fdata(), one_scan(T1).image(t1).get_fdata())
-    own = one_scan(FLAIR).image(flair.member).get_fdata()
-    moved = both.image(flair.member).get_fdata()
+    own = one_scan(FLAIR).image(flair.member[0]).get_fdata()
+    moved = both.image(flair.member[0]).get_fdata()
     np.testing.assert_array_equal(moved > 0, own > 0)
     assert 0.05 < (moved - own)[own > 0].std() / 1000 < 0.12
+
+
+def test_mean_diffusivity_is_drawn_where_it_is_asked_for(one_scan, anatomy_file, tmp_path):
+    md = imaging(["md"]).modalities
+    (tmp_path / str(DWI)).mkdir()
+    scan = Scan(DWI, 2, "ok")
+    batch = PeopleBatch((2,), cohort(), anatomy_file, tmp_path, MODALITIES | md)
+    scans._Session(batch, 2, 2).write(scan)
+    both = BulkFile(tmp_path / str(DWI) / scan.file_name(2))
+    assert set(both.names()) == MEMBERS[DWI] | {md["md"].member[0]}
+    fa = both.image(MODALITIES["dwi"].member[0]).get_fdata()
+    assert (fa == one_scan(DWI).image(MODALITIES["dwi"].member[0]).get_fdata()).all()
+    values = both.image(md["md"].member[0]).get_fdata()
+    np.testing.assert_array_equal(values > 0, fa > 0)
+    # In mm²/s, and lower where water goes one way.
+    assert 5e-4 < values[fa > 0.4].mean() < 9e-4 < values[(fa > 0) & (fa < 0.1)].mean() < 2e-3
+
+
+def test_t1_in_mni_space_keeps_what_tissues_look_like(anatomy_file, tmp_path):
+    batch = PeopleBatch((2,), cohort(), anatomy_file, tmp_path, MODALITIES)
+    session = scans._Session(batch, 2, 2)
+    plain = scans._Session(batch, 2, 2)
+    plain.brain = replace(plain.brain, structural=np.zeros_like(plain.brain.structural))
+    changed = session._in_mni.images["t1"] - plain._in_mni.images["t1"]
+    assert np.abs(changed).mean() > 0.005
+    np.testing.assert_array_equal(session._in_mni.images["dwi"], plain._in_mni.images["dwi"])
 
 
 def test_brain_extracted_images_are_empty_outside_the_mask(one_scan):

@@ -2,6 +2,7 @@ import functools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from population import population
@@ -32,10 +33,15 @@ def readout_error(anatomy_mm, voxel_mm):
     return REAL_READOUT_ERROR(build_anatomy(anatomy_mm), voxel_mm)
 
 
-def build(grid, voxel_mm, people=20_000, participants=10, seed=1, error=readout_error):
+def build(grid, voxel_mm, people=20_000, participants=10, seed=1, error=readout_error, idps=0):
     """Truth of fewer people; what an oracle reads is worked out once for each voxel size."""
     cohort = SyntheticCohort(
-        participants=participants, voxel_mm=voxel_mm, regions=25, time_points=60, seed=seed
+        participants=participants,
+        voxel_mm=voxel_mm,
+        regions=25,
+        time_points=60,
+        seed=seed,
+        idps=idps,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(truth, "REFERENCE_PEOPLE", people)
@@ -247,3 +253,24 @@ def test_effect_maps_are_sampled_no_finer_than_4_mm(grid):
     for voxel_mm in (1, 4, 6):
         build(grid, voxel_mm, people=1_000, error=error)
     assert asked == [(4, 1), (4, 4), (6, 6)]
+
+
+def test_phenotypes_are_a_group_whose_factors_are_those_of_the_images(grid, table):
+    more = Grid(**(grid.model_dump() | {"also": "idps"}))
+    found = build(more, 8, idps=300).set_index(["target", "inputs"])
+    # Nothing else is changed by them.
+    before = table.set_index(["target", "inputs"])[["ceiling", "reachable"]]
+    pd.testing.assert_frame_equal(found.loc[before.index, before.columns], before, atol=1e-6)
+    read = found.reset_index().pivot_table("reachable", "inputs", "target")
+    few = build(more, 8, idps=100).set_index(["target", "inputs"])["reachable"]
+    both = "FLAIR + T1 + IDPs"
+    for target, chance in (("age", 0.0), ("weight", 0.0), ("sex", 0.5)):
+        alone = read.loc["IDPs", target]
+        assert chance + 0.2 < alone < found.loc[(target, "IDPs"), "ceiling"]
+        assert few[target, "IDPs"] < alone
+        assert read.loc[both, target] > max(alone, read.loc["FLAIR + T1", target]) - 0.005
+    # What both read of age is mostly the same: they show the same factors of the same people.
+    assert read.loc[both, "age"] - read.loc["FLAIR + T1", "age"] < 0.1
+    # Only a cohort that has them shows anything.
+    none = build(more, 8, idps=0).set_index(["target", "inputs"])["reachable"]
+    assert none["age", "IDPs"] == 0

@@ -93,7 +93,7 @@ def connectivity(folder, vectors, incomplete=True):
     store = RecordStore(folder / "vectors")
     for key, vector in zip(PEOPLE, vectors, strict=True):
         store.write("rsfmri", key, np.asarray(vector, dtype=np.float32), {})
-    store.mark(INCOMPLETE, incomplete)
+    store.mark(INCOMPLETE.format("rsfmri"), incomplete)
     return GroupScans(("rsfmri",), folder / "none", folder / "vectors", 1)
 
 
@@ -151,7 +151,7 @@ def of_series(folder, vectors=EDGES, shrinkage=0.2):
     for key, vector in zip(PEOPLE, vectors, strict=True):
         about = {"measures": {} if shrinkage is None else {SHRINKAGE: shrinkage}}
         store.write("rsfmri", key, vector, about)
-    store.mark(INCOMPLETE, bool(np.isnan(vectors).any()))
+    store.mark(INCOMPLETE.format("rsfmri"), bool(np.isnan(vectors).any()))
     return GroupScans(("rsfmri",), folder / "none", folder / "vectors", 1, (Tangent(),))
 
 

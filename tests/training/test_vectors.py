@@ -30,7 +30,7 @@ def scans(tmp_path, fold):
         if k % 9 == 0:
             z[[0, 1, 3, 6]] = np.nan  # the first region
         store.write("rsfmri", key, z, {"measures": {SHRINKAGE: 0.1}})
-    store.mark(INCOMPLETE, True)
+    store.mark(INCOMPLETE.format("rsfmri"), True)
     none = tmp_path / "none"
     groups = {
         "structural": GroupScans(("t1",), none, none, 1, (Tangent(),)),

@@ -13,6 +13,8 @@ Look = dict[str, Any]
 
 SYNTHETIC = "SYNTHETIC"
 NOTICE = "SYNTHETIC data: generated people, not UK Biobank participants"
+# Of an imaging group with more the names would not fit beside a figure.
+MODALITIES_NAMED = 2
 INK = "#1f2933"
 MUTED = "#66717d"
 WARNING = "#b4231a"
@@ -68,8 +70,10 @@ def modality_names(grid: Grid) -> dict[str, str]:
 
 
 def group_names(grid: Grid, between: str = "+") -> dict[str, str]:
-    """Name imaging groups, by their keys, by all the modalities that they have."""
+    """Name imaging groups by their modalities, or where these are many by their own keys."""
     return {
         key: between.join(m.name.replace(" Connectivity", "") for m in group.values())
+        if len(group) <= MODALITIES_NAMED
+        else key.replace("_", " ").capitalize()
         for key, group in grid.imaging.items()
     }

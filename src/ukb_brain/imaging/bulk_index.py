@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from ukb_brain.imaging.bulk import DAMAGED_ZIP, is_unusable, leaves_the_zip, plain_name
 from ukb_brain.imaging.roi_series import person_and_field, require_one_pipeline
-from ukb_brain.imaging.time_series import atlas_of
+from ukb_brain.imaging.time_series import Wanted, atlas_of
 from ukb_brain.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -212,6 +212,35 @@ def states(index: pd.DataFrame, needed: Mapping[int, re.Pattern[str]]) -> pd.Ser
     return found.mask(leads_nowhere, "missing")
 
 
+def lacks(index: pd.DataFrame, wanted: Mapping[str, tuple[int, re.Pattern[str]]]) -> pd.Series:
+    """Name the modalities whose member a zip lacks while it holds another one's of its field.
+
+    Parameters
+    ----------
+    index : DataFrame
+        As returned by `index_bulk`.
+    wanted : dict of str to (int, pattern)
+        Field and member of each modality.
+
+    Returns
+    -------
+    Series of str
+        Names with a blank between them; empty for most.
+    """
+    keys = ["field", "members"]
+    kinds = index[keys].astype({"members": object}).drop_duplicates()
+    kinds["lacks"] = [
+        " ".join(
+            modality
+            for modality, (own, pattern) in wanted.items()
+            if own == field and _state(members, pattern) != "ok"
+        )
+        for field, members in zip(kinds["field"], kinds["members"], strict=True)
+    ]
+    joined = index[keys].astype({"members": object}).merge(kinds, on=keys, how="left")
+    return joined["lacks"].set_axis(index.index).astype("category")
+
+
 def _state(members: str, wanted: re.Pattern[str]) -> str:
     if members == UNOPENED:
         return "ok"
@@ -228,18 +257,23 @@ def _state(members: str, wanted: re.Pattern[str]) -> str:
     return "ok" if good else "unusable"
 
 
-def problems_of_atlas(index: pd.DataFrame, field: int, wanted: str | None) -> list[Problem]:
-    """Find out whether it is clear which time series of a field's zips are meant.
+def problems_of_atlases(index: pd.DataFrame, series: Iterable[Wanted]) -> list[Problem]:
+    """Find out whether it is clear which time series of zips are meant.
 
-    Empty where zips hold one atlas, or the one that is asked for.
+    Empty where a field's zips hold one atlas, or the one that is asked for.
     """
+    return [problem for wanted in dict.fromkeys(series) for problem in _unclear(index, wanted)]
+
+
+def _unclear(index: pd.DataFrame, asked: Wanted) -> list[Problem]:
+    field, wanted, setting = asked
     held = index.loc[index["field"] == field, "members"].unique()
     of_zips = [
         {atlas for name in str(members).split("\n") if (atlas := atlas_of(name))}
         for members in held
     ]
     there = sorted({name for names in of_zips for name in names})
-    remedy = f"name one of them: --params imaging_preprocess.atlas={there[0]}" if there else ""
+    remedy = f"name one of them: --params imaging_preprocess.{setting}={there[0]}" if there else ""
     what = f"zips of field {field} hold time series of {', '.join(there)}"
     if wanted is None and any(len(names) > 1 for names in of_zips):
         return [Problem("stop", f"{what}, and no atlas is named", remedy)]

@@ -11,6 +11,7 @@ from ukb_brain.imaging.bulk import ScanError
 from ukb_brain.imaging.modalities import RANGE, Intensity, Scale
 
 Values = NDArray[np.float32]
+EQUAL = "all voxels of the brain are equal"
 
 
 def scaled(
@@ -45,15 +46,17 @@ def scaled(
         outside = float(np.clip(0.0, *intensity.clamp))
         centre, spread = intensity.centre, intensity.spread
     else:
-        values = np.clip(values, *np.percentile(values, percentiles).astype(np.float32))
+        # Sorted first, which is quicker than what numpy does of itself.
+        tails = np.percentile(np.sort(values), percentiles).astype(np.float32)
+        values = np.clip(values, *tails)
         if values.min() == values.max():
-            raise ScanError("broken", "all voxels of the brain are equal")
+            raise ScanError("broken", EQUAL)
         low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
         is_range = intensity == RANGE
         centre = (low + high) / 2 if is_range else float(values.mean(dtype=np.float64))
         spread = (high - low) / 2 if is_range else float(values.std(dtype=np.float64))
         if not np.float32(spread) > 0:
-            raise ScanError("broken", "all voxels of the brain are equal")
+            raise ScanError("broken", EQUAL)
     return (values - np.float32(centre)) / np.float32(spread), (outside - centre) / spread
 
 

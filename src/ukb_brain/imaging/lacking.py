@@ -51,7 +51,7 @@ def problems_of_groups(
         What there is of each modality of which no scan can be used.
     grid : Grid
     fields : dict of str to int
-        Bulk field of each modality.
+        Bulk field of each modality that has one.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def problems_of_groups(
     if not empty:
         return []
     told = [
-        f"{modality} (field {fields.get(modality)}, imaging group {group}): {lacking[modality]}"
+        f"{modality} ({place(modality, fields)}, imaging group {group}): {lacking[modality]}"
         for group in empty
         for modality in grid.imaging[group]
         if modality in lacking
@@ -80,6 +80,11 @@ def problems_of_groups(
     if names:
         remedy += f", or go on without: --params grid.leave_out={'+'.join(names)}"
     return [Problem("stop", "; ".join(words), remedy)]
+
+
+def place(modality: str, fields: Mapping[str, int]) -> str:
+    """Say where a modality is found: its bulk field, or the main table."""
+    return f"field {fields[modality]}" if modality in fields else "numbers of the main table"
 
 
 def to_leave_out(grid: Grid, usable: Usable) -> tuple[str, ...]:

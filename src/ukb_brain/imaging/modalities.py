@@ -1,26 +1,33 @@
 """A modality is one record of `imaging_preprocess.modalities`; and the settings all share."""
 
 import re
-from typing import Any, Literal, Self
+from collections.abc import Collection, Iterable
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ukb_brain.imaging.affines import common_grid, named_grid
+from ukb_brain.imaging.connectome import EdgeScale
 from ukb_brain.imaging.resampling import Filter, Interpolation
 from ukb_brain.imaging.roi_series import ROI_FIELDS
-from ukb_brain.imaging.time_series import SERIES_FIELDS
+from ukb_brain.imaging.time_series import SERIES_FIELDS, Wanted
 from ukb_brain.settings_base import Settings
 
 MNI, Z_SCORE, RANGE = "mni", "z_score", "range"
+# The reader of numbers of the main table, which are in no bulk file.
+NUMBERS = "numbers"
+# Readers of functional connectivity, and of structural.
+CONNECTIVITY, CONNECTOME = "connectivity", "connectome"
 # What says where the common grid is.
 PLACE = ("common_grid", "shape", "centre_mm", "voxel_mm")
-# UK Biobank's time series and matrices, and atlases of ABIDE's time series.
-Source = (
-    Literal[31014, 31015, 31016, 31018, 31019, 25750, 25751, 25752, 25753]
-    | Literal["aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt"]
-)
+# Atlases of ABIDE's time series.
+Roi = Literal["aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt"]
+# UK Biobank's time series and matrices, and those.
+Source = Literal[31014, 31015, 31016, 31018, 31019, 25750, 25751, 25752, 25753] | Roi
+# What connectivity of time series is read as.
+Kind = Literal["tangent", "correlation", "partial"]
 
 
 class Scale(Settings):
@@ -34,6 +41,21 @@ class Scale(Settings):
 Intensity = Literal["z_score", "range"] | Scale
 
 
+def _listed(given: Any) -> Any:
+    """Read one text, number or list of them as a list; on the command line ``+`` parts them."""
+    if isinstance(given, int):
+        return (given,)
+    return tuple(given.split("+")) if isinstance(given, str) and given else given or ()
+
+
+Range = int | Annotated[str, Field(pattern=r"^\s*\d+\s*(-\s*\d+\s*)?$")]
+
+
+def _inside(names: str) -> re.Pattern[str]:
+    # Some zip a folder around everything.
+    return re.compile(rf"(?:.*/)?(?:{names})")
+
+
 class Modality(Settings):
     """Which file a modality lies in and how it is read; its group and name are the grid's.
 
@@ -41,10 +63,10 @@ class Modality(Settings):
     ----------
     reader : str
         One of `ukb_brain.imaging.readers.READERS`.
-    field : int, optional
-        Bulk field; None stands for ``connectivity_field``.
-    member : str
-        The image's path inside the zip.
+    field : int or str, optional
+        Bulk field, or an atlas of ABIDE's time series; None stands for ``connectivity_field``.
+    member : str or tuple of str
+        Path inside the zip of the image or matrix; of several, the first that is there.
     space : str
         Where the image lies: ``mni``, or the native space of the modality of this name.
     matrix : str
@@ -52,15 +74,46 @@ class Modality(Settings):
     intensity : {"z_score", "range"} or Scale
         Clamped at ``clamp_percentiles`` of each brain and z-scored in it, or put between −1 and 1,
         as the study does; or on one scale for all.
+    sparse : bool
+        Whether the image may be 0 nearly everywhere, as a mask is, or throughout.
+    fields : tuple of int or str
+        Of numbers: fields of the main table, or ranges of them, ``25001-25025``.
+    categories : tuple of int
+        Of numbers: categories of UK Biobank's dictionary, each all its fields of numbers.
+    most_missing : float
+        Of numbers: share that a visit may lack; one that lacks more is left out.
+    atlas : str, optional
+        Of time series of a field of their own, such as ``Schaefer7n200p``.
+    kind : {"tangent", "correlation", "partial"}, optional
+        Of time series: what models read; None stands for ``modelling.connectivity``.
+    scale : {"none", "log1p"}
+        Of structural connectomes: what is done to edges.
     """
 
     reader: str = ""
-    field: int | None = None
-    member: str = ""
+    field: int | Roi | None = None
+    member: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     space: str = MNI
     matrix: str = ""
     interpolation: Interpolation = "linear"
     intensity: Intensity = "z_score"
+    sparse: bool = False
+    fields: Annotated[tuple[Range, ...], BeforeValidator(_listed)] = ()
+    categories: Annotated[tuple[int, ...], BeforeValidator(_listed)] = ()
+    most_missing: float = Field(default=0.5, ge=0, lt=1)
+    atlas: str | None = None
+    kind: Kind | None = None
+    scale: EdgeScale = "none"
+
+    @model_validator(mode="after")
+    def _has_fields(self) -> Self:
+        asked = bool(self.fields or self.categories)
+        if asked != (self.reader == NUMBERS):
+            raise ValueError(
+                f"reader {NUMBERS} takes `fields` or `categories` of the main table, and no other "
+                f"reader does: reader {self.reader!r} has {'some' if asked else 'none'}"
+            )
+        return self
 
 
 class ImagingPreprocess(Settings):
@@ -149,34 +202,70 @@ class ImagingPreprocess(Settings):
                 )
         return self
 
+    def taking(self, modalities: Collection[str]) -> Self:
+        """Keep the records of some modalities, and of those by whose matrix they are placed."""
+        spaces = {self.modalities[key].space for key in modalities if key in self.modalities}
+        kept = {k: r for k, r in self.modalities.items() if k in {*modalities, *spaces}}
+        return self.model_copy(update={"modalities": kept})
+
+    @property
+    def numbers(self) -> dict[str, tuple[tuple[int | str, ...], tuple[int, ...]]]:
+        """Fields or their ranges, and categories, of each modality that is numbers."""
+        every = self.modalities.items()
+        return {k: (r.fields, r.categories) for k, r in every if r.reader == NUMBERS}
+
     @property
     def fields(self) -> dict[str, int]:
-        """Bulk field of each modality."""
-        own = {key: record.field for key, record in self.modalities.items()}
-        return {key: self.source if field is None else field for key, field in own.items()}
+        """Bulk field of each modality; numbers of the main table have none.
+
+        Atlases of ABIDE have numbers that no bulk field has.
+        """
+        own = {k: record.field for k, record in self.modalities.items() if record.reader != NUMBERS}
+        said = {k: self.connectivity_field if field is None else field for k, field in own.items()}
+        return {k: ROI_FIELDS[of] if isinstance(of, str) else of for k, of in said.items()}
+
+    def fields_of(self, modalities: Iterable[str]) -> dict[str, int]:
+        """Bulk fields of those of some modalities that have one, in their order."""
+        return {key: self.fields[key] for key in modalities if key in self.fields}
 
     @property
-    def source(self) -> int:
-        """Number of `connectivity_field`; atlases have numbers that no bulk field has."""
-        source = self.connectivity_field
-        return ROI_FIELDS[source] if isinstance(source, str) else source
-
-    @property
-    def has_series(self) -> bool:
-        """Whether connectivity is made of time series."""
-        return self.connectivity_field in (*SERIES_FIELDS, *ROI_FIELDS)
+    def series(self) -> dict[str, Wanted]:
+        """Time series of each modality whose connectivity is made of such."""
+        found = {}
+        for key, field in self.fields.items():
+            record = self.modalities[key]
+            if record.reader != CONNECTIVITY or field not in (*SERIES_FIELDS, *ROI_FIELDS.values()):
+                continue
+            if record.field is None and record.atlas is None:
+                found[key] = Wanted(field, self.atlas, "atlas")
+            else:
+                found[key] = Wanted(field, record.atlas, f"modalities.{key}.atlas")
+        return found
 
     @property
     def members(self) -> dict[int, re.Pattern[str]]:
         """Pattern of the members of which each field's zips must hold one; text files have none."""
         wanted: dict[int, list[str]] = {}
-        for key, record in self.modalities.items():
-            if record.member:
-                wanted.setdefault(self.fields[key], []).append(re.escape(record.member))
-        if self.connectivity_field in SERIES_FIELDS and self.source in self.fields.values():
-            atlas = re.escape(self.atlas) if self.atlas else ".+"
-            wanted[self.source] = [rf"fMRI\.{atlas}\.csv\.gz"]
-        return {f: re.compile(rf"(?:.*/)?(?:{'|'.join(names)})") for f, names in wanted.items()}
+        for key, names in self._members.items():
+            wanted.setdefault(self.fields[key], []).append(names)
+        return {field: _inside("|".join(names)) for field, names in wanted.items()}
+
+    @property
+    def members_of(self) -> dict[str, tuple[int, re.Pattern[str]]]:
+        """Field of each modality that is read from zips, and pattern of its own member."""
+        return {key: (self.fields[key], _inside(names)) for key, names in self._members.items()}
+
+    @property
+    def _members(self) -> dict[str, str]:
+        found = {
+            key: "|".join(map(re.escape, record.member))
+            for key, record in self.modalities.items()
+            if record.member
+        }
+        for key, (field, atlas, _) in self.series.items():
+            if field in SERIES_FIELDS:
+                found[key] = rf"fMRI\.{re.escape(atlas) if atlas else '.+'}\.csv\.gz"
+        return found
 
     @property
     def affine(self) -> NDArray[np.float64]:

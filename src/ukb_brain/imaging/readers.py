@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import nibabel as nib
@@ -21,11 +21,14 @@ from ukb_brain.imaging.connectivity import (
     regions_there,
     vector_of_matrix_file,
 )
-from ukb_brain.imaging.intensity import Code, Values, scaled
-from ukb_brain.imaging.modalities import MNI, ImagingPreprocess
+from ukb_brain.imaging.connectome import edges_of, parse_connectome
+from ukb_brain.imaging.intensity import EQUAL, Code, Values, scaled
+from ukb_brain.imaging.modalities import CONNECTIVITY, CONNECTOME, MNI, NUMBERS, ImagingPreprocess
+from ukb_brain.imaging.regions import connectome_labels
 from ukb_brain.imaging.resampling import Interpolation, resample
 from ukb_brain.imaging.store import Key
 from ukb_brain.imaging.tangent import shrinkage_of_time_series
+from ukb_brain.imaging.time_series import TimeSeries
 
 
 class Read(NamedTuple):
@@ -38,8 +41,12 @@ class Read(NamedTuple):
 
 # Measured of time series, kept beside each vector: how far its correlations are to be shrunk.
 SHRINKAGE = "shrinkage"
+# Measured of numbers of the main table: how many a visit has, and of how many.
+NUMBERS_THERE, NUMBERS_OF = "numbers", "numbers_of"
 # An image that fills less of the grid than this was registered to the wrong place.
 LEAST_FILLED = 0.08
+# One voxel in so many is looked at first.
+SPARSELY = 101
 # Source voxels; a matrix that leads farther was not read right.
 FARTHEST = 1e6
 # Edges of a scan's voxels; smaller ones would be averaged for ever.
@@ -50,10 +57,11 @@ ENOUGH = 25
 
 @dataclass(frozen=True)
 class Visit:
-    """One person's bulk files of one visit, by field."""
+    """One person's bulk files of a visit, by field, and numbers of the main table, by modality."""
 
     key: Key
     files: Mapping[int, BulkFile]
+    numbers: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def file(self, field: int) -> BulkFile:
         """Give the file of a field; raises `ScanError` where there is none."""
@@ -64,12 +72,12 @@ class Visit:
 
 @dataclass(frozen=True)
 class Parcellation:
-    """Regions of the cohort's connectivity.
+    """Regions of the cohort between which a modality has edges.
 
     Attributes
     ----------
     labels : tuple of str
-        In the order in which vectors have them; empty for matrices without labels.
+        In the order in which vectors have them; empty where their names are not known.
     edges : int
         Length of a connectivity vector; 0 where nobody has one.
     """
@@ -100,6 +108,7 @@ def to_common_grid(
     world: Affine,
     settings: ImagingPreprocess,
     interpolation: Interpolation = "linear",
+    only_inside: bool = False,
 ) -> tuple[Values, NDArray[np.bool_]]:
     """Resample an image once into the common grid.
 
@@ -112,6 +121,8 @@ def to_common_grid(
     settings : ImagingPreprocess
         The grid and the filter.
     interpolation : {"linear", "nearest"}
+    only_inside : bool
+        Whether intensities are wanted inside alone, which is quicker.
 
     Returns
     -------
@@ -133,7 +144,7 @@ def to_common_grid(
     if not SMALLEST_MM <= edge <= LARGEST_MM:
         raise ScanError("broken", f"its voxels of {edge:.3g} mm are no scan's")
     growth = settings.voxel_mm / edge
-    how = (settings.shape, growth, settings.filter, interpolation)
+    how = (settings.shape, growth, settings.filter, interpolation, only_inside)
     values, inside = resample(source, to_source, *how)
     return values[0].numpy(), inside[0].numpy()
 
@@ -143,29 +154,56 @@ def read_volume(
 ) -> Read:
     """Read an image into the common grid; its measures are of the brain before scaling."""
     record = settings.modalities[modality]
-    image = visit.file(settings.fields[modality]).image(record.member)
+    file = visit.file(settings.fields[modality])
+    image = file.image(file.held(record.member), may_be_empty=record.sparse)
     world = np.eye(4)
     if record.space != MNI:
         registered = visit.file(settings.fields[record.space])
         world = flirt_to_world(registered.matrix(settings.modalities[record.space].matrix), image)
-    volume, inside = to_common_grid(image, world, settings, record.interpolation)
+    volume, inside = to_common_grid(
+        image, world, settings, record.interpolation, only_inside=not record.sparse
+    )
+    if record.sparse:
+        # What is nothing of a mask is a value as well as what is all of it.
+        inside = np.ones_like(inside)
     places = np.flatnonzero(inside)
     filled = len(places) / inside.size
     if filled < LEAST_FILLED:
         raise ScanError("broken", f"fills {filled:.0%} of the common grid")
+    # Labels may all be one.
+    labels = record.sparse or record.interpolation == "nearest"
+    if not labels and _is_flat(np.asarray(image.dataobj)):
+        raise ScanError("broken", EQUAL)
     brain = volume.reshape(-1)[places]
-    mean = float(brain.mean())
-    measures = {
-        "brain_ml": float(len(brain) * settings.voxel_mm**3 / 1000),
-        "mean_intensity": mean,
-        "coefficient_of_variation": float(brain.std()) / mean if mean else 0.0,
-    }
     values, outside = scaled(brain, record.intensity, settings.clamp_percentiles)
+    measures = _measures(brain, settings.voxel_mm**3 / 1000, record.sparse)
     if settings.stored == "float16":
         return Read(_filled(inside.shape, places, values.astype(np.float16), outside), measures)
     code = Code.of(min(float(values.min()), outside), max(float(values.max()), outside))
     empty = code.encode(np.array([outside], dtype=np.float32))
     return Read(_filled(inside.shape, places, code.encode(values), empty), measures, code)
+
+
+def _is_flat(data: NDArray[Any]) -> bool:
+    """Whether all voxels that are not 0 are equal."""
+    flat = data.reshape(-1, order="F")
+    # Nearly every scan is told by a few of its voxels.
+    for part in (flat[::SPARSELY], flat):
+        filled = part[part != 0]
+        if len(filled) and filled.min() != filled.max():
+            return False
+    return True
+
+
+def _measures(brain: Values, voxel_ml: float, sparse: bool) -> dict[str, float]:
+    if sparse:
+        return {"volume_ml": float(brain.sum(dtype=np.float64) * voxel_ml)}
+    mean = float(brain.mean())
+    return {
+        "brain_ml": float(len(brain) * voxel_ml),
+        "mean_intensity": mean,
+        "coefficient_of_variation": float(brain.std()) / mean if mean else 0.0,
+    }
 
 
 def _filled(
@@ -176,21 +214,25 @@ def _filled(
     return out
 
 
-def find_parcellation(visits: Sequence[Visit], settings: ImagingPreprocess) -> Parcellation:
-    """Find the regions that most people have, from the first files that can be read.
+def find_parcellations(
+    visits: Sequence[Visit], settings: ImagingPreprocess
+) -> dict[str, Parcellation]:
+    """Find the regions that most people have, of each modality that is edges between regions.
 
-    Labels are sorted, so that no file's order matters; visits must be, so that the same cohort
-    gives the same answer.
+    They are of the first files that can be read. Labels of time series are sorted, so that no
+    file's order matters; visits must be, so that the same cohort gives the same answer.
     """
+    regions = {key: READERS[record.reader].regions for key, record in settings.modalities.items()}
+    return {key: _most(key, of, visits, settings) for key, of in regions.items() if of is not None}
+
+
+def _most(
+    modality: str, regions: "Regions", visits: Sequence[Visit], settings: ImagingPreprocess
+) -> Parcellation:
     found: Counter[Parcellation] = Counter()
     for visit in visits:
         try:
-            file = visit.file(settings.source)
-            if settings.has_series:
-                labels = tuple(sorted(file.time_series(settings.atlas).labels))
-                found[Parcellation(labels, len(labels) * (len(labels) - 1) // 2)] += 1
-            else:
-                found[Parcellation((), len(vector_of_matrix_file(file.text())))] += 1
+            found[regions(modality, visit.file(settings.fields[modality]), settings)] += 1
         except (ScanError, InputError):
             continue
         if found.total() >= ENOUGH:
@@ -199,14 +241,25 @@ def find_parcellation(visits: Sequence[Visit], settings: ImagingPreprocess) -> P
     return max(found, key=lambda p: (found[p], p.edges), default=Parcellation())
 
 
+def regions_of_connectivity(
+    modality: str, file: BulkFile, settings: ImagingPreprocess
+) -> Parcellation:
+    """Tell the regions of one person's time series, or how many a matrix is of."""
+    if modality not in settings.series:
+        return Parcellation((), len(vector_of_matrix_file(file.text())))
+    labels = tuple(sorted(file.time_series(settings.series[modality].atlas).labels))
+    return Parcellation(labels, len(labels) * (len(labels) - 1) // 2)
+
+
 def read_connectivity(
     modality: str, visit: Visit, settings: ImagingPreprocess, cohort: Parcellation
 ) -> Read:
     """Make a vector of time series, or take one of UK Biobank's own matrices as it is."""
     file = visit.file(settings.fields[modality])
     try:
-        if settings.has_series:
-            return _vector_of_series(file, settings, cohort)
+        if modality in settings.series:
+            series = file.time_series(settings.series[modality].atlas)
+            return _vector_of_series(series, settings, cohort)
         vector = vector_of_matrix_file(file.text())
     except InputError as error:
         raise ScanError("broken", str(error)) from error
@@ -216,8 +269,9 @@ def read_connectivity(
     return Read(vector, measures)
 
 
-def _vector_of_series(file: BulkFile, settings: ImagingPreprocess, cohort: Parcellation) -> Read:
-    series = file.time_series(settings.atlas)
+def _vector_of_series(
+    series: TimeSeries, settings: ImagingPreprocess, cohort: Parcellation
+) -> Read:
     values = matched(series.labels, series.values, cohort.labels)
     there, wanted = int(regions_there(values).sum()), len(cohort.labels)
     if wanted - there > settings.most_regions_missing * wanted:
@@ -228,16 +282,70 @@ def _vector_of_series(file: BulkFile, settings: ImagingPreprocess, cohort: Parce
     return Read(vector, measures)
 
 
+def regions_of_connectome(
+    modality: str, file: BulkFile, settings: ImagingPreprocess
+) -> Parcellation:
+    """Tell the regions of one person's structural connectome, named where its field's are known."""
+    regions = len(_connectome(modality, file, settings))
+    labels = connectome_labels(settings.fields[modality])
+    return Parcellation(labels if len(labels) == regions else (), regions * (regions - 1) // 2)
+
+
+def read_connectome(
+    modality: str, visit: Visit, settings: ImagingPreprocess, cohort: Parcellation
+) -> Read:
+    """Make a vector of a structural connectome: an edge for each two regions."""
+    matrix = _connectome(modality, visit.file(settings.fields[modality]), settings)
+    vector = edges_of(matrix, settings.modalities[modality].scale)
+    if len(vector) != cohort.edges:
+        raise ScanError("broken", f"{len(matrix)} regions, most have {nodes_of(cohort.edges)}")
+    # Of a region outside the scan there is no streamline.
+    np.fill_diagonal(matrix, 0)
+    there, wanted = int(matrix.any(axis=1).sum()), len(matrix)
+    if wanted - there > settings.most_regions_missing * wanted:
+        raise ScanError("broken", f"{there} of {wanted} regions have a streamline to another")
+    return Read(vector, {"mean_connectivity": float(vector.mean()), "regions": there})
+
+
+def _connectome(modality: str, file: BulkFile, settings: ImagingPreprocess) -> NDArray[np.float64]:
+    try:
+        return parse_connectome(file.table(file.held(settings.modalities[modality].member)))
+    except InputError as error:
+        raise ScanError("broken", str(error)) from error
+
+
+def read_numbers(
+    modality: str, visit: Visit, settings: ImagingPreprocess, cohort: Parcellation
+) -> Read:
+    """Take a visit's numbers of the main table, NaN where one is missing."""
+    values = visit.numbers[modality]
+    there, wanted = int(np.isfinite(values).sum()), len(values)
+    if not there:
+        raise ScanError("missing", "no number in the main table")
+    if wanted - there > settings.modalities[modality].most_missing * wanted:
+        raise ScanError("missing", f"{there} of {wanted} numbers are in the main table")
+    return Read(values, {NUMBERS_THERE: there, NUMBERS_OF: wanted})
+
+
+Regions = Callable[[str, BulkFile, ImagingPreprocess], Parcellation]
+
+
 class Reader(NamedTuple):
-    """A function that reads a visit's scan, and the store that its arrays go to."""
+    """A function that reads a visit's scan, and the store that its arrays go to.
+
+    Where they are edges between regions, ``regions`` tells these of one file.
+    """
 
     read: Callable[[str, Visit, ImagingPreprocess, Parcellation], Read]
     store: Literal["volumes", "vectors"]
+    regions: Regions | None = None
 
 
 READERS: dict[str, Reader] = {
     "volume": Reader(read_volume, "volumes"),
-    "connectivity": Reader(read_connectivity, "vectors"),
+    CONNECTIVITY: Reader(read_connectivity, "vectors", regions_of_connectivity),
+    CONNECTOME: Reader(read_connectome, "vectors", regions_of_connectome),
+    NUMBERS: Reader(read_numbers, "vectors"),
 }
 
 

@@ -7,8 +7,9 @@ voxel becomes neither noise nor structure that is not there.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ Filter = Literal["gaussian", "area", "none"]
 Interpolation = Literal["linear", "nearest"]
 Floats = NDArray[np.float64]
 Shape = tuple[int, int, int]
+# Where values are interpolated; everywhere, but without telling what is inside, or both.
+Where = Literal["inside", "everywhere", "both"]
 
 # SD of the Gaussian in target voxels, other blur included; chosen by `benchmarks/resampling.py`.
 SIGMA = 0.4
@@ -45,6 +48,7 @@ def resample(
     growth: float = 1.0,
     kind: Filter = "none",
     interpolation: Interpolation = "linear",
+    only_inside: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Resample volumes of one shape.
 
@@ -62,6 +66,9 @@ def resample(
     kind : {"gaussian", "area", "none"}
         With weights of SD `SIGMA` target voxels; over a target voxel alike; or not at all.
     interpolation : {"linear", "nearest"}
+    only_inside : bool
+        Whether values are wanted inside alone, which is quicker; what they are elsewhere is not
+        said then.
 
     Returns
     -------
@@ -76,16 +83,17 @@ def resample(
     cells = _cells(volumes)
     n = 1 if interpolation == "nearest" else samples_per_voxel(growth, kind)
     if n == 1:
-        return _sampled(volumes, cells, to_source, shape, interpolation)
+        where: Where = "inside" if only_inside or interpolation == "nearest" else "both"
+        return _sampled(volumes, cells, to_source, shape, where, interpolation)
     finer = np.diag([1 / n, 1 / n, 1 / n, 1.0])
     finer[:3, 3] = (1 / n - 1) / 2
     x, y, z = (n * voxels for voxels in shape)
-    fine, _ = _sampled(volumes, cells, to_source @ finer, (x, y, z), "linear", False)
+    fine, _ = _sampled(volumes, cells, to_source @ finer, (x, y, z), "everywhere")
     of_x, of_y, of_z = (
         torch.from_numpy(_weights(voxels, n, growth, kind)).to(fine.device) for voxels in shape
     )
     values = (of_x @ (of_y @ (fine @ of_z.T)).flatten(2)).unflatten(2, shape[1:])
-    return values, _sampled(volumes, cells, to_source, shape, "nearest")[1]
+    return values, _sampled(volumes, cells, to_source, shape, "inside", "nearest")[1]
 
 
 @lru_cache(maxsize=64)
@@ -104,13 +112,13 @@ def _sampled(
     cells: NDArray[np.bool_],
     to_source: Floats,
     shape: Shape,
-    interpolation: Interpolation,
-    with_inside: bool = True,
+    where: Where,
+    interpolation: Interpolation = "linear",
 ) -> tuple[Tensor, Tensor]:
-    """Interpolate at all points of a grid, a slab along z at a time."""
+    """Interpolate at all points of a grid, or at those inside, a slab along z at a time."""
     n, depth, height, width = volumes.shape
     filled = _Filled(cells, to_source, shape)
-    flat, strides = volumes.reshape(-1), (1, width, width * height)
+    flat, sizes = volumes.reshape(-1), (width, height, depth)
     out = torch.zeros((n, *shape), device=volumes.device)
     inside = torch.zeros((n, *shape), device=volumes.device, dtype=torch.bool)
     most = POINTS if volumes.device.type == "cpu" else POINTS_ON_DEVICE
@@ -120,18 +128,32 @@ def _sampled(
         if box is None:
             continue
         (i0, j0, k0), (i1, j1, k1) = box
-        points = _points(to_source, box, (width, height, depth), volumes.device, interpolation)
-        values = _between(flat, points.voxel, strides, points.shares)
-        if points.outside is not None:
-            values.masked_fill_(points.outside, 0)
-        out[:, i0:i1, j0:j1, k0:k1] = values.permute(0, 3, 2, 1)
-        if with_inside:
-            for stride, share in zip(strides, points.shares, strict=False):
-                points.voxel.add_(share >= 0.5, alpha=stride)
-            nearest = flat.index_select(0, points.voxel.reshape(-1)).reshape(values.shape) != 0
-            if points.outside is not None:
-                nearest.logical_and_(points.outside.logical_not_())
-            inside[:, i0:i1, j0:j1, k0:k1] = nearest.permute(0, 3, 2, 1)
+        part = slice(i0, i1), slice(j0, j1), slice(k0, k1)
+        places, outside = _places(to_source, box, sizes, volumes.device)
+        first = torch.arange(n, dtype=torch.int32, device=volumes.device)
+        first = first[:, None, None, None] * (width * height * depth)
+        if where != "everywhere":
+            nearest = _nearest(flat, first, places, sizes)
+            there = nearest != 0
+            if outside is not None:
+                there.logical_and_(outside.logical_not())
+            inside[:, *part] = there.permute(0, 3, 2, 1)
+        if interpolation == "nearest":
+            values = nearest.float().mul_(there)
+        elif where == "inside":
+            # That is less than half of all points.
+            at = there.reshape(-1).nonzero()[:, 0]
+            own = [place.reshape(-1).index_select(0, at) for place in places]
+            begin = first.reshape(-1)
+            if n > 1:
+                begin = first.expand(there.shape).reshape(-1).index_select(0, at)
+            values = torch.zeros(there.shape, device=volumes.device)
+            values.reshape(-1).scatter_(0, at, _linear(flat, begin, own, sizes))
+        else:
+            values = _linear(flat, first, places, sizes)
+            if outside is not None:
+                values.masked_fill_(outside, 0)
+        out[:, *part] = values.permute(0, 3, 2, 1)
     return out, inside
 
 
@@ -175,58 +197,58 @@ class _Filled:
         return ((i0, j0, k0), (i1, j1, k1)) if i0 < i1 and j0 < j1 and k0 < k1 else None
 
 
-class _Points(NamedTuple):
-    """Points in the source, each (n, z, y, x).
+def _places(
+    to_source: Floats, box: tuple[Shape, Shape], sizes: Shape, device: torch.device
+) -> tuple[list[Tensor], Tensor | None]:
+    """Places of a box's points in the source, (n, z, y, x) along each axis, clamped to it.
 
-    The number of the voxel before a point; for linear interpolation the shares of the way to the
-    next one in x, y and z; and which points lie outside, None if none.
+    Beside them, which points lie outside; None if none.
     """
-
-    voxel: Tensor
-    shares: list[Tensor]
-    outside: Tensor | None
-
-
-def _points(
-    to_source: Floats,
-    box: tuple[Shape, Shape],
-    sizes: Shape,
-    device: torch.device,
-    interpolation: Interpolation,
-) -> _Points:
-    (width, height, depth), linear = sizes, interpolation == "linear"
     i, j, k = (
         torch.arange(low, high, dtype=torch.float32, device=device)
         for low, high in zip(*box, strict=True)
     )
     j, k = j[:, None], k[:, None, None]
     maps = torch.from_numpy(to_source.astype(np.float32)).to(device)[:, :, :, None, None, None]
-    first = torch.arange(len(maps), dtype=torch.int32, device=device) * (width * height * depth)
-    voxel = first[:, None, None, None].repeat(1, len(k), len(j), len(i))
-    shares, outside = [], None
-    for axis, stride in enumerate((1, width, width * height)):
+    places, outside = [], None
+    for axis, size in enumerate(sizes):
         a, b, c, d = maps[:, axis].unbind(1)
         place = (c * k + d + b * j) + a * i
-        if not linear:
-            place.add_(0.5)
-        # Linear interpolation is between a voxel and a next one; in float32, below both's end.
-        end = sizes[axis] - linear
-        last = float(np.nextafter(np.float32(end), np.float32(0)))
         corners = place[:, :: max(1, len(k) - 1), :: max(1, len(j) - 1), :: max(1, len(i) - 1)]
-        if corners.min() < 0 or corners.max() > last:
-            beyond = (place < 0) | (place > end)
+        if corners.min() < 0 or corners.max() > size - 1:
+            beyond = (place < 0) | (place > size - 1)
             outside = beyond if outside is None else outside.logical_or_(beyond)
-            place.clamp_(0, last)
-        voxel.add_(place.to(torch.int32), alpha=stride)
-        if linear:
-            shares.append(place.frac_())
-    return _Points(voxel, shares, outside)
+            place.clamp_(0, size - 1)
+        places.append(place)
+    return places, outside
 
 
-def _between(flat: Tensor, voxel: Tensor, strides: tuple[int, ...], shares: list[Tensor]) -> Tensor:
+def _nearest(flat: Tensor, first: Tensor, places: list[Tensor], sizes: Shape) -> Tensor:
+    """Values of the voxels nearest to places; volumes begin at the voxels `first`."""
+    voxel, stride = first, 1
+    for place, size in zip(places, sizes, strict=True):
+        voxel = torch.add(voxel, (place + 0.5).to(torch.int32), alpha=stride)
+        stride *= size
+    return flat.index_select(0, voxel.reshape(-1)).reshape(voxel.shape)
+
+
+def _linear(flat: Tensor, first: Tensor, places: list[Tensor], sizes: Shape) -> Tensor:
+    """Values between the voxels around places; volumes begin at the voxels `first`."""
+    voxel, stride, strides, shares = first, 1, [], []
+    for place, size in zip(places, sizes, strict=True):
+        # Between a voxel and a next one: in float32, below the last one.
+        place.clamp_(max=float(np.nextafter(np.float32(size - 1), np.float32(0))))
+        voxel = torch.add(voxel, place.to(torch.int32), alpha=stride)
+        shares.append(place.frac_())
+        strides.append(stride)
+        stride *= size
+    return _between(flat, voxel, strides, shares)
+
+
+def _between(flat: Tensor, voxel: Tensor, strides: Sequence[int], shares: list[Tensor]) -> Tensor:
     """Values at voxels, or between them and the next ones along each axis that has shares."""
     if not shares:
         return flat.index_select(0, voxel.reshape(-1)).float().reshape(voxel.shape)
-    stride, *_ = strides[len(shares) - 1 :]
+    stride = strides[len(shares) - 1]
     here = _between(flat, voxel, strides, shares[:-1])
     return here.lerp_(_between(flat[stride:], voxel, strides, shares[:-1]), shares[-1])

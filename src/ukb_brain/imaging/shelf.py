@@ -223,7 +223,7 @@ class Shelf:
         head = PREFIX.pack(*key, len(form), len(words)) + form + words
         head += bytes(-len(head) % BLOCK)
         body = np.ascontiguousarray(array).tobytes()
-        start = _end(index)
+        start = _end(_entries(index))
         # Without a buffer, which would be written after an error too.
         with path.open("ab", buffering=0) as file, index.open("ab", buffering=0) as entries:
             # What a full disk left of another entry would shift this one.
@@ -286,7 +286,7 @@ class Shelf:
             torn = np.fromfile(index, "<i8", 1, offset=whole)
             if torn.any():
                 yield index, whole, stop, (int(torn[0]), 0)
-        records, start = index.with_suffix(RECORDS), _end(index)
+        records, start = index.with_suffix(RECORDS), _end(_entries(index))
         size = records.stat().st_size if records.exists() else 0
         while start + PREFIX.size <= size:
             with records.open("rb") as file:
@@ -304,22 +304,28 @@ class Shelf:
                 yield records, start, min(stop, size), (eid, instance)
             start = max(stop, start + BLOCK)
 
-    def damaged(self) -> set[Key]:
-        """Compare all records with the sums that were kept of them."""
-        self.look()
-        bad = set()
-        for index, (_, entries) in self.known.items():
-            records = index.with_suffix(RECORDS)
-            for entry in _whole(entries):
-                key = (int(entry["eid"]), int(entry["instance"]))
-                if not records.exists():
-                    bad.add(key)
-                    continue
-                size = int(entry["length"] + entry["size"])
-                read = np.fromfile(records, np.uint8, size, offset=int(entry["offset"]))
-                if zlib.crc32(read.tobytes()) != entry["sum"]:
-                    bad.add(key)
-        return bad
+    def remove_damaged(self) -> list[Key]:
+        """Erase records that are not what was written, by the sums that were kept of them.
+
+        Nobody may be writing. Gives whose the records were, as far as their entries tell.
+        """
+        removed = []
+        for index in self._files(INDEX):
+            entries, records = _entries(index), index.with_suffix(RECORDS)
+            bad = [
+                place
+                for place in np.flatnonzero(_is_whole(entries)).tolist()
+                if not _is_sound(entries[place], records)
+            ]
+            for place in bad:
+                removed.append((int(entries["eid"][place]), int(entries["instance"][place])))
+                # What the entry says of its record's place is not believed: others lie beside it.
+                start, stop = _room(entries, bad, place, records)
+                _write(records, start, bytes(max(0, stop - start)))
+                left = np.zeros((), ENTRY)
+                left["offset"], left["length"] = start, max(0, stop - start)
+                _write(index, place * ENTRY.itemsize, left.tobytes())
+        return sorted(removed)
 
 
 @lru_cache(maxsize=64)
@@ -336,15 +342,38 @@ def _entries(index: Path) -> Entries:
         return np.empty(0, ENTRY)
 
 
+def _is_whole(entries: Entries) -> NDArray[np.bool_]:
+    """Tell which entries are of records that were not erased."""
+    whole: NDArray[np.bool_] = (entries["written"] > 0) & (entries["eid"] > 0)
+    return whole
+
+
 def _whole(entries: Entries) -> Entries:
-    """Entries of records that were not erased."""
-    return entries[(entries["written"] > 0) & (entries["eid"] > 0)]
+    return entries[_is_whole(entries)]
 
 
-def _end(index: Path) -> int:
-    """Where the last whole record of a file ends, and the next one begins."""
-    entries = _entries(index)
+def _end(entries: Entries) -> int:
+    """Where the last record of some entries ends, and the next one begins."""
     return _next(int((entries["offset"] + entries["length"] + entries["size"]).max(initial=0)))
+
+
+def _is_sound(entry: np.void, records: Path) -> bool:
+    """Compare a record with its entry and with the sum that was kept of it."""
+    start, length, size = (int(entry[name]) for name in LEFT)
+    there = records.stat().st_size if records.exists() else 0
+    if min(start, length - PREFIX.size, size) < 0 or start + length + size > there:
+        return False
+    read = np.fromfile(records, np.uint8, length + size, offset=start)
+    eid, instance, *_ = PREFIX.unpack(read[: PREFIX.size].tobytes())
+    return bool((eid, instance, zlib.crc32(read)) == tuple(entry[["eid", "instance", "sum"]]))
+
+
+def _room(entries: Entries, bad: list[int], place: int, records: Path) -> tuple[int, int]:
+    """Where there is nothing but damaged records about an entry's: it starts and stops there."""
+    sound = np.delete(np.arange(len(entries)), bad)
+    size = records.stat().st_size if records.exists() else 0
+    before, after = entries[sound[sound < place]], entries[sound[sound > place]]
+    return _end(before), int(after["offset"].min(initial=size))
 
 
 def _next(end: int) -> int:

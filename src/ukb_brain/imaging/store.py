@@ -24,9 +24,11 @@ from ukb_brain.imaging.intensity import Code
 from ukb_brain.imaging.shelf import VISITS, Key, Record, Shelf, shelf_of
 
 SOURCE = "source"
-# Whether some records have no number where others have one.
-INCOMPLETE = "incomplete"
+# Whether some records of a modality have no number where others have one.
+INCOMPLETE = "incomplete {}"
 ABOUT_STORE = "store.json"
+# Names of a modality's values, or of the regions between which it has edges, one a line.
+NAMES = "{}.names"
 # Folders of stores of earlier versions.
 EARLIER = ("*.zarr", "connectivity.store")
 
@@ -79,6 +81,16 @@ class RecordStore:
     def marked(self, name: str) -> bool:
         """Read a mark of the whole store: False where there is none."""
         return bool(self._marks().get(name, False))
+
+    def name_values(self, modality: str, names: Sequence[int | str]) -> None:
+        """Keep the names of a modality's values, or of its regions, in their order."""
+        with atomic_path(self.path / NAMES.format(modality)) as part:
+            part.write_text("\n".join(map(str, names)), encoding="utf-8")
+
+    def names_of(self, modality: str) -> tuple[str, ...]:
+        """Give the names of a modality's values, or of its regions; nothing where none are kept."""
+        path = self.path / NAMES.format(modality)
+        return tuple(path.read_text(encoding="utf-8").split("\n")) if path.exists() else ()
 
     def _marks(self) -> dict[str, Any]:
         path = self.path / ABOUT_STORE
@@ -200,9 +212,16 @@ class RecordStore:
         for shelf in self._shelves():
             shelf.tidy()
 
-    def damaged(self) -> dict[str, list[Key]]:
-        """Find records whose bytes are not those that were written, by modality."""
-        return {shelf.folder.name: sorted(shelf.damaged()) for shelf in self._shelves()}
+    def modalities(self) -> list[str]:
+        """List the modalities of which there has ever been a record."""
+        return [shelf.folder.name for shelf in self._shelves()]
+
+    def remove_damaged(self, modality: str) -> list[Key]:
+        """Erase a modality's records whose bytes are not those that were written, and list them.
+
+        Nobody may be writing.
+        """
+        return self._shelf(modality).remove_damaged()
 
     def _shelves(self) -> list[Shelf]:
         return [shelf_of(str(folder)) for folder in sorted(self.path.glob("*/"))]

@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,17 @@ from ukb_brain.errors import InputError
 LABEL = "label_name"
 SERIES_FIELDS = (31014, 31015, 31016, 31018, 31019)
 PREFIX, ENDING = "fMRI.", ".csv.gz"
+
+
+class Wanted(NamedTuple):
+    """Of which field and atlas the time series of a modality are, and which setting says so.
+
+    No atlas is the only one that there is.
+    """
+
+    field: int
+    atlas: str | None
+    setting: str
 
 
 @dataclass(frozen=True)

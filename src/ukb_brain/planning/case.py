@@ -1,8 +1,8 @@
 """What is planned: how many people, which inputs, which settings, and the typed parameters."""
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -87,7 +87,8 @@ def parts_of(participants: int, splitting: Splitting, sites: int) -> Parts:
 class Case:
     """One size that is planned, named as its preset.
 
-    ``voxels`` are of volumes, kept as ``stored`` says; ``vectors`` are modalities that are none.
+    ``voxels`` are of volumes, kept as ``stored`` says; ``vectors`` are modalities that are none,
+    and ``numbers`` says how many numbers of the main table those have that are such.
     """
 
     name: str
@@ -98,15 +99,19 @@ class Case:
     planning: Planning
     vectors: Collection[str]
     stored: str = "uint8"
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     def shapes(self, pooling: int = 1) -> dict[str, Shape]:
         """Shapes of one person's scans by imaging group; edges of volumes are rounded up."""
         return {
-            group: (self.planning.edges,)
+            group: (self._length(*modalities),)
             if set(modalities) <= set(self.vectors)
             else (len(modalities), *self.pooled(pooling))
             for group, modalities in self.grid.imaging.items()
         }
+
+    def _length(self, modality: str) -> int:
+        return self.numbers.get(modality, self.planning.edges)
 
     def pooled(self, pooling: int) -> tuple[int, int, int]:
         """Edges of pooled volumes, rounded up."""

@@ -1,5 +1,6 @@
 """People and scans of random numbers, on which work is tried: nothing of anybody is needed."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def write_scans(scans: GroupScans, shape: Shape, people: People, seed: int = 0) 
     traits = np.array([people.targets[t] for t in MODIFIERS if t in people.targets])
     size = shape[1:] if is_volume else shape
     # Of time series, so that they can be read in tangent space.
-    about = {} if is_volume else {"measures": {SHRINKAGE: 0.5}}
+    about = {} if is_volume or scans.numbers else {"measures": {SHRINKAGE: 0.5}}
     for modality in scans.modalities:
         there = set(store.keys(modality))
         rng = np.random.default_rng((seed, len(there)))
@@ -82,10 +83,13 @@ def write_scans(scans: GroupScans, shape: Shape, people: People, seed: int = 0) 
                 store.write(modality, key, OF_Z * scan, about)
 
 
-def scans_in(folder: Path, grid: Grid) -> Scans:
-    """Name the scans of a folder that holds both stores."""
+def scans_in(folder: Path, grid: Grid, numbers: Collection[str] = ()) -> Scans:
+    """Name the scans of a folder that holds both stores; some modalities are numbers."""
     stores = (folder / "volumes.store", folder / "vectors.store")
-    groups = {name: GroupScans(tuple(of), *stores) for name, of in grid.imaging.items()}
+    groups = {
+        name: GroupScans(tuple(of), *stores, numbers={*of} <= {*numbers})
+        for name, of in grid.imaging.items()
+    }
     return Scans(groups, "invented")
 
 

@@ -30,7 +30,7 @@ def process_needs(case: Case) -> dict[str, float]:
     # Two tiles of scans, or everybody's as read and less the mean.
     tiles = min(2 * SINGLE * n * features, s.kernels.memory_gb * 1e9)
     return {
-        "vectors": 2 * SINGLE * min(BLOCK, n) * _tangent_edges(case),
+        "vectors": 2 * SINGLE * min(BLOCK, n) * _made_edges(case),
         "grams": tiles + SINGLE * pairs,
         "kernels": MATRICES * DOUBLE * pairs,
         "encoders": _of_network(case, s.encoders),
@@ -44,10 +44,12 @@ def _pairs(case: Case) -> float:
     return float(case.parts.people * min(learnt, case.modelling.kernels.exact_people))
 
 
-def _tangent_edges(case: Case) -> int:
-    edges = case.planning.edges
-    there = any(len(shape) == 1 for shape in case.shapes().values())
-    return edges + nodes_of(edges) if there and case.modelling.connectivity == "tangent" else 0
+def _made_edges(case: Case) -> int:
+    """Count the numbers of a person's connectivity that are made of it once a fold."""
+    edges, kind = case.planning.edges, case.modelling.connectivity
+    there = {*case.grid.modalities} & {*case.vectors} - {*case.numbers}
+    made = {"tangent": edges + nodes_of(edges), "partial": edges, "correlation": 0}
+    return made[kind] if there else 0
 
 
 def _of_network(case: Case, settings: Encoders | Dedicated) -> float:
@@ -83,7 +85,7 @@ def store_bytes(case: Case) -> float:
 def model_bytes(case: Case) -> float:
     """Count bytes of vectors and matrices of people, without networks and predictions."""
     matrices = SINGLE * _pairs(case) * len(case.grid.imaging)
-    return case.parts.folds * (SINGLE * case.parts.people * _tangent_edges(case) + matrices)
+    return case.parts.folds * (SINGLE * case.parts.people * _made_edges(case) + matrices)
 
 
 def prediction_rows(case: Case, strategy: str) -> int:

@@ -22,6 +22,7 @@ from ukb_brain.training.kernels import fit_kernels
 from ukb_brain.training.learners import KernelsJob
 from ukb_brain.training.network import NetworkJob
 from ukb_brain.training.people import Mask, People
+from ukb_brain.training.scans import Scans
 from ukb_brain.training.target import fit_cells_of_target
 from ukb_brain.training.vectors import BLOCK, steps_of_group, vectors_of_block
 
@@ -130,9 +131,12 @@ class Rehearsal:
 
     def write(self, groups: Iterable[str]) -> None:
         """Write everybody's scans of some groups where they are not there yet."""
-        scans, shapes = scans_in(self.folder, self.case.grid).groups, self.case.shapes()
+        scans, shapes = self._scans().groups, self.case.shapes()
         for group in groups:
             write_scans(scans[group], shapes[group], self.folds[0])
+
+    def _scans(self) -> Scans:
+        return scans_in(self.folder, self.case.grid, self.case.numbers)
 
     def items(self, kind: str) -> list[WorkItem]:
         """Build all items of a kind, as modelling does; what they rest on is taken to be there.
@@ -148,9 +152,9 @@ class Rehearsal:
             return cast(ModelFolder, SimpleNamespace(path=self.folder / kind, cards=lambda: cards))
 
         compute = Compute(device=cast(Any, self.device))
-        scans = scans_in(self.folder, self.case.grid)
+        scans = self._scans()
         work = Work(self.folder, self.folds, scans, self.case.grid, self.case.modelling, compute, 0)
-        plain = self.case.modelling.model_copy(update={"connectivity": "fisher_z"})
+        plain = self.case.modelling.model_copy(update={"connectivity": "correlation"})
         as_stored = replace(work, settings=plain)
         nothing = cast(ModelFolder, SimpleNamespace(cards=dict))
         builders = {

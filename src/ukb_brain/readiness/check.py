@@ -10,7 +10,7 @@ from ukb_brain.imaging import bulk_index
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.readiness import raw
 from ukb_brain.readiness.findings import Readiness
-from ukb_brain.tables import derivations, exclusions, visits
+from ukb_brain.tables import derivations, exclusions, numbers, visits
 from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.exclusions import KEYS, DataEngineering
 from ukb_brain.tables.main_table import TableFolder
@@ -53,24 +53,28 @@ def look(
     InputError
         If there is no main table: then there is nothing to look at.
     """
-    ready = Readiness()
-    table = tables.open(reading, codings)
+    ready, imaging = Readiness(), imaging.taking(grid.modalities)
+    table, wanted = tables.open(reading, codings), numbers.fields_of(imaging.numbers)
     withdrawals, pairs = raw.check_lists(ready, tables.path, engineering, source)
     raw.check_tables(ready, table)
-    people = raw.check_fields(ready, table, grid, engineering)
+    people = raw.check_fields(ready, table, grid, engineering, wanted)
     earlier = before if len(before.columns) else None
     fields, gone = imaging.fields, withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields.values(), earlier, gone, SAMPLE)
     index["state"] = bulk_index.states(index, imaging.members)
-    ready.problems += bulk_index.problems_of_atlas(index, imaging.source, imaging.atlas)
-    lacking = raw.check_scans(ready, index, others, fields, grid)
+    index["lacks"] = bulk_index.lacks(index, imaging.members_of)
+    ready.problems += bulk_index.problems_of_atlases(index, imaging.series.values())
+    scans = exclusions.usable_scans(index, imaging.fields_of(grid.modalities))
+    if people is not None:
+        looked_at, visited = numbers.probes(wanted), engineering.imaging_instances
+        scans = numbers.add_numbers(scans, people, looked_at, visited)
+    of_table = scans[scans.columns.intersection(list(wanted))]
+    lacking = raw.check_scans(ready, index, others, fields, of_table, grid)
     # Tables can be made before the scans are there.
     ready.problems += lacking if reads_scans else []
     if people is None:
         return ready
     raw.check_people(ready, people, withdrawals, pairs, index)
-    modalities = {modality: fields[modality] for modality in grid.modalities}
-    scans = exclusions.usable_scans(index, modalities)
     try:
         exclusions.require_synthetic(people["eid"], source)
         cohort, flow = exclusions.select_cohort(people, withdrawals, scans, pairs, engineering)

@@ -10,7 +10,7 @@ import pyarrow.parquet
 from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk_index import UNOPENED
-from ukb_brain.imaging.lacking import count_usable, problems_of_groups
+from ukb_brain.imaging.lacking import count_usable, place, problems_of_groups
 from ukb_brain.problems import Problem
 from ukb_brain.readiness.findings import USE, Readiness
 from ukb_brain.tables import exclusions, visits
@@ -18,6 +18,7 @@ from ukb_brain.tables.dictionary import known_of
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.headers import parse_header
 from ukb_brain.tables.main_table import MainTable
+from ukb_brain.tables.numbers import Fields, probes, problems_of_numbers
 from ukb_brain.tables.people_lists import Withdrawals, read_withdrawals
 from ukb_brain.tables.raw_problems import (
     needed_fields,
@@ -61,16 +62,21 @@ def _rows(file: TableFile) -> int:
 
 
 def check_fields(
-    ready: Readiness, table: MainTable, grid: Grid, settings: DataEngineering
+    ready: Readiness, table: MainTable, grid: Grid, settings: DataEngineering, numbers: Fields
 ) -> pd.DataFrame | None:
-    """Note every field that grid and confounds need, with its answers.
+    """Note every field that grid and confounds need, with its answers, and how many of numbers.
 
     Gives the columns that a run reads; None where they cannot be read.
     """
     needed = needed_fields(grid, settings.no_dates)
     ready.problems += problems_of_table(table.columns, grid, settings)
+    ready.problems += problems_of_numbers(table.columns, numbers, settings.imaging_instances)
+    held = {column.field for column in table.columns}
+    for modality, fields in numbers.items():
+        there = f"the table has {len(held & {*fields}):,} of {len(fields):,} fields"
+        ready.found("scans", f"{modality} ({place(modality, {})})", there)
     try:
-        people = table.read(wanted_fields(grid))
+        people = table.read(wanted_fields(grid).union(*probes(numbers).values()))
     except InputError as error:
         ready.stop(str(error))
         return None
@@ -143,12 +149,18 @@ def check_people(
 
 
 def check_scans(
-    ready: Readiness, index: pd.DataFrame, others: list[str], fields: Mapping[str, int], grid: Grid
+    ready: Readiness,
+    index: pd.DataFrame,
+    others: list[str],
+    fields: Mapping[str, int],
+    numbers: pd.DataFrame,
+    grid: Grid,
 ) -> list[Problem]:
     """Note scans by modality and visit, and kinds of files that were not recognised.
 
-    Gives problems of imaging groups that nobody has in full. ``index`` has ``state``; ``fields`` is
-    the bulk field of each modality.
+    Gives problems of imaging groups that nobody has in full. ``index`` has ``state`` and ``lacks``;
+    ``fields`` is the bulk field of each modality that has one; ``numbers``, indexed by eid and
+    instance, has a bool column for each that is numbers of the main table.
     """
     ready.found("scans", "bulk files", f"{len(index):,} of all fields")
     zips = index["members"].astype(str) != ""
@@ -157,12 +169,15 @@ def check_scans(
     ready.found("scans", "opened", f"{opened}; others count as they are listed")
     lacking, usable = {}, []
     for modality in grid.modalities:
-        field = fields.get(modality)
-        mine = index[(index["field"] == field) & (index["array"] == 0)]
+        if modality in numbers:
+            mine = numbers.index[numbers[modality]].to_frame(index=False).assign(state="ok")
+        else:
+            mine = index[(index["field"] == fields.get(modality)) & (index["array"] == 0)]
+            without = mine["lacks"].astype(str).str.split().map(lambda names: modality in names)  # noqa: B023
+            mine = mine.assign(state=mine["state"].mask(without, "missing"))
+        where = f"{modality} ({place(modality, fields)})"
         for (instance, state), some in mine.groupby(["instance", "state"], observed=True):
-            ready.found(
-                "scans", f"{modality} (field {field})", f"visit {instance}, {state}", len(some)
-            )
+            ready.found("scans", where, f"visit {instance}, {state}", len(some))
         usable.append(mine[mine["state"] == "ok"].assign(modality=modality))
         if usable[-1].empty:
             states = ", ".join(f"{n:,} {s}" for s, n in mine["state"].value_counts().items())

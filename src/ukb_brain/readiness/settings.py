@@ -1,13 +1,24 @@
 """Settings that contradict each other, which else would be found after hours of training."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.imaging.bulk_index import TEXT_FIELDS
+from ukb_brain.imaging.connectome import CONNECTOME_FIELDS
+from ukb_brain.imaging.modalities import CONNECTIVITY, CONNECTOME, ImagingPreprocess
 from ukb_brain.imaging.readers import READERS, stored_in
+from ukb_brain.imaging.roi_series import ROI_FIELDS
+from ukb_brain.imaging.time_series import SERIES_FIELDS
 from ukb_brain.problems import Problem
 from ukb_brain.statistics.claims import claims_of, names_unknown
+from ukb_brain.tables.numbers import fields_of
+
+# Fields of edges between regions, by reader.
+READ_BY = {
+    CONNECTIVITY: (*SERIES_FIELDS, *TEXT_FIELDS, *ROI_FIELDS.values()),
+    CONNECTOME: tuple(CONNECTOME_FIELDS),
+}
 
 
 def problems_of_modalities(imaging: ImagingPreprocess, grid: Grid) -> list[Problem]:
@@ -22,12 +33,50 @@ def problems_of_modalities(imaging: ImagingPreprocess, grid: Grid) -> list[Probl
             what = f"modality {key} has {has} in imaging_preprocess.modalities"
             out = f" (--params grid.leave_out={key})" if key in grid.modalities else " (null)"
             problems.append(Problem("stop", what, remedy + out))
+    problems += [
+        Problem("stop", f"modality {key} {what}", f"{remedy} (imaging_preprocess.modalities.{key})")
+        for key in (() if problems else grid.modalities)
+        for what, remedy in _misfits(key, imaging)
+    ]
     vectors = () if problems else stored_in("vectors", imaging)
     for group, held in grid.imaging.items():
         if len(held) > 1 and {*held} & {*vectors}:
             what = f"imaging group {group} joins a vector to others: {', '.join(held)}"
             problems.append(Problem("stop", what, "make it a group of its own in grid.imaging"))
+    return problems + _problems_of_fields(imaging.taking(grid.modalities), grid)
+
+
+def _problems_of_fields(imaging: ImagingPreprocess, grid: Grid) -> list[Problem]:
+    """Find targets that would be read from themselves: of a field that an imaging group has."""
+    problems = []
+    for modality, fields in fields_of(imaging.numbers).items():
+        for key, target in grid.targets.items():
+            if both := {*target.fields} & {*fields}:
+                what = f"target {key} is made of field {min(both)}, which is a number of {modality}"
+                remedy = (
+                    f"take it out of the fields of {modality}, or --params grid.leave_out={key}"
+                )
+                problems.append(Problem("stop", what, remedy))
     return problems
+
+
+def _misfits(key: str, imaging: ImagingPreprocess) -> Iterator[tuple[str, str]]:
+    """Find what a modality's record says that its reader cannot do, and how it could be."""
+    record, field = imaging.modalities[key], imaging.fields.get(key)
+    if (record.atlas or record.kind) and key not in imaging.series:
+        said = "an atlas" if record.atlas else f"kind {record.kind}"
+        yield (
+            f"has {said}, and field {field} has no time series",
+            "leave it out, or change the field",
+        )
+    if record.scale != "none" and record.reader != CONNECTOME:
+        yield f"has scale {record.scale}, and is no structural connectome", "leave it out"
+    if record.reader == CONNECTOME and not record.member:
+        yield "names no matrix of the zip", "name it as its member"
+    fields = READ_BY.get(record.reader)
+    if fields is not None and field not in fields:
+        listed = ", ".join(map(str, fields))
+        yield f"is of field {field}, which reader {record.reader} does not read", f"one of {listed}"
 
 
 def problems_of_map(wanted: Iterable[str], trained: Iterable[str]) -> list[Problem]:

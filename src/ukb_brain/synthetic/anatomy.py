@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import nibabel as nib
@@ -114,6 +115,11 @@ class Anatomy:
     diffusion: Array
     sites: Array
     textures: Array
+
+    @cached_property
+    def tissues(self) -> Array:
+        """Grey and white matter, fluid and lesions, shape (X, Y, Z, 4)."""
+        return np.stack([self.grey, self.white, self.fluid, self.lesions], axis=-1)
 
     def save(self, path: Path) -> None:
         """Write all arrays into one uncompressed ``.npz``, whole or not at all."""

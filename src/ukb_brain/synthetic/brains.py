@@ -1,22 +1,26 @@
 """Draw a person's T1, FLAIR and fractional anisotropy, and read factors off as an oracle would."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
+from torch import Tensor
 
-from ukb_brain.imaging.affines import fsl_mni
+from ukb_brain.imaging.affines import Affine, fsl_mni
 from ukb_brain.synthetic.anatomy import COARSE_AFFINE, CONTRASTS, FIELDS, Anatomy, contrasts_of
 from ukb_brain.synthetic.factors import FACTORS, Group
 
 Array = NDArray[np.float32]
 Images = dict[str, Array]
 Mask = NDArray[np.bool_]
-Points = NDArray[np.float64]
+Points = NDArray[np.float32]
 VOLUMETRIC: tuple[Group, ...] = ("structural", "diffusion")
 
+# Interpolated at a time: what a processor's cache holds.
+POINTS = 1 << 15
 # Share of people's shapes that a nonlinear registration leaves.
 SHAPE_LEFT = 0.3
 LESION_FACTOR = [f.effect for f in FACTORS["structural"]].index("lesions")
@@ -34,6 +38,8 @@ class Brain:
         1 for the site of the scan.
     shapes, textures : ndarray
         Standard normal weights of the shared anatomy's fields.
+    aligned : bool
+        Whether shapes of known origin are registered away; what tissues look like stays.
     """
 
     structural: NDArray[np.float64]
@@ -41,6 +47,12 @@ class Brain:
     site: NDArray[np.float64]
     shapes: NDArray[np.float64]
     textures: NDArray[np.float64]
+    aligned: bool = False
+
+    @property
+    def moving(self) -> NDArray[np.float64]:
+        """Structural factors as far as they change shapes."""
+        return np.zeros_like(self.structural) if self.aligned else self.structural
 
 
 def registered(brain: Brain) -> Brain:
@@ -48,13 +60,35 @@ def registered(brain: Brain) -> Brain:
 
     Shapes of known origin are gone, and little is left of the others.
     """
-    return replace(
-        brain, structural=np.zeros_like(brain.structural), shapes=SHAPE_LEFT * brain.shapes
-    )
+    return replace(brain, aligned=True, shapes=SHAPE_LEFT * brain.shapes)
 
 
-def _sample(volume: Array, points: Array) -> Array:
-    return np.asarray(map_coordinates(volume, points, order=1, mode="constant", prefilter=False))
+def _sample(volumes: Array, affine: Affine, world: Points) -> Array:
+    """Interpolate volumes (x, y, z, k) at points of the world: (k, n), 0 outside."""
+    *shape, k = volumes.shape
+    table, last = torch.from_numpy(volumes).reshape(-1, k), torch.tensor(shape) - 1
+    inverse = np.linalg.inv(affine)[:3].astype(np.float32)
+    out = np.empty((k, len(world)), dtype=np.float32)
+    for start in range(0, len(world), POINTS):
+        some = slice(start, start + POINTS)
+        places = torch.from_numpy(world[some] @ inverse[:, :3].T + inverse[:, 3]).float()
+        outside = ((places < 0) | (places > last)).any(1)
+        before = places.clamp_(min=0).to(torch.int32).minimum(last - 1)
+        shares = (places - before)[:, :, None].unbind(1)
+        first = (before[:, 0] * shape[1] + before[:, 1]) * shape[2] + before[:, 2]
+        found = _between(table, first, (shape[1] * shape[2], shape[2], 1), shares)
+        out[:, some] = found.masked_fill_(outside[:, None], 0).T.numpy()
+    return out
+
+
+def _between(
+    table: Tensor, voxel: Tensor, strides: Sequence[int], shares: Sequence[Tensor]
+) -> Tensor:
+    """Values between voxels and the next ones along each axis that has shares of the way."""
+    if not shares:
+        return table.index_select(0, voxel)
+    here = _between(table, voxel, strides[1:], shares[1:])
+    return here.lerp_(_between(table, voxel + strides[0], strides[1:], shares[1:]), shares[0])
 
 
 def draw(anatomy: Anatomy, brain: Brain, world: Points) -> Images:
@@ -73,25 +107,23 @@ def draw(anatomy: Anatomy, brain: Brain, world: Points) -> Images:
         By modality, in units of white matter's T1; ``lesions`` (load at the point) and ``brain``
         (share of tissue).
     """
-    coarse = apply_affine(np.linalg.inv(COARSE_AFFINE), world).T.astype(np.float32)
-    shape_fields = np.tensordot(brain.structural, anatomy.factor_shapes, 1) + np.tensordot(
+    shape_fields = np.tensordot(brain.moving, anatomy.factor_shapes, 1) + np.tensordot(
         brain.shapes, anatomy.shapes, 1
     )
-    moved = world + np.stack([_sample(f, coarse) for f in shape_fields.astype(np.float32)], 1)
-    voxel = apply_affine(np.linalg.inv(fsl_mni(float(anatomy.voxel_mm))[1]), moved)
-    voxel = voxel.T.astype(np.float32)
     changes = (
         np.tensordot(brain.structural, anatomy.structural, 1)
         + np.tensordot(brain.diffusion, anatomy.diffusion, 1)
         + np.tensordot(brain.site, anatomy.sites, 1)
         + np.tensordot(brain.textures, anatomy.textures, 1)
-    ).astype(np.float32)
-    change = {name: 1 + _sample(f, coarse) for name, f in zip(FIELDS, changes, strict=True)}
-    grey, white, fluid = (
-        _sample(tissue, voxel) for tissue in (anatomy.grey, anatomy.white, anatomy.fluid)
     )
-    load = max(0.0, 1.3 + float(brain.structural[LESION_FACTOR]))
-    lesions = load * _sample(anatomy.lesions, voxel)
+    coarse = np.concatenate([shape_fields, changes]).astype(np.float32)
+    coarse = np.ascontiguousarray(np.moveaxis(coarse, 0, -1))
+    fields = _sample(coarse, COARSE_AFFINE, world)
+    moved, change = world + fields[:3].T, dict(zip(FIELDS, 1 + fields[3:], strict=True))
+    grey, white, fluid, lesions = _sample(
+        anatomy.tissues, fsl_mni(float(anatomy.voxel_mm))[1], moved
+    )
+    lesions *= max(0.0, 1.3 + float(brain.structural[LESION_FACTOR]))
     drawn = {}
     for key, contrast in CONTRASTS.items():
         drawn[key] = contrast.fluid * fluid
@@ -113,7 +145,7 @@ def brain_points(anatomy: Anatomy) -> tuple[Mask, Points]:
     """
     mask = anatomy.grey + anatomy.white + anatomy.fluid > 0.5
     affine = fsl_mni(float(anatomy.voxel_mm))[1]
-    return mask, np.asarray(apply_affine(affine, np.argwhere(mask)))
+    return mask, apply_affine(affine, np.argwhere(mask)).astype(np.float32)
 
 
 def mean_brain(anatomy: Anatomy) -> Brain:

@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
+from scipy.stats import norm
 
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
 from ukb_brain.synthetic.factors import FACTORS
@@ -19,6 +20,11 @@ NODES_25750 = 21
 SCALE_25750 = 10.65
 FACTOR_SIZE, STYLE_SIZE, SITE_SIZE = 0.11, 0.10, 0.10
 REGION_NOISE, MOTION, AUTOREGRESSION = 0.7, 0.10, 0.4
+# Of structural connectomes: pairs of regions with streamlines, the logarithm of their number in
+# most people, its spread over pairs, and what a factor changes in it.
+JOINED, STREAMLINES, SPREAD, TRACT_SIZE = 0.6, 3.0, 1.5, 0.15
+# Of a streamline, on average.
+SIFT2_WEIGHT = 0.0123
 # What changes how regions follow the networks, and how much per unit: factors, sites, and styles,
 # in which people differ for no known reason.
 EFFECTS = (
@@ -26,37 +32,6 @@ EFFECTS = (
     | {f"site {site}": SITE_SIZE for site in SITES}
     | {f"style {k}": STYLE_SIZE for k in range(N_STYLES)}
 )
-
-# Areas of Glasser et al., Nature 536:171 (2016), in the order of its table and with pOFC for its
-# pOFC2. Held against the list of labels by the makers of field 31016
-# (github.com/sina-mansour/UKB-connectomics).
-AREAS = (
-    "V1", "MST", "V6", "V2", "V3", "V4", "V8", "4", "3b", "FEF", "PEF", "55b", "V3A", "RSC",
-    "POS2", "V7", "IPS1", "FFC", "V3B", "LO1", "LO2", "PIT", "MT", "A1", "PSL", "SFL", "PCV",
-    "STV", "7Pm", "7m", "POS1", "23d", "v23ab", "d23ab", "31pv", "5m", "5mv", "23c", "5L",
-    "24dd", "24dv", "7AL", "SCEF", "6ma", "7Am", "7PL", "7PC", "LIPv", "VIP", "MIP", "1", "2",
-    "3a", "6d", "6mp", "6v", "p24pr", "33pr", "a24pr", "p32pr", "a24", "d32", "8BM", "p32",
-    "10r", "47m", "8Av", "8Ad", "9m", "8BL", "9p", "10d", "8C", "44", "45", "47l", "a47r", "6r",
-    "IFJa", "IFJp", "IFSp", "IFSa", "p9-46v", "46", "a9-46v", "9-46d", "9a", "10v", "a10p",
-    "10pp", "11l", "13l", "OFC", "47s", "LIPd", "6a", "i6-8", "s6-8", "43", "OP4", "OP1",
-    "OP2-3", "52", "RI", "PFcm", "PoI2", "TA2", "FOP4", "MI", "Pir", "AVI", "AAIC", "FOP1",
-    "FOP3", "FOP2", "PFt", "AIP", "EC", "PreS", "H", "ProS", "PeEc", "STGa", "PBelt", "A5",
-    "PHA1", "PHA3", "STSda", "STSdp", "STSvp", "TGd", "TE1a", "TE1p", "TE2a", "TF", "TE2p",
-    "PHT", "PH", "TPOJ1", "TPOJ2", "TPOJ3", "DVT", "PGp", "IP2", "IP1", "IP0", "PFop", "PF",
-    "PFm", "PGi", "PGs", "V6A", "VMV1", "VMV3", "PHA2", "V4t", "FST", "V3CD", "LO3", "VMV2",
-    "31pd", "31a", "VVC", "25", "s32", "pOFC", "PoI1", "Ig", "FOP5", "p10p", "p47r", "TGv",
-    "MBelt", "LBelt", "A4", "STSva", "TE1m", "PI", "a32pr", "p24",
-)  # fmt: skip
-
-
-def region_labels(regions: int) -> tuple[str, ...]:
-    """Name at most 360 regions of the Glasser parcellation, as the makers of field 31016 do.
-
-    Such as ``R_V1_ROI``: half of each side, the right one first.
-    """
-    right = (regions + 1) // 2
-    sides = [("R", right), ("L", regions - right)]
-    return tuple(f"{side}_{area}_ROI" for side, count in sides for area in AREAS[:count])
 
 
 def _loadings(name: str, regions: int) -> Array:
@@ -115,6 +90,25 @@ def matrix_25750(nodes: Array) -> Array:
     210 scaled z values, in MATLAB's column-wise order.
     """
     return SCALE_25750 * fisher_z_of_time_series(nodes).astype(np.float64)
+
+
+def streamlines(factors: Array, regions: int, rng: np.random.Generator) -> Array:
+    """Count a person's streamlines between regions, symmetric, of shape (regions, regions).
+
+    Each of the factors of diffusion changes all pairs, by a pattern of its own.
+    """
+
+    def pattern(name: str) -> Array:
+        seed = [zlib.crc32(name.encode()), regions]
+        half = np.tril(np.random.default_rng(seed).standard_normal((regions, regions)))
+        return np.asarray(half + np.tril(half, -1).T)
+
+    size = STREAMLINES + SPREAD * pattern("streamlines")
+    for value, factor in zip(factors, FACTORS["diffusion"], strict=True):
+        size += TRACT_SIZE * value * pattern(f"streamlines {factor.name}")
+    joined = pattern("joined") < norm.ppf(JOINED)
+    half = np.tril(rng.poisson(np.exp(size) * joined))
+    return np.asarray(half + np.tril(half, -1).T, dtype=np.float64)
 
 
 def readout_error(regions: int, time_points: int, simulations: int = 1200) -> Array:

@@ -9,8 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from ukb_brain.synthetic.people import SITES, Columns, weighted
+from ukb_brain.synthetic.people import AGE_SD, SITES, Columns, weighted
 
+REPEAT = 3
+# Share of a factor's own variation that is still there at the repeat scan.
+STABLE = 0.9
 Group = Literal["structural", "diffusion", "functional"]
 
 
@@ -90,6 +93,25 @@ def factor_values(group: Group, z: Columns, own: np.ndarray) -> np.ndarray:
         for k, f in enumerate(FACTORS[group])
     ]
     return np.stack(columns, axis=1)
+
+
+def own_variation(rng: np.random.Generator) -> dict[Group, np.ndarray]:
+    """Draw a person's own variation of each group's factors, shape (1, n_factors)."""
+    return {group: rng.standard_normal((1, len(of))) for group, of in FACTORS.items()}
+
+
+def own_at(visit: int, seed: int, number: int) -> dict[Group, np.ndarray]:
+    """Give a person's own variation at an imaging visit, most of which stays until the repeat."""
+    first = own_variation(np.random.default_rng([seed, number, 10]))
+    if visit != REPEAT:
+        return first
+    new = own_variation(np.random.default_rng([seed, number, 10 + visit]))
+    return {g: np.sqrt(STABLE) * first[g] + np.sqrt(1 - STABLE) * new[g] for g in first}
+
+
+def older(z: Columns, years: float) -> Columns:
+    """Give a person's latents after some years."""
+    return z | {"age": z["age"] + years / AGE_SD, "age_years": z["age_years"] + years}
 
 
 def site_indicators(z: Columns) -> np.ndarray:

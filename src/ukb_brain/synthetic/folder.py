@@ -8,14 +8,14 @@ from typing import Any, get_args
 from ukb_brain.atomic import PARTIAL, atomic_path
 from ukb_brain.errors import InputError
 from ukb_brain.synthetic.settings import FIRST_EID, Arrangement, SyntheticCohort
-from ukb_brain.synthetic.visits import KINDS, Scan
+from ukb_brain.synthetic.visits import KINDS, OFFERED, Scan
 
 MARKER = "synthetic_cohort.json"
 TABLES = re.compile(
     r"ukb12345\.(csv|tab|txt|csv\.gz)|data_participant(_\d)?\.(csv|tsv|parquet)"
     r"|w12345_\d+\.csv|withdraw12345_\d+_\d+\.txt|ukb_rel_a12345_s\d+\.dat"
 )
-SCAN = re.compile(rf"^(\d+)_({'|'.join(map(str, KINDS))})_([23])_0\.(zip|txt)$")
+SCAN = re.compile(rf"^(\d+)_({'|'.join(map(str, KINDS | OFFERED))})_([23])_0\.(zip|txt)$")
 
 
 def bulk_folder(raw: Path, arrangement: Arrangement) -> Path:
@@ -30,7 +30,7 @@ def file_path(arrangement: Arrangement, scan: Scan, number: int) -> Path:
         "flat": Path(),
         "by_field": Path(str(scan.field)),
         "by_person": Path(name.partition("_")[0]),
-        "platform": Path(KINDS[scan.field].folder, name[:2]),
+        "platform": Path((KINDS | OFFERED)[scan.field].folder, name[:2]),
     }
     return folders[arrangement] / name
 
@@ -38,8 +38,8 @@ def file_path(arrangement: Arrangement, scan: Scan, number: int) -> Path:
 def claim(folder: Path, cohort: SyntheticCohort, source: str) -> SyntheticCohort:
     """Make a folder this cohort's own, before anything is written into it; give the cohort back.
 
-    The cohort may grow by further participants, nothing else may change. A synthetic cohort is
-    never written where real data belong.
+    The cohort may grow by further participants and phenotypes, nothing else may change. A
+    synthetic cohort is never written where real data belong.
 
     Raises
     ------
@@ -78,10 +78,11 @@ def claim(folder: Path, cohort: SyntheticCohort, source: str) -> SyntheticCohort
 
 def _check_same(folder: Path, there: dict[str, Any], asked: SyntheticCohort) -> None:
     # Earlier versions wrote fewer settings, and their time series without a header.
+    there, grows = {"idps": 0} | there, ("participants", "idps")
     changed = [
         f"{key} {there.get(key)} there, {new} asked"
         for key, new in asked.model_dump().items()
-        if there.get(key) != new and (key != "participants" or new < there[key])
+        if there.get(key) != new and (key not in grows or new < there[key])
     ]
     if changed:
         raise InputError(

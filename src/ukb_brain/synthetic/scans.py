@@ -1,7 +1,7 @@
 """Write a person's scans as UK Biobank's bulk files."""
 
-import gzip
 import io
+import math
 import re
 import zipfile
 from collections.abc import Mapping
@@ -9,36 +9,64 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from nibabel.affines import apply_affine, from_matvec
+import torch
+from nibabel.affines import from_matvec
 from nibabel.eulerangles import euler2mat
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, map_coordinates
+from scipy.ndimage import binary_dilation
+from zlib_ng import gzip_ng
 
 from ukb_brain.atomic import atomic_path
 from ukb_brain.imaging.affines import Affine, fsl_mni, to_flirt
 from ukb_brain.imaging.modalities import MNI, Modality, Scale
+from ukb_brain.imaging.regions import TIAN_1, glasser_labels
+from ukb_brain.imaging.resampling import resample
 from ukb_brain.imaging.time_series import LABEL
 from ukb_brain.synthetic import brains
-from ukb_brain.synthetic.anatomy import CONTRASTS, Anatomy, places
+from ukb_brain.synthetic.anatomy import CONTRASTS, Anatomy
 from ukb_brain.synthetic.brains import Mask, Points
-from ukb_brain.synthetic.connectomes import N_STYLES, matrix_25750, region_labels, simulate
-from ukb_brain.synthetic.factors import FACTORS, factor_values, site_indicators
+from ukb_brain.synthetic.connectomes import (
+    N_STYLES,
+    SIFT2_WEIGHT,
+    matrix_25750,
+    simulate,
+    streamlines,
+)
+from ukb_brain.synthetic.factors import (
+    FACTORS,
+    STABLE,
+    factor_values,
+    older,
+    own_variation,
+    site_indicators,
+)
 from ukb_brain.synthetic.folder import file_path
 from ukb_brain.synthetic.people import latents, variates
 from ukb_brain.synthetic.settings import SyntheticCohort
-from ukb_brain.synthetic.visits import DWI, FLAIR, MATRIX, SERIES, Scan, visits_of
+from ukb_brain.synthetic.visits import (
+    DWI,
+    FLAIR,
+    MATRIX,
+    OFFERED,
+    SERIES,
+    Scan,
+    offered_scans,
+    visits_of,
+)
 
 Members = dict[str, bytes]
 
+# Of zlib-ng: as small as zlib's first, in half its time.
+GZIP_LEVEL = 2
 NATIVE_MM = (208, 256, 256)
 LARGEST_SHIFT_MM = 12.0
-# Share of a factor's own variation that is still there at the repeat scan.
-STABLE = 0.9
+# A modality that is drawn where the grid has it; how it follows FA, and its noise.
+MD, FA_IN_MD, MD_NOISE = "md", 0.6, 0.03
 
 
 @dataclass(frozen=True)
@@ -52,19 +80,43 @@ class PeopleBatch:
     modalities: Mapping[str, Modality]
 
 
+class _Drawn(NamedTuple):
+    """Intensities of a brain at some of a grid's voxels; elsewhere is nothing.
+
+    Voxels are numbered as NIfTI has them, the first axis running fastest, and lie in numpy's order.
+    """
+
+    shape: tuple[int, ...]
+    affine: Affine
+    voxels: NDArray[np.intp]
+    images: brains.Images
+
+
 @lru_cache(maxsize=1)
-def _anatomy(path: Path) -> tuple[Anatomy, Mask, Points, Mask]:
+def _anatomy(path: Path) -> tuple[Anatomy, Mask, Points, torch.Tensor]:
     anatomy = Anatomy.load(path)
     mask, world = brains.brain_points(anatomy)
     reach = max(1, round(LARGEST_SHIFT_MM / float(anatomy.voxel_mm)))
-    return anatomy, mask, world, binary_dilation(mask, iterations=reach)
+    near = binary_dilation(mask, iterations=reach).astype(np.uint8)
+    return anatomy, mask, world, torch.from_numpy(np.ascontiguousarray(near.T))
 
 
-def missing_files(cohort: SyntheticCohort, number: int, bulk: Path) -> list[Scan]:
-    """List scans of a person that should be on disk and are not."""
+def _numbered(voxels: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.intp]:
+    return voxels @ np.cumprod([1, *shape[:2]])
+
+
+def missing_files(
+    cohort: SyntheticCohort, number: int, bulk: Path, modalities: Mapping[str, Modality]
+) -> list[Scan]:
+    """List scans of a person that should be on disk and are not, by visit."""
+    asked = [record.field for record in modalities.values() if isinstance(record.field, int)]
+    scans = (
+        *visits_of(cohort.seed, number).scans,
+        *offered_scans(cohort.seed, number, dict.fromkeys(asked)),
+    )
     return [
         scan
-        for scan in visits_of(cohort.seed, number).scans
+        for scan in sorted(scans, key=lambda scan: scan.instance)
         if scan.state != "missing"
         and not (bulk / file_path(cohort.arrangement, scan, number)).exists()
     ]
@@ -74,7 +126,7 @@ def write_batch(batch: PeopleBatch) -> int:
     """Write what is missing of some people's scans, and count the files."""
     written = 0
     for number in batch.numbers:
-        todo = missing_files(batch.cohort, number, batch.bulk)
+        todo = missing_files(batch.cohort, number, batch.bulk, batch.modalities)
         for instance, scans in groupby(todo, key=lambda scan: scan.instance):
             session = _Session(batch, number, instance)
             for scan in scans:
@@ -92,16 +144,14 @@ class _Session:
         self.anatomy, self.mask, self.world, self.near = _anatomy(batch.anatomy)
         z = latents(variates(self.cohort.seed, [number]))
         rng = np.random.default_rng([*self.seed, 10])
-        own: dict[str, NDArray[np.float64]] = {
-            group: rng.standard_normal((1, len(of))) for group, of in FACTORS.items()
-        }
+        own: dict[str, NDArray[np.float64]] = {**own_variation(rng)}
         own["shapes"] = rng.standard_normal(len(self.anatomy.shapes))
         own["textures"] = rng.standard_normal(len(self.anatomy.textures))
         own["styles"] = rng.standard_normal(N_STYLES)
         if instance == 3:
             dates = visits_of(*self.seed).dates
             years = (dates[3] - dates[2]).days / 365.25
-            z |= {"age": z["age"] + years / 7.7, "age_years": z["age_years"] + years}
+            z = older(z, years)
             rng = np.random.default_rng([*self.seed, 10 + instance])
             for name in [*FACTORS, "textures", "styles"]:
                 new = rng.standard_normal(own[name].shape)
@@ -111,6 +161,7 @@ class _Session:
         self.brain = brains.Brain(
             factors["structural"], factors["diffusion"], site, own["shapes"], own["textures"]
         )
+        self.tracts = factors["diffusion"]
         self.connectome = np.concatenate([factors["functional"], site, own["styles"]])
         self.motion, self.head = float(z["motion"][0]), float(z["head"][0])
 
@@ -121,11 +172,16 @@ class _Session:
                 values = matrix_25750(self._regions[1])
                 part.write_text("   ".join(f"{v:.6f}" for v in values) + "\n")
                 return
-            members = self._time_series() if scan.field == SERIES else self._images(scan.field)
+            members = self._members(scan.field)
             if scan.state == "unusable":
                 members = {re.sub("^([^/]+/)?", r"\1unusable/", n): c for n, c in members.items()}
             content = _zip(members)
             part.write_bytes(content[: len(content) // 3] if scan.state == "broken" else content)
+
+    def _members(self, field: int) -> Members:
+        if field == SERIES:
+            return self._time_series()
+        return self._streamlines(field) if field in OFFERED else self._images(field)
 
     def _noise_of(self, *scan: int) -> np.random.Generator:
         """Start a stream for each scan, so that a resumed person's files are the same."""
@@ -152,64 +208,69 @@ class _Session:
         return shape, np.asarray(from_matvec(gantry, centre - gantry @ middle))
 
     @cached_property
-    def _native(self) -> brains.Images:
+    def _native(self) -> _Drawn:
         shape, affine = self._native_grid()
-        world = places(shape, self._head_position() @ affine)
-        # Points that may hold brain once it is deformed; the rest need not be drawn.
-        index = apply_affine(np.linalg.inv(fsl_mni(self.cohort.voxel_mm)[1]), world)
-        inside = map_coordinates(
-            self.near, np.moveaxis(index, -1, 0), order=0, mode="grid-constant", prefilter=False
-        )
-        return self._drawn(self.brain, inside, world[inside])
+        to_world = self._head_position() @ affine
+        # Voxels that may hold brain once it is deformed; the rest need not be drawn.
+        to_near = np.linalg.inv(fsl_mni(self.cohort.voxel_mm)[1]) @ to_world
+        inside = resample(self.near[None], to_near[None], shape, interpolation="nearest")[1]
+        voxels = inside[0].nonzero().numpy()
+        world = voxels.astype(np.float32) @ to_world[:3, :3].T.astype(np.float32)
+        world += to_world[:3, 3].astype(np.float32)
+        images = brains.draw(self.anatomy, self.brain, world)
+        return _Drawn(shape, affine, _numbered(voxels, shape), images)
 
     @cached_property
-    def _in_mni(self) -> brains.Images:
-        return self._drawn(brains.registered(self.brain), self.mask, self.world)
-
-    def _drawn(self, brain: brains.Brain, inside: Mask, world: Points) -> brains.Images:
-        """Draw volumes that are empty but inside, where the points of the world lie."""
-        volumes = {}
-        for name, values in brains.draw(self.anatomy, brain, world).items():
-            volumes[name] = np.zeros(inside.shape, dtype=np.float32)
-            volumes[name][inside] = values
-        return volumes
+    def _in_mni(self) -> _Drawn:
+        shape, affine = fsl_mni(self.cohort.voxel_mm)
+        images = brains.draw(self.anatomy, brains.registered(self.brain), self.world)
+        return _Drawn(shape, affine, _numbered(np.argwhere(self.mask), shape), images)
 
     def _images(self, field: int) -> Members:
         """Draw the images of a field that modalities are read from, and others beside them."""
         modalities = self.batch.modalities
         records = {k: r for k, r in modalities.items() if r.field == field and k in CONTRASTS}
         images = {
-            record.member: self._image(key, record, place)
+            record.member[0]: self._image(key, record, place)
             for place, (key, record) in enumerate(records.items())
         }
         matrices = {r.matrix: self._flirt() for r in records.values() if r.matrix}
+        if MD in modalities and modalities[MD].field == field:
+            images[modalities[MD].member[0]] = self._mean_diffusivity()
         return images | self._beside(field) | matrices
 
     def _image(self, key: str, record: Modality, place: int) -> bytes:
-        contrast, in_mni = CONTRASTS[key], record.space == MNI
-        if in_mni:
-            volume, inside = self._in_mni[key], self.mask
-        else:
-            volume, inside = self._native[key], self._native["brain"] > 0.5
+        contrast = CONTRASTS[key]
+        drawn = self._in_mni if record.space == MNI else self._native
+        # What is in MNI space was drawn inside the mask alone.
+        inside = slice(None) if record.space == MNI else drawn.images["brain"] > 0.5
+        values, voxels = drawn.images[key][inside], drawn.voxels[inside]
         stream = self._noise_of(record.field or 0, *([place] if place else []))
-        noise = stream.standard_normal(int(inside.sum()), dtype=np.float32)
-        out = np.zeros_like(volume)
-        out[inside] = np.maximum(volume[inside] + contrast.noise * noise, 0.01) * contrast.unit
+        noise = stream.standard_normal(len(values), dtype=np.float32)
+        values = np.maximum(values + contrast.noise * noise, 0.01) * np.float32(contrast.unit)
         if isinstance(record.intensity, Scale):
-            out = np.clip(out, *record.intensity.clamp)
-        return self._nifti(out, in_mni)
+            values = np.clip(values, *np.float32(record.intensity.clamp))
+        return _nifti(drawn, values, voxels)
+
+    def _mean_diffusivity(self) -> bytes:
+        """Draw mean diffusivity in mm²/s, which falls where anisotropy rises."""
+        images = self._in_mni.images
+        noise = MD_NOISE * self._noise_of(DWI, 1).standard_normal(len(images["dwi"]))
+        values = np.maximum(images["brain"] - FA_IN_MD * images["dwi"] + noise, 0.05)
+        return _nifti(self._in_mni, np.float32(0.001) * values.astype(np.float32))
 
     def _beside(self, field: int) -> Members:
         """Draw what else UK Biobank has in a field's zips."""
         native = self._native
         if field == FLAIR:
-            return {"T2_FLAIR/lesions/final_mask.nii.gz": self._nifti(native["lesions"] > 1.2)}
+            lesions = _nifti(native, native.images["lesions"] > 1.2)
+            return {"T2_FLAIR/lesions/final_mask.nii.gz": lesions}
         if field == DWI:
-            return {"dMRI/dMRI/dti_FA.nii.gz": self._nifti(native["dwi"])}
-        in_mni = self._in_mni["t1"] * CONTRASTS["t1"].unit
+            return {"dMRI/dMRI/dti_FA.nii.gz": _nifti(native, native.images["dwi"])}
+        in_mni = self._in_mni.images["t1"] * np.float32(CONTRASTS["t1"].unit)
         return {
-            "T1/T1_brain_mask.nii.gz": self._nifti(native["brain"] > 0.5),
-            "T1/T1_brain_to_MNI.nii.gz": self._nifti(in_mni, in_mni=True),
+            "T1/T1_brain_mask.nii.gz": _nifti(native, native.images["brain"] > 0.5),
+            "T1/T1_brain_to_MNI.nii.gz": _nifti(self._in_mni, in_mni),
         }
 
     def _flirt(self) -> bytes:
@@ -219,27 +280,43 @@ class _Session:
         # FLIRT leaves blanks at the end of its rows.
         return "".join("  ".join(f"{x:.10f}" for x in row) + "  \n" for row in flirt).encode()
 
-    def _nifti(self, volume: NDArray[Any], in_mni: bool = False) -> bytes:
-        """Encode a gzipped NIfTI: masks as uint8, FA as float32, intensities as int16."""
-        affine = fsl_mni(self.cohort.voxel_mm)[1] if in_mni else self._native_grid()[1]
-        if volume.dtype == bool:
-            data = volume.astype(np.uint8)
-        elif volume.max() <= 2:
-            data = volume.astype(np.float32)
-        else:
-            data = np.round(volume).astype(np.int16)
-        image = nib.Nifti1Image(data, affine)
-        image.set_qform(affine, code=1)
-        return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
-
     def _time_series(self) -> Members:
         table = pd.DataFrame(self._regions[0]).add_prefix("timepoint_")
-        table.insert(0, LABEL, region_labels(len(table)))
+        table.insert(0, LABEL, glasser_labels(len(table)))
         text = table.to_csv(index=False, float_format="%.4f")
-        packed = gzip.compress(text.encode(), compresslevel=1, mtime=0)
+        packed = gzip_ng.compress(text.encode(), GZIP_LEVEL, mtime=0)
         # Both are met: at the top of the zip, and in a folder.
         place = "fMRI/" if self.number % 2 else ""
         return {f"{place}fMRI.Glasser.csv.gz": packed}
+
+    def _streamlines(self, field: int) -> Members:
+        regions = self.cohort.regions + 2 * len(TIAN_1)
+        counts = streamlines(self.tracts, regions, self._noise_of(field))
+        matrices = {"streamline_count": counts, "sift2_fbc": SIFT2_WEIGHT * counts}
+        return {
+            f"connectome_{name}_10M.csv": "".join(
+                ",".join(f"{value:.15g}" for value in row) + "\n" for row in matrix
+            ).encode()
+            for name, matrix in matrices.items()
+        }
+
+
+def _nifti(drawn: _Drawn, values: NDArray[Any], voxels: NDArray[np.intp] | None = None) -> bytes:
+    """Encode a gzipped NIfTI: masks as uint8, FA as float32, intensities as int16.
+
+    Values are of all voxels that were drawn, or of those that are numbered.
+    """
+    if values.dtype == bool:
+        kind: type[np.generic] = np.uint8
+    elif values.max(initial=0) <= 2:
+        kind = np.float32
+    else:
+        kind, values = np.int16, np.round(values)
+    data = np.zeros(math.prod(drawn.shape), dtype=kind)
+    data[drawn.voxels if voxels is None else voxels] = values
+    image = nib.Nifti1Image(data.reshape(drawn.shape, order="F"), drawn.affine)
+    image.set_qform(drawn.affine, code=1)
+    return gzip_ng.compress(image.to_bytes(), GZIP_LEVEL, mtime=0)
 
 
 def _zip(members: Members) -> bytes:

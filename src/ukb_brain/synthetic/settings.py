@@ -30,6 +30,9 @@ class SyntheticCohort(Settings):
     arrangement : {"by_field", "flat", "by_person", "platform"}
         How bulk files lie: a folder a field, all in one folder, a folder a person, or as on the
         Research Analysis Platform.
+    idps : int
+        Imaging-derived phenotypes in the main table: of those of `ukb_brain.synthetic.idps` so
+        many of the first ones. More may be added later.
     written_as : int
         Rises when files of the same settings are written otherwise than before.
     """
@@ -41,4 +44,5 @@ class SyntheticCohort(Settings):
     seed: int = Field(ge=0)
     style: Style = "ukbconv csv"
     arrangement: Arrangement = "by_field"
+    idps: int = Field(default=0, ge=0, le=840)
     written_as: Literal[2] = 2

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ukb_brain.atomic import atomic_path
+from ukb_brain.synthetic.idps import idp_columns
 from ukb_brain.synthetic.people import FAMILY_BLOCK, family_of, latents, traits, variates
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
 from ukb_brain.synthetic.visits import visits_of
@@ -49,7 +50,8 @@ def main_table(cohort: SyntheticCohort) -> pd.DataFrame:
     # As objects: a code would become 4.0 wherever somebody else has no entry.
     table = pd.DataFrame(rows, dtype=object)
     ordered = sorted(table.columns.drop("eid"), key=parse_column)
-    return table[["eid", *ordered]].fillna("").astype(str)
+    table = table[["eid", *ordered]].fillna("").astype(str)
+    return pd.concat([table, idp_columns(cohort, z)], axis=1) if cohort.idps else table
 
 
 class _Row:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
-from ukb_brain.synthetic import brains, connectomes
+from ukb_brain.synthetic import brains, connectomes, idps
 from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.factors import (
     FACTORS,
@@ -49,10 +49,12 @@ PLANTED = {
 )
 
 
-def _seen(group: Group, z: Columns, rng: np.random.Generator, error: Array) -> Array:
-    """Draw what the oracle reads: factors and sites with the errors of its reading."""
-    own = rng.standard_normal((len(z["age"]), len(FACTORS[group])))
-    true = np.hstack([factor_values(group, z, own), site_indicators(z)])
+def _own(group: Group, z: Columns, rng: np.random.Generator) -> Array:
+    return rng.standard_normal((len(z["age"]), len(FACTORS[group])))
+
+
+def _read(true: Array, rng: np.random.Generator, error: Array) -> Array:
+    """Draw what the oracle reads of something: with the errors of its reading."""
     return true + rng.multivariate_normal(np.zeros(len(error)), error, len(true))
 
 
@@ -95,8 +97,10 @@ def _scores(
 def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
     """Tabulate what is truly readable in each cell.
 
-    Targets that the generator does not make are left out. Voxel size, regions and length of the
-    scans matter, neither seed nor people.
+    Targets that the generator does not make are left out, and imaging groups that it has no oracle
+    of. Voxel size, regions and length of the scans and the number of phenotypes matter, neither
+    seed nor people. Further modalities of a group show the same factors again, and count for
+    nothing more in ``reachable``.
 
     Returns
     -------
@@ -113,9 +117,21 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
     errors["functional"] = connectomes.readout_error(cohort.regions, cohort.time_points)
     groups: tuple[Group, ...] = tuple(g for g in FACTORS if g in grid.imaging)
     blocks = {domain: _block(grid, domain, values, rng) for domain in grid.domains}
-    known = {g: _known(g, z) for g in groups} | blocks
-    seen = {g: _seen(g, z, rng, errors[g]) for g in groups} | blocks
-    cells = [cell for cell in grid.cells if cell.target in values]
+    own: dict[Group, Array] = {}
+    known, seen = dict(blocks), dict(blocks)
+    for group in groups:
+        own[group] = _own(group, z, rng)
+        shown = np.hstack([factor_values(group, z, own[group]), site_indicators(z)])
+        known[group], seen[group] = _known(group, z), _read(shown, rng, errors[group])
+    if idps.NAME in grid.imaging and cohort.idps:
+        # Of the same people: their phenotypes have the factors that their images have.
+        for group in idps.GROUPS:
+            own.setdefault(group, _own(group, z, rng))
+        shown = idps.seen_by(z, own)
+        latent = [_known(group, z) for group in idps.GROUPS]
+        known[idps.NAME] = np.hstack([*latent, z["head"][:, None]])
+        seen[idps.NAME] = _read(shown, rng, idps.readout_error(cohort.idps))
+    cells = [c for c in grid.cells if c.target in values and {*c.inputs.groups} <= {*known}]
     both = (_scores(features, values, grid, cells) for features in (known, seen))
     rows = []
     for cell, *scores in zip(cells, *both, strict=True):

@@ -1,11 +1,13 @@
 """Which visits a person attends, which files come of them, and what goes wrong with some."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ukb_brain.imaging.connectome import CONNECTOME_FIELDS
 from ukb_brain.synthetic.settings import FIRST_EID
 
 IMAGING_VISITS = (2, 3)
@@ -33,6 +35,8 @@ KINDS = {
     MATRIX: Kind("rfMRI", 0.030, 0.0, 0.0, "txt"),
     SERIES: Kind("Functional time series", 0.035, 0.006, 0.002),
 }
+# What is made where it is asked for alone.
+OFFERED = dict.fromkeys(CONNECTOME_FIELDS, Kind("Connectomes", 0.030, 0.006, 0.002))
 NEVER_SCANNED, REPEATED, FIRST_REPEAT, WITHDRAWN = 0.02, 0.10, 0.12, 0.006
 FIRST_DAY = date(2006, 6, 1)
 IMAGING_BEGAN = date(2014, 5, 1)
@@ -49,7 +53,7 @@ class Scan:
     def file_name(self, number: int) -> str:
         """Name the file of a person, numbered from 1, as UK Biobank does."""
         stem = f"{FIRST_EID + number - 1}_{self.field}_{self.instance}_0"
-        return f"{stem}.{KINDS[self.field].ending}"
+        return f"{stem}.{(KINDS | OFFERED)[self.field].ending}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,17 @@ def visits_of(seed: int, number: int) -> Visits:
         for field, kind in KINDS.items()
     )
     return Visits(dates, scans, bool(rng.random() < WITHDRAWN))
+
+
+def offered_scans(seed: int, number: int, fields: Iterable[int]) -> list[Scan]:
+    """Draw a person's scans of fields of `OFFERED`; all others stay as they are."""
+    dates = visits_of(seed, number).dates
+    scans = []
+    for instance in (instance for instance in IMAGING_VISITS if instance in dates):
+        for field in (field for field in fields if field in OFFERED):
+            draw = float(np.random.default_rng([seed, number, field, instance]).random())
+            scans.append(Scan(field, instance, _state(OFFERED[field], draw)))
+    return scans
 
 
 def _state(kind: Kind, draw: float) -> State:

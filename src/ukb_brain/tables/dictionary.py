@@ -32,10 +32,12 @@ VALUE_TYPES = {
     61: "time",
     101: "compound",
 }
+NUMBER_TYPES = [11, 31]
 RANGES = ("instance_min", "instance_max", "array_min", "array_max")
 COLUMNS = {
     **dict.fromkeys(("title", "units"), pa.string()),
     **dict.fromkeys(("field_id", "value_type", "encoding_id", *RANGES), pa.int64()),
+    "main_category": pa.int64(),
 }
 
 
@@ -84,6 +86,21 @@ def _fields() -> pa.Table:
             include_columns=list(COLUMNS), column_types=COLUMNS
         ),
     )
+
+
+def fields_of_numbers(first: int, last: int, category: int | None = None) -> list[int]:
+    """List fields of whole or other numbers between two, of a category or of any, ascending.
+
+    Examples
+    --------
+    >>> fields_of_numbers(25920, 25922), len(fields_of_numbers(0, 10**7, category=134))
+    ([25920, 25922], 432)
+    """
+    asked = (pc.field("field_id") >= first) & (pc.field("field_id") <= last)
+    asked &= pc.field("value_type").isin(NUMBER_TYPES)
+    if category is not None:
+        asked &= pc.field("main_category") == category
+    return sorted(_fields().filter(asked)["field_id"].to_pylist())
 
 
 @cache

@@ -126,7 +126,8 @@ def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataF
     Parameters
     ----------
     index : DataFrame
-        ``eid, field, instance, array, state``.
+        ``eid, field, instance, array, state``, and ``lacks`` where a file may hold one modality of
+        its field and not another: names of those that it lacks, with blanks between them.
     modalities : dict of str to int
         Bulk field of each modality.
 
@@ -138,6 +139,11 @@ def usable_scans(index: pd.DataFrame, modalities: Mapping[str, int]) -> pd.DataF
     good = index[(index["array"] == 0) & (index["state"] == "ok")]
     good = good[good["field"].isin(modalities.values())]
     has = {modality: good["field"] == field for modality, field in modalities.items()}
+    if "lacks" in good:
+        names = {text: text.split() for text in good["lacks"].unique()}
+        for modality, there in has.items():
+            without = [text for text, lacking in names.items() if modality in lacking]
+            has[modality] = there & ~good["lacks"].isin(without)
     # To cross-tabulate takes much longer.
     return good[KEYS].astype(np.int64).assign(**has).groupby(KEYS).any()
 

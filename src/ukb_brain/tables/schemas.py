@@ -65,6 +65,15 @@ sources_by_visit = declared(
 )
 
 
+# Of imaging visits: a column a field, named by its number; without rows where there are none.
+imaging_numbers = declared(
+    "eid instance",
+    "eid instance",
+    strict=False,
+    kinds={OTHERS: {"dtype": "float32", "nullable": True} | ABSENT},
+)
+
+
 def _adds_up(table: pd.DataFrame) -> bool:
     expected = table["remaining"].shift() - table["excluded"]
     return bool((expected[1:] == table["remaining"][1:]).all())

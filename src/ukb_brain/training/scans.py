@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from ukb_brain.grid import Grid
+from ukb_brain.imaging.modalities import ImagingPreprocess, Kind
+from ukb_brain.imaging.readers import NUMBERS_OF
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import ARRAYS
 from ukb_brain.training.harmonised import Combat
+from ukb_brain.training.normal_scores import NormalScores
 from ukb_brain.training.people import People
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.steps import Fill, Maker, Step, Tangent
+from ukb_brain.training.steps import Fill, Maker, Partial, Step, Tangent
 
+# What makes each kind of connectivity.
+MAKERS: dict[Kind, Maker] = {"tangent": Tangent(), "correlation": Fill(), "partial": Partial()}
 # People whose volumes are pooled at a time.
 VOLUMES = 16
 
@@ -72,6 +77,10 @@ class GroupScans:
         The stores.
     pooling : int
         Volumes are averaged over cubes of so many voxels.
+    numbers : bool
+        Whether the vector is numbers of the main table, each in a unit of its own.
+    kind : {"tangent", "correlation", "partial"}, optional
+        What connectivity of time series is read as, whatever is said of all.
     makers : tuple of Maker
         What is to be done to vectors, in this order.
     steps : tuple of Step
@@ -85,6 +94,8 @@ class GroupScans:
     vectors: Path
     pooling: int = 1
     makers: tuple[Maker, ...] = (Fill(),)
+    numbers: bool = field(default=False, kw_only=True)
+    kind: Kind | None = field(default=None, kw_only=True)
     steps: Mapping[str, Step] = field(default_factory=dict, compare=False, kw_only=True)
     kept: KeptVectors | None = field(default=None, compare=False, kw_only=True)
 
@@ -188,10 +199,13 @@ class Scans:
 
         Not ``tangent``: connectivity as it is, if so. Every strategy reads through this.
         """
-        first = Tangent() if tangent and settings.connectivity == "tangent" else Fill()
         groups = {}
         for group, some in self.groups.items():
-            makers: tuple[Maker, ...] = (first,)
+            kind = some.kind or settings.connectivity
+            maker: Maker = NormalScores() if some.numbers else MAKERS[kind]
+            if kind == "tangent" and not (tangent or some.numbers):
+                maker = Fill()
+            makers: tuple[Maker, ...] = (maker,)
             if settings.harmonise.by != "none":
                 makers += (Combat.of(people, group, settings.harmonise),)
             groups[group] = replace(some, pooling=pooling, makers=makers)
@@ -199,12 +213,29 @@ class Scans:
 
 
 def gather_scans(
-    volumes: RecordStore, vectors: RecordStore, quality: pd.DataFrame, grid: Grid
+    volumes: RecordStore,
+    vectors: RecordStore,
+    quality: pd.DataFrame,
+    grid: Grid,
+    imaging: ImagingPreprocess | None = None,
 ) -> Scans:
-    """Name the scans of every imaging group, whole and as they are."""
+    """Name the scans of every imaging group, whole and as they are.
+
+    Modalities may say what kind of connectivity they are; without ``imaging`` none does.
+    """
+    kinds = {key: record.kind for key, record in imaging.modalities.items()} if imaging else {}
     # Whole paths: a job of a batch system may start in another folder.
     stores = (volumes.path.resolve(), vectors.path.resolve())
-    groups = {name: GroupScans(tuple(of), *stores) for name, of in grid.imaging.items()}
+    measured = quality.dropna(subset=[NUMBERS_OF]) if NUMBERS_OF in quality else quality[:0]
+    groups = {
+        name: GroupScans(
+            tuple(of),
+            *stores,
+            numbers={*of} <= {*measured["modality"]},
+            kind=kinds.get(next(iter(of))),
+        )
+        for name, of in grid.imaging.items()
+    }
     return Scans(groups, quality_fingerprint(quality))
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from ukb_brain.imaging.modalities import Kind
 from ukb_brain.part_of_grid import names_of
 from ukb_brain.settings_base import Settings
 
@@ -247,6 +248,10 @@ class Kernels(Settings):
     memory_gb: float = Field(default=2.0, gt=0)
 
 
+def _kind(given: Any) -> Any:
+    return "correlation" if given == "fisher_z" else given
+
+
 class Harmonise(Settings):
     """Whether sites are made alike, by ComBat; nothing is fitted on any but training people.
 
@@ -273,9 +278,11 @@ class Modelling(Settings):
         Which of ``linear``, ``kernels``, ``amortised`` and ``dedicated`` are run. Amortised is
         averaged with linear, and with kernels where they are run. Linear is run beside both where
         it is not named: it costs seconds, and is what they must beat.
-    connectivity : {"tangent", "fisher_z"}
-        What connectivity is read as where there are time series: vectors in tangent space, or z.
-        The dedicated strategy reads z, as the study did, and so does whoever has only matrices.
+    connectivity : {"tangent", "correlation", "partial"}
+        What connectivity is read as where there are time series and their modality has no ``kind``:
+        vectors in tangent space, or Fisher's z of correlations (``fisher_z`` is another name) or
+        partial ones. The dedicated strategy reads correlations in place of tangent space, as the
+        study did. UK Biobank's own matrices are read as they are.
     harmonise : Harmonise
         Of vectors and encodings; volumes stay.
     cross_fits : int
@@ -295,7 +302,7 @@ class Modelling(Settings):
         tuple[Literal["linear", "kernels", "amortised", "dedicated"], ...],
         BeforeValidator(names_of),
     ] = Field(default=(LINEAR, KERNELS, AMORTISED), min_length=1)
-    connectivity: Literal["tangent", "fisher_z"] = "tangent"
+    connectivity: Annotated[Kind, BeforeValidator(_kind)] = "tangent"
     harmonise: Harmonise = Harmonise()
     cross_fits: int = Field(default=5, ge=2)
     kernels: Kernels

@@ -8,9 +8,11 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ukb_brain.imaging.partial import partial_z
 from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, Key, open_store
 from ukb_brain.imaging.tangent import (
+    Matrices,
     completed,
     covariances,
     logarithms,
@@ -100,7 +102,7 @@ class Fill:
 
     def fit(self, scans: Source, training: Sequence[Key]) -> Filled | None:
         """Take the means of what is known."""
-        if not open_store(scans.vectors).marked(INCOMPLETE):
+        if not open_store(scans.vectors).marked(INCOMPLETE.format(scans.modalities[0])):
             return None
         total, there = 0.0, 0.0
         for batch in scans.batches(training, FILL_BATCH):
@@ -117,15 +119,15 @@ class Fill:
 
 
 @dataclass(frozen=True)
-class InTangentSpace:
-    """Vectors of tangent space at a reference.
+class OfCovariances:
+    """Vectors of shrunk covariances, which a reference completes where people lack regions.
 
     Attributes
     ----------
     store : Path
         Tells how far each person's correlations are to be shrunk.
     white : ndarray of shape (regions, regions)
-        From `ukb_brain.imaging.tangent.whitening`.
+        Of the reference, from `ukb_brain.imaging.tangent.whitening`.
     filled : Filled, optional
         Where anybody has gaps.
     """
@@ -135,8 +137,12 @@ class InTangentSpace:
     white: NDArray[np.float64]
     filled: Filled | None
 
+    def vectors(self, matrices: Matrices) -> Vectors:
+        """Write covariances as vectors."""
+        raise NotImplementedError
+
     def apply(self, values: Vectors, keys: Sequence[Key]) -> Vectors:
-        """Take Fisher's z, with gaps, to tangent space."""
+        """Take Fisher's z, with gaps, to such vectors."""
         root = np.linalg.inv(self.white)
         found = []
         for some in range(0, len(keys), LOGARITHMS):
@@ -144,12 +150,28 @@ class InTangentSpace:
             matrices = shrunk(self.store, self.modality, self.filled, values[rows], keys[rows])
             if self.filled is not None:
                 matrices = completed(matrices, regions_lacking(values[rows]), root @ root)
-            found.append(tangents(matrices, self.white))
+            found.append(self.vectors(matrices))
         return np.concatenate(found)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Give ``white``, and ``fill`` where gaps are filled."""
         return {"white": self.white} | (self.filled.arrays() if self.filled else {})
+
+
+class InTangentSpace(OfCovariances):
+    """Vectors of tangent space at the reference."""
+
+    def vectors(self, matrices: Matrices) -> Vectors:
+        """Take covariances to tangent space."""
+        return tangents(matrices, self.white)
+
+
+class PartialCorrelations(OfCovariances):
+    """Fisher's z of partial correlations."""
+
+    def vectors(self, matrices: Matrices) -> Vectors:
+        """Take covariances to partial correlations."""
+        return partial_z(matrices)
 
 
 def shrunk(
@@ -174,8 +196,9 @@ class Tangent:
 
     name: ClassVar[str] = "tangent"
     costly: ClassVar[bool] = True
+    step: ClassVar[type[OfCovariances]] = InTangentSpace
 
-    def fit(self, scans: Source, training: Sequence[Key]) -> Filled | InTangentSpace | None:
+    def fit(self, scans: Source, training: Sequence[Key]) -> Filled | OfCovariances | None:
         """Find the reference; people with all regions are preferred to those whose gaps are."""
         filled = Fill().fit(scans, training)
         store, modality = scans.vectors, scans.modalities[0]
@@ -194,17 +217,28 @@ class Tangent:
             matrices = shrunk(store, modality, filled, scans.read(keys), keys)
             total = total + logarithms(matrices).sum(axis=0)
         white = whitening(np.asarray(total) / len(used))
-        return InTangentSpace(store, modality, white, filled)
+        return self.step(store, modality, white, filled)
 
     def restore(
         self, scans: Source, arrays: Mapping[str, NDArray[np.generic]]
-    ) -> Filled | InTangentSpace | None:
+    ) -> Filled | OfCovariances | None:
         """Make it again."""
         filled = Fill().restore(scans, arrays)
         if "white" not in arrays:
             return filled
         white = arrays["white"].astype(np.float64)
-        return InTangentSpace(scans.vectors, scans.modalities[0], white, filled)
+        return self.step(scans.vectors, scans.modalities[0], white, filled)
+
+
+@dataclass(frozen=True)
+class Partial(Tangent):
+    """Take vectors to partial correlations, where time series told how far to shrink them.
+
+    The reference of tangent space completes people who lack regions.
+    """
+
+    name: ClassVar[str] = "partial"
+    step: ClassVar[type[OfCovariances]] = PartialCorrelations
 
 
 def _with_all_regions(scans: Source, keys: Sequence[Key]) -> Iterator[Key]:

@@ -17,6 +17,7 @@ from ukb_brain.readiness.findings import PROBLEMS, SECTIONS, Readiness
 from ukb_brain.readiness.machine import check_machine, check_needs
 from ukb_brain.readiness.page import MATRICES, build_check, shown_counts
 from ukb_brain.statistics.settings import Reporting
+from ukb_brain.tables.numbers import fields_of
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.settings import Modelling
 
@@ -43,7 +44,8 @@ def foresee(
         parts = parts_of(max(50, ready.people), splitting, planning.sites)
         plan = planning.model_copy(update={"dedicated_cells": modelling.dedicated.cells})
         vectors = stored_in("vectors", imaging)
-        about = (imaging.shape, parts, plan, vectors, imaging.stored)
+        numbers = {m: len(of) for m, of in fields_of(imaging.numbers).items()}
+        about = (imaging.shape, parts, plan, vectors, imaging.stored, numbers)
         case = Case(preset, modelling, grid, *about)
         check_needs(ready, case, compute, stores)
     return ready.table()

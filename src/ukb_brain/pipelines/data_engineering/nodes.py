@@ -15,7 +15,7 @@ from ukb_brain.imaging import bulk_index
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.problems import stop_at
 from ukb_brain.statistics.people.participation import match_participation
-from ukb_brain.tables import derivations, exclusions, visits
+from ukb_brain.tables import derivations, exclusions, numbers, visits
 from ukb_brain.tables.dictionary import Codings
 from ukb_brain.tables.exclusions import DataEngineering
 from ukb_brain.tables.main_table import TableFolder
@@ -28,23 +28,28 @@ logger = logging.getLogger(__name__)
 
 
 def index_bulk(
-    bulk: Path, before: pd.DataFrame, imaging: ImagingPreprocess, withdrawals: Withdrawals
+    bulk: Path,
+    before: pd.DataFrame,
+    grid: Grid,
+    imaging: ImagingPreprocess,
+    withdrawals: Withdrawals,
 ) -> pd.DataFrame:
     """List the bulk files, reading the directories of those zips that are new or changed.
 
     Files of who withdrew are passed over. Gives what `ukb_brain.imaging.bulk_index.index_bulk`
-    does, and ``state``.
+    does, ``state`` and ``lacks``.
 
     Raises
     ------
     InputError
         If zips hold several atlases and none is named, or not the one that is.
     """
-    earlier = before if len(before.columns) else None
+    earlier, imaging = before if len(before.columns) else None, imaging.taking(grid.modalities)
     fields, gone = imaging.fields.values(), withdrawals.eids
     index, others = bulk_index.index_bulk(bulk, fields, earlier, gone)
-    stop_at(bulk_index.problems_of_atlas(index, imaging.source, imaging.atlas))
+    stop_at(bulk_index.problems_of_atlases(index, imaging.series.values()))
     index["state"] = bulk_index.states(index, imaging.members)
+    index["lacks"] = bulk_index.lacks(index, imaging.members_of)
     logger.info("Bulk files in %s: %s.", bulk, f"{len(index):,}")
     if len(others) and len(index):
         logger.info("Other files there are of %s kind(s), such as %s.", len(others), others[0])
@@ -82,14 +87,17 @@ def select_cohort(
         If real data come without a withdrawal list or as synthetic ones, relatives are not known,
         or fields or instances are not in the table.
     """
-    table = tables.open(reading, codings)
+    table, imaging = tables.open(reading, codings), imaging.taking(grid.modalities)
+    wanted = numbers.fields_of(imaging.numbers)
     exclusions.require_withdrawals(withdrawals, source, settings.no_withdrawals_issued)
     exclusions.require_relatedness(relatedness, settings.no_relatedness)
     stop_at(problems_of_table(table.columns, grid, settings))
-    people = table.read(wanted_fields(grid))
+    stop_at(numbers.problems_of_numbers(table.columns, wanted, settings.imaging_instances))
+    looked_at = numbers.probes(wanted)
+    people = table.read(wanted_fields(grid).union(*looked_at.values()))
     exclusions.require_synthetic(people["eid"], source)
-    modalities = {modality: imaging.fields[modality] for modality in grid.modalities}
-    scans = exclusions.usable_scans(index, modalities)
+    scans = exclusions.usable_scans(index, imaging.fields_of(grid.modalities))
+    scans = numbers.add_numbers(scans, people, looked_at, settings.imaging_instances)
     cohort, flow = exclusions.select_cohort(people, withdrawals, scans, relatedness, settings)
     counts = exclusions.count_scans(scans, people, cohort, settings)
     return cohort, scans.reset_index(), flow, counts
@@ -112,6 +120,25 @@ def describe_participants(
         return people
     found = match_participation(people["eid"].to_numpy(np.int64), weights)
     return people.assign(participation_weight=found)
+
+
+def gather_numbers(
+    tables: TableFolder,
+    participants: pd.DataFrame,
+    grid: Grid,
+    imaging: ImagingPreprocess,
+    reading: TableSettings,
+    codings: Codings,
+) -> pd.DataFrame:
+    """Read the numbers of the main table that the grid has as an imaging group.
+
+    Gives ``eid, instance`` of every imaging visit of participants, and a column a field; no rows
+    where the grid has no such group.
+    """
+    wanted = numbers.fields_of(imaging.taking(grid.modalities).numbers)
+    if not wanted:
+        return participants[exclusions.KEYS].iloc[:0]
+    return numbers.read_numbers(tables.open(reading, codings), wanted, participants)
 
 
 def derive_targets(

@@ -5,6 +5,7 @@ from kedro.pipeline import Pipeline
 from ukb_brain.pipelines.data_engineering.nodes import (
     derive_targets,
     describe_participants,
+    gather_numbers,
     index_bulk,
     select_cohort,
 )
@@ -20,7 +21,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             step(
                 index_bulk,
-                "raw.bulk intermediate.bulk_index_before params:imaging_preprocess raw.withdrawals",
+                "raw.bulk intermediate.bulk_index_before params:grid params:imaging_preprocess "
+                "raw.withdrawals",
                 "intermediate.bulk_index",
             ),
             step(
@@ -35,6 +37,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 "cohort raw.relatedness visits_scanned raw.participation_weights "
                 "params:data_engineering",
                 "primary.participants",
+            ),
+            step(
+                gather_numbers,
+                "raw.table primary.participants params:grid params:imaging_preprocess "
+                "params:tables params:codings",
+                "primary.imaging_numbers",
             ),
             step(
                 derive_targets,

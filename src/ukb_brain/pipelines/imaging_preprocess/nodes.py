@@ -13,9 +13,10 @@ from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.preprocess import VisitBatch, mean_volume, preprocess_batch
-from ukb_brain.imaging.readers import Visit, find_parcellation, stored_in
+from ukb_brain.imaging.readers import Visit, find_parcellations, stored_in
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store, refuse_earlier
 from ukb_brain.problems import stop_at
+from ukb_brain.tables.numbers import Fields, fields_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def preprocess_scans(
     bulk: Path,
     index: pd.DataFrame,
     participants: pd.DataFrame,
+    numbers: pd.DataFrame,
     folder: Path,
     grid: Grid,
     settings: ImagingPreprocess,
@@ -37,8 +39,9 @@ def preprocess_scans(
 ) -> tuple[RecordStore, RecordStore, pd.DataFrame]:
     """Preprocess every scan of the participants that is not in the stores yet.
 
-    Records of people who are no longer participants, because they withdrew, are erased first.
-    A store of another source is refused.
+    ``numbers`` are those of the main table that are an imaging group. Only modalities of the grid
+    are read. Records of people who are no longer participants, because they withdrew, are erased
+    first. A store of another source is refused.
 
     Returns
     -------
@@ -52,6 +55,7 @@ def preprocess_scans(
         If no scan of a modality of the grid can be used.
     """
     refuse_earlier(folder)
+    settings = settings.taking(grid.modalities)
     volumes, vectors = (open_store(folder / name) for name in STORES)
     for store in (volumes, vectors):
         store.claim(source)
@@ -60,8 +64,14 @@ def preprocess_scans(
         store.tidy()
         if erased:
             logger.info("Records erased from %s of people who left: %s.", store.path.name, erased)
-    visits = _visits(bulk, index, participants, settings)
-    shared = (settings, find_parcellation(visits, settings), volumes.path, vectors.path)
+    fields = fields_of(settings.numbers)
+    for modality, held in fields.items():
+        vectors.name_values(modality, held)
+    visits = _visits(bulk, index, participants, numbers, settings, fields)
+    found = find_parcellations(visits, settings)
+    for modality, parcellation in found.items():
+        vectors.name_values(modality, parcellation.labels)
+    shared = (settings, found, volumes.path, vectors.path, fields)
     batches = [
         VisitBatch(tuple(visits[start : start + VISITS_PER_BATCH]), *shared)
         for start in range(0, len(visits), VISITS_PER_BATCH)
@@ -73,11 +83,17 @@ def preprocess_scans(
     quality = quality.sort_values(["eid", "instance", "modality"], ignore_index=True)
     usable = quality["status"] == "ok"
     require_scans(quality, grid, settings)
-    # Whether somebody in the stores lacks a region.
-    lacking = quality[usable].get("regions", 0) < quality[usable].get("regions_of", 0)
-    vectors.mark(INCOMPLETE, bool(np.any(lacking)))
+    for modality in stored_in("vectors", settings):
+        own = quality[usable & (quality["modality"] == modality)]
+        vectors.mark(INCOMPLETE.format(modality), _somebody_lacks_some(own))
     logger.info("Scans in the stores: %s; left out: %s.", int(usable.sum()), int((~usable).sum()))
     return volumes, vectors, quality
+
+
+def _somebody_lacks_some(usable: pd.DataFrame) -> bool:
+    """Tell whether somebody with a modality lacks a region or a number that others have."""
+    pairs = [(what, f"{what}_of") for what in ("regions", "numbers") if what in usable]
+    return any(bool((usable[there] < usable[of]).any()) for there, of in pairs)
 
 
 def _keys(rows: pd.DataFrame) -> list[Key]:
@@ -85,14 +101,24 @@ def _keys(rows: pd.DataFrame) -> list[Key]:
 
 
 def _visits(
-    bulk: Path, index: pd.DataFrame, participants: pd.DataFrame, settings: ImagingPreprocess
+    bulk: Path,
+    index: pd.DataFrame,
+    participants: pd.DataFrame,
+    numbers: pd.DataFrame,
+    settings: ImagingPreprocess,
+    fields: Fields,
 ) -> list[Visit]:
     files: dict[Key, dict[int, BulkFile]] = {key: {} for key in sorted(_keys(participants))}
     mine = index[index["field"].isin(settings.fields.values()) & (index["array"] == 0)]
     for key, field, path in zip(_keys(mine), mine["field"], mine["path"], strict=True):
         if key in files:
             files[key][int(field)] = BulkFile(bulk / path)
-    return [Visit(key, found) for key, found in files.items()]
+    rows = {key: row for row, key in enumerate(_keys(numbers))}
+    values = {m: numbers[[str(field) for field in of]].to_numpy() for m, of in fields.items()}
+    return [
+        Visit(key, found, {m: held[rows[key]] for m, held in values.items()})
+        for key, found in files.items()
+    ]
 
 
 def require_scans(quality: pd.DataFrame, grid: Grid, settings: ImagingPreprocess) -> None:
@@ -119,6 +145,7 @@ def average_volumes(
     quality: pd.DataFrame,
     splits: pd.DataFrame,
     participants: pd.DataFrame,
+    grid: Grid,
     settings: ImagingPreprocess,
 ) -> dict[str, nib.Nifti1Image]:
     """Average each modality's volumes over the first fold's training people, at chosen visits.
@@ -135,7 +162,7 @@ def average_volumes(
     chosen = participants.loc[participants["chosen"], ["eid", "instance"]]
     usable = usable.merge(chosen, on=["eid", "instance"])
     means = {}
-    for modality in stored_in("volumes", settings):
+    for modality in stored_in("volumes", settings.taking(grid.modalities)):
         keys = _keys(usable[usable["modality"] == modality])
         if len(keys) >= FEWEST_AVERAGED:
             mean = mean_volume(volumes, modality, keys)

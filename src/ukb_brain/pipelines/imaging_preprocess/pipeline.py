@@ -11,15 +11,16 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     steps = [
         step(
             nodes.preprocess_scans,
-            "raw.bulk intermediate.bulk_index primary.participants intermediate.folder "
-            "params:grid params:imaging_preprocess params:source params:compute",
+            "raw.bulk intermediate.bulk_index primary.participants "
+            "primary.imaging_numbers intermediate.folder params:grid params:imaging_preprocess "
+            "params:source params:compute",
             "intermediate.volumes intermediate.vectors primary.quality",
         ),
         step(nodes.summarise_quality, "primary.quality", "primary.quality_summary"),
         step(
             nodes.average_volumes,
             "intermediate.volumes primary.quality primary.splits primary.participants "
-            "params:imaging_preprocess",
+            "params:grid params:imaging_preprocess",
             "reporting.mean_images",
         ),
     ]

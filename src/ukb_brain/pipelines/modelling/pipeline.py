@@ -23,7 +23,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         ),
         step(
             gather_scans,
-            "intermediate.volumes intermediate.vectors primary.quality params:grid",
+            "intermediate.volumes intermediate.vectors primary.quality params:grid "
+            "params:imaging_preprocess",
             "scans",
         ),
         step(

@@ -14,6 +14,7 @@ from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.readers import stored_in
 from ukb_brain.pipelines.wiring import step
 from ukb_brain.planning import Case, Planning, foresee, parts_of, plan_table, write_plan
+from ukb_brain.tables.numbers import fields_of
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.settings import Modelling
 
@@ -51,7 +52,8 @@ def plan_costs(
             changed = presets[name]["imaging_preprocess"]
             scans = ImagingPreprocess(**(imaging.model_dump() | changed))
         vectors = stored_in("vectors", scans)
-        about = (scans.shape, parts, planning, vectors, scans.stored)
+        numbers = {m: len(of) for m, of in fields_of(scans.numbers).items()}
+        about = (scans.shape, parts, planning, vectors, scans.stored, numbers)
         cases.append(Case(name, own, grid, *about))
     # In one worker, one after the other: what is tried must have the machine for itself.
     alone = compute.model_copy(update={"workers": 1})

@@ -6,6 +6,7 @@ from pathlib import Path
 from kedro.pipeline import Pipeline
 
 from ukb_brain.cluster import Compute, run_items
+from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.pipelines.wiring import step
 from ukb_brain.synthetic.anatomy import build_anatomy
@@ -33,12 +34,19 @@ def write_scans(
     claimed: SyntheticCohort,
     raw_folder: Path,
     truth_folder: Path,
+    grid: Grid,
     imaging: ImagingPreprocess,
     compute: Compute,
 ) -> Path:
-    """Write the bulk files that are not there yet, and the shared anatomy beside the truth."""
+    """Write the bulk files that are not there yet, and the shared anatomy beside the truth.
+
+    What the grid only offers is drawn where it was added to it.
+    """
     bulk = bulk_folder(raw_folder, claimed.arrangement)
-    todo = [n for n in range(1, claimed.participants + 1) if missing_files(claimed, n, bulk)]
+    offered = {modality for held in grid.offered.values() for modality in held}
+    drawn = {k: r for k, r in imaging.modalities.items() if k not in offered - {*grid.modalities}}
+    people = range(1, claimed.participants + 1)
+    todo = [n for n in people if missing_files(claimed, n, bulk, drawn)]
     if not todo:
         logger.info("All bulk files are there.")
         return raw_folder
@@ -46,7 +54,7 @@ def write_scans(
     if not anatomy.exists():
         truth_folder.mkdir(parents=True, exist_ok=True)
         build_anatomy(claimed.voxel_mm).save(anatomy)
-    shared = (claimed, anatomy, bulk, imaging.modalities)
+    shared = (claimed, anatomy, bulk, drawn)
     batches = [
         PeopleBatch(tuple(todo[start : start + PEOPLE_PER_BATCH]), *shared)
         for start in range(0, len(todo), PEOPLE_PER_BATCH)
@@ -68,8 +76,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         step(write_tables, "claimed synthetic.raw_folder params:codings", "synthetic.tables"),
         step(
             write_scans,
-            "claimed synthetic.raw_folder synthetic.truth_folder params:imaging_preprocess "
-            "params:compute",
+            "claimed synthetic.raw_folder synthetic.truth_folder params:grid "
+            "params:imaging_preprocess params:compute",
             "synthetic.bulk",
         ),
         step(build_truth, "params:grid claimed", "synthetic.truth", name="tabulate_truth"),
