@@ -8,9 +8,10 @@ where ComBat has nothing of the site, or the scans of so many people who are not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ INVENTED, REGIONS, TIME_POINTS, SEED = 1200, 60, 490, 0
 Features = Callable[[NDArray[np.intp]], NDArray[np.floating]]
 INTRODUCTION = """## Sites made alike
 
-Kernel ridge in tangent space (Fisher's z of invented people), as it is and after ComBat
+Kernel ridge on connectivity, in tangent space or as Fisher's z, as it is and after ComBat
 (`modelling.harmonise`), on the same people and folds. R² for age, AUC for sex and autism;
 differences in R² and 2·AUC − 1, with 95 % intervals over people. {k} people of each site that is
 left out are not scored in any column. Site read: share of people whose site a linear model names,
@@ -139,7 +140,8 @@ class Cohort:
 
     def predictions(self) -> pd.DataFrame:
         """Predict everybody who is tested: ``eid, site, target, y_true`` and a column a way."""
-        saved = HOME / f"{self.name}_{real_people.SCHEMES[self.tested]}".replace(" ", "_")
+        called = re.sub(r"\W+", "_", self.name)
+        saved = HOME / f"{called}_{real_people.SCHEMES[self.tested]}"
         table = pd.concat(
             kept(Path(f"{saved}_{fold}.parquet"), partial(self.predicted, int(fold)))
             for fold in sorted(self.splits["fold"].unique())
@@ -150,22 +152,34 @@ class Cohort:
         return truth.merge(wide, on=["eid", "target"]).rename(columns={"where": "site"}).dropna()
 
 
-def real_cohort(tested: str, raw: Path) -> Cohort:
-    """Take ABIDE's people and splits as the project makes them."""
+def real_cohort(space: str, tested: str, raw: Path) -> Cohort:
+    """Take ABIDE's people and splits as the project makes them, and their connectivity."""
     run, first = (Real(ATLAS, some, raw) for some in (tested, FOLDS))
     if run.root != first.root:
         linked(run.root, first.root, ["02_intermediate"])
     kedro_run(run.root, PREPARE, run.params, "abide")
     people = run.people()
     eids = people["eid"].to_numpy(np.int64)
-    connectivity = read_connectivity(raw, ATLAS, eids)
-    features = partial(_in_tangent_space, connectivity)
-    return Cohort("ABIDE", tested, people, features, run.table("03_primary/splits"))
+    connectivity = _connectivity(raw, tuple(eids.tolist()))
+    features = partial(SPACES[space], connectivity)
+    return Cohort(f"ABIDE, {space}", tested, people, features, run.table("03_primary/splits"))
 
 
 def _in_tangent_space(connectivity: Connectivity, learn: NDArray[np.intp]) -> NDArray[np.floating]:
     whole = filled(connectivity.covariances, learn)
     return tangent_space(whole, np.nanmean(connectivity.logarithms[learn], axis=0))
+
+
+@cache
+def _connectivity(raw: Path, eids: tuple[int, ...]) -> Connectivity:
+    return read_connectivity(raw, ATLAS, np.array(eids))
+
+
+def _fisher_z(connectivity: Connectivity, learn: NDArray[np.intp]) -> NDArray[np.floating]:
+    return filled(connectivity.z, learn)
+
+
+SPACES = {"tangent space": _in_tangent_space, "Fisher's z": _fisher_z}
 
 
 def invented_cohort(tested: str) -> Cohort:
@@ -194,7 +208,7 @@ def invented_cohort(tested: str) -> Cohort:
     scheme = real_people.SCHEMES[tested]
     splits = make_splits(visits, Splitting(scheme=scheme, set_aside=K), SEED)
     values = np.array(scans)
-    return Cohort("invented", tested, people, lambda _: values, splits)
+    return Cohort("invented, Fisher's z", tested, people, lambda _: values, splits)
 
 
 def compare(cohort: Cohort) -> tuple[list[Figure], list[list[str]]]:
@@ -228,13 +242,16 @@ def measure() -> list[Figure]:
     """Compare on invented people, and on ABIDE's where its files are."""
     HOME.mkdir(parents=True, exist_ok=True)
     raw = real_people.folder()
-    cohorts = [invented_cohort, *([partial(real_cohort, raw=raw.resolve())] if raw else [])]
+    wanted = [partial(invented_cohort, tested) for tested in (FOLDS, SITES)]
+    if raw:
+        # Each of 20 sites in tangent space would take an hour on two cores.
+        spaces = (("tangent space", FOLDS), ("Fisher's z", FOLDS), ("Fisher's z", SITES))
+        wanted += [partial(real_cohort, space, tested, raw.resolve()) for space, tested in spaces]
     figures, lines = [], []
-    for make in cohorts:
-        for tested in (FOLDS, SITES):
-            own, rows = compare(make(tested))
-            figures += own
-            lines += rows
+    for make in wanted:
+        own, rows = compare(make())
+        figures += own
+        lines += rows
     heads = ["people", "tested", "scored", "target", AS_IT_IS, COMBAT, OWN]
     heads += [f"{way} − {AS_IT_IS}" for way in (COMBAT, OWN)]
     show("Sites made alike", heads, lines, width=200)
