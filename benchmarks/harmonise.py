@@ -159,20 +159,22 @@ def real_cohort(space: str, tested: str, raw: Path) -> Cohort:
         linked(run.root, first.root, ["02_intermediate"])
     kedro_run(run.root, PREPARE, run.params, "abide")
     people = run.people()
-    eids = people["eid"].to_numpy(np.int64)
-    connectivity = _connectivity(raw, tuple(eids.tolist()))
-    features = partial(SPACES[space], connectivity)
+    eids = tuple(people["eid"].tolist())
+
+    def features(learn: NDArray[np.intp]) -> NDArray[np.floating]:
+        return SPACES[space](_connectivity(raw, eids), learn)
+
     return Cohort(f"ABIDE, {space}", tested, people, features, run.table("03_primary/splits"))
-
-
-def _in_tangent_space(connectivity: Connectivity, learn: NDArray[np.intp]) -> NDArray[np.floating]:
-    whole = filled(connectivity.covariances, learn)
-    return tangent_space(whole, np.nanmean(connectivity.logarithms[learn], axis=0))
 
 
 @cache
 def _connectivity(raw: Path, eids: tuple[int, ...]) -> Connectivity:
     return read_connectivity(raw, ATLAS, np.array(eids))
+
+
+def _in_tangent_space(connectivity: Connectivity, learn: NDArray[np.intp]) -> NDArray[np.floating]:
+    whole = filled(connectivity.covariances, learn)
+    return tangent_space(whole, np.nanmean(connectivity.logarithms[learn], axis=0))
 
 
 def _fisher_z(connectivity: Connectivity, learn: NDArray[np.intp]) -> NDArray[np.floating]:
