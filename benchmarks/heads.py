@@ -41,6 +41,8 @@ def _case() -> Case:
         eid=np.arange(n),
         instance=np.full(n, 2),
         family=np.arange(n),
+        site=np.zeros(n, dtype=np.int64),
+        phase=np.zeros(n, dtype=np.int64),
         part=np.repeat(["train", "validation"], [PEOPLE, VALIDATION]),
         targets={"y": y},
         blocks=blocks,

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
-from modelling_cases import ROOT, changed
+from modelling_cases import IMAGING, ROOT, changed
 from reporting_cases import (
     described,
     exclusion_flow,
@@ -98,6 +98,7 @@ def report_of(
     chosen = strategies.pop("strategies", settings.strategies)
     given = {
         "grid": grid,
+        "imaging_preprocess": IMAGING,
         "modelling": changed(settings, strategies=chosen),
         "compute": Compute(workers=1),
         "seed": 5,

@@ -17,6 +17,7 @@ from reporting_cases import ROOT, study_grid
 
 from ukb_brain.cluster import Compute
 from ukb_brain.grid import Grid
+from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.pipelines import feature_tabular, modelling
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
@@ -44,6 +45,8 @@ def small_grid() -> Grid:
 
 
 GRID = small_grid()
+# Of no modality that says what kind of connectivity it is.
+IMAGING = ImagingPreprocess(modalities={}, shape=SHAPE, voxel_mm=20.0)
 CONSTANT = ("guilty", "nervous")
 LIGHT = {
     "network": {"pooling": 2, "embedding": 8, "options": {"volume": {"stem": 2, "width": 4}}},
@@ -172,7 +175,15 @@ def catalog_of(root: Path, **changes: object) -> DataCatalog:
         text = (ROOT / f"conf/base/catalog_{name}.yml").read_text().replace("${_root}", str(root))
         entries |= {k: v for k, v in yaml.safe_load(text).items() if not k.startswith("_")}
     catalog = DataCatalog.from_config(entries)
-    given = {"grid": GRID, "modelling": MODELLING, "compute": Compute(workers=1), "seed": 5}
+    given = {
+        "grid": GRID,
+        "imaging_preprocess": IMAGING,
+        "modelling": MODELLING,
+        "compute": Compute(workers=1),
+        "seed": 5,
+        "reporting.draws": 200,
+        "reporting.level": 0.95,
+    }
     for name, value in (given | changes).items():
         catalog[f"params:{name}"] = value
     return catalog

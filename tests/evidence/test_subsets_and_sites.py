@@ -8,10 +8,13 @@ from modelling_cases import GRID, PARTS, invented_cohort, people_of
 from ukb_brain.evidence.folds import (
     Subset,
     kept_families,
+    leave_sites_out,
     take_subset,
     take_subsets,
 )
+from ukb_brain.evidence.settings import Evidence
 from ukb_brain.tables.blocks import apply_scaling, fit_scaling
+from ukb_brain.tables.splits import Splitting
 from ukb_brain.training import items
 from ukb_brain.training.people import gather_people
 
@@ -96,3 +99,20 @@ def test_subsets_are_named_and_numbered_apart_from_folds_of_splits():
     assert numbers == [subset.number for subset in found]
     assert len(set(numbers)) == len(found) and min(numbers) > 1000
     assert [int(people.train.sum()) for people in found.values()] == [8, 8, 32, 32]
+
+
+def test_people_of_a_left_out_site_who_are_set_aside_are_not_tested():
+    tables = {name.removeprefix("primary."): t for name, t in COHORT.tables.items()}
+    people = tables["participants"]
+    people = people.assign(site=np.where(people["family"] % 2, 11026, 11025))
+    for aside, folds in ((0, 2), (6, 2), (60, 0)):
+        splitting = Splitting(scheme="hold_out", min_per_part=2, set_aside=aside)
+        given = (tables["targets"], people, tables["quality"], splitting, GRID, Evidence(), 3)
+        found = leave_sites_out(*given)
+        assert len(found) == folds
+        for one in found.values():
+            (site,) = np.unique(one.site[one.part == "test"])
+            own = one.part == "set_aside"
+            assert own.sum() == aside
+            assert (one.site[own] == site).all()
+            assert not (one.site[one.train] == site).any()

@@ -105,6 +105,8 @@ def outputs():
     given |= measured(grid, predictions, participants)
     # What `evidence` was not run for.
     given |= dict.fromkeys(RETRAINED, pd.DataFrame())
+    # What `modelling` makes beside predictions.
+    given["reporting.scan_agreement"] = pd.DataFrame()
     before = {name: value.copy() for name, value in given.items() if hasattr(value, "columns")}
     pipeline = create_pipeline()
     names = {*pipeline.inputs(), *pipeline.all_outputs()}
@@ -124,7 +126,7 @@ def test_it_writes_what_the_catalog_names(outputs):
     assert named <= kept
     declared = {name for name, table in vars(reported).items() if hasattr(table, "validate")}
     of_evidence = {name.removeprefix("evidence.") for name in RETRAINED}
-    of_others = {"published_intervals", "brain_age_gap"}
+    of_others = {"published_intervals", "brain_age_gap", "scan_agreement"}
     assert {name.removeprefix("reporting.") for name in kept - named} == (
         declared - of_evidence - of_others
     )

@@ -16,7 +16,7 @@ from ukb_brain.reports.page import build_report
 from ukb_brain.reports.sections.certainty import how_sure
 from ukb_brain.reports.sections.inputs import what_adds
 from ukb_brain.reports.sections.learning import scale_rows
-from ukb_brain.reports.sections.limits import ceiling_rows, confound_rows
+from ukb_brain.reports.sections.limits import ceiling_rows, confound_rows, scan_rows
 from ukb_brain.reports.sections.models import mixed_models_table
 from ukb_brain.reports.sections.subgroups import participation_rows, subgroup_rows
 from ukb_brain.reports.show import estimate
@@ -115,6 +115,12 @@ def test_counts_of_people_measured_are_suppressed(rows):
     shown = texts(rows(table, GRID, 10, *more))
     assert [row[2] for row in shown] == suppress_counts(table, ["n"], 10)["n"].tolist()
     assert shown[0][2] == "<10"
+
+
+def test_scans_of_people_scanned_twice_are_compared_without_small_counts():
+    shown = texts(scan_rows(TABLES["scan_agreement"], 10))
+    assert shown[0] == ["functional", "as they are", "<10", "0.61 [0.56, 0.66]", ""]
+    assert shown[1][1] == "made alike" and shown[1][2] != "<10"
 
 
 def test_a_subgroup_without_a_count_hides_the_others_of_its_division():

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ukb_brain.errors import InputError
 from ukb_brain.tables.splits import (
     PARTS,
+    SET_ASIDE,
     Splitting,
     check_disjoint,
     make_splits,
@@ -345,3 +346,42 @@ def test_own_parts_that_cannot_be_used(own, says):
         make_splits(people, OF_FILE, 1, own(people))
     assert "9000" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_people_set_aside_are_whole_families_of_the_site_and_are_not_tested():
+    people = cohort()
+    plain = Splitting(scheme="leave_one_site_out")
+    aside = plain.model_copy(update={"set_aside": 12})
+    before, after = (make_splits(people, some, 3) for some in (plain, aside))
+    for fold, site in enumerate(SITES):
+        old, new = (s[s["fold"] == fold].set_index("eid")["part"] for s in (before, after))
+        chosen = new.index[new == SET_ASIDE]
+        mine = people.set_index("eid").loc[chosen]
+        assert (mine["site"] == site).all()
+        assert 12 <= len(chosen) < 12 + people["family"].value_counts().max()
+        assert (old[chosen] == "test").all()
+        pd.testing.assert_series_equal(old.drop(chosen), new.drop(chosen))
+        assert not set(mine["family"]) & set(
+            people.loc[people["eid"].isin(new.index[new == "test"]), "family"]
+        )
+    check_disjoint(after, people)
+    # More of them are those and others; another seed takes others.
+    more = make_splits(people, aside.model_copy(update={"set_aside": 30}), 3)
+    first = {
+        *zip(*after.loc[after["part"] == SET_ASIDE, ["eid", "fold"]].T.to_numpy(), strict=True)
+    }
+    assert first < {
+        *zip(*more.loc[more["part"] == SET_ASIDE, ["eid", "fold"]].T.to_numpy(), strict=True)
+    }
+    other = make_splits(people, aside, 4)
+    assert not other.equals(after)
+
+
+def test_a_site_that_has_not_enough_for_both_is_not_tested(caplog):
+    people = cohort().assign(family=range(400))
+    few = int((people["site"] == 11027).sum())
+    splitting = Splitting(scheme="leave_one_site_out", set_aside=few - 4)
+    with caplog.at_level(logging.INFO):
+        splits = make_splits(people, splitting, 1)
+    assert splits["fold"].nunique() == 2
+    assert "are never tested" in caplog.text

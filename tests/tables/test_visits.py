@@ -3,6 +3,7 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from ukb_brain.errors import InputError
 from ukb_brain.tables.exclusions import DataEngineering, usable_scans
@@ -141,3 +142,25 @@ def test_groups_are_described_where_the_table_holds_their_fields(cohort):
     people = describe_participants(cohort, pairs, NO_SCANS, BOTH)
     np.testing.assert_equal(people["ethnic_background"].to_numpy(), [1001, 1001, 5, 4])
     np.testing.assert_equal(people["deprivation"].to_numpy(), [-1.6, -1.6, NAN, 2.5])
+
+
+def test_phases_count_the_changes_of_a_sites_scanner(cohort):
+    days = {"11025": ["2014-01-11", "2016-05-01"], 11026: ["2019-01-02"], 11027: []}
+    settings = BOTH.model_copy(update={"phases": DataEngineering(phases=days).phases})
+    people = describe_participants(cohort, pd.DataFrame(), NO_SCANS, settings)
+    # On the day of the change the new one was there; an unknown site has none.
+    assert people["phase"].tolist() == [1, 0, 0, 0]
+    assert derive_confounds(cohort, people)["phase"].tolist() == [1, 0, 0, 0]
+    assert "phase" not in describe_participants(cohort, pd.DataFrame(), NO_SCANS, BOTH)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"phases": {11025: ["2016-01-01", "2015-01-01"]}}, "must be days that ascend"),
+        ({"phases": {11025: ["2016-01-01"]}, "no_dates": True}, "need dates of visits"),
+    ],
+)
+def test_phases_that_cannot_be(given, says):
+    with pytest.raises(ValidationError, match=says):
+        DataEngineering(**given)

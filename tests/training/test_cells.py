@@ -49,6 +49,8 @@ class Case:
             eid=np.arange(N),
             instance=np.full(N, 2),
             family=np.arange(N) // 3,
+            site=np.zeros(N, dtype=np.int64),
+            phase=np.zeros(N, dtype=np.int64),
             part=self.part,
             targets={"y": self.y},
             blocks={name: self.features[name] for name in BLOCKS},

@@ -56,6 +56,8 @@ def people(images):
         eid=np.arange(N),
         instance=np.full(N, 2),
         family=np.arange(N) // 2,
+        site=np.zeros(N, dtype=np.int64),
+        phase=np.zeros(N, dtype=np.int64),
         part=part,
         targets={
             "plain": 50 + 9 * (latent[:, 0] + latent[:, 2] + 0.5 * noise[:, 0]),

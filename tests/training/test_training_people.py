@@ -18,7 +18,8 @@ def cell(target, *groups):
 def bare(family, part, fold=0):
     n = len(family)
     eid, family = np.arange(n) + 1, np.asarray(family)
-    return People(fold, eid, np.full(n, 2), family, np.asarray(part), {}, {}, {})
+    site = np.zeros(n, dtype=np.int64)
+    return People(fold, eid, np.full(n, 2), family, site, site, np.asarray(part), {}, {}, {})
 
 
 def test_everybody_is_there_once_at_the_first_visit_by_eid(fold, invented):

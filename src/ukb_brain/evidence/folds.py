@@ -91,6 +91,8 @@ def take_subset(people: People, subset: Subset, seed: int, grid: Grid) -> People
         eid=people.eid[rows],
         instance=people.instance[rows],
         family=people.family[rows],
+        site=people.site[rows],
+        phase=people.phase[rows],
         part=people.part[rows],
         targets={name: y[rows] for name, y in people.targets.items()},
         has={name: has[rows] for name, has in people.has.items()},
@@ -146,10 +148,11 @@ def leave_sites_out(
     if not evidence.left_out_sites.strategies:
         return {}
     sites = one_visit(participants)["site"]
-    enough = int((sites.value_counts() >= splitting.min_per_part).sum())
+    least = splitting.min_per_part + splitting.set_aside
+    enough = int((sites.value_counts() >= least).sum())
     if enough < 2:
         words = "No site can be left out: %s has %s people or more, and two are needed."
-        logger.warning(words, enough, splitting.min_per_part)
+        logger.warning(words, enough, least)
         return {}
     scheme = splitting.model_copy(update={"scheme": "leave_one_site_out"})
     splits = make_splits(participants, scheme, seed)

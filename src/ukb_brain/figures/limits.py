@@ -44,7 +44,7 @@ def draw_confounds(confounds: pd.DataFrame, grid: Grid, source: str) -> Figure:
         figure,
         "Do images tell more than confounds?",
         "Skill (R², or 2·AUC − 1) from all imaging and as few blocks as may be. Confounds: site, "
-        "sex, age, head size, head motion,\nas far as known, less the target itself. Right: "
+        "date, sex, age, head size, head motion,\nas far as known, less the target itself. Right: "
         "confounds, block and images together, less the first two; hollow where the 95 % "
         "interval holds 0.",
     )

@@ -35,6 +35,8 @@ def random_people(parts: Parts, grid: Grid, seed: int = 0) -> People:
         eid=FIRST_EID + np.arange(n),
         instance=np.full(n, INSTANCE),
         family=np.arange(n),
+        site=np.zeros(n, dtype=np.int64),
+        phase=np.zeros(n, dtype=np.int64),
         part=np.repeat(names, [parts.train, parts.validation, parts.test]),
         targets={
             key: rng.integers(0, 2, n).astype(float)

@@ -53,7 +53,7 @@ def plan_encoders(search: EncoderSearch, work: Work, quality: pd.DataFrame) -> S
         If the space names what does not exist, or values that cannot be.
     """
     modelling, (people,) = work.settings, work.people.values()
-    scans = work.scans.read_as(modelling.encoders.network.pooling, modelling).groups
+    scans = work.scans.read_as(modelling.encoders.network.pooling, modelling, people).groups
     check_space("encoders", search.space, modelling)
 
     def shapes(pooling: int) -> Shapes:

@@ -23,6 +23,7 @@ FIELDS = {key: (field,) for key, field in DESCRIBED.items()}
 # What of confounds and covariates is not an amount as it was answered first.
 OTHERS: dict[str, dict[str, object]] = {
     "date": {"derivation": "days from 2014-01-01 to the scan", "unit": "days"},
+    "phase": {"derivation": "changes of the site's scanner before the scan", "unit": "changes"},
     "sex": {"derivation": "1 for male", "kind": "binary"},
     **{key: {"kind": "categorical"} for key in ("site", "ethnic_background")},
     **{

@@ -1,12 +1,13 @@
 """Who is in the cohort: withdrawn people leave first, then those without what is needed."""
 
 from collections.abc import Mapping
-from typing import Literal
+from datetime import date
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ukb_brain.errors import InputError
 from ukb_brain.settings_base import Settings
@@ -45,6 +46,9 @@ class DataEngineering(Settings):
         Instances that are imaging visits.
     cohort : {"available", "complete"}
         Whether people with any imaging visit stay, or only those with all modalities at one.
+    phases : dict of int to tuple of date
+        By site: days from which on its scanner was another, as after a new coil or software, in
+        their order. UK Biobank hands out no table of them.
     """
 
     kinship_above: float = Field(default=0.0442, ge=0, lt=0.5)
@@ -55,6 +59,18 @@ class DataEngineering(Settings):
     age_years: tuple[float, float] = ADULTS
     imaging_instances: tuple[int, ...] = Field(default=(2, 3), min_length=1)
     cohort: Literal["available", "complete"] = "available"
+    phases: dict[int, tuple[date, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_phases_in_order(self) -> Self:
+        for site, days in self.phases.items():
+            if list(days) != sorted({*days}):
+                raise ValueError(f"data_engineering.phases of site {site} must be days that ascend")
+        if self.phases and self.no_dates:
+            raise ValueError(
+                "data_engineering.phases need dates of visits, and no_dates says there are none"
+            )
+        return self
 
     @property
     def visit_field(self) -> int:

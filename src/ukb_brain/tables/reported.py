@@ -183,6 +183,18 @@ repeatability = declared(
     "target inputs n status icc* pearson_r*", "target", kinds={"n": NOT_NEGATIVE, "icc": SCORE}
 )
 
+# Agreement of scans of test people scanned twice: volumes, and vectors as models read them.
+scan_agreement = declared(
+    "scans sites n status icc*",
+    "scans sites",
+    kinds={
+        "scans": TEXT,
+        "sites": one_of("as they are", "made alike"),
+        "n": NOT_NEGATIVE,
+        "icc": SCORE,
+    },
+)
+
 # Each test person's gap: restricted.
 brain_age_gap = declared(
     "eid instance fold age predicted_age gap inputs",

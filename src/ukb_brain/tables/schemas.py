@@ -36,7 +36,7 @@ def _a_person_has_one_family(table: pd.DataFrame) -> bool:
 
 
 participants = declared(
-    "eid instance chosen family site date age sex ethnic_background deprivation "
+    "eid instance chosen family site date phase age sex ethnic_background deprivation "
     "participation_weight",
     "eid instance",
     _has_all_dates_or_none,
@@ -46,6 +46,7 @@ participants = declared(
         "chosen": FLAG,
         "family": COUNT,
         "site": WHOLE,
+        "phase": COUNT | ABSENT,
         "date": {"nullable": True, "checks": pa.Check(lambda date: date.dtype.kind == "M")},
         "age": within(MAYBE, gt=0, lt=120),
         "sex": MAYBE | {"checks": pa.Check.isin([0, 1])},
@@ -88,7 +89,7 @@ scan_counts = declared(
 )
 
 splits = declared(
-    "eid fold part", "eid fold", kinds={"part": one_of("train", "validation", "test")}
+    "eid fold part", "eid fold", kinds={"part": one_of("train", "validation", "test", "set_aside")}
 )
 
 # Imputed and scaled traits with their masks.

@@ -17,6 +17,8 @@ from ukb_brain.tables.visits import one_visit
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "validation", "test")
+# Of a site that is left out: nothing is learned from their traits, and nobody judged by them.
+SET_ASIDE = "set_aside"
 COLUMNS = ["eid", "fold", "part"]
 # Kept with the table of splits: rows of people who withdrew were erased from it.
 PEOPLE_LEFT = "people_left"
@@ -44,6 +46,9 @@ class Splitting(Settings):
     age_bands : int or tuple of float
         Number of age bands that are kept in proportion, of equal size in the cohort at hand; or
         their upper edges (years).
+    set_aside : int
+        People of each site that is left out who are not scored: ``modelling.harmonise`` may take
+        the site's location and scale from their scans. Whole families, so perhaps a few more.
     """
 
     scheme: Literal["hold_out", "k_fold", "leave_one_site_out", "file"] = "hold_out"
@@ -53,6 +58,7 @@ class Splitting(Settings):
     test: float = Field(default=0.1, gt=0, lt=1)
     min_per_part: int = Field(default=5, ge=1)
     age_bands: Annotated[int, Field(ge=1, le=50)] | tuple[float, ...] = 6
+    set_aside: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -123,13 +129,14 @@ def _parts(
 def _sites_left_out(
     participants: pd.DataFrame, people: pd.DataFrame, families: pd.DataFrame, splitting: Splitting
 ) -> list[pd.Series]:
-    at, least = people["site"].value_counts().sort_index(), splitting.min_per_part
+    at = people["site"].value_counts().sort_index()
+    least = splitting.min_per_part + splitting.set_aside
     large, small = at[at >= least], at[at < least]
     if len(large) < 2:
         raise InputError(
             f"splitting.scheme is leave_one_site_out, and {len(large)} of {len(at)} sites have at "
             f"least {least} people; two are needed. Use k_fold or hold_out, or lower "
-            "splitting.min_per_part."
+            "splitting.min_per_part or splitting.set_aside."
         )
     if len(small):
         words = "%s people at %s sites with fewer than %s people are never tested."
@@ -139,10 +146,20 @@ def _sites_left_out(
         # Whoever was at the site at any visit, and their families, are not learned from.
         there = participants.loc[participants["site"] == site, "family"]
         part = _parts(people, families[~families.index.isin(there)], splitting.without_test)
-        parts.append(part.mask(people["site"] == site, "test"))
+        part = part.mask(people["site"] == site, "test")
+        own = _first_families(people[people["site"] == site], families, splitting.set_aside)
+        parts.append(part.mask(people["eid"].isin(own), SET_ASIDE))
         words = "Fold %s tests the %s people of site %s; %s others with a tie to it are left out."
         logger.info(words, len(parts) - 1, tested, site, parts[-1].isna().sum())
     return parts
+
+
+def _first_families(people: pd.DataFrame, families: pd.DataFrame, wanted: int) -> pd.Series:
+    """Take so many of a site's people, or a few more: whole families by their random rank."""
+    sizes = people["family"].value_counts()
+    sizes = sizes.loc[families["rank"].reindex(sizes.index).sort_values().index]
+    taken = sizes.index[sizes.cumsum() - sizes < wanted]
+    return people.loc[people["family"].isin(taken), "eid"]
 
 
 def make_splits(
@@ -158,7 +175,8 @@ def make_splits(
     once, and in each fold what is left of the line to training and validation.
     ``leave_one_site_out`` tests in each fold the people whose chosen visit was at one
     site. Families with any visit of anybody there are in neither training nor validation of that
-    fold: their members at other sites have no part in it, and no row.
+    fold: their members at other sites have no part in it, and no row. ``set_aside`` of its people,
+    first by the random order, are not tested.
 
     Parameters
     ----------

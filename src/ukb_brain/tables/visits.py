@@ -108,7 +108,8 @@ def describe_participants(
     Returns
     -------
     DataFrame
-        ``eid, instance, chosen, family, site, date, age, sex`` and, where the cohort has the
+        ``eid, instance, chosen, family, site, date, age, sex``, ``phase`` where phases are given
+        (how often the site's scanner had changed) and, where the cohort has the
         fields, ``ethnic_background`` (codes of field 21000) and ``deprivation`` (field 22189),
         sorted by eid and instance. ``date`` is NaT throughout where there are no dates, ``site`` is
         -1 where the centre is not known; ``sex`` is 1 for male.
@@ -128,12 +129,22 @@ def describe_participants(
     place, names = pd.factorize(instance.map(f"{DATE}-{{}}.0".format))
     dates = NO_DATE if settings.no_dates else rows[names].to_numpy()[range(len(rows)), place]
     table["date"] = dates
+    if settings.phases:
+        table["phase"] = _phases(table["site"], table["date"], settings)
     table["age"] = _of_field(rows, instance, AGE, "imaging")
     table["sex"] = _of_field(rows, instance, SEX, "latest")
     for name, field in groups.items():
         table[name] = _of_field(rows, instance, field, "latest")
     _check_values(table, settings.age_years)
     return table
+
+
+def _phases(site: pd.Series, date: pd.Series, settings: DataEngineering) -> pd.Series:
+    phase = pd.Series(0, site.index, dtype=np.int64)
+    for code, days in settings.phases.items():
+        here = site == code
+        phase[here] = np.searchsorted(pd.DatetimeIndex(days), date[here], side="right")
+    return phase
 
 
 def _check_values(table: pd.DataFrame, years: tuple[float, float]) -> None:
@@ -170,7 +181,8 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
     Returns
     -------
     DataFrame
-        ``eid, instance`` and float columns: site, date (days since 2014-01-01), head size, head
+        ``eid, instance`` and float columns: site, date (days since 2014-01-01), phase of the
+        site's scanner where phases are given, head size, head
         motion (mm), positions, image quality, height (cm, latest not after the scan), age (years)
         and sex. NaN is not known; a field that the table lacks is NaN throughout and logged.
         Further the covariates that the table has the fields of, which nothing uses unless it is
@@ -182,6 +194,8 @@ def derive_confounds(cohort: pd.DataFrame, participants: pd.DataFrame) -> pd.Dat
         "site": site.where(site >= 0),
         "date": (participants["date"] - EPOCH) / DAY,
     }
+    if "phase" in participants:
+        values["phase"] = participants["phase"].astype(float)
     for name, field in CONFOUND_FIELDS.items():
         rule = "latest" if name == "height" else "imaging"
         values[name] = _of_field(rows, participants["instance"], field, rule)

@@ -23,6 +23,7 @@ from ukb_brain.training.cells import TargetJob, joined
 from ukb_brain.training.dedicated import DedicatedJob, drawn_cells
 from ukb_brain.training.encode import EncoderJob
 from ukb_brain.training.gram import GramJob, landmarks_of
+from ukb_brain.training.harmonised import check_scanners, scanners_of
 from ukb_brain.training.learners import MODIFIERS, KernelsJob
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans, KeptVectors, Scans
@@ -65,22 +66,26 @@ class Work:
         Where a block failed, vectors are of other people or scans, or nothing is done to them, the
         group is read from the stores.
         """
-        scans = self.scans.read_as(pooling, self.settings)
+        found = {
+            fold: self.scans.read_as(pooling, self.settings, people)
+            for fold, people in self.people.items()
+        }
         made: dict[tuple[int, str], dict[int, Path]] = {}
         for name, card in vectors.cards().items():
-            people = self.people.get(card["fold"])
-            same = people is not None and card["scans"] == _of_whom(people, card["group"], scans)
+            fold, group = card["fold"], card["group"]
+            same = fold in found and card["scans"] == _of_whom(
+                self.people[fold], group, found[fold]
+            )
             if same and card["status"] == "ok" and card["edges"]:
-                blocks = made.setdefault((card["fold"], card["group"]), {})
+                blocks = made.setdefault((fold, group), {})
                 blocks[card["block"]] = vectors.path.resolve() / name
-        found = dict.fromkeys(self.people, scans)
         for (fold, group), blocks in made.items():
             if len(blocks) == blocks_of(self.people[fold], group):
                 paths = tuple(blocks[k] for k in sorted(blocks))
                 kept = KeptVectors(paths, BLOCK, self.people[fold].record_of(group))
                 groups = found[fold].groups
                 groups = {**groups, group: replace(groups[group], kept=kept)}
-                found[fold] = replace(scans, groups=groups)
+                found[fold] = replace(found[fold], groups=groups)
         return found
 
     @property
@@ -134,8 +139,10 @@ def _of_cells(cells: tuple[Cell, ...]) -> list[tuple]:
 
 def step_items(work: Work) -> Iterator[WorkItem]:
     """List the imaging groups of every fold whose vectors are made once, for `steps_of_group`."""
-    scans = work.scans.read_as(1, work.settings)
     for fold, people in work.people.items():
+        scans = work.scans.read_as(1, work.settings, people)
+        if work.settings.harmonise.by != "none":
+            check_scanners(people, work.settings.harmonise)
         for group, some in scans.groups.items():
             if any(m.costly for m in some.makers) and not some.is_volume:
                 whom = _of_whom(people, group, scans)
@@ -149,11 +156,11 @@ def vector_items(work: Work, steps: ModelFolder) -> Iterator[WorkItem]:
 
     Of steps that failed there are none, and stores are read instead.
     """
-    scans = work.scans.read_as(1, work.settings)
     for name, card in steps.cards().items():
         if card["status"] != "ok":
             continue
         people, group = work.people[card["fold"]], card["group"]
+        scans = work.scans.read_as(1, work.settings, people)
         for block in range(blocks_of(people, group)):
             home = steps.path.resolve() / name
             job = VectorsJob(group, scans.groups[group], people, home, block)
@@ -163,9 +170,9 @@ def vector_items(work: Work, steps: ModelFolder) -> Iterator[WorkItem]:
 
 
 def _of_whom(people: People, group: str, scans: Scans) -> str:
-    """Tell whose scans, and which, vectors are of."""
+    """Tell whose scans, and which, vectors are of, and what is done to them."""
     of = (people.record_of(group), people.train[people.has[group]])
-    return fingerprint_of(scans.fingerprint, *of)
+    return fingerprint_of(scans.fingerprint, *of, scans.groups[group].seen)
 
 
 def gram_items(work: Work, vectors: ModelFolder) -> Iterator[WorkItem]:
@@ -263,7 +270,9 @@ def cell_items(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> Itera
         of_sets = {joined(g): kernel_name(fold, g) for g in sets}
         rests_on = [*(name for each in networks for name in each.values()), *of_sets.values()]
         made = [hashes.get(name, "") for name in rests_on]
-        known = people_fingerprint(people)
+        known, alike = people_fingerprint(people), []
+        if amortised and s.harmonise.by != "none":
+            alike = [s.harmonise, scanners_of(people, s.harmonise)]
         of_networks = [
             {p: homes[0] / name for p, name in each.items() if name in hashes} for each in networks
         ]
@@ -271,7 +280,7 @@ def cell_items(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> Itera
         for target, cells in cells_by_target(grid).items():
             kind = grid.targets[target].kind
             job = TargetJob(target, kind, cells, groups, people, of_networks, of_kernels, s)
-            of_target = (kind, _of_cells(cells), groups, strategies, chosen, known, made)
+            of_target = (kind, _of_cells(cells), groups, strategies, chosen, known, made, *alike)
             yield _item(f"fold{fold}-{target}", job, "cells", *of_target, target=target)
 
 
@@ -285,10 +294,10 @@ def dedicated_items(work: Work) -> Iterator[WorkItem]:
     if not work.does(DEDICATED):
         return
     s = work.settings.dedicated
-    scans = work.scans.read_as(s.network.pooling, work.settings, tangent=False)
     number = {cell: k for k, cell in enumerate(work.grid.cells)}
     dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb", "cells"})
     for fold, people in work.people.items():
+        scans = work.scans.read_as(s.network.pooling, work.settings, people, tangent=False)
         known = (scans.fingerprint, people_fingerprint(people))
         for cell in drawn_cells(work.grid, s.cells):
             mine = {g: scans.groups[g] for g in cell.inputs.groups}

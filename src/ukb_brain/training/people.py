@@ -33,8 +33,11 @@ class People:
         Of the splits.
     eid, instance, family : ndarray of shape (n,)
         Keys and family.
+    site, phase : ndarray of shape (n,)
+        Assessment centre, -1 where it is not known, and how often its scanner had changed.
     part : ndarray of shape (n,)
-        ``train``, ``validation`` or ``test``; ``repeat`` is another visit of a test person.
+        ``train``, ``validation`` or ``test``; ``repeat`` is another visit of a test person, and
+        ``set_aside`` whose scans alone are used.
     targets : dict of str to ndarray of shape (n,)
         In their own units, cut as in this fold where a cut-off is fitted; NaN is unknown.
     blocks : dict of str to ndarray of shape (n, 2 * traits)
@@ -47,6 +50,8 @@ class People:
     eid: NDArray[np.int64]
     instance: NDArray[np.int64]
     family: NDArray[np.int64]
+    site: NDArray[np.int64]
+    phase: NDArray[np.int64]
     part: NDArray[np.str_]
     targets: dict[str, Floats]
     blocks: dict[str, Floats]
@@ -117,7 +122,9 @@ def gather_people(
     """
     keys = ["eid", "instance"]
     chosen = pd.MultiIndex.from_frame(one_visit(participants)[keys])
-    visits = participants.sort_values(keys)[[*keys, "family"]]
+    # Phases are a column only where there are any.
+    known = participants.assign(phase=participants.get("phase", 0)).sort_values(keys)
+    visits = known[[*keys, "family", "site", "phase"]]
     visits["again"] = ~pd.MultiIndex.from_frame(visits[keys]).isin(chosen)
     usable = quality.assign(ok=quality["status"] == "ok")
     usable = usable.pivot_table(index=keys, columns="modality", values="ok", aggfunc="first")
@@ -146,6 +153,8 @@ def gather_people(
             eid=rows["eid"].to_numpy(np.int64),
             instance=rows["instance"].to_numpy(np.int64),
             family=rows["family"].to_numpy(np.int64),
+            site=rows["site"].to_numpy(np.int64),
+            phase=rows["phase"].to_numpy(np.int64),
             part=rows["part"].to_numpy(str),
             targets={t: rows[t].to_numpy(np.float64) for t in grid.targets},
             blocks={d: block_of(known, grid.targets_of(d)) for d in grid.domains},

@@ -18,7 +18,9 @@ from ukb_brain.imaging.readers import NUMBERS_OF
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import ARRAYS
+from ukb_brain.training.harmonised import Combat
 from ukb_brain.training.normal_scores import NormalScores
+from ukb_brain.training.people import People
 from ukb_brain.training.settings import Modelling
 from ukb_brain.training.steps import Fill, Maker, Partial, Step, Tangent
 
@@ -190,10 +192,12 @@ class Scans:
     groups: Mapping[str, GroupScans]
     fingerprint: str
 
-    def read_as(self, pooling: int, settings: Modelling, *, tangent: bool = True) -> Scans:
-        """Pool volumes, and read connectivity as settings say; not ``tangent``: as it is, if so.
+    def read_as(
+        self, pooling: int, settings: Modelling, people: People, *, tangent: bool = True
+    ) -> Scans:
+        """Pool volumes, and read vectors as settings say, for the people of one fold.
 
-        Every strategy reads through this.
+        Not ``tangent``: connectivity as it is, if so. Every strategy reads through this.
         """
         groups = {}
         for group, some in self.groups.items():
@@ -201,7 +205,10 @@ class Scans:
             maker: Maker = NormalScores() if some.numbers else MAKERS[kind]
             if kind == "tangent" and not (tangent or some.numbers):
                 maker = Fill()
-            groups[group] = replace(some, pooling=pooling, makers=(maker,))
+            makers: tuple[Maker, ...] = (maker,)
+            if settings.harmonise.by != "none":
+                makers += (Combat.of(people, group, settings.harmonise),)
+            groups[group] = replace(some, pooling=pooling, makers=makers)
         return replace(self, groups=groups)
 
 

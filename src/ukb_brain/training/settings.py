@@ -272,6 +272,23 @@ def _kind(given: Any) -> Any:
     return "correlation" if given == "fisher_z" else given
 
 
+class Harmonise(Settings):
+    """Whether sites are made alike, by ComBat; nothing is fitted on any but training people.
+
+    Attributes
+    ----------
+    by : {"none", "site", "phase"}
+        ``site`` is the assessment centre, ``phase`` also the time between two changes of its
+        scanner (``data_engineering.phases``).
+    least_people : int
+        A site with fewer training people passes its people through as they are. So does one that
+        is left out, if it has fewer people who are set aside (``splitting.set_aside``).
+    """
+
+    by: Literal["none", "site", "phase"] = "none"
+    least_people: int = Field(default=10, ge=2)
+
+
 class Modelling(Settings):
     """Strategies, and what they share.
 
@@ -286,6 +303,8 @@ class Modelling(Settings):
         vectors in tangent space, or Fisher's z of correlations (``fisher_z`` is another name) or
         partial ones. The dedicated strategy reads correlations in place of tangent space, as the
         study did. UK Biobank's own matrices are read as they are.
+    harmonise : Harmonise
+        Of vectors and encodings; volumes stay.
     cross_fits : int
         Parts of training families, each left out once, on which penalties, shares, the ladder and
         calibration are chosen.
@@ -304,6 +323,7 @@ class Modelling(Settings):
         BeforeValidator(names_of),
     ] = Field(default=(LINEAR, KERNELS, AMORTISED), min_length=1)
     connectivity: Annotated[Kind, BeforeValidator(_kind)] = "tangent"
+    harmonise: Harmonise = Harmonise()
     cross_fits: int = Field(default=5, ge=2)
     kernels: Kernels
     encoders: Encoders

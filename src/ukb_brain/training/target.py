@@ -16,6 +16,7 @@ from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.calibrate import balanced, calibrate, shrunk
 from ukb_brain.training.cells import CellFit, TargetJob, fit_heads, joined
 from ukb_brain.training.encode import cross_fitted, read_outputs
+from ukb_brain.training.harmonised import made_alike
 from ukb_brain.training.inputs import subsets
 from ukb_brain.training.ladder import Refined, refine
 from ukb_brain.training.people import Floats, Mask, People
@@ -104,6 +105,10 @@ def _encodings(job: TargetJob, paths: Mapping[int, Path]) -> dict[str, Floats]:
     lost = np.full((len(subsets(job.groups)), len(job.y), width), np.nan, dtype=np.float32)
     every = {part: outputs.get(part, lost) for part in range(number)}
     combined = cross_fitted(every, job.people.cross_fits(number))
+    if job.settings.harmonise.by != "none":
+        for own, chosen in zip(combined, subsets(job.groups), strict=True):
+            having = job.people.having(chosen)
+            own[:] = made_alike(own, job.people, having, job.settings.harmonise)
     return scale_encodings(combined, job.people, job.groups)
 
 

@@ -240,3 +240,32 @@ def test_false_gains_are_rare(kind):
     false = np.mean(np.array(lows) > 0)
     print(kind, false)
     assert false <= 0.05
+
+
+def test_date_is_a_spline_over_the_days_of_training_people():
+    table, train = cohort(), first(300, 200)
+    table["date"] = np.random.default_rng(1).uniform(0, 3000, 300)
+    table.loc[250, "date"] = np.nan
+    X, names = confound_design(table, train, "weight")
+    columns = [k for k, name in enumerate(names) if name.startswith("date ")]
+    assert len(columns) == 5
+    assert (X[250, columns] == 0).all()
+    # A drift that bends is followed, and a date beyond those of training changes nothing more.
+    drift = np.sin(table["date"] / 500)
+    known = train & table["date"].notna()
+    fit = sm.OLS(drift[known], sm.add_constant(X[known][:, columns])).fit()
+    assert fit.rsquared > 0.6
+    table.loc[[260, 261], "date"] = [5000, 9000]
+    later = confound_design(table, train, "weight")[0]
+    np.testing.assert_array_equal(later[260, columns], later[261, columns])
+    # Without dates it is as it was.
+    plain = confound_design(table.drop(columns="date"), train, "weight")
+    assert plain[1] == [name for name in names if not name.startswith("date ")]
+
+
+def test_phases_of_a_site_have_columns_of_their_own():
+    table, train = cohort(), first(300, 200)
+    table["phase"] = np.where(table["site"] == 11025, np.arange(300) % 2, 0)
+    names = confound_design(table, train, "weight")[1]
+    found = [name for name in names if name.startswith("site and phase")]
+    assert found == [f"site and phase {code}" for code in (1102500, 1102501, 1102600, 1102700)]

@@ -203,3 +203,28 @@ def test_share_covers_the_planted_one():
         covered.append(row["share_low"] <= 0.5 <= row["share_high"])
     print(np.mean(covered))
     assert 0.92 <= np.mean(covered) <= 0.98
+
+
+def test_agreement_of_scans_of_one_number_is_that_of_the_number():
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=40)
+    first, second = (truth + rng.normal(scale=0.5, size=40) + k for k in (0, 0.3))
+    weights = np.vstack([np.ones(40), rng.multinomial(40, np.full(40, 1 / 40), 20)])
+    alone = reliability.intraclass_correlation(np.column_stack([first, second]), weights)
+    found = reliability.agreement_of_scans(first[:, None], second[:, None])(weights)["icc"]
+    np.testing.assert_allclose(found, alone, atol=1e-9)
+
+
+def test_agreement_of_scans_is_the_share_of_variance_between_people():
+    rng = np.random.default_rng(4)
+    truth = rng.normal(size=(400, 50)) * np.sqrt(3)
+    first, second = (truth + rng.normal(size=truth.shape) for _ in range(2))
+    estimate = reliability.agreement_of_scans(first, second)
+    assert abs(estimate(np.ones((1, 400)))["icc"][0] - 0.75) < 0.01
+    # Numbers with little variance hardly count, and a shift of everybody does.
+    wide = [np.hstack([x, 1e-3 * rng.normal(size=(400, 50))]) for x in (first, second)]
+    assert abs(reliability.agreement_of_scans(*wide)(np.ones((1, 400)))["icc"][0] - 0.75) < 0.01
+    moved = reliability.agreement_of_scans(first, second + 2)(np.ones((1, 400)))["icc"][0]
+    assert moved < 0.6
+    same = np.ones((30, 4))
+    assert np.isnan(reliability.agreement_of_scans(same, same)(np.ones((1, 30)))["icc"][0])

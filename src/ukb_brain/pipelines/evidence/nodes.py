@@ -51,11 +51,11 @@ def _train(
         alike = (getattr(as_it_is, part, None) == getattr(work.settings, part) for part in parts)
         return of_map if all(alike) else None
 
-    of = kept("connectivity")
+    of = kept("connectivity", "harmonise")
     vectors = of.vectors if of else nodes.make_vectors(work)
-    of = kept("connectivity", "encoders")
+    of = kept("connectivity", "harmonise", "encoders")
     encoders = of.encoders if of else nodes.train_encoders(work, vectors)
-    of = kept("connectivity", "cross_fits", "kernels")
+    of = kept("connectivity", "harmonise", "cross_fits", "kernels")
     kernels = of.kernels if of else nodes.fit_kernels(work, nodes.multiply_scans(work, vectors))
     return FoldModels(vectors, encoders, kernels, nodes.fit_cells(work, encoders, kernels))
 

@@ -8,6 +8,7 @@ import pandas as pd
 from ukb_brain.ledger import WorkItem, run_ledger
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training import accounting, items
+from ukb_brain.training.agreement import scan_agreement
 from ukb_brain.training.dedicated import train_dedicated
 from ukb_brain.training.encode import train_encoders as train_encoder
 from ukb_brain.training.gram import gram_of_group
@@ -46,6 +47,11 @@ def make_vectors(work: Work) -> ModelFolder:
     steps = _run(steps_of_group, todo, work, "steps", "Steps of vectors")
     blocks = items.vector_items(work, steps)
     return _run(vectors_of_block, blocks, work, "vectors", "Vectors")
+
+
+def compare_scans(work: Work, vectors: ModelFolder, draws: int, level: float) -> pd.DataFrame:
+    """Say how well two scans of a person agree; vectors are an input so that steps are there."""
+    return scan_agreement(work, ModelFolder(work.folder / "steps"), draws, level)
 
 
 def multiply_scans(work: Work, vectors: ModelFolder) -> ModelFolder:

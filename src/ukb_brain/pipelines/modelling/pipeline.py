@@ -34,6 +34,11 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "plan_work",
         ),
         step(nodes.make_vectors, "work", "model.vectors"),
+        step(
+            nodes.compare_scans,
+            "work model.vectors params:reporting.draws params:reporting.level",
+            "reporting.scan_agreement",
+        ),
         step(nodes.train_encoders, "work model.vectors", "model.encoders"),
         step(nodes.multiply_scans, "work model.vectors", "model.grams"),
         step(nodes.fit_kernels, "work model.grams", "model.kernels"),

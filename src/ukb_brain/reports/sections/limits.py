@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ukb_brain.figures.limits import draw_ceilings, draw_confounds
+from ukb_brain.figures.suppression import suppress_counts
 from ukb_brain.grid import Grid
 from ukb_brain.reports import show
 from ukb_brain.statistics.kinds import KINDS
@@ -24,8 +25,8 @@ def confound_rows(confounds: pd.DataFrame, grid: Grid, suppress_below: int) -> s
             how,
         ),
         show.measured(
-            "Confounds alone: Site, sex, age, head size, head motion, as far as known, less the"
-            " target itself",
+            "Confounds alone: Site, date, sex, age, head size, head motion, as far as known, less "
+            "the target itself",
             "confounds",
             "{scale} from confounds alone",
         ),
@@ -77,6 +78,28 @@ def ceiling_rows(
     )
 
 
+def scan_rows(scan_agreement: pd.DataFrame, suppress_below: int) -> show.Table:
+    """List how well the scans of people scanned twice agree."""
+    n = scan_agreement[["n"]].fillna(0)
+    rows = scan_agreement.assign(
+        n=suppress_counts(n, ["n"], suppress_below)["n"],
+        remark=scan_agreement["status"].where(scan_agreement["status"] != "ok", ""),
+    )
+    return show.Table(
+        "What is the same in two scans of a person.",
+        rows.to_dict("records"),
+        show.text(
+            "Scans: A modality's volumes in the brain's grid, or a vector of a group", "{scans}"
+        ),
+        show.text("Sites: Whether vectors of different sites were made alike (ComBat)", "{sites}"),
+        show.numeral("People scanned twice: Test people of the first fold", "{n}"),
+        show.measured(
+            "Agreement: Intraclass correlation of two visits, over all numbers of a scan", "icc"
+        ),
+        show.REMARK,
+    )
+
+
 SECTION = show.Section(
     "What limits legibility?",
     "A score from images may rest on what goes along with them: site, sex, age, head size, head "
@@ -98,5 +121,6 @@ SECTION = show.Section(
         draw_ceilings: "Forest plot: each target's test-retest ceiling, and the share of it that "
         "its fullest inputs reach, with 95 % intervals.",
         ceiling_rows: "",
+        scan_rows: "",
     },
 )

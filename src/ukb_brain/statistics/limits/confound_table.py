@@ -79,8 +79,8 @@ def confound_table(tested: Tested, unrefined: Tested, everybody: Everybody) -> p
         and ``within_site``. The cell is the one with all imaging and as few blocks as may be; the
         gain is over confounds and the cell of these blocks, of which images get no credit, all by
         ``unrefined`` predictions.
-        Confounds are site, sex, age and its square, head size and head motion, less the
-        target itself.
+        Confounds are site, phase, date, sex, age and its square, head size and head motion, less
+        the target itself.
     """
     rows, level = [], tested.level
     for key, table in tested.targets.items():

@@ -12,6 +12,7 @@ from sklearn.linear_model import (
     RidgeCV,
 )
 from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import SplineTransformer
 
 from ukb_brain.errors import InputError
 from ukb_brain.statistics.draws import measured
@@ -22,6 +23,9 @@ from ukb_brain.statistics.weighted_sums import Floats
 Mask = NDArray[np.bool_]
 
 ETHNIC = "ethnic_background"
+# Knots of the spline of dates, and different days that it needs; scanners drift over years.
+KNOTS, LEAST_DATES = 4, 20
+PHASES = 100
 NUMBERS = ("sex", "age", "head_size", "head_motion")
 RIDGE_PENALTIES = np.logspace(-2, 4, 13)
 LOGISTIC_STRENGTHS = np.logspace(-3, 2, 6)
@@ -41,7 +45,8 @@ def confound_design(
     Parameters
     ----------
     confounds : pandas.DataFrame
-        One row a person and visit: ``site, sex, age`` and where known ``head_size, head_motion``.
+        One row a person and visit: ``site, sex, age`` and where known ``phase, date, head_size,
+        head_motion``.
     train : ndarray of bool, shape (n,)
     target : str
         Its key: age is no confound of ``age``, nor sex of ``sex``.
@@ -49,10 +54,10 @@ def confound_design(
     Returns
     -------
     tuple of ndarray, shape (n, k), and list of str
-        A column each site among training people, sex, age, age squared (of centred age), head
-        size and head motion, and their names. What is not known, or a site that no training
-        person was at, is 0, the training mean. Columns that are constant in training are left
-        out.
+        A column each site, and each phase of its scanner, among training people, a spline of the
+        date, sex, age, age squared (of centred age), head size and head motion, and their names.
+        What is not known, or a site that no training person was at, is 0, the training mean.
+        Columns that are constant in training are left out.
 
     Raises
     ------
@@ -67,6 +72,11 @@ def confound_design(
             "data_engineering again."
         )
     raw = _labels("site", confounds["site"].to_numpy(float), train)
+    if "phase" in confounds:
+        scanner = confounds["site"] * PHASES + confounds["phase"]
+        raw |= _labels("site and phase", scanner.to_numpy(float), train)
+    if "date" in confounds:
+        raw |= _smooth("date", confounds["date"].to_numpy(float), train)
     if ETHNIC in covariates and ETHNIC in confounds:
         # Codes of four digits belong to the main group of their first one (coding 1001).
         code = confounds[ETHNIC].to_numpy(float)
@@ -85,6 +95,17 @@ def confound_design(
             columns.append(np.nan_to_num((column - known.mean()) / known.std()))
             names.append(name)
     return np.column_stack([np.empty((len(confounds), 0)), *columns]), names
+
+
+def _smooth(name: str, values: Floats, train: Mask) -> dict[str, Floats]:
+    """Write a cubic spline over the range of training people, level beyond it; none of few."""
+    known = np.isfinite(values)
+    if len(np.unique(values[train & known])) < LEAST_DATES:
+        return {}
+    spline = SplineTransformer(n_knots=KNOTS, include_bias=False).fit(values[train & known, None])
+    columns = np.full((len(values), spline.n_features_out_), np.nan)
+    columns[known] = spline.transform(values[known, None])
+    return {f"{name} {k}": column for k, column in enumerate(columns.T, 1)}
 
 
 def _labels(name: str, code: Floats, train: Mask) -> dict[str, Floats]:

@@ -1,12 +1,16 @@
 """How repeatable a measurement is, and what an unreliable target allows at most."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ukb_brain.statistics.draws import LEAST_DEFINED, Estimator, bounded, measured
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import pearson_r
 from ukb_brain.statistics.weighted_sums import Floats
 
+Scans = NDArray[np.floating]
 LEAST_PEOPLE = 10
 
 
@@ -40,12 +44,51 @@ def intraclass_correlation(measurements: Floats, weights: Floats) -> Floats:
     total = weights @ (values**2).sum(axis=1) - n * k * grand**2
     between = k * (weights @ person**2 - n * grand**2)
     visits = n * ((visit - grand[:, None]) ** 2).sum(axis=1)
+    constant = ~(total > 1e-12 * (weights @ (values**2).sum(axis=1)) + np.finfo(float).tiny)
+    return _of_agreement(total, between, visits, n, k, constant)
+
+
+def _of_agreement(
+    total: Floats, between: Floats, visits: Floats, n: Floats, k: int, constant: Any
+) -> Floats:
+    """Give ICC(2,1) of sums of squares, n people and k visits."""
     mean_people = between / (n - 1)
     mean_error = (total - between - visits) / ((n - 1) * (k - 1))
     mean_visits = visits / (k - 1)
     below = mean_people + (k - 1) * mean_error + k * (mean_visits - mean_error) / n
-    constant = ~(total > 1e-12 * (weights @ (values**2).sum(axis=1)) + np.finfo(float).tiny)
     return np.where(constant, np.nan, mean_people - mean_error) / np.where(constant, 1.0, below)
+
+
+def agreement_of_scans(first: Scans, second: Scans) -> Estimator:
+    """Make what estimates how much of the variance of all numbers of a scan is between people.
+
+    It is ``icc``: `intraclass_correlation` with sums of squares over all numbers (Shou et al.,
+    Cognitive, Affective & Behavioral Neuroscience 2013;13:714-724), from products of scans.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (n, numbers)
+        The same people at two visits, in the same order; complete.
+    """
+    centre = (first.mean(axis=0) + second.mean(axis=0)) / 2
+    one, two = first - centre, second - centre
+    pairs = ((one, one), (two, two), (one, two))
+    products = [(a @ b.T).astype(np.float64) for a, b in pairs]
+    ones, twos, both = (np.diag(each) for each in products)
+
+    def estimate(weights: Floats) -> dict[str, Floats]:
+        n = weights.sum(axis=1)
+        n = np.where(n > 1, n, np.nan)
+        means = [((weights @ each) * weights).sum(axis=1) / n**2 for each in products]
+        grand = (means[0] + means[1] + 2 * means[2]) / 4
+        squares = weights @ (ones + twos)
+        total = squares - n * 2 * grand
+        between = 2 * (weights @ ((ones + twos + 2 * both) / 4) - n * grand)
+        visits = n * (means[0] + means[1] - 2 * grand)
+        constant = ~(total > 1e-6 * squares + np.finfo(float).tiny)
+        return {"icc": _of_agreement(total, between, visits, n, 2, constant)}
+
+    return estimate
 
 
 def agreement_of_labels(first: Floats, second: Floats, weights: Floats) -> dict[str, Floats]:
