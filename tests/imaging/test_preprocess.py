@@ -254,7 +254,7 @@ def test_of_several_members_the_first_that_is_there_is_read(person, member):
 
 def test_what_a_zip_holds_in_place_of_a_member_is_told_without_a_number(person):
     person.batch = replace(person.batch, settings=imaging(["dwi", "md"], **GRID))
-    others = {f"dMRI/TBSS/stats/all_{m}_{KEY[0]}.nii.gz": b"" for m in ("MO", "L1", "L2", "L3")}
+    others = {f"dMRI/TBSS/stats/all_{m}_{KEY[0] + 1}.nii.gz": b"" for m in ("MO", "L1", "L2", "L3")}
     person.put(20250, zipped(others | dwi_members()))
     row = person.run(["dwi", "md"])["md"]
     assert row["status"] == "missing"

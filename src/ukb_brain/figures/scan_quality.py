@@ -104,7 +104,7 @@ def _lines(axes: Axes, scans: pd.DataFrame, sites: list[str], below: int) -> Flo
     values = scans.iloc[:, 1].to_numpy(np.float64)
     edges = bin_edges(values, below if below > 1 else 0)
     if edges is None:
-        one = len(values) > 2 * below
+        one = len(values) > 2 * below + 1
         say(axes, f"{np.median(values):.4g} in nearly all" if one else "too few scans", color=INK)
         axes.set_xticks([])
         return None

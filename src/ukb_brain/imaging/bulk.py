@@ -293,8 +293,8 @@ class BulkFile:
         if PurePosixPath(name).name in aside:
             return ScanError("unusable", PUT_ASIDE)
         near = difflib.get_close_matches(name, names, n=NAMES_TOLD, cutoff=0)
-        eid = self.path.name.partition("_")[0]
-        listed = ", ".join(other.replace(eid, "#") for other in near) or "nothing"
+        # Names of folders in a zip may begin with anybody's number.
+        listed = ", ".join(re.sub(r"\d{6,}", "#", other) for other in near) or "nothing"
         return ScanError("missing", f"the zip has no {name}; it holds {listed}")
 
     def image(self, name: str, *, may_be_empty: bool = False) -> nib.Nifti1Image:

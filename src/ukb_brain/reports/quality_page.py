@@ -91,7 +91,7 @@ def sections_of(
         heading = f"What was measured of {title}"
         figure = draw_measures(mine[["site", *measures]], limits, heading, source, below)
         shown_in = f"How each measure of {title} scans is distributed, by site."
-        rows = _measures(mine[measures], limits)
+        rows = _measures(mine[measures], limits, below)
         table = suppress_counts(rows, ["n", "beyond"], below, rounded)
         parts: list[show.Picture | show.Table] = [
             show.picture(figure, shown_in),
@@ -117,8 +117,11 @@ def _counts(states: pd.DataFrame, below: int) -> show.Table:
     )
 
 
-def _measures(scans: pd.DataFrame, limits: Limits) -> pd.DataFrame:
-    """Describe each measure, one a column, in a row."""
+def _measures(scans: pd.DataFrame, limits: Limits, below: int) -> pd.DataFrame:
+    """Describe each measure, one a column, in a row.
+
+    A percentile stands where at least ``below`` scans lie on either side of it.
+    """
     rows = []
     for name in map(str, scans):
         values = scans[name].dropna()
@@ -130,9 +133,15 @@ def _measures(scans: pd.DataFrame, limits: Limits) -> pd.DataFrame:
         rows.append(
             {"name": name, "words": SHOWN[name], "n": len(values), "beyond": int(beyond.sum())}
             | {"limits": " ".join(f"{sign} {end:g}" for end, sign in ends if end is not None)}
-            | {f"q{q}": _amount(float(values.quantile(q / 100))) for q in (5, 50, 95)}
+            | {f"q{q}": _percentile(values, q, below) for q in (5, 50, 95)}
         )
     return pd.DataFrame(rows)
+
+
+def _percentile(values: pd.Series, per_cent: int, below: int) -> str:
+    if min(per_cent, 100 - per_cent) * len(values) < 100 * below:
+        return ""
+    return _amount(float(values.quantile(per_cent / 100)))
 
 
 def _amount(value: float) -> str:

@@ -22,8 +22,9 @@ from ukb_brain.words import number
 
 # Flagged scans that are drawn, and scans of each modality on a contact sheet.
 MOST_FLAGGED, ON_A_SHEET = 24, 24
-# Characters of a person's code: of 100,000 people hardly ever two have the same.
-CODE_LENGTH = 8
+# Characters of a person's code, of five bits: of a million people two have the same once in two
+# million times.
+CODE_LENGTH = 12
 FLAGS = {"": "", "correlation": "unlike the mean", "duplicate": "one image twice"}
 SHEETS = (
     "Usable scans of the people whose codes come first, one visit of each: codes know nothing of "
