@@ -16,11 +16,13 @@ from scan_cases import (
 )
 
 from ukb_brain.imaging.bulk import BulkFile
+from ukb_brain.imaging.likeness import mean_record
 from ukb_brain.imaging.partial import partial_z
-from ukb_brain.imaging.preprocess import VisitBatch, mean_edges, preprocess_batch
+from ukb_brain.imaging.preprocess import VisitBatch, preprocess_batch
 from ukb_brain.imaging.readers import SHRINKAGE, Visit, find_parcellations
 from ukb_brain.imaging.store import RecordStore
 from ukb_brain.imaging.tangent import covariances
+from ukb_brain.pipelines.imaging_preprocess.nodes import _partial_of
 
 MODALITIES = ("rsfmri", "rsfmri_partial", "schaefer", "connectome")
 EDGES = imaging(MODALITIES)
@@ -170,9 +172,10 @@ def test_means_are_over_those_who_have_an_edge_and_of_nobody_where_they_are_few(
         store.write("rsfmri", (k + 1, 2), vector, {"measures": {SHRINKAGE: 0.1 * k}})
     keys = store.keys("rsfmri")
     expected = [np.mean(z[1:, 0]), np.nan, np.mean(z[:, 2])]
-    np.testing.assert_allclose(mean_edges(store, "rsfmri", keys, 3), expected, rtol=1e-6)
+    np.testing.assert_allclose(mean_record(store, "rsfmri", keys, 3), expected, rtol=1e-6)
     # Partial correlations are of those who have all regions.
     whole = partial_z(covariances(z[2:], np.array([0.2, 0.3]))).mean(axis=0)
-    found = mean_edges(store, "rsfmri", keys, 2, partial=True)
+    change = _partial_of(store, "rsfmri")
+    found = mean_record(store, "rsfmri", keys, 2, change)
     np.testing.assert_allclose(found, whole, rtol=1e-6)
-    assert np.isnan(mean_edges(store, "rsfmri", keys, 3, partial=True)).all()
+    assert np.isnan(mean_record(store, "rsfmri", keys, 3, change)).all()

@@ -16,7 +16,7 @@ from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, RecordStore
 from ukb_brain.imaging.tangent import completed, covariances, logarithms, tangents, whitening
 from ukb_brain.training.scans import GroupScans, gather_scans
-from ukb_brain.training.steps import Partial, Tangent
+from ukb_brain.training.steps import Covariances, Fill
 
 KEYS = [(9_000_001, 2), (9_000_002, 3)]
 SHAPE = (7, 8, 9)
@@ -159,7 +159,7 @@ def of_series(folder, vectors=EDGES, shrinkage=0.2):
         about = {"measures": {} if shrinkage is None else {SHRINKAGE: shrinkage}}
         store.write("rsfmri", key, vector, about)
     store.mark(INCOMPLETE.format("rsfmri"), bool(np.isnan(vectors).any()))
-    return GroupScans(("rsfmri",), folder / "none", folder / "vectors", 1, (Tangent(),))
+    return GroupScans(("rsfmri",), folder / "none", folder / "vectors", 1, (Covariances(),))
 
 
 def test_series_are_read_about_the_mean_of_training_people(tmp_path):
@@ -174,7 +174,7 @@ def test_series_are_read_about_the_mean_of_training_people(tmp_path):
 
 
 def partial(folder, vectors=EDGES, shrinkage=0.2):
-    return replace(of_series(folder, vectors, shrinkage), makers=(Partial(),))
+    return replace(of_series(folder, vectors, shrinkage), makers=(Covariances(partial=True),))
 
 
 def test_partial_correlations_are_of_each_person_alone(tmp_path):
@@ -195,7 +195,7 @@ def test_who_lacks_a_region_is_completed_before_partial_correlations_are_taken(t
     gaps = EDGES.copy()
     gaps[[0, 4], :2] = nan
     found = partial(tmp_path, gaps).fitted(TRAINING)
-    root = np.linalg.inv(found.arrays()["partial.white"])
+    root = np.linalg.inv(found.arrays()["covariances.white"])
     lacking = np.zeros((5, 3), dtype=bool)
     lacking[[0, 4], 0] = True
     shrunk = covariances(EDGES, np.full(5, 0.2))
@@ -203,7 +203,7 @@ def test_who_lacks_a_region_is_completed_before_partial_correlations_are_taken(t
     np.testing.assert_allclose(found.read(PEOPLE), expected, atol=1e-5)
 
 
-def test_each_group_has_its_kind_and_others_that_of_the_run(tmp_path):
+def test_each_group_has_its_kind_and_others_that_of_the_run(tmp_path, fold):
     records = imaging(("rsfmri", "rsfmri_partial", "connectome"))
     offered = {m: {m: {"name": m, "order": k}} for k, m in enumerate(records.modalities)}
     grid = Grid(**(study_grid().model_dump() | {"imaging": offered, "offered": {}}))
@@ -213,8 +213,9 @@ def test_each_group_has_its_kind_and_others_that_of_the_run(tmp_path):
 
     def made(connectivity, **how):
         settings = changed(MODELLING, connectivity=connectivity)
-        groups = scans.read_as(1, settings, **how).groups
-        return {group: some.makers[0].name for group, some in groups.items()}
+        groups = scans.read_as(1, settings, fold, **how).groups
+        names = {Fill(): "fill", Covariances(): "tangent", Covariances(partial=True): "partial"}
+        return {group: names[some.makers[0]] for group, some in groups.items()}
 
     run = {"connectome": "tangent", "rsfmri": "tangent", "rsfmri_partial": "partial"}
     assert made("tangent") == run
@@ -247,7 +248,7 @@ def test_the_reference_is_of_people_who_have_all_regions(tmp_path):
     found = of_series(tmp_path, gaps).fitted(TRAINING)
     shrunk = covariances(EDGES, np.full(5, 0.2))
     white = whitening(logarithms(shrunk[1:3]).mean(axis=0))
-    np.testing.assert_allclose(found.arrays()["tangent.white"], white, atol=1e-8)
+    np.testing.assert_allclose(found.arrays()["covariances.white"], white, atol=1e-8)
     root = np.linalg.inv(white)
     lacking = np.zeros((5, 3), dtype=bool)
     lacking[[0, 4], 0] = True
@@ -260,8 +261,8 @@ def test_where_hardly_anybody_has_all_regions_gaps_are_filled(tmp_path):
     gaps[[0, 1], :2] = nan
     found = of_series(tmp_path, gaps).fitted(TRAINING)
     filled = covariances(
-        np.where(np.isnan(gaps), found.arrays()["tangent.fill"], gaps), np.full(5, 0.2)
+        np.where(np.isnan(gaps), found.arrays()["covariances.fill"], gaps), np.full(5, 0.2)
     )
     np.testing.assert_allclose(
-        found.arrays()["tangent.white"], whitening(logarithms(filled[:3]).mean(0)), atol=1e-8
+        found.arrays()["covariances.white"], whitening(logarithms(filled[:3]).mean(0)), atol=1e-8
     )

@@ -13,7 +13,7 @@ from ukb_brain.ledger import run_ledger
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training import items, vectors
 from ukb_brain.training.scans import GroupScans, KeptVectors, Scans
-from ukb_brain.training.steps import Tangent
+from ukb_brain.training.steps import Covariances
 from ukb_brain.training.vectors import steps_of_group, vectors_of_block
 
 ONE = Compute(workers=1)
@@ -33,8 +33,8 @@ def scans(tmp_path, fold):
     store.mark(INCOMPLETE.format("rsfmri"), True)
     none = tmp_path / "none"
     groups = {
-        "structural": GroupScans(("t1",), none, none, 1, (Tangent(),)),
-        GROUP: GroupScans(("rsfmri",), none, tmp_path / "store", 1, (Tangent(),)),
+        "structural": GroupScans(("t1",), none, none, 1, (Covariances(),)),
+        GROUP: GroupScans(("rsfmri",), none, tmp_path / "store", 1, (Covariances(),)),
     }
     return Scans(groups, "q")
 

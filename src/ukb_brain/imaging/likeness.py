@@ -1,6 +1,6 @@
 """How like the mean of training people each scan is: read a few at a time, whatever the cohort."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,28 +14,42 @@ AT_A_TIME = 1 << 26
 FENCE = 3.0
 
 
+# What is averaged in place of some people's records, all of one shape.
+Change = Callable[[NDArray[np.floating], Sequence[Key]], NDArray[np.floating]]
+
+
 def _batches(
     store: RecordStore, modality: str, keys: Sequence[Key]
-) -> Iterator[NDArray[np.floating]]:
+) -> Iterator[tuple[Sequence[Key], NDArray[np.floating]]]:
     size = 4 * int(np.prod(store.kind(modality, keys[0])[1]))
     many = max(1, AT_A_TIME // size)
     for start in range(0, len(keys), many):
-        yield store.read_many(modality, keys[start : start + many])
+        some = keys[start : start + many]
+        yield some, store.read_many(modality, some)
 
 
-def mean_record(store: RecordStore, modality: str, keys: Sequence[Key]) -> Values:
-    """Average a modality's records of some visits, at least one; NaN where nobody has a number."""
-    shape = store.kind(modality, keys[0])[1]
-    total, lacking = np.zeros(shape), np.zeros(shape, dtype=np.int64)
-    for values in _batches(store, modality, keys):
-        for one in values.astype(np.float32):
-            gaps = np.isnan(one)
-            if gaps.any():
-                lacking += gaps
-                one = np.where(gaps, 0, one)
-            total += one
-    count = len(keys) - lacking
-    return np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)
+def mean_record(
+    store: RecordStore,
+    modality: str,
+    keys: Sequence[Key],
+    least: int = 1,
+    change: Change | None = None,
+) -> Values:
+    """Average a modality's records of some visits, at least one, or what a change makes of them.
+
+    NaN where fewer than ``least`` have a number.
+    """
+    total = there = np.zeros(())
+    for some, values in _batches(store, modality, keys):
+        changed = values if change is None else change(values, some)
+        # One by one: a whole batch in double precision would take four times its memory.
+        for one in changed:
+            known = np.isfinite(one)
+            total = total + np.where(known, one, 0)
+            there = there + known
+    mean = np.full(np.shape(total), np.nan)
+    np.divide(total, there, out=mean, where=there >= least)
+    return mean.astype(np.float32)
 
 
 def correlations(
@@ -64,7 +78,7 @@ def correlations(
     chosen = np.isfinite(mean) if where is None else np.isfinite(mean) & where
     expected = mean[chosen].astype(np.float32)
     found = []
-    for values in _batches(store, modality, keys):
+    for _, values in _batches(store, modality, keys):
         for one in values:
             mine = one[chosen].astype(np.float32)
             known = np.isfinite(mine)

@@ -7,20 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ukb_brain.cluster import pick_device
 from ukb_brain.imaging.bulk import ScanError
-from ukb_brain.imaging.intensity import Values
 from ukb_brain.imaging.modalities import NUMBERS, ImagingPreprocess
-from ukb_brain.imaging.partial import partial_z
 from ukb_brain.imaging.quality import CONTENT, MEASURES, measures_of_vector
 from ukb_brain.imaging.readers import READERS, SHRINKAGE, Parcellation, Visit
-from ukb_brain.imaging.store import Key, RecordStore, open_store
-from ukb_brain.imaging.tangent import covariances
+from ukb_brain.imaging.store import RecordStore, open_store
 
-# Vectors that are averaged at a time.
-READ_AT_ONCE = 256
 # Settings that a record depends on where its modality says so alone; and limits, which are held
 # against what was measured, so that another one changes no record.
 NOT_OF_ONE = {"modalities", "connectivity_field", "atlas", "quality"}
@@ -110,27 +103,3 @@ def _fingerprint(modality: str, visit: Visit, batch: VisitBatch) -> str:
     if READERS[own.reader].store == "vectors":
         parts.append(f"{SHRINKAGE}{settings.series.get(modality)}{batch.parcellations[modality]}")
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
-
-
-def mean_edges(
-    store: RecordStore, modality: str, keys: list[Key], least: int, partial: bool = False
-) -> Values:
-    """Average a modality's edges over those of some visits, at least one, that have them.
-
-    NaN where fewer than ``least`` have one. ``partial``: of partial correlations, which only those
-    have who have all regions.
-    """
-    total, there = np.zeros(()), np.zeros(())
-    for start in range(0, len(keys), READ_AT_ONCE):
-        some = keys[start : start + READ_AT_ONCE]
-        edges = store.read_many(modality, some)
-        if partial:
-            about = (store.about(modality, key) or {} for key in some)
-            shrinkage = np.array([each["measures"][SHRINKAGE] for each in about])
-            whole = np.isfinite(edges).all(axis=1)
-            edges = partial_z(covariances(edges[whole], shrinkage[whole]))
-        total = total + np.nansum(edges, axis=0, dtype=np.float64)
-        there = there + np.isfinite(edges).sum(axis=0)
-    mean = np.full(np.shape(total), np.nan)
-    np.divide(total, there, out=mean, where=there >= least)
-    return mean.astype(np.float32)

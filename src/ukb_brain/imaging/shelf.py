@@ -107,7 +107,7 @@ class Gathered(NamedTuple):
         codes = np.array([record.form.code or (np.nan, np.nan) for record in records])
         zero = np.zeros(1, np.int64)
         heads = [(r.prefix.view(np.int64), zero + k, zero) for k, r in enumerate(records)]
-        ids = np.array([_id(record.key) for record in records])
+        ids = ids_of([record.key for record in records])
         return cls(dtype, shape, codes, [record.body for record in records], ids, heads)
 
     def are_there(self) -> bool:
@@ -238,7 +238,7 @@ class Shelf:
         if self.table is None:
             each = [_whole(entries) for _, entries in self.known.values()]
             self.table = Table(list(self.known), each)
-        table, ids = self.table, np.array([_id(key) for key in keys])
+        table, ids = self.table, ids_of(keys)
         places = np.searchsorted(table.ids, ids, side="right") - 1
         if not len(table.ids) or (table.ids[places] != ids).any():
             return None
@@ -472,8 +472,11 @@ def _next(end: int) -> int:
     return end + -end % BLOCK
 
 
-def _id(key: Key) -> int:
-    return VISITS * key[0] + key[1]
+def ids_of(keys: Sequence[Key] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give each visit a number, by which it is sorted and looked up."""
+    eids, instances = np.asarray(keys, dtype=np.int64).reshape(-1, 2).T
+    ids: NDArray[np.int64] = VISITS * eids + instances
+    return ids
 
 
 def _ids(entries: Entries) -> NDArray[np.int64]:

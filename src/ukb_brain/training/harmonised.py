@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
-from ukb_brain.imaging.store import Key
+from ukb_brain.imaging.shelf import Key, ids_of
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.tables.splits import SET_ASIDE
 from ukb_brain.training.combat import Alike, Codes, fit_combat
@@ -92,7 +92,7 @@ class Harmonised:
     Attributes
     ----------
     records : ndarray of shape (n,)
-        Sorted keys, as `_numbered` writes them.
+        Sorted keys, as `ids_of` numbers them.
     scanner : ndarray of shape (n,)
         Of each.
     """
@@ -103,7 +103,7 @@ class Harmonised:
 
     def apply(self, values: Vectors, keys: Sequence[Key]) -> Vectors:
         """Change vectors, one a row."""
-        numbers = _numbered(np.array(keys))
+        numbers = ids_of(keys)
         places = np.searchsorted(self.records, numbers).clip(max=len(self.records) - 1)
         if not np.array_equal(self.records[places], numbers):
             raise ValueError("vectors are to be harmonised of people whose site was not given")
@@ -112,11 +112,6 @@ class Harmonised:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Give what was fitted."""
         return {"sites": self.alike.sites, "scale": self.alike.scale, "shift": self.alike.shift}
-
-
-def _numbered(keys: NDArray[np.int64]) -> Codes:
-    # Instances have one figure.
-    return keys[:, 0] * 10 + keys[:, 1]
 
 
 @dataclass(frozen=True)
@@ -153,7 +148,7 @@ class Combat:
 
     def fit(self, scans: Source, training: Sequence[Key]) -> Harmonised | None:
         """Fit on vectors as the steps before leave them; None where no site has enough people."""
-        asked = np.isin(_numbered(self.records), _numbered(np.array(training)))
+        asked = np.isin(ids_of(self.records), ids_of(training))
         rows = np.flatnonzero(self.training & asked)
         if not len(rows):
             return None
@@ -167,7 +162,7 @@ class Combat:
         others, values = np.flatnonzero(self.own), read(rows)
         numbers = read(others) if len(others) else values[:0]
         alike = fit_combat(values, self.scanner[rows], numbers, self.scanner[others])
-        return Harmonised(alike, _numbered(self.records), self.scanner)
+        return Harmonised(alike, ids_of(self.records), self.scanner)
 
     def restore(
         self, scans: Source, arrays: Mapping[str, NDArray[np.generic]]
@@ -177,7 +172,7 @@ class Combat:
             return None
         sites = arrays["sites"].astype(np.int64)
         alike = Alike(sites, *(arrays[name].astype(np.float32) for name in ("scale", "shift")))
-        return Harmonised(alike, _numbered(self.records), self.scanner)
+        return Harmonised(alike, ids_of(self.records), self.scanner)
 
 
 def made_alike(

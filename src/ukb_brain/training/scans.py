@@ -15,6 +15,7 @@ from safetensors import safe_open
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess, Kind
 from ukb_brain.imaging.readers import NUMBERS_OF
+from ukb_brain.imaging.shelf import ids_of
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import ARRAYS
@@ -22,10 +23,14 @@ from ukb_brain.training.harmonised import Combat
 from ukb_brain.training.normal_scores import NormalScores
 from ukb_brain.training.people import People
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.steps import Fill, Maker, Partial, Step, Tangent
+from ukb_brain.training.steps import Covariances, Fill, Maker, Step
 
 # What makes each kind of connectivity.
-MAKERS: dict[Kind, Maker] = {"tangent": Tangent(), "correlation": Fill(), "partial": Partial()}
+MAKERS: dict[Kind, Maker] = {
+    "tangent": Covariances(),
+    "correlation": Fill(),
+    "partial": Covariances(partial=True),
+}
 # People whose volumes are pooled at a time.
 VOLUMES = 16
 
@@ -50,10 +55,8 @@ class KeptVectors:
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
         """Read vectors of shape (n, numbers) of people who are all among the records."""
-        # Instances have one figure.
-        order = self.records[:, 0] * 10 + self.records[:, 1]
-        places = np.searchsorted(order, [10 * eid + instance for eid, instance in keys])
-        if not np.array_equal(self.records[places.clip(max=len(order) - 1)], np.array(keys)):
+        places = np.searchsorted(ids_of(self.records), ids_of(keys))
+        if not np.array_equal(self.records[places.clip(max=len(self.records) - 1)], np.array(keys)):
             raise ValueError("vectors are asked for of people of whom none were made")
         rows: dict[int, NDArray[np.float32]] = {}
         for block in np.unique(places // self.size):

@@ -12,7 +12,6 @@ from ukb_brain.imaging.partial import partial_z
 from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import INCOMPLETE, Key, open_store
 from ukb_brain.imaging.tangent import (
-    Matrices,
     completed,
     covariances,
     logarithms,
@@ -130,16 +129,15 @@ class OfCovariances:
         Of the reference, from `ukb_brain.imaging.tangent.whitening`.
     filled : Filled, optional
         Where anybody has gaps.
+    partial : bool
+        Whether vectors are of partial correlations, rather than of tangent space at the reference.
     """
 
     store: Path
     modality: str
     white: NDArray[np.float64]
     filled: Filled | None
-
-    def vectors(self, matrices: Matrices) -> Vectors:
-        """Write covariances as vectors."""
-        raise NotImplementedError
+    partial: bool
 
     def apply(self, values: Vectors, keys: Sequence[Key]) -> Vectors:
         """Take Fisher's z, with gaps, to such vectors."""
@@ -150,28 +148,12 @@ class OfCovariances:
             matrices = shrunk(self.store, self.modality, self.filled, values[rows], keys[rows])
             if self.filled is not None:
                 matrices = completed(matrices, regions_lacking(values[rows]), root @ root)
-            found.append(self.vectors(matrices))
+            found.append(partial_z(matrices) if self.partial else tangents(matrices, self.white))
         return np.concatenate(found)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Give ``white``, and ``fill`` where gaps are filled."""
         return {"white": self.white} | (self.filled.arrays() if self.filled else {})
-
-
-class InTangentSpace(OfCovariances):
-    """Vectors of tangent space at the reference."""
-
-    def vectors(self, matrices: Matrices) -> Vectors:
-        """Take covariances to tangent space."""
-        return tangents(matrices, self.white)
-
-
-class PartialCorrelations(OfCovariances):
-    """Fisher's z of partial correlations."""
-
-    def vectors(self, matrices: Matrices) -> Vectors:
-        """Take covariances to partial correlations."""
-        return partial_z(matrices)
 
 
 def shrunk(
@@ -188,15 +170,17 @@ def measures(store: Path, modality: str, key: Key) -> Mapping[str, float]:
 
 
 @dataclass(frozen=True)
-class Tangent:
-    """Take vectors to tangent space, where time series told how far to shrink them.
+class Covariances:
+    """Take vectors to tangent space, or to partial correlations, if time series told how to shrink.
 
-    UK Biobank's own matrices stay as they are, but for their gaps.
+    The reference of tangent space completes people who lack regions. UK Biobank's own matrices stay
+    as they are, but for their gaps.
     """
 
-    name: ClassVar[str] = "tangent"
+    name: ClassVar[str] = "covariances"
     costly: ClassVar[bool] = True
-    step: ClassVar[type[OfCovariances]] = InTangentSpace
+
+    partial: bool = False
 
     def fit(self, scans: Source, training: Sequence[Key]) -> Filled | OfCovariances | None:
         """Find the reference; people with all regions are preferred to those whose gaps are."""
@@ -217,7 +201,7 @@ class Tangent:
             matrices = shrunk(store, modality, filled, scans.read(keys), keys)
             total = total + logarithms(matrices).sum(axis=0)
         white = whitening(np.asarray(total) / len(used))
-        return self.step(store, modality, white, filled)
+        return OfCovariances(store, modality, white, filled, self.partial)
 
     def restore(
         self, scans: Source, arrays: Mapping[str, NDArray[np.generic]]
@@ -227,18 +211,7 @@ class Tangent:
         if "white" not in arrays:
             return filled
         white = arrays["white"].astype(np.float64)
-        return self.step(scans.vectors, scans.modalities[0], white, filled)
-
-
-@dataclass(frozen=True)
-class Partial(Tangent):
-    """Take vectors to partial correlations, where time series told how far to shrink them.
-
-    The reference of tangent space completes people who lack regions.
-    """
-
-    name: ClassVar[str] = "partial"
-    step: ClassVar[type[OfCovariances]] = PartialCorrelations
+        return OfCovariances(scans.vectors, scans.modalities[0], white, filled, self.partial)
 
 
 def _with_all_regions(scans: Source, keys: Sequence[Key]) -> Iterator[Key]:

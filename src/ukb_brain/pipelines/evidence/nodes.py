@@ -52,7 +52,7 @@ def _train(
         return of_map if all(alike) else None
 
     of = kept("connectivity", "harmonise")
-    vectors = of.vectors if of else nodes.make_vectors(work)
+    vectors = of.vectors if of else nodes.make_vectors(work, nodes.fit_steps(work))
     of = kept("connectivity", "harmonise", "encoders")
     encoders = of.encoders if of else nodes.train_encoders(work, vectors)
     of = kept("connectivity", "harmonise", "cross_fits", "kernels")

@@ -1,12 +1,13 @@
 """Nodes of imaging: from bulk files to stores that training reads."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.errors import InputError
@@ -15,12 +16,14 @@ from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.connectivity import nodes_of
 from ukb_brain.imaging.judging import READ, judge, same_images, with_own_measures
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
-from ukb_brain.imaging.likeness import correlations, far_below, mean_record
+from ukb_brain.imaging.likeness import Change, correlations, far_below, mean_record
 from ukb_brain.imaging.modalities import ImagingPreprocess
-from ukb_brain.imaging.preprocess import VisitBatch, mean_edges, preprocess_batch
+from ukb_brain.imaging.partial import partial_z
+from ukb_brain.imaging.preprocess import VisitBatch, preprocess_batch
 from ukb_brain.imaging.quality import template_brain
-from ukb_brain.imaging.readers import READERS, Visit, find_parcellations, stored_in
+from ukb_brain.imaging.readers import READERS, SHRINKAGE, Visit, find_parcellations, stored_in
 from ukb_brain.imaging.store import INCOMPLETE, Key, RecordStore, open_store, refuse_earlier
+from ukb_brain.imaging.tangent import covariances
 from ukb_brain.problems import stop_at
 from ukb_brain.tables.numbers import Fields, fields_of
 
@@ -86,7 +89,9 @@ def preprocess_scans(
     read = scans["status"] == "ok"
     for modality in stored_in("vectors", settings):
         own = scans[read & (scans["modality"] == modality)]
-        vectors.mark(INCOMPLETE.format(modality), _somebody_lacks_some(own))
+        # Whether somebody in the store lacks a region.
+        lacking = own.get("regions", 0) < own.get("regions_of", 0)
+        vectors.mark(INCOMPLETE.format(modality), bool(np.any(lacking)))
     logger.info("Scans in the stores: %s; not read: %s.", int(read.sum()), int((~read).sum()))
     return volumes, vectors, scans
 
@@ -110,12 +115,6 @@ def judge_scans(
     if poor.any():
         logger.warning("Scans that were read and are left out as poor: %s.", int(poor.sum()))
     return quality
-
-
-def _somebody_lacks_some(usable: pd.DataFrame) -> bool:
-    """Tell whether somebody with a modality lacks a region or a number that others have."""
-    pairs = [(what, f"{what}_of") for what in ("regions", "numbers") if what in usable]
-    return any(bool((usable[there] < usable[of]).any()) for there, of in pairs)
 
 
 def _keys(rows: pd.DataFrame) -> list[Key]:
@@ -229,8 +228,8 @@ def average_edges(
         keys = _keys(usable[usable["modality"] == modality])
         if READERS[record.reader].regions is None or len(keys) < FEWEST_AVERAGED:
             continue
-        partial = record.kind == "partial"
-        mean = mean_edges(vectors, modality, keys, FEWEST_AVERAGED, partial)
+        change = _partial_of(vectors, modality) if record.kind == "partial" else None
+        mean = mean_record(vectors, modality, keys, FEWEST_AVERAGED, change)
         if np.isnan(mean).all():
             continue
         regions = nodes_of(len(mean))
@@ -240,6 +239,18 @@ def average_edges(
         tables.append(pd.DataFrame({"modality": modality, **edges}))
     empty = pd.DataFrame({name: [] for name in ("modality", "region", "other")}, dtype=str)
     return pd.concat([empty.assign(mean=np.zeros(0)), *tables], ignore_index=True)
+
+
+def _partial_of(vectors: RecordStore, modality: str) -> Change:
+    """Take partial correlations of those who have all regions."""
+
+    def change(z: NDArray[np.floating], keys: Sequence[Key]) -> NDArray[np.floating]:
+        about = (vectors.about(modality, key) or {} for key in keys)
+        shrinkage = np.array([each["measures"][SHRINKAGE] for each in about])
+        whole = np.isfinite(z).all(axis=1)
+        return partial_z(covariances(z[whole], shrinkage[whole]))
+
+    return change
 
 
 def flag_scans(

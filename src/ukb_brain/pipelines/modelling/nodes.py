@@ -8,7 +8,6 @@ import pandas as pd
 from ukb_brain.ledger import WorkItem, run_ledger
 from ukb_brain.ledger.artifact import ModelFolder
 from ukb_brain.training import accounting, items
-from ukb_brain.training.agreement import scan_agreement
 from ukb_brain.training.dedicated import train_dedicated
 from ukb_brain.training.encode import train_encoders as train_encoder
 from ukb_brain.training.gram import gram_of_group
@@ -34,7 +33,12 @@ def _run(
     return ModelFolder(work.folder / kind)
 
 
-def make_vectors(work: Work) -> ModelFolder:
+def fit_steps(work: Work) -> ModelFolder:
+    """Fit what is done to vectors, on training people: one model a fold and imaging group."""
+    return _run(steps_of_group, items.step_items(work), work, "steps", "Steps of vectors")
+
+
+def make_vectors(work: Work, steps: ModelFolder) -> ModelFolder:
     """Write vectors as each fold's models read them, such as connectivity in tangent space.
 
     Returns
@@ -43,15 +47,8 @@ def make_vectors(work: Work) -> ModelFolder:
         Some thousand people a model, for each fold and imaging group; empty where nothing is done
         to vectors that is worth a place on disk.
     """
-    todo = items.step_items(work)
-    steps = _run(steps_of_group, todo, work, "steps", "Steps of vectors")
     blocks = items.vector_items(work, steps)
     return _run(vectors_of_block, blocks, work, "vectors", "Vectors")
-
-
-def compare_scans(work: Work, vectors: ModelFolder, draws: int, level: float) -> pd.DataFrame:
-    """Say how well two scans of a person agree; vectors are an input so that steps are there."""
-    return scan_agreement(work, ModelFolder(work.folder / "steps"), draws, level)
 
 
 def multiply_scans(work: Work, vectors: ModelFolder) -> ModelFolder:

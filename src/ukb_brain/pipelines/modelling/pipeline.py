@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from ukb_brain.pipelines.modelling import nodes
 from ukb_brain.pipelines.wiring import step
+from ukb_brain.training.agreement import scan_agreement
 from ukb_brain.training.items import Work
 from ukb_brain.training.people import gather_people
 from ukb_brain.training.scans import gather_scans
@@ -33,10 +34,11 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "work",
             "plan_work",
         ),
-        step(nodes.make_vectors, "work", "model.vectors"),
+        step(nodes.fit_steps, "work", "model.steps"),
+        step(nodes.make_vectors, "work model.steps", "model.vectors"),
         step(
-            nodes.compare_scans,
-            "work model.vectors params:reporting.draws params:reporting.level",
+            scan_agreement,
+            "work model.steps params:reporting.draws params:reporting.level",
             "reporting.scan_agreement",
         ),
         step(nodes.train_encoders, "work model.vectors", "model.encoders"),
