@@ -19,7 +19,7 @@ from ukb_brain.training.harmonised import (
 from ukb_brain.training.people import People
 from ukb_brain.training.scans import GroupScans, Scans
 from ukb_brain.training.settings import Harmonise
-from ukb_brain.training.steps import Fill
+from ukb_brain.training.steps import Fill, Zeros
 
 GROUP, NUMBERS = "functional", 40
 SITE = Harmonise(by="site")
@@ -197,10 +197,42 @@ def test_long_vectors_are_learnt_from_fewer_people_of_every_site(tmp_path, monke
     values = values_of(people)
     whole = fitted(scans_of(tmp_path / "whole", people, values), people)
     monkeypatch.setattr(harmonised, "MOST_NUMBERS", NUMBERS * 80)
+    monkeypatch.setattr(harmonised, "FEWEST_DRAWN", 10)
     fewer = fitted(scans_of(tmp_path / "fewer", people, values), people)
     keys = people.keys(people.has[GROUP])
     assert not np.array_equal(fewer.read(keys), whole.read(keys))
     assert np.corrcoef(fewer.read(keys).ravel(), whole.read(keys).ravel())[0, 1] > 0.98
+
+
+def test_a_small_site_stays_whole_where_of_others_few_people_are_drawn(tmp_path, monkeypatch):
+    sites = np.repeat([OLD, OLD + 1, SMALL], [400, 300, 12])
+    people = people_at(sites, np.full(len(sites), "train"))
+    values = values_of(people)
+    monkeypatch.setattr(harmonised, "MOST_NUMBERS", NUMBERS * 60)
+    monkeypatch.setattr(harmonised, "FEWEST_DRAWN", 25)
+    made = fitted(scans_of(tmp_path, people, values), people)
+    keys, has = people.keys(people.has[GROUP]), people.has[GROUP]
+    spread = [
+        np.std([x[sites[has] == code].mean(axis=0) for code in np.unique(sites)], axis=0).mean()
+        for x in (values[has], made.read(keys))
+    ]
+    assert spread[1] < 0.4 * spread[0]
+
+
+def test_gaps_tell_nothing_of_the_site(tmp_path):
+    people = cohort(times=2)
+    values = values_of(people)
+    values[np.random.default_rng(3).random(values.shape) < 0.3] = np.nan
+    lacking = np.isnan(values)
+    scans = scans_of(tmp_path, people, values)
+    scans = replace(scans, makers=(scans.makers[1], Zeros()))
+    has = people.has[GROUP]
+    made = fitted(scans, people).read(people.keys(has))
+    assert (made[lacking[has]] == 0).all()
+    # What is known is as alike as without gaps: means of sites agree within their errors.
+    known = np.where(lacking[has], np.nan, made)
+    means = [np.nanmean(known[people.site[has] == code], axis=0) for code in (OLD, OLD + 1)]
+    assert np.abs(means[0] - means[1]).mean() < 0.25
 
 
 def test_site_or_phase():

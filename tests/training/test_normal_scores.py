@@ -10,6 +10,7 @@ from ukb_brain.imaging.store import open_store
 from ukb_brain.training import normal_scores
 from ukb_brain.training.normal_scores import NormalScores
 from ukb_brain.training.scans import GroupScans
+from ukb_brain.training.steps import Zeros
 
 
 class Held:
@@ -31,17 +32,17 @@ def scored(step, values):
     return step.apply(np.asarray(values, dtype=np.float32), [])
 
 
+MADE = (NormalScores(), Zeros())
 NUMBERS = arrays(
     np.float32, (40, 3), elements=st.floats(-1e6, 1e6, width=32) | st.just(np.float32(np.nan))
 )
 
 
 @given(NUMBERS)
-def test_scores_are_finite_ordered_as_numbers_are_and_0_where_there_is_none(values):
+def test_scores_are_ordered_as_numbers_are_and_there_where_these_are(values):
     found = scored(fitted(values), values)
     assert found.dtype == np.float32
-    assert np.isfinite(found).all()
-    assert (found[np.isnan(values)] == 0).all()
+    np.testing.assert_array_equal(np.isfinite(found), np.isfinite(values))
     for column, scores in zip(values.T, found.T, strict=True):
         known = ~np.isnan(column)
         order = np.argsort(column[known])
@@ -86,9 +87,15 @@ def test_columns_that_tell_nothing_are_0():
     values = np.column_stack([np.full(50, 0.1), np.full(50, np.nan), rng.normal(size=50)])
     step = fitted(values)
     found = scored(step, [[5.0, 2.0, 0.0], [0.1, np.nan, np.nan]])
-    assert (found[:, :2] == 0).all()
-    assert found[1, 2] == 0
-    assert (scored(fitted(values[:, :2]), values[:, :2]) == 0).all()
+    np.testing.assert_array_equal(found[:, :2], [[0, 0], [0, np.nan]])
+    assert np.isnan(found[1, 2])
+    assert (scored(fitted(values[:, :2]), values[:, :2])[:, 0] == 0).all()
+
+
+def test_equal_numbers_get_the_middle_of_their_ranks_at_the_ends_too():
+    counts = np.repeat([0, 1, 2, 3], [300, 400, 200, 100])[:, None].astype(np.float32)
+    found = scored(fitted(counts), [[0], [1], [2], [3]])[:, 0]
+    np.testing.assert_allclose(found, norm.ppf([0.15, 0.5, 0.8, 0.95]), atol=0.01)
 
 
 def test_a_step_is_the_same_after_it_was_kept():
@@ -119,10 +126,10 @@ def test_a_group_of_numbers_is_read_as_scores(tmp_path):
     values[0, 1] = np.nan
     for key, row in zip(keys, values, strict=True):
         store.write("idps", key, row, {"measures": {}})
-    plain = GroupScans(("idps",), tmp_path / "none", tmp_path / "vectors", makers=(NormalScores(),))
+    plain = GroupScans(("idps",), tmp_path / "none", tmp_path / "vectors", makers=MADE)
     group = plain.fitted(keys[:20])
     found = group.read(keys)
-    np.testing.assert_array_equal(found, scored(fitted(values[:20]), values))
+    np.testing.assert_array_equal(found, np.nan_to_num(scored(fitted(values[:20]), values)))
     assert found[0, 1] == 0
     again = plain.restored(load(save(group.arrays())))
     np.testing.assert_array_equal(again.read(keys), found)

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 # Numbers that are held at a time: of longer vectors fewer people, as many of each site, are used.
 MOST_NUMBERS = 200_000_000
+# People of a scanner who stay where not all are used.
+FEWEST_DRAWN = 200
 # Phases of a site.
 PHASES = 100
 
@@ -156,11 +158,11 @@ class Combat:
         def read(some: NDArray[np.intp]) -> Vectors:
             return scans.read([(int(e), int(i)) for e, i in self.records[some]])
 
-        most = MOST_NUMBERS // read(rows[:1]).shape[1]
-        rows = rows[np.argsort(self.scanner[rows], kind="stable")]
-        rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
-        others, values = np.flatnonzero(self.own), read(rows)
-        numbers = read(others) if len(others) else values[:0]
+        rows = _some_of_each(rows, self.scanner[rows], MOST_NUMBERS // read(rows[:1]).shape[1])
+        others, values = np.flatnonzero(self.own), _completed(read(rows), self.scanner[rows])
+        numbers = values[:0]
+        if len(others):
+            numbers = _completed(read(others), self.scanner[others])
         alike = fit_combat(values, self.scanner[rows], numbers, self.scanner[others])
         return Harmonised(alike, ids_of(self.records), self.scanner)
 
@@ -173,6 +175,37 @@ class Combat:
         sites = arrays["sites"].astype(np.int64)
         alike = Alike(sites, *(arrays[name].astype(np.float32) for name in ("scale", "shift")))
         return Harmonised(alike, ids_of(self.records), self.scanner)
+
+
+def _some_of_each(rows: NDArray[np.intp], scanner: Codes, most: int) -> NDArray[np.intp]:
+    """Take evenly of each scanner's people, of small ones all, so that few more than ``most`` stay.
+
+    Of no scanner fewer than `FEWEST_DRAWN` stay, where it has so many.
+    """
+    codes, counts = np.unique(scanner, return_counts=True)
+    share = min(1.0, most / len(rows))
+    kept = np.minimum(counts, np.maximum(np.ceil(share * counts), FEWEST_DRAWN)).astype(int)
+    found = []
+    for code, count in zip(codes, kept, strict=True):
+        mine = rows[scanner == code]
+        found.append(mine[np.linspace(0, len(mine) - 1, count).round().astype(int)])
+    return np.concatenate(found)
+
+
+def _completed(values: Vectors, scanner: Codes) -> Vectors:
+    """Repeat a scanner's known numbers where others of its people have none, or the mean of all.
+
+    So that gaps change neither location nor scale.
+    """
+    lacking = np.isnan(values)
+    for column in np.flatnonzero(lacking.any(axis=0)):
+        known = values[~lacking[:, column], column]
+        mean = known.mean() if len(known) else np.float32(0)
+        for code in np.unique(scanner[lacking[:, column]]):
+            here = scanner == code
+            gaps, own = here & lacking[:, column], values[here & ~lacking[:, column], column]
+            values[gaps, column] = np.resize(own, gaps.sum()) if len(own) else mean
+    return values
 
 
 def made_alike(

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
-from sklearn.preprocessing import QuantileTransformer
 
 from ukb_brain.imaging.store import Key
 from ukb_brain.training.steps import Source, Vectors
@@ -33,25 +32,19 @@ class Scored:
     unit: NDArray[np.float64]
 
     def apply(self, values: Vectors, keys: Sequence[Key]) -> Vectors:
-        """Score numbers; 0, the median, stands where there is none or the column tells nothing.
+        """Score numbers; NaN stays, and 0 stands where the column tells nothing.
 
-        Beyond what anybody in training has is no farther out than the outermost of the quantiles.
+        Equal numbers get the middle of their ranks. Beyond what anybody in training has is no
+        farther out than the outermost of the quantiles.
         """
-        varies = self.unit > 0
-        found = np.zeros(values.shape, dtype=np.float32)
-        if not varies.any():
-            return found
-        scores = self._scorer(varies).transform(values[:, varies] / self.unit[varies])
-        farthest = norm.ppf(1 - 0.5 / len(self.quantiles))
-        found[:, varies] = np.nan_to_num(np.clip(scores, -farthest, farthest))
+        found = np.where(np.isnan(values), values, np.float32(0))
+        ranks, least = np.linspace(0, 1, len(self.quantiles)), 0.5 / len(self.quantiles)
+        for column in np.flatnonzero(self.unit):
+            known, at = values[:, column] / self.unit[column], self.quantiles[:, column]
+            below = -np.interp(-known, -at[::-1], -ranks[::-1])
+            middle = (below + np.interp(known, at, ranks)) / 2
+            found[:, column] = norm.ppf(middle.clip(least, 1 - least))
         return found
-
-    def _scorer(self, columns: NDArray[np.bool_]) -> QuantileTransformer:
-        scorer = QuantileTransformer(n_quantiles=len(self.quantiles), output_distribution="normal")
-        scorer.n_features_in_ = int(columns.sum())
-        scorer.quantiles_ = self.quantiles[:, columns]
-        scorer.references_ = np.linspace(0, 1, len(self.quantiles))
-        return scorer
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Give ``quantiles`` and ``unit``."""
@@ -75,10 +68,9 @@ class NormalScores:
         varies = np.max(values, axis=0, where=known, initial=-np.inf) > low
         unit = np.zeros(values.shape[1])
         unit[varies] = np.nanstd(values[:, varies], axis=0)
-        scorer = QuantileTransformer(n_quantiles=min(QUANTILES, len(values)), subsample=None)
-        quantiles = np.full((scorer.n_quantiles, values.shape[1]), np.nan)
-        if varies.any():
-            quantiles[:, varies] = scorer.fit(values[:, varies] / unit[varies]).quantiles_
+        ranks = np.linspace(0, 1, min(QUANTILES, len(values)))
+        quantiles = np.full((len(ranks), values.shape[1]), np.nan)
+        quantiles[:, varies] = np.nanquantile(values[:, varies] / unit[varies], ranks, axis=0)
         return Scored(quantiles, unit)
 
     def restore(self, scans: Source, arrays: Mapping[str, NDArray[np.generic]]) -> Scored | None:

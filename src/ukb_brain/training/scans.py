@@ -23,13 +23,13 @@ from ukb_brain.training.harmonised import Combat
 from ukb_brain.training.normal_scores import NormalScores
 from ukb_brain.training.people import People
 from ukb_brain.training.settings import Modelling
-from ukb_brain.training.steps import Covariances, Fill, Maker, Step
+from ukb_brain.training.steps import Covariances, Fill, Maker, Step, Zeros
 
-# What makes each kind of connectivity.
-MAKERS: dict[Kind, Maker] = {
-    "tangent": Covariances(),
-    "correlation": Fill(),
-    "partial": Covariances(partial=True),
+# What makes each kind of connectivity, and what fills its gaps after sites were made alike.
+MAKERS: dict[Kind, tuple[Maker | None, Maker | None]] = {
+    "tangent": (Covariances(), None),
+    "correlation": (None, Fill()),
+    "partial": (Covariances(partial=True), None),
 }
 # People whose volumes are pooled at a time.
 VOLUMES = 16
@@ -205,12 +205,13 @@ class Scans:
         groups = {}
         for group, some in self.groups.items():
             kind = some.kind or settings.connectivity
-            maker: Maker = NormalScores() if some.numbers else MAKERS[kind]
-            if kind == "tangent" and not (tangent or some.numbers):
-                maker = Fill()
-            makers: tuple[Maker, ...] = (maker,)
-            if settings.harmonise.by != "none":
-                makers += (Combat.of(people, group, settings.harmonise),)
+            if kind == "tangent" and not tangent:
+                kind = "correlation"
+            first, last = (NormalScores(), Zeros()) if some.numbers else MAKERS[kind]
+            # Before gaps are filled: what fills them would tell the site, moved with it.
+            alike = settings.harmonise.by != "none"
+            combat = Combat.of(people, group, settings.harmonise) if alike else None
+            makers = tuple(maker for maker in (first, combat, last) if maker is not None)
             groups[group] = replace(some, pooling=pooling, makers=makers)
         return replace(self, groups=groups)
 

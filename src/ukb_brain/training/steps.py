@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,30 @@ class Fill:
     def restore(self, scans: Source, arrays: Mapping[str, NDArray[np.generic]]) -> Filled | None:
         """Make it again."""
         return Filled(arrays["fill"].astype(np.float32)) if "fill" in arrays else None
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Gaps filled with 0: of normal scores the median."""
+
+    name: ClassVar[str] = "zeros"
+    costly: ClassVar[bool] = False
+
+    def fit(self, scans: Source, training: Sequence[Key]) -> Self:
+        """Fit nothing."""
+        return self
+
+    def restore(self, scans: Source, arrays: Mapping[str, NDArray[np.generic]]) -> Self:
+        """Make it again."""
+        return self
+
+    def apply(self, values: Vectors, keys: Sequence[Key]) -> Vectors:
+        """Fill gaps."""
+        return np.nan_to_num(values, nan=0.0)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Give nothing."""
+        return {}
 
 
 @dataclass(frozen=True)
