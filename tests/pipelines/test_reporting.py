@@ -126,7 +126,7 @@ def test_it_writes_what_the_catalog_names(outputs):
     assert named <= kept
     declared = {name for name, table in vars(reported).items() if hasattr(table, "validate")}
     of_evidence = {name.removeprefix("evidence.") for name in RETRAINED}
-    of_others = {"published_intervals", "brain_age_gap", "scan_agreement"}
+    of_others = {"published_intervals", "brain_age_gap", "scan_agreement", "mean_connectivity"}
     assert {name.removeprefix("reporting.") for name in kept - named} == (
         declared - of_evidence - of_others
     )
