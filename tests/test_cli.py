@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ukb_brain import cli
+from ukb_brain.datasets.parquet import AtomicParquet
 from ukb_brain.errors import InputError
 from ukb_brain.tables.splits import Splitting
 
@@ -203,3 +204,11 @@ def test_a_broken_table_has_the_remedy_that_helps(mode, says):
     failure = CheckFailure("m", check="isin", column="sex", failure_examples=[2])
     error = DataValidationError("x", dataset_name="p.t", mode=mode, failures=[failure])
     assert says in cli.one_line(error)
+
+
+def test_a_damaged_table_of_a_data_root_is_one_line(tmp_path):
+    path = tmp_path / "quality.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(DatasetError) as caught:
+        AtomicParquet(filepath=str(path)).load()
+    assert cli.one_line(caught.value).startswith(f"{path} is damaged")

@@ -146,6 +146,15 @@ def test_a_file_that_says_nothing_holds_until_it_is_old(tmp_path, monkeypatch):
     RootLock(tmp_path, "reporting").release()
 
 
+@pytest.mark.parametrize("part", [{"process": "abc"}, {"process": -5}, {"born": None}, {"host": 3}])
+def test_a_file_of_the_wrong_kinds_says_nothing_either(tmp_path, monkeypatch, part):
+    monkeypatch.setattr(lock, "LOOKS", 1)
+    holder = lock.Holder("here", 5, 0.0, "now", "modelling", "x")
+    (tmp_path / LOCK).write_text(json.dumps(holder._asdict() | part))
+    with pytest.raises(InputError, match="unknown machine"):
+        RootLock(tmp_path, "reporting")
+
+
 def test_what_a_process_held_before_is_its_own(tmp_path):
     first = RootLock(tmp_path, "modelling")
     second = RootLock(tmp_path, "reporting")

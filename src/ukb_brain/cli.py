@@ -33,6 +33,8 @@ MISTAKE = re.compile(
     re.MULTILINE,
 )
 PARAMETER = re.compile(r"^- Parameter '([^']+)': ", re.MULTILINE)
+# Where Kedro says what file a dataset is in.
+FILEPATH = re.compile(r"filepath=(?:\w+\()?'([^']+)'")
 # A participant's number in a file's name.
 EID = re.compile(r"\b\d{7,}(?=_)")
 # Where files from outside are looked for, and the parameter that names them.
@@ -113,6 +115,8 @@ def _of_dataset(error: BaseException) -> str | None:
             "version of this project wrote it, or it was changed: delete its file and run again."
         )
     if isinstance(error, DatasetError):
+        from pyarrow import ArrowInvalid
+
         absent = next((c for c in _chain(error) if isinstance(c, FileNotFoundError)), None)
         if absent is not None:
             # fsspec gives the path as the message, the system as the file's name.
@@ -123,6 +127,12 @@ def _of_dataset(error: BaseException) -> str | None:
                 f"There is no {path}, which this run reads. "
                 "`kedro run` makes everything in order; without raw files, "
                 "`kedro run --pipelines synthetic_cohort` writes the demo's."
+            )
+        file = FILEPATH.search(str(error))
+        if file is not None and any(isinstance(c, ArrowInvalid) for c in _chain(error)):
+            return (
+                f"{EID.sub('<eid>', file[1])} is damaged, as by a full or failing disk: remove it "
+                "and run again what makes it; `kedro run` makes everything in order."
             )
     return None
 

@@ -169,11 +169,21 @@ class RootLock:
                 self.path.parent.rmdir()
 
 
+def _whole(process: object) -> int:
+    if not isinstance(process, int) or process < 1:
+        raise ValueError("no number of a process")
+    return process
+
+
 def _read(path: Path) -> Holder | None:
     """Read who holds a data root: nobody, or `UNKNOWN` where the file is not what it should be."""
     for _ in range(LOOKS):
         try:
-            return Holder(**json.loads(path.read_text(encoding="utf-8")))
+            found = Holder(**json.loads(path.read_text(encoding="utf-8")))
+            said = (found.host, found.since, found.doing, found.token)
+            if not all(isinstance(text, str) for text in said):
+                return UNKNOWN
+            return found._replace(process=_whole(found.process), born=float(found.born))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError):

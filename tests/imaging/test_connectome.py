@@ -79,6 +79,7 @@ def test_every_pair_of_regions_is_one_edge(regions, seed):
         ("1,nan\nnan,1", "not finite"),
         ("1,inf\ninf,1", "not finite"),
         ("1,-2\n-2,1", "below 0"),
+        ("0,2e9\n2e9,0", r"beyond 1e\+09"),
         ("1,0\n0,1", "no streamline between two regions"),
     ],
 )

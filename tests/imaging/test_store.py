@@ -424,6 +424,13 @@ def test_a_store_of_an_earlier_version_is_refused_in_one_line(tmp_path, earlier)
     assert "\n" not in str(caught.value)
 
 
+def test_damaged_marks_are_told_in_one_line(store):
+    store.mark("source", "synthetic")
+    (store.path / "store.json").write_text('{"sou')
+    with pytest.raises(InputError, match=r"store\.json is damaged: remove it"):
+        store.claim("synthetic")
+
+
 def test_erasing_from_a_store_that_is_not_there(store):
     assert store.erase(9000001) == 0
 

@@ -85,6 +85,15 @@ def test_half_a_model_is_none(tmp_path, monkeypatch, stage):
     assert read_card(tmp_path) == CARD
 
 
+def test_a_damaged_card_is_none_so_that_the_model_is_made_anew(tmp_path, caplog):
+    home = tmp_path / "one"
+    write_model(home, Model(ARRAYS, CARD))
+    (home / "card.json").write_text('{"status": ')
+    assert read_card(home) is None
+    assert "made anew" in caplog.text
+    assert ModelFolder(tmp_path).cards() == {}
+
+
 def test_a_failure_has_a_card_and_no_arrays(tmp_path):
     write_model(tmp_path, Model(ARRAYS, CARD))
     write_failure(tmp_path, {"status": "failed", "reason": "loss is not finite"})

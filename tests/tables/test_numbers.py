@@ -60,9 +60,11 @@ def test_ranges_say_what_fields_there_are(fields):
 def test_absent_fields_are_told_once_with_the_parameter_that_goes_on_without():
     there = [FieldColumn(f, 2, 0) for f in (25001, 25002, 25005)]
     # One that was measured at another visit only is absent too.
-    there.append(FieldColumn(25003, 0, 0))
+    there += [FieldColumn(25003, 0, 0), FieldColumn(25004, 3, 0)]
     (problem,) = problems_of_numbers(there, {"idps": (25001, 25002, 25003, 25004, 25005)}, (2, 3))
-    assert "lacks 2 of 5 fields of idps at the imaging visits: 25003-25004" in problem.what
+    assert (
+        "lacks 2 of 5 fields of idps at the imaging visit, instance 2: 25003-25004" in problem.what
+    )
     setting = "imaging_preprocess.modalities.idps"
     assert f"--params {setting}.fields=25001-25002+25005,{setting}.categories=[]" in problem.remedy
     assert "at instances 2 and 3" in problem.remedy
@@ -124,6 +126,15 @@ def test_fields_that_nobody_has_are_told_once(tmp_path, caplog):
         read_numbers(opened(tmp_path), WANTED, participants(range(9000001, 9000031)))
     (told,) = caplog.messages
     assert told.startswith("Nobody has a number of 1 field(s): 25003 Volume of ventricular")
+
+
+def test_numbers_that_are_no_measures_stop_with_field_and_count(tmp_path):
+    absurd = TABLE.copy()
+    absurd.loc[absurd.index[:2], "25003-2.0"] = ["1e300", "-1e39"]
+    write_table(absurd, tmp_path, "ukbconv csv", CODINGS)
+    eids = absurd["eid"].astype(int).tolist()
+    with pytest.raises(InputError, match=r"1 field\(s\) hold values beyond 1e\+09.*25003 \(2\)"):
+        read_numbers(opened(tmp_path), WANTED, participants(eids))
 
 
 def test_no_numbers_is_a_table_without_rows():

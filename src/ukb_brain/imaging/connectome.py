@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
+from ukb_brain.imaging.bulk import LARGEST_NUMBER
 
 CONNECTOME_FIELDS = range(31020, 31027)
 EdgeScale = Literal["none", "log1p"]
@@ -42,6 +43,8 @@ def parse_connectome(text: str) -> NDArray[np.float64]:
         raise InputError("the connectome holds numbers that are not finite")
     if (matrix < 0).any():
         raise InputError("the connectome holds numbers below 0")
+    if matrix.max() > LARGEST_NUMBER:
+        raise InputError(f"the connectome holds numbers beyond {LARGEST_NUMBER:.0e}")
     # Both halves are of the same numbers, and so written alike.
     if not np.array_equal(matrix, matrix.T):
         raise InputError("the connectome is not symmetric")

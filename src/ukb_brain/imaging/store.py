@@ -96,7 +96,13 @@ class RecordStore:
 
     def _marks(self) -> dict[str, Any]:
         path = self.path / ABOUT_STORE
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise InputError(
+                f"{path} is damaged: remove it, and run `kedro run --pipelines "
+                "imaging_preprocess`, which writes it anew and keeps all records."
+            ) from error
 
     def has(self, modality: str) -> bool:
         """Whether there has ever been a record of a modality."""

@@ -1,6 +1,7 @@
 """How every model is kept: named arrays, and a card that says what they are."""
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from ukb_brain.atomic import atomic_path
 from ukb_brain.errors import InputError
 
 Card = dict[str, Any]
+logger = logging.getLogger(__name__)
+
 ARRAYS, CARD, COMPLETE = "model.safetensors", "card.json", "complete.json"
 
 
@@ -57,9 +60,13 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def read_card(folder: Path) -> Card | None:
-    """Read a model's card alone; None where there is no whole model."""
+    """Read a model's card alone; None where there is no whole model, and the work is to be done."""
     path = folder / CARD
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError:
+        logger.warning("%s is damaged, so its model is made anew.", path)
+        return None
 
 
 def read_model(folder: Path, keys: Iterable[str] | None = None) -> Model:
@@ -100,7 +107,8 @@ class ModelFolder:
     def cards(self) -> dict[str, Card]:
         """Read all cards by name, in alphabetical order; those of failed models too."""
         found = {path.parent.name: path.parent for path in sorted(self.path.glob(f"*/{CARD}"))}
-        return {name: read_card(home) or {} for name, home in found.items()}
+        cards = {name: read_card(home) for name, home in found.items()}
+        return {name: card for name, card in cards.items() if card is not None}
 
     def card(self, name: str) -> Card | None:
         """Read one card; None where there is no such model."""

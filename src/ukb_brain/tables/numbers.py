@@ -24,6 +24,8 @@ FIRST_READ, CELLS = 50, 25_000_000
 # So many of a modality's fields tell whether a visit has its numbers.
 PROBES = 8
 NAMES_SHOWN = 5
+# In any unit; a value beyond is none.
+LARGEST_NUMBER = 1e9
 
 
 def fields_of(asked: Mapping[str, tuple[Iterable[int | str], Iterable[int]]]) -> Fields:
@@ -74,8 +76,12 @@ def in_ranges(fields: Collection[int]) -> str:
 def problems_of_numbers(
     columns: Collection[FieldColumn], wanted: Fields, instances: Collection[int]
 ) -> list[Problem]:
-    """Tell which fields the table lacks at every imaging visit, once for each modality."""
-    there = {column.field for column in columns if column.instance in instances}
+    """Tell which fields the table lacks at the imaging visit, once for each modality.
+
+    That is the first of the visits; at repeat visits few people were.
+    """
+    instances = sorted(instances)
+    there = {column.field for column in columns if column.instance == instances[0]}
     problems = []
     for modality, fields in wanted.items():
         lacking = [field for field in fields if field not in there]
@@ -91,7 +97,7 @@ def problems_of_numbers(
         remedy += f", or go on without {modality} (grid.also, grid.leave_out={modality})"
         what = (
             f"the main table lacks {len(lacking):,} of {len(fields):,} fields of {modality} at the "
-            f"imaging visits: {in_ranges(lacking)}"
+            f"imaging visit, instance {instances[0]}: {in_ranges(lacking)}"
         )
         problems.append(Problem("stop", what, remedy))
     return problems
@@ -141,7 +147,8 @@ def add_numbers(
 def read_numbers(table: MainTable, wanted: Fields, participants: pd.DataFrame) -> pd.DataFrame:
     """Read the numbers of participants' imaging visits, some columns at a time.
 
-    Fields of which nobody has a number are told once.
+    Fields of which nobody has a number are told once. Raises `InputError` if one holds numbers
+    beyond `LARGEST_NUMBER`.
 
     Returns
     -------
@@ -158,6 +165,14 @@ def read_numbers(table: MainTable, wanted: Fields, participants: pd.DataFrame) -
         read = table.read(some)
         size = max(FIRST_READ, CELLS // max(1, len(read)))
         columns |= _at_visits(read.set_index("eid"), some, visits)
+    absurd = {f: int((np.abs(columns[str(f)]) > LARGEST_NUMBER).sum()) for f in fields}
+    if found := [f"{f} ({n:,})" for f, n in absurd.items() if n]:
+        raise InputError(
+            f"Of the main table's numbers that are an imaging group, {len(found):,} field(s) hold "
+            f"values beyond {LARGEST_NUMBER:.0e}, which are no measures: "
+            f"{', '.join(found[:NAMES_SHOWN])}. Correct the table, or leave these fields out of "
+            "imaging_preprocess.modalities."
+        )
     empty = [field for field in fields if np.isnan(columns[str(field)]).all()]
     if empty:
         named = "; ".join(f"{f} {known_of(f).title}".strip() for f in empty[:NAMES_SHOWN])
@@ -176,5 +191,7 @@ def _at_visits(
         mine = np.flatnonzero((visits["instance"] == instance) & (rows >= 0))
         for field in fields:
             if (name := f"{field}-{instance}.0") in read:
-                found[str(field)][mine] = read[name].to_numpy()[rows[mine]]
+                # Beyond single precision numbers become infinite, which is told of.
+                with np.errstate(over="ignore"):
+                    found[str(field)][mine] = read[name].to_numpy()[rows[mine]]
     return found
