@@ -19,7 +19,15 @@ from ukb_brain.problems import Problem, stop_at
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = {"grid", "imaging_preprocess", "modelling", "reporting", "claims", "evidence"}
+SETTINGS = {
+    "data_engineering",
+    "grid",
+    "imaging_preprocess",
+    "modelling",
+    "reporting",
+    "claims",
+    "evidence",
+}
 READS_RAW, READS_SCANS = "select_cohort", "preprocess_scans"
 BULK, INDEX = "raw.bulk", "intermediate.bulk_index"
 PARTICIPANTS, WITHDRAWALS = "primary.participants", "raw.withdrawals"
@@ -156,6 +164,9 @@ class ProjectHooks:
                 if hasattr(part, "strategies")
             }
             problems += settings.problems_of_strategies(wanted, trained)
+            if "data_engineering" in read:
+                by = read["modelling"].harmonise.by
+                problems += settings.problems_of_phases(by, read["data_engineering"].phases)
         return problems
 
     @staticmethod

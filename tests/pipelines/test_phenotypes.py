@@ -43,4 +43,4 @@ def test_a_cohort_without_them_says_which_fields_are_lacking(cohort, run_kedro):
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     page = (cohort / "08_reporting/check.html").read_text(encoding="utf-8")
-    assert "the main table lacks 261 of 261 fields of idps at the imaging visits" in page
+    assert "the main table lacks 261 of 261 fields of idps at the imaging visit" in page

@@ -124,3 +124,10 @@ def test_claims_of_groups_that_are_left_out_and_claims_taken_out_are_no_problem(
         assert problems_of_claims(CLAIMS, changed(leave_out=gone)) == []
     assert problems_of_claims(CLAIMS, changed(only="hb")) == []
     assert problems_of_claims({"sex_is_legible": None}, GRID) == []
+
+
+def test_phases_are_needed_where_scanners_are_told_apart_by_them():
+    (problem,) = settings.problems_of_phases("phase", {})
+    assert "data_engineering.phases names none" in problem.what
+    assert settings.problems_of_phases("phase", {11025: ["2016-01-31"]}) == []
+    assert settings.problems_of_phases("site", {}) == []

@@ -72,10 +72,16 @@ def problems_of_groups(
         needed = [f"{m} ({usable.scans[m]:,})" for m in grid.imaging[group]]
         if len(needed) > 1 and any(usable.scans[m] for m in grid.imaging[group]):
             words.append(f"{group} needs {' and '.join(needed)} of the same visit")
-    remedy = (
-        "put these files among the bulk files, or name their folder with --params bulk_folder=… "
-        "(`kedro run --pipelines check` says what is there)"
-    )
+    needed_of = {modality for group in empty for modality in grid.imaging[group]}
+    ways = []
+    if needed_of & fields.keys():
+        ways.append(
+            "put these files among the bulk files, or name their folder with --params bulk_folder=… "
+            "(`kedro run --pipelines check` says what is there)"
+        )
+    if needed_of - fields.keys():
+        ways.append("give the main table numbers of these fields at the imaging visits")
+    remedy = ", and ".join(ways)
     names = to_leave_out(grid, usable)
     if names:
         remedy += f", or go on without: --params grid.leave_out={'+'.join(names)}"

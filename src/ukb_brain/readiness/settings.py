@@ -46,6 +46,17 @@ def problems_of_modalities(imaging: ImagingPreprocess, grid: Grid) -> list[Probl
     return problems + _problems_of_fields(imaging.taking(grid.modalities), grid)
 
 
+def problems_of_phases(by: str, phases: Mapping[int, Any]) -> list[Problem]:
+    """Find scanners that are to be made alike by phases of which none is given."""
+    if by != "phase" or phases:
+        return []
+    what = "modelling.harmonise.by is phase, and data_engineering.phases names none"
+    remedy = (
+        "name the days on which a site's scanner changed, or --params modelling.harmonise.by=site"
+    )
+    return [Problem("stop", what, remedy)]
+
+
 def _problems_of_fields(imaging: ImagingPreprocess, grid: Grid) -> list[Problem]:
     """Find targets that would be read from themselves: of a field that an imaging group has."""
     problems = []
