@@ -9,6 +9,7 @@ from ukb_brain.readiness.settings import (
     problems_of_claims,
     problems_of_map,
     problems_of_modalities,
+    problems_of_phases,
     problems_of_strategies,
 )
 
@@ -127,7 +128,7 @@ def test_claims_of_groups_that_are_left_out_and_claims_taken_out_are_no_problem(
 
 
 def test_phases_are_needed_where_scanners_are_told_apart_by_them():
-    (problem,) = settings.problems_of_phases("phase", {})
+    (problem,) = problems_of_phases("phase", {})
     assert "data_engineering.phases names none" in problem.what
-    assert settings.problems_of_phases("phase", {11025: ["2016-01-31"]}) == []
-    assert settings.problems_of_phases("site", {}) == []
+    assert problems_of_phases("phase", {11025: ["2016-01-31"]}) == []
+    assert problems_of_phases("site", {}) == []

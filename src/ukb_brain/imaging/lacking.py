@@ -76,8 +76,8 @@ def problems_of_groups(
     ways = []
     if needed_of & fields.keys():
         ways.append(
-            "put these files among the bulk files, or name their folder with --params bulk_folder=… "
-            "(`kedro run --pipelines check` says what is there)"
+            "put these files among the bulk files, or name their folder with --params "
+            "bulk_folder=… (`kedro run --pipelines check` says what is there)"
         )
     if needed_of - fields.keys():
         ways.append("give the main table numbers of these fields at the imaging visits")
