@@ -164,7 +164,10 @@ def measure() -> list[Figure]:
         people = FEW_BATCHES * BATCH
         # Each first pass has a cache of its own.
         firsts = (_monai(home, f"cache{turn}") for turn in range(FEW_ROUNDS + 1))
-        first: Epoch = lambda order: next(firsts)(order)  # noqa: E731
+
+        def first(order: Order) -> Iterator[object]:
+            return next(firsts)(order)
+
         of_numbers |= _timed({MONAI: first}, FEW_ROUNDS, people)
         of_numbers |= _timed({MONAI_AGAIN: _monai(home, "cache0")}, FEW_ROUNDS, people)
     figures, rows = [], []

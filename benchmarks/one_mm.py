@@ -7,7 +7,7 @@ ends on two cores. What is done is kept: a benchmark that was stopped goes on.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -46,8 +46,7 @@ def measure() -> list[Figure]:
     """Take every step, and compare the map with the truth."""
     rows, seconds = [], {}
     for name, pipelines in STEPS.items():
-        step: Callable[[], dict[str, float]] = lambda of=pipelines: _step(of)  # noqa: E731
-        seconds[name] = kept(ROOT / f"{name}.json", step)["seconds"]
+        seconds[name] = kept(ROOT / f"{name}.json", partial(_step, pipelines))["seconds"]
         rows.append([name, f"{seconds[name]:.0f}"])
         print(f"{name}: {seconds[name]:.0f} s", flush=True)
     show(f"{PEOPLE} people, zips of 1 mm to a map at 64³", ("step", "seconds"), rows)

@@ -346,7 +346,7 @@ def marked(cases):
 
 
 @pytest.mark.parametrize("case", marked(CASES))
-@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # members that are there twice
 def test_a_bad_scan_is_a_row_with_its_cause_and_the_others_are_as_without_it(tmp_path, good, case):
     place = tmp_path / "data"
     place.mkdir()
@@ -485,7 +485,7 @@ RIGHT = [
         for given, do, how in RIGHT
     ],
 )
-@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # by zipfile: members that are there twice
 def test_an_unusual_scan_is_read_as_it_is_meant(tmp_path, good, do):
     batch = Batch(tmp_path)
     do(batch.path(BAD, 20252))

@@ -61,6 +61,7 @@ def test_regions_that_move_as_one_stay_finite():
     assert np.isfinite(partial_z(np.array([[[1, almost], [almost, 1]]]))).all()
 
 
+# Of nilearn's geometric mean, which is as near as it need be here.
 @pytest.mark.filterwarnings("ignore:Maximum number of iterations")
 @pytest.mark.parametrize(("regions", "points"), [(21, 490), (100, 490)])
 def test_tangents_at_nilearns_reference_are_nilearns(regions, points):

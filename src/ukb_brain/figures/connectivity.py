@@ -22,7 +22,7 @@ TOLD = (
 def matrix_of(edges: pd.DataFrame) -> pd.DataFrame:
     """Arrange edges, ``region, other, mean``, as a symmetric matrix; NaN on the diagonal."""
     names = [edges["region"].iloc[0], *edges["other"].drop_duplicates()]
-    half = edges.set_index(["other", "region"])["mean"].unstack()  # noqa: PD010
+    half = edges.pivot_table("mean", "other", "region", dropna=False)
     half = half.reindex(index=names, columns=names)
     return half.fillna(half.T)
 

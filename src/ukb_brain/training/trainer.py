@@ -151,6 +151,7 @@ class Trainer:
 
     def seen(self, inputs: Inputs) -> torch.Tensor:
         """Tell of whom (N,) the network sees anything, by 1 or 0."""
+        # Only volumes are coded; the mask is a tensor.
         return cast(torch.Tensor, inputs[MASK]).amax(1).to(self.device)
 
     def _backward(self, inputs: Inputs, rows: Rows) -> float:
