@@ -15,6 +15,8 @@ SYNTHETIC = "SYNTHETIC"
 NOTICE = "SYNTHETIC data: generated people, not UK Biobank participants"
 # Of an imaging group with more the names would not fit beside a figure.
 MODALITIES_NAMED = 2
+# Characters of a name that fit over a column.
+LONGEST_NAME = 16
 INK = "#1f2933"
 MUTED = "#66717d"
 WARNING = "#b4231a"
@@ -70,10 +72,10 @@ def modality_names(grid: Grid) -> dict[str, str]:
 
 
 def group_names(grid: Grid, between: str = "+") -> dict[str, str]:
-    """Name imaging groups by their modalities, or where these are many by their own keys."""
-    return {
-        key: between.join(m.name.replace(" Connectivity", "") for m in group.values())
-        if len(group) <= MODALITIES_NAMED
-        else key.replace("_", " ").capitalize()
-        for key, group in grid.imaging.items()
-    }
+    """Name imaging groups by their modalities; by their keys where these are many or long."""
+    names = {}
+    for key, group in grid.imaging.items():
+        of = [m.name.replace(" Connectivity", "") for m in group.values()]
+        short = len(of) <= MODALITIES_NAMED and len("+".join(of)) <= LONGEST_NAME
+        names[key] = between.join(of) if short else key.replace("_", " ").capitalize()
+    return names
