@@ -132,3 +132,12 @@ def test_phases_are_needed_where_scanners_are_told_apart_by_them():
     assert "data_engineering.phases names none" in problem.what
     assert problems_of_phases("phase", {11025: ["2016-01-31"]}) == []
     assert problems_of_phases("site", {}) == []
+
+
+def test_limits_on_what_a_modality_has_not_are_told():
+    grid = study_grid()
+    own = {"limits": {"t1": {"snr": (2, None), "head_motion": (None, 0.5)}}}
+    own["limits"]["rsfmri"] = {"head_motion": (None, 0.5), "constant": (None, 0.1)}
+    (problem,) = problems_of_modalities(imaging(quality=own), grid)
+    assert "imaging_preprocess.quality.limits.t1.head_motion" in problem.what
+    assert "snr" in problem.remedy

@@ -33,6 +33,14 @@ OWN_MEASURES = {
     "head_motion": "UK Biobank's own: mean head motion (mm) in resting fMRI (25741)",
 }
 WORDS = MEASURES | FURTHER | OWN_MEASURES
+# What is measured of the records of each store.
+MEASURED_IN = {
+    "volumes": {
+        *("overlap", "empty", "snr", "clipped", "not_finite"),
+        *("brain_ml", "mean_intensity", "coefficient_of_variation"),
+    },
+    "vectors": {"empty", "constant", "largest", "mean_connectivity"},
+}
 DIFFUSION = ("dmri_t1_discrepancy", "dmri_outlier_slices")
 FUNCTIONAL = ("rfmri_t1_discrepancy", "head_motion")
 OF_FIELD = {

@@ -6,6 +6,7 @@ from typing import Any
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk_index import TEXT_FIELDS
 from ukb_brain.imaging.connectome import CONNECTOME_FIELDS
+from ukb_brain.imaging.judging import MEASURED_IN, OF_FIELD
 from ukb_brain.imaging.modalities import CONNECTIVITY, CONNECTOME, ImagingPreprocess
 from ukb_brain.imaging.readers import READERS, stored_in
 from ukb_brain.imaging.roi_series import ROI_FIELDS
@@ -38,12 +39,27 @@ def problems_of_modalities(imaging: ImagingPreprocess, grid: Grid) -> list[Probl
         for key in (() if problems else grid.modalities)
         for what, remedy in _misfits(key, imaging)
     ]
+    problems += [] if problems else _problems_of_limits(imaging, grid)
     vectors = () if problems else stored_in("vectors", imaging)
     for group, held in grid.imaging.items():
         if len(held) > 1 and {*held} & {*vectors}:
             what = f"imaging group {group} joins a vector to others: {', '.join(held)}"
             problems.append(Problem("stop", what, "make it a group of its own in grid.imaging"))
     return problems + _problems_of_fields(imaging.taking(grid.modalities), grid)
+
+
+def _problems_of_limits(imaging: ImagingPreprocess, grid: Grid) -> list[Problem]:
+    """Find limits on what is not measured of a modality, which would leave nobody out."""
+    problems = []
+    for key in grid.modalities:
+        measured = MEASURED_IN[READERS[imaging.modalities[key].reader].store] | {
+            *OF_FIELD.get(imaging.fields.get(key, 0), ())
+        }
+        for name in imaging.quality.limits.get(key, {}).keys() - measured:
+            what = f"imaging_preprocess.quality.limits.{key}.{name} limits what {key} has not"
+            remedy = f"take it out; {key} has {', '.join(sorted(measured))}"
+            problems.append(Problem("stop", what, remedy))
+    return problems
 
 
 def problems_of_phases(by: str, phases: Mapping[int, Any]) -> list[Problem]:
