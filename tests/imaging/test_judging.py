@@ -61,6 +61,15 @@ def test_one_image_at_two_visits_is_neithers():
     assert judged(table) == [words, words]
 
 
+def test_what_lies_by_the_matrix_of_such_an_image_is_nobodys_either():
+    table = scans(
+        content=["a", "b", "c", "a"], eid=[1, 1, 2, 3], modality=["t1", "flair", "flair", "t1"]
+    )
+    out = judge(table, Quality(), {"flair": "t1"})
+    assert out["status"].tolist() == ["poor", "poor", "ok", "poor"]
+    assert out["reason"][1] == "its place is by t1, the same image as another participant's"
+
+
 def test_images_of_two_modalities_may_be_alike():
     table = scans(content=["a", "a"], modality=["t1", "flair"])
     assert judged(table) == [("ok", "")] * 2

@@ -140,8 +140,8 @@ def test_what_cannot_be_trusted_is_left_out_with_its_cause(cohort, eid, modality
     ("modality", "eids"),
     [
         ("t1", {SHIFTED, HALVED, NOISE, CLIPPED, TWIN, SOUND[1]}),
-        # Whoever's T1 lies elsewhere has a FLAIR that does so too.
-        ("flair", {SHIFTED}),
+        # Whoever's T1 lies elsewhere, or is somebody else's, has a FLAIR that does so too.
+        ("flair", {SHIFTED, TWIN, SOUND[1]}),
         ("dwi", set()),
         ("rsfmri", {UNFINISHED}),
     ],

@@ -115,7 +115,9 @@ def same_images(scans: pd.DataFrame) -> pd.Series:
     return pd.Series(np.where(several, words, ""), scans.index)
 
 
-def judge(scans: pd.DataFrame, quality: Quality) -> pd.DataFrame:
+def judge(
+    scans: pd.DataFrame, quality: Quality, spaces: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Turn those ``ok`` scans ``poor`` that are beyond limits or one image, and say why.
 
     Parameters
@@ -124,9 +126,17 @@ def judge(scans: pd.DataFrame, quality: Quality) -> pd.DataFrame:
         One row a visit and modality: ``eid, instance, modality, status, reason`` and measures.
     quality : Quality
         Limits, and what becomes of duplicates.
+    spaces : mapping of str to str
+        Modalities whose place is by another one's file, and that one.
     """
-    same = same_images(scans).tolist()
-    why = [[words] if words and quality.leave_out_duplicates else [] for words in same]
+    visits = list(zip(scans["eid"], scans["instance"], scans["modality"], strict=True))
+    same = same_images(scans) if quality.leave_out_duplicates else [""] * len(visits)
+    twice = {visit: words for visit, words in zip(visits, same, strict=True) if words}
+    why = [[twice[visit]] if visit in twice else [] for visit in visits]
+    for reasons, (eid, instance, modality) in zip(why, visits, strict=True):
+        by = (spaces or {}).get(modality, modality)
+        if not reasons and (eid, instance, by) in twice:
+            reasons.append(f"its place is by {by}, {twice[eid, instance, by]}")
     for modality, limits in quality.limits.items():
         for name, ends in limits.items():
             values = scans[name].where(scans["modality"] == modality) if name in scans else ()

@@ -109,7 +109,8 @@ def judge_scans(
     InputError
         If no scan of a modality of the grid can be used.
     """
-    quality = judge(with_own_measures(scans, confounds, settings.fields), settings.quality)
+    spaces = {m: record.space for m, record in settings.modalities.items() if record.space != m}
+    quality = judge(with_own_measures(scans, confounds, settings.fields), settings.quality, spaces)
     require_scans(quality, grid, settings)
     poor = quality["status"] == "poor"
     if poor.any():
