@@ -199,6 +199,7 @@ def test_a_full_disk_leaves_no_file_that_would_hold_it(tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_second_run_stops_and_a_killed_one_is_in_nobodys_way(tmp_path, other, run_kedro):
     """As a user sees it."""
     second = run_kedro("--pipelines", "purge", root=tmp_path)

@@ -38,6 +38,7 @@ def test_phenotypes_are_an_imaging_group_of_the_map(tmp_path, run_kedro):
     np.testing.assert_array_equal(again[["r2", "roc_auc"]], performance[["r2", "roc_auc"]])
 
 
+@pytest.mark.slow
 def test_a_cohort_without_them_says_which_fields_are_lacking(cohort, run_kedro):
     done = run_kedro("--pipelines", "check", root=cohort, grid__also="idps")
     assert done.returncode == 1
