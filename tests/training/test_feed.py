@@ -1,4 +1,4 @@
-import pickle
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -111,7 +111,7 @@ def test_torchs_own_loader_reads_batches(folder, workers):
 def test_what_goes_to_another_process_is_small(folder):
     volumes = stored(folder)
     volumes[np.arange(N)]
-    assert len(pickle.dumps(volumes)) < 2000
+    assert len(ForkingPickler.dumps(volumes)) < 2000
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")

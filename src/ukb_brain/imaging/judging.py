@@ -138,10 +138,14 @@ def judge(
         if not reasons and (eid, instance, by) in twice:
             reasons.append(f"its place is by {by}, {twice[eid, instance, by]}")
     for modality, limits in quality.limits.items():
-        for name, ends in limits.items():
-            values = scans[name].where(scans["modality"] == modality) if name in scans else ()
-            for row, value in enumerate(values):
-                why[row] += _beyond(name, value, *ends)
+        for name, (low, high) in limits.items():
+            if name not in scans:
+                continue
+            values = scans[name].where(scans["modality"] == modality)
+            below, above = beyond(values, low, high)
+            for side, end, there in (("below", low, below), ("above", high, above)):
+                for row in np.flatnonzero(there):
+                    why[row].append(f"{name} {values.iloc[row]:.3g} is {side} {end:g}")
     reason = pd.Series(["; ".join(words) for words in why], scans.index, dtype=str)
     poor = (scans["status"] == "ok") & (reason != "")
     return scans.assign(
@@ -149,8 +153,9 @@ def judge(
     )
 
 
-def _beyond(name: str, value: float, low: float | None, high: float | None) -> list[str]:
-    # What is not known, NaN, is on no side of a limit.
-    below = [] if low is None or not value < low else [f"{name} {value:.3g} is below {low:g}"]
-    above = [] if high is None or not value > high else [f"{name} {value:.3g} is above {high:g}"]
-    return below + above
+def beyond(values: pd.Series, low: float | None, high: float | None) -> tuple[pd.Series, pd.Series]:
+    """Tell which values lie below a lowest and which above a highest one.
+
+    What is not known, NaN, is on no side of a limit.
+    """
+    return values < (-np.inf if low is None else low), values > (np.inf if high is None else high)

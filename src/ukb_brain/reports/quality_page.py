@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from ukb_brain.figures.scan_quality import draw_measures
 from ukb_brain.figures.stamp import modality_names
 from ukb_brain.figures.suppression import any_small, suppress_counts
 from ukb_brain.grid import Grid
-from ukb_brain.imaging.judging import KEYS, READ, WORDS, Limits
+from ukb_brain.imaging.judging import KEYS, READ, WORDS, Limits, beyond
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.reports import show
 from ukb_brain.reports.html import RESTRICTED, render
@@ -127,11 +126,9 @@ def _measures(scans: pd.DataFrame, limits: Limits, below: int) -> pd.DataFrame:
         values = scans[name].dropna()
         low, high = limits.get(name, (None, None))
         ends = ((low, "≥"), (high, "≤"))
-        beyond = (values < (-np.inf if low is None else low)) | (
-            values > (np.inf if high is None else high)
-        )
+        n_beyond = sum(int(side.sum()) for side in beyond(values, low, high))
         rows.append(
-            {"name": name, "words": SHOWN[name], "n": len(values), "beyond": int(beyond.sum())}
+            {"name": name, "words": SHOWN[name], "n": len(values), "beyond": n_beyond}
             | {"limits": " ".join(f"{sign} {end:g}" for end, sign in ends if end is not None)}
             | {f"q{q}": _percentile(values, q, below) for q in (5, 50, 95)}
         )

@@ -19,6 +19,8 @@ from ukb_brain.tables.rules import answers_by_instance
 logger = logging.getLogger(__name__)
 
 DAY = pd.Timedelta(days=1)
+# More than any site's scanner changed.
+PHASES = 100
 EPOCH = pd.Timestamp("2014-01-01")  # imaging began in 2014
 
 # How coding 1317 marks a head position that is not known.
@@ -137,6 +139,11 @@ def describe_participants(
         table[name] = _of_field(rows, instance, field, "latest")
     _check_values(table, settings.age_years)
     return table
+
+
+def by_phase(site: Any, phase: Any) -> Any:
+    """Give sites between two changes of their scanner a code each; of arrays or Series."""
+    return site * PHASES + phase
 
 
 def _phases(site: pd.Series, date: pd.Series, settings: DataEngineering) -> pd.Series:

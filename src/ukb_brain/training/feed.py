@@ -29,6 +29,13 @@ def in_half(values: Tensor) -> Tensor:
     return values.clamp(-LARGEST_HALF, LARGEST_HALF).half()
 
 
+def pooled(volumes: Tensor, edge: int) -> Tensor:
+    """Average volumes over cubes of so many voxels; those at the upper ends are cut."""
+    if edge == 1:
+        return volumes
+    return torch.nn.functional.avg_pool3d(volumes, edge, ceil_mode=True)
+
+
 @dataclass(frozen=True)
 class CodedVolumes:
     """Volumes of some people as the store has them.
@@ -63,9 +70,7 @@ class CodedVolumes:
         numbers = self.numbers.to(device, non_blocking=True).float()
         codes = self.codes.to(device, non_blocking=True)[..., None, None, None]
         values = numbers.mul_(codes[:, :, 0]).add_(codes[:, :, 1])
-        if self.pooling > 1:
-            values = torch.nn.functional.avg_pool3d(values, self.pooling, ceil_mode=True)
-        return in_half(values)
+        return in_half(pooled(values, self.pooling))
 
 
 class StoredVolumes(Dataset[CodedVolumes]):

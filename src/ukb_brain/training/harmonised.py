@@ -12,6 +12,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.imaging.shelf import Key, ids_of
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.tables.splits import SET_ASIDE
+from ukb_brain.tables.visits import by_phase
 from ukb_brain.training.combat import Alike, Codes, fit_combat
 from ukb_brain.training.people import Mask, People
 from ukb_brain.training.settings import Harmonise
@@ -23,14 +24,12 @@ logger = logging.getLogger(__name__)
 MOST_NUMBERS = 200_000_000
 # People of a scanner who stay where not all are used.
 FEWEST_DRAWN = 200
-# Phases of a site.
-PHASES = 100
 
 
 def scanners_of(people: People, settings: Harmonise) -> Codes:
     """Give each person's site, or site and phase, as one code, of shape (n,); negative: unknown."""
     if settings.by == "phase":
-        return np.where(people.site >= 0, people.site * PHASES + people.phase, -1)
+        return np.where(people.site >= 0, by_phase(people.site, people.phase), -1)
     return people.site
 
 

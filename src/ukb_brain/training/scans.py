@@ -19,6 +19,7 @@ from ukb_brain.imaging.shelf import ids_of
 from ukb_brain.imaging.store import Key, RecordStore, open_store
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.ledger.artifact import ARRAYS
+from ukb_brain.training.feed import pooled
 from ukb_brain.training.harmonised import Combat
 from ukb_brain.training.normal_scores import NormalScores
 from ukb_brain.training.people import People
@@ -166,12 +167,7 @@ class GroupScans:
         volumes = np.empty((len(keys), len(self.modalities), *shape), dtype=np.float32)
         for channel, modality in enumerate(self.modalities):
             store.read_many(modality, keys, volumes[:, channel])
-        if self.pooling == 1:
-            return volumes
-        pooled = torch.nn.functional.avg_pool3d(
-            torch.from_numpy(volumes), self.pooling, ceil_mode=True
-        )
-        return pooled.numpy()
+        return pooled(torch.from_numpy(volumes), self.pooling).numpy()
 
     def batches(self, keys: Sequence[Key], size: int) -> Iterator[NDArray[np.float32]]:
         """Read about ``size`` people's scans at a time, equally many but for one, each as a row."""

@@ -14,7 +14,7 @@ from ukb_brain.errors import InputError
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.bulk import BulkFile
 from ukb_brain.imaging.connectivity import nodes_of
-from ukb_brain.imaging.judging import READ, judge, same_images, with_own_measures
+from ukb_brain.imaging.judging import KEYS, READ, judge, same_images, with_own_measures
 from ukb_brain.imaging.lacking import count_usable, problems_of_groups
 from ukb_brain.imaging.likeness import Change, correlations, far_below, mean_record
 from ukb_brain.imaging.modalities import ImagingPreprocess
@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 VISITS_PER_BATCH = 20
 # A mean of fewer people could show one of them.
 FEWEST_AVERAGED = 10
-KEYS = ["eid", "instance"]
 STORES = ("volumes.store", "vectors.store")
 
 

@@ -19,13 +19,13 @@ from ukb_brain.statistics.draws import measured
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.statistics.scores.engine import Labels, headline
 from ukb_brain.statistics.weighted_sums import Floats
+from ukb_brain.tables.visits import by_phase
 
 Mask = NDArray[np.bool_]
 
 ETHNIC = "ethnic_background"
 # Knots of the spline of dates, and different days that it needs; scanners drift over years.
 KNOTS, LEAST_DATES = 4, 20
-PHASES = 100
 NUMBERS = ("sex", "age", "head_size", "head_motion")
 RIDGE_PENALTIES = np.logspace(-2, 4, 13)
 LOGISTIC_STRENGTHS = np.logspace(-3, 2, 6)
@@ -73,7 +73,7 @@ def confound_design(
         )
     raw = _labels("site", confounds["site"].to_numpy(float), train)
     if "phase" in confounds:
-        scanner = confounds["site"] * PHASES + confounds["phase"]
+        scanner = by_phase(confounds["site"], confounds["phase"])
         raw |= _labels("site and phase", scanner.to_numpy(float), train)
     if "date" in confounds:
         raw |= _smooth("date", confounds["date"].to_numpy(float), train)
