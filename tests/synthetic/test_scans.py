@@ -157,7 +157,7 @@ def one_scan(anatomy_file, tmp_path_factory):
         (bulk / str(field)).mkdir()
         scan = Scan(field, instance, state)
         batch = PeopleBatch((number,), of or cohort(), anatomy_file, bulk, MODALITIES)
-        scans._Session(batch, number, instance).write(scan)
+        scans.Session(batch, number, instance).write(scan)
         return BulkFile(bulk / str(field) / scan.file_name(number))
 
     return run
@@ -229,7 +229,7 @@ def test_two_modalities_of_one_zip_have_noise_of_their_own(one_scan, anatomy_fil
         PeopleBatch((2,), cohort(), anatomy_file, tmp_path, MODALITIES | other),
     )
     (tmp_path / str(T1)).mkdir()
-    scans._Session(batch, 2, 2).write(scan)
+    scans.Session(batch, 2, 2).write(scan)
     both = BulkFile(tmp_path / str(T1) / scan.file_name(2))
     (t1,) = MODALITIES["t1"].member
     np.testing.assert_array_equal(both.image(t1).get_fdata(), one_scan(T1).image(t1).get_fdata())
@@ -244,7 +244,7 @@ def test_mean_diffusivity_is_drawn_where_it_is_asked_for(one_scan, anatomy_file,
     (tmp_path / str(DWI)).mkdir()
     scan = Scan(DWI, 2, "ok")
     batch = PeopleBatch((2,), cohort(), anatomy_file, tmp_path, MODALITIES | md)
-    scans._Session(batch, 2, 2).write(scan)
+    scans.Session(batch, 2, 2).write(scan)
     both = BulkFile(tmp_path / str(DWI) / scan.file_name(2))
     assert set(both.names()) == MEMBERS[DWI] | {md["md"].member[0]}
     fa = both.image(MODALITIES["dwi"].member[0]).get_fdata()
@@ -257,8 +257,8 @@ def test_mean_diffusivity_is_drawn_where_it_is_asked_for(one_scan, anatomy_file,
 
 def test_t1_in_mni_space_keeps_what_tissues_look_like(anatomy_file, tmp_path):
     batch = PeopleBatch((2,), cohort(), anatomy_file, tmp_path, MODALITIES)
-    session = scans._Session(batch, 2, 2)
-    plain = scans._Session(batch, 2, 2)
+    session = scans.Session(batch, 2, 2)
+    plain = scans.Session(batch, 2, 2)
     plain.brain = replace(plain.brain, structural=np.zeros_like(plain.brain.structural))
     changed = session._in_mni.images["t1"] - plain._in_mni.images["t1"]
     assert np.abs(changed).mean() > 0.005
@@ -307,7 +307,7 @@ def test_head_size_is_undone_by_the_matrix(anatomy_file, tmp_path):
     """A large head needs a matrix that shrinks it: field 25000 is that scaling."""
     heads, scalings = [], []
     for number in range(1, 41):
-        session = scans._Session(
+        session = scans.Session(
             PeopleBatch((number,), cohort(), anatomy_file, tmp_path, MODALITIES), number, 2
         )
         heads.append(session.head)
@@ -321,7 +321,7 @@ def test_repeat_scans_show_an_older_and_otherwise_similar_brain(anatomy_file, tm
     visits: Visits = visits_of(SEED, number)
     assert 3 in visits.dates
     batch = PeopleBatch((number,), cohort(), anatomy_file, tmp_path, MODALITIES)
-    first, repeat = (scans._Session(batch, number, instance) for instance in (2, 3))
+    first, repeat = (scans.Session(batch, number, instance) for instance in (2, 3))
     np.testing.assert_array_equal(first.brain.shapes, repeat.brain.shapes)
     np.testing.assert_array_equal(first.brain.site, repeat.brain.site)
     assert np.corrcoef(first.brain.textures, repeat.brain.textures)[0, 1] > 0.7
@@ -337,7 +337,7 @@ def test_factors_of_the_scans_follow_the_latents_of_the_table(anatomy_file, tmp_
     z = latents(variates(SEED, range(1, 601)))
     structural = np.array(
         [
-            scans._Session(
+            scans.Session(
                 PeopleBatch((n,), many, anatomy_file, tmp_path, MODALITIES), n, 2
             ).brain.structural
             for n in range(1, 601)

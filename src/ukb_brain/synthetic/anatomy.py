@@ -6,8 +6,8 @@ Tissues, the fields along which people differ, and the intensity of a tissue in 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +35,7 @@ N_TEXTURES = 24
 # Sizes of effects per standard unit: mm of displacement, or share of a tissue's intensity.
 SHAPE_MM, TEXTURE, SITE = 0.5, 0.018, 0.03
 PATTERN = {"pattern": 0.022, "strong_pattern": 0.045}
+GATE = 0.03
 VENTRICLE_MM, SEX_SHAPE_MM, THINNING, GLOBAL_FA = 1.4, 0.8, 0.05, 0.035
 
 
@@ -102,6 +103,8 @@ class Anatomy:
         Change of intensity at a site.
     textures : ndarray of shape (n_textures, n_fields, x, y, z)
         Changes that differ between people for no known reason, residual bias fields among them.
+    gates : ndarray of shape (n_gates, n_fields, x, y, z)
+        Change of intensity per unit of a field whose meaning depends on sex; of cohorts with depth.
     """
 
     voxel_mm: Array
@@ -115,6 +118,9 @@ class Anatomy:
     diffusion: Array
     sites: Array
     textures: Array
+    gates: Array = field(
+        default_factory=lambda: np.empty((0, len(FIELDS), *COARSE_SHAPE), np.float32)
+    )
 
     @cached_property
     def tissues(self) -> Array:
@@ -130,7 +136,7 @@ class Anatomy:
     def load(cls, path: Path) -> Anatomy:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{f.name: arrays[f.name] for f in fields(cls)})
+            return cls(**{f.name: arrays[f.name] for f in fields(cls) if f.name in arrays})
 
 
 def places(shape: tuple[int, ...], affine: Affine) -> NDArray[np.float64]:
@@ -163,8 +169,8 @@ def _ventricle_displacement() -> Array:
     return np.asarray(VENTRICLE_MM * pull * away / np.maximum(distance, 1), dtype=np.float32)
 
 
-def _cortical_rim() -> Array:
-    x, y, z = _coarse_world()
+def cortical_rim(x: Array, y: Array, z: Array) -> Array:
+    """How far places in mm belong to the rim of the brain, from 0 to 1."""
     radius = np.sqrt((x / 68) ** 2 + ((y + 18) / 86) ** 2 + ((z - 8) / 66) ** 2)
     return np.asarray(1 / (1 + np.exp(-(radius - 0.72) * 14)), dtype=np.float32)
 
@@ -186,7 +192,7 @@ def _effects(group: Group) -> Array:
     for factor, change in zip(FACTORS[group], maps, strict=True):
         if factor.effect == "thinning":
             for name in ("t1_grey", "flair_grey"):
-                change[fields_there.index(name)] -= THINNING * _cortical_rim()
+                change[fields_there.index(name)] -= THINNING * cortical_rim(*_coarse_world())
         if factor.effect == "global":
             patchy = 1 + 0.4 * _smooth_field(factor.name)
             change[fields_there.index("fa")] -= GLOBAL_FA * patchy
@@ -215,8 +221,11 @@ def _template(load: Callable[..., nib.Nifti1Image], voxel_mm: float) -> Array:
     return np.clip(moved.get_fdata(dtype=np.float32), 0, 1)
 
 
-def build_anatomy(voxel_mm: float) -> Anatomy:
-    """Make the shared anatomy from nilearn's templates, the same on every machine."""
+def build_anatomy(voxel_mm: float, gates: Sequence[str] = ()) -> Anatomy:
+    """Make the shared anatomy from nilearn's templates, the same on every machine.
+
+    The names of ``gates`` are those of fields whose meaning depends on sex.
+    """
     grey = _template(datasets.load_mni152_gm_template, voxel_mm)
     white = _template(datasets.load_mni152_wm_template, voxel_mm)
     head = _template(datasets.load_mni152_template, voxel_mm) > 0.05
@@ -243,4 +252,5 @@ def build_anatomy(voxel_mm: float) -> Anatomy:
         diffusion=_effects("diffusion"),
         sites=np.stack([_site(site) for site in SITES]),
         textures=np.stack(textures).astype(np.float32),
+        **({"gates": np.stack([_change(g, GATE, "structural") for g in gates])} if gates else {}),
     )

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ukb_brain.imaging.affines import Affine, fsl_mni
-from ukb_brain.synthetic.anatomy import COARSE_AFFINE, CONTRASTS, FIELDS, Anatomy, contrasts_of
+from ukb_brain.synthetic.anatomy import (
+    COARSE_AFFINE,
+    CONTRASTS,
+    FIELDS,
+    Anatomy,
+    contrasts_of,
+    cortical_rim,
+)
+from ukb_brain.synthetic.depth import Depth, load_of
 from ukb_brain.synthetic.factors import FACTORS, Group
 
 Array = NDArray[np.float32]
@@ -40,6 +48,8 @@ class Brain:
         Standard normal weights of the shared anatomy's fields.
     aligned : bool
         Whether shapes of known origin are registered away; what tissues look like stays.
+    depth : Depth, optional
+        In cohorts that have it.
     """
 
     structural: NDArray[np.float64]
@@ -48,6 +58,7 @@ class Brain:
     shapes: NDArray[np.float64]
     textures: NDArray[np.float64]
     aligned: bool = field(default=False, kw_only=True)
+    depth: Depth | None = field(default=None, kw_only=True)
 
     @property
     def moving(self) -> NDArray[np.float64]:
@@ -116,6 +127,8 @@ def draw(anatomy: Anatomy, brain: Brain, world: Points) -> Images:
         + np.tensordot(brain.site, anatomy.sites, 1)
         + np.tensordot(brain.textures, anatomy.textures, 1)
     )
+    if brain.depth is not None:
+        changes += np.tensordot(brain.depth.gates.astype(np.float32), anatomy.gates, 1)
     coarse = np.concatenate([shape_fields, changes]).astype(np.float32)
     coarse = np.ascontiguousarray(np.moveaxis(coarse, 0, -1))
     fields = _sample(coarse, COARSE_AFFINE, world)
@@ -124,12 +137,22 @@ def draw(anatomy: Anatomy, brain: Brain, world: Points) -> Images:
         anatomy.tissues, fsl_mni(float(anatomy.voxel_mm))[1], moved
     )
     lesions *= max(0.0, 1.3 + float(brain.structural[LESION_FACTOR]))
+    if brain.depth is not None:
+        lesions += white * load_of(brain.depth.lesions, world)
     drawn = {}
     for key, contrast in CONTRASTS.items():
         drawn[key] = contrast.fluid * fluid
         for name, (of_grey, of_white) in contrast.fields.items():
             drawn[key] += (of_grey * grey + of_white * white) * change[name]
         drawn[key] += contrast.lesions * lesions
+    if brain.depth is not None:
+        outer, inner = _sample(brain.depth.waves, brain.depth.affine, world)
+        of_grey, of_white = (
+            CONTRASTS["t1"].fields["t1_grey"][0],
+            CONTRASTS["t1"].fields["t1_white"][1],
+        )
+        rim = grey * cortical_rim(*world.T)
+        drawn["t1"] += of_grey * rim * outer + of_white * white * inner
     return drawn | {"lesions": lesions, "brain": grey + white + fluid}
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ukb_brain.synthetic.people import AGE_SD, SITES, Columns, weighted
+from ukb_brain.synthetic.people import AGE_SD, RIM_RHO, SITES, Columns, weighted
 
 REPEAT = 3
 # Share of a factor's own variation that is still there at the repeat scan.
@@ -76,6 +76,8 @@ FACTORS: dict[Group, tuple[Factor, ...]] = {
         Factor("hand_networks", "handed", 0.36),
     ),
 }
+# In cohorts with depth a texture says much of age, and shapes say less than they do elsewhere.
+DEEP_RHO = {"ventricles": 0.68, "thinning": 0.68, "deep_grey": 0.58}
 
 
 def latent_of(factor: Factor, z: Columns) -> np.ndarray:
@@ -88,9 +90,10 @@ def factor_values(group: Group, z: Columns, own: np.ndarray) -> np.ndarray:
 
     Of latents and of each person's own variation: standard normal numbers of that shape.
     """
+    rhos = [DEEP_RHO.get(f.name, f.rho) if "rim" in z else f.rho for f in FACTORS[group]]
     columns = [
-        f.rho * latent_of(f, z) + np.sqrt(1 - f.rho**2) * own[:, k]
-        for k, f in enumerate(FACTORS[group])
+        rho * latent_of(f, z) + np.sqrt(1 - rho**2) * own[:, k]
+        for k, (f, rho) in enumerate(zip(FACTORS[group], rhos, strict=True))
     ]
     return np.stack(columns, axis=1)
 
@@ -111,7 +114,8 @@ def own_at(visit: int, seed: int, number: int) -> dict[str, np.ndarray]:
 
 def older(z: Columns, years: float) -> Columns:
     """Give a person's latents after some years."""
-    return z | {"age": z["age"] + years / AGE_SD, "age_years": z["age_years"] + years}
+    later = z | {"age": z["age"] + years / AGE_SD, "age_years": z["age_years"] + years}
+    return later | {"rim": z["rim"] + RIM_RHO * years / AGE_SD} if "rim" in z else later
 
 
 def site_indicators(z: Columns) -> np.ndarray:

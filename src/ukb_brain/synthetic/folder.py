@@ -78,7 +78,9 @@ def claim(folder: Path, cohort: SyntheticCohort, source: str) -> SyntheticCohort
 
 def _check_same(folder: Path, there: dict[str, Any], asked: SyntheticCohort) -> None:
     # Earlier versions wrote fewer settings, and their time series without a header.
-    there, grows = {"idps": 0} | there, ("participants", "idps")
+    there, grows = {"idps": 0, "depth": False} | there, ("participants", "idps")
+    # Of the truth alone.
+    there["reference_people"] = asked.reference_people
     changed = [
         f"{key} {there.get(key)} there, {new} asked"
         for key, new in asked.model_dump().items()

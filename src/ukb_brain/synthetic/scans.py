@@ -37,6 +37,7 @@ from ukb_brain.synthetic.connectomes import (
     simulate,
     streamlines,
 )
+from ukb_brain.synthetic.depth import Depth, draw_depth
 from ukb_brain.synthetic.factors import (
     FACTORS,
     STABLE,
@@ -46,7 +47,7 @@ from ukb_brain.synthetic.factors import (
     site_indicators,
 )
 from ukb_brain.synthetic.folder import file_path
-from ukb_brain.synthetic.people import latents, variates
+from ukb_brain.synthetic.people import Columns, latents, variates
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.visits import (
     DWI,
@@ -128,21 +129,21 @@ def write_batch(batch: PeopleBatch) -> int:
     for number in batch.numbers:
         todo = missing_files(batch.cohort, number, batch.bulk, batch.modalities)
         for instance, scans in groupby(todo, key=lambda scan: scan.instance):
-            session = _Session(batch, number, instance)
+            session = Session(batch, number, instance)
             for scan in scans:
                 session.write(scan)
         written += len(todo)
     return written
 
 
-class _Session:
-    """One person at one imaging visit."""
+class Session:
+    """One person at one imaging visit: what a scanner would make of the brain that was drawn."""
 
     def __init__(self, batch: PeopleBatch, number: int, instance: int) -> None:
         self.batch, self.number, self.instance = batch, number, instance
         self.cohort, self.seed = batch.cohort, [batch.cohort.seed, number]
         self.anatomy, self.mask, self.world, self.near = _anatomy(batch.anatomy)
-        z = latents(variates(self.cohort.seed, [number]))
+        z = latents(variates(self.cohort.seed, [number], self.cohort.deep))
         rng = np.random.default_rng([*self.seed, 10])
         own = own_variation(rng)
         own["shapes"] = rng.standard_normal(len(self.anatomy.shapes))
@@ -159,11 +160,20 @@ class _Session:
         site = site_indicators(z)[0]
         factors = {g: factor_values(g, z, own[g])[0] for g in FACTORS}
         self.brain = brains.Brain(
-            factors["structural"], factors["diffusion"], site, own["shapes"], own["textures"]
+            factors["structural"],
+            factors["diffusion"],
+            site,
+            own["shapes"],
+            own["textures"],
+            depth=self._depth(z) if self.cohort.depth else None,
         )
         self.tracts = factors["diffusion"]
         self.connectome = np.concatenate([factors["functional"], site, own["styles"]])
         self.motion, self.head = float(z["motion"][0]), float(z["head"][0])
+
+    def _depth(self, z: Columns) -> Depth:
+        likely = self.anatomy.lesions[self.mask]
+        return draw_depth(self.cohort, self.number, z, likely, self.world)
 
     def write(self, scan: Scan) -> None:
         path = self.batch.bulk / file_path(self.cohort.arrangement, scan, self.number)
@@ -192,7 +202,7 @@ class _Session:
         sizes = (self.cohort.regions, self.cohort.time_points)
         return simulate(self.connectome, self.motion, *sizes, self._noise_of(SERIES))
 
-    def _head_position(self) -> Affine:
+    def head_position(self) -> Affine:
         """World coordinates of the native scan to MNI space: turned, shifted, scaled."""
         rng = np.random.default_rng([*self.seed, 20])
         turn = euler2mat(*np.deg2rad(rng.normal(0, [2.0, 2.0, 4.0])))
@@ -211,7 +221,7 @@ class _Session:
     @cached_property
     def _native(self) -> _Drawn:
         shape, affine = self._native_grid()
-        to_world = self._head_position() @ affine
+        to_world = self.head_position() @ affine
         # Voxels that may hold brain once it is deformed; the rest need not be drawn.
         to_near = np.linalg.inv(fsl_mni(self.cohort.voxel_mm)[1]) @ to_world
         inside = resample(self.near[None], to_near[None], shape, interpolation="nearest")[1]
@@ -232,15 +242,16 @@ class _Session:
         modalities = self.batch.modalities
         records = {k: r for k, r in modalities.items() if r.field == field and k in CONTRASTS}
         images = {
-            record.member[0]: self._image(key, record, place)
+            record.member[0]: _packed(self.image(key, record, place))
             for place, (key, record) in enumerate(records.items())
         }
         matrices = {r.matrix: self._flirt() for r in records.values() if r.matrix}
         if MD in modalities and modalities[MD].field == field:
-            images[modalities[MD].member[0]] = self._mean_diffusivity()
+            images[modalities[MD].member[0]] = _packed(self._mean_diffusivity())
         return images | self._beside(field) | matrices
 
-    def _image(self, key: str, record: Modality, place: int) -> bytes:
+    def image(self, key: str, record: Modality, place: int) -> nib.Nifti1Image:
+        """Draw an image with its noise; it is the field's first, second, … one."""
         contrast = CONTRASTS[key]
         drawn = self._in_mni if record.space == MNI else self._native
         # What is in MNI space was drawn inside the mask alone.
@@ -253,7 +264,7 @@ class _Session:
             values = np.clip(values, *np.array(record.intensity.clamp, dtype=np.float32))
         return _nifti(drawn, values, voxels)
 
-    def _mean_diffusivity(self) -> bytes:
+    def _mean_diffusivity(self) -> nib.Nifti1Image:
         """Draw mean diffusivity in mm²/s, which falls where anisotropy rises."""
         images = self._in_mni.images
         noise = MD_NOISE * self._noise_of(DWI, 1).standard_normal(len(images["dwi"]))
@@ -265,19 +276,19 @@ class _Session:
         native = self._native
         if field == FLAIR:
             lesions = _nifti(native, native.images["lesions"] > 1.2)
-            return {"T2_FLAIR/lesions/final_mask.nii.gz": lesions}
+            return {"T2_FLAIR/lesions/final_mask.nii.gz": _packed(lesions)}
         if field == DWI:
-            return {"dMRI/dMRI/dti_FA.nii.gz": _nifti(native, native.images["dwi"])}
+            return {"dMRI/dMRI/dti_FA.nii.gz": _packed(_nifti(native, native.images["dwi"]))}
         in_mni = self._in_mni.images["t1"] * np.float32(CONTRASTS["t1"].unit)
         return {
-            "T1/T1_brain_mask.nii.gz": _nifti(native, native.images["brain"] > 0.5),
-            "T1/T1_brain_to_MNI.nii.gz": _nifti(self._in_mni, in_mni),
+            "T1/T1_brain_mask.nii.gz": _packed(_nifti(native, native.images["brain"] > 0.5)),
+            "T1/T1_brain_to_MNI.nii.gz": _packed(_nifti(self._in_mni, in_mni)),
         }
 
     def _flirt(self) -> bytes:
         shape, affine = self._native_grid()
         to, reference = fsl_mni()
-        flirt = to_flirt(self._head_position(), affine, shape, reference, to)
+        flirt = to_flirt(self.head_position(), affine, shape, reference, to)
         # FLIRT leaves blanks at the end of its rows.
         return "".join("  ".join(f"{x:.10f}" for x in row) + "  \n" for row in flirt).encode()
 
@@ -302,8 +313,10 @@ class _Session:
         }
 
 
-def _nifti(drawn: _Drawn, values: NDArray[Any], voxels: NDArray[np.intp] | None = None) -> bytes:
-    """Encode a gzipped NIfTI: masks as uint8, FA as float32, intensities as int16.
+def _nifti(
+    drawn: _Drawn, values: NDArray[Any], voxels: NDArray[np.intp] | None = None
+) -> nib.Nifti1Image:
+    """Make an image: masks as uint8, FA as float32, intensities as int16.
 
     Values are of all voxels that were drawn, or of those that are numbered.
     """
@@ -317,6 +330,10 @@ def _nifti(drawn: _Drawn, values: NDArray[Any], voxels: NDArray[np.intp] | None 
     data[drawn.voxels if voxels is None else voxels] = values
     image = nib.Nifti1Image(data.reshape(drawn.shape, order="F"), drawn.affine)
     image.set_qform(drawn.affine, code=1)
+    return image
+
+
+def _packed(image: nib.Nifti1Image) -> bytes:
     return gzip_ng.compress(image.to_bytes(), GZIP_LEVEL, mtime=0)
 
 

@@ -5,10 +5,13 @@ from typing import Literal
 from pydantic import Field
 
 from ukb_brain.settings_base import Settings
+from ukb_brain.synthetic.people import DEEP, LESIONS
 from ukb_brain.synthetic.table_styles import Style
 from ukb_brain.tables.exclusions import FIRST_SYNTHETIC_EID
 
 FIRST_EID = FIRST_SYNTHETIC_EID
+# Lesions are drawn where voxels are no larger.
+LESIONS_MM = 3.0
 Arrangement = Literal["by_field", "flat", "by_person", "platform"]
 
 
@@ -33,6 +36,10 @@ class SyntheticCohort(Settings):
     idps : int
         Imaging-derived phenotypes in the main table: of those of `ukb_brain.synthetic.idps` so
         many of the first ones. More may be added later.
+    depth : bool
+        Whether images also show what no linear reader sees: `ukb_brain.synthetic.depth`.
+    reference_people : int
+        Of whose images the truth of a cohort with depth learns what the best linear reader reads.
     written_as : int
         Rises when files of the same settings are written otherwise than before.
     """
@@ -45,4 +52,13 @@ class SyntheticCohort(Settings):
     style: Style = "ukbconv csv"
     arrangement: Arrangement = "by_field"
     idps: int = Field(default=0, ge=0, le=840)
+    depth: bool = False
+    reference_people: int = Field(default=50_000, ge=100)
     written_as: Literal[2] = 2
+
+    @property
+    def deep(self) -> tuple[str, ...]:
+        """Further variates of its people; none without depth."""
+        if not self.depth:
+            return ()
+        return (*DEEP, *LESIONS) if self.voxel_mm <= LESIONS_MM else DEEP

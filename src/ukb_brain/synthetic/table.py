@@ -43,7 +43,7 @@ def main_table(cohort: SyntheticCohort) -> pd.DataFrame:
     ['9000001', '9000002']
     """
     numbers = range(1, cohort.participants + 1)
-    e = variates(cohort.seed, numbers)
+    e = variates(cohort.seed, numbers, cohort.deep)
     z = latents(e)
     people = (pd.DataFrame(columns).to_dict("records") for columns in (traits(z, e), z))
     rows = [_Row(cohort.seed, *person).cells for person in zip(numbers, *people, strict=True)]

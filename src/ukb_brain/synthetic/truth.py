@@ -4,27 +4,43 @@ A large reference population is drawn from the model. The *ceiling* of a cell is
 predictor that knows exactly the latents which the cell's imaging groups show, beside the block's
 traits; *reachable* is that of an oracle which reads the factors off images of the cohort's own
 voxel size and regions, knowing every effect map and the noise.
+
+In a cohort with depth the oracle is also told how strong the rim's texture is, the fields whose
+meaning depends on sex (and reads the sex off the cell's own images), and the number of lesions.
+*Reachable_linear* is the score of the best linear reader of the stored images, without being told
+(`ukb_brain.synthetic.linear_reader`); elsewhere the oracle's reading is linear itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
 from ukb_brain.synthetic import brains, connectomes, idps
 from ukb_brain.synthetic.anatomy import build_anatomy
+from ukb_brain.synthetic.depth import GATES
 from ukb_brain.synthetic.factors import (
     FACTORS,
     Group,
     factor_values,
     latent_of,
+    own_at,
     site_indicators,
 )
-from ukb_brain.synthetic.people import VARIATES, Columns, latents, traits
+from ukb_brain.synthetic.linear_reader import REFERENCE_SEED
+from ukb_brain.synthetic.people import (
+    MALE_SHARE,
+    VARIATES,
+    Columns,
+    latents,
+    traits,
+    variates,
+)
 from ukb_brain.synthetic.settings import SyntheticCohort
 
 Array = NDArray[np.float64]
@@ -33,7 +49,7 @@ REFERENCE_PEOPLE = 160_000
 FITTED_SHARE = 0.6
 FINEST_EFFECT_MAPS_MM = 4.0
 MISSING_SHARE = 0.02
-COLUMNS = ("target", "inputs", "metric", "ceiling", "reachable", "planted")
+COLUMNS = ("target", "inputs", "metric", "ceiling", "reachable", "reachable_linear", "planted")
 
 NO_SIGNAL = "no signal: nothing in images or tables predicts it"
 SITE_ONLY = "readable from images only through site"
@@ -58,9 +74,38 @@ def _read(true: Array, rng: np.random.Generator, error: Array) -> Array:
     return true + rng.multivariate_normal(np.zeros(len(error)), error, len(true))
 
 
+def _shown(group: Group, z: Columns, own: Mapping[Group, Array]) -> Array:
+    return np.hstack([factor_values(group, z, own[group]), site_indicators(z)])
+
+
+def _readout_errors(grid: Grid, cohort: SyntheticCohort) -> dict[str, Array]:
+    sampled_mm = max(cohort.voxel_mm, FINEST_EFFECT_MAPS_MM)
+    errors = brains.readout_error(build_anatomy(sampled_mm), cohort.voxel_mm)
+    errors["functional"] = connectomes.readout_error(cohort.regions, cohort.time_points)
+    if idps.NAME in grid.imaging and cohort.idps:
+        errors[idps.NAME] = idps.readout_error(cohort.idps)
+    return errors
+
+
 def _known(group: Group, z: Columns) -> Array:
     shown = {f.latent: latent_of(f, z) for f in FACTORS[group]}
+    shown |= {name: z[name] for name in _deep(group, z)}
     return np.hstack([np.stack(list(shown.values()), axis=1), site_indicators(z)])
+
+
+def _deep(group: Group, z: Columns) -> list[str]:
+    """Latents of depth that a group shows, as far as there are any."""
+    shown = ("rim", *(gate.replace("gate", "signed") for gate in GATES), "lesion_count")
+    return [name for name in shown if name in z and group == "structural"]
+
+
+def _told_of_depth(z: Columns, read: Array) -> Array:
+    """What the oracle of depth sees beside factors: the sex of fields is what it reads."""
+    male = LogisticRegression(C=1e3).fit(read, z["male"]).predict_proba(read)[:, 1]
+    sex = (male - MALE_SHARE) / np.sqrt(MALE_SHARE * (1 - MALE_SHARE))
+    gates = [z[gate] * sex for gate in GATES]
+    rest = [z[name] for name in ("rim", "lesion_count") if name in z]
+    return np.stack([*gates, *rest], axis=1)
 
 
 def _block(grid: Grid, domain: str, values: Columns, rng: np.random.Generator) -> Array:
@@ -94,7 +139,43 @@ def _scores(
     return scores
 
 
-def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
+def linearly_shown(z: Columns, own: Mapping[Group, Array], values: Columns) -> Array:
+    """All of which a linear reader of images can be an estimate in some cell, (n, k).
+
+    What the best linear reader of a cell takes from images is a mixture of what it reads of the
+    target, of the cell's traits, and of what other groups show.
+    """
+    factors = [factor_values(group, z, own[group]) for group in FACTORS]
+    told = np.stack([*values.values(), *z.values()], axis=1)
+    return np.hstack([told, site_indicators(z), *factors])
+
+
+def _linear_scores(
+    grid: Grid, cohort: SyntheticCohort, linear: Array, cells: list[Cell]
+) -> list[float]:
+    """Score the best linear reader of images, of those people of whom it is known what it reads."""
+    rng = np.random.default_rng(20_242)
+    z, own, values = reference_people(cohort)
+    errors = _readout_errors(grid, cohort)
+    features = {domain: _block(grid, domain, values, rng) for domain in grid.domains}
+    for group in FACTORS:
+        features[group] = _read(_shown(group, z, own), rng, errors[group])
+    if idps.NAME in errors:
+        features[idps.NAME] = _read(idps.seen_by(z, own), rng, errors[idps.NAME])
+    return _scores(features | {"structural": linear}, values, grid, cells)
+
+
+def reference_people(cohort: SyntheticCohort) -> tuple[Columns, dict[Group, Array], Columns]:
+    """Latents, own variation and traits of those whose images the best linear reader learns."""
+    numbers = range(1, cohort.reference_people + 1)
+    e = variates(REFERENCE_SEED, numbers, cohort.deep)
+    drawn = [own_at(2, REFERENCE_SEED, number) for number in numbers]
+    own = {group: np.concatenate([one[group] for one in drawn]) for group in FACTORS}
+    z = latents(e)
+    return z, own, traits(z, e)
+
+
+def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array | None = None) -> pd.DataFrame:
     """Tabulate what is truly readable in each cell.
 
     Targets that the generator does not make are left out, and imaging groups that it has no oracle
@@ -102,42 +183,65 @@ def build_truth(grid: Grid, cohort: SyntheticCohort) -> pd.DataFrame:
     seed nor people. Further modalities of a group show the same factors again, and count for
     nothing more in ``reachable``.
 
+    Parameters
+    ----------
+    grid : Grid
+    cohort : SyntheticCohort
+    linear : ndarray of shape (reference people, k), optional
+        `linearly_shown` as the best linear reader reads it off structural images; where there is
+        depth.
+
     Returns
     -------
     pandas.DataFrame
         One row a cell: ``target, inputs, metric`` (r2 or roc_auc), ``ceiling``, ``reachable``,
-        ``planted``.
+        ``reachable_linear``, ``planted``.
     """
     rng = np.random.default_rng(20_240)
     e = dict(zip(VARIATES, rng.standard_normal((len(VARIATES), REFERENCE_PEOPLE)), strict=True))
+    if cohort.deep:
+        more = np.random.default_rng(20_241).standard_normal((len(cohort.deep), REFERENCE_PEOPLE))
+        e |= dict(zip(cohort.deep, more, strict=True))
     z = latents(e)
     values = traits(z, e)
-    sampled_mm = max(cohort.voxel_mm, FINEST_EFFECT_MAPS_MM)
-    errors = brains.readout_error(build_anatomy(sampled_mm), cohort.voxel_mm)
-    errors["functional"] = connectomes.readout_error(cohort.regions, cohort.time_points)
-    groups: tuple[Group, ...] = tuple(g for g in FACTORS if g in grid.imaging)
+    errors = _readout_errors(grid, cohort)
     blocks = {domain: _block(grid, domain, values, rng) for domain in grid.domains}
-    own: dict[str, Array] = {}
     known, seen = dict(blocks), dict(blocks)
-    for group in groups:
-        own[group] = _own(group, z, rng)
-        shown = np.hstack([factor_values(group, z, own[group]), site_indicators(z)])
-        known[group], seen[group] = _known(group, z), _read(shown, rng, errors[group])
-    if idps.NAME in grid.imaging and cohort.idps:
+    own: dict[Group, Array] = {}
+    for group in FACTORS:
+        if group in grid.imaging:
+            own[group] = _own(group, z, rng)
+            known[group] = _known(group, z)
+            seen[group] = _read(_shown(group, z, own), rng, errors[group])
+    if idps.NAME in errors:
         # Of the same people: their phenotypes have the factors that their images have.
         own |= {g: _own(g, z, rng) for g in idps.GROUPS if g not in own}
-        shown = idps.seen_by(z, own)
         latent = [_known(group, z) for group in idps.GROUPS]
         known[idps.NAME] = np.hstack([*latent, z["head"][:, None]])
-        seen[idps.NAME] = _read(shown, rng, idps.readout_error(cohort.idps))
+        seen[idps.NAME] = _read(idps.seen_by(z, own), rng, errors[idps.NAME])
+    if cohort.depth and "structural" in seen:
+        read = seen["structural"]
+        seen["structural"] = np.hstack([read, _told_of_depth(z, read)])
     cells = [c for c in grid.cells if c.target in values and {*c.inputs.groups} <= {*known}]
-    both = (_scores(features, values, grid, cells) for features in (known, seen))
-    rows = []
-    for cell, *scores in zip(cells, *both, strict=True):
-        kind = KINDS[grid.targets[cell.target].kind]
-        planted = PLANTED.get(cell.target, "")
-        # Exactly chance by construction; the simulation would only add its own noise.
-        if planted == NO_SIGNAL or (planted == SITE_ONLY and not cell.inputs.groups):
-            scores = [kind.chance, kind.chance]
-        rows.append((cell.target, cell.inputs.name, kind.headline, *scores, planted))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(
+        {
+            "target": [c.target for c in cells],
+            "inputs": [c.inputs.name for c in cells],
+            "metric": [KINDS[grid.targets[c.target].kind].headline for c in cells],
+            "ceiling": _scores(known, values, grid, cells),
+            "reachable": _scores(seen, values, grid, cells),
+        }
+    )
+    table["reachable_linear"] = table["reachable"]
+    table["planted"] = table["target"].map(PLANTED).fillna("")
+    if linear is not None:
+        deep = np.array(["structural" in c.inputs.groups for c in cells])
+        few = [c for c in cells if "structural" in c.inputs.groups]
+        table.loc[deep, "reachable_linear"] = _linear_scores(grid, cohort, linear, few)
+    # Exactly chance by construction; the simulation would only add its own noise.
+    tabular = np.array([not c.inputs.groups for c in cells])
+    nothing = (table["planted"] == NO_SIGNAL) | (table["planted"] == SITE_ONLY) & tabular
+    chances = np.array([KINDS[grid.targets[c.target].kind].chance for c in cells])
+    scores = ["ceiling", "reachable", "reachable_linear"]
+    table.loc[nothing, scores] = chances[nothing, None]
+    return table[list(COLUMNS)]

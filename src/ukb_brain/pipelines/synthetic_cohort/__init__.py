@@ -10,6 +10,7 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.pipelines.wiring import step
 from ukb_brain.synthetic.anatomy import build_anatomy
+from ukb_brain.synthetic.depth import GATES
 from ukb_brain.synthetic.folder import bulk_folder, claim
 from ukb_brain.synthetic.scans import PeopleBatch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
@@ -28,6 +29,15 @@ def write_tables(claimed: SyntheticCohort, raw_folder: Path, codings: Codings) -
     write_table(main_table(claimed), raw_folder, claimed.style, codings)
     write_lists(claimed, raw_folder)
     return raw_folder
+
+
+def write_anatomy(claimed: SyntheticCohort, truth_folder: Path) -> Path:
+    """Write the anatomy that all brains of a cohort share, unless it is there."""
+    path = truth_folder / f"anatomy_{claimed.voxel_mm:g}mm{'_depth' * claimed.depth}.npz"
+    if not path.exists():
+        truth_folder.mkdir(parents=True, exist_ok=True)
+        build_anatomy(claimed.voxel_mm, GATES if claimed.depth else ()).save(path)
+    return path
 
 
 def write_scans(
@@ -50,10 +60,7 @@ def write_scans(
     if not todo:
         logger.info("All bulk files are there.")
         return raw_folder
-    anatomy = truth_folder / f"anatomy_{claimed.voxel_mm:g}mm.npz"
-    if not anatomy.exists():
-        truth_folder.mkdir(parents=True, exist_ok=True)
-        build_anatomy(claimed.voxel_mm).save(anatomy)
+    anatomy = write_anatomy(claimed, truth_folder)
     shared = (claimed, anatomy, bulk, drawn)
     batches = [
         PeopleBatch(tuple(todo[start : start + PEOPLE_PER_BATCH]), *shared)
