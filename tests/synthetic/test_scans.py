@@ -311,7 +311,7 @@ def test_head_size_is_undone_by_the_matrix(anatomy_file, tmp_path):
             PeopleBatch((number,), cohort(), anatomy_file, tmp_path, MODALITIES), number, 2
         )
         heads.append(session.head)
-        scalings.append(np.linalg.det(session._head_position()))
+        scalings.append(np.linalg.det(session.head_position()))
     assert np.corrcoef(heads, scalings)[0, 1] < -0.9
     assert np.mean(scalings) == pytest.approx(1.29, abs=0.06)
 
@@ -326,7 +326,7 @@ def test_repeat_scans_show_an_older_and_otherwise_similar_brain(anatomy_file, tm
     np.testing.assert_array_equal(first.brain.site, repeat.brain.site)
     assert np.corrcoef(first.brain.textures, repeat.brain.textures)[0, 1] > 0.7
     assert not np.array_equal(first.brain.structural, repeat.brain.structural)
-    np.testing.assert_array_equal(first._head_position(), repeat._head_position())
+    np.testing.assert_array_equal(first.head_position(), repeat.head_position())
     # The noise of a visit is its own, or it would tell who a person is.
     noise = [session._noise_of(T1).standard_normal(50) for session in (first, repeat)]
     assert abs(np.corrcoef(noise)[0, 1]) < 0.5

@@ -105,10 +105,14 @@ def draw_depth(
     waves = np.stack([rim, inner], axis=-1).astype(np.float32)
     if "lesions" not in z:
         return Depth(gates, waves, affine)
+    return Depth(gates, waves, affine, draw_lesions(rng, z, white, places))
+
+
+def draw_lesions(rng: np.random.Generator, z: Columns, white: Array, places: Array) -> Array:
+    """Draw places and radii of a person's lesions, (n, 4), in mm."""
     chosen = rng.choice(len(places), int(z["lesions"].item()), p=white / white.sum(dtype=float))
     radii = RADIUS_MM * np.exp(RADIUS_SPREAD * rng.standard_normal(len(chosen)))
-    lesions = np.column_stack([places[chosen], radii]).astype(np.float32)
-    return Depth(gates, waves, affine, lesions)
+    return np.column_stack([places[chosen], radii]).astype(np.float32)
 
 
 def load_of(lesions: Array, world: Array) -> Array:

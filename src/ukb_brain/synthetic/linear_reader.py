@@ -124,7 +124,7 @@ def read_linearly(images: Sequence[Path], outputs: Floats) -> Floats:
 
 
 def _by_voxels(files: list[Tensor], y: list[Tensor]) -> Tensor:
-    """Read by each penalty, (penalties, n, k), of products of voxels; for more people than those."""
+    """Read with each penalty, (penalties, n, k), by products of voxels: more people than those."""
     voxels = files[0].shape[1]
     grams = torch.zeros(PARTS, voxels, voxels)
     moments = torch.zeros(PARTS, voxels, y[0].shape[1])
@@ -147,7 +147,7 @@ def _by_voxels(files: list[Tensor], y: list[Tensor]) -> Tensor:
 
 
 def _by_people(files: list[Tensor], y: list[Tensor]) -> Tensor:
-    """Read by each penalty, (penalties, n, k), of products of people; for more voxels than those."""
+    """Read with each penalty, (penalties, n, k), by products of people: more voxels than those."""
     gram = torch.cat(
         [torch.cat([one.float() @ other.float().T for other in files], 1) for one in files]
     )

@@ -176,6 +176,7 @@ class Session:
         return draw_depth(self.cohort, self.number, z, likely, self.world)
 
     def write(self, scan: Scan) -> None:
+        """Write a bulk file, or what is left of it."""
         path = self.batch.bulk / file_path(self.cohort.arrangement, scan, self.number)
         with atomic_path(path) as part:
             if scan.field == MATRIX:

@@ -100,7 +100,7 @@ def _deep(group: Group, z: Columns) -> list[str]:
 
 
 def _told_of_depth(z: Columns, read: Array) -> Array:
-    """What the oracle of depth sees beside factors: the sex of fields is what it reads."""
+    """Give what the oracle sees beside factors; the sex that fields go by is what it reads."""
     male = LogisticRegression(C=1e3).fit(read, z["male"]).predict_proba(read)[:, 1]
     sex = (male - MALE_SHARE) / np.sqrt(MALE_SHARE * (1 - MALE_SHARE))
     gates = [z[gate] * sex for gate in GATES]
@@ -175,7 +175,7 @@ def reference_people(cohort: SyntheticCohort) -> tuple[Columns, dict[Group, Arra
     return z, own, traits(z, e)
 
 
-def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array | None = None) -> pd.DataFrame:
+def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array) -> pd.DataFrame:
     """Tabulate what is truly readable in each cell.
 
     Targets that the generator does not make are left out, and imaging groups that it has no oracle
@@ -187,8 +187,8 @@ def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array | None = None
     ----------
     grid : Grid
     cohort : SyntheticCohort
-    linear : ndarray of shape (reference people, k), optional
-        `linearly_shown` as the best linear reader reads it off structural images; where there is
+    linear : ndarray of shape (reference people, k)
+        `linearly_shown` as the best linear reader reads it off structural images; empty without
         depth.
 
     Returns
@@ -234,7 +234,7 @@ def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array | None = None
     )
     table["reachable_linear"] = table["reachable"]
     table["planted"] = table["target"].map(PLANTED).fillna("")
-    if linear is not None:
+    if len(linear):
         deep = np.array(["structural" in c.inputs.groups for c in cells])
         few = [c for c in cells if "structural" in c.inputs.groups]
         table.loc[deep, "reachable_linear"] = _linear_scores(grid, cohort, linear, few)

@@ -1,22 +1,28 @@
 """The demo's raw files and their truth."""
 
 import logging
+import shutil
 from pathlib import Path
 
+import numpy as np
 from kedro.pipeline import Pipeline
+from numpy.typing import NDArray
 
+from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
+from ukb_brain.ledger import fingerprint_of
 from ukb_brain.pipelines.wiring import step
 from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.depth import GATES
 from ukb_brain.synthetic.folder import bulk_folder, claim
+from ukb_brain.synthetic.linear_reader import draw_reference, read_linearly, reference_batches
 from ukb_brain.synthetic.scans import PeopleBatch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import write_table
-from ukb_brain.synthetic.truth import build_truth
+from ukb_brain.synthetic.truth import build_truth, linearly_shown, reference_people
 from ukb_brain.tables.dictionary import Codings
 
 logger = logging.getLogger(__name__)
@@ -71,6 +77,36 @@ def write_scans(
     return raw_folder
 
 
+def learn_linear_reader(
+    claimed: SyntheticCohort,
+    truth_folder: Path,
+    grid: Grid,
+    imaging: ImagingPreprocess,
+    compute: Compute,
+) -> NDArray[np.float64]:
+    """Measure what the best linear reader reads of images with depth; nothing without depth.
+
+    What was measured is kept, since it costs minutes and depends on neither seed nor people.
+    """
+    if not claimed.depth or "structural" not in grid.imaging:
+        return np.empty((0, 0))
+    sizes = claimed.model_dump(include={"voxel_mm", "reference_people"})
+    how = imaging.taking(grid.imaging["structural"]).model_dump(mode="json", exclude={"quality"})
+    name = fingerprint_of("linear reader", sizes, how)[:12]
+    kept = truth_folder / f"linear_reader_{name}.npy"
+    if not kept.exists():
+        anatomy, drawn = write_anatomy(claimed, truth_folder), truth_folder / f"people_{name}"
+        drawn.mkdir(exist_ok=True)
+        batches = reference_batches(claimed, anatomy, imaging, drawn)
+        label = "Images that the best linear reader learns"
+        paths = sorted(run_items(draw_reference, batches, compute, label))
+        read = read_linearly(paths, linearly_shown(*reference_people(claimed)))
+        with atomic_path(kept) as part, part.open("wb") as file:
+            np.save(file, read)
+        shutil.rmtree(drawn)
+    return np.asarray(np.load(kept))
+
+
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the nodes, from settings to raw files and their truth."""
     steps = [
@@ -87,6 +123,16 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "params:imaging_preprocess params:compute",
             "synthetic.bulk",
         ),
-        step(build_truth, "params:grid claimed", "synthetic.truth", name="tabulate_truth"),
+        step(
+            learn_linear_reader,
+            "claimed synthetic.truth_folder params:grid params:imaging_preprocess params:compute",
+            "synthetic.linear_reader",
+        ),
+        step(
+            build_truth,
+            "params:grid claimed synthetic.linear_reader",
+            "synthetic.truth",
+            name="tabulate_truth",
+        ),
     ]
     return Pipeline(steps)
