@@ -32,7 +32,13 @@ def readout_error(anatomy_mm, voxel_mm):
     return REAL_READOUT_ERROR(build_anatomy(anatomy_mm), voxel_mm)
 
 
-def build(grid, voxel_mm, people=20_000, participants=10, seed=1, error=readout_error, idps=0):
+NOTHING = np.empty((0, 0))
+
+
+def build(
+    grid, voxel_mm, people=20_000, participants=10, seed=1, error=readout_error, idps=0,
+    linear=NOTHING, **settings,
+):  # fmt: skip
     """Truth of fewer people; what an oracle reads is worked out once for each voxel size."""
     cohort = SyntheticCohort(
         participants=participants,
@@ -41,12 +47,13 @@ def build(grid, voxel_mm, people=20_000, participants=10, seed=1, error=readout_
         time_points=60,
         seed=seed,
         idps=idps,
+        **settings,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(truth, "REFERENCE_PEOPLE", people)
         patch.setattr(truth, "build_anatomy", lambda mm: mm)
         patch.setattr(brains, "readout_error", lambda *sizes: dict(error(*sizes)))
-        return truth.build_truth(grid, cohort)
+        return truth.build_truth(grid, cohort, linear)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +77,7 @@ def test_one_row_a_cell(table, grid):
     ]
     assert len(table) == 700
     assert list(table.columns) == [
-        "target", "inputs", "metric", "ceiling", "reachable", "planted",
+        "target", "inputs", "metric", "ceiling", "reachable", "reachable_linear", "planted",
     ]  # fmt: skip
     kinds = {"binary": "roc_auc", "continuous": "r2"}
     assert list(table["metric"]) == [kinds[grid.targets[t].kind] for t in table["target"]]
@@ -274,3 +281,48 @@ def test_phenotypes_are_a_group_whose_factors_are_those_of_the_images(grid, tabl
     # What both read of age is mostly the same: they show the same factors of the same people.
     ages = many["reachable"]["age"]
     assert ages[both] - ages[images] < 0.1
+
+
+def test_without_depth_the_oracle_is_the_best_linear_reader(table):
+    np.testing.assert_array_equal(table["reachable"], table["reachable_linear"])
+
+
+@pytest.fixture(scope="module")
+def deep(grid):
+    """Truth with depth, where a linear reader sees all that is linear, with some noise."""
+    cohort = SyntheticCohort(
+        participants=10, voxel_mm=8, regions=25, time_points=60, seed=1, depth=True,
+        reference_people=20_000,
+    )  # fmt: skip
+    z, own, values = truth.reference_people(cohort)
+    shown = truth.linearly_shown(z, own, values)
+    names = [*values, *z, *"1234", *(f.name for g in FACTORS for f in FACTORS[g])]
+    seen = ["site_code", *"1234", *(f.name for f in FACTORS["structural"]), "gate_weight"]
+    noisy = shown[:, [names.index(name) for name in seen]]
+    noise = np.random.default_rng(5).standard_normal(noisy.shape)
+    linear = noisy + 0.1 * noisy.std(0) * noise
+    sizes = {"depth": True, "reference_people": 20_000}
+    return build(grid, 8, linear=linear, **sizes).set_index(["target", "inputs"])
+
+
+def test_depth_is_out_of_reach_of_linear_readers(deep):
+    margin = deep["reachable"] - deep["reachable_linear"]
+    for images in ("FLAIR + T1", ALL):
+        assert margin["age", images] > 0.08
+        assert margin["weight", images] > 0.05
+    together = "FLAIR + T1 + Non-imaging data (C)"
+    for target in ("hypertension", "sensitivity"):
+        # In areas, of which skill is twice as much.
+        assert margin[target, together] > 0.025, target
+    assert (deep["ceiling"] - deep["reachable"]).min() > -CHANCE
+
+
+def test_what_is_linear_stays_in_reach(deep):
+    margin = deep["reachable"] - deep["reachable_linear"]
+    for target in ("sex", "body_fat", "hdl", "reaction_time", "atopy", "lonely"):
+        images = "FLAIR + T1" if target == "sex" else "FLAIR + T1 + Non-imaging data (C)"
+        assert abs(margin[target, images]) < 0.03, target
+    others = deep[~deep.index.get_level_values("inputs").str.contains("FLAIR")]
+    np.testing.assert_array_equal(others["reachable"], others["reachable_linear"])
+    for target in ("guilty", "ldl"):
+        assert (deep.loc[target, "reachable"] == deep.loc[target, "reachable_linear"]).all()

@@ -29,7 +29,7 @@ REFERENCE_SEED = 2_000_000_001
 PEOPLE_PER_BATCH = 200
 # Parts that are left out in turn, and ridge penalties to choose from, as shares of the mean square
 # of voxels.
-PARTS, PENALTIES = 4, (0.003, 0.03, 0.3)
+PARTS, PENALTIES = 4, (0.03, 0.5, 8.0)
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,11 @@ def _by_voxels(files: list[Tensor], y: list[Tensor]) -> Tensor:
         grams[k % PARTS].addmm_(x.T, x)
         moments[k % PARTS].addmm_(x.T, known)
     whole, moment = grams.sum(0), moments.sum(0)
-    scale = whole.diagonal().mean() * (PARTS - 1) / PARTS
     read = [torch.empty(len(PENALTIES), *known.shape) for known in y]
     for part in range(PARTS):
         for at, penalty in enumerate(PENALTIES):
             inner = whole - grams[part]
-            inner.diagonal().add_(penalty * scale)
+            inner.diagonal().add_(penalty * inner.diagonal().mean())
             factor = torch.linalg.cholesky(inner, out=inner)
             weights = torch.cholesky_solve(moment - moments[part], factor)
             for k in range(part, len(files), PARTS):

@@ -242,6 +242,6 @@ def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array) -> pd.DataFr
     tabular = np.array([not c.inputs.groups for c in cells])
     nothing = (table["planted"] == NO_SIGNAL) | (table["planted"] == SITE_ONLY) & tabular
     chances = np.array([KINDS[grid.targets[c.target].kind].chance for c in cells])
-    scores = ["ceiling", "reachable", "reachable_linear"]
-    table.loc[nothing, scores] = chances[nothing, None]
+    for column in ("ceiling", "reachable", "reachable_linear"):
+        table[column] = np.where(nothing, chances, table[column])
     return table[list(COLUMNS)]
