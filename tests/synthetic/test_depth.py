@@ -99,7 +99,7 @@ def test_depth_adds_to_skill_what_was_asked(people):
 
 
 def test_traits_stay_as_common_and_as_wide_as_they_were(people):
-    z, values = people
+    _z, values = people
     _, before = population(())
     for target in ("weight", "sensitivity", "hypertension", "smoking"):
         assert values[target].mean() == pytest.approx(before[target].mean(), rel=0.03)
