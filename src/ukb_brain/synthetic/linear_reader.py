@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ukb_brain.atomic import atomic_path
+from ukb_brain.imaging.affines import Affine
 from ukb_brain.imaging.intensity import scaled
 from ukb_brain.imaging.modalities import MNI, ImagingPreprocess
 from ukb_brain.imaging.quality import template_brain
@@ -90,7 +91,9 @@ def _stored(session: Session, key: str, grid: ImagingPreprocess) -> NDArray[np.f
     """Give an image as the store would have it, but for its 8 bits."""
     record = grid.modalities[key]
     image = session.image(key, record, 0)
-    world = np.eye(4) if record.space == MNI else np.linalg.inv(session.head_position())
+    world: Affine = np.eye(4)
+    if record.space != MNI:
+        world = np.asarray(np.linalg.inv(session.head_position()))
     volume, inside = to_common_grid(image, world, grid, record.interpolation, only_inside=True)
     values, outside = scaled(volume[inside], record.intensity, grid.clamp_percentiles)
     out = np.full(volume.shape, outside, dtype=np.float32)

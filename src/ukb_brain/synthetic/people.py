@@ -96,7 +96,7 @@ def variates(seed: int, numbers: Sequence[int], deep: Sequence[str] = ()) -> Col
         family = np.random.default_rng([seed, family_of(seed, number), 3])
         shared, own = family.standard_normal(len(HERITABLE)), row[: len(HERITABLE)]
         own[:] = np.sqrt(HERITABILITY) * shared + np.sqrt(1 - HERITABILITY) * own
-    drawn = dict(zip(VARIATES, table.T, strict=True))
+    drawn: Columns = dict(zip(VARIATES, table.T, strict=True))
     if deep:
         streams = (np.random.default_rng([seed, number, 4]) for number in numbers)
         more = np.array([stream.standard_normal(len(DEEP + LESIONS)) for stream in streams])
@@ -153,7 +153,7 @@ def _deep_latents(e: Columns, age: NDArray[np.float64], sex: NDArray[np.float64]
     if "lesions" in e:
         spread = LESION_SPREAD
         expected = LESION_COUNT * np.exp(spread * e["small_vessels"] - spread**2 / 2)
-        count = poisson.ppf(norm.cdf(e["lesions"]), expected)
+        count = np.asarray(poisson.ppf(norm.cdf(e["lesions"]), expected))
         variance = LESION_COUNT + LESION_COUNT**2 * np.expm1(spread**2)
         deep |= {"lesions": count, "lesion_count": (count - LESION_COUNT) / np.sqrt(variance)}
     return deep

@@ -74,7 +74,7 @@ def _read(true: Array, rng: np.random.Generator, error: Array) -> Array:
     return true + rng.multivariate_normal(np.zeros(len(error)), error, len(true))
 
 
-def _shown(group: Group, z: Columns, own: Mapping[Group, Array]) -> Array:
+def _shown(group: Group, z: Columns, own: Mapping[str, Array]) -> Array:
     return np.hstack([factor_values(group, z, own[group]), site_indicators(z)])
 
 
@@ -139,7 +139,7 @@ def _scores(
     return scores
 
 
-def linearly_shown(z: Columns, own: Mapping[Group, Array], values: Columns) -> Array:
+def linearly_shown(z: Columns, own: Mapping[str, Array], values: Columns) -> Array:
     """All of which a linear reader of images can be an estimate in some cell, (n, k).
 
     What the best linear reader of a cell takes from images is a mixture of what it reads of the
@@ -165,12 +165,14 @@ def _linear_scores(
     return _scores(features | {"structural": linear}, values, grid, cells)
 
 
-def reference_people(cohort: SyntheticCohort) -> tuple[Columns, dict[Group, Array], Columns]:
+def reference_people(cohort: SyntheticCohort) -> tuple[Columns, dict[str, Array], Columns]:
     """Latents, own variation and traits of those whose images the best linear reader learns."""
     numbers = range(1, cohort.reference_people + 1)
     e = variates(REFERENCE_SEED, numbers, cohort.deep)
     drawn = [own_at(2, REFERENCE_SEED, number) for number in numbers]
-    own = {group: np.concatenate([one[group] for one in drawn]) for group in FACTORS}
+    own: dict[str, Array] = {
+        group: np.concatenate([one[group] for one in drawn]) for group in FACTORS
+    }
     z = latents(e)
     return z, own, traits(z, e)
 
@@ -207,7 +209,7 @@ def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array) -> pd.DataFr
     errors = _readout_errors(grid, cohort)
     blocks = {domain: _block(grid, domain, values, rng) for domain in grid.domains}
     known, seen = dict(blocks), dict(blocks)
-    own: dict[Group, Array] = {}
+    own: dict[str, Array] = {}
     for group in FACTORS:
         if group in grid.imaging:
             own[group] = _own(group, z, rng)
