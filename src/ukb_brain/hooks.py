@@ -164,6 +164,9 @@ class ProjectHooks:
                 if hasattr(part, "strategies")
             }
             problems += settings.problems_of_strategies(wanted, trained)
+            if {"imaging_preprocess", "grid"} <= set(read) and not problems:
+                given = (read[name] for name in ("modelling", "grid", "imaging_preprocess"))
+                problems += settings.problems_of_weights(*given)
             if "data_engineering" in read:
                 by = read["modelling"].harmonise.by
                 problems += settings.problems_of_phases(by, read["data_engineering"].phases)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from modelling_cases import EDGES, GRID, MODELLING, N, scans_of
 
+from ukb_brain.ledger.artifact import write_model
 from ukb_brain.training import loop
 from ukb_brain.training.encode import (
     EncoderJob,
@@ -15,6 +16,7 @@ from ukb_brain.training.encode import (
 from ukb_brain.training.inputs import TRAITS, subsets
 from ukb_brain.training.network import build_encoders
 from ukb_brain.training.settings import Network
+from ukb_brain.training.weights import export_encoder
 
 GROUPS = tuple(GRID.imaging)
 BINARY = {key: target.kind == "binary" for key, target in GRID.targets.items()}
@@ -267,6 +269,28 @@ def test_the_card_says_what_training_took(job, both):
     assert card["parameters"] == sum(learned)
     steps = fitted.sum() * job.settings.loop.epochs
     assert card["flops"] == card["flops_per_sample"] * steps > 0
+
+
+def test_an_encoder_starts_from_a_file_and_the_rest_as_it_would(job, both, tmp_path):
+    def kept(**changes):
+        # A rate so low that nothing moves.
+        return encoded(with_loop(with_network(job, **changes), learning_rate=1e-30))
+
+    plain, file = kept(), tmp_path / "from.safetensors"
+    write_model(tmp_path / "model", both[1])
+    export_encoder(tmp_path / "model", "structural", file)
+    started = kept(start={"structural": str(file)})
+    prefix = "encoders.structural."
+    learnt = ("weight", "bias")
+    for name, weight in weights_of(started).items():
+        if name.endswith(learnt):
+            other = both[1] if name.startswith(prefix) else plain
+            np.testing.assert_allclose(
+                weight, weights_of(other)[name], rtol=0, atol=1e-20, err_msg=name
+            )
+    origin = started.card["origin"]
+    assert origin["structural"]["parameters"] == origin["structural"]["of_parameters"]
+    assert "origin" not in plain.card
 
 
 def test_encoders_are_of_each_input_or_of_all_volumes_together():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelling_cases import GRID, MODELLING, changed, scans_of, work_of
+from safetensors.numpy import save_file
 
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
@@ -24,6 +25,7 @@ from ukb_brain.training.items import (
 )
 from ukb_brain.training.scans import Scans, quality_fingerprint
 from ukb_brain.training.settings import Kernels
+from ukb_brain.training.weights import LEARNT_FROM
 
 EVERY = changed(MODELLING, strategies=["linear", "kernels", "amortised", "dedicated"])
 NOWHERE = Path("nowhere")
@@ -343,3 +345,38 @@ def test_a_grid_without_any_fit_stops_with_its_reasons():
     with pytest.raises(InputError, match="structural 7, diffusion 0"):
         check_any_fitted(table, {"structural": 7, "diffusion": 0})
     check_any_fitted(pd.DataFrame({"status": ["one class", "ok"]}), {})
+
+
+def test_a_file_of_weights_counts_by_what_it_holds_and_not_by_where_it_lies(fold, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for path in (one, two):
+        save_file({"a": np.zeros(2, np.float32)}, path)
+    before, moved = (
+        items_of(fold, changed(EVERY, encoders__network__start={"structural": str(path)}))
+        for path in (one, two)
+    )
+    assert redone(items_of(fold), before) == {"encoders", "cells"}
+    assert redone(before, moved) == set()
+    card = next(iter(before["encoders"].values())).card
+    assert str(tmp_path) not in str(card)
+    save_file({"a": np.ones(2, np.float32)}, two)
+    settings = changed(EVERY, encoders__network__start={"structural": str(two)})
+    assert redone(before, items_of(fold, settings)) == {"encoders", "cells"}
+    with pytest.raises(InputError, match=r"was made with other settings.*network"):
+        check_settings(card, settings.encoders, "it")
+    two.unlink()
+    with pytest.raises(InputError, match="there is no such file"):
+        items_of(fold, settings)
+
+
+@pytest.mark.parametrize("kind", ["encoders", "dedicated"])
+def test_nothing_starts_from_an_encoder_that_knows_people_of_another_fold(fold, kind, tmp_path):
+    path, folds = tmp_path / "ours", {0: fold, 1: replace(fold, fold=1)}
+    settings = changed(EVERY, **{f"{kind}__network__start": {"structural": str(path)}})
+    for known, told in ((fold.fingerprint, True), ("of others", False)):
+        save_file({"a": np.zeros(2, np.float32)}, path, metadata={LEARNT_FROM: known})
+        if told:
+            with pytest.raises(InputError, match=rf"modelling\.{kind}.*this very cohort"):
+                items_of(folds, settings)
+        else:
+            assert items_of(folds, settings)

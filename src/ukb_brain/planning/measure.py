@@ -239,5 +239,8 @@ def _brief(settings: Modelling, kind: str, epochs: int, kept: float) -> Modellin
     """Train for some epochs, and keep scans in memory where those of all would be kept."""
     s = getattr(settings, kind)
     loop = s.loop.model_copy(update={"epochs": epochs, "least_steps": 0, "patience": 0})
-    own = s.model_copy(update={"loop": loop, "cache_gb": s.cache_gb * kept, "seeds": 1})
+    # Files may be for the planned grid only.
+    network = s.network.model_copy(update={"start": {}})
+    less = {"loop": loop, "network": network, "cache_gb": s.cache_gb * kept, "seeds": 1}
+    own = s.model_copy(update=less)
     return settings.model_copy(update={kind: own})

@@ -23,8 +23,11 @@ from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Network, Networks
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import Rows, Trainer, precision_of
+from ukb_brain.training.weights import agreeing, check_finite, read_header, start_encoders
 
 Shapes = Mapping[str, tuple[int, ...]]
+# Stands for a vector whose length is not known.
+UNKNOWN = (2,)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,30 @@ def build_encoders(settings: Network, shapes: Shapes) -> dict[str, nn.Module]:
     return encoders
 
 
+def check_start(settings: Network, name: str, shape: tuple[int, ...] | None, setting: str) -> None:
+    """Refuse a file from which an encoder cannot start, before there are scans.
+
+    Parameters
+    ----------
+    name : str
+        Of the encoder.
+    shape : tuple of int, optional
+        Of one person's input; where it is not known yet, names alone are compared.
+    setting : str
+        That names the file.
+
+    Raises
+    ------
+    InputError
+        If nothing in the file agrees with the encoder, or it cannot be read.
+    """
+    header = read_header(settings.start[name], setting)
+    with torch.device("meta"):
+        encoder = build_encoders(settings, {name: shape or UNKNOWN})[name]
+    taken = agreeing(encoder, header, name, setting, by_shape=shape is not None)
+    check_finite(header, taken, name, setting)
+
+
 @dataclass(frozen=True)
 class FittedNetwork:
     """A network that was trained, or the reason why there is none.
@@ -110,7 +137,8 @@ class FittedNetwork:
         From the loop.
     card : dict
         How training went and what it cost: per person the ``flops_per_sample`` of a training step
-        and ``memory_per_sample`` in bytes, and in all ``parameters`` and ``flops``.
+        and ``memory_per_sample`` in bytes, and in all ``parameters`` and ``flops``. ``origin`` by
+        encoder, of those that started from a file.
     """
 
     trainer: Trainer
@@ -154,6 +182,7 @@ def fit_network(
         validated = np.flatnonzero((people.part == "validation") & job.usable)
     torch.manual_seed(job.seed)
     network = job.network(data.shapes)
+    origin = start_encoders(network.encoders, job.settings.network.start)
     cost = network_cost(network, data.shapes)
     tasks = Tasks(people.targets, job.binary, job.fitted, settings)
     mine = trainer(network, data, tasks, settings, pick_device(job.device), job.seed)
@@ -175,5 +204,6 @@ def fit_network(
         "parameters": cost.parameters,
         "flops_per_sample": cost.training_flops,
         "memory_per_sample": cost.activation_bytes,
+        **({"origin": origin} if origin else {}),
     }
     return FittedNetwork(mine, trained, card)

@@ -1,9 +1,10 @@
 """Typed parameters of modelling."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from ukb_brain.imaging.modalities import Kind
 from ukb_brain.part_of_grid import names_of
@@ -135,6 +136,11 @@ def without_null(given: Any) -> Any:
     return {name: without_null(value) for name, value in given.items() if value is not None}
 
 
+def _whole_path(given: str) -> str:
+    # A job of a batch system may start in another folder.
+    return str(Path(given).expanduser().absolute())
+
+
 class Network(Settings):
     """Which encoders a network has.
 
@@ -158,6 +164,10 @@ class Network(Settings):
         Volumes are averaged over cubes of so many voxels before.
     extensions : tuple of str
         Modules of yours, imported before networks are built, that register further encoders.
+    start : dict of str to str
+        Files of weights, in safetensors, that encoders start from, by imaging group (where
+        ``together``, by all groups with volumes, joined by ``+``). What agrees by name and shape is
+        taken. A null takes out one that a preset has.
     """
 
     volume: str = "light"
@@ -172,6 +182,9 @@ class Network(Settings):
     dropout: float = Field(default=0.3, ge=0, lt=1)
     pooling: int = Field(default=1, ge=1)
     extensions: tuple[str, ...] = ()
+    start: Annotated[
+        dict[str, Annotated[str, AfterValidator(_whole_path)]], BeforeValidator(without_null)
+    ] = Field(default_factory=dict)
 
 
 class Networks(Settings):
