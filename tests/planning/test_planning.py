@@ -15,10 +15,11 @@ from ukb_brain.planning.case import Parts, parts_of
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
 from ukb_brain.planning.measure import law_of, measure_networks, with_strategy
 from ukb_brain.planning.needs import process_needs, store_bytes
-from ukb_brain.planning.rehearsal import KINDS, Rehearsal, Run, fitted_on
+from ukb_brain.planning.rehearsal import KINDS, Rehearsal, Run, epochs_of, fitted_on
 from ukb_brain.planning.table import makespan, written
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training import items
+from ukb_brain.training.settings import Pretrain
 
 VOXELS, EDGES, PEOPLE = (6, 7, 8), 10, 100
 GROUPS = tuple(GRID.imaging)
@@ -106,6 +107,18 @@ def test_items_follow_from_settings(tmp_path):
     assert len(whole.items("cells")) == 5 * len(GRID.targets)
     assert not whole.items("dedicated")
     assert len(run_of(case, "dedicated", tmp_path).items("dedicated")) == 5 * 5
+
+
+def test_epochs_before_targets_are_shown_are_planned(tmp_path):
+    plain, filled = (
+        run_of(case_of(with_encoders(pretrain=Pretrain(epochs=n))), "amortised", tmp_path / str(n))
+        for n in (0, 5)
+    )
+    few, more = (epochs_of(whole.items("encoders")[0].payload) for whole in (plain, filled))
+    assert more == few + 5
+    assert {e.settings.pretrain.epochs for e in (i.payload for i in filled.items("encoders"))} == {
+        5
+    }
 
 
 def test_networks_have_the_operations_and_the_models_that_a_run_would_give(foreseen, tmp_path):

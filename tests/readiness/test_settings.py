@@ -16,6 +16,7 @@ from ukb_brain.readiness.settings import (
     problems_of_map,
     problems_of_modalities,
     problems_of_phases,
+    problems_of_pretraining,
     problems_of_strategies,
     problems_of_weights,
 )
@@ -190,3 +191,17 @@ def test_files_that_encoders_cannot_start_from_stop_a_run_at_its_beginning(tmp_p
     joined = with_settings(joined, strategies=["dedicated"])
     # Three channels, of which the first layer knows two: the rest agrees.
     assert told(joined) == []
+
+
+def test_volumes_of_which_nothing_would_be_left_stop_a_run_at_its_beginning():
+    settings = imaging(shape=(20, 24, 20), common_grid=None)
+    asked = with_settings(starting("encoders"), encoders__pretrain__epochs=1)
+    assert problems_of_pretraining(asked, GRID, settings) == []
+    large = with_settings(asked, encoders__pretrain__cube=12)
+    (problem,) = problems_of_pretraining(large, GRID, settings)
+    assert "volumes of 10 × 12 × 10 voxels" in problem.what
+    without = with_settings(large, strategies=["linear"])
+    assert problems_of_pretraining(without, GRID, settings) == []
+    vectors = changed(imaging={"functional": GRID.model_dump()["imaging"]["functional"]})
+    (problem,) = problems_of_pretraining(asked, vectors, settings)
+    assert "the grid has none" in problem.what

@@ -15,7 +15,7 @@ from ukb_brain.training.encode import (
 )
 from ukb_brain.training.inputs import TRAITS, subsets
 from ukb_brain.training.network import build_encoders
-from ukb_brain.training.settings import Network
+from ukb_brain.training.settings import Network, Pretrain
 from ukb_brain.training.weights import export_encoder
 
 GROUPS = tuple(GRID.imaging)
@@ -94,21 +94,28 @@ def test_scans_read_anew_give_the_same_as_scans_kept_in_memory(job, both):
     same(both[0], encoded(replace(job, settings=anew)))
 
 
-def test_a_training_that_was_lost_ends_as_one_left_alone(job, both, tmp_path, monkeypatch):
-    class Lost(Exception):
-        pass
+class Lost(Exception):
+    pass
 
-    save = loop.save_state
 
-    def lose(folder, tensors, progress):
-        save(folder, tensors, progress)
-        if progress["epoch"] == 2:
+def lost_after(saves, job, folder, monkeypatch):
+    """Train until a state was saved so many times."""
+    save, done = loop.save_state, []
+
+    def lose(*given):
+        save(*given)
+        done.append(given)
+        if len(done) == saves:
             raise Lost
 
-    monkeypatch.setattr(loop, "save_state", lose)
-    with pytest.raises(Lost):
-        train_encoders(job, tmp_path)
-    monkeypatch.setattr(loop, "save_state", save)
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_state", lose)
+        with pytest.raises(Lost):
+            train_encoders(job, folder)
+
+
+def test_a_training_that_was_lost_ends_as_one_left_alone(job, both, tmp_path, monkeypatch):
+    lost_after(2, job, tmp_path, monkeypatch)
     epochs = []
     run = loop.Trainer.run_epoch
     monkeypatch.setattr(
@@ -291,6 +298,40 @@ def test_an_encoder_starts_from_a_file_and_the_rest_as_it_would(job, both, tmp_p
     origin = started.card["origin"]
     assert origin["structural"]["parameters"] == origin["structural"]["of_parameters"]
     assert "origin" not in plain.card
+
+
+def filling_in(job, **changes):
+    own = {"epochs": 2, "cube": 2} | changes
+    return replace(job, settings=job.settings.model_copy(update={"pretrain": Pretrain(**own)}))
+
+
+@pytest.fixture(scope="module")
+def filled(job):
+    return encoded(filling_in(job))
+
+
+def test_encoders_that_filled_in_first_say_so_and_what_it_cost(job, both, filled):
+    before = filled.card["pretraining"]
+    assert len(before["curve"]) == 2 and before["reason"] == ""
+    volumes = job.people.has["structural"] | job.people.has["diffusion"]
+    assert before["n_fitted"] == (job.fitted & volumes).sum()
+    assert filled.card["flops"] == both[0].card["flops"] + before["flops"]
+    assert 0 < before["flops"] < both[0].card["flops"]
+    assert np.isfinite([before["validation"], before["of_mean"]]).all()
+    assert losses_of(filled) != losses_of(both[0])
+    assert set(filled.arrays) == set(both[0].arrays)
+    assert "pretraining" not in both[0].card
+
+
+@pytest.mark.parametrize("saves", [1, 2, 3, 4])
+def test_filling_in_that_was_lost_ends_as_one_left_alone(job, filled, tmp_path, monkeypatch, saves):
+    lost_after(saves, filling_in(job), tmp_path, monkeypatch)
+    same(train_encoders(filling_in(job), tmp_path), filled)
+
+
+def test_filling_in_that_diverges_is_recorded_and_gives_nothing(job):
+    model = encoded(filling_in(job, learning_rate=1e30))
+    assert_nothing_is_given(model, "in pretraining the loss was not finite")
 
 
 def test_encoders_are_of_each_input_or_of_all_volumes_together():

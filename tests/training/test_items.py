@@ -100,6 +100,7 @@ def test_every_item_is_there_once_for_each_fold(fold):
         ("encoders__loop__epochs", 4, {"encoders", "cells"}),
         ("encoders__network__embedding", 9, {"encoders", "cells"}),
         ("encoders__cross_fits", 3, {"encoders", "cells"}),
+        ("encoders__pretrain__epochs", 2, {"encoders", "cells"}),
         ("encoders__seeds", 2, {"encoders", "cells"}),
         ("encoders__cache_gb", 0.5, set()),
         ("dedicated__loop__epochs", 4, {"dedicated"}),

@@ -23,6 +23,7 @@ from ukb_brain.training.learners import KernelsJob
 from ukb_brain.training.network import NetworkJob
 from ukb_brain.training.people import Mask, People
 from ukb_brain.training.scans import Scans
+from ukb_brain.training.settings import Encoders
 from ukb_brain.training.target import fit_cells_of_target
 from ukb_brain.training.vectors import BLOCK, steps_of_group, vectors_of_block
 
@@ -58,8 +59,9 @@ def fitted_on(job: NetworkJob) -> int:
 
 
 def epochs_of(job: NetworkJob) -> int:
-    """Count the epochs that a network is trained for at most."""
-    return job.settings.loop.epochs_for(fitted_on(job))
+    """Count the epochs that a network is trained for at most, before targets are shown too."""
+    before = job.settings.pretrain.epochs if isinstance(job.settings, Encoders) else 0
+    return job.settings.loop.epochs_for(fitted_on(job)) + before
 
 
 def _of_pairs(job: GramJob | KernelsJob, has: Mask) -> Terms:

@@ -197,3 +197,24 @@ def _shapes_of_encoders(
             shapes[TOGETHER.join(some)] = (sum(volumes[g] for g in some), *voxels)
     # How many traits a cell has is its own.
     return shapes | ({TRAITS: None} if single else {})
+
+
+def problems_of_pretraining(
+    modelling: Modelling, grid: Grid, imaging: ImagingPreprocess
+) -> list[Problem]:
+    """Find that encoders are to fill in volumes of which there are none, or none would be left."""
+    encoders = modelling.encoders
+    if not encoders.pretrain.epochs or AMORTISED not in modelling.strategies:
+        return []
+    from ukb_brain.training.pretrain import require_cubes
+
+    shapes = _shapes_of_encoders(encoders.network, False, grid, imaging).values()
+    volumes = [shape for shape in shapes if shape is not None]
+    if not volumes:
+        what = "modelling.encoders.pretrain is for volumes, and the grid has none"
+        return [Problem("stop", what, "--params modelling.encoders.pretrain.epochs=0")]
+    try:
+        require_cubes(volumes[0][1:], encoders.pretrain)
+    except InputError as error:
+        return [Problem("stop", str(error))]
+    return []

@@ -15,7 +15,7 @@ from ukb_brain.training.settings import Modelling
 Shapes = Mapping[str, tuple[int, ...]]
 # What a study can judge: encoders by one network, heads on encoders that are there.
 OPEN = {
-    "encoders": ("encoders.network.", "encoders.loop."),
+    "encoders": ("encoders.network.", "encoders.loop.", "encoders.pretrain."),
     "heads": ("cross_fits", "heads.", "ladder"),
 }
 CLOSED = {

@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ukb_brain.cluster import pick_device
+from ukb_brain.cluster.progress import told_by_epoch
 from ukb_brain.ledger.artifact import Model, read_model
 from ukb_brain.networks.fusion import FusedNetwork
 from ukb_brain.training.inputs import NetworkData, subsets
 from ukb_brain.training.network import NetworkJob, fit_network
 from ukb_brain.training.people import Floats, Mask
+from ukb_brain.training.pretrain import pretrain
+from ukb_brain.training.settings import Encoders
 from ukb_brain.training.trainer import Rows, Trainer
 
 
@@ -30,6 +33,7 @@ class EncoderJob(NetworkJob):
         Part of training families that is left out.
     """
 
+    settings: Encoders
     parts: NDArray[np.int64]
     part: int
 
@@ -55,6 +59,20 @@ class EncoderJob(NetworkJob):
         gb = self.settings.cache_gb
         given = (self.people, scans, (), self.usable, gb)
         return NetworkData(*given, masked=True, device=pick_device(self.device))
+
+    def pretrained(
+        self, network: FusedNetwork, data: NetworkData, folder: Path, what: str
+    ) -> dict[str, Any]:
+        """Let encoders of volumes fill in what was hidden of the people they are trained on."""
+        s = self.settings
+        if not s.pretrain.epochs:
+            return {}
+        fitted, held = (
+            some & self.usable for some in (self.fitted, self.people.part == "validation")
+        )
+        tell = told_by_epoch(f"{what}, filling in", s.pretrain.epochs) if what else None
+        device = pick_device(self.device)
+        return pretrain(network.encoders, data, fitted, held, s, device, self.seed, folder, tell)
 
 
 def train_encoders(job: EncoderJob, folder: Path) -> Model:

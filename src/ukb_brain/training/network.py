@@ -69,6 +69,12 @@ class NetworkJob(ABC):
         """Name of its head."""
         return "light"
 
+    def pretrained(
+        self, network: FusedNetwork, data: NetworkData, folder: Path, what: str
+    ) -> dict[str, Any]:
+        """Train encoders before any target is shown, in place, and give what the card is to say."""
+        return {}
+
     def network(self, shapes: Shapes) -> FusedNetwork:
         """Build the network, with random weights, from the shapes of one person's inputs."""
         s = self.settings.network
@@ -138,7 +144,8 @@ class FittedNetwork:
     card : dict
         How training went and what it cost: per person the ``flops_per_sample`` of a training step
         and ``memory_per_sample`` in bytes, and in all ``parameters`` and ``flops``. ``origin`` by
-        encoder, of those that started from a file.
+        encoder, of those that started from a file; ``pretraining`` where there was one, which is
+        among the ``flops``.
     """
 
     trainer: Trainer
@@ -184,10 +191,16 @@ def fit_network(
     network = job.network(data.shapes)
     origin = start_encoders(network.encoders, job.settings.network.start)
     cost = network_cost(network, data.shapes)
+    before = job.pretrained(network, data, folder, what)
     tasks = Tasks(people.targets, job.binary, job.fitted, settings)
     mine = trainer(network, data, tasks, settings, pick_device(job.device), job.seed)
     tell = report or told_by_epoch(what, settings.epochs_for(len(fitted)))
-    trained = train(mine, fitted, validated, folder, tell)
+    if before.get("reason"):
+        trained = Trained(
+            {}, {"train": [], "validation": []}, 0, f"in pretraining {before['reason']}"
+        )
+    else:
+        trained = train(mine, fitted, validated, folder, tell)
     if not trained.reason:
         mine.network.load_state_dict(trained.state)
     elif what:
@@ -199,11 +212,12 @@ def fit_network(
         "best_epoch": trained.best_epoch,
         "wait_share": trained.wait_share,
         "precision": str(precision_of(settings, mine.device)).removeprefix("torch."),
-        "flops": float(cost.training_flops) * len(fitted) * epochs,
+        "flops": float(cost.training_flops) * len(fitted) * epochs + before.get("flops", 0.0),
         "n_fitted": len(fitted),
         "parameters": cost.parameters,
         "flops_per_sample": cost.training_flops,
         "memory_per_sample": cost.activation_bytes,
         **({"origin": origin} if origin else {}),
+        **({"pretraining": before} if before else {}),
     }
     return FittedNetwork(mine, trained, card)

@@ -205,6 +205,27 @@ class Networks(Settings):
     cache_gb: float = Field(default=2.0, ge=0)
 
 
+class Pretrain(Settings):
+    """Whether encoders of volumes first learn to fill in what was hidden of training people.
+
+    Attributes
+    ----------
+    epochs : int
+        0 is not at all.
+    share : float
+        Of all cubes, so much is hidden of each person, drawn anew for each step.
+    cube : int
+        Edge of what is hidden, in voxels as the network is fed them.
+    learning_rate : float, optional
+        That of the loop where there is none.
+    """
+
+    epochs: int = Field(default=0, ge=0)
+    share: float = Field(default=0.6, gt=0, lt=1)
+    cube: int = Field(default=4, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+
+
 class Encoders(Networks):
     """The network with an encoder for each imaging group, trained on all targets together.
 
@@ -212,9 +233,12 @@ class Encoders(Networks):
     ----------
     cross_fits : int
         Networks, each trained without one part of training families.
+    pretrain : Pretrain
+        What comes before.
     """
 
     cross_fits: int = Field(default=4, ge=2)
+    pretrain: Pretrain = Pretrain()
 
     @model_validator(mode="after")
     def _has_an_encoder_for_each_group(self) -> Self:
