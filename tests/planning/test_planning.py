@@ -19,7 +19,7 @@ from ukb_brain.planning.rehearsal import KINDS, Rehearsal, Run, epochs_of, fitte
 from ukb_brain.planning.table import makespan, written
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training import items
-from ukb_brain.training.settings import Pretrain
+from ukb_brain.training.settings import Pretrain, Refine
 
 VOXELS, EDGES, PEOPLE = (6, 7, 8), 10, 100
 GROUPS = tuple(GRID.imaging)
@@ -109,16 +109,14 @@ def test_items_follow_from_settings(tmp_path):
     assert len(run_of(case, "dedicated", tmp_path).items("dedicated")) == 5 * 5
 
 
-def test_epochs_before_targets_are_shown_are_planned(tmp_path):
-    plain, filled = (
-        run_of(case_of(with_encoders(pretrain=Pretrain(epochs=n))), "amortised", tmp_path / str(n))
-        for n in (0, 5)
-    )
-    few, more = (epochs_of(whole.items("encoders")[0].payload) for whole in (plain, filled))
-    assert more == few + 5
-    assert {e.settings.pretrain.epochs for e in (i.payload for i in filled.items("encoders"))} == {
-        5
-    }
+def test_epochs_before_and_after_the_shared_ones_are_planned(tmp_path):
+    def epochs(**changes):
+        case = case_of(with_encoders(**changes))
+        return {epochs_of(i.payload) for i in run_of(case, "amortised", tmp_path).items("encoders")}
+
+    (plain,), (filled,) = epochs(), epochs(pretrain=Pretrain(epochs=5))
+    (refined,) = epochs(refine=Refine(rank=2, epochs=2))
+    assert (filled, refined) == (plain + 5, plain + 2 * len(items.domains_of(GRID)))
 
 
 def test_networks_have_the_operations_and_the_models_that_a_run_would_give(foreseen, tmp_path):

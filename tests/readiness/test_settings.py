@@ -17,6 +17,7 @@ from ukb_brain.readiness.settings import (
     problems_of_modalities,
     problems_of_phases,
     problems_of_pretraining,
+    problems_of_refining,
     problems_of_strategies,
     problems_of_weights,
 )
@@ -205,3 +206,13 @@ def test_volumes_of_which_nothing_would_be_left_stop_a_run_at_its_beginning():
     vectors = changed(imaging={"functional": GRID.model_dump()["imaging"]["functional"]})
     (problem,) = problems_of_pretraining(asked, vectors, settings)
     assert "the grid has none" in problem.what
+
+
+def test_refining_for_too_long_stops_a_run_at_its_beginning():
+    within, beyond = (
+        with_settings(MODELLING, encoders__refine={"rank": 1, "epochs": n}) for n in (3, 4)
+    )
+    assert problems_of_refining(within, GRID) == []
+    (problem,) = problems_of_refining(beyond, GRID)
+    assert "each of 4 domains" in problem.what and "at most 3" in problem.what
+    assert problems_of_refining(with_settings(beyond, strategies=["linear"]), GRID) == []

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ukb_brain.networks.cost import network_cost
 from ukb_brain.training.bf16 import guard_convolutions
 
 
@@ -66,3 +67,10 @@ def test_large_volumes_stay_in_bf16():
     with torch.autocast("cpu", torch.bfloat16):
         assert network(torch.randn(2, 1, 3, 4, 4)).dtype == torch.bfloat16
         assert network(torch.randn(2, 1, 2, 4, 4)).dtype == torch.float32
+
+
+def test_what_a_guarded_network_costs_can_be_counted():
+    plain = nn.Sequential(nn.Conv3d(1, 2, 3, padding=1), nn.Flatten())
+    guarded = copy.deepcopy(plain)
+    guard_convolutions(guarded)
+    assert network_cost(guarded, (1, 2, 4, 4)) == network_cost(plain, (1, 2, 4, 4))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from modelling_cases import EDGES, GRID, MODELLING, N, scans_of
 
 from ukb_brain.ledger.artifact import write_model
@@ -14,8 +15,10 @@ from ukb_brain.training.encode import (
     train_encoders,
 )
 from ukb_brain.training.inputs import TRAITS, subsets
+from ukb_brain.training.items import domains_of
 from ukb_brain.training.network import build_encoders
-from ukb_brain.training.settings import Network, Pretrain
+from ukb_brain.training.settings import Network, Pretrain, Refine
+from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.weights import export_encoder
 
 GROUPS = tuple(GRID.imaging)
@@ -332,6 +335,72 @@ def test_filling_in_that_was_lost_ends_as_one_left_alone(job, filled, tmp_path, 
 def test_filling_in_that_diverges_is_recorded_and_gives_nothing(job):
     model = encoded(filling_in(job, learning_rate=1e30))
     assert_nothing_is_given(model, "in pretraining the loss was not finite")
+
+
+def refining(job, **changes):
+    own = {"rank": 2, "epochs": 2} | changes
+    s = job.settings.model_copy(update={"refine": Refine(**own)})
+    return replace(job, settings=s, domains=domains_of(GRID))
+
+
+@pytest.fixture(scope="module")
+def refined(job):
+    return encoded(refining(job))
+
+
+def places_of(domain):
+    return [list(BINARY).index(target) for target in domains_of(GRID)[domain]]
+
+
+def test_domains_that_were_refined_have_encodings_of_their_own_and_others_the_shared(
+    job, both, refined
+):
+    cards, shared = refined.card["refined"], outputs_of(both[0])
+    assert list(cards) == list(domains_of(GRID))
+    assert {card["kept"] for card in cards.values()} == {True, False}
+    for domain, card in cards.items():
+        own, before = (made[..., places_of(domain)] for made in (outputs_of(refined), shared))
+        np.testing.assert_array_equal(np.isnan(own), np.isnan(before))
+        known = np.isfinite(before)
+        assert (own[known] == before[known]).all() != card["kept"]
+        assert (card["refined"] < card["shared"]) == card["kept"]
+        arrays = [name for name in refined.arrays if name.startswith(f"refined/{domain}/")]
+        assert bool(arrays) == card["kept"]
+    # The shared network is as it is without.
+    for name, weight in weights_of(both[0]).items():
+        np.testing.assert_array_equal(weights_of(refined)[name], weight)
+    assert refined.card["curves"] == both[0].card["curves"]
+    spent = sum(card["flops"] for card in cards.values())
+    assert refined.card["flops"] == both[0].card["flops"] + spent
+    assert 0 < spent < 1.3 * both[0].card["flops"] * 2 * len(cards) / 3
+    assert "refined" not in both[0].card
+
+
+def test_validation_people_are_never_read_worse_by_what_was_refined(job, both, refined):
+    s, held = job.settings.loop, job.people.part == "validation"
+    everything = subsets(GROUPS).index(GROUPS)
+    rows = np.flatnonzero(held & job.people.having(GROUPS))
+    tasks = Tasks(job.people.targets, BINARY, job.fitted, s)
+    ones = torch.ones(len(rows))
+
+    def losses(model):
+        given = torch.from_numpy(outputs_of(model)[everything, rows])
+        sums, weights = tasks.losses(given, torch.from_numpy(rows), ones)
+        return (sums / weights).numpy()
+
+    for domain, card in refined.card["refined"].items():
+        mine = [k for k in places_of(domain) if np.isfinite(losses(refined)[k])]
+        own, shared = (losses(model)[mine].mean() for model in (refined, both[0]))
+        # Those who lack a group were judged too.
+        assert own <= shared * 1.05 if card["kept"] else own == shared
+
+
+@pytest.mark.parametrize("saves", [3, 4, 6, 8])
+def test_refining_that_was_lost_ends_as_one_left_alone(job, refined, tmp_path, monkeypatch, saves):
+    lost_after(saves, refining(job), tmp_path, monkeypatch)
+    again = train_encoders(refining(job), tmp_path)
+    same(again, refined)
+    assert again.card["refined"] == refined.card["refined"]
 
 
 def test_encoders_are_of_each_input_or_of_all_volumes_together():

@@ -18,6 +18,7 @@ from ukb_brain.training.items import (
     check_any_fitted,
     check_settings,
     dedicated_items,
+    domains_of,
     encoder_items,
     gram_items,
     kernel_items,
@@ -101,6 +102,7 @@ def test_every_item_is_there_once_for_each_fold(fold):
         ("encoders__network__embedding", 9, {"encoders", "cells"}),
         ("encoders__cross_fits", 3, {"encoders", "cells"}),
         ("encoders__pretrain__epochs", 2, {"encoders", "cells"}),
+        ("encoders__refine", {"rank": 2, "epochs": 3}, {"encoders", "cells"}),
         ("encoders__seeds", 2, {"encoders", "cells"}),
         ("encoders__cache_gb", 0.5, set()),
         ("dedicated__loop__epochs", 4, {"dedicated"}),
@@ -381,3 +383,18 @@ def test_nothing_starts_from_an_encoder_that_knows_people_of_another_fold(fold, 
                 items_of(folds, settings)
         else:
             assert items_of(folds, settings)
+
+
+def test_domains_count_where_they_are_refined(fold):
+    """The same targets, of which one is of another domain."""
+    targets = GRID.model_dump()["targets"]
+    moved = targets | {"smoking": targets["smoking"] | {"domain": "psychology"}}
+    other = Grid(**(GRID.model_dump() | {"targets": moved}))
+    assert domains_of(other)["psychology"] != domains_of(GRID)["psychology"]
+    plain, asked = EVERY, changed(EVERY, encoders__refine={"rank": 2, "epochs": 3})
+    for settings, again in ((plain, False), (asked, True)):
+        kinds = redone(items_of(fold, settings), items_of(fold, settings, other))
+        assert ("encoders" in kinds) == again
+    too_long = changed(EVERY, encoders__refine={"rank": 2, "epochs": 6})
+    with pytest.raises(InputError, match="at most 5"):
+        items_of(fold, too_long)

@@ -26,6 +26,7 @@ from ukb_brain.training.settings import (
     Encoders,
     Modelling,
     Pretrain,
+    Refine,
 )
 
 Key = tuple[str, Hashable]
@@ -249,6 +250,6 @@ def _brief(settings: Modelling, kind: str, epochs: int, kept: float) -> Modellin
     # Files may be for the planned grid only.
     network = s.network.model_copy(update={"start": {}})
     less = {"loop": loop, "network": network, "cache_gb": s.cache_gb * kept, "seeds": 1}
-    less |= {"pretrain": Pretrain()} if isinstance(s, Encoders) else {}
+    less |= {"pretrain": Pretrain(), "refine": Refine()} if isinstance(s, Encoders) else {}
     own = s.model_copy(update=less)
     return settings.model_copy(update={kind: own})

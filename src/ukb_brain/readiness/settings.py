@@ -218,3 +218,17 @@ def problems_of_pretraining(
     except InputError as error:
         return [Problem("stop", str(error))]
     return []
+
+
+def problems_of_refining(modelling: Modelling, grid: Grid) -> list[Problem]:
+    """Find that domains are to be refined for longer than is allowed."""
+    if not modelling.encoders.refine.rank or AMORTISED not in modelling.strategies:
+        return []
+    from ukb_brain.training.items import domains_of
+    from ukb_brain.training.refine import require_affordable
+
+    try:
+        require_affordable(modelling.encoders, len(domains_of(grid)))
+    except InputError as error:
+        return [Problem("stop", str(error))]
+    return []

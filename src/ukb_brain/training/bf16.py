@@ -14,7 +14,8 @@ class GuardedConv3d(nn.Conv3d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve volumes of shape (N, C, X, Y, Z)."""
-        if x.shape[2] >= self.kernel_size[0]:
+        # Where shapes alone are counted there is no autocast.
+        if x.shape[2] >= self.kernel_size[0] or x.is_meta:
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.float())

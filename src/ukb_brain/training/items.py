@@ -26,6 +26,7 @@ from ukb_brain.training.gram import GramJob, landmarks_of
 from ukb_brain.training.harmonised import check_scanners, scanners_of
 from ukb_brain.training.learners import MODIFIERS, KernelsJob
 from ukb_brain.training.people import People
+from ukb_brain.training.refine import require_affordable
 from ukb_brain.training.scans import GroupScans, KeptVectors, Scans
 from ukb_brain.training.settings import (
     AMORTISED,
@@ -246,17 +247,27 @@ def encoder_items(work: Work, vectors: ModelFolder) -> Iterator[WorkItem]:
         return
     s, binary = work.settings.encoders, work.binary
     check_origins(work.people, s.network, "modelling.encoders")
+    domains = domains_of(work.grid)
+    require_affordable(s, len(domains))
     dump = known_by(s, {"seeds", "cache_gb"})
+    refined = [list(domains.items())] if s.refine.rank else []
     for fold, scans in work.read_as(s.network.pooling, vectors).items():
         people, groups = work.people[fold], scans.groups
         parts = people.cross_fits(s.cross_fits)
         seen = (_seen(groups), scans.fingerprint, people_fingerprint(people))
         for member, part in np.ndindex(s.seeds, s.cross_fits):
             own = seed_of(work.seed, fold, member, part)
-            job = EncoderJob(people, groups, binary, s, own, work.compute.device, parts, part)
-            rests_on = ("encoders", dump, list(binary.items()), *seen, part, own)
+            given = (work.compute.device, parts, part, domains)
+            job = EncoderJob(people, groups, binary, s, own, *given)
+            rests_on = ("encoders", dump, list(binary.items()), *seen, part, own, *refined)
             card = {"settings": dump, "member": member, "part": part}
             yield _item(encoder_name(fold, member, part), job, *rests_on, **card)
+
+
+def domains_of(grid: Grid) -> dict[str, tuple[str, ...]]:
+    """Name the targets of each domain that has any."""
+    of = {domain: tuple(grid.targets_of(domain)) for domain in grid.domains}
+    return {domain: targets for domain, targets in of.items() if targets}
 
 
 def cell_items(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> Iterator[WorkItem]:

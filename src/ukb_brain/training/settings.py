@@ -226,6 +226,29 @@ class Pretrain(Settings):
     learning_rate: float | None = Field(default=None, gt=0)
 
 
+class Refine(Settings):
+    """Whether each domain of targets has low-rank changes of the shared encoders of its own.
+
+    They are kept where validation people are read better by them.
+
+    Attributes
+    ----------
+    rank : int
+        Of what is added to the weights of each linear layer and convolution; 0 is not at all.
+    epochs : int
+        For each domain, at most: for all of them no more than five times those of the loop.
+    patience : int
+        As in the loop.
+    learning_rate : float, optional
+        That of the loop where there is none.
+    """
+
+    rank: int = Field(default=0, ge=0)
+    epochs: int = Field(default=10, ge=1)
+    patience: int = Field(default=3, ge=0)
+    learning_rate: float | None = Field(default=None, gt=0)
+
+
 class Encoders(Networks):
     """The network with an encoder for each imaging group, trained on all targets together.
 
@@ -235,10 +258,13 @@ class Encoders(Networks):
         Networks, each trained without one part of training families.
     pretrain : Pretrain
         What comes before.
+    refine : Refine
+        What comes after.
     """
 
     cross_fits: int = Field(default=4, ge=2)
     pretrain: Pretrain = Pretrain()
+    refine: Refine = Refine()
 
     @model_validator(mode="after")
     def _has_an_encoder_for_each_group(self) -> Self:

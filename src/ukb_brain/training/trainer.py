@@ -38,7 +38,12 @@ AHEAD = 2
 
 
 class Data(Protocol):
-    """What a network is fed, of one person's ``shapes``."""
+    """What a network is fed."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of one person's inputs, by name."""
+        ...
 
     def read(self, rows: Rows, rng: np.random.Generator | None) -> Inputs:
         """Read inputs of some people.
