@@ -22,6 +22,8 @@ STATE, PREDICTIONS = "scratch-*/state.safetensors", "07_model_output/predictions
 SETTINGS = changed(
     EVERY,
     encoders__loop=EVERY.encoders.loop.model_dump() | {"epochs": 50, "patience": 40, "ema": 0.9},
+    encoders__pretrain={"epochs": 8, "cube": 2},
+    encoders__refine={"rank": 2, "epochs": 12},
     dedicated__loop__epochs=25,
     dedicated__cells=2,
 )
