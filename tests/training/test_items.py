@@ -102,6 +102,8 @@ def test_every_item_is_there_once_for_each_fold(fold):
         ("encoders__network__embedding", 9, {"encoders", "cells"}),
         ("encoders__cross_fits", 3, {"encoders", "cells"}),
         ("encoders__pretrain__epochs", 2, {"encoders", "cells"}),
+        ("encoders__pretrain__share", 0.5, set()),
+        ("encoders__refine__epochs", 2, set()),
         ("encoders__refine", {"rank": 2, "epochs": 3}, {"encoders", "cells"}),
         ("encoders__seeds", 2, {"encoders", "cells"}),
         ("encoders__cache_gb", 0.5, set()),

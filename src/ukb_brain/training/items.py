@@ -250,6 +250,10 @@ def encoder_items(work: Work, vectors: ModelFolder) -> Iterator[WorkItem]:
     domains = domains_of(work.grid)
     require_affordable(s, len(domains))
     dump = known_by(s, {"seeds", "cache_gb"})
+    # What is not done makes no difference.
+    idle = {"pretrain"} if not s.pretrain.epochs else set()
+    idle |= {"refine"} if not s.refine.rank else set()
+    made_by = {name: value for name, value in dump.items() if name not in idle}
     refined = [list(domains.items())] if s.refine.rank else []
     for fold, scans in work.read_as(s.network.pooling, vectors).items():
         people, groups = work.people[fold], scans.groups
@@ -259,7 +263,7 @@ def encoder_items(work: Work, vectors: ModelFolder) -> Iterator[WorkItem]:
             own = seed_of(work.seed, fold, member, part)
             given = (work.compute.device, parts, part, domains)
             job = EncoderJob(people, groups, binary, s, own, *given)
-            rests_on = ("encoders", dump, list(binary.items()), *seen, part, own, *refined)
+            rests_on = ("encoders", made_by, list(binary.items()), *seen, part, own, *refined)
             card = {"settings": dump, "member": member, "part": part}
             yield _item(encoder_name(fold, member, part), job, *rests_on, **card)
 
@@ -357,8 +361,9 @@ def known_by(settings: BaseModel, less: set[str] | None = None) -> dict[str, Any
     """
     dump = settings.model_dump(mode="json", exclude=less)
     if isinstance(settings, Networks):
-        files = settings.network.start
-        dump["network"]["start"] = {k: digest(path, f"start.{k}") for k, path in files.items()}
+        files = dump["network"].pop("start")
+        hashes = {name: digest(path, f"network.start.{name}") for name, path in files.items()}
+        dump["network"] |= {"start": hashes} if hashes else {}
     return dump
 
 

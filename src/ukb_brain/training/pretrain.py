@@ -56,9 +56,9 @@ def require_cubes(voxels: Shape, settings: Pretrain) -> None:
     if math.prod(_cubes(voxels, settings.cube)) < 2:
         grid = " × ".join(map(str, voxels))
         raise InputError(
-            f"encoders.pretrain.cube is {settings.cube}, and networks are fed volumes of {grid} "
-            "voxels, of which nothing would be left to see: hide smaller cubes, or pool less "
-            "(encoders.network.pooling)."
+            f"modelling.encoders.pretrain.cube is {settings.cube}, and networks are fed volumes of "
+            f"{grid} voxels, of which nothing would be left to see: hide smaller cubes, or pool "
+            "less (modelling.encoders.network.pooling)."
         )
 
 

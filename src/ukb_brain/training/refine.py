@@ -45,9 +45,9 @@ def require_affordable(settings: Encoders, domains: int) -> None:
     own, shared = settings.refine, settings.loop.epochs
     if own.rank and own.epochs * domains > MOST * shared:
         raise InputError(
-            f"encoders.refine.epochs is {own.epochs} for each of {domains} domains, more than "
-            f"{MOST} times the {shared} epochs that they share (encoders.loop.epochs): expected at "
-            f"most {MOST * shared // domains}, or encoders.refine.rank=0 to refine none."
+            f"modelling.encoders.refine.epochs is {own.epochs} for each of {domains} domains, more "
+            f"than {MOST} times the {shared} epochs that they share (modelling.encoders.loop."
+            f"epochs): expected at most {MOST * shared // domains}, or a rank of 0 to refine none."
         )
 
 
