@@ -24,12 +24,16 @@ def gradient(network, x, dy, dtype):
     return network[0].weight.grad.clone()
 
 
+SIZES = ((1, 2, 2), (2, 2, 2), (2, 4, 3), (4, 2, 2), (3, 4, 4), (6, 5, 4), (5, 1, 4), (7, 1, 1))
+
+
 @pytest.mark.parametrize("kernel", [2, 3, 5])
+@pytest.mark.parametrize("groups", [1, 16])
 @pytest.mark.parametrize("layout", [torch.channels_last_3d, torch.contiguous_format])
-def test_gradients_in_bf16_are_those_in_float32_however_short_the_volume(kernel, layout):
+def test_gradients_in_bf16_are_those_in_float32_however_short_the_volume(kernel, groups, layout):
     torch.manual_seed(0)
-    for size in ((1, 2, 2), (2, 2, 2), (2, 4, 3), (4, 2, 2), (3, 4, 4), (6, 5, 4)):
-        network = nn.Sequential(nn.Conv3d(16, 16, kernel, padding=kernel // 2))
+    for size in SIZES:
+        network = nn.Sequential(nn.Conv3d(16, 16, kernel, padding=kernel // 2, groups=groups))
         network = network.to(memory_format=layout)
         x = torch.randn(16, 16, *size).contiguous(memory_format=layout)
         dy = torch.randn_like(network(x))

@@ -135,6 +135,19 @@ def test_the_network_learns(job):
     assert losses_of(longer)[-1] < 0.8 * losses_of(longer)[0]
 
 
+def test_outputs_are_predictions_where_targets_are_read_from_bins(job, both):
+    binned = encoded(with_loop(with_network(job, dropout=0.0), bins=24, epochs=12))
+    outputs, plain = outputs_of(binned), outputs_of(both[0])
+    assert outputs.shape == plain.shape
+    np.testing.assert_array_equal(np.isfinite(outputs), np.isfinite(plain))
+    rows = np.flatnonzero(job.people.having(GROUPS) & ~job.fitted)
+    age = list(BINARY).index("age")
+    assert np.corrcoef(outputs[-1, rows, age], job.people.targets["age"][rows])[0, 1] > 0.5
+    # A mean of bins lies between them.
+    assert np.abs(outputs[-1, rows, age]).max() < 5
+    assert losses_of(binned)[-1] < 0.8 * losses_of(binned)[0]
+
+
 def test_people_in_training_have_no_output_and_all_others_have(job, both):
     outputs = outputs_of(both[0])
     assert outputs.shape == (len(subsets(GROUPS)), N, len(BINARY))

@@ -159,9 +159,9 @@ def predict_unseen(
             if not set(chosen) <= set(job.groups):
                 continue
             used = torch.tensor([g in chosen for g in job.groups], device=trainer.device).float()
-            predicted = network.predict(embeddings, used.expand(len(some), -1)).float().cpu()
+            given = network.predict(embeddings, used.expand(len(some), -1)).float()
             has = job.people.having(chosen)[some]
-            outputs[k, some[has]] = predicted.numpy()[has]
+            outputs[k, some[has]] = trainer.tasks.read(given).cpu().numpy()[has]
 
 
 def read_outputs(paths: Mapping[int, Path]) -> dict[int, NDArray[np.float32]]:

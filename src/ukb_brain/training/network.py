@@ -21,6 +21,7 @@ from ukb_brain.training.loop import Report, Trained, train
 from ukb_brain.training.people import Mask, People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Network, Networks
+from ukb_brain.training.soft_bins import outputs_for
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import Rows, Trainer, precision_of
 from ukb_brain.training.weights import agreeing, check_finite, read_header, start_encoders
@@ -39,7 +40,7 @@ class NetworkJob(ABC):
     scans : dict of str to GroupScans
         By imaging group, in the order of the grid; those of no other reach the network.
     binary : dict of str to bool
-        Whether each target is binary; its keys are the outputs.
+        Whether each target is binary.
     """
 
     people: People
@@ -79,7 +80,8 @@ class NetworkJob(ABC):
         """Build the network, with random weights, from the shapes of one person's inputs."""
         s = self.settings.network
         encoders = build_encoders(s, shapes)
-        return FusedNetwork(encoders, len(self.binary), self.head, s.embedding, s.dropout)
+        outputs = outputs_for(self.binary.values(), self.settings.loop.bins)
+        return FusedNetwork(encoders, outputs, self.head, s.embedding, s.dropout)
 
 
 def build_encoders(settings: Network, shapes: Shapes) -> dict[str, nn.Module]:

@@ -19,6 +19,8 @@ STRATEGIES = (LINEAR, KERNELS, AMORTISED, DEDICATED)
 HEADS: Final = "head"
 # Inputs of a matrix that takes a whole connectivity vector; the study's has 64,620.
 WIDE = 10_000
+# Fewer soft bins tell next to nothing.
+LEAST_BINS = 10
 # Without any penalty columns that depend on each other have no solution.
 Positive = Annotated[float, Field(gt=0)]
 
@@ -100,6 +102,11 @@ class Loop(Settings):
     label_scale : {"sd", "range"}
         Labels of continuous targets have mean 0 and SD 1 in training people, or reach from -1 to
         1 there, as the study's do.
+    bins : int
+        Continuous targets are read as the mean of so many soft bins between the .5 and 99.5
+        percentiles of training people's labels, and three beyond each end, trained by
+        Kullback-Leibler divergence, as SFCN's 40; 0 is none: one number, trained by squared error.
+        Validation people judge the number that is read either way.
     """
 
     epochs: int = Field(ge=1)
@@ -121,7 +128,18 @@ class Loop(Settings):
     balance: Literal["weights", "undersample", "none"] = "weights"
     clamp_percentiles: tuple[float, float] | None = None
     label_scale: Literal["sd", "range"] = "sd"
+    bins: int = Field(default=0, ge=0)
     augment: Augment = Augment()
+
+    @field_validator("bins")
+    @classmethod
+    def _has_bins_between_the_ends(cls, bins: int) -> int:
+        if 0 < bins < LEAST_BINS:
+            raise ValueError(
+                f"bins of continuous targets are none (0) or at least {LEAST_BINS}, of which six "
+                f"lie beyond the labels, and not {bins}"
+            )
+        return bins
 
     def epochs_for(self, people: int) -> int:
         """Largest number of epochs with so many people to train on."""
