@@ -41,6 +41,8 @@ HIDDEN = "{} hidden"
 # Edge of the grid that is read from an embedding; most voxels along an edge that are read from one
 # place of the features, beyond which neighbours are alike.
 COARSE, FINEST = 4, 8
+# How labels are scaled and balanced, of which there are none.
+NO_LABELS = Loop(epochs=1, batch_size=2)
 # People of whom the mean is, and of whom it is read at a time.
 MEAN_OF, READ = 256, 32
 
@@ -108,7 +110,7 @@ def pretrain(
     volumes = HiddenVolumes(data, names, settings.pretrain)
     cost = network_cost(network, volumes.shapes)
     loop = _loop_of(settings)
-    tasks = FillingTasks(names, has, loop)
+    tasks = FillingTasks(names, has)
     trainer = Trainer(network, volumes, tasks, loop, device, seed)
     state = folder / FOLDER
     state.mkdir(exist_ok=True)
@@ -200,20 +202,21 @@ class FillingTasks(Tasks):
         Of the groups.
     has : ndarray of shape (n, G)
         Who has which.
-    settings : Loop
-        Of the training.
     """
 
-    def __init__(self, names: Sequence[str], has: Mask, settings: Loop) -> None:
+    def __init__(self, names: Sequence[str], has: Mask) -> None:
         nothing = dict.fromkeys(names, np.zeros(len(has)))
         anybody: Mask = np.any(has, axis=1)
-        super().__init__(nothing, dict.fromkeys(names, False), anybody, settings)
+        super().__init__(nothing, dict.fromkeys(names, False), anybody, NO_LABELS)
         self.weights = torch.from_numpy(has).float()
 
     def losses(self, predicted: Tensor, rows: Tensor, used: Tensor) -> tuple:
         """Sum losses, and people, of each group: both of shape (G,)."""
         weights = self.weights[rows]
         return (predicted * weights).sum(0), weights.sum(0)
+
+    # By what people are judged, where that is not what is learnt.
+    errors = losses
 
 
 class Filling(nn.Module):
