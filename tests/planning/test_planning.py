@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from modelling_cases import GRID, MODELLING
 
 from ukb_brain.imaging.store import open_store
-from ukb_brain.planning import Case, Plan, Planning, foresee, plan_table, write_plan
+from ukb_brain.planning import Case, Planning, foresee
 from ukb_brain.planning.case import Parts, parts_of
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
 from ukb_brain.planning.measure import law_of, measure_networks, with_strategy
 from ukb_brain.planning.needs import process_needs, store_bytes
 from ukb_brain.planning.rehearsal import KINDS, Rehearsal, Run, epochs_of, fitted_on
-from ukb_brain.planning.table import makespan, written
+from ukb_brain.planning.table import Plan, makespan, plan_table, write_plan, written
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training import items
 from ukb_brain.training.settings import Pretrain, Refine
