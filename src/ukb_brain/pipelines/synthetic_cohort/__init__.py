@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from kedro.pipeline import Pipeline
 from numpy.typing import NDArray
 
@@ -107,6 +108,18 @@ def learn_linear_reader(
     return np.asarray(np.load(kept))
 
 
+def tabulate_truth(
+    claimed: SyntheticCohort,
+    truth_folder: Path,
+    grid: Grid,
+    imaging: ImagingPreprocess,
+    compute: Compute,
+) -> pd.DataFrame:
+    """Tabulate what is truly readable in each cell."""
+    read = learn_linear_reader(claimed, truth_folder, grid, imaging, compute)
+    return build_truth(grid, claimed, read)
+
+
 def create_pipeline(**kwargs: object) -> Pipeline:
     """Wire the nodes, from settings to raw files and their truth."""
     steps = [
@@ -124,15 +137,9 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             "synthetic.bulk",
         ),
         step(
-            learn_linear_reader,
+            tabulate_truth,
             "claimed synthetic.truth_folder params:grid params:imaging_preprocess params:compute",
-            "synthetic.linear_reader",
-        ),
-        step(
-            build_truth,
-            "params:grid claimed synthetic.linear_reader",
             "synthetic.truth",
-            name="tabulate_truth",
         ),
     ]
     return Pipeline(steps)
