@@ -6,6 +6,7 @@ scans, people and split; those that change less than a training share its models
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from ukb_brain.ledger.artifact import Card, ModelFolder
 from ukb_brain.training.dedicated import drawn_cells, train_dedicated
 from ukb_brain.training.items import Work, dedicated_items
 from ukb_brain.training.people import People
+from ukb_brain.training.results import prediction_tables
 from ukb_brain.training.scans import gather_scans
 from ukb_brain.training.settings import DEDICATED, Modelling
 
@@ -51,6 +53,9 @@ TRUTHS = {
     "body_fat": "linear control",
 }
 CONTROL = "body_fat"
+PREDICTED = "07_model_output/predictions.parquet"
+# By how much a split by whole families may miss its fractions.
+NEAR = 0.03
 FIRST_MODELS = ("steps", "vectors", "grams", "kernels")
 
 
@@ -68,9 +73,7 @@ RUNS = {
     "map": Run(),
     "heads": Run(ALONE, "map", (*FIRST_MODELS, "encoders")),
     "adapted": Run({"encoders": ADAPTED}, "map", FIRST_MODELS),
-    "adapted heads": Run(
-        ALONE | {"encoders": ADAPTED}, "adapted", (*FIRST_MODELS, "encoders")
-    ),
+    "adapted heads": Run(ALONE | {"encoders": ADAPTED}, "adapted", (*FIRST_MODELS, "encoders")),
 }
 
 
@@ -96,3 +99,118 @@ def deep_cells(grid: Grid) -> dict[str, Cell]:
         )
         for target in TRUTHS
     }
+
+
+def prepare_cohort(seed: int) -> Path:
+    """Generate a cohort and preprocess it, unless that is done; give its data root."""
+    root, quality = root_of(seed), "03_primary/quality.parquet"
+    splits = root / "03_primary/splits.parquet"
+    if not (root / quality).exists() and not (root / "synthetic_truth/truth.parquet").exists():
+        cohort = {"synthetic_cohort": COHORT | {"seed": seed}}
+        kedro_run(root, "synthetic_cohort", params(seed) | cohort)
+    if not (root / quality).exists() or not splits.exists():
+        kedro_run(root, "data_engineering,feature_tabular,imaging_preprocess", params(seed))
+    tested = float((pd.read_parquet(splits)["part"] == "test").mean())
+    if abs(tested - SPLITTING["test"]) > NEAR:
+        sys.exit(
+            f"{splits} tests {tested:.0%} of people, where this benchmark tests "
+            f"{SPLITTING['test']:.0%}: remove the file and {root / '06_models'}, and start again."
+        )
+    return root
+
+
+def do_run(seed: int, run: str) -> Path:
+    """Do a run and what it shares models of, as far as that is not done; give its data root."""
+    root = root_of(seed, run)
+    if (root / PREDICTED).exists():
+        return root
+    about = RUNS[run]
+    if about.source:
+        source = do_run(seed, about.source)
+        linked(root, source, (*SHARED, *(f"06_models/{kind}" for kind in about.shares)))
+    else:
+        prepare_cohort(seed)
+    kedro_run(root, "modelling", params(seed, run))
+    return root
+
+
+def dedicated_settings(epochs: int) -> Modelling:
+    """Give the settings of cells' own networks: the preset's, but for pooling and length."""
+    preset = parameters("presets")["presets"][PRESET]
+    loop = {"epochs": epochs, "patience": PATIENCE}
+    own = merged(preset["dedicated"], ENCODERS | {"loop": loop, "cells": 0})
+    rest = {"kernels": preset["kernels"], "encoders": preset["encoders"]}
+    return Modelling(strategies=(DEDICATED,), dedicated=own, **rest, **regressions())
+
+
+def dedicated_cells(grid: Grid) -> dict[str, list[Cell]]:
+    """List the cells that get networks of their own: deep ones first, then those of the rule."""
+    return {"deep": [*deep_cells(grid).values()], "drawn": [*drawn_cells(grid, CELLS)]}
+
+
+def dedicated_folder(seed: int, epochs: int) -> Path:
+    """Name the folder of the models of one length."""
+    return root_of(seed, "dedicated") / f"{epochs}_epochs"
+
+
+def train_networks(
+    seed: int, epochs: int, grid: Grid | None = None, compute: Compute | None = None
+) -> list[Card]:
+    """Train the networks of one length that are not trained yet, and give all their cards.
+
+    A cell's network is what the dedicated strategy would make it in a run of the whole grid.
+    """
+    grid, compute = grid or study_grid(), compute or Compute()
+    root = root_of(seed)
+    stores = [RecordStore(root / f"02_intermediate/{k}.store") for k in ("volumes", "vectors")]
+    scans = gather_scans(*stores, pd.read_parquet(root / "03_primary/quality.parquet"), grid)
+    folder = dedicated_folder(seed, epochs)
+    given = ({0: people_of(root, grid)}, scans, grid, dedicated_settings(epochs), compute, seed)
+    items = {item.payload.cell: item for item in dedicated_items(Work(folder, *given))}
+    wanted = dict.fromkeys(cell for some in dedicated_cells(grid).values() for cell in some)
+    label = f"Dedicated networks, {epochs} epochs"
+    todo = [items[cell] for cell in wanted]
+    return run_ledger(train_dedicated, todo, folder / DEDICATED, compute.for_training(), label)
+
+
+def families_of(seed: int) -> pd.Series:
+    """Family by eid."""
+    people = pd.read_parquet(root_of(seed) / "03_primary/participants.parquet")
+    return people.drop_duplicates("eid").set_index("eid")["family"]
+
+
+def own_networks(seed: int, grid: Grid | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read, of each cell, the length that validation people prefer, of those that are trained.
+
+    Returns
+    -------
+    predictions : pandas.DataFrame
+        Of test people: ``eid, target, inputs, y_true, y_pred`` and more.
+    chosen : pandas.DataFrame
+        By target and inputs: ``epochs`` at most, ``best_epoch``, validation ``loss``, ``seconds``,
+        ``groups`` (how many imaging groups).
+    """
+    grid = grid or study_grid()
+    found: dict[tuple[str, str], tuple[float, ModelFolder, str, Card, int]] = {}
+    for epochs in LENGTHS:
+        models = ModelFolder(dedicated_folder(seed, epochs) / DEDICATED)
+        for name in models.names():
+            card = models.card(name) or {}
+            cell = card["cells"][0]
+            if cell["status"] == "ok":
+                loss = card["curves"]["validation"][card["best_epoch"] - 1]
+                key = (cell["target"], cell["inputs"])
+                found.setdefault(key, (loss, models, name, card, epochs))
+                found[key] = min(found[key], (loss, models, name, card, epochs), key=lambda x: x[0])
+    if not found:
+        return pd.DataFrame(columns=["eid", "target", "inputs", "y_true", "y_pred"]), pd.DataFrame()
+    people: People = people_of(root_of(seed), grid)
+    groups = {(c.target, c.inputs.name): len(c.inputs.groups) for c in grid.cells}
+    tables, rows = [], {}
+    for key, (loss, models, name, card, epochs) in found.items():
+        tables += prediction_tables(models.read(name), people, seed)
+        about = {"epochs": epochs, "best_epoch": card["best_epoch"], "loss": loss}
+        rows[key] = about | {"seconds": card["cells"][0]["seconds"], "groups": groups[key]}
+    predictions = pd.concat(tables, ignore_index=True)
+    chosen = pd.DataFrame.from_dict(rows, orient="index")
+    return predictions[predictions["split"] == "test"], chosen
