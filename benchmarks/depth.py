@@ -343,7 +343,9 @@ def figures_of(grid: Grid) -> list[Figure]:
     if not cohorts:
         sys.exit("No run of this benchmark is there yet.")
     sets = {
-        name: [(c.target, c.inputs.name) for c in some]
+        name: [
+            (c.target, c.inputs.name) for c in some if name == "drawn" or c.target != runs.CONTROL
+        ]
         for name, some in runs.dedicated_cells(grid).items()
     }
     figures = shares_of_margin(cohorts, truth, keys) + against_dedicated(cohorts, sets)

@@ -107,6 +107,11 @@ def prepare_cohort(seed: int) -> Path:
     splits = root / "03_primary/splits.parquet"
     if not (root / quality).exists() and not (root / "synthetic_truth/truth.parquet").exists():
         cohort = {"synthetic_cohort": COHORT | {"seed": seed}}
+        for other in SEEDS:
+            # What it takes half an hour to measure is the same for all cohorts.
+            truth = root_of(other) / "synthetic_truth"
+            readers = [path.name for path in truth.glob("linear_reader_*.npy")]
+            linked(root / "synthetic_truth", truth, readers)
         kedro_run(root, "synthetic_cohort", params(seed) | cohort)
     if not (root / quality).exists() or not splits.exists():
         kedro_run(root, "data_engineering,feature_tabular,imaging_preprocess", params(seed))
@@ -138,7 +143,8 @@ def dedicated_settings(epochs: int) -> Modelling:
     """Give the settings of cells' own networks: the preset's, but for pooling and length."""
     preset = parameters("presets")["presets"][PRESET]
     loop = {"epochs": epochs, "patience": PATIENCE}
-    own = merged(preset["dedicated"], ENCODERS | {"loop": loop, "cells": 0})
+    network = {"network": ENCODERS["network"]}
+    own = merged(preset["dedicated"], network | {"loop": loop, "cells": 0})
     rest = {"kernels": preset["kernels"], "encoders": preset["encoders"]}
     return Modelling(strategies=(DEDICATED,), dedicated=own, **rest, **regressions())
 

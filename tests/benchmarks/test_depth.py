@@ -249,7 +249,7 @@ def test_a_cohort_that_is_half_done_gives_figures_and_a_page(finished):
     figures = by_name(depth.figures_of(GRID))
     share = figures["depth: share of the margin, age, map"]
     assert share.more["seeds"] == [1]
-    assert figures["depth: amortised - dedicated, mean skill of deep cells"].more["cells"] == 3
+    assert figures["depth: amortised - dedicated, mean skill of deep cells"].more["cells"] == 2
     ratio = figures["depth: dedicated / amortised, cost"]
     spent = [figures[f"depth: {name}, whole grid"].value for name in ("dedicated", "map")]
     assert ratio.value == pytest.approx(spent[0] / spent[1])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -59,3 +60,29 @@ def test_runs_are_done_in_an_order_that_has_what_each_shares(tmp_path, monkeypat
         tmp_path / "depth_1_adapted/06_models/encoders"
     )
     assert "cells" not in shared
+
+
+def test_a_second_cohort_takes_what_linear_readers_reach_from_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "WORK", tmp_path)
+    truth = depth_runs.root_of(1) / "synthetic_truth"
+    truth.mkdir(parents=True)
+    (truth / "linear_reader_abc.npy").touch()
+    given = {}
+
+    def run(root, pipelines, params):
+        given[pipelines] = params
+        if pipelines != "synthetic_cohort":
+            (root / "03_primary").mkdir()
+            parts = pd.DataFrame({"part": ["train"] * 8 + ["test"] * 2})
+            parts.to_parquet(root / "03_primary/splits.parquet")
+            parts.to_parquet(root / "03_primary/quality.parquet")
+
+    monkeypatch.setattr(depth_runs, "kedro_run", run)
+    root = depth_runs.prepare_cohort(2)
+    assert (root / "synthetic_truth/linear_reader_abc.npy").exists()
+    assert given["synthetic_cohort"]["synthetic_cohort"]["seed"] == 2
+    assert given["synthetic_cohort"]["synthetic_cohort"]["depth"]
+    assert len(given) == 2
+    given.clear()
+    depth_runs.prepare_cohort(2)
+    assert not given
