@@ -9,8 +9,8 @@ import pytest
 from modelling_cases import GRID, MODELLING, changed, invented_cohort
 from reporting_cases import study_grid
 
-from benchmarks import depth, depth_runs, record
-from benchmarks.skills import skill_draws
+from benchmarks import depth, depth_page, depth_runs, depth_shares, record
+from benchmarks.skills import skill_draws, with_interval
 from ukb_brain.cluster import Compute
 from ukb_brain.training.settings import Modelling
 
@@ -22,7 +22,12 @@ TRUTH = pd.DataFrame(
     {"reachable_linear": SEEN, "reachable": SEEN + DEEP},
     index=pd.MultiIndex.from_tuples(KEYS.values()),
 )
-READ = {depth.LINEAR: 0.0, depth.KERNELS: 0.0, depth.MAP: 0.5, depth.DEDICATED: 1.0}
+READ = {
+    depth_shares.LINEAR: 0.0,
+    depth_shares.KERNELS: 0.0,
+    depth_shares.MAP: 0.5,
+    depth_shares.DEDICATED: 1.0,
+}
 
 
 def predictions(seed, shares, n=6000, keys=None):
@@ -54,7 +59,7 @@ def cohort(seed, shares=READ, seconds=(), **given):
     families, grid = pd.Series(np.arange(20_000) // 2), continuous()
     tables = predictions(seed, shares, **given)
     skills = {r: skill_draws(table, families, grid, draws=200) for r, table in tables.items()}
-    return depth.Cohort(seed, skills, dict(seconds))
+    return depth_shares.Cohort(seed, skills, dict(seconds))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +77,7 @@ def test_deep_cells_have_structural_images_and_as_little_else_as_there_is():
 
 
 def test_shares_of_the_margin_are_those_that_were_planted(cohorts):
-    figures = by_name(depth.shares_of_margin(cohorts, TRUTH, KEYS))
+    figures = by_name(depth_shares.shares_of_margin(cohorts, TRUTH, KEYS))
     for target in KEYS:
         for reader, share in READ.items():
             name = f"depth: share of the margin, {target}, {reader}"
@@ -88,12 +93,12 @@ def test_shares_of_the_margin_are_those_that_were_planted(cohorts):
 
 
 def test_the_map_is_held_to_its_aim_and_linear_to_its_bound(cohorts):
-    figures = by_name(depth.shares_of_margin(cohorts, TRUTH, KEYS))
+    figures = by_name(depth_shares.shares_of_margin(cohorts, TRUTH, KEYS))
     assert figures["depth: share of the margin, age, map"].holds is False
     assert figures["depth: share of the margin, age, linear"].holds is True
     assert figures["depth: share of the margin, age, kernels"].holds is None
-    better = [cohort(1, {depth.MAP: 0.9, depth.LINEAR: 0.9})]
-    figures = by_name(depth.shares_of_margin(better, TRUTH, KEYS))
+    better = [cohort(1, {depth_shares.MAP: 0.9, depth_shares.LINEAR: 0.9})]
+    figures = by_name(depth_shares.shares_of_margin(better, TRUTH, KEYS))
     assert figures["depth: share of the margin, age, map"].holds is True
     assert figures["depth: share of the margin, age, linear"].holds is False
 
@@ -103,9 +108,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     held = []
     key = KEYS["age"]
     for seed in range(40):
-        pair = [cohort(2 * seed + k, {depth.MAP: 0.5}, n=800, keys=(key,)) for k in (0, 1)]
-        share = depth.shares(depth.estimate(pair, depth.MAP, key), SEEN, SEEN + DEEP)
-        low, high = depth.with_interval(share)[1].values()
+        pair = [cohort(2 * seed + k, {depth_shares.MAP: 0.5}, n=800, keys=(key,)) for k in (0, 1)]
+        share = depth_shares.shares(
+            depth_shares.estimate(pair, depth_shares.MAP, key), SEEN, SEEN + DEEP
+        )
+        low, high = with_interval(share)[1].values()
         held.append(low <= 0.5 <= high)
     assert np.mean(held) >= 0.85
 
@@ -113,26 +120,28 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 def test_two_cohorts_alike_halve_the_variance_and_two_that_differ_widen_it():
     draws = np.r_[0.5, 0.5 + 0.01 * np.random.default_rng(0).standard_normal(4000)]
     # The very same draws too: families of another cohort are others, whatever their numbers.
-    assert depth.pooled([draws, draws])[1:].std() == pytest.approx(0.01 / np.sqrt(2), rel=0.05)
-    apart = depth.pooled([draws, draws + 0.1])
+    assert depth_shares.pooled([draws, draws])[1:].std() == pytest.approx(
+        0.01 / np.sqrt(2), rel=0.05
+    )
+    apart = depth_shares.pooled([draws, draws + 0.1])
     assert apart[0] == pytest.approx(0.55)
     # Of two values that are so far apart the mean has half their distance as standard error.
     assert apart[1:].std() == pytest.approx(0.05, rel=0.05)
-    np.testing.assert_allclose(np.sort(depth.pooled([draws])), np.sort(draws))
+    np.testing.assert_allclose(np.sort(depth_shares.pooled([draws])), np.sort(draws))
 
 
 def test_the_map_is_compared_with_networks_of_their_own_on_the_cells_that_both_have(cohorts):
     sets = {"deep": [*KEYS.values()], "drawn": [("age", "DWI"), KEYS["age"]]}
-    figures = by_name(depth.against_dedicated(cohorts, sets))
+    figures = by_name(depth_shares.against_dedicated(cohorts, sets))
     deep = figures["depth: amortised - dedicated, mean skill of deep cells"]
     assert deep.value == pytest.approx(-DEEP / 2, abs=0.02)
     assert deep.holds is False
     assert deep.more["cells"] == len(KEYS)
     assert figures["depth: amortised - dedicated, mean skill of drawn cells"].more["cells"] == 1
-    level = [cohort(seed, {depth.MAP: 0.5, depth.DEDICATED: 0.4}) for seed in (1, 2)]
-    (figure,) = depth.against_dedicated(level, {"deep": sets["deep"]})
+    level = [cohort(seed, {depth_shares.MAP: 0.5, depth_shares.DEDICATED: 0.4}) for seed in (1, 2)]
+    (figure,) = depth_shares.against_dedicated(level, {"deep": sets["deep"]})
     assert figure.holds is True
-    assert depth.against_dedicated([cohort(1, {depth.MAP: 0.5})], sets) == []
+    assert depth_shares.against_dedicated([cohort(1, {depth_shares.MAP: 0.5})], sets) == []
 
 
 def mixed(seed, **seconds):
@@ -145,37 +154,37 @@ def mixed(seed, **seconds):
     ]
     found = [cohort(seed, shares, n=2500, keys=(key,)).skills for key, shares in parts]
     skills = {r: pd.concat([one[r] for one in found]) for r in ("linear", "kernels", "map")}
-    return depth.Cohort(seed, skills, seconds)
+    return depth_shares.Cohort(seed, skills, seconds)
 
 
 def test_the_lead_says_what_the_numbers_say():
     some = [mixed(seed, linear=360, kernels=360, map=3600, dedicated=720_000) for seed in (1, 2)]
     keys = {t: KEYS[t] for t in ("age", "weight", "body_fat")}
-    found = depth.verdicts(some, keys)
+    found = depth_page.verdicts(some, keys)
     assert [[text.split()[0] for text in each] for each in found.values()] == [
         ["age"],
         ["weight"],
         ["body_fat"],
     ]
-    text = depth.lead(some, keys)
+    text = depth_page.lead(some, keys)
     assert "the map beats kernels in age (+0.1" in text
     assert "ridge do where the map does not beat even `linear`: body_fat" in text
     assert "1.0 worker hours, of which `linear` and kernels are 0.2" in text
     assert "takes 200, 200 times as much" in text
-    without = depth.lead([mixed(1)], {"body_fat": KEYS["body_fat"]})
+    without = depth_page.lead([mixed(1)], {"body_fat": KEYS["body_fat"]})
     assert "Nowhere here are networks worth training" in without
     assert "hours" not in without
 
 
 def test_what_was_not_run_is_an_empty_cell_and_nothing_is_said_of_it(cohorts):
-    heads, rows = depth.table_of(cohorts, TRUTH, KEYS)
+    heads, rows = depth_page.table_of(cohorts, TRUTH, KEYS)
     row = dict(zip(heads, rows[0], strict=True))
     assert row["target"] == "age"
-    assert row[depth.SHARED] == row[depth.ADAPTED] == ""
-    assert row[depth.MAP].startswith("0.6")
+    assert row[depth_shares.SHARED] == row[depth_shares.ADAPTED] == ""
+    assert row[depth_shares.MAP].startswith("0.6")
     assert (row["best linear reader"], row["oracle"]) == ("0.500", "0.800")
-    assert "Adapting" not in depth.section(cohorts, TRUTH, KEYS)
-    nothing = depth.lead([cohort(1, {depth.LINEAR: 0.0})], KEYS)
+    assert "Adapting" not in depth_page.section(cohorts, TRUTH, KEYS)
+    nothing = depth_page.lead([cohort(1, {depth_shares.LINEAR: 0.0})], KEYS)
     assert nothing.startswith("No run is complete enough")
 
 
