@@ -18,7 +18,7 @@ from benchmarks.record import WORK, Figure, show
 from benchmarks.runs import kedro_run
 from benchmarks.skills import reachable, study_grid, true_gains
 from ukb_brain.statistics.inputs.contributions import contribution_table
-from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
+from ukb_brain.statistics.inputs.judged import ALL_IMAGES
 
 SEEDS = (agreement.SEED, agreement.SEED + 1)
 MOST_FALSE = 0.05

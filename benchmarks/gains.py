@@ -22,7 +22,8 @@ from benchmarks.record import WORK, Figure, kept, show
 from benchmarks.skills import reachable, skill, study_grid, true_gains
 from ukb_brain.grid import Inputs
 from ukb_brain.statistics.draws import FamilyDraws
-from ukb_brain.statistics.inputs.nested_pairs import comparison_table, judged_pairs
+from ukb_brain.statistics.inputs.judged import judged_pairs
+from ukb_brain.statistics.inputs.nested_pairs import comparison_table
 from ukb_brain.statistics.scores.target_predictions import TargetPredictions
 from ukb_brain.statistics.tested import Tested
 from ukb_brain.statistics.weighted_sums import Floats

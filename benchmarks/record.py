@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -94,21 +95,22 @@ def write_section(page: Path, name: str, text: str) -> None:
 
 def machine() -> str:
     """Describe this machine in a few words."""
+    card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{platform.machine()}, {processors()} cores, {memory:.0f} GiB, no GPU"
+    return f"{platform.machine()}, {processors()} cores, {memory:.0f} GiB, {card}"
 
 
-def record(figures: list[Figure]) -> None:
-    """Write figures into results.json; others that are there stay."""
-    there = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def record(figures: list[Figure], path: Path = RESULTS) -> None:
+    """Write figures into results.json, or another such file; others that are there stay."""
+    there = json.loads(path.read_text()) if path.exists() else {}
     for figure in figures:
         there[figure.name] = {
-            "value": round(figure.value, 4),
+            "value": round(figure.value, 4) or float(f"{figure.value:.2g}"),
             "unit": figure.unit,
             "goal": figure.goal,
             "holds": figure.holds,
             "machine": machine(),
             "when": date.today().isoformat(),
         } | figure.more
-    with atomic_path(RESULTS) as part:
+    with atomic_path(path) as part:
         part.write_text(json.dumps(there, indent=1, sort_keys=True) + "\n")

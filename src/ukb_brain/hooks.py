@@ -164,6 +164,11 @@ class ProjectHooks:
                 if hasattr(part, "strategies")
             }
             problems += settings.problems_of_strategies(wanted, trained)
+            if {"imaging_preprocess", "grid"} <= set(read) and not problems:
+                given = [read[name] for name in ("modelling", "grid", "imaging_preprocess")]
+                problems += settings.problems_of_weights(*given)
+                problems += settings.problems_of_pretraining(*given)
+                problems += settings.problems_of_refining(*given[:2])
             if "data_engineering" in read:
                 by = read["modelling"].harmonise.by
                 problems += settings.problems_of_phases(by, read["data_engineering"].phases)

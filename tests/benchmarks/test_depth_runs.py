@@ -19,15 +19,16 @@ def modelling_of(run):
         return session.load_context().params["modelling"]
 
 
-@pytest.mark.parametrize("run", ["map", "heads"])
+@pytest.mark.parametrize("run", [*depth_runs.RUNS])
 def test_a_run_has_the_presets_encoders_but_for_what_it_changes(run):
     found = modelling_of(run)
     assert found.encoders.network.pooling == found.kernels.pooling == 1
     assert found.encoders.network.options["volume"] == {"stem": 2, "width": 32}
     assert found.encoders.loop.epochs == 10
     assert found.strategies == ("linear", "kernels", "amortised")
-    assert found.ladder == (run == "map")
-    assert found.average == (("head", "linear", "kernels") if run == "map" else ("head",))
+    assert found.ladder == ("heads" not in run)
+    assert found.average == (("head",) if "heads" in run else ("head", "linear", "kernels"))
+    assert found.encoders.refine.rank == (4 if "adapted" in run else 0)
 
 
 def test_refining_is_within_five_times_the_shared_training():

@@ -34,6 +34,16 @@ def test_convolutions_cost_what_one_counts_by_hand():
     assert cost.activation_bytes == 4 * (channels + 4) * voxels
 
 
+def test_channels_of_other_groups_cost_nothing():
+    voxels = 8 * 6 * 10
+    for groups in (1, 2, 4):
+        network = nn.Sequential(nn.Conv3d(2, 4, 1), nn.Conv3d(4, 4, 3, padding=1, groups=groups))
+        cost = network_cost(network, SHAPE)
+        first, second = 2 * 2 * 4 * voxels, 2 * 27 * 4 * 4 // groups * voxels
+        assert cost.forward_flops == first + second
+        assert cost.training_flops == 2 * first + 3 * second
+
+
 class Twice(nn.Module):
     def __init__(self):
         super().__init__()

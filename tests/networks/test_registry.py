@@ -16,8 +16,9 @@ SHAPES = {
     ("volume", "study"): SMALL,
     ("volume", "sfcn"): LARGE,
     ("volume", "resnet"): LARGE,
+    ("volume", "convnext"): LARGE,
 }
-OPTIONS = {("volume", "light"): {"width": 4}, ("volume", "resnet"): {"width": 4}}
+OPTIONS = {("volume", name): {"width": 4} for name in ("light", "resnet", "convnext")}
 EVERY = [(kind, name) for kind in ("volume", "vector", "table") for name in names(kind)]
 VOLUMES = [(kind, name) for kind, name in EVERY if kind == "volume"]
 # Lengths of the embedding that a network fixes itself.
@@ -60,7 +61,7 @@ def one_line(excinfo):
 
 
 def test_the_list_is_the_one_that_is_documented():
-    assert names("volume") == ("light", "study", "sfcn", "resnet")
+    assert names("volume") == ("light", "study", "sfcn", "resnet", "convnext")
     assert names("vector") == ("light", "study", "linear")
     assert names("table") == ("study", "linear")
 
@@ -128,7 +129,9 @@ def test_memory_layout_does_not_matter(kind, name):
     torch.testing.assert_close(encoder(given), expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "edge"), [("study", 3), ("sfcn", 17), ("resnet", 17)])
+@pytest.mark.parametrize(
+    ("name", "edge"), [("study", 3), ("sfcn", 17), ("resnet", 17), ("convnext", 17)]
+)
 def test_a_grid_that_is_too_small_is_refused_with_the_smallest_edge(name, edge):
     assert (
         encoder_of("volume", name, (1, edge, edge, edge + 1))(
@@ -143,7 +146,7 @@ def test_a_grid_that_is_too_small_is_refused_with_the_smallest_edge(name, edge):
 
 
 def test_an_unknown_encoder_or_kind_is_refused_with_what_there_is():
-    with pytest.raises(InputError, match="light, study, sfcn, resnet") as e:
+    with pytest.raises(InputError, match="light, study, sfcn, resnet, convnext") as e:
         build_encoder("volume", "sfnc", SMALL, 5, 0.3, {})
     assert "'sfnc'" in one_line(e)
     with pytest.raises(InputError, match="volume, vector, table") as e:

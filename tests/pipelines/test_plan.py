@@ -12,7 +12,8 @@ from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
 from ukb_brain.pipeline_registry import APART
 from ukb_brain.pipelines.plan import create_pipeline, plan_costs
-from ukb_brain.planning import Plan, Planning
+from ukb_brain.planning import Planning
+from ukb_brain.planning.table import Plan
 from ukb_brain.tables.splits import Splitting
 
 CONF = Path(__file__).parents[2] / "conf/base"

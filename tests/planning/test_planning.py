@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from modelling_cases import GRID, MODELLING
 
 from ukb_brain.imaging.store import open_store
-from ukb_brain.planning import Case, Plan, Planning, foresee, plan_table, write_plan
+from ukb_brain.planning import Case, Planning, foresee
 from ukb_brain.planning.case import Parts, parts_of
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
 from ukb_brain.planning.measure import law_of, measure_networks, with_strategy
 from ukb_brain.planning.needs import process_needs, store_bytes
-from ukb_brain.planning.rehearsal import KINDS, Rehearsal, Run, fitted_on
-from ukb_brain.planning.table import makespan, written
+from ukb_brain.planning.rehearsal import KINDS, Rehearsal, Run, epochs_of, fitted_on
+from ukb_brain.planning.table import Plan, makespan, plan_table, write_plan, written
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training import items
+from ukb_brain.training.settings import Pretrain, Refine
 
 VOXELS, EDGES, PEOPLE = (6, 7, 8), 10, 100
 GROUPS = tuple(GRID.imaging)
@@ -106,6 +107,16 @@ def test_items_follow_from_settings(tmp_path):
     assert len(whole.items("cells")) == 5 * len(GRID.targets)
     assert not whole.items("dedicated")
     assert len(run_of(case, "dedicated", tmp_path).items("dedicated")) == 5 * 5
+
+
+def test_epochs_before_and_after_the_shared_ones_are_planned(tmp_path):
+    def epochs(**changes):
+        case = case_of(with_encoders(**changes))
+        return {epochs_of(i.payload) for i in run_of(case, "amortised", tmp_path).items("encoders")}
+
+    (plain,), (filled,) = epochs(), epochs(pretrain=Pretrain(epochs=5))
+    (refined,) = epochs(refine=Refine(rank=2, epochs=2))
+    assert (filled, refined) == (plain + 5, plain + 2 * len(items.domains_of(GRID)))
 
 
 def test_networks_have_the_operations_and_the_models_that_a_run_would_give(foreseen, tmp_path):

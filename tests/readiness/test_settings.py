@@ -1,16 +1,25 @@
+import numpy as np
 import pytest
+import torch
 import yaml
+from modelling_cases import MODELLING
+from modelling_cases import changed as with_settings
 from raw_cases import CONF
 from reporting_cases import study_grid
+from safetensors.numpy import save_file
 from scan_cases import STUDY, imaging
 
 from ukb_brain.grid import Grid
+from ukb_brain.networks.light import VolumeEncoder
 from ukb_brain.readiness.settings import (
     problems_of_claims,
     problems_of_map,
     problems_of_modalities,
     problems_of_phases,
+    problems_of_pretraining,
+    problems_of_refining,
     problems_of_strategies,
+    problems_of_weights,
 )
 
 GRID = study_grid()
@@ -141,3 +150,69 @@ def test_limits_on_what_a_modality_has_not_are_told():
     (problem,) = problems_of_modalities(imaging(quality=own), grid)
     assert "imaging_preprocess.quality.limits.t1.head_motion" in problem.what
     assert "snr" in problem.remedy
+
+
+WEIGHTS = {"pooling": 2, "embedding": 8, "options": {"volume": {"stem": 2, "width": 4}}}
+
+
+def starting(kind, **network):
+    return with_settings(MODELLING, **{f"{kind}__network": WEIGHTS | network})
+
+
+def test_files_that_encoders_cannot_start_from_stop_a_run_at_its_beginning(tmp_path):
+    # A grid of 20 × 24 × 20, pooled by 2; nothing has been read of connectivity.
+    torch.manual_seed(0)
+    settings = imaging(shape=(20, 24, 20), common_grid=None)
+    right, wrong = tmp_path / "right.safetensors", tmp_path / "wrong.safetensors"
+    whole = VolumeEncoder((2, 10, 12, 10), 8, 0.0, stem=2, width=4).state_dict()
+    save_file({k: tensor.numpy() for k, tensor in whole.items()}, right)
+    save_file({"a": np.zeros((3, 4), np.float32)}, wrong)
+
+    def told(given):
+        return [problem.what for problem in problems_of_weights(given, GRID, settings)]
+
+    assert told(starting("encoders")) == []
+    assert told(starting("encoders", start={"structural": str(right)})) == []
+    (what,) = told(starting("encoders", start={"structural": str(wrong)}))
+    assert what.startswith(f"modelling.encoders.network.start.structural names {wrong}, and no ")
+    assert "the file has a (3 × 4); the encoder has layers.0.weight (4 × 2 × 2 × 2 × 2)" in what
+    (what,) = told(starting("encoders", start={"functional": str(wrong)}))
+    assert "the file has a (3 × 4)" in what
+    (what,) = told(starting("encoders", start={"heart": str(right)}))
+    assert what == (
+        "modelling.encoders.network.start.heart is of no encoder; there are structural, diffusion, "
+        "functional"
+    )
+    # What is not trained is not looked at.
+    single = starting("dedicated", start={"traits": str(wrong)})
+    assert told(single) == []
+    both = with_settings(single, strategies=["linear", "dedicated"])
+    assert len(told(both)) == 1
+    joined = starting("dedicated", together=True, start={"structural+diffusion": str(right)})
+    joined = with_settings(joined, strategies=["dedicated"])
+    # Three channels, of which the first layer knows two: the rest agrees.
+    assert told(joined) == []
+
+
+def test_volumes_of_which_nothing_would_be_left_stop_a_run_at_its_beginning():
+    settings = imaging(shape=(20, 24, 20), common_grid=None)
+    asked = with_settings(starting("encoders"), encoders__pretrain__epochs=1)
+    assert problems_of_pretraining(asked, GRID, settings) == []
+    large = with_settings(asked, encoders__pretrain__cube=12)
+    (problem,) = problems_of_pretraining(large, GRID, settings)
+    assert "volumes of 10 × 12 × 10 voxels" in problem.what
+    without = with_settings(large, strategies=["linear"])
+    assert problems_of_pretraining(without, GRID, settings) == []
+    vectors = changed(imaging={"functional": GRID.model_dump()["imaging"]["functional"]})
+    (problem,) = problems_of_pretraining(asked, vectors, settings)
+    assert "the grid has none" in problem.what
+
+
+def test_refining_for_too_long_stops_a_run_at_its_beginning():
+    within, beyond = (
+        with_settings(MODELLING, encoders__refine={"rank": 1, "epochs": n}) for n in (3, 4)
+    )
+    assert problems_of_refining(within, GRID) == []
+    (problem,) = problems_of_refining(beyond, GRID)
+    assert "each of 4 domains" in problem.what and "at most 3" in problem.what
+    assert problems_of_refining(with_settings(beyond, strategies=["linear"]), GRID) == []

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ukb_brain.networks.cost import network_cost
 from ukb_brain.training.bf16 import guard_convolutions
 
 
@@ -23,12 +24,16 @@ def gradient(network, x, dy, dtype):
     return network[0].weight.grad.clone()
 
 
+SIZES = ((1, 2, 2), (2, 2, 2), (2, 4, 3), (4, 2, 2), (3, 4, 4), (6, 5, 4), (5, 1, 4), (7, 1, 1))
+
+
 @pytest.mark.parametrize("kernel", [2, 3, 5])
+@pytest.mark.parametrize("groups", [1, 16])
 @pytest.mark.parametrize("layout", [torch.channels_last_3d, torch.contiguous_format])
-def test_gradients_in_bf16_are_those_in_float32_however_short_the_volume(kernel, layout):
+def test_gradients_in_bf16_are_those_in_float32_however_short_the_volume(kernel, groups, layout):
     torch.manual_seed(0)
-    for size in ((1, 2, 2), (2, 2, 2), (2, 4, 3), (4, 2, 2), (3, 4, 4), (6, 5, 4)):
-        network = nn.Sequential(nn.Conv3d(16, 16, kernel, padding=kernel // 2))
+    for size in SIZES:
+        network = nn.Sequential(nn.Conv3d(16, 16, kernel, padding=kernel // 2, groups=groups))
         network = network.to(memory_format=layout)
         x = torch.randn(16, 16, *size).contiguous(memory_format=layout)
         dy = torch.randn_like(network(x))
@@ -66,3 +71,10 @@ def test_large_volumes_stay_in_bf16():
     with torch.autocast("cpu", torch.bfloat16):
         assert network(torch.randn(2, 1, 3, 4, 4)).dtype == torch.bfloat16
         assert network(torch.randn(2, 1, 2, 4, 4)).dtype == torch.float32
+
+
+def test_what_a_guarded_network_costs_can_be_counted():
+    plain = nn.Sequential(nn.Conv3d(1, 2, 3, padding=1), nn.Flatten())
+    guarded = copy.deepcopy(plain)
+    guard_convolutions(guarded)
+    assert network_cost(guarded, (1, 2, 4, 4)) == network_cost(plain, (1, 2, 4, 4))

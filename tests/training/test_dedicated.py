@@ -106,6 +106,16 @@ def test_each_drawn_cell_has_a_network_of_its_own_inputs(models, fold):
         assert len(model.card["curves"]["train"]) == NETWORK.loop.epochs
 
 
+def test_a_cell_read_from_bins_is_in_the_targets_own_units(fold, stored):
+    cell = next(c for c in GRID.cells if c.target == "age" and len(c.inputs.groups) == 3)
+    loop = NETWORK.loop.model_copy(update={"bins": 12, "epochs": 20})
+    settings = NETWORK.model_copy(update={"loop": loop})
+    (table,) = prediction_tables(trained(job_of(cell, fold, stored, settings)), fold, 0)
+    tested = table[table["split"] == "test"]
+    assert tested["y_pred"].between(30, 100).all()
+    assert np.corrcoef(tested["y_pred"], tested["y_true"])[0, 1] > 0.5
+
+
 def test_a_seed_decides_everything(models, fold, stored):
     cell = DRAWN[0]
     again = trained(job_of(cell, fold, stored))

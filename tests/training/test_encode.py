@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from modelling_cases import EDGES, GRID, MODELLING, N, scans_of
 
+from ukb_brain.ledger.artifact import write_model
 from ukb_brain.training import loop
 from ukb_brain.training.encode import (
     EncoderJob,
@@ -13,8 +15,11 @@ from ukb_brain.training.encode import (
     train_encoders,
 )
 from ukb_brain.training.inputs import TRAITS, subsets
+from ukb_brain.training.items import domains_of
 from ukb_brain.training.network import build_encoders
-from ukb_brain.training.settings import Network
+from ukb_brain.training.settings import Network, Pretrain, Refine
+from ukb_brain.training.tasks import Tasks
+from ukb_brain.training.weights import export_encoder
 
 GROUPS = tuple(GRID.imaging)
 BINARY = {key: target.kind == "binary" for key, target in GRID.targets.items()}
@@ -92,21 +97,28 @@ def test_scans_read_anew_give_the_same_as_scans_kept_in_memory(job, both):
     same(both[0], encoded(replace(job, settings=anew)))
 
 
-def test_a_training_that_was_lost_ends_as_one_left_alone(job, both, tmp_path, monkeypatch):
-    class Lost(Exception):
-        pass
+class Lost(Exception):
+    pass
 
-    save = loop.save_state
 
-    def lose(folder, tensors, progress):
-        save(folder, tensors, progress)
-        if progress["epoch"] == 2:
+def lost_after(saves, job, folder, monkeypatch):
+    """Train until a state was saved so many times."""
+    save, done = loop.save_state, []
+
+    def lose(*given):
+        save(*given)
+        done.append(given)
+        if len(done) == saves:
             raise Lost
 
-    monkeypatch.setattr(loop, "save_state", lose)
-    with pytest.raises(Lost):
-        train_encoders(job, tmp_path)
-    monkeypatch.setattr(loop, "save_state", save)
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_state", lose)
+        with pytest.raises(Lost):
+            train_encoders(job, folder)
+
+
+def test_a_training_that_was_lost_ends_as_one_left_alone(job, both, tmp_path, monkeypatch):
+    lost_after(2, job, tmp_path, monkeypatch)
     epochs = []
     run = loop.Trainer.run_epoch
     monkeypatch.setattr(
@@ -121,6 +133,19 @@ def test_the_network_learns(job):
     longer = encoded(with_loop(with_network(job, dropout=0.0), epochs=12))
     assert len(losses_of(longer)) == len(longer.card["curves"]["validation"]) == 12
     assert losses_of(longer)[-1] < 0.8 * losses_of(longer)[0]
+
+
+def test_outputs_are_predictions_where_targets_are_read_from_bins(job, both):
+    binned = encoded(with_loop(with_network(job, dropout=0.0), bins=24, epochs=12))
+    outputs, plain = outputs_of(binned), outputs_of(both[0])
+    assert outputs.shape == plain.shape
+    np.testing.assert_array_equal(np.isfinite(outputs), np.isfinite(plain))
+    rows = np.flatnonzero(job.people.having(GROUPS) & ~job.fitted)
+    age = list(BINARY).index("age")
+    assert np.corrcoef(outputs[-1, rows, age], job.people.targets["age"][rows])[0, 1] > 0.5
+    # A mean of bins lies between them.
+    assert np.abs(outputs[-1, rows, age]).max() < 5
+    assert losses_of(binned)[-1] < 0.8 * losses_of(binned)[0]
 
 
 def test_people_in_training_have_no_output_and_all_others_have(job, both):
@@ -267,6 +292,128 @@ def test_the_card_says_what_training_took(job, both):
     assert card["parameters"] == sum(learned)
     steps = fitted.sum() * job.settings.loop.epochs
     assert card["flops"] == card["flops_per_sample"] * steps > 0
+
+
+def test_an_encoder_starts_from_a_file_and_the_rest_as_it_would(job, both, tmp_path):
+    def kept(**changes):
+        # A rate so low that nothing moves.
+        return encoded(with_loop(with_network(job, **changes), learning_rate=1e-30))
+
+    plain, file = kept(), tmp_path / "from.safetensors"
+    write_model(tmp_path / "model", both[1])
+    export_encoder(tmp_path / "model", "structural", file)
+    started = kept(start={"structural": str(file)})
+    prefix = "encoders.structural."
+    learnt = ("weight", "bias")
+    for name, weight in weights_of(started).items():
+        if name.endswith(learnt):
+            other = both[1] if name.startswith(prefix) else plain
+            np.testing.assert_allclose(
+                weight, weights_of(other)[name], rtol=0, atol=1e-20, err_msg=name
+            )
+    origin = started.card["origin"]
+    assert origin["structural"]["parameters"] == origin["structural"]["of_parameters"]
+    assert "origin" not in plain.card
+
+
+def filling_in(job, **changes):
+    own = {"epochs": 2, "cube": 2} | changes
+    return replace(job, settings=job.settings.model_copy(update={"pretrain": Pretrain(**own)}))
+
+
+@pytest.fixture(scope="module")
+def filled(job):
+    return encoded(filling_in(job))
+
+
+def test_encoders_that_filled_in_first_say_so_and_what_it_cost(job, both, filled):
+    before = filled.card["pretraining"]
+    assert len(before["curve"]) == 2 and before["reason"] == ""
+    volumes = job.people.has["structural"] | job.people.has["diffusion"]
+    assert before["n_fitted"] == (job.fitted & volumes).sum()
+    assert filled.card["flops"] == both[0].card["flops"] + before["flops"]
+    assert 0 < before["flops"] < both[0].card["flops"]
+    assert np.isfinite([before["validation"], before["of_mean"]]).all()
+    assert losses_of(filled) != losses_of(both[0])
+    assert set(filled.arrays) == set(both[0].arrays)
+    assert "pretraining" not in both[0].card
+
+
+@pytest.mark.parametrize("saves", [1, 2, 3, 4])
+def test_filling_in_that_was_lost_ends_as_one_left_alone(job, filled, tmp_path, monkeypatch, saves):
+    lost_after(saves, filling_in(job), tmp_path, monkeypatch)
+    same(train_encoders(filling_in(job), tmp_path), filled)
+
+
+def test_filling_in_that_diverges_is_recorded_and_gives_nothing(job):
+    model = encoded(filling_in(job, learning_rate=1e30))
+    assert_nothing_is_given(model, "in pretraining the loss was not finite")
+
+
+def refining(job, **changes):
+    own = {"rank": 2, "epochs": 2} | changes
+    s = job.settings.model_copy(update={"refine": Refine(**own)})
+    return replace(job, settings=s, domains=domains_of(GRID))
+
+
+@pytest.fixture(scope="module")
+def refined(job):
+    return encoded(refining(job))
+
+
+def places_of(domain):
+    return [list(BINARY).index(target) for target in domains_of(GRID)[domain]]
+
+
+def test_domains_that_were_refined_have_encodings_of_their_own_and_others_the_shared(
+    job, both, refined
+):
+    cards, shared = refined.card["refined"], outputs_of(both[0])
+    assert list(cards) == list(domains_of(GRID))
+    assert {card["kept"] for card in cards.values()} == {True, False}
+    for domain, card in cards.items():
+        own, before = (made[..., places_of(domain)] for made in (outputs_of(refined), shared))
+        np.testing.assert_array_equal(np.isnan(own), np.isnan(before))
+        known = np.isfinite(before)
+        assert (own[known] == before[known]).all() != card["kept"]
+        assert (card["refined"] < card["shared"]) == card["kept"]
+        arrays = [name for name in refined.arrays if name.startswith(f"refined/{domain}/")]
+        assert bool(arrays) == card["kept"]
+    # The shared network is as it is without.
+    for name, weight in weights_of(both[0]).items():
+        np.testing.assert_array_equal(weights_of(refined)[name], weight)
+    assert refined.card["curves"] == both[0].card["curves"]
+    spent = sum(card["flops"] for card in cards.values())
+    assert refined.card["flops"] == both[0].card["flops"] + spent
+    assert 0 < spent < 1.3 * both[0].card["flops"] * 2 * len(cards) / 3
+    assert "refined" not in both[0].card
+
+
+def test_validation_people_are_never_read_worse_by_what_was_refined(job, both, refined):
+    s, held = job.settings.loop, job.people.part == "validation"
+    everything = subsets(GROUPS).index(GROUPS)
+    rows = np.flatnonzero(held & job.people.having(GROUPS))
+    tasks = Tasks(job.people.targets, BINARY, job.fitted, s)
+    ones = torch.ones(len(rows))
+
+    def losses(model):
+        given = torch.from_numpy(outputs_of(model)[everything, rows])
+        sums, weights = tasks.losses(given, torch.from_numpy(rows), ones)
+        return (sums / weights).numpy()
+
+    for domain, card in refined.card["refined"].items():
+        mine = [k for k in places_of(domain) if np.isfinite(losses(refined)[k])]
+        own, shared = (losses(model)[mine].mean() for model in (refined, both[0]))
+        # Those who lack a group were judged too.
+        assert own <= shared * 1.05 if card["kept"] else own == shared
+
+
+@pytest.mark.parametrize("saves", [3, 4, 6, 8])
+def test_refining_that_was_lost_ends_as_one_left_alone(job, refined, tmp_path, monkeypatch, saves):
+    lost_after(saves, refining(job), tmp_path, monkeypatch)
+    again = train_encoders(refining(job), tmp_path)
+    same(again, refined)
+    assert again.card["refined"] == refined.card["refined"]
 
 
 def test_encoders_are_of_each_input_or_of_all_volumes_together():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelling_cases import GRID, MODELLING, changed, scans_of, work_of
+from safetensors.numpy import save_file
 
 from ukb_brain.cluster import Compute
 from ukb_brain.errors import InputError
@@ -17,6 +18,7 @@ from ukb_brain.training.items import (
     check_any_fitted,
     check_settings,
     dedicated_items,
+    domains_of,
     encoder_items,
     gram_items,
     kernel_items,
@@ -24,6 +26,7 @@ from ukb_brain.training.items import (
 )
 from ukb_brain.training.scans import Scans, quality_fingerprint
 from ukb_brain.training.settings import Kernels
+from ukb_brain.training.weights import LEARNT_FROM
 
 EVERY = changed(MODELLING, strategies=["linear", "kernels", "amortised", "dedicated"])
 NOWHERE = Path("nowhere")
@@ -98,6 +101,10 @@ def test_every_item_is_there_once_for_each_fold(fold):
         ("encoders__loop__epochs", 4, {"encoders", "cells"}),
         ("encoders__network__embedding", 9, {"encoders", "cells"}),
         ("encoders__cross_fits", 3, {"encoders", "cells"}),
+        ("encoders__pretrain__epochs", 2, {"encoders", "cells"}),
+        ("encoders__pretrain__share", 0.5, set()),
+        ("encoders__refine__epochs", 2, set()),
+        ("encoders__refine", {"rank": 2, "epochs": 3}, {"encoders", "cells"}),
         ("encoders__seeds", 2, {"encoders", "cells"}),
         ("encoders__cache_gb", 0.5, set()),
         ("dedicated__loop__epochs", 4, {"dedicated"}),
@@ -343,3 +350,53 @@ def test_a_grid_without_any_fit_stops_with_its_reasons():
     with pytest.raises(InputError, match="structural 7, diffusion 0"):
         check_any_fitted(table, {"structural": 7, "diffusion": 0})
     check_any_fitted(pd.DataFrame({"status": ["one class", "ok"]}), {})
+
+
+def test_a_file_of_weights_counts_by_what_it_holds_and_not_by_where_it_lies(fold, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for path in (one, two):
+        save_file({"a": np.zeros(2, np.float32)}, path)
+    before, moved = (
+        items_of(fold, changed(EVERY, encoders__network__start={"structural": str(path)}))
+        for path in (one, two)
+    )
+    assert redone(items_of(fold), before) == {"encoders", "cells"}
+    assert redone(before, moved) == set()
+    card = next(iter(before["encoders"].values())).card
+    assert str(tmp_path) not in str(card)
+    save_file({"a": np.ones(2, np.float32)}, two)
+    settings = changed(EVERY, encoders__network__start={"structural": str(two)})
+    assert redone(before, items_of(fold, settings)) == {"encoders", "cells"}
+    with pytest.raises(InputError, match=r"was made with other settings.*network"):
+        check_settings(card, settings.encoders, "it")
+    two.unlink()
+    with pytest.raises(InputError, match="there is no such file"):
+        items_of(fold, settings)
+
+
+@pytest.mark.parametrize("kind", ["encoders", "dedicated"])
+def test_nothing_starts_from_an_encoder_that_knows_people_of_another_fold(fold, kind, tmp_path):
+    path, folds = tmp_path / "ours", {0: fold, 1: replace(fold, fold=1)}
+    settings = changed(EVERY, **{f"{kind}__network__start": {"structural": str(path)}})
+    for known, told in ((fold.fingerprint, True), ("of others", False)):
+        save_file({"a": np.zeros(2, np.float32)}, path, metadata={LEARNT_FROM: known})
+        if told:
+            with pytest.raises(InputError, match=rf"modelling\.{kind}.*this very cohort"):
+                items_of(folds, settings)
+        else:
+            assert items_of(folds, settings)
+
+
+def test_domains_count_where_they_are_refined(fold):
+    """The same targets, of which one is of another domain."""
+    targets = GRID.model_dump()["targets"]
+    moved = targets | {"smoking": targets["smoking"] | {"domain": "psychology"}}
+    other = Grid(**(GRID.model_dump() | {"targets": moved}))
+    assert domains_of(other)["psychology"] != domains_of(GRID)["psychology"]
+    plain, asked = EVERY, changed(EVERY, encoders__refine={"rank": 2, "epochs": 3})
+    for settings, again in ((plain, False), (asked, True)):
+        kinds = redone(items_of(fold, settings), items_of(fold, settings, other))
+        assert ("encoders" in kinds) == again
+    too_long = changed(EVERY, encoders__refine={"rank": 2, "epochs": 6})
+    with pytest.raises(InputError, match="at most 5"):
+        items_of(fold, too_long)

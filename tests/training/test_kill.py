@@ -18,10 +18,14 @@ TESTS = Path(__file__).parents[1]
 KILLS, READY = 10, "ready"
 TRAINED = ("06_models/encoders", "06_models/dedicated")
 STATE, PREDICTIONS = "scratch-*/state.safetensors", "07_model_output/predictions.parquet"
-# Long enough that most moments are within a training; stopping and averages are states too.
+# Long enough that most moments are within a training; stopping and averages are states too. Shared
+# encoders have bins.
 SETTINGS = changed(
     EVERY,
-    encoders__loop=EVERY.encoders.loop.model_dump() | {"epochs": 50, "patience": 40, "ema": 0.9},
+    encoders__loop=EVERY.encoders.loop.model_dump()
+    | {"epochs": 50, "patience": 40, "ema": 0.9, "bins": 12},
+    encoders__pretrain={"epochs": 8, "cube": 2},
+    encoders__refine={"rank": 2, "epochs": 12},
     dedicated__loop__epochs=25,
     dedicated__cells=2,
 )

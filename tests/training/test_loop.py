@@ -10,6 +10,7 @@ from ukb_brain.training import loop
 from ukb_brain.training.checkpoint import STATE, load_state
 from ukb_brain.training.loop import train
 from ukb_brain.training.settings import Augment, Loop
+from ukb_brain.training.soft_bins import outputs_for
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import MASK, Trainer
 
@@ -36,11 +37,11 @@ class Vectors:
 
 
 class Net(nn.Module):
-    def __init__(self):
+    def __init__(self, outputs=2):
         super().__init__()
         self.a = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.2))
         self.b = nn.Linear(3, 8)
-        self.out = nn.Linear(8, 2)
+        self.out = nn.Linear(8, outputs)
 
     def forward(self, inputs, used):
         return self.out(self.a(inputs["a"]) * used[:, :1] + self.b(inputs["b"]) * used[:, 1:])
@@ -51,7 +52,8 @@ def trainer(seed=3, network=None, data=None, targets=TARGETS, **changes):
     fitted = np.isin(np.arange(N), FITTED)
     tasks = Tasks(targets, BINARY, fitted, settings)
     torch.manual_seed(seed)
-    return Trainer(network or Net(), data or Vectors(), tasks, settings, CPU, seed)
+    network = network or Net(outputs_for(BINARY.values(), settings.bins))
+    return Trainer(network, data or Vectors(), tasks, settings, CPU, seed)
 
 
 def state_of(trained):
@@ -77,9 +79,19 @@ def test_a_seed_decides_everything():
     assert state_of(train(trainer(seed=4), FITTED, VALIDATED)) != state_of(one)
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_network_with_bins_learns_as_one_without():
+    curves = [
+        train(trainer(epochs=60, bins=bins), FITTED, VALIDATED).curves["validation"]
+        for bins in (0, 20)
+    ]
+    # Of validation people the same error is named.
+    assert min(curves[1]) < 0.7 * curves[1][0]
+    assert min(curves[1]) == pytest.approx(min(curves[0]), abs=0.25)
+
+
+@pytest.mark.parametrize(("ema", "bins"), [(0.0, 0), (0.9, 0), (0.9, 20)])
 @pytest.mark.parametrize("stop", [1, 2, 3])
-def test_a_training_that_was_stopped_ends_as_one_left_alone(tmp_path, stop, ema):
+def test_a_training_that_was_stopped_ends_as_one_left_alone(tmp_path, stop, ema, bins):
     class Stopped(Exception):
         pass
 
@@ -87,11 +99,12 @@ def test_a_training_that_was_stopped_ends_as_one_left_alone(tmp_path, stop, ema)
         if epoch == stop:
             raise Stopped
 
-    whole = train(trainer(ema=ema), FITTED, VALIDATED)
+    given = {"ema": ema, "bins": bins}
+    whole = train(trainer(**given), FITTED, VALIDATED)
     with pytest.raises(Stopped):
-        train(trainer(ema=ema), FITTED, VALIDATED, tmp_path, interrupt)
+        train(trainer(**given), FITTED, VALIDATED, tmp_path, interrupt)
     # What a killed step left of the next epoch is nobody's concern: another network goes on.
-    gone_on = train(trainer(ema=ema), FITTED, VALIDATED, tmp_path)
+    gone_on = train(trainer(**given), FITTED, VALIDATED, tmp_path)
     assert state_of(gone_on) == state_of(whole)
     assert gone_on.curves == whole.curves
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ukb_brain.grid import Grid
 from ukb_brain.ledger.artifact import Model, write_model
-from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
+from ukb_brain.statistics.inputs.judged import judged_inputs
 from ukb_brain.statistics.kinds import BINARY, KINDS
 from ukb_brain.training.cells import CellFit, TargetJob, encodings_used, joined
 from ukb_brain.training.inputs import subsets

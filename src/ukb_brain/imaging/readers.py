@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple
 import nibabel as nib
 import numpy as np
 import torch
-from nitransforms.io.fsl import FSLLinearTransform
 from numpy.typing import NDArray
 
 from ukb_brain.errors import InputError
@@ -104,6 +103,9 @@ def flirt_to_world(matrix: Affine, moving: nib.Nifti1Image) -> Affine:
     moving : nibabel.Nifti1Image
         The image that was registered: FLIRT's coordinates depend on its shape and voxel size.
     """
+    # Needed where scans are read from files, and nowhere that models are trained.
+    from nitransforms.io.fsl import FSLLinearTransform
+
     shape, affine = fsl_mni()
     reference = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
     stored = FSLLinearTransform()

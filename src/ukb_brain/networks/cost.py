@@ -6,11 +6,11 @@ seconds and without its activations being held.
 
 import copy
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 Shape = tuple[int, ...]
 
@@ -69,9 +69,22 @@ def _count(network: nn.Module, shapes: Shape | Mapping[str, Shape], n: int) -> t
         if isinstance(shapes, Mapping)
         else torch.empty(n, *shapes, device="meta")
     )
-    with FlopCounterMode(display=False) as counter:
+    counted = {torch.ops.aten.convolution_backward: _gradients_of_convolution}
+    with FlopCounterMode(display=False, custom_mapping=counted) as counter:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             predicted = network(inputs)
         forward = counter.get_total_flops()
         predicted.sum().backward()
     return forward, counter.get_total_flops(), sum(s.nbytes() for s in saved.values())
+
+
+def _gradients_of_convolution(
+    gradient: list[int], x: list[int], weight: list[int], *others: Any, out_shape: Any
+) -> int:
+    """Count both gradients, each of which costs what the convolution does.
+
+    torch's own count multiplies channels of different groups, which a depthwise convolution keeps
+    apart.
+    """
+    *_, transposed, _padding, _groups, wanted = others
+    return sum(wanted[:2]) * conv_flop_count(x, weight, gradient, transposed)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 
 from ukb_brain.errors import InputError
-from ukb_brain.networks import light, published, study
+from ukb_brain.networks import convnext, light, published, study
 
 Builder = Callable[..., nn.Module]
 
@@ -34,6 +34,7 @@ _BUILDERS: dict[str, dict[str, Builder]] = {
         "study": study.study_volume,
         "sfcn": published.SFCN,
         "resnet": published.ResNet,
+        "convnext": convnext.ConvNeXt,
     },
     "vector": {
         "light": light.VectorEncoder,

@@ -19,7 +19,15 @@ from ukb_brain.planning.invented import write_encodings, write_gram
 from ukb_brain.planning.needs import store_bytes
 from ukb_brain.planning.rehearsal import KINDS, NetworkJob, Rehearsal, Run, fitted_on
 from ukb_brain.training.kernel_ridge import invert
-from ukb_brain.training.settings import AMORTISED, KERNELS, LINEAR, Modelling
+from ukb_brain.training.settings import (
+    AMORTISED,
+    KERNELS,
+    LINEAR,
+    Encoders,
+    Modelling,
+    Pretrain,
+    Refine,
+)
 
 Key = tuple[str, Hashable]
 Runs = defaultdict[Key, list[Run]]
@@ -239,5 +247,9 @@ def _brief(settings: Modelling, kind: str, epochs: int, kept: float) -> Modellin
     """Train for some epochs, and keep scans in memory where those of all would be kept."""
     s = getattr(settings, kind)
     loop = s.loop.model_copy(update={"epochs": epochs, "least_steps": 0, "patience": 0})
-    own = s.model_copy(update={"loop": loop, "cache_gb": s.cache_gb * kept, "seeds": 1})
+    # Files may be for the planned grid only.
+    network = s.network.model_copy(update={"start": {}})
+    less = {"loop": loop, "network": network, "cache_gb": s.cache_gb * kept, "seeds": 1}
+    less |= {"pretrain": Pretrain(), "refine": Refine()} if isinstance(s, Encoders) else {}
+    own = s.model_copy(update=less)
     return settings.model_copy(update={kind: own})

@@ -15,7 +15,7 @@ from ukb_brain.planning.case import Case
 from ukb_brain.planning.invented import random_people, scans_in, write_scans
 from ukb_brain.training import items
 from ukb_brain.training.dedicated import train_dedicated
-from ukb_brain.training.encode import train_encoders
+from ukb_brain.training.encode import EncoderJob, train_encoders
 from ukb_brain.training.gram import GramJob, gram_of_group, landmarks_of
 from ukb_brain.training.items import Work
 from ukb_brain.training.kernels import fit_kernels
@@ -58,8 +58,12 @@ def fitted_on(job: NetworkJob) -> int:
 
 
 def epochs_of(job: NetworkJob) -> int:
-    """Count the epochs that a network is trained for at most."""
-    return job.settings.loop.epochs_for(fitted_on(job))
+    """Count the epochs that a network is trained for at most, before and after targets too."""
+    shared = job.settings.loop.epochs_for(fitted_on(job))
+    if not isinstance(job, EncoderJob):
+        return shared
+    s = job.settings
+    return s.pretrain.epochs + shared + len(job.domains) * s.refine.epochs * bool(s.refine.rank)
 
 
 def _of_pairs(job: GramJob | KernelsJob, has: Mask) -> Terms:

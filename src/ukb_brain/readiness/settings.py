@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ukb_brain.grid import Grid
+from ukb_brain.errors import InputError
+from ukb_brain.grid import Grid, subsets
 from ukb_brain.imaging.bulk_index import TEXT_FIELDS
 from ukb_brain.imaging.connectome import CONNECTOME_FIELDS
 from ukb_brain.imaging.judging import MEASURED_IN, OF_FIELD
@@ -14,6 +15,7 @@ from ukb_brain.imaging.time_series import SERIES_FIELDS
 from ukb_brain.problems import Problem
 from ukb_brain.statistics.claims import claims_of, names_unknown
 from ukb_brain.tables.numbers import fields_of
+from ukb_brain.training.settings import AMORTISED, DEDICATED, Modelling, Network
 
 # Fields of edges between regions, by reader.
 READ_BY = {
@@ -150,3 +152,83 @@ def problems_of_claims(text: Mapping[str, Any], grid: Grid) -> list[Problem]:
         for name, odd in unknown.items()
         if odd
     ]
+
+
+def problems_of_weights(
+    modelling: Modelling, grid: Grid, imaging: ImagingPreprocess
+) -> list[Problem]:
+    """Find files that encoders are to start from and cannot, and names that no encoder has."""
+    problems = []
+    for kind, strategy in {"encoders": AMORTISED, "dedicated": DEDICATED}.items():
+        network: Network = getattr(modelling, kind).network
+        if not network.start or strategy not in modelling.strategies:
+            continue
+        # It takes torch along, which other runs' checks do without.
+        from ukb_brain.training.network import check_start
+
+        shapes = _shapes_of_encoders(network, kind == "dedicated", grid, imaging)
+        for name in network.start:
+            setting = f"modelling.{kind}.network.start.{name}"
+            if name not in shapes:
+                what = f"{setting} is of no encoder; there are {', '.join(shapes)}"
+                problems.append(Problem("stop", what, "take it out, or name one of these"))
+                continue
+            try:
+                check_start(network, name, shapes[name], setting)
+            except InputError as error:
+                problems.append(Problem("stop", str(error)))
+    return problems
+
+
+def _shapes_of_encoders(
+    network: Network, single: bool, grid: Grid, imaging: ImagingPreprocess
+) -> dict[str, tuple[int, ...] | None]:
+    """Shapes of one person's input of all encoders that there may be; None is not known yet."""
+    from ukb_brain.networks.fusion import TOGETHER
+    from ukb_brain.training.inputs import TRAITS
+
+    voxels = tuple(-(-size // network.pooling) for size in imaging.shape)
+    vectors = {*stored_in("vectors", imaging)}
+    volumes = {g: len(of) for g, of in grid.imaging.items() if not {*of} & vectors}
+    shapes: dict[str, tuple[int, ...] | None] = dict.fromkeys(grid.imaging)
+    shapes |= {group: (channels, *voxels) for group, channels in volumes.items()}
+    if network.together:
+        for some in subsets(tuple(volumes))[1:]:
+            shapes[TOGETHER.join(some)] = (sum(volumes[g] for g in some), *voxels)
+    # How many traits a cell has is its own.
+    return shapes | ({TRAITS: None} if single else {})
+
+
+def problems_of_pretraining(
+    modelling: Modelling, grid: Grid, imaging: ImagingPreprocess
+) -> list[Problem]:
+    """Find that encoders are to fill in volumes of which there are none, or none would be left."""
+    encoders = modelling.encoders
+    if not encoders.pretrain.epochs or AMORTISED not in modelling.strategies:
+        return []
+    from ukb_brain.training.pretrain import require_cubes
+
+    shapes = _shapes_of_encoders(encoders.network, False, grid, imaging).values()
+    volumes = [shape for shape in shapes if shape is not None]
+    if not volumes:
+        what = "modelling.encoders.pretrain is for volumes, and the grid has none"
+        return [Problem("stop", what, "--params modelling.encoders.pretrain.epochs=0")]
+    try:
+        require_cubes(volumes[0][1:], encoders.pretrain)
+    except InputError as error:
+        return [Problem("stop", str(error))]
+    return []
+
+
+def problems_of_refining(modelling: Modelling, grid: Grid) -> list[Problem]:
+    """Find that domains are to be refined for longer than is allowed."""
+    if not modelling.encoders.refine.rank or AMORTISED not in modelling.strategies:
+        return []
+    from ukb_brain.training.items import domains_of
+    from ukb_brain.training.refine import require_affordable
+
+    try:
+        require_affordable(modelling.encoders, len(domains_of(grid)))
+    except InputError as error:
+        return [Problem("stop", str(error))]
+    return []

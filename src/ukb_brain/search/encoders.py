@@ -104,8 +104,8 @@ class RelativeTrainer(Trainer):
         self.network.eval()
         ours = theirs = torch.zeros(len(self.constant), device=self.device)
         for inputs, some in self.batches(rows):
-            used, where = self.seen(inputs), torch.from_numpy(some).to(self.device)
+            used, where = self.seen(inputs), self.placed(some)
             constant = self.constant.expand(len(some), -1)
-            ours = ours + self.tasks.losses(self.forward(inputs), where, used)[0]
-            theirs = theirs + self.tasks.losses(constant, where, used)[0]
+            ours = ours + self.tasks.errors(self.predict(inputs), where, used)[0]
+            theirs = theirs + self.tasks.errors(constant, where, used)[0]
         return torch.where(theirs > 0, ours / theirs, torch.nan).cpu()

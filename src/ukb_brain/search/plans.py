@@ -55,6 +55,7 @@ def plan_encoders(search: EncoderSearch, work: Work, quality: pd.DataFrame) -> S
     modelling, (people,) = work.settings, work.people.values()
     scans = work.scans.read_as(modelling.encoders.network.pooling, modelling, people).groups
     check_space("encoders", search.space, modelling)
+    items.check_origins(work.people, modelling.encoders.network, "modelling.encoders")
 
     def shapes(pooling: int) -> Shapes:
         keys = {g: people.keys(np.flatnonzero(has)[:1]) for g, has in people.has.items()}
@@ -74,7 +75,7 @@ def plan_encoders(search: EncoderSearch, work: Work, quality: pd.DataFrame) -> S
 
     seen = quality[quality["eid"].isin(people.eid[people.part != NOBODY])]
     rests_on = (
-        modelling.encoders.model_dump(mode="json", exclude={"seeds", "cache_gb"}),
+        items.known_by(modelling.encoders, {"seeds", "cache_gb"}),
         items.people_fingerprint(people),
         quality_fingerprint(seen),
         list(binary.values()),

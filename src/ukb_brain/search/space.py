@@ -15,7 +15,7 @@ from ukb_brain.training.settings import Modelling
 Shapes = Mapping[str, tuple[int, ...]]
 # What a study can judge: encoders by one network, heads on encoders that are there.
 OPEN = {
-    "encoders": ("encoders.network.", "encoders.loop."),
+    "encoders": ("encoders.network.", "encoders.loop.", "encoders.pretrain."),
     "heads": ("cross_fits", "heads.", "ladder"),
 }
 CLOSED = {
@@ -23,6 +23,7 @@ CLOSED = {
     "encoders.loop.clamp_percentiles": "trials are compared by a loss that it changes",
     "encoders.loop.label_scale": "trials are compared by a loss that it changes",
     "encoders.network.together": "each imaging group needs an encoder of its own",
+    "encoders.network.start": "it names files: set it in the parameters of modelling",
     "encoders.network.extensions": "it names modules: set it in the parameters of modelling",
 }
 OPTIONS, KINDS = "encoders.network.options.", ("volume", "vector", "table")
@@ -73,8 +74,11 @@ def check_space(study: str, space: Space, settings: Modelling) -> None:
     there = values_now(settings)
     for path, parameter in space.items():
         what = f"search.{study}.space has {path!r}"
-        if path in CLOSED:
-            raise InputError(f"{what}, which cannot be searched: {CLOSED[path]}. {REMEDY}")
+        closed = next(
+            (why for name, why in CLOSED.items() if f"{path}.".startswith(f"{name}.")), ""
+        )
+        if closed:
+            raise InputError(f"{what}, which cannot be searched: {closed}. {REMEDY}")
         if not any(path == o or (o[-1] == "." and path.startswith(o)) for o in OPEN[study]):
             raise InputError(
                 f"{what}, which this study cannot vary; expected {allowed} of the settings of "

@@ -50,16 +50,23 @@ class ReferenceBatch:
 
 
 def reference_batches(
-    cohort: SyntheticCohort, anatomy: Path, imaging: ImagingPreprocess, folder: Path
+    cohort: SyntheticCohort,
+    anatomy: Path,
+    imaging: ImagingPreprocess,
+    folder: Path,
+    size: int = PEOPLE_PER_BATCH,
 ) -> list[ReferenceBatch]:
-    """Divide the people of the truth; those that a run before drew are kept in the folder."""
+    """Divide the people of the truth; those that a run before drew are kept in the folder.
+
+    Families are in twenties: ``size`` is a multiple of that.
+    """
     cohort = cohort.model_copy(
         update={"seed": REFERENCE_SEED, "participants": cohort.reference_people}
     )
     everybody = range(1, cohort.participants + 1)
     return [
-        ReferenceBatch(everybody[k : k + PEOPLE_PER_BATCH], cohort, anatomy, imaging, folder)
-        for k in range(0, len(everybody), PEOPLE_PER_BATCH)
+        ReferenceBatch(everybody[k : k + size], cohort, anatomy, imaging, folder)
+        for k in range(0, len(everybody), size)
     ]
 
 
@@ -74,20 +81,20 @@ def draw_reference(batch: ReferenceBatch) -> Path:
     people = PeopleBatch(tuple(batch.numbers), batch.cohort, batch.anatomy, batch.folder, {})
     for row, number in zip(rows, batch.numbers, strict=True):
         session = Session(people, number, instance=2)
-        session.brain = _in_single(session.brain)
-        row[:] = np.concatenate([_stored(session, key, grid)[brain] for key in keys])
+        session.brain = in_single(session.brain)
+        row[:] = np.concatenate([stored(session, key, grid)[brain] for key in keys])
     with atomic_path(batch.path) as part, part.open("wb") as file:
         np.save(file, rows)
     return batch.path
 
 
-def _in_single(brain: Brain) -> Brain:
+def in_single(brain: Brain) -> Brain:
     """Give weights in single precision, in which a brain is drawn in half the time."""
     names = ("structural", "diffusion", "site", "shapes", "textures")
     return replace(brain, **{name: getattr(brain, name).astype(np.float32) for name in names})
 
 
-def _stored(session: Session, key: str, grid: ImagingPreprocess) -> NDArray[np.float32]:
+def stored(session: Session, key: str, grid: ImagingPreprocess) -> NDArray[np.float32]:
     """Give an image as the store would have it, but for its 8 bits."""
     record = grid.modalities[key]
     image = session.image(key, record, 0)

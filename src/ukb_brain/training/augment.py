@@ -49,8 +49,8 @@ class Change:
         The background stays what it is, moves in from outside, and is what intensities are counted
         from: there a scan is 0, wherever that lies on its scale.
         """
-        background = _background(volumes)
-        brain = volumes - background
+        outside = background(volumes)
+        brain = volumes - outside
         if self.mirrored is not None:
             brain = torch.where(self.mirrored, brain.flip(2), brain)
         if self.places is not None:
@@ -61,7 +61,7 @@ class Change:
             brain = brain * self.gain
         if self.noise:
             brain = brain + self.noise * torch.randn_like(brain) * (brain != 0)
-        return brain + background
+        return brain + outside
 
 
 def draw_change(n: int, shape: Shape, settings: Augment, device: torch.device) -> Change:
@@ -84,7 +84,7 @@ def draw_change(n: int, shape: Shape, settings: Augment, device: torch.device) -
     return Change(mirrored, steps, places, gain, settings.noise)
 
 
-def _background(volumes: Tensor) -> Tensor:
+def background(volumes: Tensor) -> Tensor:
     """Value of each volume's background (N, C, 1, 1, 1): that of most of its corners."""
     steps = [max(1, size - 1) for size in volumes.shape[2:]]
     corners = volumes[:, :, :: steps[0], :: steps[1], :: steps[2]].flatten(2)

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from neuroCombat.neuroCombat import aprior, bprior, find_parametric_adjustments
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -90,6 +89,9 @@ def _location_and_variance(
     values: NDArray[np.floating], mean: Floats, sd: Floats
 ) -> tuple[Floats, Floats]:
     """Estimate g* and d* of one site, each of shape (numbers,), from its people."""
+    # Needed where sites are made alike, and nowhere else.
+    from neuroCombat.neuroCombat import aprior, bprior, find_parametric_adjustments
+
     n, numbers = values.shape
     one_site: dict[str, Any] = {"n_batch": 1, "batch_info": [list(range(n))], "ref_level": None}
 

@@ -134,5 +134,5 @@ def _scores(trainer: Trainer, rows: NDArray[np.int64], n: int) -> Floats:
     trainer.network.eval()
     scores = np.full(n, np.nan)
     for inputs, some in trainer.batches(rows):
-        scores[some] = trainer.forward(inputs)[:, 0].cpu().numpy()
+        scores[some] = trainer.predict(inputs)[:, 0].cpu().numpy()
     return scores

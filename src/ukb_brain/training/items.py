@@ -26,9 +26,19 @@ from ukb_brain.training.gram import GramJob, landmarks_of
 from ukb_brain.training.harmonised import check_scanners, scanners_of
 from ukb_brain.training.learners import MODIFIERS, KernelsJob
 from ukb_brain.training.people import People
+from ukb_brain.training.refine import require_affordable
 from ukb_brain.training.scans import GroupScans, KeptVectors, Scans
-from ukb_brain.training.settings import AMORTISED, DEDICATED, KERNELS, LINEAR, Modelling
+from ukb_brain.training.settings import (
+    AMORTISED,
+    DEDICATED,
+    KERNELS,
+    LINEAR,
+    Modelling,
+    Network,
+    Networks,
+)
 from ukb_brain.training.vectors import BLOCK, StepsJob, VectorsJob, blocks_of
+from ukb_brain.training.weights import LEARNT_FROM, digest, read_header
 
 Folds = Mapping[int, People]
 Job = StepsJob | VectorsJob | GramJob | KernelsJob | EncoderJob | TargetJob | DedicatedJob
@@ -236,17 +246,32 @@ def encoder_items(work: Work, vectors: ModelFolder) -> Iterator[WorkItem]:
     if not work.does(AMORTISED):
         return
     s, binary = work.settings.encoders, work.binary
-    dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb"})
+    check_origins(work.people, s.network, "modelling.encoders")
+    domains = domains_of(work.grid)
+    require_affordable(s, len(domains))
+    dump = known_by(s, {"seeds", "cache_gb"})
+    # What is not done makes no difference.
+    idle = {"pretrain"} if not s.pretrain.epochs else set()
+    idle |= {"refine"} if not s.refine.rank else set()
+    made_by = {name: value for name, value in dump.items() if name not in idle}
+    refined = [list(domains.items())] if s.refine.rank else []
     for fold, scans in work.read_as(s.network.pooling, vectors).items():
         people, groups = work.people[fold], scans.groups
         parts = people.cross_fits(s.cross_fits)
         seen = (_seen(groups), scans.fingerprint, people_fingerprint(people))
         for member, part in np.ndindex(s.seeds, s.cross_fits):
             own = seed_of(work.seed, fold, member, part)
-            job = EncoderJob(people, groups, binary, s, own, work.compute.device, parts, part)
-            rests_on = ("encoders", dump, list(binary.items()), *seen, part, own)
+            given = (work.compute.device, parts, part, domains)
+            job = EncoderJob(people, groups, binary, s, own, *given)
+            rests_on = ("encoders", made_by, list(binary.items()), *seen, part, own, *refined)
             card = {"settings": dump, "member": member, "part": part}
             yield _item(encoder_name(fold, member, part), job, *rests_on, **card)
+
+
+def domains_of(grid: Grid) -> dict[str, tuple[str, ...]]:
+    """Name the targets of each domain that has any."""
+    of = {domain: tuple(grid.targets_of(domain)) for domain in grid.domains}
+    return {domain: targets for domain, targets in of.items() if targets}
 
 
 def cell_items(work: Work, encoders: ModelFolder, kernels: ModelFolder) -> Iterator[WorkItem]:
@@ -295,7 +320,8 @@ def dedicated_items(work: Work) -> Iterator[WorkItem]:
         return
     s = work.settings.dedicated
     number = {cell: k for k, cell in enumerate(work.grid.cells)}
-    dump = s.model_dump(mode="json", exclude={"seeds", "cache_gb", "cells"})
+    check_origins(work.people, s.network, "modelling.dedicated")
+    dump = known_by(s, {"seeds", "cache_gb", "cells"})
     for fold, people in work.people.items():
         scans = work.scans.read_as(s.network.pooling, work.settings, people, tangent=False)
         known = (scans.fingerprint, people_fingerprint(people))
@@ -328,6 +354,41 @@ def checked(models: ModelFolder, folds: Folds, settings: BaseModel | None = None
     return {name: card["hash"] for name, card in cards.items() if card["status"] == "ok"}
 
 
+def known_by(settings: BaseModel, less: set[str] | None = None) -> dict[str, Any]:
+    """Give settings as JSON, but for some; files of weights by what they hold, not where they lie.
+
+    So a file that was replaced counts as another, and one that was moved does not.
+    """
+    dump = settings.model_dump(mode="json", exclude=less)
+    if isinstance(settings, Networks):
+        files = dump["network"].pop("start")
+        hashes = {name: digest(path, f"network.start.{name}") for name, path in files.items()}
+        dump["network"] |= {"start": hashes} if hashes else {}
+    return dump
+
+
+def check_origins(folds: Folds, network: Network, what: str) -> None:
+    """Refuse to start from encoders that learnt from this cohort's own people.
+
+    They would have seen people who are left out in another fold or part.
+
+    Raises
+    ------
+    InputError
+        With the file.
+    """
+    of = {people.fingerprint: fold for fold, people in folds.items()}
+    for name, path in network.start.items():
+        setting = f"{what}.network.start.{name}"
+        fold = of.get(read_header(path, setting).metadata.get(LEARNT_FROM, ""))
+        if fold is not None:
+            raise InputError(
+                f"{setting} names {path}, an encoder that learnt from the training people of fold "
+                f"{fold} of this very cohort: it has seen people whom other folds and parts leave "
+                "out. Start from weights of other people, or take the setting out."
+            )
+
+
 def check_settings(card: Mapping[str, Any], settings: BaseModel, what: str) -> None:
     """Refuse a model that was made with other settings, such as those of another preset.
 
@@ -336,7 +397,7 @@ def check_settings(card: Mapping[str, Any], settings: BaseModel, what: str) -> N
     InputError
         With the names of settings that differ.
     """
-    there, asked = card.get("settings", {}), settings.model_dump(mode="json")
+    there, asked = card.get("settings", {}), known_by(settings)
     differ = sorted(name for name in there if asked.get(name) != there[name])
     if differ:
         raise InputError(

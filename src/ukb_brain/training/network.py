@@ -21,10 +21,14 @@ from ukb_brain.training.loop import Report, Trained, train
 from ukb_brain.training.people import Mask, People
 from ukb_brain.training.scans import GroupScans
 from ukb_brain.training.settings import Network, Networks
+from ukb_brain.training.soft_bins import outputs_for
 from ukb_brain.training.tasks import Tasks
 from ukb_brain.training.trainer import Rows, Trainer, precision_of
+from ukb_brain.training.weights import agreeing, check_finite, read_header, start_encoders
 
 Shapes = Mapping[str, tuple[int, ...]]
+# Stands for a vector whose length is not known.
+UNKNOWN = (2,)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class NetworkJob(ABC):
     scans : dict of str to GroupScans
         By imaging group, in the order of the grid; those of no other reach the network.
     binary : dict of str to bool
-        Whether each target is binary; its keys are the outputs.
+        Whether each target is binary.
     """
 
     people: People
@@ -66,11 +70,18 @@ class NetworkJob(ABC):
         """Name of its head."""
         return "light"
 
+    def pretrained(
+        self, network: FusedNetwork, data: NetworkData, folder: Path, what: str
+    ) -> dict[str, Any]:
+        """Train encoders before any target is shown, in place, and give what the card is to say."""
+        return {}
+
     def network(self, shapes: Shapes) -> FusedNetwork:
         """Build the network, with random weights, from the shapes of one person's inputs."""
         s = self.settings.network
         encoders = build_encoders(s, shapes)
-        return FusedNetwork(encoders, len(self.binary), self.head, s.embedding, s.dropout)
+        outputs = outputs_for(self.binary.values(), self.settings.loop.bins)
+        return FusedNetwork(encoders, outputs, self.head, s.embedding, s.dropout)
 
 
 def build_encoders(settings: Network, shapes: Shapes) -> dict[str, nn.Module]:
@@ -98,6 +109,30 @@ def build_encoders(settings: Network, shapes: Shapes) -> dict[str, nn.Module]:
     return encoders
 
 
+def check_start(settings: Network, name: str, shape: tuple[int, ...] | None, setting: str) -> None:
+    """Refuse a file from which an encoder cannot start, before there are scans.
+
+    Parameters
+    ----------
+    name : str
+        Of the encoder.
+    shape : tuple of int, optional
+        Of one person's input; where it is not known yet, names alone are compared.
+    setting : str
+        That names the file.
+
+    Raises
+    ------
+    InputError
+        If nothing in the file agrees with the encoder, or it cannot be read.
+    """
+    header = read_header(settings.start[name], setting)
+    with torch.device("meta"):
+        encoder = build_encoders(settings, {name: shape or UNKNOWN})[name]
+    taken = agreeing(encoder, header, name, setting, by_shape=shape is not None)
+    check_finite(header, taken, name, setting)
+
+
 @dataclass(frozen=True)
 class FittedNetwork:
     """A network that was trained, or the reason why there is none.
@@ -110,7 +145,9 @@ class FittedNetwork:
         From the loop.
     card : dict
         How training went and what it cost: per person the ``flops_per_sample`` of a training step
-        and ``memory_per_sample`` in bytes, and in all ``parameters`` and ``flops``.
+        and ``memory_per_sample`` in bytes, and in all ``parameters`` and ``flops``. ``origin`` by
+        encoder, of those that started from a file; ``pretraining`` where there was one, which is
+        among the ``flops``.
     """
 
     trainer: Trainer
@@ -154,11 +191,18 @@ def fit_network(
         validated = np.flatnonzero((people.part == "validation") & job.usable)
     torch.manual_seed(job.seed)
     network = job.network(data.shapes)
+    origin = start_encoders(network.encoders, job.settings.network.start)
     cost = network_cost(network, data.shapes)
+    before = job.pretrained(network, data, folder, what)
     tasks = Tasks(people.targets, job.binary, job.fitted, settings)
     mine = trainer(network, data, tasks, settings, pick_device(job.device), job.seed)
     tell = report or told_by_epoch(what, settings.epochs_for(len(fitted)))
-    trained = train(mine, fitted, validated, folder, tell)
+    if before.get("reason"):
+        trained = Trained(
+            {}, {"train": [], "validation": []}, 0, f"in pretraining {before['reason']}"
+        )
+    else:
+        trained = train(mine, fitted, validated, folder, tell)
     if not trained.reason:
         mine.network.load_state_dict(trained.state)
     elif what:
@@ -170,10 +214,12 @@ def fit_network(
         "best_epoch": trained.best_epoch,
         "wait_share": trained.wait_share,
         "precision": str(precision_of(settings, mine.device)).removeprefix("torch."),
-        "flops": float(cost.training_flops) * len(fitted) * epochs,
+        "flops": float(cost.training_flops) * len(fitted) * epochs + before.get("flops", 0.0),
         "n_fitted": len(fitted),
         "parameters": cost.parameters,
         "flops_per_sample": cost.training_flops,
         "memory_per_sample": cost.activation_bytes,
+        **({"origin": origin} if origin else {}),
+        **({"pretraining": before} if before else {}),
     }
     return FittedNetwork(mine, trained, card)

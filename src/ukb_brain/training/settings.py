@@ -1,9 +1,10 @@
 """Typed parameters of modelling."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from ukb_brain.imaging.modalities import Kind
 from ukb_brain.part_of_grid import names_of
@@ -18,6 +19,8 @@ STRATEGIES = (LINEAR, KERNELS, AMORTISED, DEDICATED)
 HEADS: Final = "head"
 # Inputs of a matrix that takes a whole connectivity vector; the study's has 64,620.
 WIDE = 10_000
+# Fewer soft bins tell next to nothing.
+LEAST_BINS = 10
 # Without any penalty columns that depend on each other have no solution.
 Positive = Annotated[float, Field(gt=0)]
 
@@ -99,6 +102,11 @@ class Loop(Settings):
     label_scale : {"sd", "range"}
         Labels of continuous targets have mean 0 and SD 1 in training people, or reach from -1 to
         1 there, as the study's do.
+    bins : int
+        Continuous targets are read as the mean of so many soft bins between the .5 and 99.5
+        percentiles of training people's labels, and three beyond each end, trained by
+        Kullback-Leibler divergence, as SFCN's 40; 0 is none: one number, trained by squared error.
+        Validation people judge the number that is read either way.
     """
 
     epochs: int = Field(ge=1)
@@ -120,7 +128,18 @@ class Loop(Settings):
     balance: Literal["weights", "undersample", "none"] = "weights"
     clamp_percentiles: tuple[float, float] | None = None
     label_scale: Literal["sd", "range"] = "sd"
+    bins: int = Field(default=0, ge=0)
     augment: Augment = Augment()
+
+    @field_validator("bins")
+    @classmethod
+    def _has_bins_between_the_ends(cls, bins: int) -> int:
+        if 0 < bins < LEAST_BINS:
+            raise ValueError(
+                f"bins of continuous targets are none (0) or at least {LEAST_BINS}, of which six "
+                f"lie beyond the labels, and not {bins}"
+            )
+        return bins
 
     def epochs_for(self, people: int) -> int:
         """Largest number of epochs with so many people to train on."""
@@ -133,6 +152,11 @@ def without_null(given: Any) -> Any:
     if not isinstance(given, Mapping):
         return given
     return {name: without_null(value) for name, value in given.items() if value is not None}
+
+
+def _whole_path(given: str) -> str:
+    # A job of a batch system may start in another folder.
+    return str(Path(given).expanduser().absolute())
 
 
 class Network(Settings):
@@ -158,6 +182,10 @@ class Network(Settings):
         Volumes are averaged over cubes of so many voxels before.
     extensions : tuple of str
         Modules of yours, imported before networks are built, that register further encoders.
+    start : dict of str to str
+        Files of weights, in safetensors, that encoders start from, by imaging group (where
+        ``together``, by all groups with volumes, joined by ``+``). What agrees by name and shape is
+        taken. A null takes out one that a preset has.
     """
 
     volume: str = "light"
@@ -172,6 +200,9 @@ class Network(Settings):
     dropout: float = Field(default=0.3, ge=0, lt=1)
     pooling: int = Field(default=1, ge=1)
     extensions: tuple[str, ...] = ()
+    start: Annotated[
+        dict[str, Annotated[str, AfterValidator(_whole_path)]], BeforeValidator(without_null)
+    ] = Field(default_factory=dict)
 
 
 class Networks(Settings):
@@ -192,6 +223,50 @@ class Networks(Settings):
     cache_gb: float = Field(default=2.0, ge=0)
 
 
+class Pretrain(Settings):
+    """Whether encoders of volumes first learn to fill in what was hidden of training people.
+
+    Attributes
+    ----------
+    epochs : int
+        0 is not at all.
+    share : float
+        Of all cubes, so much is hidden of each person, drawn anew for each step.
+    cube : int
+        Edge of what is hidden, in voxels as the network is fed them.
+    learning_rate : float, optional
+        That of the loop where there is none.
+    """
+
+    epochs: int = Field(default=0, ge=0)
+    share: float = Field(default=0.6, gt=0, lt=1)
+    cube: int = Field(default=4, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+
+
+class Refine(Settings):
+    """Whether each domain of targets has low-rank changes of the shared encoders of its own.
+
+    They are kept where validation people are read better by them.
+
+    Attributes
+    ----------
+    rank : int
+        Of what is added to the weights of each linear layer and convolution; 0 is not at all.
+    epochs : int
+        For each domain, at most: for all of them no more than five times those of the loop.
+    patience : int
+        As in the loop.
+    learning_rate : float, optional
+        That of the loop where there is none.
+    """
+
+    rank: int = Field(default=0, ge=0)
+    epochs: int = Field(default=10, ge=1)
+    patience: int = Field(default=3, ge=0)
+    learning_rate: float | None = Field(default=None, gt=0)
+
+
 class Encoders(Networks):
     """The network with an encoder for each imaging group, trained on all targets together.
 
@@ -199,9 +274,15 @@ class Encoders(Networks):
     ----------
     cross_fits : int
         Networks, each trained without one part of training families.
+    pretrain : Pretrain
+        What comes before.
+    refine : Refine
+        What comes after.
     """
 
     cross_fits: int = Field(default=4, ge=2)
+    pretrain: Pretrain = Pretrain()
+    refine: Refine = Refine()
 
     @model_validator(mode="after")
     def _has_an_encoder_for_each_group(self) -> Self:

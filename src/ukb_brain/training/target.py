@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 
 from ukb_brain.grid import Cell
 from ukb_brain.ledger.artifact import Model, read_card, read_model
-from ukb_brain.statistics.inputs.nested_pairs import judged_inputs
+from ukb_brain.statistics.inputs.judged import judged_inputs
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.training.calibrate import balanced, calibrate, shrunk
 from ukb_brain.training.cells import CellFit, TargetJob, fit_heads, joined

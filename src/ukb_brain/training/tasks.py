@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ukb_brain.training.people import Floats, Mask
 from ukb_brain.training.settings import Loop
+from ukb_brain.training.soft_bins import SoftBins
 
 
 class Tasks:
@@ -25,7 +26,7 @@ class Tasks:
     fitted : ndarray of shape (n,)
         True for the people that the network is trained on; nothing else of anybody defines a scale.
     settings : Loop
-        How classes are balanced, and whether labels are clamped.
+        How classes are balanced, whether labels are clamped, and whether there are bins.
 
     Attributes
     ----------
@@ -58,7 +59,8 @@ class Tasks:
         if settings.label_scale == "range":
             low, high = np.array([(column.min(), column.max()) for column in used]).T
             centre, spread = (low + high) / 2, (high - low) / 2
-        scaled = np.where(kinds, raw, (raw - centre) / np.where(spread > 0, spread, 1.0))
+        divisor = np.where(spread > 0, spread, 1.0)
+        scaled = np.where(kinds, raw, (raw - centre) / divisor)
         weights = np.ones_like(raw)
         if settings.balance == "weights":
             share = np.clip(self.mean, 1e-6, 1 - 1e-6)
@@ -69,11 +71,17 @@ class Tasks:
         self.y = torch.from_numpy(np.nan_to_num(scaled)).float()
         self.weights = torch.from_numpy(weights * (np.isfinite(raw) & known)).float()
         self.binary = torch.from_numpy(kinds)
+        self.bins = None
+        if settings.bins:
+            given = [(c - m) / d for c, m, d in zip(used, centre, divisor, strict=True)]
+            self.bins = SoftBins(given, kinds, settings.bins)
 
     def to(self, device: torch.device) -> Tasks:
         """Move labels to where the network is."""
         self.y, self.weights = self.y.to(device), self.weights.to(device)
         self.binary = self.binary.to(device)
+        if self.bins is not None:
+            self.bins.to(device)
         return self
 
     def drawn(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -89,22 +97,47 @@ class Tasks:
         ranks = np.where(positive, np.cumsum(positive), np.cumsum(~positive))
         return order[ranks <= least]
 
-    def losses(self, predicted: torch.Tensor, rows: torch.Tensor, used: torch.Tensor) -> tuple:
-        """Weighted sums of each target's loss, and the sums of weights, both of shape (targets,).
+    def read(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Read what a network gives (batch, outputs) as standardised values, or logits.
+
+        Returns
+        -------
+        torch.Tensor of shape (batch, targets)
+        """
+        return outputs if self.bins is None else self.bins.read(outputs)
+
+    def losses(self, outputs: torch.Tensor, rows: torch.Tensor, used: torch.Tensor) -> tuple:
+        """As `errors`, of what a network gives (batch, outputs): what it is trained to lessen."""
+        predicted = self.read(outputs)
+        if self.bins is None:
+            return self.errors(predicted, rows, used)
+        return self._sums(predicted, self.bins.losses(outputs, self.y[rows]), rows, used)
+
+    def errors(self, predicted: torch.Tensor, rows: torch.Tensor, used: torch.Tensor) -> tuple:
+        """Weighted sums of each target's error, and the sums of weights, both of shape (targets,).
 
         Parameters
         ----------
         predicted : torch.Tensor of shape (batch, targets)
-            Standardised values, or logits.
+            Standardised values, or logits, as `read` gives them.
         rows : torch.Tensor of shape (batch,)
             People.
         used : torch.Tensor of shape (batch,)
             0 for people of whom the network saw nothing.
         """
+        return self._sums(predicted, (predicted - self.y[rows]) ** 2, rows, used)
+
+    def _sums(
+        self,
+        predicted: torch.Tensor,
+        continuous: torch.Tensor,
+        rows: torch.Tensor,
+        used: torch.Tensor,
+    ) -> tuple:
         y, weights = self.y[rows], self.weights[rows] * used[:, None]
         # Twice the cross-entropy is about the squared error's size at chance.
         crossed = 2 * binary_cross_entropy_with_logits(
             predicted, torch.where(self.binary, y, 0.5), reduction="none"
         )
-        each = torch.where(self.binary, crossed, (predicted - y) ** 2)
+        each = torch.where(self.binary, crossed, continuous)
         return (each * weights).sum(0), weights.sum(0)

@@ -38,7 +38,12 @@ AHEAD = 2
 
 
 class Data(Protocol):
-    """What a network is fed, of one person's ``shapes``."""
+    """What a network is fed."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of one person's inputs, by name."""
+        ...
 
     def read(self, rows: Rows, rng: np.random.Generator | None) -> Inputs:
         """Read inputs of some people.
@@ -72,8 +77,8 @@ def precision_of(settings: Loop, device: torch.device) -> torch.dtype:
 class Trainer:
     """One network in training.
 
-    The network is called with inputs by name and the mask, and gives (N, T). Its initial weights
-    are the caller's; everything else that is drawn follows from the seed.
+    The network is called with inputs by name and the mask, and gives what its tasks read. Its
+    initial weights are the caller's; everything else that is drawn follows from the seed.
     """
 
     def __init__(
@@ -132,22 +137,25 @@ class Trainer:
         return draw_change(n, (x, y, z), self.settings.augment, self.device)
 
     def forward(self, inputs: Inputs) -> torch.Tensor:
-        """Predict from inputs that `Data.read` gave; in float32 whatever the precision."""
+        """Compute outputs from inputs that `Data.read` gave; in float32 whatever the precision."""
         moved = self.moved(inputs)
         used = moved.pop(MASK)
         mixed = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed):
             return self.called(moved, used).float()
 
+    def predict(self, inputs: Inputs) -> torch.Tensor:
+        """Predict (N, T), standardised values or logits."""
+        return self.tasks.read(self.forward(inputs))
+
     def in_batches(self, rows: Rows) -> Iterator[Rows]:
         """Divide people, the last batch being what is left."""
         size = self.settings.batch_size
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
-    def _loss(self, inputs: Inputs, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-        predicted = self.forward(inputs)
-        used = self.seen(inputs)
-        return self.tasks.losses(predicted, torch.from_numpy(rows).to(self.device), used)
+    def placed(self, rows: Rows) -> torch.Tensor:
+        """Put people's rows where the network is."""
+        return torch.from_numpy(rows).to(self.device)
 
     def seen(self, inputs: Inputs) -> torch.Tensor:
         """Tell of whom (N,) the network sees anything, by 1 or 0."""
@@ -177,7 +185,8 @@ class Trainer:
         return [(stop - size, stop) for size, stop in zip(sizes, stops, strict=True) if size]
 
     def _piece(self, inputs: Inputs, rows: Rows, start: int, stop: int) -> float:
-        sums, weights = self._loss(part_of(inputs, start, stop), rows[start:stop])
+        part, some = part_of(inputs, start, stop), self.placed(rows[start:stop])
+        sums, weights = self.tasks.losses(self.forward(part), some, self.seen(part))
         share = (stop - start) / len(rows)
         loss = sums.sum() / weights.sum().clamp(min=1) * share
         if self.settings.mean_square_penalty:
@@ -254,13 +263,14 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, rows: Rows) -> float:
-        """Mean over targets of the loss on people the network is not trained on."""
+        """Mean over targets of the error on people the network is not trained on."""
         self.network.eval()
         sums = weights = torch.zeros(len(self.tasks.binary), device=self.device)
         for inputs, chunk in self.batches(rows):
             # A batch that training had to divide may not fit here either.
             for start, stop in self._ends(len(chunk)):
-                more = self._loss(part_of(inputs, start, stop), chunk[start:stop])
+                part, some = part_of(inputs, start, stop), self.placed(chunk[start:stop])
+                more = self.tasks.errors(self.predict(part), some, self.seen(part))
                 sums, weights = sums + more[0], weights + more[1]
         known = weights > 0
         return float((sums[known] / weights[known]).mean()) if known.any() else math.nan

@@ -9,16 +9,14 @@ from ukb_brain.errors import InputError
 from ukb_brain.statistics.certainty.delong import paired_delong
 from ukb_brain.statistics.draws import FamilyDraws
 from ukb_brain.statistics.inputs.comparisons import difference
+from ukb_brain.statistics.inputs.judged import ALL_IMAGES, judged_inputs, judged_pairs
 from ukb_brain.statistics.inputs.nested_pairs import (
-    ALL_IMAGES,
     NO_SCORE,
     SAME_SCORES,
     TOO_FEW,
     adds_table,
     compare_pairs,
     comparison_table,
-    judged_inputs,
-    judged_pairs,
 )
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline

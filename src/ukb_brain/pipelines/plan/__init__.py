@@ -13,7 +13,8 @@ from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.readers import stored_in
 from ukb_brain.pipelines.wiring import step
-from ukb_brain.planning import Case, Planning, foresee, parts_of, plan_table, write_plan
+from ukb_brain.planning import Case, Planning, foresee, parts_of
+from ukb_brain.planning.table import plan_table, write_plan
 from ukb_brain.tables.numbers import fields_of
 from ukb_brain.tables.splits import Splitting
 from ukb_brain.training.settings import Modelling

@@ -8,7 +8,7 @@ import pandas as pd
 from ukb_brain.figures.contributions import draw_contributions
 from ukb_brain.grid import Grid
 from ukb_brain.reports import show
-from ukb_brain.statistics.inputs.nested_pairs import ALL_IMAGES
+from ukb_brain.statistics.inputs.judged import ALL_IMAGES
 from ukb_brain.words import number
 
 
