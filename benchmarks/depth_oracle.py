@@ -30,7 +30,7 @@ from ukb_brain.imaging.quality import template_brain
 from ukb_brain.synthetic import brains
 from ukb_brain.synthetic.anatomy import Anatomy, build_anatomy, cortical_rim
 from ukb_brain.synthetic.depth import GATES, RIM, Depth, band_of, texture
-from ukb_brain.synthetic.linear_reader import REFERENCE_SEED, _stored
+from ukb_brain.synthetic.linear_reader import REFERENCE_SEED, stored
 from ukb_brain.synthetic.people import latents, variates
 from ukb_brain.synthetic.scans import PeopleBatch, Session
 from ukb_brain.synthetic.settings import SyntheticCohort
@@ -131,7 +131,7 @@ def drawn(item: SomePeople) -> pd.DataFrame:
 
 
 def _seen(readers: Readers, people: PeopleBatch) -> Iterator[tuple[float, float, Floats]]:
-    def stored(number: int, change: Any, *, noise: bool) -> Floats:
+    def shown(number: int, change: Any, *, noise: bool) -> Floats:
         session = Session(people, number, instance=2)
         depth = session.brain.depth
         if depth is None:
@@ -139,19 +139,19 @@ def _seen(readers: Readers, people: PeopleBatch) -> Iterator[tuple[float, float,
         session.brain = replace(session.brain, depth=replace(depth, waves=change(depth)))
         if not noise:
             session._noise_of = lambda *scan: _NoNoise()
-        image = _stored(session, "t1", readers.imaging)
+        image = stored(session, "t1", readers.imaging)
         return image[readers.brain].astype(np.float64)
 
     band = band_of(people.cohort.voxel_mm)
     for number in people.numbers:
-        image = stored(number, lambda depth: depth.waves, noise=True)
-        plain = stored(number, lambda depth: 0 * depth.waves, noise=False)
+        image = shown(number, lambda depth: depth.waves, noise=True)
+        plain = shown(number, lambda depth: 0 * depth.waves, noise=False)
         slope, offset = np.polyfit(plain, image, 1)
         others = []
         for k in range(PHASES):
             phases = RIM * texture(np.random.default_rng([number, k]), band)[0]
             waves = np.stack([phases, 0 * phases], axis=-1)
-            others.append(stored(number, lambda _, waves=waves: waves, noise=False) - plain)
+            others.append(shown(number, lambda _, waves=waves: waves, noise=False) - plain)
         expected = np.log(readers.energy(np.stack(others))).mean()
         yield float(readers.energy((image - slope * plain - offset)[None])[0]), expected, image
 
