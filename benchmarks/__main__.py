@@ -14,7 +14,7 @@ BENCHMARKS = {
         *("check", "cost", "agreement", "strategies", "study", "tried", "null", "real_people"),
         *("heads", "step", "workers", "bootstrap", "coverage", "evidence", "gains", "memory"),
         *("planner", "tables", "bulk", "store", "feed", "cohort", "resampling", "filters"),
-        *("scale", "one_mm", "harmonise", "encoders", "gpu"),
+        *("scale", "one_mm", "harmonise", "encoders", "gpu", "depth"),
     )
 } | {"truth": "cohorts"}
 

@@ -81,10 +81,10 @@ def test_predictions(root: Path, strategy: str) -> tuple[pd.DataFrame, pd.Series
     return predictions, people.set_index("eid")["family"]
 
 
-def reachable(truth: pd.DataFrame) -> pd.Series:
-    """Skill of the oracle, by target and inputs."""
+def reachable(truth: pd.DataFrame, column: str = "reachable") -> pd.Series:
+    """Skill of the oracle, by target and inputs, or of another column of the truth."""
     kinds = truth["metric"].map({kind.headline: name for name, kind in KINDS.items()})
-    found = by_kind(kinds, lambda of: of.skill(truth["reachable"]))
+    found = by_kind(kinds, lambda of: of.skill(truth[column]))
     return found.set_axis(pd.MultiIndex.from_frame(truth[["target", "inputs"]]))
 
 
