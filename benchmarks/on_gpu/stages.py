@@ -72,7 +72,7 @@ class Setup:
     toy: bool = False
     processes: int = field(default_factory=processors)
     people: int = 2_000
-    reference_people: int = 1_600
+    reference_people: int = 3_200
     depth: bool = True
     edge: int = 64
     large: int = 128
