@@ -40,7 +40,8 @@ from ukb_brain.training.settings import Encoders
 TIMED = 3
 HOME, SECONDS, PRESET, SEED = WORK / "encoders", 600.0, "benchmark", 1
 QUALITY = "03_primary/quality.parquet"
-COHORT = {"participants": 2000, "seed": SEED}
+# Where there is something that linear models do not see; the truth is not asked.
+COHORT = {"participants": 2000, "seed": SEED, "depth": True, "reference_people": 1000}
 # Wherever there are such targets; every figure holds the scores of all.
 SHOWN = ("age", "sex", "weight", "hypertension", "smoking", "reaction_time")
 NETWORKS: dict[str, dict[str, Any]] = {

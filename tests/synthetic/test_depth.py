@@ -5,9 +5,11 @@ import pytest
 
 from ukb_brain.synthetic import brains, depth
 from ukb_brain.synthetic.anatomy import build_anatomy
-from ukb_brain.synthetic.factors import FACTORS, factor_values, older
+from ukb_brain.synthetic.factors import FACTORS, factor_values, older, own_at
 from ukb_brain.synthetic.people import DEEP, LESIONS, VARIATES, latents, traits, variates
+from ukb_brain.synthetic.scans import PeopleBatch, Session
 from ukb_brain.synthetic.settings import SyntheticCohort
+from ukb_brain.synthetic.visits import visits_of
 
 SIZES = {"participants": 10, "regions": 25, "time_points": 60, "seed": 3, "depth": True}
 COARSE, FINE = (SyntheticCohort(voxel_mm=mm, **SIZES) for mm in (8, 3))
@@ -182,13 +184,72 @@ def test_age_makes_the_texture_stronger_and_moves_nothing(gated):
     )
 
 
-def test_another_person_has_another_texture_and_another_visit_the_same(gated):
+def test_another_person_has_another_texture(gated):
     first, _ = deep_brain(gated, COARSE, 1)
-    again, _ = deep_brain(gated, COARSE, 1)
     other, _ = deep_brain(gated, COARSE, 2)
-    np.testing.assert_array_equal(first.depth.waves, again.depth.waves)
     pair = [b.depth.waves[..., 0].ravel() for b in (first, other)]
     assert abs(np.corrcoef(pair)[0, 1]) < 0.1
+
+
+def test_a_shape_does_not_show_a_field_another_way_round(gated):
+    """A shape that goes with sex would else multiply the field, for linear readers to see."""
+    brain, world = deep_brain(gated, COARSE, 1)
+    still = replace(brain.depth, waves=0 * brain.depth.waves)
+    shape = [f.effect for f in FACTORS["structural"]].index("shape")
+
+    def drawn(gate, sex):
+        structural = np.zeros(len(FACTORS["structural"]))
+        structural[shape] = sex
+        gates = np.array([gate, 0.0, 0.0])
+        one = replace(brain, structural=structural, depth=replace(still, gates=gates))
+        return brains.draw(gated, one, world)
+
+    men, women = ({k: drawn(k, sex) for k in (-1.0, 1.0)} for sex in (1.0, -1.0))
+    for key in ("t1", "flair"):
+        field = men[1.0][key] - men[-1.0][key]
+        np.testing.assert_allclose(field, women[1.0][key] - women[-1.0][key], atol=1e-6)
+        assert field.std() > 0.01
+
+
+def test_no_date_and_no_scan_tells_anything_of_depth():
+    """Dates are confounds, and who was scanned is what everything is of."""
+    numbers = range(1, 2001)
+    e = variates(3, numbers, FINE.deep)
+    visits = [visits_of(3, number) for number in numbers]
+    scanned = np.array([float(2 in v.dates) for v in visits])
+    first = np.array([v.dates[0].toordinal() for v in visits], dtype=float)
+    here = scanned > 0
+    second = np.array([v.dates[2].toordinal() if 2 in v.dates else 0 for v in visits], dtype=float)
+    for name in FINE.deep:
+        assert abs(np.corrcoef(e[name], scanned)[0, 1]) < 0.1, name
+        assert abs(np.corrcoef(e[name][here], (second - first)[here])[0, 1]) < 0.1, name
+
+
+def test_depth_stays_from_visit_to_visit_but_for_what_years_do(gated, tmp_path):
+    gated.save(tmp_path / "anatomy.npz")
+    number = next(n for n in range(1, 3000) if 3 in visits_of(COARSE.seed, n).dates)
+    batch = PeopleBatch((number,), COARSE, tmp_path / "anatomy.npz", tmp_path, {})
+    first, later = (Session(batch, number, visit).brain.depth for visit in (2, 3))
+    np.testing.assert_array_equal(first.gates, later.gates)
+    np.testing.assert_array_equal(first.waves[..., 1], later.waves[..., 1])
+    grown = later.waves[..., 0] / first.waves[..., 0]
+    assert grown.min() > 1.01
+    assert np.ptp(grown) < 1e-3
+
+
+@pytest.mark.parametrize("visit", [2, 3])
+def test_the_truth_knows_the_brains_that_are_drawn(gated, tmp_path, visit):
+    gated.save(tmp_path / "anatomy.npz")
+    number = next(n for n in range(1, 3000) if visit in visits_of(COARSE.seed, n).dates)
+    batch = PeopleBatch((number,), COARSE, tmp_path / "anatomy.npz", tmp_path, {})
+    drawn = Session(batch, number, visit).brain
+    z, dates = latents(variates(COARSE.seed, [number], COARSE.deep)), visits_of(3, number).dates
+    if visit == 3:
+        z = older(z, (dates[3] - dates[2]).days / 365.25)
+    own = own_at(visit, COARSE.seed, number)
+    np.testing.assert_allclose(
+        drawn.structural, factor_values("structural", z, own["structural"])[0]
+    )
 
 
 def test_years_make_the_texture_stronger():

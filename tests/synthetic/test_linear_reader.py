@@ -64,7 +64,7 @@ def drawn(tmp_path_factory):
 
 def test_images_are_of_the_people_whose_traits_are_known(drawn):
     cohort, batches, paths = drawn
-    assert [len(b.numbers) for b in batches] == [200, 40]
+    assert [len(b.numbers) for b in batches] == [60, 60, 60, 60]
     z, *_ = reference_people(cohort)
     held = [np.load(path) for path in paths]
     assert sum(map(len, held)) == len(z["age"]) == 240

@@ -86,8 +86,9 @@ class ConvNeXt(nn.Module):
     """ConvNeXt V2 of volumes: (N, C, X, Y, Z) to (N, E).
 
     Liu et al., CVPR 2022; Woo et al., CVPR 2023. Response normalisation, the second's, stands in
-    place of the first's layer scale, which begins at 10⁻⁶ and hardly leaves it in a training of a
-    few hundred steps. There is no stochastic depth. Dropout is before the last layer. Refuses edges
+    place of the first's layer scale, by which blocks begin near the identity: trainings of a few
+    hundred steps have no time for that. There is no stochastic depth, and weights begin as
+    torch's layers do. Dropout is before the last layer. Refuses edges
     of fewer than 4 × ``stem`` + 1 voxels, where the last of three halvings would not halve.
 
     ``stem`` is the edge of the cubes that the first layer takes; ``width`` is of the first stage,

@@ -127,8 +127,6 @@ def draw(anatomy: Anatomy, brain: Brain, world: Points) -> Images:
         + np.tensordot(brain.site, anatomy.sites, 1)
         + np.tensordot(brain.textures, anatomy.textures, 1)
     )
-    if brain.depth is not None:
-        changes += np.tensordot(brain.depth.gates.astype(np.float32), anatomy.gates, 1)
     coarse = np.concatenate([shape_fields, changes]).astype(np.float32)
     coarse = np.ascontiguousarray(np.moveaxis(coarse, 0, -1))
     fields = _sample(coarse, COARSE_AFFINE, world)
@@ -146,14 +144,30 @@ def draw(anatomy: Anatomy, brain: Brain, world: Points) -> Images:
             drawn[key] += (of_grey * grey + of_white * white) * change[name]
         drawn[key] += contrast.lesions * lesions
     if brain.depth is not None:
-        outer, inner = _sample(brain.depth.waves, brain.depth.affine, world)
-        of_grey, of_white = (
-            CONTRASTS["t1"].fields["t1_grey"][0],
-            CONTRASTS["t1"].fields["t1_white"][1],
-        )
-        rim = grey * cortical_rim(*world.T)
-        drawn["t1"] += of_grey * rim * outer + of_white * white * inner
+        for key, added in _deep(anatomy, brain.depth, world, grey, white).items():
+            drawn[key] += added
     return drawn | {"lesions": lesions, "brain": grey + white + fluid}
+
+
+def _deep(
+    anatomy: Anatomy, depth: Depth, world: Points, grey: Array, white: Array
+) -> dict[str, Array]:
+    """Intensities that depth adds at points of the world, of whose tissue some is grey or white."""
+    outer, inner = _sample(depth.waves, depth.affine, world)
+    of_grey, of_white = CONTRASTS["t1"].fields["t1_grey"][0], CONTRASTS["t1"].fields["t1_white"][1]
+    rim = grey * cortical_rim(*world.T)
+    added = {key: np.zeros(len(world), dtype=np.float32) for key in CONTRASTS}
+    added["t1"] = of_grey * rim * outer + of_white * white * inner
+    # Of average tissue, wherever a person's own has moved: a shape that goes with sex would else
+    # multiply the field in the image itself, and a linear reader would see its sign.
+    tissues = np.ascontiguousarray(anatomy.tissues[..., :2])
+    still = _sample(tissues, fsl_mni(float(anatomy.voxel_mm))[1], world)
+    gates = np.tensordot(depth.gates.astype(np.float32), anatomy.gates, 1)
+    fields = _sample(np.ascontiguousarray(np.moveaxis(gates, 0, -1)), COARSE_AFFINE, world)
+    for change, (name, key) in zip(fields, FIELDS.items(), strict=True):
+        grey_there, white_there = CONTRASTS[key].fields[name]
+        added[key] += (grey_there * still[0] + white_there * still[1]) * change
+    return added
 
 
 def brain_points(anatomy: Anatomy) -> tuple[Mask, Points]:

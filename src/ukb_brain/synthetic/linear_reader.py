@@ -21,16 +21,19 @@ from ukb_brain.imaging.quality import template_brain
 from ukb_brain.imaging.readers import to_common_grid
 from ukb_brain.synthetic.anatomy import contrasts_of
 from ukb_brain.synthetic.brains import Brain
+from ukb_brain.synthetic.people import FAMILY_BLOCK
 from ukb_brain.synthetic.scans import PeopleBatch, Session
 from ukb_brain.synthetic.settings import SyntheticCohort
 
 Floats = NDArray[np.float64]
 # Of everybody who is drawn for the truth; no cohort of a user has their seed.
 REFERENCE_SEED = 2_000_000_001
+# Raised whenever people with depth are drawn otherwise than before.
+DRAWN_AS = 2
 PEOPLE_PER_BATCH = 200
 # Parts that are left out in turn, and ridge penalties to choose from, as shares of the mean square
 # of voxels.
-PARTS, PENALTIES = 4, (0.03, 0.5, 8.0)
+PARTS, PENALTIES = 4, (0.03, 0.5, 8.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,11 @@ def reference_batches(
 ) -> list[ReferenceBatch]:
     """Divide the people of the truth; those that a run before drew are kept in the folder.
 
-    Families are in twenties: ``size`` is a multiple of that.
+    Families are in twenties: ``size`` is a multiple of that. Of few people there are smaller
+    batches, so that each can be left out in turn.
     """
+    fewest = cohort.reference_people // PARTS // FAMILY_BLOCK * FAMILY_BLOCK
+    size = min(size, max(fewest, FAMILY_BLOCK))
     cohort = cohort.model_copy(
         update={"seed": REFERENCE_SEED, "participants": cohort.reference_people}
     )
@@ -120,7 +126,8 @@ def read_linearly(images: Sequence[Path], outputs: Floats) -> Floats:
     Returns
     -------
     ndarray of shape (n, k)
-        Standardised, each output with the penalty that reads it best.
+        Standardised, each output with the penalty that reads it best; 0 throughout where the mean
+        is nearer than any.
     """
     held = [np.load(path, mmap_mode="r") for path in images]
     centre = sum(some.sum(axis=0, dtype=np.float64) for some in held) / len(outputs)
@@ -129,8 +136,10 @@ def read_linearly(images: Sequence[Path], outputs: Floats) -> Floats:
     by_file = list(y.split([len(some) for some in files]))
     way = _by_voxels if len(outputs) > held[0].shape[1] else _by_people
     read = way(files, by_file)
-    best = ((read - y) ** 2).sum(1).argmin(0)
-    return read[best, :, torch.arange(y.shape[1])].T.double().numpy()
+    lost = ((read - y) ** 2).sum(1)
+    chosen = read[lost.argmin(0), :, torch.arange(y.shape[1])].T
+    nothing = lost.amin(0) >= (y**2).sum(0)
+    return chosen.masked_fill(nothing, 0.0).double().numpy()
 
 
 def _by_voxels(files: list[Tensor], y: list[Tensor]) -> Tensor:

@@ -98,7 +98,7 @@ def variates(seed: int, numbers: Sequence[int], deep: Sequence[str] = ()) -> Col
         own[:] = np.sqrt(HERITABILITY) * shared + np.sqrt(1 - HERITABILITY) * own
     drawn: Columns = dict(zip(VARIATES, table.T, strict=True))
     if deep:
-        streams = (np.random.default_rng([seed, number, 4]) for number in numbers)
+        streams = (np.random.default_rng([seed, number, 8]) for number in numbers)
         more = np.array([stream.standard_normal(len(DEEP + LESIONS)) for stream in streams])
         drawn |= {n: more[:, k] for k, n in enumerate(DEEP + LESIONS) if n in deep}
     return drawn

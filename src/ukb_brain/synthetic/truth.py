@@ -6,7 +6,8 @@ traits; *reachable* is that of an oracle which reads the factors off images of t
 voxel size and regions, knowing every effect map and the noise.
 
 In a cohort with depth the oracle is also told how strong the rim's texture is, the fields whose
-meaning depends on sex (and reads the sex off the cell's own images), and the number of lesions.
+meaning depends on sex (and reads the sex off the cell's own images), and the number of lesions: all
+exactly, so that no reader of images can quite reach it.
 *Reachable_linear* is the score of the best linear reader of the stored images, without being told
 (`ukb_brain.synthetic.linear_reader`); elsewhere the oracle's reading is linear itself.
 """
@@ -87,9 +88,9 @@ def _readout_errors(grid: Grid, cohort: SyntheticCohort) -> dict[str, Array]:
     return errors
 
 
-def _known(group: Group, z: Columns) -> Array:
+def _known(group: Group, z: Columns, of_images: bool = True) -> Array:
     shown = {f.latent: latent_of(f, z) for f in FACTORS[group]}
-    shown |= {name: z[name] for name in _deep(group, z)}
+    shown |= {name: z[name] for name in _deep(group, z) if of_images}
     return np.hstack([np.stack(list(shown.values()), axis=1), site_indicators(z)])
 
 
@@ -162,7 +163,9 @@ def _linear_scores(
         features[group] = _read(_shown(group, z, own), rng, errors[group])
     if idps.NAME in errors:
         features[idps.NAME] = _read(idps.seen_by(z, own), rng, errors[idps.NAME])
-    return _scores(features | {"structural": linear}, values, grid, cells)
+    # What is not read at all would add noise to each cell.
+    features["structural"] = linear[:, linear.std(0) > 0]
+    return _scores(features, values, grid, cells)
 
 
 def reference_people(cohort: SyntheticCohort) -> tuple[Columns, dict[str, Array], Columns]:
@@ -218,7 +221,7 @@ def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array) -> pd.DataFr
     if idps.NAME in errors:
         # Of the same people: their phenotypes have the factors that their images have.
         own |= {g: _own(g, z, rng) for g in idps.GROUPS if g not in own}
-        latent = [_known(group, z) for group in idps.GROUPS]
+        latent = [_known(group, z, of_images=False) for group in idps.GROUPS]
         known[idps.NAME] = np.hstack([*latent, z["head"][:, None]])
         seen[idps.NAME] = _read(idps.seen_by(z, own), rng, errors[idps.NAME])
     if cohort.depth and "structural" in seen:

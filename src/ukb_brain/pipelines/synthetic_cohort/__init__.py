@@ -18,7 +18,12 @@ from ukb_brain.pipelines.wiring import step
 from ukb_brain.synthetic.anatomy import build_anatomy
 from ukb_brain.synthetic.depth import GATES
 from ukb_brain.synthetic.folder import bulk_folder, claim
-from ukb_brain.synthetic.linear_reader import draw_reference, read_linearly, reference_batches
+from ukb_brain.synthetic.linear_reader import (
+    DRAWN_AS,
+    draw_reference,
+    read_linearly,
+    reference_batches,
+)
 from ukb_brain.synthetic.scans import PeopleBatch, missing_files, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
@@ -93,7 +98,7 @@ def learn_linear_reader(
         return np.empty((0, 0))
     sizes = claimed.model_dump(include={"voxel_mm", "reference_people"})
     how = imaging.taking(grid.imaging["structural"]).model_dump(mode="json", exclude={"quality"})
-    name = fingerprint_of("linear reader", sizes, how)[:12]
+    name = fingerprint_of("linear reader", DRAWN_AS, sizes, how)[:12]
     kept = truth_folder / f"linear_reader_{name}.npy"
     if not kept.exists():
         anatomy, drawn = write_anatomy(claimed, truth_folder), truth_folder / f"people_{name}"
