@@ -40,7 +40,7 @@ Images = dict[str, NDArray[np.float32]]
 
 def _images(number: int, batch: scans.PeopleBatch) -> Images:
     """Draw one person's images in MNI space at 1 mm."""
-    session = scans._Session(batch, number, 2)
+    session = scans.Session(batch, number, 2)
     drawn = brains.draw(session.anatomy, brains.registered(session.brain), session.world)
     random = np.random.default_rng([SEED, number])
     images = {}

@@ -66,7 +66,7 @@ def write_person(folder: Path, settings: ImagingPreprocess) -> Visit:
     anatomy = folder / "anatomy.npz"
     build_anatomy(1).save(anatomy)
     cohort = SyntheticCohort(participants=1, voxel_mm=1, regions=25, time_points=60, seed=SEED)
-    session = scans._Session(
+    session = scans.Session(
         scans.PeopleBatch((1,), cohort, anatomy, folder, settings.modalities), 1, 2
     )
     files = {}

@@ -138,7 +138,7 @@ def at_4_mm(tmp_path_factory):
     images = []
     for number in batch.numbers:
         scan = Scan(T1, 2, "ok")
-        session = scans._Session(batch, number, 2)
+        session = scans.Session(batch, number, 2)
         session.write(scan)
         images.append((BulkFile(folder / str(T1) / scan.file_name(number)), session.brain))
     settings = imaging(shape=(46, 55, 46), voxel_mm=4, centre_mm=(0, -18, 18))

@@ -225,6 +225,8 @@ def test_every_encoder_of_volumes_can_fill_in(name):
     encoder = build_encoder("volume", name, shape, 8, 0.0, {})
     layer, places = last_places(encoder, shape)
     assert layer and len(places) == 4 and places[0] > 2
+    # Of these only one ends in places enough for what is fine; the others fill in coarsely.
+    assert (min(places[1:]) > 2) == (name == "light")
     whole = Filling({"t1": encoder}, {"t1": shape}, {"t1": torch.zeros(1, *shape)})
     for parameter in whole.decoders.parameters():
         torch.nn.init.normal_(parameter, std=0.01)
