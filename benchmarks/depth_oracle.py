@@ -28,11 +28,11 @@ from ukb_brain.imaging.affines import common_grid, fsl_mni
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.quality import template_brain
 from ukb_brain.synthetic import brains
-from ukb_brain.synthetic.anatomy import Anatomy, build_anatomy, cortical_rim
-from ukb_brain.synthetic.depth import GATES, RIM, Depth, band_of, texture
+from ukb_brain.synthetic.anatomy import Anatomy, cortical_rim
+from ukb_brain.synthetic.depth import RIM, Depth, band_of, texture
 from ukb_brain.synthetic.linear_reader import REFERENCE_SEED, stored
 from ukb_brain.synthetic.people import latents, variates
-from ukb_brain.synthetic.scans import PeopleBatch, Session
+from ukb_brain.synthetic.scans import PeopleBatch, Session, write_anatomy
 from ukb_brain.synthetic.settings import SyntheticCohort
 
 PEOPLE, AT_A_TIME = 500, 25
@@ -160,10 +160,7 @@ def correlations(
     people: int, cohort: SyntheticCohort, imaging: ImagingPreprocess, home: Path
 ) -> dict[str, float]:
     """Correlate with what the texture shows what each oracle reads: ``plain`` and ``told``."""
-    anatomy = home / f"anatomy_{cohort.voxel_mm:g}mm.npz"
-    if not anatomy.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        build_anatomy(cohort.voxel_mm, GATES).save(anatomy)
+    anatomy = write_anatomy(cohort, home)
     items = [
         SomePeople(range(k, min(k + AT_A_TIME, people + 1)), cohort, anatomy, imaging)
         for k in range(1, people + 1, AT_A_TIME)

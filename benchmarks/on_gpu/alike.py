@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -55,14 +55,14 @@ class Step(NamedTuple):
 
 
 class Still(Trainer):
-    """Without dropout, which each device draws otherwise; keeps every step.
+    """Without dropout, which each device draws otherwise; puts every step into ``steps``.
 
     Each step starts from the weights of a ``guide``'s, where there is one.
     """
 
-    def __init__(self, *given: Any, guide: list[Step] | None = None) -> None:
+    def __init__(self, *given: Any, steps: list[Step], guide: list[Step] | None = None) -> None:
         super().__init__(*given)
-        self.guide, self.steps = guide, list[Step]()
+        self.guide, self.steps = guide, steps
         for module in self.network.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -134,10 +134,10 @@ def tiny_job(name: str, folder: Path, setup: Setup) -> EncoderJob:
 def steps_of(job: EncoderJob, folder: Path, guide: list[Step] | None = None) -> list[Step]:
     """Keep all steps of a training, and nothing else of it."""
     shutil.rmtree(folder, ignore_errors=True)
-    kind: Callable[..., Still] = partial(Still, guide=guide)
-    trainer = fit_network(job, folder, report=_nothing, trainer=kind).trainer  # type: ignore[arg-type]
+    steps: list[Step] = []
+    fit_network(job, folder, report=_nothing, trainer=partial(Still, steps=steps, guide=guide))
     shutil.rmtree(folder)
-    return trainer.steps  # type: ignore[attr-defined]
+    return steps
 
 
 def _nothing(epoch: int, curves: dict[str, list[float]]) -> None:

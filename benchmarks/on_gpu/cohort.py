@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from benchmarks.on_gpu.stages import SEED, Line, Setup, one_thread_each, spread
 from benchmarks.record import Figure, kept
 from benchmarks.skills import parameters
-from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.connectivity import fisher_z_of_time_series
 from ukb_brain.imaging.intensity import Code
@@ -24,19 +23,18 @@ from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.imaging.readers import SHRINKAGE
 from ukb_brain.imaging.store import open_store
 from ukb_brain.imaging.tangent import shrinkage_of_time_series
-from ukb_brain.synthetic.anatomy import CONTRASTS, build_anatomy
-from ukb_brain.synthetic.depth import GATES
+from ukb_brain.synthetic.anatomy import CONTRASTS
 from ukb_brain.synthetic.linear_reader import (
+    ReferenceBatch,
     draw_reference,
     in_single,
-    read_linearly,
     reference_batches,
     stored,
 )
 from ukb_brain.synthetic.people import family_of, latents, traits, variates
-from ukb_brain.synthetic.scans import PeopleBatch, Session
+from ukb_brain.synthetic.scans import PeopleBatch, Session, write_anatomy
 from ukb_brain.synthetic.settings import FIRST_EID, SyntheticCohort
-from ukb_brain.synthetic.truth import build_truth, linearly_shown, reference_people
+from ukb_brain.synthetic.truth import build_truth, kept_linear_reading
 from ukb_brain.tables.blocks import fit_block_scaling, make_blocks
 from ukb_brain.tables.splits import Splitting, make_splits
 from ukb_brain.training.people import People, gather_people
@@ -94,13 +92,6 @@ def imaging_of(setup: Setup) -> ImagingPreprocess:
     return ImagingPreprocess(**given | edges | {"preset": {}, "quality": None})
 
 
-def _anatomy(setup: Setup) -> Path:
-    path = setup.out / "cohort/anatomy.npz"
-    if not path.exists():
-        build_anatomy(setup.voxel_mm, GATES if setup.depth else ()).save(path)
-    return path
-
-
 def make_cohort(setup: Setup) -> Cohort:
     """Draw everybody of whom there are no scans yet, and line up all that is known of them.
 
@@ -109,7 +100,7 @@ def make_cohort(setup: Setup) -> Cohort:
     raw files.
     """
     settings, imaging, folder = asked_of_generator(setup), imaging_of(setup), setup.out / "cohort"
-    numbers, anatomy = np.arange(1, setup.people + 1), _anatomy(setup)
+    numbers, anatomy = np.arange(1, setup.people + 1), write_anatomy(settings, folder)
     there = {eid for eid, _ in open_store(folder / "vectors.store").keys("rsfmri")}
     todo = [number for number in numbers.tolist() if FIRST_EID + number - 1 not in there]
     jobs = [
@@ -162,19 +153,16 @@ def _gathered(
 # ---- truth --------------------------------------------------------------------------------------
 
 
-def read_by_linear_reader(setup: Setup) -> Path:
+def read_by_linear_reader(setup: Setup) -> NDArray[np.float64]:
     """Measure what the best linear reader of images reads, of people who are drawn for it alone."""
-    path, cohort = setup.out / f"{READER}.npy", asked_of_generator(setup)
-    if not path.exists():
-        drawn = setup.out / "cohort/reference"
-        drawn.mkdir(parents=True, exist_ok=True)
-        batches = reference_batches(cohort, _anatomy(setup), imaging_of(setup), drawn, REFERENCE)
-        paths = sorted(spread(draw_reference, batches, setup.processes))
-        read = read_linearly(paths, linearly_shown(*reference_people(cohort)))
-        with atomic_path(path) as part, part.open("wb") as file:
-            np.save(file, read)
-        shutil.rmtree(drawn)
-    return path
+    cohort, folder = asked_of_generator(setup), setup.out / "cohort"
+    anatomy, imaging = write_anatomy(cohort, folder), imaging_of(setup)
+    batches = reference_batches(cohort, anatomy, imaging, folder / "reference", REFERENCE)
+
+    def draw(some: Sequence[ReferenceBatch]) -> Iterable[Path]:
+        return spread(draw_reference, some, setup.processes)
+
+    return kept_linear_reading(cohort, batches, draw, setup.out / f"{READER}.npy")
 
 
 def truth_of(setup: Setup) -> pd.DataFrame:
@@ -186,7 +174,7 @@ def truth_of(setup: Setup) -> pd.DataFrame:
 
 
 def _truth(setup: Setup) -> pd.DataFrame:
-    linear = np.load(read_by_linear_reader(setup)) if setup.depth else np.empty((0, 0))
+    linear = read_by_linear_reader(setup) if setup.depth else np.empty((0, 0))
     return build_truth(setup.grid, asked_of_generator(setup), linear)
 
 

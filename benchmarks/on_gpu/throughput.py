@@ -132,7 +132,8 @@ def utilisation(device: torch.device) -> float | None:
         return None
     try:
         return torch.cuda.utilization(device) / 100
-    except Exception:
+    except (ImportError, RuntimeError):
+        # Without pynvml, or a driver that it can ask.
         pass
     if _nvidia_smi() is None:
         return None

@@ -252,5 +252,7 @@ def build_anatomy(voxel_mm: float, gates: Sequence[str] = ()) -> Anatomy:
         diffusion=_effects("diffusion"),
         sites=np.stack([_site(site) for site in SITES]),
         textures=np.stack(textures).astype(np.float32),
-        **({"gates": np.stack([_change(g, GATE, "structural") for g in gates])} if gates else {}),
+        gates=np.asarray(
+            [_change(gate, GATE, "structural") for gate in gates], dtype=np.float32
+        ).reshape(-1, len(FIELDS), *COARSE_SHAPE),
     )

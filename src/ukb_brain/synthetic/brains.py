@@ -160,8 +160,7 @@ def _deep(
     added["t1"] = of_grey * rim * outer + of_white * white * inner
     # Of average tissue, wherever a person's own has moved: a shape that goes with sex would else
     # multiply the field in the image itself, and a linear reader would see its sign.
-    tissues = np.ascontiguousarray(anatomy.tissues[..., :2])
-    still = _sample(tissues, fsl_mni(float(anatomy.voxel_mm))[1], world)
+    still = _sample(anatomy.tissues, fsl_mni(float(anatomy.voxel_mm))[1], world)
     gates = np.tensordot(depth.gates.astype(np.float32), anatomy.gates, 1)
     fields = _sample(np.ascontiguousarray(np.moveaxis(gates, 0, -1)), COARSE_AFFINE, world)
     for change, (name, key) in zip(fields, FIELDS.items(), strict=True):

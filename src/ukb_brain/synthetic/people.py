@@ -120,26 +120,23 @@ def latents(e: Columns) -> Columns:
     adiposity = 0.08 * age + 0.995 * e["adiposity"]
     complaint = e["complaint"]
     as_drawn = ("height", "complaint", "speed", "white_matter", "worry", "handed")
-    return (
-        {name: e[name] for name in as_drawn}
-        | {
-            "age_years": age_years,
-            "male": male,
-            "site_code": site_code,
-            "age": age,
-            "sex": sex,
-            "adiposity": adiposity,
-            # Weight given sex: what the scales show and, in part, what the brain's size shows.
-            "body": 0.78 * adiposity + 0.42 * e["height"] + 0.46 * e["build"],
-            "vascular": 0.38 * age + 0.12 * sex + 0.28 * adiposity + 0.86 * e["vascular"],
-            "metabolic": 0.15 * age + 0.15 * sex + 0.45 * adiposity + 0.86 * e["metabolic"],
-            "smoke": 0.14 * sex + 0.38 * complaint + 0.91 * e["smoke"],
-            "neuroticism": -0.24 * age - 0.26 * sex + 0.55 * complaint + 0.75 * e["neuroticism"],
-            "head": 0.62 * sex + 0.25 * e["height"] + 0.74 * e["head"],
-            "motion": 0.15 * age + 0.30 * adiposity + 0.94 * e["motion"],
-        }
-        | _deep_latents(e, age, sex)
-    )
+    shared = {name: e[name] for name in as_drawn} | {
+        "age_years": age_years,
+        "male": male,
+        "site_code": site_code,
+        "age": age,
+        "sex": sex,
+        "adiposity": adiposity,
+        # Weight given sex: what the scales show and, in part, what the brain's size shows.
+        "body": 0.78 * adiposity + 0.42 * e["height"] + 0.46 * e["build"],
+        "vascular": 0.38 * age + 0.12 * sex + 0.28 * adiposity + 0.86 * e["vascular"],
+        "metabolic": 0.15 * age + 0.15 * sex + 0.45 * adiposity + 0.86 * e["metabolic"],
+        "smoke": 0.14 * sex + 0.38 * complaint + 0.91 * e["smoke"],
+        "neuroticism": -0.24 * age - 0.26 * sex + 0.55 * complaint + 0.75 * e["neuroticism"],
+        "head": 0.62 * sex + 0.25 * e["height"] + 0.74 * e["head"],
+        "motion": 0.15 * age + 0.30 * adiposity + 0.94 * e["motion"],
+    }
+    return shared | _deep_latents(e, age, sex)
 
 
 def _deep_latents(e: Columns, age: NDArray[np.float64], sex: NDArray[np.float64]) -> Columns:

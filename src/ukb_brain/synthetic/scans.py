@@ -28,7 +28,7 @@ from ukb_brain.imaging.regions import TIAN_1, glasser_labels
 from ukb_brain.imaging.resampling import resample
 from ukb_brain.imaging.time_series import LABEL
 from ukb_brain.synthetic import brains
-from ukb_brain.synthetic.anatomy import CONTRASTS, Anatomy
+from ukb_brain.synthetic.anatomy import CONTRASTS, Anatomy, build_anatomy
 from ukb_brain.synthetic.brains import Mask, Points
 from ukb_brain.synthetic.connectomes import (
     N_STYLES,
@@ -37,7 +37,7 @@ from ukb_brain.synthetic.connectomes import (
     simulate,
     streamlines,
 )
-from ukb_brain.synthetic.depth import Depth, draw_depth
+from ukb_brain.synthetic.depth import GATES, Depth, draw_depth
 from ukb_brain.synthetic.factors import (
     FACTORS,
     STABLE,
@@ -104,6 +104,15 @@ def _anatomy(path: Path) -> tuple[Anatomy, Mask, Points, torch.Tensor]:
 
 def _numbered(voxels: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.intp]:
     return voxels @ np.cumprod([1, *shape[:2]])
+
+
+def write_anatomy(cohort: SyntheticCohort, folder: Path) -> Path:
+    """Write the anatomy that all brains of a cohort share, unless it is there."""
+    path = folder / f"anatomy_{cohort.voxel_mm:g}mm{'_depth' * cohort.depth}.npz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        build_anatomy(cohort.voxel_mm, GATES if cohort.depth else ()).save(path)
+    return path
 
 
 def missing_files(

@@ -12,13 +12,16 @@ exactly, so that no reader of images can quite reach it.
 (`ukb_brain.synthetic.linear_reader`); elsewhere the oracle's reading is linear itself.
 """
 
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from ukb_brain.atomic import atomic_path
 from ukb_brain.grid import Cell, Grid
 from ukb_brain.statistics.kinds import KINDS
 from ukb_brain.statistics.scores.engine import headline
@@ -33,7 +36,7 @@ from ukb_brain.synthetic.factors import (
     own_at,
     site_indicators,
 )
-from ukb_brain.synthetic.linear_reader import REFERENCE_SEED
+from ukb_brain.synthetic.linear_reader import REFERENCE_SEED, ReferenceBatch, read_linearly
 from ukb_brain.synthetic.people import (
     MALE_SHARE,
     VARIATES,
@@ -152,12 +155,15 @@ def linearly_shown(z: Columns, own: Mapping[str, Array], values: Columns) -> Arr
 
 
 def _linear_scores(
-    grid: Grid, cohort: SyntheticCohort, linear: Array, cells: list[Cell]
+    grid: Grid,
+    cohort: SyntheticCohort,
+    linear: Array,
+    cells: list[Cell],
+    errors: Mapping[str, Array],
 ) -> list[float]:
     """Score the best linear reader of images, of those people of whom it is known what it reads."""
     rng = np.random.default_rng(20_242)
     z, own, values = reference_people(cohort)
-    errors = _readout_errors(grid, cohort)
     features = {domain: _block(grid, domain, values, rng) for domain in grid.domains}
     for group in FACTORS:
         features[group] = _read(_shown(group, z, own), rng, errors[group])
@@ -178,6 +184,34 @@ def reference_people(cohort: SyntheticCohort) -> tuple[Columns, dict[str, Array]
     }
     z = latents(e)
     return z, own, traits(z, e)
+
+
+def kept_linear_reading(
+    cohort: SyntheticCohort,
+    batches: Sequence[ReferenceBatch],
+    draw: Callable[[Sequence[ReferenceBatch]], Iterable[Path]],
+    kept: Path,
+) -> Array:
+    """Measure `linearly_shown` as the best linear reader reads it, or give what is kept of that.
+
+    Parameters
+    ----------
+    cohort : SyntheticCohort
+    batches : sequence of ReferenceBatch
+        Everybody who is drawn for it; their folder, in which a stopped run goes on, is removed.
+    draw : callable
+        Draws batches by `ukb_brain.synthetic.linear_reader.draw_reference`, in any order.
+    kept : Path
+        File of the result.
+    """
+    if not kept.exists():
+        folder = batches[0].folder
+        folder.mkdir(parents=True, exist_ok=True)
+        read = read_linearly(sorted(draw(batches)), linearly_shown(*reference_people(cohort)))
+        with atomic_path(kept) as part, part.open("wb") as file:
+            np.save(file, read)
+        shutil.rmtree(folder)
+    return np.asarray(np.load(kept))
 
 
 def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array) -> pd.DataFrame:
@@ -242,7 +276,7 @@ def build_truth(grid: Grid, cohort: SyntheticCohort, linear: Array) -> pd.DataFr
     if len(linear):
         deep = np.array(["structural" in c.inputs.groups for c in cells])
         few = [c for c in cells if "structural" in c.inputs.groups]
-        table.loc[deep, "reachable_linear"] = _linear_scores(grid, cohort, linear, few)
+        table.loc[deep, "reachable_linear"] = _linear_scores(grid, cohort, linear, few, errors)
     # Exactly chance by construction; the simulation would only add its own noise.
     tabular = np.array([not c.inputs.groups for c in cells])
     nothing = (table["planted"] == NO_SIGNAL) | (table["planted"] == SITE_ONLY) & tabular

@@ -1,7 +1,7 @@
 """Fit any network: shared encoders, those of single cells, those that a search tries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,7 +168,7 @@ def fit_network(
     validated: Rows | None = None,
     what: str = "",
     report: Report | None = None,
-    trainer: type[Trainer] = Trainer,
+    trainer: Callable[..., Trainer] = Trainer,
 ) -> FittedNetwork:
     """Build a job's network by its seed and train it, or go on where a killed process left it.
 
@@ -182,7 +182,7 @@ def fit_network(
         In words, where the log tells of it.
     report : callable, optional
         Told every epoch in place of the log.
-    trainer : type
+    trainer : callable
         By which losses people are judged.
     """
     people, settings, data = job.people, job.settings.loop, job.data

@@ -1,7 +1,7 @@
 """The demo's raw files and their truth."""
 
 import logging
-import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +9,23 @@ import pandas as pd
 from kedro.pipeline import Pipeline
 from numpy.typing import NDArray
 
-from ukb_brain.atomic import atomic_path
 from ukb_brain.cluster import Compute, run_items
 from ukb_brain.grid import Grid
 from ukb_brain.imaging.modalities import ImagingPreprocess
 from ukb_brain.ledger import fingerprint_of
 from ukb_brain.pipelines.wiring import step
-from ukb_brain.synthetic.anatomy import build_anatomy
-from ukb_brain.synthetic.depth import GATES
 from ukb_brain.synthetic.folder import bulk_folder, claim
 from ukb_brain.synthetic.linear_reader import (
     DRAWN_AS,
+    ReferenceBatch,
     draw_reference,
-    read_linearly,
     reference_batches,
 )
-from ukb_brain.synthetic.scans import PeopleBatch, missing_files, write_batch
+from ukb_brain.synthetic.scans import PeopleBatch, missing_files, write_anatomy, write_batch
 from ukb_brain.synthetic.settings import SyntheticCohort
 from ukb_brain.synthetic.table import main_table, write_lists
 from ukb_brain.synthetic.table_styles import write_table
-from ukb_brain.synthetic.truth import build_truth, linearly_shown, reference_people
+from ukb_brain.synthetic.truth import build_truth, kept_linear_reading
 from ukb_brain.tables.dictionary import Codings
 
 logger = logging.getLogger(__name__)
@@ -41,15 +38,6 @@ def write_tables(claimed: SyntheticCohort, raw_folder: Path, codings: Codings) -
     write_table(main_table(claimed), raw_folder, claimed.style, codings)
     write_lists(claimed, raw_folder)
     return raw_folder
-
-
-def write_anatomy(claimed: SyntheticCohort, truth_folder: Path) -> Path:
-    """Write the anatomy that all brains of a cohort share, unless it is there."""
-    path = truth_folder / f"anatomy_{claimed.voxel_mm:g}mm{'_depth' * claimed.depth}.npz"
-    if not path.exists():
-        truth_folder.mkdir(parents=True, exist_ok=True)
-        build_anatomy(claimed.voxel_mm, GATES if claimed.depth else ()).save(path)
-    return path
 
 
 def write_scans(
@@ -100,17 +88,14 @@ def learn_linear_reader(
     how = imaging.taking(grid.imaging["structural"]).model_dump(mode="json", exclude={"quality"})
     name = fingerprint_of("linear reader", DRAWN_AS, sizes, how)[:12]
     kept = truth_folder / f"linear_reader_{name}.npy"
-    if not kept.exists():
-        anatomy, drawn = write_anatomy(claimed, truth_folder), truth_folder / f"people_{name}"
-        drawn.mkdir(exist_ok=True)
-        batches = reference_batches(claimed, anatomy, imaging, drawn)
-        label = "Images that the best linear reader learns"
-        paths = sorted(run_items(draw_reference, batches, compute, label))
-        read = read_linearly(paths, linearly_shown(*reference_people(claimed)))
-        with atomic_path(kept) as part, part.open("wb") as file:
-            np.save(file, read)
-        shutil.rmtree(drawn)
-    return np.asarray(np.load(kept))
+    anatomy = write_anatomy(claimed, truth_folder)
+    batches = reference_batches(claimed, anatomy, imaging, truth_folder / f"people_{name}")
+    label = "Images that the best linear reader learns"
+
+    def draw(some: Sequence[ReferenceBatch]) -> Iterable[Path]:
+        return run_items(draw_reference, some, compute, label)
+
+    return kept_linear_reading(claimed, batches, draw, kept)
 
 
 def tabulate_truth(
